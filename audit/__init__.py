@@ -1,0 +1,1 @@
+"""The proofs: what the rooms promise, shown from outside."""

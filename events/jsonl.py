@@ -1,0 +1,89 @@
+"""JSON lines: one event a line, its line number the message id."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from events.event import Delivery
+from privacy import Raw, Reason, Rejected, Unavailable, guarded
+
+LINES_A_SHARD = 500
+_CHUNK = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Lines of a file: from a byte offset, `lines` of them, the first with number `first` (from 1)."""
+
+    offset: int
+    first: int
+    lines: int
+
+
+def line_limit(max_bytes: int) -> int:
+    """The longest line in bytes that is looked into: JSON can spell one byte in six, and ids need room."""
+    return max(6 * max_bytes + (1 << 16), 1 << 24)
+
+
+def shards(path: Path, lines: int = LINES_A_SHARD) -> Iterator[Shard]:
+    """Cut a file at line ends, `lines` at a time, in one pass over its bytes and in constant memory."""
+    start, first, seen, position = 0, 1, 0, 0
+    with _open(path) as file:
+        while chunk := file.read(_CHUNK):
+            end = -1
+            while (end := chunk.find(b"\n", end + 1)) >= 0:
+                seen += 1
+                if seen == lines:
+                    yield Shard(start, first, seen)
+                    start, first, seen = position + end + 1, first + seen, 0
+            position += len(chunk)
+    if position > start:
+        yield Shard(start, first, seen + 1)
+
+
+def read(path: Path, shard: Shard, limit: int) -> Iterator[Delivery]:
+    """The deliveries of a shard. A line over `limit` bytes is skipped in constant memory and told as too large."""
+    with _open(path) as file:
+        file.seek(shard.offset)
+        for number in range(shard.first, shard.first + shard.lines):
+            line = file.readline(limit)
+            if not line:
+                return
+            size, complete = len(line), line.endswith(b"\n") or len(line) < limit
+            if not complete:
+                size += _skip_line(file)
+            fields = guarded(_fields, line, number) if complete else Reason.PAYLOAD_TOO_LARGE
+            yield Delivery(str(number), fields, size)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Unavailable(f"The source {path} could not be opened ({type(error).__name__}); run again.") from None
+
+
+def _skip_line(file: BinaryIO) -> int:
+    skipped = 0
+    while part := file.readline(_CHUNK):
+        skipped += len(part)
+        if part.endswith(b"\n"):
+            break
+    return skipped
+
+
+def _fields(line: bytes, number: int) -> Raw[Mapping[str, object]]:
+    try:
+        text = line.removeprefix(_BOM if number == 1 else b"").decode()
+    except UnicodeDecodeError:
+        raise Rejected(Reason.INVALID_UTF8) from None
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Rejected(Reason.MALFORMED_EVENT) from None
+    if not isinstance(fields, dict):
+        raise Rejected(Reason.MALFORMED_EVENT)
+    return Raw(fields)

@@ -1,0 +1,122 @@
+"""A stream: one kind of event, as its YAML file declares it."""
+
+import re
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from events.patterns import fault_of
+from privacy.configuration import read_yaml
+
+MAX_ATTRIBUTE_LENGTH = 32
+MAX_ID_LENGTH = 128
+_ID_PATTERNS = {
+    "uuid": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
+    "ulid": "[0-7][0-9A-HJKMNP-TV-Z]{25}",
+}
+_MAX_BYTES = {"text": 1_000_000, "image": 10_000_000}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
+
+
+def _bounded(pattern: str) -> str:
+    if fault := fault_of(pattern):
+        raise ValueError(f"the pattern {fault}")
+    return pattern
+
+
+def _duration(value: Any) -> Any:
+    """'90d' or '10y' as a timedelta; a year counts 366 days."""
+    if isinstance(value, timedelta):
+        return value
+    if not (match := re.fullmatch(r"(\d{1,6})([smhdwy])", str(value), re.ASCII)):
+        raise ValueError("a duration is a whole number and a unit: 30s, 15m, 12h, 90d, 2w or 10y")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Pattern = Annotated[str, AfterValidator(_bounded)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Modality = Literal["text", "image"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IdPattern(_Part):
+    """Event ids by a regular expression that the whole id must match."""
+
+    pattern: Pattern
+
+
+class Enumerated(_Part):
+    """An attribute whose value is one of a list."""
+
+    enum: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(min_length=1, max_length=1000)
+
+    def allows(self, value: str) -> bool:
+        """Whether the whole value may be kept."""
+        return value in self.enum
+
+
+class Matched(_Part):
+    """An attribute whose whole value matches a bounded pattern."""
+
+    pattern: Pattern
+    max_length: int = Field(default=MAX_ATTRIBUTE_LENGTH, ge=1, le=MAX_ATTRIBUTE_LENGTH)
+
+    def allows(self, value: str) -> bool:
+        """Whether the whole value may be kept."""
+        return len(value) <= self.max_length and re.fullmatch(self.pattern, value, re.ASCII) is not None
+
+
+class Limits(_Part):
+    """What an event may measure. `max_bytes` is of the payload; None means the modality's default."""
+
+    max_bytes: int | None = Field(default=None, ge=1, le=100_000_000)
+    max_age: Duration = timedelta(days=3660)
+
+
+class Leakage(_Part):
+    """The gate on the encoder's last leakage audit."""
+
+    max: dict[Name, Annotated[float, Field(ge=0, le=1)]]
+    max_age: Duration
+
+
+class Stream(_Part):
+    """One kind of event: modality, encoders, limits, allowed attributes."""
+
+    stream: Name
+    modality: Modality
+    encoders: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(min_length=1)
+    event_id: Literal["uuid", "ulid"] | IdPattern = IdPattern(pattern="[A-Za-z0-9_-]{1,64}")
+    subject: Literal["required", "optional", "none"] = "required"
+    attributes: dict[Name, Enumerated | Matched] = {}
+    limits: Limits = Limits()
+    uri_prefixes: tuple[str, ...] = ()
+    leakage: Leakage | None = None
+
+    @model_validator(mode="after")
+    def _no_encoder_twice(self) -> "Stream":
+        if len(set(self.encoders)) != len(self.encoders):
+            raise ValueError("encoders: each encoder may be named once")
+        return self
+
+    @cached_property
+    def max_bytes(self) -> int:
+        """The limit on a payload, in bytes."""
+        return self.limits.max_bytes or _MAX_BYTES[self.modality]
+
+    def allows_id(self, event_id: str) -> bool:
+        """Whether an id is short enough and matches the stream's pattern."""
+        pattern = self.event_id.pattern if isinstance(self.event_id, IdPattern) else _ID_PATTERNS[self.event_id]
+        return len(event_id) <= MAX_ID_LENGTH and re.fullmatch(pattern, event_id, re.ASCII) is not None
+
+
+def load_stream(path: Path) -> Stream:
+    """Read and check a stream file. Raises UserError naming field, value and rule."""
+    return read_yaml(path, Stream, what="stream file")

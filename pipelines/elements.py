@@ -1,0 +1,32 @@
+"""What travels between the steps, and how it may be encoded: raw elements never, rows freely."""
+
+import pickle
+from typing import Any
+
+from apache_beam import coders
+
+from events.event import Delivery, Event
+from privacy.coder import RefusingCoder
+from sql.rows import EmbeddingRow, RejectionRow
+
+
+class RowCoder(coders.Coder):
+    """Encodes rows, which hold no raw content."""
+
+    def encode(self, value: Any) -> bytes:
+        """A row as bytes."""
+        return pickle.dumps(value)
+
+    def decode(self, encoded: bytes) -> Any:
+        """A row again."""
+        return pickle.loads(encoded)  # noqa: S301 - a row that this job encoded itself
+
+    def is_deterministic(self) -> bool:
+        """No: no row is a key."""
+        return False
+
+
+for element in (Delivery, Event):
+    coders.registry.register_coder(element, RefusingCoder)
+for row in (EmbeddingRow, RejectionRow):
+    coders.registry.register_coder(row, RowCoder)

@@ -1,0 +1,73 @@
+"""Beam's own options: unknown ones are refused, and so are those that could carry raw content out."""
+
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import _BeamArgumentParser as BeamArgumentParser
+
+from privacy import UserError
+from privacy.pseudonyms import KEY_VARIABLE
+
+NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
+"""Dataflow writes the element that failed to the temp location unless this experiment is set."""
+
+_FORBIDDEN_EXPERIMENTS = {
+    "enable_data_sampling": "it writes elements to the temp location",
+    "enable_always_on_exception_sampling": "it writes failing elements to the temp location",
+    "enable_heap_dump": "a heap dump holds content",
+}
+_FORBIDDEN = {
+    "save_main_session": "it pickles the whole session, with whatever content it holds",
+    "profile_cpu": "a profile is written beside the job and may hold content",
+    "profile_memory": "a memory profile holds content",
+    "profile_location": "a profile is written there and may hold content",
+    "profiler_agent": "a profiler reads the worker's memory",
+    "runtime_type_check": "its errors quote elements",
+    "performance_runtime_type_check": "its errors quote elements",
+    "enable_hot_key_logging": "it logs keys",
+    "direct_runner_bundle_repeat": "it encodes and logs every event again",
+}
+
+
+def parse(arguments: Sequence[str]) -> PipelineOptions:
+    """Beam's options from the arguments after `--`, with what privacy needs added.
+
+    The runner is FnApiRunner unless one is named. Raises UserError for an unknown option, a bad value, or one
+    that could carry raw content or the pseudonym key out of the job.
+    """
+    _refuse_unknown(arguments)
+    options = PipelineOptions(_with_defaults(arguments))
+    values = options.get_all_options(drop_default=True)
+    for name, why in _FORBIDDEN.items():
+        if values.get(name):
+            raise UserError(f"The Beam option --{name} is forbidden: {why}. Leave it out.")
+    for experiment in [*(values.get("experiments") or []), *(values.get("dataflow_service_options") or [])]:
+        name = str(experiment).split("=")[0]
+        if name in _FORBIDDEN_EXPERIMENTS:
+            raise UserError(f"The experiment {name} is forbidden: {_FORBIDDEN_EXPERIMENTS[name]}. Leave it out.")
+    return options
+
+
+def _with_defaults(arguments: Sequence[str]) -> list[str]:
+    runner = [] if any(each.split("=")[0] == "--runner" for each in arguments) else ["--runner=FnApiRunner"]
+    return [*runner, *arguments, f"--experiments={NO_EXCEPTION_SAMPLING}"]
+
+
+def _refuse_unknown(arguments: Sequence[str]) -> None:
+    parser = _Parser(allow_abbrev=False)
+    for options in {str(each): each for each in PipelineOptions.__subclasses__()}.values():
+        if hasattr(options, "_add_argparse_args") and options.__module__.startswith("apache_beam."):
+            options._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        name = unknown[0].split("=")[0]  # never the value: it might be a key
+        if "pseudonym" in name or "key" in name:
+            raise UserError(f"The option {name} may not be given: the key comes from {KEY_VARIABLE} or Secret Manager.")
+        raise UserError(f"The Beam option {name} is unknown: options after -- go to Beam as they are; check its name.")
+
+
+class _Parser(BeamArgumentParser):
+    def error(self, message: str) -> None:
+        # argparse quotes the value; the option's name is enough.
+        name = message.removeprefix("argument ").split(":")[0]
+        raise UserError(f"The Beam option {name} has a value that it does not take: see Beam's documentation of it.")

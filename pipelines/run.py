@@ -1,0 +1,44 @@
+"""Running a job: graph check, run, summary; and what becomes of its failure."""
+
+import re
+import time
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines import graph
+from pipelines.ingest import Ingest
+from pipelines.summary import summarise
+from privacy import RawlessError, Unavailable, UserError
+
+_OURS = re.compile(r"privacy\.errors\.(Unavailable|UserError): ([^\n]*?)(?: \[while running|\n|$)")
+
+
+def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]:
+    """Run a job to its end and return its summary; `started` is of the monotonic clock.
+
+    Raises UserError when the graph check refuses the job, and what the job's steps raise.
+    """
+    pipeline = beam.Pipeline(options=options)
+    job.build(pipeline)
+    graph.check(pipeline)
+    failure: RawlessError | None = None
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only a sentence of ours goes on
+        failure = told(error)
+    if failure is not None:
+        raise failure
+    return summarise(result, job.stream.stream, [spec.ref for spec in job.encoders], time.monotonic() - started)
+
+
+def told(error: BaseException) -> RawlessError:
+    """A job's failure as an error of ours. A step's own sentence is kept, all else of Beam's error is not."""
+    if found := _OURS.findall(str(error)):
+        kind, sentence = found[-1]
+        return UserError(sentence) if kind == "UserError" else Unavailable(sentence)
+    if isinstance(error, RawlessError):
+        return error
+    return Unavailable("The job failed by a fault of its own; nothing was dropped: run the same command again.")

@@ -1,0 +1,91 @@
+"""Write: rows into the warehouse. A row that it refuses becomes a rejection."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from events.event import Known, Refusal
+from pipelines.reject import count_rejection, namespace, rejection
+from privacy import Reason, Stage, Unavailable
+from sql.append import Appender
+from sql.rows import EmbeddingRow, RejectionRow
+from sql.warehouse import Warehouse
+
+MAX_ROWS = 500
+MAX_SECONDS = 5.0
+"""Rows wait no longer than this for others, as long as more elements come."""
+
+
+class _Write(beam.DoFn):
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def setup(self) -> None:
+        self._appender = Appender(self._warehouse)
+
+    def start_bundle(self) -> None:
+        self._waiting: list[EmbeddingRow | RejectionRow] = []
+        self._since = time.monotonic()
+
+    def process(self, row: EmbeddingRow | RejectionRow) -> Iterator[RejectionRow]:
+        self._waiting.append(row)
+        if len(self._waiting) >= MAX_ROWS or time.monotonic() - self._since > MAX_SECONDS:
+            yield from self._flush()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for refused in self._flush():
+            yield GlobalWindows.windowed_value(refused)
+
+    def _flush(self) -> list[RejectionRow]:
+        rows, self._waiting, self._since = self._waiting, [], time.monotonic()
+        refused = set(self._appender.append(rows)) if rows else set()
+        return [
+            rejected
+            for position, row in enumerate(rows)
+            if (rejected := _written(row, refused=position in refused)) is not None
+        ]
+
+
+def _written(row: EmbeddingRow | RejectionRow, *, refused: bool) -> RejectionRow | None:
+    """Count a row, and turn a refused embedding into the rejection that tells it."""
+    if isinstance(row, RejectionRow):
+        if refused:  # never lost in silence: the source delivers again
+            raise Unavailable("The warehouse refused a row of rejection_v1; compare it with sql/rejection_v1.")
+        return None
+    encoder = f"{row.encoder}@{row.encoder_version}"
+    if not refused:
+        Metrics.counter(namespace(encoder), "embeddings").inc()
+        return None
+    count_rejection(Stage.WRITE, Reason.ROW_REFUSED, encoder)
+    known = Known(row.event_id, row.subject_key, row.subject_key_id)
+    refusal = Refusal(known, Reason.ROW_REFUSED, row.size, row.message_id)
+    return rejection(row.stream, refusal, Stage.WRITE, datetime.now(UTC), row.encoder_fingerprint)
+
+
+class WriteEmbeddings(beam.PTransform):
+    """Embedding rows to the rejections of those that the warehouse refused."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        super().__init__()
+        self._step = _Write(warehouse)
+
+    def expand(self, rows: beam.PCollection[EmbeddingRow]) -> beam.PCollection[RejectionRow]:
+        """From embedding rows to rejections."""
+        return rows | "Append" >> beam.ParDo(self._step).with_output_types(RejectionRow)
+
+
+class WriteRejections(beam.PTransform):
+    """Rejection rows into the warehouse; nothing comes out."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        super().__init__()
+        self._step = _Write(warehouse)
+
+    def expand(self, rows: beam.PCollection[RejectionRow]) -> beam.PCollection[RejectionRow]:
+        """From rejections to nothing."""
+        return rows | "Append" >> beam.ParDo(self._step).with_output_types(RejectionRow)

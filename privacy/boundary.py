@@ -1,0 +1,33 @@
+"""The boundary around code that touches raw content: results and closed reasons come out, nothing else."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from privacy.errors import Rejected, Unavailable
+from privacy.logs import withheld
+from privacy.reasons import Reason
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def guarded(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Reason:
+    """Run `step` inside the boundary and return its result, or the reason for which it failed.
+
+    An exception of a library holds content in its text, its arguments, its context and the frames of its
+    traceback. So none crosses: a `Rejected` comes out as its reason, any other exception as `internal`.
+    Memory and `Unavailable` are not the event's fault: they are raised as a fresh `Unavailable`, outside of
+    the handler, so that they carry no context. Log records made inside are withheld (`privacy.logs`).
+    """
+    with withheld():
+        try:
+            return step(*args, **kwargs)
+        except Rejected as rejected:
+            return rejected.reason
+        except Unavailable as unavailable:
+            sentence = unavailable.args[0]
+        except MemoryError:
+            sentence = "This process ran out of memory; give it more, or lower the stream's limits.max_bytes."
+        except Exception:  # noqa: BLE001 - the whole point: nothing of it may leave
+            return Reason.INTERNAL
+    raise Unavailable(sentence)

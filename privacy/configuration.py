@@ -1,0 +1,71 @@
+"""Reading a YAML file into a checked model, with faults told in one sentence."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from privacy.errors import UserError
+
+M = TypeVar("M", bound=BaseModel)
+_LONGEST_VALUE = 60
+
+
+class _NoDuplicates(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, where YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path, model: type[M], *, what: str) -> M:
+    """The file as a `model`. Raises UserError for a file that cannot be read, is no YAML, or breaks a rule."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"The {what} {path} does not exist: check the path.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The {what} {path} cannot be read as UTF-8 text ({type(error).__name__}).") from None
+    try:
+        data = yaml.load(text, Loader=_NoDuplicates)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise UserError(f"The {what} {path} is no valid YAML{place}: {problem}.") from None
+    if not isinstance(data, dict):
+        raise UserError(f"The {what} {path} must be a mapping of fields to values, not {type(data).__name__}.")
+    return check(data, model, where=f"The {what} {path}")
+
+
+def check(data: Any, model: type[M], *, where: str) -> M:
+    """The data as a `model`. Raises UserError naming the first field that breaks a rule, its value and the rule."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    # Of a union each member complains: the deepest complaint belongs to the member that was meant.
+    fault = max(error.errors(), key=lambda each: len(each["loc"]))
+    field = ".".join(str(part) for part in fault["loc"] if not _is_tag(part)) or "the file"
+    rule = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return f"the field {field} is missing; add it."
+    if fault["type"] == "extra_forbidden":
+        return f"the field {field} is unknown; remove it or mend its name."
+    value = repr(fault["input"])
+    shown = value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
+    return f"{field} is {shown}, but the rule is: {rule}."
+
+
+def _is_tag(part: int | str) -> bool:
+    """Pydantic puts the names of union members into the place; a user knows only fields and positions."""
+    return isinstance(part, str) and (not part or part[0].isupper() or "[" in part)

@@ -1,0 +1,39 @@
+"""`Raw`: content that arrived from outside and must not leave by accident."""
+
+from typing import Generic, NoReturn, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Raw(Generic[T_co]):
+    """Holds content and gives it out by `reveal()` alone.
+
+    Its repr is redacted, so that a log line or an error that shows it shows nothing. Everything that would
+    turn it into text or bytes, or tell two contents apart, raises TypeError: str, format, bytes, JSON,
+    pickle, copy and hash. Two wrappers are equal only if they are the same object.
+    """
+
+    __slots__ = ("_value",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: T_co) -> None:
+        self._value = value
+
+    def reveal(self) -> T_co:
+        """The content itself. Call it inside `guarded`, and keep the result there."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Raw(redacted)"
+
+    def __str__(self) -> NoReturn:
+        raise TypeError("Raw refuses to become text")
+
+    def __format__(self, spec: str) -> NoReturn:
+        raise TypeError("Raw refuses to become text")
+
+    def __bytes__(self) -> NoReturn:
+        raise TypeError("Raw refuses to become bytes")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("Raw refuses to be pickled or copied")

@@ -1,0 +1,98 @@
+"""`rawless doctor`: whether this machine can run Rawless, and what to mend."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import typer
+
+from privacy import RawlessError
+from rawless import home, local_stack
+from rawless.options import Json
+from rawless.output import print_json, progress, say
+
+_FREE_BYTES = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `detail` says what was found, or what mends it."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def _python() -> str:
+    return f"Python {sys.version.split()[0]}"
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(home.folder()).free
+    if free < _FREE_BYTES:
+        raise RawlessError(f"only {free / 1e9:.1f} GB free where {home.folder()} is: free 2 GB, or set RAWLESS_HOME")
+    return f"{free / 1e9:.0f} GB free at {home.folder()}"
+
+
+def _stack() -> str:
+    from rawless.places import open_warehouse
+    from sql import tables
+
+    open_warehouse(None)
+    return f"BigQuery at {local_stack.up(home.folder()).bigquery.rest}, {len(tables.names())} tables"
+
+
+def _key() -> str:
+    from rawless.places import LOCAL, key_source
+    from sql.places import Emulator
+    from sql.warehouse import Warehouse
+
+    return f"pseudonym key {key_source(Warehouse(LOCAL, Emulator('', ''))).load().key_id}"
+
+
+def _device() -> str:
+    import torch
+
+    return f"CUDA, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "CPU (torch sees no CUDA device)"
+
+
+def _encoder() -> str:
+    from encoders.catalogue import lookup
+    from encoders.encoder import load
+    from encoders.probe import deviation
+
+    encoder = load(lookup("minilm@1.0.0"))
+    return f"minilm@1.0.0 gives its golden probe (off by {deviation(encoder):.1e} of {encoder.spec.tolerance:.0e})"
+
+
+_CHECKS: dict[str, Callable[[], str]] = {
+    "python": _python,
+    "disk": _disk,
+    "local stack": _stack,
+    "pseudonym key": _key,
+    "device": _device,
+    "encoder": _encoder,
+}
+
+
+def _look(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except RawlessError as error:
+        return Finding(name, False, str(error))
+    except (ImportError, OSError) as error:
+        return Finding(name, False, f"{type(error).__name__}: run `make setup` again")
+
+
+def doctor(json: Json = False) -> None:
+    """Look at everything that a local run needs; exit code 1 when something has to be mended."""
+    with progress("Looking"):
+        findings = [_look(name, check) for name, check in _CHECKS.items()]
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            say(f"{'ok  ' if finding.ok else 'MEND'} {finding.check}: {finding.detail}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,58 @@
+"""`rawless local up|down|status`: the local servers."""
+
+from typing import Any
+
+import typer
+
+from rawless import home, local_stack
+from rawless.local_stack import Stack
+from rawless.options import Json
+from rawless.output import print_json, progress, say
+
+app = typer.Typer(help="The local servers: BigQuery, in one background process.", no_args_is_help=True)
+
+
+def _described(stack: Stack | None) -> dict[str, Any]:
+    if stack is None:
+        return {"running": False, "home": str(home.folder())}
+    return {
+        "running": True,
+        "home": str(home.folder()),
+        "pid": stack.pid,
+        "bigquery_rest": stack.bigquery.rest,
+        "bigquery_grpc": stack.bigquery.grpc,
+    }
+
+
+def _print(stack: Stack | None, json: bool) -> None:
+    if json:
+        print_json(_described(stack))
+    elif stack is None:
+        say(f"Not running (home {home.folder()}). Any command that needs it starts it.")
+    else:
+        say(f"Running as process {stack.pid} (home {home.folder()}).")
+        say(f"For other Google clients: export BIGQUERY_EMULATOR_HOST={stack.bigquery.rest}")
+
+
+@app.command()
+def up(json: Json = False) -> None:
+    """Start the local servers, unless they run."""
+    with progress("Starting the local servers"):
+        stack = local_stack.up(home.folder())
+    _print(stack, json)
+
+
+@app.command()
+def down(json: Json = False) -> None:
+    """Stop the local servers; their data stays."""
+    stopped = local_stack.down(home.folder())
+    if json:
+        print_json({"stopped": stopped})
+    else:
+        say("Stopped; the data stays." if stopped else "Nothing to stop: not running.")
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Say whether the local servers run, and where."""
+    _print(local_stack.find(home.folder()), json)

@@ -1,0 +1,25 @@
+"""The home folder of the local stack: `.rawless/` here, or where RAWLESS_HOME says."""
+
+import os
+from pathlib import Path
+
+from privacy import UserError
+
+HOME_VARIABLE = "RAWLESS_HOME"
+
+
+def folder() -> Path:
+    """The home folder, absolute, made when missing. Raises UserError when it cannot be."""
+    path = Path(os.environ.get(HOME_VARIABLE) or ".rawless").expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UserError(
+            f"The home folder {path} cannot be made ({type(error).__name__}): name another one in {HOME_VARIABLE}."
+        ) from None
+    return path
+
+
+def key_file() -> Path:
+    """The pseudonym key of the local stack."""
+    return folder() / "pseudonym.key"

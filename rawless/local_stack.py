@@ -1,0 +1,118 @@
+"""The local stack: starting, finding and stopping the background process that `local_server` is."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from privacy import Unavailable
+from privacy.pseudonyms import KEY_VARIABLE
+from sql.places import Emulator
+
+ADDRESS_FILE = "local.json"
+LOG_FILE = "local.log"
+LOCAL_PROJECT = "local-dev"
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running local stack."""
+
+    pid: int
+    bigquery: Emulator
+
+
+def find(home: Path) -> Stack | None:
+    """The stack of this home, if its process lives and answers; a stale address counts as none."""
+    try:
+        address = json.loads((home / ADDRESS_FILE).read_text())
+        stack = Stack(int(address["pid"]), Emulator(address["bigquery_rest"], address["bigquery_grpc"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return stack if _lives(stack.pid) and _answers(stack.bigquery.rest) else None
+
+
+def up(home: Path) -> Stack:
+    """The running stack of this home, started when it is absent. Raises Unavailable when it does not start."""
+    if stack := find(home):
+        return stack
+    with _alone(home):
+        return find(home) or _start(home)
+
+
+def down(home: Path) -> bool:
+    """Stop the stack of this home; says whether there was one."""
+    with _alone(home):
+        stack = find(home)
+        if stack is None:
+            return False
+        os.kill(stack.pid, signal.SIGTERM)
+        if not _until(lambda: not _lives(stack.pid), STOP_SECONDS):
+            os.kill(stack.pid, signal.SIGKILL)
+        (home / ADDRESS_FILE).unlink(missing_ok=True)
+        return True
+
+
+def _start(home: Path) -> Stack:
+    (home / ADDRESS_FILE).unlink(missing_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+    with (home / LOG_FILE).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rawless.local_server", str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    _until(lambda: process.poll() is not None or find(home) is not None, START_SECONDS)
+    if stack := find(home):
+        return stack
+    process.kill()
+    raise Unavailable(f"The local stack did not start; its log {home / LOG_FILE} says why.")
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One starter or stopper at a time, so that two commands do not start two servers on one database."""
+    with (home / "local.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # a child of this process that ended is no longer there
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=5) as response:  # noqa: S310 - loopback
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    limit = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,56 @@
+"""The command line: every command, and what becomes of an error."""
+
+import logging
+import sys
+
+import typer
+
+from privacy import RawlessError, UserError
+from rawless.commands import doctor, encoder, ingest, load, local, query, stream
+
+app = typer.Typer(
+    help="Turns sensitive images and texts into embeddings where they arise, and logs only the embeddings.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("doctor")(doctor.doctor)
+app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
+app.command("load")(load.load)
+app.command("sql")(query.sql)
+app.add_typer(encoder.app, name="encoder")
+app.add_typer(local.app, name="local")
+app.add_typer(stream.app, name="stream")
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 a fault outside, 2 the user's mistake, 130 interrupted."""
+    # Libraries talk on stderr; what a user must know, Rawless says itself.
+    logging.basicConfig(level=logging.CRITICAL)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code. An error is one sentence on stderr, never a traceback."""
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except typer.Abort:
+        return _told("Stopped.", 130)
+    except KeyboardInterrupt:
+        return _told("Stopped.", 130)
+    except typer.TyperException as error:
+        return _told(f"{error.message.rstrip('.')}: see --help.", 2)
+    except UserError as error:
+        return _told(str(error), 2)
+    except RawlessError as error:
+        return _told(str(error), 1)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # noqa: BLE001 - its text may hold content
+        return _told(f"Rawless met a fault of its own ({type(error).__name__}); please report the command.", 1)
+
+
+def _told(sentence: str, code: int) -> int:
+    print(f"Error: {sentence}" if code != 130 else sentence, file=sys.stderr)
+    return code

@@ -1,0 +1,74 @@
+"""Encoders by name: the catalogue, files, and `encoder_v1`, where sealed specs are kept for good."""
+
+from datetime import UTC, datetime
+
+from google.cloud import bigquery
+
+from encoders import catalogue
+from encoders.spec import EncoderSpec, canonical_json
+from encoders.versions import changes, next_version, required_bump
+from privacy import UserError
+from sql.append import append_all
+from sql.rows import EncoderRow
+from sql.warehouse import Warehouse
+
+_REGISTERED = """
+SELECT spec FROM encoder_v1
+WHERE @name IS NULL OR (name = @name AND version = @version)
+ORDER BY registered_at
+"""
+
+
+def registered(warehouse: Warehouse, name: str | None = None, version: str | None = None) -> list[EncoderSpec]:
+    """The sealed specs in `encoder_v1`, each once: all, or those of a name and version."""
+    parameters = [
+        bigquery.ScalarQueryParameter("name", "STRING", name),
+        bigquery.ScalarQueryParameter("version", "STRING", version),
+    ]
+    rows = warehouse.query(_REGISTERED, parameters)
+    specs = [EncoderSpec.model_validate(row["spec"]) for row in rows]
+    return list({spec.fingerprint: spec for spec in specs}.values())
+
+
+def resolve(warehouse: Warehouse, ref: str) -> EncoderSpec:
+    """The spec that `ref` names: catalogue or file; where that is unsealed, or the catalogue has none, the sealed
+    one in `encoder_v1`. Raises UserError when there is none.
+    """
+    try:
+        spec = catalogue.lookup(ref)
+    except UserError:
+        name, _, version = ref.partition("@")
+        if found := registered(warehouse, name, version):
+            return found[0]
+        raise
+    if spec.sealed:
+        return spec
+    return next(iter(registered(warehouse, spec.name, spec.version)), spec)
+
+
+def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
+    """Keep a sealed spec in `encoder_v1`; says whether it was new.
+
+    Raises UserError when it is unsealed, or when its name and version already belong to another fingerprint.
+    """
+    fingerprint = spec.fingerprint
+    for other in registered(warehouse, spec.name, spec.version):
+        if other.fingerprint == fingerprint:
+            return False
+        found = changes(other, spec)
+        bump = required_bump(found)
+        raise UserError(
+            f"{spec.ref} is registered with fingerprint {other.fingerprint[:12]}, but this spec has "
+            f"{fingerprint[:12]}: {', '.join(change.field for change in found)} differ. That is a {bump.value} change: "
+            f"give the spec version {next_version(spec.version, bump)}."
+        )
+    row = EncoderRow(
+        name=spec.name,
+        version=spec.version,
+        fingerprint=fingerprint,
+        spec=canonical_json(spec.model_dump(mode="json")),
+        sealed=True,
+        registered_at=datetime.now(UTC),
+    )
+    append_all(warehouse, [row])
+    return True

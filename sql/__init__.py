@@ -1,0 +1,1 @@
+"""The warehouse: tables as folders, row types, templates, the client. No torch, no Beam."""

@@ -1,0 +1,58 @@
+-- Each (stream, event_id, encoder_fingerprint) once, for events that occurred in [start_at, end_at).
+-- The delivery logged first wins, so `WHERE logged_at <= @as_of` outside is exact and a replay changes no old dataset.
+-- A table function and not a view: BigQuery cannot push a partition filter through a window over other columns.
+CREATE OR REPLACE TABLE FUNCTION `{{ events }}.embedding_event`(start_at TIMESTAMP, end_at TIMESTAMP) AS (
+  WITH tombstone AS (
+    SELECT
+      subject_key,
+      MAX(grave.erased_before) AS erased_before
+    FROM `{{ audit }}.tombstone_v1` AS grave, UNNEST(grave.subject_keys) AS subject_key
+    GROUP BY subject_key
+  ),
+  delivery AS (
+    SELECT
+      event.stream,
+      event.event_id,
+      event.subject_key,
+      event.subject_key_id,
+      event.occurred_at,
+      event.logged_at,
+      event.modality,
+      event.encoder,
+      event.encoder_version,
+      event.encoder_fingerprint,
+      event.embedding,
+      event.truncated,
+      event.attributes,
+      -- One event, two times: the producer contradicts itself.
+      MIN(event.occurred_at) OVER (same_event) != MAX(event.occurred_at) OVER (same_event) AS conflict,
+      ROW_NUMBER() OVER (
+        PARTITION BY event.stream, event.event_id, event.encoder_fingerprint
+        ORDER BY event.logged_at, FARM_FINGERPRINT(TO_JSON_STRING(event))
+      ) AS delivery_number
+    FROM `{{ events }}.embedding_event_v1` AS event
+    LEFT JOIN tombstone ON event.subject_key = tombstone.subject_key
+    WHERE
+      event.occurred_at >= start_at
+      AND event.occurred_at < end_at
+      AND (tombstone.erased_before IS NULL OR LEAST(event.occurred_at, event.logged_at) > tombstone.erased_before)
+    WINDOW same_event AS (PARTITION BY event.stream, event.event_id, event.encoder_fingerprint)
+  )
+  SELECT
+    stream,
+    event_id,
+    subject_key,
+    subject_key_id,
+    occurred_at,
+    logged_at,
+    modality,
+    encoder,
+    encoder_version,
+    encoder_fingerprint,
+    embedding,
+    truncated,
+    attributes,
+    conflict
+  FROM delivery
+  WHERE delivery_number = 1
+)

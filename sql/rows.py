@@ -1,0 +1,121 @@
+"""Row types of the tables that jobs write: ids, enums, times and floats only, checked before the sink.
+
+The local BigQuery accepts what the real one refuses, so a row is judged here for both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sql.tables import table
+
+Attributes = tuple[tuple[str, str], ...]
+_BUCKETS = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRow:
+    """One row of `embedding_event_v1`. `embedding` has shape (dimension,)."""
+
+    TABLE: ClassVar[str] = "embedding_event_v1"
+
+    stream: str
+    event_id: str
+    subject_key: str | None
+    subject_key_id: str | None
+    occurred_at: datetime
+    logged_at: datetime
+    modality: str
+    encoder: str
+    encoder_version: str
+    encoder_fingerprint: str
+    embedding: npt.NDArray[np.float32]
+    truncated: bool
+    attributes: Attributes
+    message_id: str
+    """Not a column: it goes with the rejection if the row is refused."""
+    size: int
+    """Not a column, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionRow:
+    """One row of `rejection_v1`."""
+
+    TABLE: ClassVar[str] = "rejection_v1"
+
+    stream: str
+    event_id: str | None
+    subject_key: str | None
+    subject_key_id: str | None
+    message_id: str
+    stage: str
+    reason: str
+    size_bucket: str
+    encoder_fingerprint: str | None
+    rejected_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRow:
+    """One row of `encoder_v1`; `spec` is its JSON."""
+
+    TABLE: ClassVar[str] = "encoder_v1"
+
+    name: str
+    version: str
+    fingerprint: str
+    spec: str
+    sealed: bool
+    registered_at: datetime
+
+
+Row = EmbeddingRow | RejectionRow | EncoderRow
+
+
+def size_bucket(size: int) -> str:
+    """A size in bytes as the power of ten that it stays under, so that the exact length is not told."""
+    return next((f"<{bound}" for bound in _BUCKETS if size < bound), f">={_BUCKETS[-1]}")
+
+
+def fits(row: Row) -> bool:
+    """Whether BigQuery would take the row: required values there, text valid, times aware, vectors finite."""
+    required = {column.name for column in table(row.TABLE).columns if column.mode == "REQUIRED"}
+    return all(
+        _fits(getattr(row, field.name)) and not (field.name in required and getattr(row, field.name) is None)
+        for field in fields(row)
+    )
+
+
+def _fits(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.size > 0 and bool(np.isfinite(value).all())
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and value.astimezone(UTC).year >= 1
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, tuple):
+        return all(_fits(part) for part in value)
+    return value is None or isinstance(value, bool | int)
+
+
+def to_arrow(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Rows of one type as an Arrow batch with the table's schema."""
+    schema = table(rows[0].TABLE).arrow_schema
+    return pa.RecordBatch.from_arrays(
+        [_column([getattr(row, f.name) for row in rows], f) for f in schema], schema=schema
+    )
+
+
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    if isinstance(values[0], np.ndarray):
+        offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
+        return pa.ListArray.from_arrays(offsets, np.concatenate(values).astype(np.float64))
+    if field.name == "attributes":
+        values = [[{"key": key, "value": value} for key, value in attributes] for attributes in values]
+    return pa.array(values, field.type)

@@ -1,0 +1,156 @@
+"""The warehouse client: where the tables are, making and checking them, queries. One code, local or real."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, NotFound
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
+
+from privacy import Unavailable, UserError
+from sql.places import Emulator, Places
+from sql.tables import Table, functions, names, table
+
+Parameters = Sequence[bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter]
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A handle on the warehouse. Holds names alone, so that it travels in a job; connects when first used."""
+
+    places: Places
+    emulator: Emulator | None = None
+    retry_seconds: float = field(default=60.0)
+    """For how long a transient fault is retried before it is raised."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("places", "emulator", "retry_seconds")}
+
+    @cached_property
+    def client(self) -> bigquery.Client:
+        """The official client."""
+        if self.emulator is None:
+            try:
+                return bigquery.Client(project=self.places.project, location=self.places.location)
+            except GoogleAuthError:
+                raise UserError(
+                    "There are no Google credentials here: run `gcloud auth application-default login`."
+                ) from None
+        return bigquery.Client(
+            project=self.places.project,
+            credentials=AnonymousCredentials(),
+            client_options=ClientOptions(api_endpoint=self.emulator.rest),
+        )
+
+    def dataset_id(self, role: str) -> str:
+        """Project and dataset of a role, as in `project.events`."""
+        return f"{self.places.project}.{getattr(self.places, role)}"
+
+    def table_id(self, name: str) -> str:
+        """Project, dataset and table."""
+        return f"{self.dataset_id(table(name).dataset)}.{name}"
+
+    def query(self, statement: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+        """Run one statement; unqualified tables are those of the events dataset. Values go in as parameters only.
+
+        Raises UserError with BigQuery's own words when it refuses the statement, Unavailable when it is away.
+        """
+        config = bigquery.QueryJobConfig(default_dataset=self.dataset_id("events"), query_parameters=list(parameters))
+        try:
+            # Not query_and_wait: the local BigQuery answers an empty result there where a statement fails.
+            rows = self.client.query(statement, job_config=config).result()
+            return [dict(row.items()) for row in rows]
+        except (BadRequest, NotFound, Forbidden) as error:
+            raise UserError(f"BigQuery refused the query: {_first_line(error)}") from None
+        except (GoogleAPICallError, ConnectionError, GoogleAuthError) as error:
+            raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
+
+    def ensure(self) -> None:
+        """Make the datasets, tables and functions that are missing, and hold the live ones against the schema.
+
+        Raises UserError naming table and column when a live table differs, Unavailable when BigQuery is away.
+        """
+        try:
+            for role in sorted({table(name).dataset for name in names()}):
+                dataset = bigquery.Dataset(self.dataset_id(role))
+                dataset.location = self.places.location
+                self.client.create_dataset(dataset, exists_ok=True)
+            for name in names():
+                self._ensure_table(name)
+            for name, template in functions().items():
+                self._ensure_function(name, template)
+        except Forbidden as error:
+            raise UserError(f"BigQuery denied access: {_first_line(error)}") from None
+        except (GoogleAPICallError, ConnectionError, GoogleAuthError) as error:
+            raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
+
+    def _ensure_table(self, name: str) -> None:
+        try:
+            live = self.client.get_table(self.table_id(name))
+        except NotFound:
+            live = self.client.create_table(table(name).to_bigquery(self.table_id(name)), exists_ok=True)
+        if fault := _difference(table(name), live):
+            raise UserError(
+                f"The table {self.table_id(name)} differs from sql/{name}/schema.yaml: {fault}. Migrate the table, or "
+                "name other datasets in the warehouse file."
+            )
+
+    def _ensure_function(self, name: str, template: Path) -> None:
+        statement = self._render(template)
+        try:
+            live = self.client.get_routine(f"{self.dataset_id('events')}.{name}")
+        except NotFound:
+            live = None
+        if live is None or _squeezed(str(live.body)) not in _squeezed(statement):
+            self.client.query(statement).result()
+
+    def _render(self, template: Path) -> str:
+        """Jinja places names of datasets only; an undefined one is an error."""
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - SQL
+        datasets = {role: self.dataset_id(role) for role in ("events", "snapshots", "subjects", "audit")}
+        return environment.from_string(template.read_text()).render(datasets)
+
+
+def _squeezed(statement: str) -> str:
+    return "".join(statement.split())
+
+
+def _difference(wanted: Table, live: bigquery.Table) -> str | None:
+    """How a live table differs from its schema, in words."""
+    if fault := _column_difference([column.to_bigquery() for column in wanted.columns], list(live.schema)):
+        return fault
+    field = wanted.partition.field if wanted.partition else None
+    live_field = live.time_partitioning.field if live.time_partitioning else None
+    if field != live_field:
+        return f"it is partitioned by {live_field}, but must be by {field}"
+    if list(wanted.cluster) != list(live.clustering_fields or []):
+        return f"it is clustered by {live.clustering_fields}, but must be by {list(wanted.cluster)}"
+    return None
+
+
+def _column_difference(wanted: list[bigquery.SchemaField], live: list[bigquery.SchemaField]) -> str | None:
+    found = {column.name: column for column in live}
+    for column in wanted:
+        if column.name not in found:
+            return f"the column {column.name} is missing"
+        other = found.pop(column.name)
+        if _kind(column) != _kind(other):
+            return f"the column {column.name} is {_kind(other)}, but must be {_kind(column)}"
+        if nested := _column_difference(list(column.fields), list(other.fields)):
+            return f"in {column.name}, {nested}"
+    return f"the column {next(iter(found))} is not in the schema" if found else None
+
+
+def _kind(column: bigquery.SchemaField) -> str:
+    legacy = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "STRUCT": "RECORD"}
+    return f"{legacy.get(column.field_type, column.field_type)} {column.mode or 'NULLABLE'}"
+
+
+def _first_line(error: GoogleAPICallError) -> str:
+    return str(error.message or type(error).__name__).splitlines()[0]
