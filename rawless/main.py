@@ -6,7 +6,7 @@ import sys
 import typer
 
 from privacy import RawlessError, UserError
-from rawless.commands import doctor, encoder, ingest, load, local, query, stream
+from rawless.commands import demo, doctor, encoder, ingest, load, local, query, stream
 
 app = typer.Typer(
     help="Turns sensitive images and texts into embeddings where they arise, and logs only the embeddings.",
@@ -14,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
 app.command("load")(load.load)

@@ -1,0 +1,106 @@
+"""Real parts for every test: one local stack a session, fresh datasets a test, the real MiniLM."""
+
+import os
+
+os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from encoders.catalogue import lookup
+from encoders.encoder import Encoder, load
+from events.stream import Stream
+from privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
+from rawless import local_stack
+from rawless.local_stack import Stack
+from sql.places import Places
+from sql.warehouse import Warehouse
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of the session's local stack."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def stack(home: Path) -> Iterator[Stack]:
+    """The session's local stack."""
+    yield local_stack.up(home)
+    local_stack.down(home)
+
+
+@pytest.fixture
+def warehouse(stack: Stack) -> Warehouse:
+    """A warehouse with datasets of its own, all tables made."""
+    number = next(_numbers)
+    names = {role: f"{role}_{number}" for role in ("events", "snapshots", "subjects", "audit")}
+    made = Warehouse(Places(project="local-dev", **names), stack.bigquery, retry_seconds=5.0)
+    made.ensure()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWLESS_HOME", str(home))
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    monkeypatch.delenv("RAWLESS_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Encoder:
+    """The real all-MiniLM-L6-v2."""
+    return load(lookup("minilm@1.0.0"), "cpu")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> KeySource:
+    """A pseudonym key in a file."""
+    create_key_file(tmp_path / "key")
+    return KeySource(path=str(tmp_path / "key"))
+
+
+@pytest.fixture
+def stream() -> Stream:
+    """A stream of texts with two attributes."""
+    return Stream.model_validate(
+        {
+            "stream": "message",
+            "modality": "text",
+            "encoders": ["minilm@1.0.0"],
+            "attributes": {"channel": {"enum": ["chat", "email"]}, "app": {"pattern": r"\d+\.\d+", "max_length": 8}},
+            "limits": {"max_bytes": 2000},
+        }
+    )
+
+
+@pytest.fixture
+def write_events(tmp_path: Path) -> Callable[..., Path]:
+    """Writes events (dicts, or lines of bytes) as JSON lines, with what every event needs filled in."""
+
+    def write(*events: dict[str, Any] | bytes, name: str = "events.jsonl") -> Path:
+        path = tmp_path / name
+        lines = [each if isinstance(each, bytes) else json.dumps(event(**each)).encode() for each in events]
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        return path
+
+    return write
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """A whole event; a field given as `...` is left out."""
+    whole = {
+        "event_id": f"event-{next(_numbers)}",
+        "occurred_at": "2026-11-01T10:00:00+02:00",
+        "stream": "message",
+        "subject_id": "customer-1",
+        "text": "Where is my parcel?",
+    } | fields
+    return {name: value for name, value in whole.items() if value is not ...}
