@@ -7,6 +7,7 @@ os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def event(**fields: Any) -> dict[str, Any]:
     """A whole event; a field given as `...` is left out."""
     whole = {
         "event_id": f"event-{next(_numbers)}",
-        "occurred_at": "2026-11-01T10:00:00+02:00",
+        "occurred_at": (datetime.now(UTC) - timedelta(days=1)).isoformat(),
         "stream": "message",
         "subject_id": "customer-1",
         "text": "Where is my parcel?",
