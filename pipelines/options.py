@@ -14,7 +14,8 @@ NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 _FORBIDDEN_EXPERIMENTS = {
     "enable_data_sampling": "it writes elements to the temp location",
     "enable_always_on_exception_sampling": "it writes failing elements to the temp location",
-    "enable_heap_dump": "a heap dump holds content",
+    "enable_google_cloud_profiler": "a profiler reads the worker's memory",
+    "enable_google_cloud_heap_sampling": "it samples the worker's memory",
 }
 _FORBIDDEN = {
     "save_main_session": "it pickles the whole session, with whatever content it holds",

@@ -24,6 +24,9 @@ LOCAL_PROJECT = "local-dev"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
+_started: list[subprocess.Popen[bytes]] = []
+"""The servers that this process started."""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -76,6 +79,7 @@ def _start(home: Path) -> Stack:
             env=environment,
             start_new_session=True,
         )
+    _started.append(process)
     _until(lambda: process.poll() is not None or find(home) is not None, START_SECONDS)
     if stack := find(home):
         return stack
@@ -92,8 +96,8 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _lives(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # a child of this process that ended is no longer there
+    for process in _started:
+        process.poll()  # a child that ended counts as living until its end is taken note of
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):

@@ -41,7 +41,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _told("Stopped.", 130)
     except typer.TyperException as error:
-        return _told(f"{error.message.rstrip('.')}: see --help.", 2)
+        sentence = error.format_message()
+        return _told(f"{sentence.rstrip('.')}; see --help.", 2) if sentence else 2  # no command: help was shown
     except UserError as error:
         return _told(str(error), 2)
     except RawlessError as error:

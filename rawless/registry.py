@@ -43,7 +43,13 @@ def resolve(warehouse: Warehouse, ref: str) -> EncoderSpec:
         raise
     if spec.sealed:
         return spec
-    return next(iter(registered(warehouse, spec.name, spec.version)), spec)
+    kept = registered(warehouse, spec.name, spec.version)
+    return next((each for each in kept if _completes(each, spec)), spec)
+
+
+def _completes(sealed: EncoderSpec, spec: EncoderSpec) -> bool:
+    """Whether they differ only in digests that the unsealed spec leaves open."""
+    return all(change.before is None for change in changes(spec, sealed))
 
 
 def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:

@@ -87,7 +87,8 @@ class Appender:
     def _request(self, name: str, batch: pa.RecordBatch) -> set[int]:
         request = types.AppendRowsRequest(write_stream=self._stream(name), arrow_rows=_arrow(batch))
         refused: set[int] = set()
-        for response in self._client.append_rows(iter([request]), timeout=30.0):
+        # No retry of the client's own: it would go on for a day, with a request that is used up.
+        for response in self._client.append_rows(iter([request]), retry=None, timeout=30.0):
             refused |= _refused(response)
         return refused
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +21,18 @@ _READERS = {
     ".jsonl": pyarrow.json.read_json,
     ".parquet": pyarrow.parquet.read_table,
 }
+_TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
+    (pa.types.is_boolean, "BOOL"),
+    (pa.types.is_integer, "INT64"),
+    (pa.types.is_floating, "FLOAT64"),
+    (pa.types.is_decimal, "NUMERIC"),
+    (pa.types.is_date, "DATE"),
+    (lambda kind: pa.types.is_timestamp(kind) and kind.tz is not None, "TIMESTAMP"),
+    (pa.types.is_timestamp, "DATETIME"),
+    (lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind), "STRING"),
+]
+_LISTS = bigquery.ParquetOptions()  # type: ignore[no-untyped-call]
+_LISTS.enable_list_inference = True
 
 
 def load_file(
@@ -38,19 +51,45 @@ def load_file(
     table = read(file)
     if subject_column is not None and key is not None:
         table = pseudonymised(table, subject_column, key)
+    target = bigquery.Table(_table_id(warehouse, name), schema=[_column(field) for field in table.schema])
     config = bigquery.LoadJobConfig(
-        source_format="PARQUET", write_disposition="WRITE_TRUNCATE" if replace else "WRITE_APPEND"
+        source_format="PARQUET",
+        schema=target.schema,
+        write_disposition="WRITE_TRUNCATE" if replace else "WRITE_APPEND",
     )
+    config.parquet_options = _LISTS
+    try:
+        # Made first: the local BigQuery makes no table when it loads.
+        warehouse.client.create_table(target, exists_ok=True)
+        warehouse.client.load_table_from_file(_parquet(table), target.reference, job_config=config).result()
+    except GoogleAPICallError as error:
+        if error.code is not None and 400 <= error.code < 500:  # its text may quote a cell
+            raise UserError(
+                f"BigQuery refused {file} for {name} ({type(error).__name__}): compare its columns and types with the "
+                "table's, or give --replace."
+            ) from None
+        raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
+    return table.num_rows, list(table.column_names)
+
+
+def _parquet(table: pa.Table) -> io.BytesIO:
     content = io.BytesIO()
     pyarrow.parquet.write_table(table, content, coerce_timestamps="us")
     content.seek(0)
-    try:
-        warehouse.client.load_table_from_file(content, _table_id(warehouse, name), job_config=config).result()
-    except GoogleAPICallError as error:
-        if error.code is not None and 400 <= error.code < 500:
-            raise UserError(f"BigQuery refused {file} for {name}: {str(error.message).splitlines()[0]}") from None
-        raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
-    return table.num_rows, list(table.column_names)
+    return content
+
+
+def _column(field: pa.Field) -> bigquery.SchemaField:
+    if pa.types.is_list(field.type):
+        return bigquery.SchemaField(field.name, _type(field, field.type.value_type), "REPEATED")
+    return bigquery.SchemaField(field.name, _type(field, field.type), "NULLABLE")
+
+
+def _type(field: pa.Field, kind: pa.DataType) -> str:
+    for fits, name in _TYPES:
+        if fits(kind):
+            return name
+    raise UserError(f"The column {field.name} holds {kind}, which cannot be loaded: turn it into text, number or time.")
 
 
 def read(file: Path) -> pa.Table:

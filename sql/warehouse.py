@@ -8,7 +8,8 @@ from typing import Any
 
 import jinja2
 from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, NotFound
+from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, GoogleAPIError, NotFound
+from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -48,6 +49,10 @@ class Warehouse:
             client_options=ClientOptions(api_endpoint=self.emulator.rest),
         )
 
+    @property
+    def _retry(self) -> Retry:
+        return bigquery.DEFAULT_RETRY.with_timeout(self.retry_seconds)
+
     def dataset_id(self, role: str) -> str:
         """Project and dataset of a role, as in `project.events`."""
         return f"{self.places.project}.{getattr(self.places, role)}"
@@ -64,11 +69,12 @@ class Warehouse:
         config = bigquery.QueryJobConfig(default_dataset=self.dataset_id("events"), query_parameters=list(parameters))
         try:
             # Not query_and_wait: the local BigQuery answers an empty result there where a statement fails.
-            rows = self.client.query(statement, job_config=config).result()
+            job = self.client.query(statement, job_config=config, retry=self._retry, job_retry=None)
+            rows = job.result(retry=self._retry, job_retry=None)
             return [dict(row.items()) for row in rows]
         except (BadRequest, NotFound, Forbidden) as error:
             raise UserError(f"BigQuery refused the query: {_first_line(error)}") from None
-        except (GoogleAPICallError, ConnectionError, GoogleAuthError) as error:
+        except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
             raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
 
     def ensure(self) -> None:
@@ -80,21 +86,22 @@ class Warehouse:
             for role in sorted({table(name).dataset for name in names()}):
                 dataset = bigquery.Dataset(self.dataset_id(role))
                 dataset.location = self.places.location
-                self.client.create_dataset(dataset, exists_ok=True)
+                self.client.create_dataset(dataset, exists_ok=True, retry=self._retry)
             for name in names():
                 self._ensure_table(name)
             for name, template in functions().items():
                 self._ensure_function(name, template)
         except Forbidden as error:
             raise UserError(f"BigQuery denied access: {_first_line(error)}") from None
-        except (GoogleAPICallError, ConnectionError, GoogleAuthError) as error:
+        except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
             raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
 
     def _ensure_table(self, name: str) -> None:
         try:
-            live = self.client.get_table(self.table_id(name))
+            live = self.client.get_table(self.table_id(name), retry=self._retry)
         except NotFound:
-            live = self.client.create_table(table(name).to_bigquery(self.table_id(name)), exists_ok=True)
+            wanted = table(name).to_bigquery(self.table_id(name))
+            live = self.client.create_table(wanted, exists_ok=True, retry=self._retry)
         if fault := _difference(table(name), live):
             raise UserError(
                 f"The table {self.table_id(name)} differs from sql/{name}/schema.yaml: {fault}. Migrate the table, or "
@@ -104,11 +111,11 @@ class Warehouse:
     def _ensure_function(self, name: str, template: Path) -> None:
         statement = self._render(template)
         try:
-            live = self.client.get_routine(f"{self.dataset_id('events')}.{name}")
+            live = self.client.get_routine(f"{self.dataset_id('events')}.{name}", retry=self._retry)
         except NotFound:
             live = None
         if live is None or _squeezed(str(live.body)) not in _squeezed(statement):
-            self.client.query(statement).result()
+            self.client.query(statement, retry=self._retry).result(retry=self._retry)
 
     def _render(self, template: Path) -> str:
         """Jinja places names of datasets only; an undefined one is an error."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder, load
@@ -21,6 +22,10 @@ from rawless import local_stack
 from rawless.local_stack import Stack
 from sql.places import Places
 from sql.warehouse import Warehouse
+
+# The machine is shared, so no single example has a deadline; CI looks at the same examples every time.
+settings.register_profile("rawless", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("rawless")
 
 _numbers = itertools.count()
 

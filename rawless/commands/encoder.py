@@ -71,20 +71,17 @@ def diff(before: Ref, after: Ref, warehouse: WarehouseFile = None, json: Json = 
 @app.command()
 def register(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
     """Seal an encoder with the weights that are here, and keep its spec in the warehouse."""
+    from encoders.catalogue import lookup
+    from encoders.encoder import load
     from encoders.probe import seal
     from rawless import registry
     from rawless.places import open_warehouse
 
-    place = open_warehouse(warehouse)
+    spec = lookup(ref)
     with progress(f"Sealing {ref}"):
-        spec = registry.resolve(place, ref)
-        if spec.sealed:
-            from encoders.encoder import load
-
-            load(spec)
-        else:
-            spec = seal(spec)
-        new = registry.register(place, spec)
+        spec = spec if spec.sealed else seal(spec)
+        load(spec)
+        new = registry.register(open_warehouse(warehouse), spec)
     if json:
         print_json({"encoder": spec.ref, "fingerprint": spec.fingerprint, "new": new})
     else:

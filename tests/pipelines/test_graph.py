@@ -1,0 +1,129 @@
+"""The graph check, the refusing coder at run time, and the Dataflow request rendered offline."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.coders import BytesCoder
+from apache_beam.runners.dataflow.internal import apiclient
+from apache_beam.transforms import environments
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
+
+from pipelines import graph, options
+from pipelines.ingest import Ingest
+from pipelines.parse import Parse
+from pipelines.read import Read
+from privacy import UserError
+
+Job = Callable[..., Ingest]
+Write = Callable[..., Path]
+
+
+class _Stateful(beam.DoFn):
+    BAG = BagStateSpec("bag", BytesCoder())
+
+    def process(self, element: tuple[str, object], bag: object = beam.DoFn.StateParam(BAG)) -> Iterator[object]:
+        yield element[1]
+
+
+class _Timed(beam.DoFn):
+    TIMER = TimerSpec("timer", TimeDomain.REAL_TIME)
+
+    def process(self, element: tuple[str, object], timer: object = beam.DoFn.TimerParam(TIMER)) -> Iterator[object]:
+        yield element[1]
+
+    @on_timer(TIMER)
+    def fired(self) -> None:
+        return
+
+
+def _keyed(element: object) -> tuple[str, object]:
+    return "", element
+
+
+def _itself(element: object) -> object:
+    return element
+
+
+def _with(element: object, others: list[int]) -> object:
+    return element
+
+
+class _WithSideInput(beam.PTransform):
+    def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        other = elements.pipeline | beam.Create([1])
+        return elements | beam.Map(_with, beam.pvalue.AsList(other))
+
+
+class _WithResourceHint(beam.PTransform):
+    def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        return elements | beam.Map(_itself).with_resource_hints(min_ram="1GB")
+
+
+BETWEEN = {
+    "a reshuffle": beam.Reshuffle(),
+    "a group by key": beam.Map(_keyed) | beam.GroupByKey(),
+    "batches in state": beam.BatchElements(max_batch_duration_secs=1),
+    "state": beam.Map(_keyed) | beam.ParDo(_Stateful()),
+    "a timer": beam.Map(_keyed) | beam.ParDo(_Timed()),
+    "a side input": _WithSideInput(),
+    "a resource hint": _WithResourceHint(),
+}
+
+
+def _spoiled(job: Ingest, between: beam.PTransform) -> beam.Pipeline:
+    pipeline = beam.Pipeline(options=options.parse([]))
+    events, _ = pipeline | "Read" >> Read(job.source) | "Parse" >> Parse(job.stream, job.key)
+    events | "Between" >> between
+    return pipeline
+
+
+def test_the_ingest_job_passes_the_check(job: Job, write_events: Write) -> None:
+    pipeline = beam.Pipeline(options=options.parse([]))
+    job(write_events({})).build(pipeline)
+
+    assert list(graph.faults(pipeline)) == []
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_a_step_that_would_hold_raw_content_is_refused(name: str, job: Job, write_events: Write) -> None:
+    with pytest.raises(UserError, match=r"^The step Between.*no step between read and encode may hold raw content"):
+        graph.check(_spoiled(job(write_events({})), BETWEEN[name]))
+
+
+def test_a_reshuffle_between_read_and_encode_fails_the_run_too(
+    job: Job, write_events: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = _spoiled(job(write_events({"text": "MARKER-IN-A-SHUFFLE"})), beam.Reshuffle())
+
+    with pytest.raises(Exception, match="raw content refuses to be encoded") as failure:
+        pipeline.run()
+
+    assert "MARKER" not in str(failure.value)
+    assert "MARKER" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+def test_two_stages_of_the_runner_carry_only_shards_and_rows(mode: str, job: Job, write_events: Write) -> None:
+    """The coder of raw elements never runs in the job as it is: everything between read and write is fused."""
+    pipeline = beam.Pipeline(options=options.parse([f"--direct_running_mode={mode}"]))
+    job(write_events({}, {"text": ""})).build(pipeline)
+
+    pipeline.run().wait_until_finish()
+
+
+def test_the_dataflow_request_carries_the_switch_against_exception_sampling(job: Job, write_events: Write) -> None:
+    arguments = ["--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", "--temp_location=gs://b/t"]
+    dataflow = options.parse([*arguments, "--sdk_container_image=an-image"])
+    pipeline = beam.Pipeline(options=options.parse([]))
+    job(write_events({})).build(pipeline)
+    graph_proto = pipeline.to_runner_api(
+        default_environment=environments.DockerEnvironment.from_container_image("an-image")
+    )
+
+    request = apiclient.Environment([], dataflow, "1", "gs://b/pipeline.pb", graph_proto)
+
+    assert "disable_always_on_exception_sampling" in request.proto.experiments
+    assert not any("data_sampling" in each for each in request.proto.experiments)

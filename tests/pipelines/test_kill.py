@@ -1,0 +1,82 @@
+"""A job that is killed and run again loses nothing and doubles nothing."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rawless.local_stack import Stack
+from rawless.places import LOCAL
+from sql.warehouse import Warehouse
+
+EVENTS = 1_100
+LIMIT_SECONDS = 120
+
+
+def test_killed_twice_and_run_to_the_end_nothing_is_lost_and_nothing_twice(
+    stack: Stack, tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
+    stream = tmp_path / "stream.yaml"
+    stream.write_text(yaml.safe_dump({"stream": "killed", "modality": "text", "encoders": ["minilm@1.0.0"]}))
+    events = [
+        {"event_id": f"e-{number:04d}", "stream": "killed", "text": f"Message {number}. " + "Some words. " * 8}
+        for number in range(EVENTS)
+    ]
+    source = write_events(*events, b"garbage", {"stream": "killed", "text": ""})
+    warehouse = Warehouse(LOCAL, stack.bigquery)
+    warehouse.ensure()
+    command = [
+        sys.executable,
+        "-m",
+        "rawless",
+        "ingest",
+        "--stream",
+        str(stream),
+        "--source",
+        f"jsonl:{source}",
+        "--json",
+    ]
+
+    for _ in range(2):
+        _kill_once_it_writes(command, warehouse)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True)
+
+    assert json.loads(done.stdout)["read"] == EVENTS + 2
+    seen = warehouse.query(
+        "SELECT event_id FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
+        "WHERE stream = 'killed' ORDER BY event_id"
+    )
+    assert [row["event_id"] for row in seen] == [f"e-{number:04d}" for number in range(EVENTS)]
+    assert _count(warehouse) > EVENTS  # the killed runs had written rows: this test is not about an empty table
+    rejected = warehouse.query(
+        "SELECT reason FROM events.rejection(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
+        "WHERE stream = 'killed' ORDER BY reason"
+    )
+    assert [row["reason"] for row in rejected] == ["empty_text", "malformed_event"]
+
+
+def _kill_once_it_writes(command: list[str], warehouse: Warehouse) -> None:
+    before = _count(warehouse)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
+    limit = time.monotonic() + LIMIT_SECONDS
+    try:
+        while _count(warehouse) == before and time.monotonic() < limit:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+                break
+    finally:
+        process.send_signal(signal.SIGKILL)
+        ended = process.wait()
+    assert ended == -signal.SIGKILL, "the job ended, or wrote nothing, before it could be killed"
+
+
+def _count(warehouse: Warehouse) -> Any:
+    return warehouse.query("SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = 'killed'")[0]["n"]

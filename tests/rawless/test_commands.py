@@ -1,0 +1,232 @@
+"""What each command does and says, on the local stack."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Rawless = Callable[..., Any]
+
+
+def test_ingest_prints_what_it_did_as_json(
+    rawless: Rawless, stream_file: Path, write_events: Callable[..., Path]
+) -> None:
+    events = write_events({"attributes": {"unknown": "x"}}, {"text": " "}, b"garbage")
+
+    done = rawless("ingest", "--stream", stream_file, "--source", f"jsonl:{events}", "--json")
+
+    assert done.code == 0
+    assert set(done.json) == {
+        "stream", "encoders", "read", "embeddings", "rejections", "dropped_attributes", "seconds", "events_per_second",
+    }  # fmt: skip
+    assert done.json["read"] == 3
+    assert done.json["embeddings"] == 1
+    assert done.json["rejections"] == {"empty_text": 1, "malformed_event": 1}
+    assert done.json["dropped_attributes"] == 1
+    assert done.json["seconds"] > 0
+
+
+def test_ingest_says_what_it_did(rawless: Rawless, stream_file: Path, write_events: Callable[..., Path]) -> None:
+    done = rawless("ingest", "--stream", stream_file, "--source", f"jsonl:{write_events({}, {'text': ' '})}")
+
+    assert done.code == 0
+    assert "message: 2 events read, 1 embeddings by minilm@1.0.0." in done.out
+    assert "1 rejected: empty_text 1." in done.out
+    assert "no leakage gate" in done.err
+
+
+def test_sql_answers_in_json_and_as_a_table(rawless: Rawless) -> None:
+    query = "SELECT 1 AS one, TIMESTAMP '2026-01-01' AS day, [0.5, 1.5, 2.5, 3.5, 4.5] AS vector, NULL AS nothing"
+
+    assert rawless("sql", query, "--json").json == [
+        {"one": 1, "day": "2026-01-01T00:00:00+00:00", "vector": [0.5, 1.5, 2.5, 3.5, 4.5], "nothing": None}
+    ]
+    assert "5 values]" in rawless("sql", query).out
+
+
+def test_load_puts_a_file_into_a_table_with_pseudonyms_that_join(
+    rawless: Rawless, tmp_path: Path, stream_file: Path, write_events: Callable[..., Path]
+) -> None:
+    events = write_events({"event_id": "joined", "subject_id": "customer-77"})
+    rawless("ingest", "--stream", stream_file, "--source", f"jsonl:{events}")
+    closed = tmp_path / "closed.csv"
+    closed.write_text("customer_id,closed_at\ncustomer-77,2026-05-01T00:00:00Z\ncustomer-78,2026-05-02T00:00:00Z\n")
+
+    done = rawless("load", "account_closed", closed, "--pseudonymise", "customer_id", "--replace", "--json")
+
+    assert done.json == {
+        "table": "account_closed",
+        "rows": 2,
+        "columns": ["closed_at", "subject_key", "subject_key_id"],
+    }
+    joined = rawless(
+        "sql",
+        "SELECT event_id, closed_at FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
+        "JOIN account_closed USING (subject_key, subject_key_id)",
+        "--json",
+    )
+    assert joined.json == [{"event_id": "joined", "closed_at": "2026-05-01T00:00:00+00:00"}]
+
+
+def test_local_status_names_where_it_runs(rawless: Rawless, home: Path) -> None:
+    status = rawless("local", "status", "--json").json
+
+    assert status["running"] is True
+    assert status["home"] == str(home)
+    assert status["bigquery_rest"].startswith("http://127.0.0.1:")
+    assert "export BIGQUERY_EMULATOR_HOST=http" in rawless("local", "status").out
+
+
+def test_stream_check_accepts_the_example(rawless: Rawless) -> None:
+    done = rawless("stream", "check", "examples/support_message/stream.yaml")
+
+    assert done.code == 0
+    assert "support_message, text, encoded by minilm@1.0.0" in done.out
+
+
+def test_doctor_finds_everything_here(rawless: Rawless) -> None:
+    done = rawless("doctor", "--json")
+
+    assert {finding["check"]: finding["ok"] for finding in done.json} == dict.fromkeys(
+        ["python", "disk", "local stack", "pseudonym key", "device", "encoder"], True
+    )
+    assert done.code == 0
+
+
+def test_doctor_names_what_to_mend(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWLESS_PSEUDONYM_KEY", "too short")
+
+    done = rawless("doctor")
+
+    assert done.code == 1
+    assert "MEND pseudonym key: RAWLESS_PSEUDONYM_KEY must hold at least 32 random bytes in base64." in done.out
+    assert "too short" not in done.out
+
+
+def test_encoders_are_listed_shown_registered_and_compared(rawless: Rawless, tmp_path: Path) -> None:
+    shown = rawless("encoder", "show", "minilm@1.0.0", "--json").json
+    registered = rawless("encoder", "register", "minilm@1.0.0", "--json").json
+    listed = rawless("encoder", "list", "--json").json
+
+    assert shown["sealed"] is True
+    assert shown["fingerprint"] == registered["fingerprint"]
+    minilm = next(each for each in listed if each["encoder"] == "minilm@1.0.0")
+    assert (minilm["registered"], minilm["fingerprint"]) == (True, shown["fingerprint"])
+
+    other = {name: value for name, value in shown.items() if name not in ("fingerprint", "sealed", "probe")}
+    (tmp_path / "other.yaml").write_text(json.dumps(other | {"pooling": "cls", "version": "1.1.0"}))
+    diff = rawless("encoder", "diff", "minilm@1.0.0", tmp_path / "other.yaml", "--json").json
+    assert diff["bump"] == "minor"
+    assert diff["changes"] == [{"field": "pooling", "before": "mean", "after": "cls", "change": "minor"}]
+
+    new = rawless("encoder", "register", tmp_path / "other.yaml", "--json").json
+    assert new["new"] is True
+    assert new["fingerprint"] != shown["fingerprint"]
+    assert rawless("encoder", "show", "minilm@1.1.0", "--json").json["pooling"] == "cls"
+
+
+def test_a_changed_spec_under_a_registered_version_is_refused(rawless: Rawless, tmp_path: Path) -> None:
+    shown = rawless("encoder", "show", "minilm@1.0.0", "--json").json
+    rawless("encoder", "register", "minilm@1.0.0")
+    changed = {name: value for name, value in shown.items() if name not in ("fingerprint", "sealed", "probe")}
+    (tmp_path / "changed.yaml").write_text(json.dumps(changed | {"layer": -2}))
+
+    done = rawless("encoder", "register", tmp_path / "changed.yaml")
+
+    assert done.code == 2
+    assert "layer differ" in done.err
+    assert "minor change: give the spec version 1.1.0" in done.err
+
+
+def test_an_unsealed_encoder_is_refused_by_ingest(
+    rawless: Rawless, tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
+    shown = rawless("encoder", "show", "minilm@1.0.0", "--json").json
+    unsealed = {name: value for name, value in shown.items() if name not in ("fingerprint", "sealed", "probe")}
+    (tmp_path / "unsealed.yaml").write_text(json.dumps(unsealed | {"version": "7.0.0"}))
+    stream = tmp_path / "stream.yaml"
+    stream.write_text(f"stream: message\nmodality: text\nencoders: [{tmp_path / 'unsealed.yaml'}]\n")
+
+    done = rawless("ingest", "--stream", stream, "--source", f"jsonl:{write_events({})}")
+
+    assert done.code == 2
+    assert "minilm@7.0.0 is not sealed: run `rawless encoder register" in done.err
+
+
+MISTAKES = {
+    "unknown command": (["igest"], "No such command 'igest'"),
+    "unknown option": (["sql", "SELECT 1", "--jsn"], "No such option: --jsn"),
+    "no stream": (["ingest", "--source", "jsonl:x"], "Missing option '--stream'"),
+    "no such stream": (
+        ["ingest", "--stream", "no.yaml", "--source", "jsonl:x"],
+        "The stream file no.yaml does not exist",
+    ),
+    "unknown source": (
+        ["ingest", "--stream", "{stream}", "--source", "csv:x"],
+        "--source is 'csv:x', but must be one of",
+    ),
+    "no such source": (["ingest", "--stream", "{stream}", "--source", "jsonl:no.jsonl"], "there is no such file"),
+    "a folder as source": (["ingest", "--stream", "{stream}", "--source", "jsonl:."], "there is no such file"),
+    "unknown Beam option": (
+        ["ingest", "--stream", "{stream}", "--source", "jsonl:{source}", "--", "--nope"],
+        "The Beam option --nope is unknown",
+    ),
+    "forbidden Beam option": (
+        ["ingest", "--stream", "{stream}", "--source", "jsonl:{source}", "--", "--save_main_session"],
+        "The Beam option --save_main_session is forbidden",
+    ),
+    "unknown device": (
+        ["ingest", "--stream", "{stream}", "--source", "jsonl:{source}", "--device", "tpu"],
+        "Invalid value for '--device'",
+    ),
+    "no such encoder": (
+        ["encoder", "show", "gpt@1.0.0"],
+        "The encoder 'gpt@1.0.0' is unknown: use one of minilm@1.0.0",
+    ),
+    "encoder without version": (["encoder", "show", "minilm"], "needs its version, as in minilm@1.0.0"),
+    "broken SQL": (["sql", "SELEKT 1"], "BigQuery refused the query: Syntax error"),
+    "no such table": (["sql", "SELECT * FROM nowhere"], "BigQuery refused the query: Not found"),
+    "a table of ours": (["load", "embedding_event_v1", "{source}"], "is a table of Rawless"),
+    "a file of another kind": (["load", "facts", "facts.xlsx"], "must end in one of .csv, .jsonl, .parquet"),
+    "no warehouse file": (["sql", "SELECT 1", "--warehouse", "no.yaml"], "The warehouse file no.yaml does not exist"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(
+    name: str, rawless: Rawless, stream_file: Path, write_events: Callable[..., Path]
+) -> None:
+    arguments, sentence = MISTAKES[name]
+    source = write_events({})
+
+    done = rawless(*(each.format(stream=stream_file, source=source) for each in arguments))
+
+    assert done.code == 2
+    assert sentence in done.err
+    assert done.err.count("\n") == 1
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_no_command_shows_the_help(rawless: Rawless) -> None:
+    done = rawless()
+
+    assert done.code == 2
+    assert "ingest" in done.out
+
+
+def test_the_help_names_every_command_within_a_blink() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "rawless", "--help"], capture_output=True, text=True
+    )
+
+    assert done.returncode == 0
+    for command in ("demo", "doctor", "encoder", "ingest", "load", "local", "sql", "stream"):
+        assert f" {command} " in done.stdout
+    heavy = {"torch", "apache_beam", "pandas", "google.cloud.bigquery", "transformers"}
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert heavy & imported == set()

@@ -1,0 +1,66 @@
+"""The local servers: started when absent, found again, replaced after a kill, data kept."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rawless import local_stack
+from rawless.places import LOCAL
+from sql.warehouse import Warehouse
+
+
+@pytest.fixture
+def own_home(tmp_path: Path) -> Iterator[Path]:
+    """A home whose servers are stopped afterwards."""
+    yield tmp_path
+    local_stack.down(tmp_path)
+
+
+def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) -> None:
+    first = local_stack.up(own_home)
+    Warehouse(LOCAL, first.bigquery).ensure()
+    Warehouse(LOCAL, first.bigquery).query("CREATE TABLE events.kept AS SELECT 42 AS answer")
+    os.kill(first.pid, signal.SIGKILL)
+    local_stack._until(lambda: local_stack.find(own_home) is None, 10)
+    assert (own_home / local_stack.ADDRESS_FILE).exists()
+
+    second = local_stack.up(own_home)
+
+    assert second.pid != first.pid
+    assert Warehouse(LOCAL, second.bigquery).query("SELECT answer FROM kept") == [{"answer": 42}]
+
+
+def test_several_commands_at_once_start_one_server(own_home: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        stacks = set(pool.map(lambda _: local_stack.up(own_home).pid, range(3)))
+
+    assert len(stacks) == 1
+
+
+def test_down_stops_it_and_says_whether_there_was_one(own_home: Path) -> None:
+    local_stack.up(own_home)
+
+    assert local_stack.down(own_home) is True
+    assert local_stack.find(own_home) is None
+    assert local_stack.down(own_home) is False
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"pid": "x"}', '{"pid": 999999999}', '{"pid": 1, "bigquery_rest": 7}']
+)
+def test_a_broken_address_file_counts_as_no_server(content: str, tmp_path: Path) -> None:
+    (tmp_path / local_stack.ADDRESS_FILE).write_text(content)
+
+    assert local_stack.find(tmp_path) is None
+
+
+def test_the_server_never_sees_the_pseudonym_key(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWLESS_PSEUDONYM_KEY", "a-key-that-stays-here")
+
+    stack = local_stack.up(own_home)
+
+    assert b"a-key-that-stays-here" not in Path(f"/proc/{stack.pid}/environ").read_bytes()
