@@ -1,0 +1,198 @@
+"""Promise 1: a marker in any place of an event, through every failure path, is found nowhere afterwards.
+
+Each run logs at debug level, writes to the embedded BigQuery, and keeps its temporary files in a folder that is
+searched, with the home folder, the tables, the log, stdout, stderr and the metrics.
+"""
+
+import base64
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+import encoders.text
+import pipelines.encode
+import pipelines.write
+from audit.search import Search, spelled
+from encoders.catalogue import lookup
+from encoders.encoder import Encoder
+from events.sources import open_source
+from events.stream import Stream
+from pipelines import options
+from pipelines.ingest import Ingest
+from pipelines.run import told
+from privacy.pseudonyms import KeySource
+from sql.warehouse import Warehouse
+
+MARKER = "Rosalind-0815-Quibble-Zanzibar"
+
+
+def _everywhere() -> Iterator[dict[str, Any] | bytes]:
+    """Events with the marker in every place, good and broken in every way."""
+    text = f"{MARKER} is my name."
+    yield {"text": text}
+    yield {"text": text, "subject_id": MARKER}
+    yield {"text": text, "attributes": {"channel": "chat", "note": MARKER, MARKER: "x"}}
+    yield {"text": text, "attributes": {"channel": MARKER}}
+    yield {"text": text, "attributes": MARKER}
+    yield {"text": text, MARKER: MARKER}
+    yield {"text": text, "event_id": f"id {MARKER}"}
+    yield {"text": text, "event_id": [MARKER]}
+    yield {"text": text, "event_id": ...}
+    yield {"text": text, "occurred_at": MARKER}
+    yield {"text": text, "occurred_at": {MARKER: 1}}
+    yield {"text": text, "stream": MARKER}
+    yield {"text": text, "subject_id": [MARKER]}
+    yield {"text": text, "subject_id": f"\0{MARKER}"}
+    yield {"text": ..., "uri": f"gs://{MARKER}/{MARKER}"}
+    yield {"text": ..., "uri": [MARKER]}
+    yield {"text": ..., "parts": {MARKER: MARKER}}
+    yield {"text": {MARKER: MARKER}}
+    yield {"text": f"{text}\0"}
+    yield {"text": f"{text}\ud83d"}
+    yield {"text": text * 100}
+    yield {"text": ..., "payload_base64": base64.b64encode(b"\xff" + text.encode()).decode()}
+    yield {"text": ..., "payload_base64": f"{MARKER}=="}
+    yield {"text": text, "payload_base64": base64.b64encode(text.encode()).decode()}
+    yield MARKER.encode()
+    yield json.dumps([MARKER]).encode()
+    yield json.dumps({"event_id": "cut", "text": text})[:-2].encode()
+    yield b'{"text": "\xff' + MARKER.encode() + b'"}'
+    yield MARKER.encode("utf-16-le")
+
+
+@pytest.fixture
+def run(
+    warehouse: Warehouse,
+    key: KeySource,
+    stream: Stream,
+    tmp_path: Path,
+    write_events: Callable[..., Path],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., set[str]]:
+    """Runs the job over events and returns the places where the marker was found."""
+    left = tmp_path / "left"
+    left.mkdir()
+    monkeypatch.setenv("TMPDIR", str(left))
+    monkeypatch.setattr(tempfile, "tempdir", str(left))
+
+    def go(*events: dict[str, Any] | bytes, beam_options: tuple[str, ...] = ()) -> set[str]:
+        source = open_source(f"jsonl:{write_events(*events)}", stream.max_bytes)
+        job = Ingest(stream, source, (lookup("minilm@1.0.0"),), key, warehouse, "cpu")
+        pipeline = beam.Pipeline(options=options.parse(beam_options))
+        job.build(pipeline)
+        said: list[str] = []
+        with caplog.at_level(logging.DEBUG):
+            try:
+                result = pipeline.run()
+                said += [repr(each) for each in result.metrics().query()["counters"]]
+            except Exception as error:  # noqa: BLE001 - whatever a runner raises
+                said += [str(error), repr(error), str(told(error))]
+        said += [*capfd.readouterr(), caplog.text, *(repr(record.__dict__) for record in caplog.records)]
+        search = Search([MARKER.encode()])
+        found = search.in_bytes("\n".join(said).encode(), "what was said") | search.in_tables(warehouse)
+        return {
+            trace.place for trace in found | search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
+        }
+
+    return go
+
+
+def test_no_marker_escapes_however_an_event_is_broken(run: Callable[..., set[str]], warehouse: Warehouse) -> None:
+    events = list(_everywhere())
+
+    assert run(*events) == set()
+    rows = "(SELECT COUNT(*) FROM embedding_event_v1) + (SELECT COUNT(*) FROM rejection_v1)"
+    assert warehouse.query(f"SELECT {rows} AS n") == [{"n": len(events)}]
+    assert warehouse.query("SELECT COUNT(*) AS n FROM rejection_v1 WHERE reason = 'internal'") == [{"n": 0}]
+
+
+def test_no_marker_escapes_from_worker_processes(run: Callable[..., set[str]]) -> None:
+    assert (
+        run(*_everywhere(), beam_options=("--direct_num_workers=2", "--direct_running_mode=multi_processing")) == set()
+    )
+
+
+def _raises(*arguments: Any, **keywords: Any) -> Any:
+    """A library that quotes what it was given, logs it, warns of it, and keeps it in its exception."""
+    content = f"{arguments!r} {[getattr(each, 'reveal', lambda: each)() for each in arguments]!r} {MARKER}"
+    logging.getLogger("some.library").error("failed on %s", content, exc_info=ValueError(content))
+    logging.getLogger("some.library").debug(f"failed on {content}")
+    raise ValueError(content)
+
+
+@pytest.mark.parametrize(
+    "broken", ["_tokenize", "_forward", "_vectors"], ids=["the tokenizer", "the batch", "the model"]
+)
+def test_no_marker_escapes_from_an_encoder_that_raises(
+    broken: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch, minilm: Encoder, warehouse: Warehouse
+) -> None:
+    monkeypatch.setattr(encoders.text.TextEncoder, broken, _raises)
+    monkeypatch.setattr(encoders.text.TextEncoder, "_encodes_probe", lambda self: True)
+
+    assert run({"text": MARKER}) == set()
+    assert warehouse.query("SELECT reason FROM rejection_v1") == [{"reason": "encoder_failed"}]
+
+
+def test_no_marker_escapes_from_a_parser_with_a_fault(
+    run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch, warehouse: Warehouse
+) -> None:
+    monkeypatch.setattr("events.parse.Parser._payload", _raises)
+
+    assert run({"text": MARKER}, {"text": MARKER}) == set()
+    assert warehouse.query("SELECT DISTINCT reason FROM rejection_v1") == [{"reason": "internal"}]
+
+
+@pytest.mark.parametrize(
+    ("step", "method"),
+    [(pipelines.encode._Encode, "process"), (pipelines.encode._Encode, "_flush"), (pipelines.write._Write, "_flush")],
+)
+def test_no_marker_escapes_from_a_step_that_does_not_handle_its_error(
+    step: type, method: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(self: Any, *arguments: Any) -> Any:
+        raise KeyError(arguments, vars(self))
+
+    monkeypatch.setattr(step, method, raises)
+
+    assert run({"text": MARKER}) == set()
+
+
+def test_no_marker_escapes_when_the_warehouse_is_away(
+    run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from google.api_core.exceptions import ServiceUnavailable
+
+    from sql.append import Appender
+
+    def away(self: Any, name: str, batch: Any) -> None:
+        raise ServiceUnavailable(f"away: {batch.to_pylist()}")
+
+    monkeypatch.setattr(Appender, "_request", away)
+
+    assert run({"text": MARKER}) == set()
+
+
+@pytest.mark.parametrize("spelling", spelled(MARKER.encode()))
+def test_the_same_search_finds_a_planted_leak(
+    spelling: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests above can fail: a step that logs what it was given is caught, however the content is spelled."""
+    leak = spelled(MARKER.encode())[spelling].decode("latin-1")
+    honest = pipelines.encode._row
+
+    def leaks(*arguments: Any) -> Any:
+        logging.getLogger("some.library").warning("encoded %s", leak)
+        return honest(*arguments)
+
+    monkeypatch.setattr(pipelines.encode, "_row", leaks)
+
+    assert run({"text": "harmless"}) == {"what was said"}
