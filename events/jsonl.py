@@ -30,7 +30,7 @@ def line_limit(max_bytes: int) -> int:
 
 def shards(path: Path, lines: int = LINES_A_SHARD) -> Iterator[Shard]:
     """Cut a file at line ends, `lines` at a time, in one pass over its bytes and in constant memory."""
-    start, first, seen, position = 0, 1, 0, 0
+    start, first, seen, position, complete = 0, 1, 0, 0, True
     with _open(path) as file:
         while chunk := file.read(_CHUNK):
             end = -1
@@ -39,9 +39,9 @@ def shards(path: Path, lines: int = LINES_A_SHARD) -> Iterator[Shard]:
                 if seen == lines:
                     yield Shard(start, first, seen)
                     start, first, seen = position + end + 1, first + seen, 0
-            position += len(chunk)
+            position, complete = position + len(chunk), chunk.endswith(b"\n")
     if position > start:
-        yield Shard(start, first, seen + 1)
+        yield Shard(start, first, seen if complete else seen + 1)
 
 
 def read(path: Path, shard: Shard, limit: int) -> Iterator[Delivery]:
@@ -49,14 +49,21 @@ def read(path: Path, shard: Shard, limit: int) -> Iterator[Delivery]:
     with _open(path) as file:
         file.seek(shard.offset)
         for number in range(shard.first, shard.first + shard.lines):
-            line = file.readline(limit)
-            if not line:
-                return
-            size, complete = len(line), line.endswith(b"\n") or len(line) < limit
-            if not complete:
-                size += _skip_line(file)
-            fields = guarded(_fields, line, number) if complete else Reason.PAYLOAD_TOO_LARGE
-            yield Delivery(str(number), fields, size)
+            # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
+            delivery = guarded(_delivery, file, number, limit)
+            if delivery is None or isinstance(delivery, Reason):
+                raise Unavailable(f"The source {path} changed or could not be read at line {number}; run again.")
+            yield delivery
+
+
+def _delivery(file: BinaryIO, number: int, limit: int) -> Delivery | None:
+    line = file.readline(limit + 1)
+    if not line:
+        return None
+    if len(line) <= limit:
+        return Delivery(str(number), guarded(_fields, line, number), len(line))
+    skipped = 0 if line.endswith(b"\n") else _skip_line(file)
+    return Delivery(str(number), Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 MAX_AHEAD = timedelta(days=1)
 MAX_SUBJECT_LENGTH = 256
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 _PAYLOAD_FIELDS = ("payload", "text", "payload_base64", "uri", "parts")
 _FIELDS = {"event_id", "occurred_at", "stream", "subject_id", "attributes", *_PAYLOAD_FIELDS}
 
@@ -90,7 +90,7 @@ class Parser:
     def _subject(self, fields: Mapping[str, object]) -> str | None:
         value = fields.get("subject_id")
         if self._stream.subject == "none":
-            return None
+            return None  # not even looked at
         if value is None or value == "":
             if self._stream.subject == "required":
                 raise Rejected(Reason.MISSING_SUBJECT)

@@ -6,9 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictInt,
+    Tag,
+    model_validator,
+)
 
-from events.patterns import fault_of
+from events.patterns import fault_of, matches
 from privacy.configuration import read_yaml
 
 MAX_ATTRIBUTE_LENGTH = 32
@@ -18,6 +28,7 @@ _ID_PATTERNS = {
     "ulid": "[0-7][0-9A-HJKMNP-TV-Z]{25}",
 }
 _MAX_BYTES = {"text": 1_000_000, "image": 10_000_000}
+_LONGEST = timedelta(days=366_000)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
 
 
@@ -33,7 +44,10 @@ def _duration(value: Any) -> Any:
         return value
     if not (match := re.fullmatch(r"(\d{1,6})([smhdwy])", str(value), re.ASCII)):
         raise ValueError("a duration is a whole number and a unit: 30s, 15m, 12h, 90d, 2w or 10y")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    duration = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    if duration > _LONGEST:
+        raise ValueError("a duration is at most 1000y")
+    return duration
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -70,13 +84,31 @@ class Matched(_Part):
 
     def allows(self, value: str) -> bool:
         """Whether the whole value may be kept."""
-        return len(value) <= self.max_length and re.fullmatch(self.pattern, value, re.ASCII) is not None
+        return len(value) <= self.max_length and matches(self.pattern, value)
+
+
+def _attribute_kind(value: Any) -> str:
+    named = isinstance(value, Enumerated) or (isinstance(value, dict) and "enum" in value)
+    return "<enum>" if named else "<pattern>"
+
+
+def _id_kind(value: Any) -> str:
+    return "<name>" if isinstance(value, str) else "<pattern>"
+
+
+# With a discriminator, a fault is told of the kind that was meant, not of every kind there is.
+Attribute = Annotated[
+    Annotated[Enumerated, Tag("<enum>")] | Annotated[Matched, Tag("<pattern>")], Discriminator(_attribute_kind)
+]
+EventId = Annotated[
+    Annotated[Literal["uuid", "ulid"], Tag("<name>")] | Annotated[IdPattern, Tag("<pattern>")], Discriminator(_id_kind)
+]
 
 
 class Limits(_Part):
     """What an event may measure. `max_bytes` is of the payload; None means the modality's default."""
 
-    max_bytes: int | None = Field(default=None, ge=1, le=100_000_000)
+    max_bytes: StrictInt | None = Field(default=None, ge=1, le=100_000_000)
     max_age: Duration = timedelta(days=3660)
 
 
@@ -93,9 +125,9 @@ class Stream(_Part):
     stream: Name
     modality: Modality
     encoders: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(min_length=1)
-    event_id: Literal["uuid", "ulid"] | IdPattern = IdPattern(pattern="[A-Za-z0-9_-]{1,64}")
+    event_id: EventId = IdPattern(pattern="[A-Za-z0-9_-]{1,64}")
     subject: Literal["required", "optional", "none"] = "required"
-    attributes: dict[Name, Enumerated | Matched] = {}
+    attributes: dict[Name, Attribute] = {}
     limits: Limits = Limits()
     uri_prefixes: tuple[str, ...] = ()
     leakage: Leakage | None = None
@@ -114,7 +146,7 @@ class Stream(_Part):
     def allows_id(self, event_id: str) -> bool:
         """Whether an id is short enough and matches the stream's pattern."""
         pattern = self.event_id.pattern if isinstance(self.event_id, IdPattern) else _ID_PATTERNS[self.event_id]
-        return len(event_id) <= MAX_ID_LENGTH and re.fullmatch(pattern, event_id, re.ASCII) is not None
+        return len(event_id) <= MAX_ID_LENGTH and matches(pattern, event_id)
 
 
 def load_stream(path: Path) -> Stream:

@@ -25,9 +25,13 @@ def guarded(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Reas
         except Rejected as rejected:
             return rejected.reason
         except Unavailable as unavailable:
-            sentence = unavailable.args[0]
+            sentence = str(unavailable)
         except MemoryError:
             sentence = "This process ran out of memory; give it more, or lower the stream's limits.max_bytes."
-        except Exception:  # noqa: BLE001 - the whole point: nothing of it may leave
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException:  # noqa: BLE001 - nothing of it may leave; a panic of a Rust library is no Exception
             return Reason.INTERNAL
+        finally:
+            del step, args, kwargs  # this frame is part of the traceback of what is raised below
     raise Unavailable(sentence)

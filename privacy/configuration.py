@@ -17,9 +17,11 @@ class _NoDuplicates(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {_shown(key.value)} stands twice", problem_mark=key.start_mark
+                )
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
         return super().construct_mapping(node, deep)
 
@@ -34,7 +36,8 @@ def read_yaml(path: Path, model: type[M], *, what: str) -> M:
         raise UserError(f"The {what} {path} cannot be read as UTF-8 text ({type(error).__name__}).") from None
     try:
         data = yaml.load(text, Loader=_NoDuplicates)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML raises all of these for explicit tags that do not fit.
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
@@ -53,19 +56,25 @@ def check(data: Any, model: type[M], *, where: str) -> M:
 
 
 def _sentence(error: ValidationError) -> str:
-    # Of a union each member complains: the deepest complaint belongs to the member that was meant.
-    fault = max(error.errors(), key=lambda each: len(each["loc"]))
-    field = ".".join(str(part) for part in fault["loc"] if not _is_tag(part)) or "the file"
-    rule = fault["msg"].removeprefix("Value error, ")
+    fault = error.errors()[0]
+    field = ".".join(_named(part) for part in fault["loc"] if not _is_tag(part)) or "the file"
     if fault["type"] == "missing":
         return f"the field {field} is missing; add it."
     if fault["type"] == "extra_forbidden":
         return f"the field {field} is unknown; remove it or mend its name."
-    value = repr(fault["input"])
-    shown = value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
-    return f"{field} is {shown}, but the rule is: {rule}."
+    return f"{field} is {_shown(fault['input'])}, but the rule is: {fault['msg'].removeprefix('Value error, ')}."
 
 
 def _is_tag(part: int | str) -> bool:
-    """Pydantic puts the names of union members into the place; a user knows only fields and positions."""
-    return isinstance(part, str) and (not part or part[0].isupper() or "[" in part)
+    """The kind of a tagged union stands in a fault's place; a user knows only fields and positions."""
+    return isinstance(part, str) and part.startswith("<")
+
+
+def _named(part: int | str) -> str:
+    text = str(part)
+    return text if text.isprintable() and len(text) <= _LONGEST_VALUE else _shown(text)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

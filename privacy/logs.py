@@ -34,6 +34,17 @@ def _guard_records() -> None:
     logging.setLogRecordFactory(record)
 
 
+def _guard_extra() -> None:
+    make = logging.Logger.makeRecord
+
+    def record(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        if _inside.get():  # `extra` is the ninth, and is put onto the record after the factory made it
+            args, kwargs = args[:8], {**kwargs, "extra": None}
+        return make(self, *args, **kwargs)
+
+    logging.Logger.makeRecord = record  # type: ignore[method-assign]
+
+
 def _guard_warnings() -> None:
     show = warnings.showwarning
 
@@ -52,4 +63,5 @@ def _guard_warnings() -> None:
 
 # On import, so that every process that can hold a `Raw` (a Beam worker too) has the guard in place.
 _guard_records()
+_guard_extra()
 _guard_warnings()

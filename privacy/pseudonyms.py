@@ -53,12 +53,15 @@ class KeySource:
     def load(self) -> PseudonymKey:
         """Read the key. Raises UserError when there is none or it is too short."""
         if text := os.environ.get(KEY_VARIABLE):
-            return _decode(text, KEY_VARIABLE)
+            return _decode(text.encode(errors="replace"), KEY_VARIABLE)
         if self.secret:
             return _decode(_from_secret_manager(self.secret), f"The secret {self.secret}")
         if self.path and Path(self.path).is_file():
-            return _decode(Path(self.path).read_text(), f"The key file {self.path}")
-        raise UserError(f"There is no pseudonym key: set {KEY_VARIABLE} to 32 random bytes in base64. {_MAKE_ONE}")
+            return _decode(Path(self.path).read_bytes(), f"The key file {self.path}")
+        looked = f" (no file {self.path})" if self.path else ""
+        raise UserError(
+            f"There is no pseudonym key{looked}: set {KEY_VARIABLE} to 32 random bytes in base64. {_MAKE_ONE}"
+        )
 
 
 def create_key_file(path: Path) -> None:
@@ -72,7 +75,7 @@ def create_key_file(path: Path) -> None:
             os.link(file.name, path)
 
 
-def _decode(text: str, where: str) -> PseudonymKey:
+def _decode(text: bytes, where: str) -> PseudonymKey:
     try:
         secret = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
@@ -82,8 +85,8 @@ def _decode(text: str, where: str) -> PseudonymKey:
     return PseudonymKey(secret)
 
 
-def _from_secret_manager(name: str) -> str:
+def _from_secret_manager(name: str) -> bytes:
     from google.cloud import secretmanager
 
     client = secretmanager.SecretManagerServiceClient()
-    return client.access_secret_version(name=name).payload.data.decode()
+    return bytes(client.access_secret_version(name=name).payload.data)

@@ -35,5 +35,8 @@ class Raw(Generic[T_co]):
     def __bytes__(self) -> NoReturn:
         raise TypeError("Raw refuses to become bytes")
 
+    def __getstate__(self) -> NoReturn:  # what jsonpickle reads, which Beam depends on
+        raise TypeError("Raw refuses to be pickled or copied")
+
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("Raw refuses to be pickled or copied")

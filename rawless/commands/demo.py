@@ -105,7 +105,7 @@ def _tell(report: dict[str, Any]) -> None:
     for asked, found in report["neighbours"].items():
         near = ", ".join(f"{row['event_id']} ({row['similarity']:.2f})" for row in found)
         say(f"Nearest to {asked}: {near}")
-    say(f"\nLooked for {search['contents']} payloads and customers in every table, log and file under {home.folder()}:")
+    say(f"\nLooked for {search['contents']} payloads and customers in every table, and in every log and file left:")
     say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
-    say(f"  (a planted payload was found in {search['planted_found']} of {search['planted']} spellings)\n")
+    say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)\n")
     say('Try next: rawless sql "SELECT reason, COUNT(*) AS n FROM rejection_v1 GROUP BY reason"')

@@ -27,6 +27,7 @@ from events.stream import Stream
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import told
+from privacy import Raw
 from privacy.pseudonyms import KeySource
 from sql.warehouse import Warehouse
 
@@ -123,7 +124,7 @@ def test_no_marker_escapes_from_worker_processes(run: Callable[..., set[str]]) -
 
 def _raises(*arguments: Any, **keywords: Any) -> Any:
     """A library that quotes what it was given, logs it, warns of it, and keeps it in its exception."""
-    content = f"{arguments!r} {[getattr(each, 'reveal', lambda: each)() for each in arguments]!r} {MARKER}"
+    content = f"{arguments!r} {[each.reveal() for each in arguments if isinstance(each, Raw)]!r} {MARKER}"
     logging.getLogger("some.library").error("failed on %s", content, exc_info=ValueError(content))
     logging.getLogger("some.library").debug(f"failed on {content}")
     raise ValueError(content)

@@ -1,0 +1,62 @@
+"""Sources: each wrong `--source` is one sentence, told before anything starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from events.sources import JsonlSource, open_source
+from privacy import UserError
+
+KINDS = "must be one of: jsonl:PATH."
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ":", "jsonl", "jsonl:", "events.jsonl", "JSONL:events.jsonl", " jsonl:events.jsonl", "files:*.png", "s3:a:b"],
+)
+def test_a_kind_that_is_unknown_is_told_with_those_that_are(text: str) -> None:
+    with pytest.raises(UserError) as refused:
+        open_source(text, 100)
+    assert str(refused.value) == f"--source is {text!r}, but {KINDS}"
+
+
+@pytest.mark.parametrize("place", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
+def test_a_place_where_no_file_is_is_told_in_one_sentence(place: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "there.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match=r"^--source names .*check the path\.$") as refused:
+        open_source(f"jsonl:{tmp_path}/{place}", 100)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_good_source_gives_every_delivery(write_events: Callable[..., Path]) -> None:
+    path = write_events({"event_id": "one"}, {"event_id": "two"})
+    source = open_source(f"jsonl:{path}", 100)
+    deliveries = [each for shard in source.shards() for each in source.read(shard)]
+    assert [each.fields.reveal()["event_id"] for each in deliveries] == ["one", "two"]  # type: ignore[union-attr]
+
+
+def test_a_relative_path_and_one_with_colons_and_spaces_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my: events.jsonl").write_text("{}\n")
+    source = open_source("jsonl:my: events.jsonl", 100)
+    monkeypatch.chdir("/")  # a worker's folder is another
+    assert len([each for shard in source.shards() for each in source.read(shard)]) == 1
+
+
+def test_an_empty_file_is_a_source_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    assert list(open_source(f"jsonl:{tmp_path / 'empty.jsonl'}", 100).shards()) == []
+
+
+def test_the_longest_line_follows_from_the_limit_of_the_stream(tmp_path: Path) -> None:
+    text = "é" * 20_000_000  # 40 MB, as JSON in UTF-8
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"text": "' + text + '"}\n', encoding="utf-8")
+    for max_bytes, looked_into in [(20_000, False), (40_000_000, True)]:
+        source = JsonlSource(str(path), max_bytes)
+        [delivery] = [each for shard in source.shards() for each in source.read(shard)]
+        assert (delivery.fields != "payload_too_large") is looked_into

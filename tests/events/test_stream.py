@@ -1,0 +1,220 @@
+"""The stream file: the design's own is accepted, and each wrong thing is refused in a sentence that names it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from events.stream import Stream, load_stream
+from privacy import UserError
+
+EXAMPLE = r"""
+stream: support_message
+modality: text                       # text | image
+encoders: [minilm@1.0.0]             # several: all are logged (migration)
+event_id: uuid                       # uuid | ulid | {pattern: …}; default {pattern: '[A-Za-z0-9_-]{1,64}'}
+subject: required                    # required | optional | none
+attributes:                          # allow-list; anything else is dropped and counted
+  channel: {enum: [chat, email]}
+  app_version: {pattern: '\d+\.\d+\.\d+', max_length: 16}
+limits: {max_bytes: 20000}
+uri_prefixes: []
+leakage: {max: {words_f1: 0.5}, max_age: 90d}   # optional gate on the encoder's last audit
+"""
+
+LEAST = {"stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"]}
+
+
+@pytest.fixture
+def refusal(tmp_path: Path) -> Callable[..., str]:
+    """The sentence for the least stream file with these fields, without its beginning."""
+
+    def refuse(**fields: Any) -> str:
+        path = tmp_path / "stream.yaml"
+        whole = {name: value for name, value in {**LEAST, **fields}.items() if value is not ...}
+        path.write_text(yaml.safe_dump(whole), encoding="utf-8")
+        with pytest.raises(UserError) as refused:
+            load_stream(path)
+        start = f"The stream file {path}: "
+        assert str(refused.value).startswith(start)
+        assert "\n" not in str(refused.value)
+        return str(refused.value).removeprefix(start)
+
+    return refuse
+
+
+def _stream(**fields: Any) -> Stream:
+    return Stream.model_validate(LEAST | fields)
+
+
+def test_the_example_of_the_design_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "stream.yaml").write_text(EXAMPLE, encoding="utf-8")
+    stream = load_stream(tmp_path / "stream.yaml")
+    assert (stream.stream, stream.modality, stream.encoders) == ("support_message", "text", ("minilm@1.0.0",))
+    assert stream.max_bytes == 20000
+    assert stream.subject == "required"
+    assert stream.attributes["channel"].allows("email")
+    assert not stream.attributes["channel"].allows("fax")
+    assert stream.attributes["app_version"].allows("1.20.3")
+    assert not stream.attributes["app_version"].allows("1.20")
+    assert not stream.attributes["app_version"].allows("1.20.3\n")
+    assert stream.leakage is not None
+    assert (stream.leakage.max, stream.leakage.max_age) == ({"words_f1": 0.5}, timedelta(days=90))
+
+
+def test_what_is_left_out_has_the_defaults_of_the_design() -> None:
+    stream = _stream()
+    assert stream.allows_id("A-z_09")
+    assert stream.subject == "required"
+    assert stream.attributes == {}
+    assert stream.leakage is None
+    ten_years = datetime(2026, 1, 1, tzinfo=UTC) - datetime(2016, 1, 1, tzinfo=UTC)
+    assert ten_years <= stream.limits.max_age <= ten_years + timedelta(days=14)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_every_modality_has_a_limit_of_bytes(modality: str) -> None:
+    assert 1_000 < _stream(modality=modality).max_bytes <= 100_000_000
+    assert _stream(modality=modality, limits={"max_bytes": 7}).max_bytes == 7
+
+
+def test_several_encoders_are_kept_in_order() -> None:
+    assert _stream(encoders=["b@1.0.0", "a@1.0.0"]).encoders == ("b@1.0.0", "a@1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("30s", 30), ("15m", 900), ("12h", 43200), ("90d", 90 * 86400), ("2w", 14 * 86400), ("10y", 3660 * 86400)],
+)
+def test_a_duration_is_a_number_and_a_unit(written: str, seconds: int) -> None:
+    assert _stream(limits={"max_age": written}).limits.max_age.total_seconds() == seconds
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no stream": ({"stream": ...}, "the field stream is missing; add it."),
+    "no modality": ({"modality": ...}, "the field modality is missing; add it."),
+    "no encoders": ({"encoders": ...}, "the field encoders is missing; add it."),
+    "unknown field": ({"encoder": "a"}, "the field encoder is unknown; remove it or mend its name."),
+    "unknown field with a capital": ({"Subject": "none"}, "the field Subject is unknown; remove it or mend its name."),
+    "unknown limit": ({"limits": {"bytes": 5}}, "the field limits.bytes is unknown; remove it or mend its name."),
+    "capital limit": ({"limits": {"Max_bytes": 5}}, "the field limits.Max_bytes is unknown"),
+    "name with capitals": ({"stream": "Message"}, "stream is 'Message', but the rule is: "),
+    "name with a line end": ({"stream": "message\n"}, "stream is 'message\\n', but the rule is: "),
+    "name with a dash": ({"stream": "a-b"}, "stream is 'a-b', but the rule is: "),
+    "empty name": ({"stream": ""}, "stream is '', but the rule is: "),
+    "name too long": ({"stream": "a" * 64}, "stream is 'aaa"),
+    "name that is a number": ({"stream": 5}, "stream is 5, but the rule is: "),
+    "bad modality": ({"modality": "sound"}, "modality is 'sound', but the rule is: Input should be 'text' or 'image'."),
+    "empty encoders": ({"encoders": []}, "encoders is [], but the rule is: "),
+    "encoders no list": ({"encoders": "minilm@1.0.0"}, "encoders is 'minilm@1.0.0', but the rule is: "),
+    "empty encoder": ({"encoders": [""]}, "encoders.0 is '', but the rule is: "),
+    "encoder that is a number": ({"encoders": ["a", 5]}, "encoders.1 is 5, but the rule is: "),
+    "encoder twice": ({"encoders": ["a", "b", "a"]}, "encoders: each encoder may be named once."),
+    "bad subject": ({"subject": "maybe"}, "subject is 'maybe', but the rule is: "),
+    "bad kind of id": ({"event_id": "guid"}, "event_id is 'guid', but the rule is: Input should be 'uuid' or 'ulid'."),
+    "id of any text": ({"event_id": {"pattern": ".*"}}, "event_id.pattern is '.*', but the rule is: the pattern may"),
+    "id pattern that is none": ({"event_id": {"pattern": "("}}, "event_id.pattern is '(', but the rule is: "),
+    "attribute name with capitals": ({"attributes": {"Channel": {"enum": ["a"]}}}, "'Channel', but the rule is: "),
+    "attribute without a rule": ({"attributes": {"channel": None}}, "attributes.channel is None, but the rule is: "),
+    "attributes as a list": ({"attributes": ["channel"]}, "attributes is ['channel'], but the rule is: "),
+    "empty enum": ({"attributes": {"channel": {"enum": []}}}, "attributes.channel.enum is [], but the rule is: "),
+    "enum of numbers": ({"attributes": {"a": {"enum": [1]}}}, "attributes.a.enum.0 is 1, but the rule is: "),
+    "enum of a truth": ({"attributes": {"a": {"enum": [True]}}}, "attributes.a.enum.0 is True, but the rule is: "),
+    "long enum value": ({"attributes": {"a": {"enum": ["a" * 65]}}}, "attributes.a.enum.0 is 'aaa"),
+    "empty enum value": ({"attributes": {"a": {"enum": [""]}}}, "attributes.a.enum.0 is '', but the rule is: "),
+    "enum and pattern": ({"attributes": {"a": {"enum": ["b"], "pattern": "b"}}}, "the field attributes.a."),
+    "unbounded pattern": ({"attributes": {"a": {"pattern": ".*"}}}, "attributes.a.pattern is '.*', but the rule is: "),
+    "pattern that is none": ({"attributes": {"a": {"pattern": "("}}}, "attributes.a.pattern is '(', but the rule is: "),
+    "pattern that is a number": ({"attributes": {"a": {"pattern": 5}}}, "attributes.a.pattern is 5, but the rule is: "),
+    "max_length 33": (
+        {"attributes": {"a": {"pattern": "b", "max_length": 33}}},
+        "attributes.a.max_length is 33, but the rule is: Input should be less than or equal to 32.",
+    ),
+    "max_length 0": ({"attributes": {"a": {"pattern": "b", "max_length": 0}}}, "attributes.a.max_length is 0, but"),
+    "negative max_bytes": ({"limits": {"max_bytes": -1}}, "limits.max_bytes is -1, but the rule is: "),
+    "no bytes at all": ({"limits": {"max_bytes": 0}}, "limits.max_bytes is 0, but the rule is: "),
+    "boundless max_bytes": ({"limits": {"max_bytes": 10**12}}, "limits.max_bytes is 1000000000000, but the rule is: "),
+    "max_bytes as text": ({"limits": {"max_bytes": "20kB"}}, "limits.max_bytes is '20kB', but the rule is: "),
+    "max_bytes as a truth": ({"limits": {"max_bytes": True}}, "limits.max_bytes is True, but the rule is: "),
+    "max_bytes with a fraction": ({"limits": {"max_bytes": 1.5}}, "limits.max_bytes is 1.5, but the rule is: "),
+    "duration without unit": ({"limits": {"max_age": 90}}, "limits.max_age is 90, but the rule is: a duration is"),
+    "duration in months": ({"limits": {"max_age": "3mo"}}, "limits.max_age is '3mo', but the rule is: a duration is"),
+    "negative duration": ({"limits": {"max_age": "-1d"}}, "limits.max_age is '-1d', but the rule is: a duration is"),
+    "Arabic duration": (
+        {"limits": {"max_age": "\u0663d"}},
+        "limits.max_age is '\u0663d', but the rule is: a duration is",
+    ),
+    "older than all calendars": ({"limits": {"max_age": "3000y"}}, "limits.max_age is '3000y', but the rule is: "),
+    "uri_prefixes no list": ({"uri_prefixes": "gs://a/"}, "uri_prefixes is 'gs://a/', but the rule is: "),
+    "leakage over 1": ({"leakage": {"max": {"f1": 1.5}, "max_age": "9d"}}, "leakage.max.f1 is 1.5, but the rule is: "),
+    "leakage of no number": ({"leakage": {"max": {"f1": float("nan")}, "max_age": "9d"}}, "leakage.max.f1 is nan, but"),
+    "leakage without age": ({"leakage": {"max": {"f1": 0.5}}}, "the field leakage.max_age is missing; add it."),
+}
+
+
+@pytest.mark.parametrize(("fields", "sentence"), BAD.values(), ids=BAD.keys())
+def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], sentence: str, refusal: Callable[..., str]) -> None:
+    assert sentence in refusal(**fields)
+
+
+def test_a_long_pattern_is_cut_in_the_sentence(refusal: Callable[..., str]) -> None:
+    sentence = refusal(event_id={"pattern": "a" * 5000 + "."})
+    assert sentence.startswith("event_id.pattern is 'aaa")
+    assert len(sentence) < 300
+
+
+IDS: list[tuple[Any, str, bool]] = [
+    ("uuid", "0b6c7c1e-1f0e-4f6e-9d53-3a7b0c1d2e3f", True),
+    ("uuid", "0B6C7C1E-1F0E-4F6E-9D53-3A7B0C1D2E3F", True),
+    ("uuid", "00000000-0000-0000-0000-000000000000", True),
+    ("uuid", "0b6c7c1e1f0e4f6e9d533a7b0c1d2e3f", False),
+    ("uuid", "{0b6c7c1e-1f0e-4f6e-9d53-3a7b0c1d2e3f}", False),
+    ("uuid", "0b6c7c1e-1f0e-4f6e-9d53-3a7b0c1d2e3f\n", False),
+    ("uuid", "gb6c7c1e-1f0e-4f6e-9d53-3a7b0c1d2e3f", False),
+    ("uuid", "\u0660b6c7c1e-1f0e-4f6e-9d53-3a7b0c1d2e3f", False),
+    ("ulid", "01ARZ3NDEKTSV4RRFFQ69G5FAV", True),
+    ("ulid", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ", True),
+    ("ulid", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", False),  # more than 128 bits
+    ("ulid", "01ARZ3NDEKTSV4RRFFQ69G5FAU", False),  # no U in Crockford's alphabet
+    ("ulid", "01ARZ3NDEKTSV4RRFFQ69G5FA", False),
+    ("ulid", "01ARZ3NDEKTSV4RRFFQ69G5FAVA", False),
+    (..., "a", True),
+    (..., "A-z_09", True),
+    (..., "a" * 64, True),
+    (..., "a" * 65, False),
+    (..., "", False),
+    (..., "a b", False),
+    (..., "a\n", False),
+    (..., "a.b", False),
+    (..., "é", False),
+    (..., "a\0", False),
+    (..., "\ud800", False),
+    ({"pattern": r"order_\d+"}, "order_12", True),
+    ({"pattern": r"order_\d+"}, "order_" + "1" * 122, True),
+    ({"pattern": r"order_\d+"}, "order_" + "1" * 123, False),  # 128 characters are enough for an id
+    ({"pattern": r"order_\d+"}, "my order_12", False),
+    ({"pattern": r"order_\d+"}, "order_12 please", False),
+    ({"pattern": r"order_\d+"}, "order_\u0661\u0662", False),
+]
+
+
+@pytest.mark.parametrize(("rule", "event_id", "allowed"), IDS)
+def test_an_id_is_allowed_only_if_all_of_it_fits(rule: Any, event_id: str, allowed: bool) -> None:
+    stream = _stream() if rule is ... else _stream(event_id=rule)
+    assert stream.allows_id(event_id) is allowed
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [("1.2", True), ("1.2\n", False), ("\u0661.\u0662", False), ("1" * 7 + ".2", False)]
+)
+def test_an_attribute_is_kept_only_if_all_of_it_fits(value: str, kept: bool, stream: Stream) -> None:
+    assert stream.attributes["app"].allows(value) is kept
+
+
+def test_a_stream_does_not_change_once_it_is_read(stream: Stream) -> None:
+    with pytest.raises(ValidationError):
+        stream.subject = "none"  # type: ignore[misc]

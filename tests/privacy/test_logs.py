@@ -1,0 +1,245 @@
+"""The log guard: what any library logs or warns while raw content is in hand carries nothing."""
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from privacy import Raw, Reason, guarded
+from privacy.logs import withheld
+
+MARKER = "my card ends in 4711"
+WITHHELD = "withheld: this was logged while raw content was in hand"
+
+
+class Collector(logging.Handler):
+    """Keeps every record that any logger makes, as a handler of the root."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def text(self) -> str:
+        formatter = logging.Formatter("%(levelname)s %(name)s %(message)s")
+        return "\n".join(formatter.format(each) + repr(vars(each)) for each in self.records)
+
+
+@pytest.fixture
+def collected() -> Iterator[Collector]:
+    root, collector = logging.getLogger(), Collector()
+    level = root.level
+    root.addHandler(collector)
+    root.setLevel(logging.DEBUG)
+    yield collector
+    root.setLevel(level)
+    root.removeHandler(collector)
+
+
+@pytest.fixture
+def library() -> logging.Logger:
+    """A logger of somebody else's."""
+    return logging.getLogger("somebody.elses.library")
+
+
+def _logged_exception(logger: logging.Logger) -> None:
+    try:
+        raise ValueError(MARKER)
+    except ValueError:
+        logger.exception("failed")
+
+
+def _logged_extra(logger: logging.Logger) -> None:
+    logger.info("tokenized", extra={"document": MARKER, "json_fields": {"text": MARKER}})
+
+
+WAYS: dict[str, Callable[[logging.Logger], None]] = {
+    "argument": lambda logger: logger.debug("tokenizing %s", MARKER),
+    "named argument": lambda logger: logger.debug("tokenizing %(text)s", {"text": MARKER}),
+    "formatted message": lambda logger: logger.warning(f"tokenizing {MARKER}"),
+    "object as message": lambda logger: logger.error(ValueError(MARKER)),
+    "exc_info": _logged_exception,
+    "exc_info given": lambda logger: logger.error("failed", exc_info=ValueError(MARKER)),
+    "stack_info": lambda logger: logger.error(MARKER, stack_info=True),
+    "child logger": lambda logger: logger.getChild("deep").critical(MARKER),
+    "root logger": lambda _: logging.getLogger().error(MARKER),
+    "adapter": lambda logger: logging.LoggerAdapter(logger, {}).info("%s", MARKER),
+    "extra": _logged_extra,
+    "adapter with extra": lambda logger: logging.LoggerAdapter(logger, {"text": MARKER}).info("tokenized"),
+}
+
+
+@pytest.mark.parametrize("log", WAYS.values(), ids=WAYS.keys())
+def test_what_a_library_logs_inside_the_boundary_carries_nothing(
+    log: Callable[[logging.Logger], None], library: logging.Logger, collected: Collector
+) -> None:
+    guarded(log, library)
+    assert [each.getMessage() for each in collected.records] == [WITHHELD]
+    record = collected.records[0]
+    assert (record.args, record.exc_info, record.stack_info) == ((), None, None)
+    assert MARKER not in collected.text()
+
+
+@pytest.mark.parametrize("log", WAYS.values(), ids=WAYS.keys())
+def test_the_same_record_outside_is_untouched(
+    log: Callable[[logging.Logger], None], library: logging.Logger, collected: Collector
+) -> None:
+    guarded(lambda: None)
+    log(library)
+    assert MARKER in collected.text()
+    assert WITHHELD not in collected.text()
+
+
+def test_a_withheld_record_still_says_who_logged_where_and_how_badly(
+    library: logging.Logger, collected: Collector
+) -> None:
+    guarded(library.error, MARKER)
+    record = collected.records[0]
+    assert (record.name, record.levelname) == ("somebody.elses.library", "ERROR")
+
+
+def test_logging_is_open_again_after_a_failed_step(library: logging.Logger, collected: Collector) -> None:
+    def step() -> None:
+        library.error(MARKER)
+        raise ValueError(MARKER)
+
+    assert guarded(step) is Reason.INTERNAL
+    library.error("outside")
+    assert [each.getMessage() for each in collected.records] == [WITHHELD, "outside"]
+
+
+def test_a_boundary_inside_a_boundary_does_not_open_the_outer_one(
+    library: logging.Logger, collected: Collector
+) -> None:
+    def outer() -> None:
+        guarded(library.error, MARKER)
+        library.error(MARKER)
+
+    guarded(outer)
+    library.error("outside")
+    assert [each.getMessage() for each in collected.records] == [WITHHELD, WITHHELD, "outside"]
+
+
+def test_threads_are_independent(library: logging.Logger, collected: Collector) -> None:
+    inside, logged = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        inside.set()
+        assert logged.wait(10)
+        library.error(MARKER)
+
+    holder = threading.Thread(target=guarded, args=(hold,))
+    holder.start()
+    assert inside.wait(10)
+    library.error("another thread's business")
+    logged.set()
+    holder.join()
+    assert [each.getMessage() for each in collected.records] == ["another thread's business", WITHHELD]
+
+
+def test_a_logger_that_is_made_later_or_has_handlers_of_its_own_is_guarded_too(collected: Collector) -> None:
+    def step() -> None:
+        logger = logging.getLogger("made.inside")
+        logger.propagate = False
+        logger.addHandler(collected)
+        logger.error("%s", MARKER)
+        logger.removeHandler(collected)
+        logger.propagate = True
+
+    assert guarded(step) is None
+    assert [each.getMessage() for each in collected.records] == [WITHHELD]
+
+
+def test_withheld_alone_guards_a_block(library: logging.Logger, collected: Collector) -> None:
+    with withheld():
+        library.error("%s", MARKER)
+    library.error("outside")
+    assert [each.getMessage() for each in collected.records] == [WITHHELD, "outside"]
+
+
+def test_a_formatter_that_fails_inside_prints_no_content(
+    library: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handler = logging.StreamHandler()
+    library.addHandler(handler)
+    try:
+        guarded(library.error, "%d of %s", MARKER, MARKER)
+    finally:
+        library.removeHandler(handler)
+    shown = capfd.readouterr()
+    assert "somebody" not in shown.out
+    assert MARKER not in shown.out + shown.err
+
+
+# Under pytest every warning is an error or is recorded before the guard sees it, so these run in a process apart.
+
+
+def _run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    start = f"import logging, warnings\nfrom privacy import guarded\nMARKER = {MARKER!r}\n"
+    return subprocess.run(
+        [sys.executable, *options, "-c", start + script], capture_output=True, text=True, check=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    "warning",
+    ["warnings.warn, MARKER", "warnings.warn, MARKER, DeprecationWarning", "warnings.warn, UserWarning(MARKER)"],
+)
+@pytest.mark.parametrize("captured", [False, True], ids=["shown", "captured by logging"])
+def test_a_warning_inside_is_withheld_and_outside_is_shown(warning: str, captured: bool) -> None:
+    setup = "warnings.simplefilter('always')\n" + (
+        "logging.basicConfig()\nlogging.captureWarnings(True)\n" if captured else ""
+    )
+    inside = _run(setup + f"guarded({warning})")
+    assert WITHHELD in inside.stderr
+    assert MARKER not in inside.stdout + inside.stderr
+    outside = _run(setup + f"guarded(lambda: None)\n{warning.replace('warn,', 'warn(', 1)})")
+    assert MARKER in outside.stderr
+
+
+def test_debug_logging_of_everything_shows_no_content() -> None:
+    done = _run(
+        "logging.basicConfig(level=logging.DEBUG, force=True)\n"
+        "def step():\n"
+        "    logging.debug('%s', MARKER)\n"
+        "    logging.getLogger('tokenizers').debug(MARKER, stack_info=True)\n"
+        "    try:\n"
+        "        raise ValueError(MARKER)\n"
+        "    except ValueError:\n"
+        "        logging.exception('failed')\n"
+        "    raise ValueError(MARKER)\n"
+        "print(guarded(step))\n"
+    )
+    assert done.stdout == "internal\n"
+    assert done.stderr.count(WITHHELD) == 3
+    assert MARKER not in done.stderr
+
+
+def test_a_raw_in_a_process_without_any_set_up_brings_the_guard_along() -> None:
+    done = _run("from privacy.raw import Raw\nguarded(logging.error, MARKER)")
+    assert WITHHELD in done.stderr
+    assert MARKER not in done.stderr
+
+
+def test_a_library_that_sets_its_own_record_factory_later_stays_guarded(
+    library: logging.Logger, collected: Collector
+) -> None:
+    before = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        record.colour = "red"
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        guarded(library.error, "%s", Raw(MARKER).reveal())
+    finally:
+        logging.setLogRecordFactory(before)
+    assert [each.getMessage() for each in collected.records] == [WITHHELD]
