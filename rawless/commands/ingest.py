@@ -74,5 +74,5 @@ def _print(summary: dict[str, Any]) -> None:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejections"].items())
         say(f"{rejected:,} rejected: {reasons}.")
     if summary["dropped_attributes"]:
-        say(f"{summary['dropped_attributes']:,} attributes dropped: the stream does not allow them.")
+        say(f"Attributes dropped, since the stream does not allow them: {summary['dropped_attributes']:,}.")
     say(f"{summary['seconds']:.1f} seconds, {summary['events_per_second']:,.1f} events a second.")

@@ -1,0 +1,91 @@
+"""Every command of the README, run as it stands there, answers what stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rawless import local_stack
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _console() -> list[tuple[str, str]]:
+    """Every command of the console blocks, with the output that follows it."""
+    found = []
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            # A quoted argument may go on over several lines.
+            end = next(i for i in range(1, len(lines) + 1) if "\n".join(lines[:i]).count('"') % 2 == 0)
+            found.append(("\n".join(lines[:end]), "\n".join(lines[end:])))
+    return found
+
+
+COMMANDS = [(command, output) for command, output in _console() if command.startswith("rawless")]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A fresh home, and the commands of this environment on the path."""
+    home = tmp_path_factory.mktemp("readme")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    yield {**os.environ, "RAWLESS_HOME": str(home), "PATH": path, "COLUMNS": "100"}
+    local_stack.down(home)
+
+
+def _run(command: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _comparable(output: str) -> str:
+    """Without what depends on the machine: times."""
+    return re.sub(r"[\d.,]+ seconds, [\d.,]+ events a second", "SPEED", output).strip()
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(COMMANDS) >= 3
+
+
+@pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command[:40] for command, _ in COMMANDS])
+def test_a_command_answers_what_the_readme_says(command: str, output: str, environment: dict[str, str]) -> None:
+    assert _comparable(_run(command, environment)) == _comparable(output)
+
+
+def test_the_demo_answers_what_the_readme_says(environment: dict[str, str]) -> None:
+    """Counts and neighbours depend on the texts that the installed packages carry: only their places are compared."""
+    (shown,) = re.findall(r"<!-- output: rawless demo -->\n```text\n(.*?)```", README, re.DOTALL)
+
+    answered = _run("rawless demo", environment)
+
+    assert _shape(answered) == _shape(shown)
+    assert "found in 0 places" in answered
+    assert "in 9 of 9 spellings" in answered
+
+
+def _shape(output: str) -> list[str]:
+    plain = re.sub(r"\b(licence|reference|docstring|package)-\d+", "ID", output)
+    return [re.sub(r"[\d.,]*\d", "N", " ".join(line.split())) for line in plain.splitlines() if "━" not in line]
+
+
+@pytest.mark.parametrize("target", re.findall(r"`?(?:\$ )?make (\w+)", README))
+def test_a_make_target_of_the_readme_exists(target: str) -> None:
+    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_a_link_of_the_readme_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_the_stream_file_of_the_readme_is_the_example() -> None:
+    assert (ROOT / "examples/support_message/stream.yaml").read_text().strip() in README
