@@ -12,7 +12,8 @@ from pipelines.ingest import Ingest
 from pipelines.summary import summarise
 from privacy import RawlessError, Unavailable, UserError
 
-_OURS = re.compile(r"privacy\.errors\.(Unavailable|UserError): ([^\n]*?)(?: \[while running|\n|$)")
+_WHERE = " [while running"
+_OURS = re.compile(rf"privacy\.errors\.(Unavailable|UserError): ([^\n]*?)(?:{re.escape(_WHERE)}|\n|$)")
 
 
 def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]:
@@ -36,9 +37,9 @@ def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]
 
 def told(error: BaseException) -> RawlessError:
     """A job's failure as an error of ours. A step's own sentence is kept, all else of Beam's error is not."""
-    if found := _OURS.findall(str(error)):
+    if isinstance(error, UserError | Unavailable):  # from a worker in this process: Beam adds where it was
+        return type(error)(str(error).split(_WHERE)[0])
+    if found := _OURS.findall(str(error)):  # from another process: the text of its traceback
         kind, sentence = found[-1]
         return UserError(sentence) if kind == "UserError" else Unavailable(sentence)
-    if isinstance(error, RawlessError):
-        return error
     return Unavailable("The job failed by a fault of its own; nothing was dropped: run the same command again.")
