@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import pyarrow as pa
@@ -85,11 +86,18 @@ class Appender:
             ) from None
 
     def _request(self, name: str, batch: pa.RecordBatch) -> set[int]:
-        request = types.AppendRowsRequest(write_stream=self._stream(name), arrow_rows=_arrow(batch))
+        stream = self._stream(name)
+        request = types.AppendRowsRequest(write_stream=stream, arrow_rows=_arrow(batch))
+        # BigQuery finds the dataset's region by this header; the client sets none for a stream of requests.
+        route = ("x-goog-request-params", f"write_stream={quote(stream, safe='')}")
         refused: set[int] = set()
+        answered = False
         # No retry of the client's own: it would go on for a day, with a request that is used up.
-        for response in self._client.append_rows(iter([request]), retry=None, timeout=30.0):
+        for response in self._client.append_rows(iter([request]), retry=None, timeout=30.0, metadata=[route]):
             refused |= _refused(response)
+            answered = True
+        if not answered:
+            raise exceptions.ServiceUnavailable("the stream ended without an answer")
         return refused
 
     def _stream(self, name: str) -> str:

@@ -9,18 +9,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from privacy import Unavailable, UserError
 from privacy.pseudonyms import PseudonymKey
 from sql.warehouse import Warehouse
 
-_READERS = {
-    ".csv": pyarrow.csv.read_csv,
-    ".jsonl": pyarrow.json.read_json,
-    ".parquet": pyarrow.parquet.read_table,
-}
 _TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
     (pa.types.is_boolean, "BOOL"),
     (pa.types.is_integer, "INT64"),
@@ -48,7 +44,7 @@ def load_file(
 
     Raises UserError for a name, file or column that does not fit, Unavailable when BigQuery is away.
     """
-    table = read(file)
+    table = read(file, subject_column)
     if subject_column is not None and key is not None:
         table = pseudonymised(table, subject_column, key)
     target = bigquery.Table(_table_id(warehouse, name), schema=[_column(field) for field in table.schema])
@@ -58,12 +54,15 @@ def load_file(
         write_disposition="WRITE_TRUNCATE" if replace else "WRITE_APPEND",
     )
     config.parquet_options = _LISTS
+    client, retry = warehouse.client, warehouse.retry
     try:
         # Made first: the local BigQuery makes no table when it loads.
-        warehouse.client.create_table(target, exists_ok=True)
-        warehouse.client.load_table_from_file(_parquet(table), target.reference, job_config=config).result()
-    except GoogleAPICallError as error:
-        if error.code is not None and 400 <= error.code < 500:  # its text may quote a cell
+        client.create_table(target, exists_ok=True, retry=retry)
+        job = client.load_table_from_file(_parquet(table), target.reference, job_config=config, num_retries=1)
+        job.result(retry=retry)
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:
+        code = getattr(error, "code", None)
+        if isinstance(code, int) and 400 <= code < 500:  # its text may quote a cell
             raise UserError(
                 f"BigQuery refused {file} for {name} ({type(error).__name__}): compare its columns and types with the "
                 "table's, or give --replace."
@@ -74,7 +73,7 @@ def load_file(
 
 def _parquet(table: pa.Table) -> io.BytesIO:
     content = io.BytesIO()
-    pyarrow.parquet.write_table(table, content, coerce_timestamps="us")
+    pyarrow.parquet.write_table(table, content, coerce_timestamps="us", allow_truncated_timestamps=True)
     content.seek(0)
     return content
 
@@ -92,25 +91,52 @@ def _type(field: pa.Field, kind: pa.DataType) -> str:
     raise UserError(f"The column {field.name} holds {kind}, which cannot be loaded: turn it into text, number or time.")
 
 
-def read(file: Path) -> pa.Table:
-    """A CSV, JSON lines or Parquet file as a table. Raises UserError when it cannot be read as what its name says."""
-    if file.suffix not in _READERS:
-        raise UserError(f"The file {file} must end in one of {', '.join(_READERS)}, which says how to read it.")
+def read(file: Path, subject_column: str | None = None) -> pa.Table:
+    """A CSV, JSON lines or Parquet file as a table; in a CSV the subject column is taken as the text that stands there.
+
+    Raises UserError when it cannot be read as what its name says.
+    """
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    if file.suffix not in readers:
+        raise UserError(f"The file {file} must end in one of {', '.join(readers)}, which says how to read it.")
     if not file.is_file():
         raise UserError(f"The file {file} does not exist: check the path.")
     try:
-        table = _READERS[file.suffix](file)
+        table = readers[file.suffix](file, subject_column)
     except (pa.ArrowException, OSError) as error:  # its text quotes values
         raise UserError(f"The file {file} cannot be read as {file.suffix[1:]} ({type(error).__name__}).") from None
     if table.num_rows == 0:
         raise UserError(f"The file {file} has no rows.")
+    if len(set(table.column_names)) != len(table.column_names):
+        raise UserError(f"The file {file} has a column twice: rename one.")
     return table
+
+
+def _read_csv(file: Path, subject_column: str | None) -> pa.Table:
+    # An id such as 007 or 1e5 is text, whatever it looks like.
+    types = {subject_column: pa.string()} if subject_column else {}
+    return pyarrow.csv.read_csv(
+        file, convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    )
+
+
+def _read_jsonl(file: Path, _: str | None) -> pa.Table:
+    return pyarrow.json.read_json(file)
+
+
+def _read_parquet(file: Path, _: str | None) -> pa.Table:
+    return pyarrow.parquet.read_table(file)
 
 
 def pseudonymised(table: pa.Table, column: str, key: PseudonymKey) -> pa.Table:
     """The table with `column` replaced by subject_key and subject_key_id. A missing id stays missing."""
     if column not in table.column_names:
         raise UserError(f"--pseudonymise names {column!r}, but the file has {', '.join(table.column_names)}.")
+    kind = table.schema.field(column).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+        raise UserError(f"--pseudonymise names {column!r}, which holds {kind}: subject ids are text or whole numbers.")
+    if taken := {"subject_key", "subject_key_id"} & set(table.column_names):
+        raise UserError(f"--pseudonymise makes the column {min(taken)}, but the file has one already: rename it.")
     ids = table.column(column).cast(pa.string()).to_pylist()
     keys = pa.array([None if each is None else key.pseudonym(each) for each in ids], pa.string())
     key_ids = pa.array([None if each is None else key.key_id for each in ids], pa.string())

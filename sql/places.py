@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from privacy.configuration import read_yaml
 
@@ -23,6 +23,15 @@ class Places(BaseModel):
     audit: str = _DatasetName
     pseudonym_secret: str | None = Field(default=None, pattern=r"^projects/[^/]+/secrets/[^/]+/versions/[^/]+$")
     """The pseudonym key in Secret Manager."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Places":
+        names = [self.events, self.snapshots, self.subjects, self.audit]
+        if len(set(names)) != len(names):
+            raise ValueError(
+                "events, snapshots, subjects and audit must be datasets of their own, each with its readers"
+            )
+        return self
 
 
 def load_places(path: Path) -> Places:

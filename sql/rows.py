@@ -15,6 +15,9 @@ import pyarrow as pa
 from sql.tables import table
 
 Attributes = tuple[tuple[str, str], ...]
+# Compared as they are: a time at the rim of the calendar cannot be turned into UTC.
+_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _BUCKETS = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
 
 
@@ -85,7 +88,7 @@ def size_bucket(size: int) -> str:
 
 def fits(row: Row) -> bool:
     """Whether BigQuery would take the row: required values there, text valid, times aware, vectors finite."""
-    required = {column.name for column in table(row.TABLE).columns if column.mode == "REQUIRED"}
+    required = {column.name for column in table(row.TABLE).columns if column.mode != "NULLABLE"}
     return all(
         _fits(getattr(row, field.name)) and not (field.name in required and getattr(row, field.name) is None)
         for field in fields(row)
@@ -96,7 +99,7 @@ def _fits(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.size > 0 and bool(np.isfinite(value).all())
     if isinstance(value, datetime):
-        return value.tzinfo is not None and value.astimezone(UTC).year >= 1
+        return value.tzinfo is not None and _EARLIEST <= value <= _LATEST
     if isinstance(value, str):
         return value.isprintable()
     if isinstance(value, tuple):

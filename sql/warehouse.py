@@ -50,7 +50,8 @@ class Warehouse:
         )
 
     @property
-    def _retry(self) -> Retry:
+    def retry(self) -> Retry:
+        """How the client library retries a transient fault: for `retry_seconds`, not for its own ten minutes."""
         return bigquery.DEFAULT_RETRY.with_timeout(self.retry_seconds)
 
     def dataset_id(self, role: str) -> str:
@@ -69,8 +70,8 @@ class Warehouse:
         config = bigquery.QueryJobConfig(default_dataset=self.dataset_id("events"), query_parameters=list(parameters))
         try:
             # Not query_and_wait: the local BigQuery answers an empty result there where a statement fails.
-            job = self.client.query(statement, job_config=config, retry=self._retry, job_retry=None)
-            rows = job.result(retry=self._retry, job_retry=None)
+            job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
+            rows = job.result(retry=self.retry, job_retry=None)
             return [dict(row.items()) for row in rows]
         except (BadRequest, NotFound, Forbidden) as error:
             raise UserError(f"BigQuery refused the query: {_first_line(error)}") from None
@@ -86,7 +87,7 @@ class Warehouse:
             for role in sorted({table(name).dataset for name in names()}):
                 dataset = bigquery.Dataset(self.dataset_id(role))
                 dataset.location = self.places.location
-                self.client.create_dataset(dataset, exists_ok=True, retry=self._retry)
+                self.client.create_dataset(dataset, exists_ok=True, retry=self.retry)
             for name in names():
                 self._ensure_table(name)
             for name, template in functions().items():
@@ -98,10 +99,10 @@ class Warehouse:
 
     def _ensure_table(self, name: str) -> None:
         try:
-            live = self.client.get_table(self.table_id(name), retry=self._retry)
+            live = self.client.get_table(self.table_id(name), retry=self.retry)
         except NotFound:
             wanted = table(name).to_bigquery(self.table_id(name))
-            live = self.client.create_table(wanted, exists_ok=True, retry=self._retry)
+            live = self.client.create_table(wanted, exists_ok=True, retry=self.retry)
         if fault := _difference(table(name), live):
             raise UserError(
                 f"The table {self.table_id(name)} differs from sql/{name}/schema.yaml: {fault}. Migrate the table, or "
@@ -111,11 +112,11 @@ class Warehouse:
     def _ensure_function(self, name: str, template: Path) -> None:
         statement = self._render(template)
         try:
-            live = self.client.get_routine(f"{self.dataset_id('events')}.{name}", retry=self._retry)
+            live = self.client.get_routine(f"{self.dataset_id('events')}.{name}", retry=self.retry)
         except NotFound:
             live = None
         if live is None or _squeezed(str(live.body)) not in _squeezed(statement):
-            self.client.query(statement, retry=self._retry).result(retry=self._retry)
+            self.client.query(statement, retry=self.retry).result(retry=self.retry)
 
     def _render(self, template: Path) -> str:
         """Jinja places names of datasets only; an undefined one is an error."""

@@ -22,7 +22,7 @@ ORDER BY similarity DESC, other.event_id
 LIMIT 3
 """
 _COUNT = """
-SELECT COUNT(*) AS events, COUNTIF(conflict) AS conflicts
+SELECT COUNT(*) AS events, COUNTIF(conflict_at IS NOT NULL) AS conflicts
 FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') WHERE stream = 'demo_message'
 """
 _ASKED = ("licence-005", "reference-040")

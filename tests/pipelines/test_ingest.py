@@ -49,7 +49,7 @@ def test_an_event_becomes_one_row_with_all_its_parts(
     assert row["encoder_fingerprint"] == lookup("minilm@1.0.0").fingerprint
     assert len(row["subject_key"]) == 64
     assert not row["truncated"]
-    assert not row["conflict"]
+    assert row["conflict_at"] is None
     assert summary["read"] == summary["embeddings"] == 1
     assert summary["rejections"] == {}
     assert summary["dropped_attributes"] == 1
