@@ -18,7 +18,7 @@ demo: $(DONE)
 	$(BIN)/rawless demo
 
 test: $(DONE)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 check: $(DONE)
 	$(BIN)/ruff check .

@@ -1,7 +1,10 @@
 """Batches of similar length under a budget, and the halving that keeps one bad item from its neighbours."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
+
+import torch
 
 from privacy import Unavailable
 
@@ -10,6 +13,19 @@ T = TypeVar("T")
 
 class OutOfMemory(Exception):
     """A batch did not fit. Carries nothing."""
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Whatever way memory ends in, on a device or here, comes out as OutOfMemory."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise OutOfMemory from None
+    except RuntimeError as error:
+        if "allocate memory" in str(error):  # how torch says it on a CPU
+            raise OutOfMemory from None
+        raise
 
 
 def by_length(lengths: Mapping[int, int], budget: int) -> Iterator[list[int]]:

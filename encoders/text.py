@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from encoders import weights
-from encoders.batches import OutOfMemory, by_length, halving
+from encoders.batches import by_length, halving, memory_told
 from encoders.encoder import Encoded
 from encoders.spec import EncoderSpec
 from privacy import Raw, Reason, Rejected, Unavailable, UserError, guarded
@@ -20,6 +20,8 @@ from privacy.logs import withheld
 TOKEN_BUDGET = 2_048
 """Padded tokens a batch on a CPU: the fastest that was measured there (texts sorted by length)."""
 CUDA_TOKEN_BUDGET = 32_768
+_SUSPECT = {Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING}
+"""Reasons that may be the encoder's fault, so that every item would meet them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,17 @@ class TextEncoder:
         lengths = {position: len(each.ids) for position, each in good.items()}
         for batch in by_length(lengths, self._budget):
             outcomes.update(self._run(batch, good))
-        if Reason.ENCODER_FAILED in outcomes.values() and not self._encodes_probe():
+        if (
+            any(each in _SUSPECT for each in outcomes.values() if isinstance(each, Reason))
+            and not self._encodes_probe()
+        ):
             raise Unavailable(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
         return [outcomes[position] for position in range(len(items))]
 
     def _run(self, batch: list[int], tokens: Mapping[int, _Tokens]) -> Iterable[tuple[int, Encoded | Reason]]:
         def forward(positions: list[int]) -> list[tuple[int, Encoded | Reason]]:
-            return list(zip(positions, self._forward([tokens[each] for each in positions]), strict=True))
+            with memory_told():
+                return list(zip(positions, self._forward([tokens[each] for each in positions]), strict=True))
 
         with withheld():
             return halving(forward, batch, failed=lambda position: (position, Reason.ENCODER_FAILED))
@@ -64,7 +70,8 @@ class TextEncoder:
     def _encodes_probe(self) -> bool:
         """After an item failed alone: was it the item, or would every item fail now?"""
         text = self.spec.probe.input if self.spec.probe else "probe"
-        return not isinstance(guarded(lambda: self._forward([self._tokenize(Raw(text.encode()))])), Reason)
+        outcomes = guarded(lambda: self._forward([self._tokenize(Raw(text.encode()))]))
+        return not isinstance(outcomes, Reason) and isinstance(outcomes[0], Encoded)
 
     def _tokenize(self, item: Raw[bytes]) -> _Tokens:
         text = _checked_text(item.reveal())
@@ -91,20 +98,13 @@ class TextEncoder:
     def _vectors(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> Any:
         extra = {"token_type_ids": types} if "token_type_ids" in self._tokenizer.model_input_names else {}
         layered = self.spec.layer != -1
-        try:
-            with torch.inference_mode():
-                output = self._model(input_ids=ids, attention_mask=mask, output_hidden_states=layered, **extra)
-                states = output.hidden_states[self.spec.layer] if layered else output.last_hidden_state
-                pooled = _pool(states, mask, self.spec.pooling)
-                if self.spec.l2_normalise:
-                    pooled = torch.nn.functional.normalize(pooled, dim=1)
-                return pooled.float().cpu().numpy()
-        except (torch.OutOfMemoryError, MemoryError):
-            raise OutOfMemory from None
-        except RuntimeError as error:
-            if "allocate memory" in str(error):  # how torch says it on a CPU
-                raise OutOfMemory from None
-            raise
+        with torch.inference_mode():
+            output = self._model(input_ids=ids, attention_mask=mask, output_hidden_states=layered, **extra)
+            states = output.hidden_states[self.spec.layer] if layered else output.last_hidden_state
+            pooled = _pool(states, mask, self.spec.pooling)
+            if self.spec.l2_normalise:
+                pooled = torch.nn.functional.normalize(pooled, dim=1)
+            return pooled.float().cpu().numpy()
 
 
 def _checked_text(content: bytes) -> str:
@@ -144,18 +144,24 @@ def _load(spec: EncoderSpec, device: torch.device) -> tuple[Any, Any]:
             (Path(folder) / name).symlink_to(place / name)
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model = AutoModel.from_pretrained(
+            model, loading = AutoModel.from_pretrained(
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
                 dtype=torch.float32,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - each format and library has errors of its own
             raise UserError(
                 f"The files of {spec.ref} in {place} cannot be loaded as a Hugging Face encoder "
                 f"({type(error).__name__}): compare weights and preprocessing of the spec with the folder."
             ) from None
+    # The library draws what is missing at random; of the pooler nothing is used.
+    if missing := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
+        raise UserError(
+            f"The weights of {spec.ref} lack {missing[0]} and {len(missing) - 1} more tensors: mend the file."
+        )
     _check_model(spec, model)
     return tokenizer, model.to(device).eval()
 
@@ -167,6 +173,12 @@ def _check_model(spec: EncoderSpec, model: Any) -> None:
     if model.config.hidden_size != spec.dimension:
         raise UserError(
             f"{spec.ref} says dimension {spec.dimension}, but its weights give {model.config.hidden_size}: mend it."
+        )
+    positions = getattr(model.config, "max_position_embeddings", spec.preprocessing.max_tokens)
+    if spec.preprocessing.max_tokens > positions:
+        raise UserError(
+            f"{spec.ref} says max_tokens {spec.preprocessing.max_tokens}, but its model has {positions} positions: "
+            "lower it."
         )
     layers = model.config.num_hidden_layers
     if not -layers - 1 <= spec.layer <= layers:

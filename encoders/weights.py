@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from encoders.spec import EncoderSpec
-from privacy import UserError
+from privacy import Unavailable, UserError
 
 WEIGHTS_VARIABLE = "RAWLESS_WEIGHTS"
 HUB_VARIABLE = "RAWLESS_HUB"
@@ -73,5 +73,10 @@ def _hugging_face_cache(name: str) -> Iterator[Path]:
 
 def _download(spec: EncoderSpec) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    return Path(snapshot_download(spec.weights.source.removeprefix("hf:"), allow_patterns=list(spec.files)))
+    name = spec.weights.source.removeprefix("hf:")
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(spec.files)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise Unavailable(f"The hub gave no {name} ({type(error).__name__}); try again, or bring the files.") from None

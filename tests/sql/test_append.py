@@ -186,7 +186,7 @@ def test_a_warehouse_that_stays_away_is_told_within_the_retry_time(
     write_server: Served, make_row: MakeRow, caplog: pytest.LogCaptureFixture, failure: object
 ) -> None:
     server, warehouse = write_server
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO)
     server.answer = lambda sent: failure
     started = time.monotonic()
     with pytest.raises(Unavailable, match="Nothing was dropped") as caught:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from google.cloud import bigquery
 
 from privacy import RawlessError, UserError
 from privacy.pseudonyms import KeySource, PseudonymKey
@@ -110,6 +111,21 @@ def test_a_missing_id_stays_missing(
         {"subject_key": pseudonyms.pseudonym(str(present)), "subject_key_id": pseudonyms.key_id},
         {"subject_key": None, "subject_key_id": None},
     ]
+
+
+@pytest.mark.parametrize("text", ["NA", "null", "nan", "NULL", "N/A"])
+def test_a_text_that_looks_like_nothing_stays_a_text(
+    warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey, text: str
+) -> None:
+    # NA is a country, Null a surname; only an empty cell is missing.
+    file = write(tmp_path / "facts.csv", [{"customer": "a", "label": "late"}, {"customer": text, "label": text}])
+    load_file(warehouse, "facts", file, key=pseudonyms, subject_column="customer")
+    found = warehouse.query("SELECT label FROM facts WHERE subject_key = @key", [_text("key", pseudonyms, text)])
+    assert found == [{"label": text}]
+
+
+def _text(name: str, pseudonyms: PseudonymKey, subject: str) -> bigquery.ScalarQueryParameter:
+    return bigquery.ScalarQueryParameter(name, "STRING", pseudonyms.pseudonym(subject))
 
 
 def assert_one_sentence(error: BaseException) -> None:

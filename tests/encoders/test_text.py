@@ -1,0 +1,446 @@
+"""The one call on texts: vectors that are right, reasons that are right, and neighbours that never pay."""
+
+import json
+import logging
+import random
+import re
+import threading
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, BertModel
+
+from encoders import weights
+from encoders.batches import OutOfMemory
+from encoders.encoder import Encoded, Encoder
+from encoders.spec import EncoderSpec
+from encoders.text import TextEncoder
+from privacy import Raw, Reason, Unavailable
+
+MakeSpec = Callable[..., EncoderSpec]
+MARK = "zebra9131"
+
+
+def encode(encoder: Encoder, *contents: str | bytes) -> list[Encoded | Reason]:
+    return encoder.encode([Raw(each.encode() if isinstance(each, str) else each) for each in contents])
+
+
+def vector(outcome: Encoded | Reason) -> npt.NDArray[np.float32]:
+    assert isinstance(outcome, Encoded), outcome
+    return outcome.vector
+
+
+def close(one: Encoded | Reason, other: Encoded | Reason, tolerance: float) -> bool:
+    """Whether two outcomes are the same reason, or vectors within the tolerance."""
+    if isinstance(one, Reason) or isinstance(other, Reason):
+        return one is other
+    return one.truncated == other.truncated and float(np.abs(one.vector - other.vector).max()) <= tolerance
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """A thousand texts with 1 to 600 words: most are short, as messages are, and every length class is there."""
+    import pydoc_data.topics
+
+    words = re.findall(r"\S+", " ".join(pydoc_data.topics.topics.values()))
+    choose = random.Random(20261101)
+    counts = [*range(1, 17)] * 60 + [round(17 + step * 583 / 39) for step in range(40)]
+    assert (len(counts), min(counts), max(counts)) == (1000, 1, 600)
+    choose.shuffle(counts)
+    return [" ".join(choose.choices(words, k=count)) for count in counts]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:sentence_transformers")
+def test_vectors_equal_those_of_sentence_transformers(minilm: Encoder, texts: list[str]) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    reference = SentenceTransformer(str(weights.find(minilm.spec)), device="cpu", local_files_only=True)
+    expected = reference.encode(texts, batch_size=16, normalize_embeddings=True, show_progress_bar=False)
+    outcomes = encode(minilm, *texts)
+    cosines = np.array([vector(each) @ wanted for each, wanted in zip(outcomes, expected, strict=True)])
+    assert cosines.min() >= 0.99999
+    assert sum(isinstance(each, Encoded) and each.truncated for each in outcomes) >= 25
+
+
+def test_truncated_says_exactly_which_texts_were_cut(minilm: Encoder, texts: list[str]) -> None:
+    chosen = [text for text in texts if text.count(" ") > 50] + texts[:20]
+    tokenizer = AutoTokenizer.from_pretrained(weights.find(minilm.spec))
+    counts = [len(ids) for ids in tokenizer(chosen, truncation=False, verbose=False)["input_ids"]]
+    told = [isinstance(each, Encoded) and each.truncated for each in encode(minilm, *chosen)]
+    assert told == [count > 256 for count in counts]
+    assert True in told
+    assert False in told
+
+
+@pytest.mark.parametrize(("words", "cut"), [(254, False), (255, True)])
+def test_the_limit_counts_the_special_tokens(minilm: Encoder, words: int, cut: bool) -> None:
+    (outcome,) = encode(minilm, "cat " * words)
+    assert isinstance(outcome, Encoded)
+    assert outcome.truncated is cut
+
+
+def test_what_is_cut_off_decides_nothing(minilm: Encoder) -> None:
+    one, other = encode(minilm, "cat " * 254 + "dog " * 9, "cat " * 254 + "bird " * 300)
+    assert close(one, other, minilm.spec.tolerance)
+
+
+def test_vectors_are_float32_of_the_specs_dimension_and_length_one(minilm: Encoder) -> None:
+    for outcome in encode(minilm, "a", "Where is my parcel?", "cat " * 300):
+        assert vector(outcome).dtype == np.float32
+        assert vector(outcome).shape == (384,)
+        assert np.linalg.norm(vector(outcome)) == pytest.approx(1, abs=1e-5)
+
+
+def test_similar_texts_lie_nearer_than_others(minilm: Encoder) -> None:
+    parcel, where, cat = map(vector, encode(minilm, "Where is my parcel?", "My package never came.", "Cats purr."))
+    assert parcel @ where > parcel @ cat + 0.2
+
+
+POOL: list[bytes] = [
+    b"Where is my parcel?",
+    b"I paid twice for it, please send the second amount back to my card.",
+    b"ok",
+    "Zoë paid £3.50 at 東京 😀".encode(),
+    b"cat " * 40,
+    b"dog " * 300,
+    b"",
+    b"\xff\xfe",
+    b"bad\0text",
+    "\u200b\u200b".encode(),
+]
+
+
+@pytest.fixture(scope="session")
+def alone(minilm: Encoder) -> list[Encoded | Reason]:
+    """What each of the pool gives in a batch of one."""
+    return [encode(minilm, each)[0] for each in POOL]
+
+
+@settings(max_examples=25, deadline=None)
+@given(positions=st.lists(st.integers(0, len(POOL) - 1), max_size=14))
+def test_one_and_many_agree_in_any_order(minilm: Encoder, alone: list[Encoded | Reason], positions: list[int]) -> None:
+    outcomes = encode(minilm, *(POOL[position] for position in positions))
+    assert len(outcomes) == len(positions)
+    for position, outcome in zip(positions, outcomes, strict=True):
+        assert close(outcome, alone[position], minilm.spec.tolerance), position
+
+
+def test_threads_may_share_an_encoder(minilm: Encoder, alone: list[Encoded | Reason]) -> None:
+    found: dict[int, list[Encoded | Reason]] = {}
+
+    def work(number: int) -> None:
+        found[number] = encode(minilm, *POOL[number:], *POOL[:number])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    for number in range(4):
+        wanted = alone[number:] + alone[:number]
+        pairs = zip(found[number], wanted, strict=True)
+        assert all(close(one, other, minilm.spec.tolerance) for one, other in pairs)
+
+
+def test_no_items_give_no_outcomes(minilm: Encoder) -> None:
+    assert minilm.encode([]) == []
+
+
+BAD = [
+    (b"\xff", Reason.INVALID_UTF8),
+    (b"caf\xe9", Reason.INVALID_UTF8),
+    (b"\xed\xa0\x80", Reason.INVALID_UTF8),  # a lone surrogate
+    (b"\xc0\xaf", Reason.INVALID_UTF8),  # an overlong spelling
+    ("text".encode("utf-16"), Reason.INVALID_UTF8),
+    (b"nul\0inside", Reason.FORBIDDEN_CHARACTERS),
+    (b"\0", Reason.FORBIDDEN_CHARACTERS),
+    (b"", Reason.EMPTY_TEXT),
+    (b" \t\r\n", Reason.EMPTY_TEXT),
+    ("\u00a0\u2003\u3000".encode(), Reason.EMPTY_TEXT),
+    ("\u200b".encode(), Reason.EMPTY_TEXT),  # zero width alone: no token is left
+    (b"\x01\x02", Reason.EMPTY_TEXT),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), BAD, ids=lambda each: repr(each)[:20])
+def test_a_bad_item_gets_its_reason_and_its_neighbours_their_vectors(
+    minilm: Encoder, alone: list[Encoded | Reason], content: bytes, reason: Reason
+) -> None:
+    first, bad, last = encode(minilm, POOL[0], content, POOL[1])
+    assert bad is reason
+    assert close(first, alone[0], minilm.spec.tolerance)
+    assert close(last, alone[1], minilm.spec.tolerance)
+
+
+def test_all_bad_items_at_once_keep_their_places(minilm: Encoder) -> None:
+    assert encode(minilm, *(content for content, _ in BAD)) == [reason for _, reason in BAD]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a", "😀", "\u202e‮abc", "\ufeffhello", "[CLS] [SEP] [PAD] [MASK]", "a" * 5000, "\U0010ffff", "e\u0301" * 50, "ﷺ"],
+    ids=ascii,
+)
+def test_an_odd_but_valid_text_has_a_vector(minilm: Encoder, content: str) -> None:
+    assert np.isfinite(vector(encode(minilm, content)[0])).all()
+
+
+def test_a_text_of_megabytes_is_cut(minilm: Encoder) -> None:
+    (outcome,) = encode(minilm, "where is my parcel " * 120_000)
+    assert isinstance(outcome, Encoded)
+    assert outcome.truncated
+
+
+class Failing:
+    """A model that raises, or answers NaN, for batches that hold the marked item (or for all)."""
+
+    def __init__(self, encoder: TextEncoder, fault: Callable[[], Exception] | None, mark: str | None = MARK) -> None:
+        self._model = encoder._model
+        self._ids = encoder._tokenizer(mark, add_special_tokens=False)["input_ids"] if mark else []
+        self._fault = fault
+        self.sizes: list[int] = []
+
+    def __call__(self, **inputs: Any) -> Any:
+        rows = [self._marked(row) for row in inputs["input_ids"].tolist()]
+        self.sizes.append(len(rows))
+        if any(rows) and self._fault is not None:
+            raise self._fault()
+        output = self._model(**inputs)
+        output.last_hidden_state[torch.tensor(rows)] = float("nan")
+        return output
+
+    def _marked(self, row: list[int]) -> bool:
+        width = len(self._ids)
+        return any(row[start : start + width] == self._ids for start in range(len(row)))
+
+
+GOOD = ["where is my parcel", "cat dog bird", "paid for two cats", "is it my dog?", "bird", "two dogs", "my cat is"]
+
+
+def with_marked(at: int) -> list[str]:
+    return [*GOOD[:at], f"{MARK} is secret", *GOOD[at:]]
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: TextEncoder, at: int) -> None:
+    before = encode(tiny_encoder, *GOOD)
+    tiny_encoder._model = Failing(tiny_encoder, lambda: ValueError(f"cannot encode: {MARK} is secret"))
+    outcomes = encode(tiny_encoder, *with_marked(at))
+    assert outcomes.pop(at) is Reason.ENCODER_FAILED
+    assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, KeyError, IndexError, AssertionError, UnicodeError, StopIteration])
+def test_whatever_a_model_raises_is_a_reason(tiny_encoder: TextEncoder, fault: type[Exception]) -> None:
+    tiny_encoder._model = Failing(tiny_encoder, lambda: fault(f"quotes {MARK}"))
+    assert encode(tiny_encoder, *with_marked(3))[3] is Reason.ENCODER_FAILED
+
+
+def test_nothing_of_a_failing_item_escapes(
+    tiny_encoder: TextEncoder, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fault() -> Exception:
+        logging.getLogger("some.library").error("bad input %s", MARK)
+        return ValueError(f"quotes {MARK}")
+
+    caplog.set_level(logging.DEBUG)
+    tiny_encoder._model = Failing(tiny_encoder, fault)
+    outcomes = encode(tiny_encoder, *with_marked(2))
+    written = capfd.readouterr()
+    for place in (repr(outcomes), caplog.text, written.out, written.err):
+        assert MARK not in place
+    assert "withheld" in caplog.text
+
+
+def test_nothing_of_an_item_hangs_on_the_error_of_an_encoder_that_fails(tiny_encoder: TextEncoder) -> None:
+    tiny_encoder._model = Failing(tiny_encoder, lambda: ValueError(f"quotes {MARK}"), mark=None)
+    with pytest.raises(Unavailable) as caught:
+        encode(tiny_encoder, f"{MARK} is secret")
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert MARK not in repr(error)
+        error = error.__context__
+
+
+def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: TextEncoder) -> None:
+    before, real = encode(tiny_encoder, *GOOD), tiny_encoder._tokenizer
+
+    class Raising:
+        pad_token_id, model_input_names = real.pad_token_id, real.model_input_names
+
+        def __call__(self, text: str, **options: Any) -> Any:
+            if MARK in text:
+                raise ValueError(text)
+            return real(text, **options)
+
+    tiny_encoder._tokenizer = Raising()
+    outcomes = encode(tiny_encoder, *with_marked(3))
+    assert outcomes.pop(3) is Reason.ENCODER_FAILED
+    assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
+
+
+def test_an_encoder_that_fails_for_its_probe_too_is_unavailable(tiny_encoder: TextEncoder) -> None:
+    tiny_encoder._model = Failing(tiny_encoder, lambda: RuntimeError("device lost"), mark=None)
+    with pytest.raises(Unavailable, match=r"tiny@1\.0\.0 fails for its own probe too"):
+        encode(tiny_encoder, *GOOD)
+
+
+def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(tiny_encoder: TextEncoder) -> None:
+    before = encode(tiny_encoder, *GOOD)
+    tiny_encoder._model = Failing(tiny_encoder, None)
+    outcomes = encode(tiny_encoder, *with_marked(4))
+    assert outcomes.pop(4) is Reason.NON_FINITE_EMBEDDING
+    assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
+
+
+def test_an_encoder_whose_probe_is_not_finite_any_more_is_unavailable(tiny_encoder: TextEncoder) -> None:
+    # A device that broke: no item of the stream is at fault, so none may be rejected for good.
+    tiny_encoder._model = Failing(tiny_encoder, None, mark=None)
+    with pytest.raises(Unavailable, match=r"tiny@1\.0\.0"):
+        encode(tiny_encoder, *GOOD)
+
+
+MEMORY_FAULTS: list[Callable[[], Exception]] = [
+    lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you"),
+    MemoryError,
+]
+MEMORY_NAMES = ["cuda", "cpu", "python"]
+
+
+def crowded(encoder: TextEncoder, fits: int, fault: Callable[[], Exception]) -> list[int]:
+    """Lets the model take `fits` items at a time; returns the list of sizes that it took, which grows."""
+    model, taken = encoder._model, []
+
+    def run(**inputs: Any) -> Any:
+        if len(inputs["input_ids"]) > fits:
+            raise fault()
+        taken.append(len(inputs["input_ids"]))
+        return model(**inputs)
+
+    encoder._model = run
+    return taken
+
+
+@pytest.mark.parametrize("fault", MEMORY_FAULTS, ids=MEMORY_NAMES)
+@pytest.mark.parametrize("fits", [1, 3])
+def test_a_batch_that_does_not_fit_into_memory_is_halved(
+    tiny_encoder: TextEncoder, fault: Callable[[], Exception], fits: int
+) -> None:
+    before = encode(tiny_encoder, *GOOD)
+    taken = crowded(tiny_encoder, fits, fault)
+    outcomes = encode(tiny_encoder, *GOOD)
+    assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
+    assert sum(taken) == len(GOOD)
+    assert max(taken) <= fits
+
+
+@pytest.mark.parametrize("fault", MEMORY_FAULTS, ids=MEMORY_NAMES)
+def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
+    tiny_encoder: TextEncoder, fault: Callable[[], Exception]
+) -> None:
+    crowded(tiny_encoder, 0, fault)
+    with pytest.raises(Unavailable, match="out of memory"):
+        encode(tiny_encoder, GOOD[0])
+
+
+@pytest.mark.parametrize("fault", [MEMORY_FAULTS[0], MemoryError, OutOfMemory], ids=["cuda", "python", "ours"])
+def test_memory_that_ends_before_the_model_is_no_rejection_either(
+    tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
+) -> None:
+    # Building a batch's tensors and moving them to the device take memory too.
+    real, cat = tiny_encoder._forward, tiny_encoder._tokenizer.convert_tokens_to_ids("cat")
+
+    def forward(batch: Sequence[Any]) -> Any:
+        if any(set(each.ids[1:-1]) == {cat} for each in batch):  # the long one, and not the probe
+            raise fault()
+        return real(list(batch))
+
+    monkeypatch.setattr(tiny_encoder, "_forward", forward)
+    with pytest.raises(Unavailable, match="out of memory"):
+        encode(tiny_encoder, GOOD[0], "cat " * 100)
+
+
+def test_memory_that_ends_in_the_tokenizer_is_no_rejection(
+    tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tokenizer(text: str, **options: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(tiny_encoder, "_tokenizer", tokenizer)
+    with pytest.raises(Unavailable, match="out of memory"):
+        encode(tiny_encoder, GOOD[0])
+
+
+TOKENS = "where is my cats ?"
+
+
+@pytest.fixture(scope="session")
+def states(tiny_folder: Path) -> tuple[npt.NDArray[np.float32], ...]:
+    """The hidden states of TOKENS, each of shape (tokens, dimension), from the model itself."""
+    ids = AutoTokenizer.from_pretrained(tiny_folder)(TOKENS, return_tensors="pt")
+    with torch.inference_mode():
+        output = BertModel.from_pretrained(tiny_folder).eval()(**ids, output_hidden_states=True)
+    return tuple(each[0].numpy() for each in output.hidden_states)
+
+
+POOLED: dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]] = {
+    "mean": lambda states: states.sum(axis=0) / len(states),
+    "cls": lambda states: states[0],
+    "max": lambda states: states.max(axis=0),
+}
+
+
+@pytest.mark.parametrize("l2_normalise", [True, False])
+@pytest.mark.parametrize("layer", [-1, 1, 0, -3])
+@pytest.mark.parametrize("pooling", POOLED)
+def test_pooling_layer_and_normalisation_are_what_their_names_say(
+    tiny_spec: MakeSpec,
+    states: tuple[npt.NDArray[np.float32], ...],
+    pooling: str,
+    layer: int,
+    l2_normalise: bool,
+) -> None:
+    spec = tiny_spec(pooling=pooling, layer=layer, l2_normalise=l2_normalise)
+    encoder = TextEncoder(spec, torch.device("cpu"))
+    expected = POOLED[pooling](states[layer])
+    if l2_normalise:
+        expected = expected / np.sqrt((expected**2).sum())
+    # Beside a longer text, so that padding would show.
+    found = vector(encode(encoder, "cat " * 10, TOKENS)[1])
+    assert np.abs(found - expected).max() < 1e-5
+    assert bool(abs(np.linalg.norm(found) - 1) < 1e-5) is l2_normalise
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_normalisation_makes_spellings_equal(tiny_copy: Path, tiny_spec: MakeSpec, form: str) -> None:
+    tokenizer = json.loads((tiny_copy / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = None  # the tokenizer's own would make them equal too
+    tokenizer["model"]["vocab"] |= {"é": 90, "ﬁ": 91, "fi": 92}
+    (tiny_copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    sizes = {"weights": {"source": f"path:{tiny_copy}", "files": {"model.safetensors": None, "config.json": None}}}
+    _grow(tiny_copy, 100)
+
+    def made(normalisation: str) -> TextEncoder:
+        preprocessing = {"normalisation": normalisation}
+        return TextEncoder(tiny_spec(preprocessing=preprocessing, **sizes), torch.device("cpu"))
+
+    composed, apart = "é", unicodedata.normalize("NFD", "é")
+    assert close(*encode(made(form), composed, apart), 1e-6)
+    assert not close(*encode(made("none"), composed, apart), 1e-6)
+    assert close(*encode(made(form), "ﬁ", "fi"), 1e-6) is (form == "NFKC")
+
+
+def _grow(folder: Path, size: int) -> None:
+    """Gives the tiny model a vocabulary of another size."""
+    model = BertModel.from_pretrained(folder)
+    model.resize_token_embeddings(size, mean_resizing=False)
+    model.save_pretrained(folder)

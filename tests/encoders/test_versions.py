@@ -1,0 +1,95 @@
+"""Which version a change of an encoder asks for."""
+
+from typing import Any
+
+import pytest
+
+from encoders.catalogue import lookup
+from encoders.spec import EncoderSpec
+from encoders.versions import Bump, changes, next_version, required_bump
+
+OTHER = "1" * 64
+
+
+def varied(**fields: Any) -> EncoderSpec:
+    """Minilm with other fields; nested ones as dicts of what differs."""
+    spec = lookup("minilm@1.0.0")
+    data = spec.model_dump(mode="json")
+    if "dimension" in fields:
+        data["probe"] = None
+    for name, value in fields.items():
+        data[name] = _merged(data[name], value)
+    return EncoderSpec.model_validate(data)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not isinstance(new, dict):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "bump"),
+    [
+        ({"architecture": "roberta"}, Bump.MAJOR),
+        ({"dimension": 768}, Bump.MAJOR),
+        ({"layer": -2}, Bump.MINOR),
+        ({"pooling": "cls"}, Bump.MINOR),
+        ({"l2_normalise": False}, Bump.MINOR),
+        ({"preprocessing": {"max_tokens": 128}}, Bump.MINOR),
+        ({"preprocessing": {"normalisation": "NFKC"}}, Bump.MINOR),
+        ({"preprocessing": {"tokenizer": {"tokenizer.json": OTHER}}}, Bump.MINOR),
+        ({"weights": {"files": {"model.safetensors": OTHER}}}, Bump.PATCH),
+        ({"weights": {"source": "hf:other/model"}}, Bump.PATCH),
+        ({"training_domain": "other"}, Bump.PATCH),
+        ({"name": "other", "version": "7.0.0"}, Bump.NONE),
+        ({}, Bump.NONE),
+    ],
+    ids=str,
+)
+def test_the_version_follows_what_changed(fields: dict[str, Any], bump: Bump) -> None:
+    assert required_bump(changes(varied(), varied(**fields))) is bump
+
+
+@pytest.mark.parametrize(("field", "value"), [("precision", "bf16"), ("defence", "rotation")])
+def test_precision_and_defence_ask_for_a_minor_version(
+    field: str, value: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    before = varied()
+    # Unchecked, for there is one allowed value as yet.
+    identity = {**before.identity(), field: value}
+    after = EncoderSpec.model_construct(**identity)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            EncoderSpec, "identity", lambda self: identity if self is after else before.model_dump(mode="json")
+        )
+        found = [each for each in changes(before, after) if each.field == field]
+    assert required_bump(found) is Bump.MINOR
+
+
+def test_the_largest_step_of_several_changes_wins() -> None:
+    after = varied(dimension=768, layer=-2, weights={"files": {"model.safetensors": OTHER}})
+    found = changes(varied(), after)
+    assert {each.bump for each in found} == {Bump.MAJOR, Bump.MINOR, Bump.PATCH}
+    assert required_bump(found) is Bump.MAJOR
+
+
+def test_a_change_tells_its_field_and_both_values() -> None:
+    (found,) = changes(varied(), varied(preprocessing={"max_tokens": 128}))
+    assert (found.field, found.before, found.after) == ("preprocessing.max_tokens", 256, 128)
+
+
+def test_a_probe_alone_is_no_change() -> None:
+    assert changes(varied(), varied().model_copy(update={"probe": None})) == []
+
+
+@pytest.mark.parametrize(
+    ("bump", "expected"),
+    [(Bump.MAJOR, "2.0.0"), (Bump.MINOR, "1.3.0"), (Bump.PATCH, "1.2.4"), (Bump.NONE, "1.2.3")],
+)
+def test_the_next_version_starts_its_lower_parts_anew(bump: Bump, expected: str) -> None:
+    assert next_version("1.2.3", bump) == expected
+
+
+def test_versions_count_beyond_nine() -> None:
+    assert next_version("9.9.9", Bump.PATCH) == "9.9.10"
