@@ -7,17 +7,24 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from privacy import UserError
 
 Vector = npt.NDArray[np.float32]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
-Files = dict[FileName, Digest | None]
-"""File names and their sha256; None while the file has not been seen."""
+_CODE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
 
-_PACKAGE_TRAPS = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
+
+def _no_code(name: str) -> str:
+    if name.lower().endswith(_CODE):
+        raise ValueError(f"{name} could run code when it is loaded; use .safetensors weights")
+    return name
+
+
+Files = dict[Annotated[FileName, AfterValidator(_no_code)], Digest | None]
+"""File names and their sha256; None while the file has not been seen."""
 
 
 class _Part(BaseModel):
@@ -33,9 +40,6 @@ class Weights(_Part):
     @field_validator("files")
     @classmethod
     def _safetensors_only(cls, files: Files) -> Files:
-        for name in files:
-            if name.endswith(_PACKAGE_TRAPS):
-                raise ValueError(f"{name} could run code when it is loaded; use .safetensors weights")
         if not any(name.endswith(".safetensors") for name in files):
             raise ValueError("name at least one .safetensors file")
         return files

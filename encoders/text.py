@@ -162,11 +162,11 @@ def _load(spec: EncoderSpec, device: torch.device) -> tuple[Any, Any]:
         raise UserError(
             f"The weights of {spec.ref} lack {missing[0]} and {len(missing) - 1} more tensors: mend the file."
         )
-    _check_model(spec, model)
+    _check_model(spec, model, tokenizer.model_max_length)
     return tokenizer, model.to(device).eval()
 
 
-def _check_model(spec: EncoderSpec, model: Any) -> None:
+def _check_model(spec: EncoderSpec, model: Any, longest: int) -> None:
     found = model.config.model_type
     if found != spec.architecture:
         raise UserError(f"{spec.ref} says architecture {spec.architecture}, but its config.json says {found}: mend it.")
@@ -174,7 +174,8 @@ def _check_model(spec: EncoderSpec, model: Any) -> None:
         raise UserError(
             f"{spec.ref} says dimension {spec.dimension}, but its weights give {model.config.hidden_size}: mend it."
         )
-    positions = getattr(model.config, "max_position_embeddings", spec.preprocessing.max_tokens)
+    # Some models keep positions for themselves; what is left for tokens, their tokenizer knows.
+    positions = min(getattr(model.config, "max_position_embeddings", longest), longest)
     if spec.preprocessing.max_tokens > positions:
         raise UserError(
             f"{spec.ref} says max_tokens {spec.preprocessing.max_tokens}, but its model has {positions} positions: "

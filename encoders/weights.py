@@ -39,6 +39,8 @@ def digest(path: Path) -> str:
 
 
 def _verified(spec: EncoderSpec, place: Path) -> Path:
+    if missing := [name for name in spec.files if not (place / name).is_file()]:
+        raise UserError(f"{spec.weights.source} has no {missing[0]}, which {spec.ref} names: mend the spec.")
     for name, expected in spec.files.items():
         if expected is not None and (found := digest(place / name)) != expected:
             raise UserError(

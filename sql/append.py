@@ -79,6 +79,11 @@ class Appender:
                 f"The table {self._warehouse.table_id(name)} takes no rows ({type(error).__name__}): check that it "
                 "exists and that this account may write to it."
             ) from None
+        except (exceptions.InvalidArgument, exceptions.FailedPrecondition, exceptions.Unauthenticated) as error:
+            raise UserError(
+                f"BigQuery refused rows for {self._warehouse.table_id(name)} ({type(error).__name__}): hold the live "
+                f"table against sql/{name}/schema.yaml, and check the credentials."
+            ) from None
         except (exceptions.GoogleAPIError, ConnectionError) as error:
             raise Unavailable(
                 f"The warehouse took no rows for {self._warehouse.retry_seconds:.0f} seconds ({type(error).__name__}). "

@@ -115,9 +115,8 @@ def read(file: Path, subject_column: str | None = None) -> pa.Table:
 def _read_csv(file: Path, subject_column: str | None) -> pa.Table:
     # An id such as 007 or 1e5 is text, whatever it looks like.
     types = {subject_column: pa.string()} if subject_column else {}
-    return pyarrow.csv.read_csv(
-        file, convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-    )
+    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""])
+    return pyarrow.csv.read_csv(file, convert_options=options)
 
 
 def _read_jsonl(file: Path, _: str | None) -> pa.Table:

@@ -92,8 +92,8 @@ class Warehouse:
                 self._ensure_table(name)
             for name, template in functions().items():
                 self._ensure_function(name, template)
-        except Forbidden as error:
-            raise UserError(f"BigQuery denied access: {_first_line(error)}") from None
+        except (Forbidden, BadRequest) as error:
+            raise UserError(f"BigQuery refused to make or show a table: {_first_line(error)}") from None
         except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
             raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
 

@@ -24,28 +24,29 @@ CREATE OR REPLACE TABLE FUNCTION `{{ events }}.embedding_event`(start_at TIMESTA
       event.embedding,
       event.truncated,
       event.attributes,
-      FIRST_VALUE(event.occurred_at) OVER (first_to_last) AS first_occurred_at,
-      ROW_NUMBER() OVER (first_to_last) AS delivery_number
+      FARM_FINGERPRINT(TO_JSON_STRING(event)) AS row_hash
     FROM `{{ events }}.embedding_event_v1` AS event
     LEFT JOIN tombstone ON event.subject_key = tombstone.subject_key
     WHERE
       event.occurred_at >= start_at
       AND event.occurred_at < end_at
       AND (tombstone.erased_before IS NULL OR LEAST(event.occurred_at, event.logged_at) > tombstone.erased_before)
-    WINDOW
-      first_to_last AS (
-        PARTITION BY event.stream, event.event_id, event.encoder_fingerprint
-        ORDER BY event.logged_at, FARM_FINGERPRINT(TO_JSON_STRING(event))
-      )
+  ),
+  ranked AS (
+    SELECT
+      *,
+      ROW_NUMBER()
+        OVER (PARTITION BY stream, event_id, encoder_fingerprint ORDER BY logged_at, row_hash) AS delivery_number,
+      FIRST_VALUE(occurred_at) OVER (PARTITION BY stream, event_id ORDER BY logged_at, row_hash) AS first_occurred_at
+    FROM delivery
   ),
   compared AS (
     SELECT
       *,
       -- One event, two times: the producer contradicts itself. Told as the time at which it became known, so that
       -- `conflict_at <= @as_of` outside is exact too.
-      MIN(IF(occurred_at != first_occurred_at, logged_at, NULL))
-        OVER (PARTITION BY stream, event_id, encoder_fingerprint) AS conflict_at
-    FROM delivery
+      MIN(IF(occurred_at != first_occurred_at, logged_at, NULL)) OVER (PARTITION BY stream, event_id) AS conflict_at
+    FROM ranked
   )
   SELECT
     stream,
