@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from encoders.catalogue import lookup
-from encoders.encoder import Encoder, load
+from encoders.encoder import Encoder
+from encoders.load import load
 from events.sources import open_source
 from events.stream import Stream
 from pipelines import options

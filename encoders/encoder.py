@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Lock
 from typing import Literal, Protocol
 
 import torch
@@ -36,19 +34,6 @@ class Encoder(Protocol):
         ...
 
 
-_loading = Lock()
-
-
-def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
-    """The encoder of a sealed spec, loaded once a process and device.
-
-    Raises UserError when the spec is unsealed, its files are missing or changed, the device is not there, or
-    the probe is not reproduced within the tolerance.
-    """
-    with _loading:
-        return _load(spec.model_dump_json(), pick_device(device).type)
-
-
 def pick_device(device: Device) -> torch.device:
     """`auto` is CUDA where it is there. Raises UserError for `cuda` where it is not."""
     if device == "auto":
@@ -56,18 +41,3 @@ def pick_device(device: Device) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device is cuda, but torch sees no CUDA device here: use cpu or auto.")
     return torch.device(device)
-
-
-@lru_cache(maxsize=8)
-def _load(spec_json: str, device: str) -> Encoder:
-    from encoders.probe import verify
-    from encoders.text import TextEncoder
-
-    spec = EncoderSpec.model_validate_json(spec_json)
-    if not spec.sealed:
-        raise UserError(
-            f"The encoder {spec.ref} is not sealed: run `rawless encoder register {spec.ref}` where its weights are."
-        )
-    encoder = TextEncoder(spec, torch.device(device))
-    verify(encoder)
-    return encoder

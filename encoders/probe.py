@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from encoders import weights
-from encoders.encoder import Encoded, Encoder, pick_device
-from encoders.spec import EncoderSpec, Probe, Vector
+from encoders.encoder import Encoded, Encoder
+from encoders.spec import Vector
 from privacy import Raw, Unavailable, UserError
 
 TEXT_PROBE = "Zoë paid £3.50 for two CAFÉS at 東京 — wasn't that naïve? 😀 antidisestablishmentarianism"
@@ -16,7 +15,7 @@ def deviation(encoder: Encoder) -> float:
     probe = encoder.spec.probe
     if probe is None:
         return float("inf")
-    vector = _encode(encoder, probe.input)
+    vector = probe_vector(encoder, probe.input)
     if vector is None or vector.shape != probe.values.shape:
         return float("inf")
     return float(np.abs(vector - probe.values).max())
@@ -33,32 +32,8 @@ def verify(encoder: Encoder) -> None:
         )
 
 
-def seal(spec: EncoderSpec) -> EncoderSpec:
-    """The spec with the digests of the files found here and the probe computed from them, on the CPU.
-
-    Digests that the spec already has must hold. Raises UserError as `weights.find` does, and when the files give
-    no finite vector of the spec's dimension.
-    """
-    from encoders.text import TextEncoder
-
-    place = weights.find(spec)
-    spec = spec.model_copy(
-        update={
-            "weights": spec.weights.model_copy(
-                update={"files": {name: weights.digest(place / name) for name in spec.weights.files}}
-            ),
-            "preprocessing": spec.preprocessing.model_copy(
-                update={"tokenizer": {name: weights.digest(place / name) for name in spec.preprocessing.tokenizer}}
-            ),
-        }
-    )
-    vector = _encode(TextEncoder(spec, pick_device("cpu")), TEXT_PROBE)
-    if vector is None:
-        raise UserError(f"The encoder {spec.ref} gives no finite vector for its probe: check weights and layer.")
-    return spec.model_copy(update={"probe": Probe.of(TEXT_PROBE, vector)})
-
-
-def _encode(encoder: Encoder, text: str) -> Vector | None:
+def probe_vector(encoder: Encoder, text: str) -> Vector | None:
+    """The vector that the encoder gives for a text, None when it gives none."""
     try:
         outcome = encoder.encode([Raw(text.encode())])[0]
     except Unavailable:  # it fails for every item

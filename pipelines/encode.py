@@ -11,7 +11,8 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from encoders.encoder import Device, Encoded, Encoder, load
+from encoders.encoder import Device, Encoded, Encoder
+from encoders.load import load
 from encoders.spec import EncoderSpec
 from events.event import Event, Known, Refusal
 from pipelines.reject import REJECTED, Refused, count_rejection, namespace, rejection

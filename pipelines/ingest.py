@@ -11,7 +11,7 @@ from events.stream import Stream
 from pipelines.encode import Encode
 from pipelines.parse import Parse
 from pipelines.read import Read
-from pipelines.write import WriteEmbeddings, WriteRejections
+from pipelines.write import Write
 from privacy.pseudonyms import KeySource
 from sql.warehouse import Warehouse
 
@@ -32,6 +32,6 @@ class Ingest:
         deliveries = pipeline | "Read" >> Read(self.source)
         events, unparsed = deliveries | "Parse" >> Parse(self.stream, self.key)
         embeddings, unencoded = events | "Encode" >> Encode(self.encoders, self.device)
-        refused = embeddings | "WriteEmbeddings" >> WriteEmbeddings(self.warehouse)
+        refused = embeddings | "WriteEmbeddings" >> Write(self.warehouse)
         rejections = (unparsed, unencoded, refused) | "Rejections" >> beam.Flatten()
-        rejections | "WriteRejections" >> WriteRejections(self.warehouse)
+        rejections | "WriteRejections" >> Write(self.warehouse)

@@ -67,25 +67,13 @@ def _written(row: EmbeddingRow | RejectionRow, *, refused: bool) -> RejectionRow
     return rejection(row.stream, refusal, Stage.WRITE, datetime.now(UTC), row.encoder_fingerprint)
 
 
-class WriteEmbeddings(beam.PTransform):
-    """Embedding rows to the rejections of those that the warehouse refused."""
+class Write(beam.PTransform):
+    """Rows to the rejections of those that the warehouse refused; of rejection rows none may be."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         super().__init__()
         self._step = _Write(warehouse)
 
-    def expand(self, rows: beam.PCollection[EmbeddingRow]) -> beam.PCollection[RejectionRow]:
-        """From embedding rows to rejections."""
-        return rows | "Append" >> beam.ParDo(self._step).with_output_types(RejectionRow)
-
-
-class WriteRejections(beam.PTransform):
-    """Rejection rows into the warehouse; nothing comes out."""
-
-    def __init__(self, warehouse: Warehouse) -> None:
-        super().__init__()
-        self._step = _Write(warehouse)
-
-    def expand(self, rows: beam.PCollection[RejectionRow]) -> beam.PCollection[RejectionRow]:
-        """From rejections to nothing."""
+    def expand(self, rows: beam.PCollection[EmbeddingRow | RejectionRow]) -> beam.PCollection[RejectionRow]:
+        """From rows to rejections."""
         return rows | "Append" >> beam.ParDo(self._step).with_output_types(RejectionRow)

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import settings
 
 from encoders.catalogue import lookup
-from encoders.encoder import Encoder, load
+from encoders.encoder import Encoder
+from encoders.load import load
 from events.stream import Stream
 from privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless import local_stack

@@ -59,7 +59,7 @@ def _device() -> str:
 
 def _encoder() -> str:
     from encoders.catalogue import lookup
-    from encoders.encoder import load
+    from encoders.load import load
     from encoders.probe import deviation
 
     encoder = load(lookup("minilm@1.0.0"))

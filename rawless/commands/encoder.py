@@ -72,8 +72,8 @@ def diff(before: Ref, after: Ref, warehouse: WarehouseFile = None, json: Json = 
 def register(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
     """Seal an encoder with the weights that are here, and keep its spec in the warehouse."""
     from encoders.catalogue import lookup
-    from encoders.encoder import load
-    from encoders.probe import seal
+    from encoders.load import load
+    from encoders.seal import seal
     from rawless import registry
     from rawless.places import open_warehouse
 

@@ -48,7 +48,7 @@ def run(
 
 
 def _job(stream: Any, source: Any, device: Literal["auto", "cpu", "cuda"], warehouse_file: Path | None) -> Any:
-    from encoders.encoder import load
+    from encoders.load import load
     from pipelines.ingest import Ingest
     from rawless.commands.stream import check_modality
     from rawless.places import key_source, open_warehouse

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from encoders.probe import seal
+from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
 

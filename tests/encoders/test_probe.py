@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-from encoders.encoder import Encoded, Encoder, load, pick_device
-from encoders.probe import TEXT_PROBE, deviation, seal, verify
+from encoders.encoder import Encoded, Encoder, pick_device
+from encoders.load import load
+from encoders.probe import TEXT_PROBE, deviation, verify
+from encoders.seal import seal
 from encoders.spec import EncoderSpec, Probe
 from encoders.text import TextEncoder
 from privacy import Raw, UserError

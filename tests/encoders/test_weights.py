@@ -11,8 +11,9 @@ import torch
 
 from encoders import weights
 from encoders.catalogue import lookup
-from encoders.encoder import Encoded, load
-from encoders.probe import seal
+from encoders.encoder import Encoded
+from encoders.load import load
+from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
 from privacy import Raw, RawlessError, UserError

@@ -1,0 +1,41 @@
+"""Loading: from a sealed spec to a verified encoder, once a process and device."""
+
+from functools import lru_cache
+from threading import Lock
+
+import torch
+
+from encoders.encoder import Device, Encoder, pick_device
+from encoders.probe import verify
+from encoders.spec import EncoderSpec
+from encoders.text import TextEncoder
+from privacy import UserError
+
+_loading = Lock()
+
+
+def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
+    """The encoder of a sealed spec, loaded once a process and device.
+
+    Raises UserError when the spec is unsealed, its files are missing or changed, the device is not there, or
+    the probe is not reproduced within the tolerance.
+    """
+    with _loading:
+        return _load(spec.model_dump_json(), pick_device(device).type)
+
+
+def build(spec: EncoderSpec, device: torch.device) -> Encoder:
+    """The encoder of a spec, sealed or not, as its files are; nothing is verified but what the spec names."""
+    return TextEncoder(spec, device)
+
+
+@lru_cache(maxsize=8)
+def _load(spec_json: str, device: str) -> Encoder:
+    spec = EncoderSpec.model_validate_json(spec_json)
+    if not spec.sealed:
+        raise UserError(
+            f"The encoder {spec.ref} is not sealed: run `rawless encoder register {spec.ref}` where its weights are."
+        )
+    encoder = build(spec, torch.device(device))
+    verify(encoder)
+    return encoder
