@@ -7,6 +7,7 @@ from apache_beam.metrics import Metrics
 
 from events.event import Delivery
 from events.sources import Shard, Source
+from pipelines import live
 from pipelines.reject import NAMESPACE
 
 
@@ -26,6 +27,7 @@ class _Deliveries(beam.DoFn):
     def process(self, shard: Shard) -> Iterator[Delivery]:
         for delivery in self._source.read(shard):
             self._read.inc()
+            live.add("read")
             yield delivery
 
 

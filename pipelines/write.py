@@ -10,6 +10,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from events.event import Known, Refusal
+from pipelines import live
 from pipelines.reject import count_rejection, namespace, rejection
 from privacy import Reason, Stage, Unavailable
 from sql.append import Appender
@@ -60,6 +61,7 @@ def _written(row: EmbeddingRow | RejectionRow, *, refused: bool) -> RejectionRow
     encoder = f"{row.encoder}@{row.encoder_version}"
     if not refused:
         Metrics.counter(namespace(encoder), "embeddings").inc()
+        live.add("embeddings")
         return None
     count_rejection(Stage.WRITE, Reason.ROW_REFUSED, encoder)
     known = Known(row.event_id, row.subject_key, row.subject_key_id)

@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -40,14 +41,25 @@ def warn(sentence: str) -> None:
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"Warning: {sentence}")
 
 
+@dataclass(frozen=True)
+class _Line:
+    """What the spinner says, asked anew each time it is drawn."""
+
+    what: str
+    told: Callable[[], str] | None
+
+    def __rich__(self) -> str:
+        return f"{self.what}: {self.told()}" if self.told else self.what
+
+
 @contextmanager
-def progress(what: str) -> Iterator[None]:
-    """A spinner on stderr for work over two seconds, on a terminal only."""
+def progress(what: str, told: Callable[[], str] | None = None) -> Iterator[None]:
+    """A spinner on stderr for work over two seconds, on a terminal only; `told` says how far it is."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    status = console.status(what)
+    status = console.status(_Line(what, told))
     timer = threading.Timer(PROGRESS_AFTER_SECONDS, status.start)
     timer.daemon = True
     timer.start()

@@ -30,13 +30,12 @@ def _console() -> list[tuple[str, str]]:
 COMMANDS = [(command, output) for command, output in _console() if command.startswith("rawless")]
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A fresh home, and the commands of this environment on the path."""
-    home = tmp_path_factory.mktemp("readme")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    yield {**os.environ, "RAWLESS_HOME": str(home), "PATH": path, "COLUMNS": "100"}
-    local_stack.down(home)
+    yield {**os.environ, "RAWLESS_HOME": str(tmp_path), "PATH": path, "COLUMNS": "100"}
+    local_stack.down(tmp_path)
 
 
 def _run(command: str, environment: dict[str, str]) -> str:
@@ -50,13 +49,11 @@ def _comparable(output: str) -> str:
     return re.sub(r"[\d.,]+ seconds, [\d.,]+ events a second", "SPEED", output).strip()
 
 
-def test_the_readme_has_commands() -> None:
+def test_the_commands_answer_what_the_readme_says(environment: dict[str, str]) -> None:
+    """One after the other, since each builds on those before it."""
     assert len(COMMANDS) >= 3
-
-
-@pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command[:40] for command, _ in COMMANDS])
-def test_a_command_answers_what_the_readme_says(command: str, output: str, environment: dict[str, str]) -> None:
-    assert _comparable(_run(command, environment)) == _comparable(output)
+    for command, output in COMMANDS:
+        assert _comparable(_run(command, environment)) == _comparable(output)
 
 
 def test_the_demo_answers_what_the_readme_says(environment: dict[str, str]) -> None:

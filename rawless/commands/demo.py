@@ -42,15 +42,15 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     from rawless.places import open_warehouse
 
     started = time.monotonic()
-    warehouse = open_warehouse(None)
+    with progress("Starting the local BigQuery"):
+        warehouse = open_warehouse(None)
     stream, source = folder / "stream.yaml", folder / "messages.jsonl"
     stream.write_text(yaml.safe_dump(STREAM))
     contents = write_events(source, texts(), today())
     if talk:
         say("Real texts of four kinds pose as customers' messages; some are broken, some come twice.\n")
-    with progress("Encoding"):
-        left = _temporary(folder)
-        summary = run(stream, f"jsonl:{source}", "auto", None, [])
+    left = _temporary(folder)
+    summary = run(stream, f"jsonl:{source}", "auto", None, [])
     report = {
         "ingest": summary,
         "embedding_event": warehouse.query(_COUNT)[0],

@@ -19,8 +19,7 @@ def ingest(
     json: Json = False,
 ) -> None:
     """Encode a source's events and log the embeddings. Beam's own options come after --."""
-    with progress("Starting"):
-        summary = run(stream, source, device, warehouse, context.args)
+    summary = run(stream, source, device, warehouse, context.args)
     if json:
         print_json(summary)
     else:
@@ -33,18 +32,18 @@ def run(
     """Check everything that can be checked before the start, run the job, and return its summary."""
     from events.sources import open_source
     from events.stream import load_stream
-    from pipelines import options
+    from pipelines import live, options
     from pipelines.run import run as run_job
     from rawless.commands.stream import ungated
 
     stream = load_stream(stream_file)
     opened = open_source(source, stream.max_bytes)
     beam_options = options.parse(beam)
-    job = _job(stream, opened, device, warehouse)
     if sentence := ungated(stream):
         warn(sentence)
-    started = time.monotonic()
-    return run_job(job, beam_options, started)
+    with progress(f"Ingesting {stream.stream}", live.told):
+        job = _job(stream, opened, device, warehouse)
+        return run_job(job, beam_options, time.monotonic())
 
 
 def _job(stream: Any, source: Any, device: Literal["auto", "cpu", "cuda"], warehouse_file: Path | None) -> Any:
