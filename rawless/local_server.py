@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,27 @@ def _table_arrow_schema(table: Any) -> Any:
 write_servicer._table_arrow_schema = _table_arrow_schema
 
 
+def _append_on_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Let appends use the database where queries do, on the event loop.
+
+    bqemulator 1.4.0 handles them in threads, on the one connection that queries use too, so that a query could be
+    answered with an append's result, or an append be lost to an error.
+    """
+
+    def on_loop(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            async def run() -> Any:
+                return method(*arguments)
+
+            return asyncio.run_coroutine_threadsafe(run(), loop).result()
+
+        return call
+
+    handler = write_servicer.BigQueryWriteHandler
+    handler._bind_stream_to_target = on_loop(handler._bind_stream_to_target)
+    handler._perform_append = on_loop(handler._perform_append)
+
+
 async def serve(home: Path) -> None:
     """Serve until SIGTERM or SIGINT; the address file appears once requests are answered."""
     duckdb_extensions.import_extension("spatial")  # the emulator would download it
@@ -52,6 +74,7 @@ async def serve(home: Path) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    _append_on_loop(asyncio.get_running_loop())
     await server.start()
     _publish(home, {"pid": os.getpid(), "bigquery_rest": server.rest_url, "bigquery_grpc": server.grpc_endpoint})
     await stopping.wait()

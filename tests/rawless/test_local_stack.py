@@ -2,14 +2,19 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from encoders.encoder import Encoder
 from rawless import local_stack
 from rawless.places import LOCAL
+from sql.append import Appender
+from sql.rows import EncoderRow
 from sql.warehouse import Warehouse
 
 
@@ -64,3 +69,25 @@ def test_the_server_never_sees_the_pseudonym_key(own_home: Path, monkeypatch: py
     stack = local_stack.up(own_home)
 
     assert b"a-key-that-stays-here" not in Path(f"/proc/{stack.pid}/environ").read_bytes()
+
+
+def test_a_query_beside_appends_answers_itself(warehouse: Warehouse, minilm: Encoder) -> None:
+    """The emulator's one database connection is used by both; an append's result was once a query's answer."""
+    spec = minilm.spec
+    encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
+    done = threading.Event()
+
+    def append() -> None:
+        while not done.is_set():
+            Appender(warehouse).append([encoder] * 20)
+
+    with ThreadPoolExecutor(2) as pool:
+        appending = [pool.submit(append) for _ in range(2)]
+        try:
+            answers = [warehouse.query(f"SELECT {number} AS n, 'x' AS x") for number in range(50)]
+        finally:
+            done.set()
+        for each in appending:
+            each.result()
+
+    assert answers == [[{"n": number, "x": "x"}] for number in range(50)]
