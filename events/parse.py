@@ -50,17 +50,20 @@ class Parser:
         if isinstance(delivery.fields, Reason):
             raise Rejected(delivery.fields)
         fields = delivery.fields.reveal()
+        work.dropped += len(fields.keys() - _FIELDS)
         # Ids first, each for itself: whatever else is wrong, the valid ones are told with the rejection.
         event_id = _attempt(self._event_id, fields)
         subject = _attempt(self._subject, fields)
         work.known = self._known(event_id, subject)
+        attributes = _attempt(self._attributes, fields)
+        if not isinstance(attributes, Reason):
+            work.dropped += attributes[1]
         for outcome in (event_id, subject):
             if isinstance(outcome, Reason):
                 raise Rejected(outcome)
         self._check_stream(fields)
-        work.dropped += len(fields.keys() - _FIELDS)
-        attributes, dropped = self._attributes(fields)
-        work.dropped += dropped
+        if isinstance(attributes, Reason):
+            raise Rejected(attributes)
         occurred_at = self._occurred_at(fields, now)
         payload = self._payload(fields)
         return Event(
@@ -69,7 +72,7 @@ class Parser:
             subject_key=work.known.subject_key,
             subject_key_id=work.known.subject_key_id,
             occurred_at=occurred_at,
-            attributes=attributes,
+            attributes=attributes[0],
             payload=Raw(payload),
             size=len(payload),
             message_id=delivery.message_id,
@@ -91,7 +94,7 @@ class Parser:
         value = fields.get("subject_id")
         if self._stream.subject == "none":
             return None  # not even looked at
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and value.isspace()) or value == "":
             if self._stream.subject == "required":
                 raise Rejected(Reason.MISSING_SUBJECT)
             return None

@@ -45,8 +45,8 @@ def _duration(value: Any) -> Any:
     if not (match := re.fullmatch(r"(\d{1,6})([smhdwy])", str(value), re.ASCII)):
         raise ValueError("a duration is a whole number and a unit: 30s, 15m, 12h, 90d, 2w or 10y")
     duration = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-    if duration > _LONGEST:
-        raise ValueError("a duration is at most 1000y")
+    if not timedelta(0) < duration <= _LONGEST:
+        raise ValueError("a duration is more than nothing and at most 1000y")
     return duration
 
 
@@ -129,7 +129,8 @@ class Stream(_Part):
     subject: Literal["required", "optional", "none"] = "required"
     attributes: dict[Name, Attribute] = {}
     limits: Limits = Limits()
-    uri_prefixes: tuple[str, ...] = ()
+    uri_prefixes: tuple[str, ...] = Field(default=(), max_length=0)
+    """Where claim checks may point. None yet: objects are not read in this version."""
     leakage: Leakage | None = None
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from privacy.pseudonyms import KEY_VARIABLE
 NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 """Dataflow writes the element that failed to the temp location unless this experiment is set."""
 
+_RUNNERS = ("FnApiRunner", "DirectRunner", "DataflowRunner")
 _FORBIDDEN_EXPERIMENTS = {
     "enable_data_sampling": "it writes elements to the temp location",
     "enable_always_on_exception_sampling": "it writes failing elements to the temp location",
@@ -25,6 +26,8 @@ _FORBIDDEN = {
     "profiler_agent": "a profiler reads the worker's memory",
     "runtime_type_check": "its errors quote elements",
     "performance_runtime_type_check": "its errors quote elements",
+    "type_check_additional": "its errors quote elements",
+    "environment_type": "the workers' environment is the runner's",
     "enable_hot_key_logging": "it logs keys",
     "direct_runner_bundle_repeat": "it encodes and logs every event again",
 }
@@ -39,6 +42,12 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
     _refuse_unknown(arguments)
     options = PipelineOptions(_with_defaults(arguments))
     values = options.get_all_options(drop_default=True)
+    if str(values.get("runner")).rsplit(".", 1)[-1] not in _RUNNERS:
+        raise UserError(
+            f"The Beam option --runner is {values.get('runner')!r}, but must be one of {', '.join(_RUNNERS)}."
+        )
+    if (workers := values.get("direct_num_workers", 1)) < 0:
+        raise UserError(f"The Beam option --direct_num_workers is {workers}, but must be 0 (all cores) or more.")
     for name, why in _FORBIDDEN.items():
         if values.get(name):
             raise UserError(f"The Beam option --{name} is forbidden: {why}. Leave it out.")

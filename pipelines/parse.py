@@ -32,7 +32,7 @@ class _Parse(beam.DoFn):
         self._dropped.inc(parsed.dropped)
         if isinstance(parsed.outcome, Refusal):
             refusal = parsed.outcome
-            stage = Stage.READ if delivery.fields is refusal.reason else Stage.PARSE
+            stage = Stage.READ if delivery.fields == refusal.reason else Stage.PARSE
             count_rejection(stage, refusal.reason)
             yield TaggedOutput(REJECTED, rejection(self._stream.stream, refusal, stage, now))
         else:

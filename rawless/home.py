@@ -1,6 +1,7 @@
 """The home folder of the local stack: `.rawless/` here, or where RAWLESS_HOME says."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from privacy import UserError
@@ -13,9 +14,10 @@ def folder() -> Path:
     path = Path(os.environ.get(HOME_VARIABLE) or ".rawless").expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise UserError(
-            f"The home folder {path} cannot be made ({type(error).__name__}): name another one in {HOME_VARIABLE}."
+            f"The home folder {path} cannot be written to ({type(error).__name__}): name another in {HOME_VARIABLE}."
         ) from None
     return path
 

@@ -72,7 +72,7 @@ def _start(home: Path) -> Stack:
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     with (home / LOG_FILE).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rawless.local_server", str(home)],
+            [sys.executable, "-P", "-m", "rawless.local_server", str(home)],  # -P: no modules of this folder
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -8,6 +8,8 @@ import typer
 from privacy import RawlessError, UserError
 from rawless.commands import demo, doctor, encoder, ingest, load, local, query, stream
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     help="Turns sensitive images and texts into embeddings where they arise, and logs only the embeddings.",
     add_completion=False,
@@ -35,11 +37,10 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code. An error is one sentence on stderr, never a traceback."""
     try:
         result = app(arguments, standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except typer.Abort:
-        return _told("Stopped.", 130)
-    except KeyboardInterrupt:
-        return _told("Stopped.", 130)
+        code = result if isinstance(result, int) else 0
+        return _told("Stopped.", code) if code == _INTERRUPTED else code
+    except (typer.Abort, KeyboardInterrupt):
+        return _told("Stopped.", _INTERRUPTED)
     except typer.TyperException as error:
         sentence = error.format_message()
         return _told(f"{sentence.rstrip('.')}; see --help.", 2) if sentence else 2  # no command: help was shown
@@ -49,10 +50,12 @@ def run(arguments: list[str]) -> int:
         return _told(str(error), 1)
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        return _told(f"Something could not be read or written ({type(error).__name__}, {error.errno}).", 1)
     except Exception as error:  # noqa: BLE001 - its text may hold content
         return _told(f"Rawless met a fault of its own ({type(error).__name__}); please report the command.", 1)
 
 
 def _told(sentence: str, code: int) -> int:
-    print(f"Error: {sentence}" if code != 130 else sentence, file=sys.stderr)
+    print(f"Error: {sentence}" if code != _INTERRUPTED else sentence, file=sys.stderr)
     return code

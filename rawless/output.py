@@ -1,11 +1,13 @@
 """What commands print: JSON or tables on stdout, progress on stderr."""
 
+import base64
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +19,7 @@ _LONGEST_LIST = 4
 
 def print_json(value: Any) -> None:
     """One JSON value, indented, on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
@@ -79,6 +81,15 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime | date):
+    """A value of BigQuery in JSON's terms: times in ISO 8601, bytes in base64, numbers that JSON lacks as null."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form here")
+    return value if isinstance(value, str | int | bool | None) else str(value)

@@ -107,6 +107,11 @@ def read(file: Path, subject_column: str | None = None) -> pa.Table:
         raise UserError(f"The file {file} cannot be read as {file.suffix[1:]} ({type(error).__name__}).") from None
     if table.num_rows == 0:
         raise UserError(f"The file {file} has no rows.")
+    for position, name in enumerate(table.column_names, start=1):
+        if not re.fullmatch(r"[A-Za-z_]\w{0,127}", name, re.ASCII):  # never shown: without a header it is a value
+            raise UserError(
+                f"The file {file} has no name for column {position}: give it a header of letters, digits and _."
+            )
     if len(set(table.column_names)) != len(table.column_names):
         raise UserError(f"The file {file} has a column twice: rename one.")
     return table
@@ -137,8 +142,8 @@ def pseudonymised(table: pa.Table, column: str, key: PseudonymKey) -> pa.Table:
     if taken := {"subject_key", "subject_key_id"} & set(table.column_names):
         raise UserError(f"--pseudonymise makes the column {min(taken)}, but the file has one already: rename it.")
     ids = table.column(column).cast(pa.string()).to_pylist()
-    keys = pa.array([None if each is None else key.pseudonym(each) for each in ids], pa.string())
-    key_ids = pa.array([None if each is None else key.key_id for each in ids], pa.string())
+    keys = pa.array([key.pseudonym(each) if each else None for each in ids], pa.string())
+    key_ids = pa.array([key.key_id if each else None for each in ids], pa.string())
     kept = table.drop_columns([column])
     return kept.append_column("subject_key", keys).append_column("subject_key_id", key_ids)
 

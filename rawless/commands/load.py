@@ -25,7 +25,7 @@ def load(
     from sql import tables
     from sql.load import load_file
 
-    if table.split(".")[-1] in (*tables.names(), *tables.functions()):
+    if table.split(".")[-1].lower() in (*tables.names(), *tables.functions()):
         raise UserError(f"{table} is a table of Rawless, which only its jobs write: choose another name.")
     place = open_warehouse(warehouse)
     key = key_source(place).load() if pseudonymise else None

@@ -25,9 +25,11 @@ def check_modality(stream: Stream, spec: EncoderSpec) -> None:
 
 
 def ungated(stream: Stream) -> str | None:
-    """The warning for a stream without a leakage gate."""
+    """The warning for a stream whose encoders are held to no leakage gate."""
     if stream.leakage is not None:
-        return None
+        return (
+            f"{stream.stream} has a leakage gate, which this version cannot hold yet: `ingest` will refuse the stream."
+        )
     return f"{stream.stream} has no leakage gate: nothing holds its encoders to what their embeddings may leak."
 
 

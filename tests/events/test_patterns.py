@@ -30,6 +30,10 @@ ORDINARY = [
 ]
 
 FREE_TEXT = [
+    r"[[:print:]]{1,32}",
+    r"[[:^digit:]]{1,32}",
+    r"[[:graph:][:space:]]+",
+    r"[[:alpha:]]{1,8}",
     r".*",
     r".+",
     r".{1,32}",

@@ -21,6 +21,10 @@ from privacy import UserError
         (["--experiment=use_runner_v2,enable_data_sampling"], "The experiment enable_data_sampling is forbidden"),
         (["--dataflow_service_options=enable_google_cloud_heap_sampling"], "is forbidden"),
         (["--dataflow_service_option=enable_google_cloud_profiler"], "is forbidden"),
+        (["--runner=Nope"], "--runner is 'Nope', but must be one of FnApiRunner"),
+        (["--runner=InteractiveRunner"], "--runner is 'InteractiveRunner', but must be one of FnApiRunner"),
+        (["--direct_num_workers=-3"], "--direct_num_workers is -3, but must be 0"),
+        (["--environment_type=DOCKER"], "The Beam option --environment_type is forbidden"),
         (["--num_workers=many"], "The Beam option --num_workers has a value that it does not take"),
     ],
 )

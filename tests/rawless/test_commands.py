@@ -212,6 +212,63 @@ def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(
     assert done.out == ""
 
 
+def test_every_value_of_bigquery_has_a_json_form(rawless: Rawless) -> None:
+    query = "SELECT b'abc' AS bytes, NUMERIC '1.5' AS number, TIME '10:00:00' AS time, CAST('nan' AS FLOAT64) AS nan"
+
+    (row,) = rawless("sql", query, "--json").json
+
+    assert row["bytes"] == "YWJj"
+    assert float(row["number"]) == 1.5
+    assert row["time"].startswith("10:00:00")
+    assert row["nan"] is None
+
+
+def test_a_file_without_a_header_is_refused_without_its_values(rawless: Rawless, tmp_path: Path) -> None:
+    (tmp_path / "closed.csv").write_text("anna@example.com,2026-01-01\nbob@example.com,2026-02-01\n")
+
+    for arguments in ([], ["--pseudonymise", "customer_id"]):
+        done = rawless("load", "closures", tmp_path / "closed.csv", *arguments)
+
+        assert done.code == 2
+        assert "has no name for column 1" in done.err
+        assert "anna" not in done.out + done.err
+
+
+def test_one_encoder_under_two_names_is_refused(
+    rawless: Rawless, tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
+    twin = Path("encoders/specs/minilm@1.0.0.yaml").absolute()
+    (tmp_path / "twice.yaml").write_text(f"stream: message\nmodality: text\nencoders: [minilm@1.0.0, {twin}]\n")
+
+    done = rawless("ingest", "--stream", tmp_path / "twice.yaml", "--source", f"jsonl:{write_events({})}")
+
+    assert done.code == 2
+    assert "names one encoder twice" in done.err
+
+
+def test_a_leakage_gate_that_cannot_be_held_is_refused(
+    rawless: Rawless, tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
+    gated = tmp_path / "gated.yaml"
+    gated.write_text(
+        "stream: message\nmodality: text\nencoders: [minilm@1.0.0]\nleakage: {max: {words_f1: 0.5}, max_age: 90d}\n"
+    )
+
+    done = rawless("ingest", "--stream", gated, "--source", f"jsonl:{write_events({})}")
+
+    assert done.code == 2
+    assert "has a leakage gate, which this version cannot hold yet" in done.err
+
+
+def test_a_home_that_cannot_be_written_to_is_told(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWLESS_HOME", "/proc")
+
+    done = rawless("local", "status")
+
+    assert done.code == 2
+    assert "The home folder /proc cannot be written to" in done.err
+
+
 def test_no_command_shows_the_help(rawless: Rawless) -> None:
     done = rawless()
 

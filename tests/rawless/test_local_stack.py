@@ -39,6 +39,15 @@ def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) 
     assert Warehouse(LOCAL, second.bigquery).query("SELECT answer FROM kept") == [{"answer": 42}]
 
 
+def test_modules_in_the_users_folder_are_not_run(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sql.py").write_text("raise SystemExit('this is not our sql')")
+    monkeypatch.chdir(tmp_path)
+
+    assert local_stack.up(own_home).pid
+
+
 def test_several_commands_at_once_start_one_server(own_home: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         stacks = set(pool.map(lambda _: local_stack.up(own_home).pid, range(3)))
