@@ -143,7 +143,7 @@ def _spellings(fragment: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _rows(warehouse: Warehouse) -> Iterator[tuple[str, list[str]]]:
-    """Every table and its rows as JSON."""
+    """Every table, with the names of its columns and its rows as JSON."""
     places = warehouse.places
     for dataset in (places.events, places.snapshots, places.subjects, places.audit):
         for item in warehouse.client.list_tables(f"{places.project}.{dataset}"):
@@ -152,4 +152,4 @@ def _rows(warehouse: Warehouse) -> Iterator[tuple[str, list[str]]]:
             field = live.time_partitioning.field if live.time_partitioning else None
             where = f"WHERE `{field}` > TIMESTAMP '0001-01-01'" if field else ""
             rows = warehouse.query(f"SELECT TO_JSON_STRING(t) AS row_json FROM `{name}` AS t {where}")  # noqa: S608
-            yield name, [row["row_json"] for row in rows]
+            yield name, [*(column.name for column in live.schema), *(row["row_json"] for row in rows)]
