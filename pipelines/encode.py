@@ -14,9 +14,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 from encoders.encoder import Device, Encoded, Encoder
 from encoders.load import load
 from encoders.spec import EncoderSpec
-from events.event import Event, Known, Refusal
-from pipelines.reject import REJECTED, Refused, count_rejection, namespace, rejection
-from privacy import Reason, Stage
+from events.event import Event
+from pipelines.reject import REJECTED, Refused, count_rejection, namespace, refusal_of, rejection
+from privacy import Stage
 from sql.rows import EmbeddingRow, RejectionRow
 
 MAX_EVENTS = 512
@@ -58,7 +58,7 @@ class _Encode(beam.DoFn):
 
 
 def _encode(encoder: Encoder, events: Sequence[Event]) -> Iterator[EmbeddingRow | RejectionRow]:
-    spec = encoder.spec
+    spec, fingerprint = encoder.spec, encoder.spec.fingerprint  # a digest over the whole spec: once a batch
     started = time.monotonic()
     outcomes = encoder.encode([event.payload for event in events])
     _measure(spec.ref, len(events), time.monotonic() - started)
@@ -66,11 +66,10 @@ def _encode(encoder: Encoder, events: Sequence[Event]) -> Iterator[EmbeddingRow 
     for event, outcome in zip(events, outcomes, strict=True):
         if isinstance(outcome, Encoded):
             _lag(spec.ref, now, event)
-            yield _row(spec, event, outcome, now)
+            yield _row(spec, fingerprint, event, outcome, now)
         else:
             count_rejection(Stage.ENCODE, outcome, spec.ref)
-            refusal = _refusal(event, outcome)
-            yield rejection(event.stream, refusal, Stage.ENCODE, now, spec.fingerprint)
+            yield rejection(event.stream, refusal_of(event, outcome), Stage.ENCODE, now, fingerprint)
 
 
 def _measure(ref: str, size: int, seconds: float) -> None:
@@ -83,7 +82,7 @@ def _lag(ref: str, now: datetime, event: Event) -> None:
     Metrics.distribution(namespace(ref), "lag_seconds").update(max(0, int(seconds)))
 
 
-def _row(spec: EncoderSpec, event: Event, encoded: Encoded, now: datetime) -> EmbeddingRow:
+def _row(spec: EncoderSpec, fingerprint: str, event: Event, encoded: Encoded, now: datetime) -> EmbeddingRow:
     return EmbeddingRow(
         stream=event.stream,
         event_id=event.event_id,
@@ -94,18 +93,13 @@ def _row(spec: EncoderSpec, event: Event, encoded: Encoded, now: datetime) -> Em
         modality=spec.modality,
         encoder=spec.name,
         encoder_version=spec.version,
-        encoder_fingerprint=spec.fingerprint,
+        encoder_fingerprint=fingerprint,
         embedding=encoded.vector,
         truncated=encoded.truncated,
         attributes=event.attributes,
         message_id=event.message_id,
         size=event.size,
     )
-
-
-def _refusal(event: Event, reason: Reason) -> Refusal:
-    known = Known(event.event_id, event.subject_key, event.subject_key_id)
-    return Refusal(known, reason, event.size, event.message_id)
 
 
 class Encode(beam.PTransform):

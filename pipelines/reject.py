@@ -6,9 +6,9 @@ from typing import Literal
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from events.event import Known, Refusal
+from events.event import Event, Known, Refusal
 from privacy import Reason, Stage
-from sql.rows import RejectionRow, size_bucket
+from sql.rows import EmbeddingRow, RejectionRow, size_bucket
 
 REJECTED: Literal["rejected"] = "rejected"
 """The tag of every step's second output."""
@@ -19,6 +19,12 @@ NAMESPACE = "rawless"
 def namespace(encoder: str | None) -> str:
     """Where a step counts: for one encoder (name@version), or for all alike."""
     return f"{NAMESPACE}/{encoder}" if encoder else NAMESPACE
+
+
+def refusal_of(what: Event | EmbeddingRow, reason: Reason) -> Refusal:
+    """The refusal of a checked event, or of the row that was made of one: all its ids are valid."""
+    known = Known(what.event_id, what.subject_key, what.subject_key_id)
+    return Refusal(known, reason, what.size, what.message_id)
 
 
 def rejection(

@@ -9,9 +9,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from events.event import Known, Refusal
 from pipelines import live
-from pipelines.reject import count_rejection, namespace, rejection
+from pipelines.reject import count_rejection, namespace, refusal_of, rejection
 from privacy import Reason, Stage, Unavailable
 from sql.append import Appender
 from sql.rows import EmbeddingRow, RejectionRow
@@ -64,8 +63,7 @@ def _written(row: EmbeddingRow | RejectionRow, *, refused: bool) -> RejectionRow
         live.add("embeddings")
         return None
     count_rejection(Stage.WRITE, Reason.ROW_REFUSED, encoder)
-    known = Known(row.event_id, row.subject_key, row.subject_key_id)
-    refusal = Refusal(known, Reason.ROW_REFUSED, row.size, row.message_id)
+    refusal = refusal_of(row, Reason.ROW_REFUSED)
     return rejection(row.stream, refusal, Stage.WRITE, datetime.now(UTC), row.encoder_fingerprint)
 
 

@@ -51,20 +51,20 @@ class Appender:
         All others are in the table when this returns. A transient fault is retried with backoff, so a row may
         come twice. Raises Unavailable when the warehouse stays away, UserError when the table is not there.
         """
-        refused = [position for position, row in enumerate(rows) if not fits(row)]
-        left = [position for position, row in enumerate(rows) if fits(row)]
-        for part in _parts(rows, left):
-            while part:
-                bad = self._append(rows, part)
-                refused += [part[index] for index in bad]
+        good = [position for position, row in enumerate(rows) if fits(row)]
+        refused = set(range(len(rows))) - set(good)
+        for part, batch in _parts(rows, good):
+            while bad := self._append(rows[0].TABLE, batch):
+                refused |= {part[index] for index in bad}
                 # A request with a bad row is refused whole: its good rows go again.
-                part = [position for index, position in enumerate(part) if index not in bad] if bad else []
+                part = [position for index, position in enumerate(part) if index not in bad]
+                if not part:
+                    break
+                batch = to_arrow([rows[position] for position in part])
         return sorted(refused)
 
-    def _append(self, rows: Sequence[Row], part: list[int]) -> set[int]:
-        """One request; returns the positions in `part` that were refused, empty when all were taken."""
-        batch = to_arrow([rows[position] for position in part])
-        name = rows[part[0]].TABLE
+    def _append(self, name: str, batch: pa.RecordBatch) -> set[int]:
+        """One request; returns the positions in `batch` that were refused, empty when all were taken."""
         retry = Retry(
             predicate=lambda error: isinstance(error, _TRANSIENT),
             initial=0.2,
@@ -110,12 +110,13 @@ class Appender:
         return f"projects/{project}/datasets/{dataset}/tables/{name}/streams/_default"
 
 
-def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[list[int]]:
-    """The positions in parts that fit into a request each."""
+def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[tuple[list[int], pa.RecordBatch]]:
+    """The positions in parts that fit into a request each, with their rows."""
     if not positions:
         return
-    if len(positions) == 1 or to_arrow([rows[each] for each in positions]).nbytes <= MAX_REQUEST_BYTES:
-        yield positions
+    batch = to_arrow([rows[each] for each in positions])
+    if len(positions) == 1 or batch.nbytes <= MAX_REQUEST_BYTES:
+        yield positions, batch
         return
     middle = len(positions) // 2
     yield from _parts(rows, positions[:middle])

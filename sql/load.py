@@ -13,9 +13,9 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
-from privacy import Unavailable, UserError
+from privacy import UserError
 from privacy.pseudonyms import PseudonymKey
-from sql.warehouse import Warehouse
+from sql.warehouse import Warehouse, unanswered
 
 _TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
     (pa.types.is_boolean, "BOOL"),
@@ -67,7 +67,7 @@ def load_file(
                 f"BigQuery refused {file} for {name} ({type(error).__name__}): compare its columns and types with the "
                 "table's, or give --replace."
             ) from None
-        raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
+        raise unanswered(error) from None
     return table.num_rows, list(table.column_names)
 
 

@@ -6,6 +6,7 @@ The local BigQuery accepts what the real one refuses, so a row is judged here fo
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -88,11 +89,16 @@ def size_bucket(size: int) -> str:
 
 def fits(row: Row) -> bool:
     """Whether BigQuery would take the row: required values there, text valid, times aware, vectors finite."""
-    required = {column.name for column in table(row.TABLE).columns if column.mode != "NULLABLE"}
+    required = _required(row.TABLE)
     return all(
         _fits(getattr(row, field.name)) and not (field.name in required and getattr(row, field.name) is None)
         for field in fields(row)
     )
+
+
+@cache
+def _required(name: str) -> frozenset[str]:
+    return frozenset(column.name for column in table(name).columns if column.mode != "NULLABLE")
 
 
 def _fits(value: Any) -> bool:

@@ -16,7 +16,7 @@ from google.cloud import bigquery
 
 from privacy import Unavailable, UserError
 from sql.places import Emulator, Places
-from sql.tables import Table, functions, names, table
+from sql.tables import ROLES, Table, functions, names, table
 
 Parameters = Sequence[bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter]
 
@@ -76,7 +76,7 @@ class Warehouse:
         except (BadRequest, NotFound, Forbidden) as error:
             raise UserError(f"BigQuery refused the query: {_first_line(error)}") from None
         except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
-            raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
+            raise unanswered(error) from None
 
     def ensure(self) -> None:
         """Make the datasets, tables and functions that are missing, and hold the live ones against the schema.
@@ -84,7 +84,7 @@ class Warehouse:
         Raises UserError naming table and column when a live table differs, Unavailable when BigQuery is away.
         """
         try:
-            for role in sorted({table(name).dataset for name in names()}):
+            for role in ROLES:
                 dataset = bigquery.Dataset(self.dataset_id(role))
                 dataset.location = self.places.location
                 self.client.create_dataset(dataset, exists_ok=True, retry=self.retry)
@@ -95,7 +95,7 @@ class Warehouse:
         except (Forbidden, BadRequest) as error:
             raise UserError(f"BigQuery refused to make or show a table: {_first_line(error)}") from None
         except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
-            raise Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.") from None
+            raise unanswered(error) from None
 
     def _ensure_table(self, name: str) -> None:
         try:
@@ -121,8 +121,13 @@ class Warehouse:
     def _render(self, template: Path) -> str:
         """Jinja places names of datasets only; an undefined one is an error."""
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - SQL
-        datasets = {role: self.dataset_id(role) for role in ("events", "snapshots", "subjects", "audit")}
+        datasets = {role: self.dataset_id(role) for role in ROLES}
         return environment.from_string(template.read_text()).render(datasets)
+
+
+def unanswered(error: Exception) -> Unavailable:
+    """What to tell when BigQuery is away; of the error its type alone."""
+    return Unavailable(f"BigQuery did not answer ({type(error).__name__}); run the command again.")
 
 
 def _squeezed(statement: str) -> str:
