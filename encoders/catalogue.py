@@ -1,12 +1,17 @@
 """The catalogue: specs that come with Rawless, and the user's own by path."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from encoders.image_spec import ImageSpec
 from encoders.spec import EncoderSpec
+from encoders.text_spec import TextSpec
 from privacy import UserError
-from privacy.configuration import read_yaml
+from privacy.configuration import check, read_mapping
 
 FOLDER = Path(__file__).parent / "specs"
+_KINDS: dict[str, type[EncoderSpec]] = {"text": TextSpec, "image": ImageSpec}
 
 
 def refs() -> list[str]:
@@ -29,5 +34,14 @@ def lookup(ref: str) -> EncoderSpec:
     raise UserError(f"The encoder {ref!r} is unknown: use one of {known}, or the path of a spec ending in .yaml.")
 
 
+def parse(data: Mapping[str, Any], where: str) -> EncoderSpec:
+    """The fields of a spec as the kind that its modality names. Raises UserError when they break a rule."""
+    modality = data.get("modality", "text")  # where it is missing, the check says so
+    kind = _KINDS.get(modality) if isinstance(modality, str) else None
+    if kind is None:
+        raise UserError(f"{where}: modality is {modality!r}, but the rule is: one of {', '.join(_KINDS)}.")
+    return check(data, kind, where=where)
+
+
 def _read(path: Path) -> EncoderSpec:
-    return read_yaml(path, EncoderSpec, what="encoder spec")
+    return parse(read_mapping(path, what="encoder spec"), f"The encoder spec {path}")

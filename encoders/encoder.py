@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import torch
 
+from encoders.limits import ImageLimits
 from encoders.spec import EncoderSpec, Vector
 from privacy import Raw, Reason, UserError
 
@@ -23,13 +24,16 @@ class Encoded:
 class Encoder(Protocol):
     """A loaded, verified encoder. Safe to call from several threads."""
 
-    spec: EncoderSpec
+    @property
+    def spec(self) -> EncoderSpec:
+        """What the encoder is."""
+        ...
 
-    def encode(self, items: Sequence[Raw[bytes]]) -> list[Encoded | Reason]:
+    def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = ...) -> list[Encoded | Reason]:
         """For each item, in order, its embedding or why there is none; one bad item never costs its neighbours.
 
-        Raises Unavailable when the fault is not an item's: out of memory at a batch of one, or an encoder that
-        no longer reproduces its probe.
+        `limits` hold for pictures. Raises Unavailable when the fault is not an item's: out of memory at a batch of
+        one, or an encoder that no longer reproduces its probe.
         """
         ...
 

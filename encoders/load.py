@@ -1,14 +1,19 @@
 """Loading: from a sealed spec to a verified encoder, once a process and device."""
 
+import json
 from functools import lru_cache
 from threading import Lock
 
 import torch
 
+from encoders.catalogue import parse
 from encoders.encoder import Device, Encoder, pick_device
+from encoders.image import ImageEncoder
+from encoders.image_spec import ImageSpec
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
+from encoders.text_spec import TextSpec
 from privacy import UserError
 
 _loading = Lock()
@@ -26,12 +31,18 @@ def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
 
 def build(spec: EncoderSpec, device: torch.device) -> Encoder:
     """The encoder of a spec, sealed or not, as its files are; nothing is verified but what the spec names."""
-    return TextEncoder(spec, device)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if isinstance(spec, TextSpec):
+        return TextEncoder(spec, device)
+    if isinstance(spec, ImageSpec):
+        return ImageEncoder(spec, device)
+    raise UserError(f"There is no encoder for the modality {spec.modality} of {spec.ref}.")
 
 
 @lru_cache(maxsize=8)
 def _load(spec_json: str, device: str) -> Encoder:
-    spec = EncoderSpec.model_validate_json(spec_json)
+    spec = parse(json.loads(spec_json), "The encoder spec")
     if not spec.sealed:
         raise UserError(
             f"The encoder {spec.ref} is not sealed: run `rawless encoder register {spec.ref}` where its weights are."

@@ -6,16 +6,13 @@ from encoders.encoder import Encoded, Encoder
 from encoders.spec import Vector
 from privacy import Raw, Unavailable, UserError
 
-TEXT_PROBE = "Zoë paid £3.50 for two CAFÉS at 東京 — wasn't that naïve? 😀 antidisestablishmentarianism"
-"""Case, accents, CJK, an emoji, punctuation and a word of many pieces: what tokenizers differ in."""
-
 
 def deviation(encoder: Encoder) -> float:
     """The largest difference of a component between the recorded and the recomputed probe (infinite: no vector)."""
     probe = encoder.spec.probe
     if probe is None:
         return float("inf")
-    vector = probe_vector(encoder, probe.input)
+    vector = probe_vector(encoder)
     if vector is None or vector.shape != probe.values.shape:
         return float("inf")
     return float(np.abs(vector - probe.values).max())
@@ -32,10 +29,11 @@ def verify(encoder: Encoder) -> None:
         )
 
 
-def probe_vector(encoder: Encoder, text: str) -> Vector | None:
-    """The vector that the encoder gives for a text, None when it gives none."""
+def probe_vector(encoder: Encoder) -> Vector | None:
+    """The vector that the encoder gives for its probe's input, None when it gives none."""
+    content = encoder.spec.content_of(encoder.spec.probe_input)
     try:
-        outcome = encoder.encode([Raw(text.encode())])[0]
+        outcome = encoder.encode([Raw(content)])[0]
     except Unavailable:  # it fails for every item
         return None
     return outcome.vector if isinstance(outcome, Encoded) else None

@@ -1,64 +1,46 @@
-"""`EncoderSpec`: weights and everything around them that decides a vector, with a fingerprint over it."""
+"""`EncoderSpec`: weights and everything around them that decides a vector, with a fingerprint over it.
+
+What all kinds of encoders have in common; each kind's own fields stand in `text_spec` and `image_spec`.
+"""
 
 import base64
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from privacy import UserError
 
 Vector = npt.NDArray[np.float32]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
-_CODE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
-
-
-def _no_code(name: str) -> str:
-    if name.lower().endswith(_CODE):
-        raise ValueError(f"{name} could run code when it is loaded; use .safetensors weights")
-    return name
-
-
-Files = dict[Annotated[FileName, AfterValidator(_no_code)], Digest | None]
+Files = dict[FileName, Digest | None]
 """File names and their sha256; None while the file has not been seen."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a spec: frozen, and without fields that nobody knows."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Weights(_Part):
+class Weights(Part):
     """Where the weights come from and what they are."""
 
-    source: str = Field(pattern=r"^(hf:[\w.-]+/[\w.-]+|path:.+)$")
+    source: str
     files: Files = Field(min_length=1)
 
-    @field_validator("files")
-    @classmethod
-    def _safetensors_only(cls, files: Files) -> Files:
-        if not any(name.endswith(".safetensors") for name in files):
-            raise ValueError("name at least one .safetensors file")
-        return files
 
-
-class TextPreprocessing(_Part):
-    """From text to token ids."""
-
-    tokenizer: Files = Field(min_length=1)
-    max_tokens: int = Field(ge=4, le=8192)
-    """Special tokens included; what is longer is cut off at the end and reported as `truncated`."""
-    normalisation: Literal["none", "NFC", "NFKC"] = "none"
-    """Unicode normalisation before the tokenizer, beside what the tokenizer itself does."""
-
-
-class Probe(_Part):
+class Probe(Part):
     """A tiny built-in input and the vector that the encoder must give for it."""
 
-    input: str = Field(min_length=1, max_length=1000)
+    input: str = Field(min_length=1, max_length=10_000)
+    """A text, or a file in base64."""
     vector: str
     """Base64 of little-endian float32."""
 
@@ -84,21 +66,15 @@ def _unpack(text: str) -> Vector:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
 
 
-class EncoderSpec(_Part):
+class EncoderSpec(Part):
     """A frozen encoder, exactly. Everything but the probe is its identity."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     version: str = Field(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")
-    modality: Literal["text"]
-    architecture: str = Field(pattern=r"^[a-z0-9_-]{1,64}$")
-    """The `model_type` of the Hugging Face configuration."""
+    modality: Literal["text", "image"]
     weights: Weights
-    preprocessing: TextPreprocessing
-    layer: int = Field(default=-1, ge=-200, le=200)
-    """Which hidden state is pooled: 0 is the embedding layer's, -1 the last one."""
-    pooling: Literal["mean", "cls", "max"]
     l2_normalise: bool
-    dimension: int = Field(ge=1, le=16384)
+    dimension: int = Field(ge=1, le=32768)
     precision: Literal["fp32"] = "fp32"
     tolerance: float = Field(gt=0, le=0.1)
     """Largest difference of any component, between any two ways of encoding the same input."""
@@ -109,7 +85,7 @@ class EncoderSpec(_Part):
     probe: Probe | None = None
 
     @model_validator(mode="after")
-    def _probe_fits(self) -> "EncoderSpec":
+    def _probe_fits(self) -> Self:
         if self.probe is not None and self.probe.values.shape != (self.dimension,):
             raise ValueError(f"the probe has {self.probe.values.size} values, but dimension is {self.dimension}")
         return self
@@ -122,7 +98,7 @@ class EncoderSpec(_Part):
     @property
     def files(self) -> Files:
         """Every file that the encoder is made of, with its digest."""
-        return {**self.weights.files, **self.preprocessing.tokenizer}
+        return self.weights.files
 
     @property
     def sealed(self) -> bool:
@@ -142,6 +118,26 @@ class EncoderSpec(_Part):
                 f"`rawless encoder register {self.ref}` on a machine that has its weights."
             )
         return hashlib.sha256(canonical_json(self.identity()).encode()).hexdigest()
+
+    @property
+    def probe_input(self) -> str:
+        """The input of the probe, or, while there is none, the one that a probe will be made of."""
+        return self.probe.input if self.probe else self.built_in_probe()
+
+    def with_digests(self, digests: Mapping[str, str]) -> Self:
+        """The same spec with the digest of every file; `digests` has one for each of `files`."""
+        files = {name: digests[name] for name in self.weights.files}
+        return self.model_copy(update={"weights": self.weights.model_copy(update={"files": files})})
+
+    @staticmethod
+    @abstractmethod
+    def built_in_probe() -> str:
+        """The input that probes of this kind are made of."""
+
+    @staticmethod
+    @abstractmethod
+    def content_of(probe_input: str) -> bytes:
+        """A probe's input as an encoder takes it."""
 
 
 def canonical_json(value: Any) -> str:

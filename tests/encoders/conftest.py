@@ -13,6 +13,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
+from encoders.text_spec import TextSpec
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["where", "is", "my", "parcel", "paid", "for", "two", "cat", "dog", "bird", "##ing", "?", "."]
@@ -69,7 +70,7 @@ def tiny_spec(tiny_folder: Path) -> Callable[..., EncoderSpec]:
             "tolerance": 1e-5,
             "training_domain": "none: its weights are drawn from a seed",
         }
-        return EncoderSpec.model_validate(whole | fields)
+        return TextSpec.model_validate(whole | fields)
 
     return make
 

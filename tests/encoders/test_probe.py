@@ -12,10 +12,11 @@ from transformers import BertConfig, BertModel
 
 from encoders.encoder import Encoded, Encoder, pick_device
 from encoders.load import load
-from encoders.probe import TEXT_PROBE, deviation, verify
+from encoders.probe import deviation, verify
 from encoders.seal import seal
 from encoders.spec import EncoderSpec, Probe
 from encoders.text import TextEncoder
+from encoders.text_spec import TextSpec
 from privacy import Raw, UserError
 
 MakeSpec = Callable[..., EncoderSpec]
@@ -36,7 +37,7 @@ def test_minilm_reproduces_its_probe_here(minilm: Encoder) -> None:
 
 def test_the_probe_of_minilm_was_made_from_the_built_in_text(minilm: Encoder) -> None:
     assert minilm.spec.probe is not None
-    assert minilm.spec.probe.input == TEXT_PROBE
+    assert minilm.spec.probe.input == TextSpec.built_in_probe()
 
 
 @pytest.mark.parametrize("factor", [2.0, -2.0, 1000.0])
