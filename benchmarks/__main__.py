@@ -56,7 +56,7 @@ def _job(folder: Path, payloads: list[str]) -> Ingest:
             event = {"event_id": f"e-{number}", "occurred_at": occurred_at, "stream": "bench", "text": text}
             file.write(json.dumps(event | {"subject_id": f"c-{number % 100}"}) + "\n")
     stream = Stream(stream="bench", modality="text", encoders=("minilm@1.0.0",))
-    opened = open_source(f"jsonl:{source}", stream.max_bytes)
+    opened = open_source(f"jsonl:{source}", stream)
     return Ingest(stream, opened, (lookup("minilm@1.0.0"),), key_source(warehouse), warehouse, "cpu")
 
 

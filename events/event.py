@@ -11,9 +11,10 @@ from privacy import Raw, Reason
 class Delivery:
     """What a source hands over: one message, not yet looked into.
 
-    `fields` holds the producer's fields as they came (design: The raw event), with the payload under
-    `payload` (bytes), `text`, `payload_base64`, `uri` or `parts`; or the reason for which the source could
-    not make fields of it. `message_id` is the source's own: a line number, a Pub/Sub message id.
+    `fields` holds the producer's fields as they came (design: The raw event), with the payload under `payload`
+    (bytes, or the reason for which the source could not read them), `text`, `payload_base64`, `uri` or `parts`; or the
+    reason for which the source could not make fields of it. `message_id` is the source's own: a line number, a
+    Pub/Sub message id.
     """
 
     message_id: str

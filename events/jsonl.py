@@ -1,26 +1,36 @@
-"""JSON lines: one event a line, its line number the message id."""
+"""`jsonl:PATH`: one JSON object a line."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from events import lines
 from events.event import Delivery
-from privacy import Raw, Reason, Rejected, Unavailable, guarded
-
-LINES_A_SHARD = 500
-_CHUNK = 1 << 20
-_BOM = b"\xef\xbb\xbf"
+from events.lines import Shard
+from privacy import Raw, Reason, Rejected, UserError
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Lines of a file: from a byte offset, `lines` of them, the first with number `first` (from 1)."""
+@dataclass(frozen=True)
+class JsonlSource:
+    """A file of JSON lines."""
 
-    offset: int
-    first: int
-    lines: int
+    path: str
+    max_bytes: int
+    """The stream's limit on a payload, from which the limit on a line follows."""
+
+    def check(self) -> None:
+        """See `Source.check`."""
+        check_readable(self.path, "--source")
+
+    def shards(self) -> Iterator[Shard]:
+        """See `Source.shards`."""
+        return lines.shards(Path(self.path))
+
+    def read(self, shard: Shard) -> Iterator[Delivery]:
+        """See `Source.read`."""
+        return lines.read(Path(self.path), shard, line_limit(self.max_bytes), _fields)
 
 
 def line_limit(max_bytes: int) -> int:
@@ -28,63 +38,19 @@ def line_limit(max_bytes: int) -> int:
     return max(6 * max_bytes + (1 << 16), 1 << 24)
 
 
-def shards(path: Path, lines: int = LINES_A_SHARD) -> Iterator[Shard]:
-    """Cut a file at line ends, `lines` at a time, in one pass over its bytes and in constant memory."""
-    start, first, seen, position, complete = 0, 1, 0, 0, True
-    with _open(path) as file:
-        while chunk := file.read(_CHUNK):
-            end = -1
-            while (end := chunk.find(b"\n", end + 1)) >= 0:
-                seen += 1
-                if seen == lines:
-                    yield Shard(start, first, seen)
-                    start, first, seen = position + end + 1, first + seen, 0
-            position, complete = position + len(chunk), chunk.endswith(b"\n")
-    if position > start:
-        yield Shard(start, first, seen if complete else seen + 1)
-
-
-def read(path: Path, shard: Shard, limit: int) -> Iterator[Delivery]:
-    """The deliveries of a shard. A line over `limit` bytes is skipped in constant memory and told as too large."""
-    with _open(path) as file:
-        file.seek(shard.offset)
-        for number in range(shard.first, shard.first + shard.lines):
-            # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
-            delivery = guarded(_delivery, file, number, limit)
-            if delivery is None or isinstance(delivery, Reason):
-                raise Unavailable(f"The source {path} changed or could not be read at line {number}; run again.")
-            yield delivery
-
-
-def _delivery(file: BinaryIO, number: int, limit: int) -> Delivery | None:
-    line = file.readline(limit + 1)
-    if not line:
-        return None
-    if len(line) <= limit:
-        return Delivery(str(number), guarded(_fields, line, number), len(line))
-    skipped = 0 if line.endswith(b"\n") else _skip_line(file)
-    return Delivery(str(number), Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)
-
-
-def _open(path: Path) -> BinaryIO:
+def check_readable(path: str, option: str) -> None:
+    """Raise UserError unless `path` is a file that can be opened."""
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file, false for a path that is too long
+        raise UserError(f"{option} names {path}, but there is no such file: check the path.")
     try:
-        return path.open("rb")
+        Path(path).open("rb").close()
     except OSError as error:
-        raise Unavailable(f"The source {path} could not be opened ({type(error).__name__}); run again.") from None
+        raise UserError(f"{option} names {path}, but it cannot be read ({type(error).__name__}).") from None
 
 
-def _skip_line(file: BinaryIO) -> int:
-    skipped = 0
-    while part := file.readline(_CHUNK):
-        skipped += len(part)
-        if part.endswith(b"\n"):
-            break
-    return skipped
-
-
-def _fields(line: bytes, number: int) -> Raw[Mapping[str, object]]:
+def _fields(line: bytes) -> Raw[Mapping[str, object]]:
     try:
-        text = line.removeprefix(_BOM if number == 1 else b"").decode()
+        text = line.decode()
     except UnicodeDecodeError:
         raise Rejected(Reason.INVALID_UTF8) from None
     try:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from events.event import Delivery, Event, Known, Refusal
+from events.objects import ReadObject, locate, read_file
 from events.stream import Stream
 from privacy import Raw, Reason, Rejected, guarded
 from privacy.pseudonyms import PseudonymKey
@@ -33,10 +34,11 @@ class Parsed:
 class Parser:
     """Checks the deliveries of one stream."""
 
-    def __init__(self, stream: Stream, key: PseudonymKey | None) -> None:
-        """`key` may be None only for a stream without subjects."""
+    def __init__(self, stream: Stream, key: PseudonymKey | None, read_object: ReadObject = read_file) -> None:
+        """`key` may be None only for a stream without subjects. Without `read_object`, objects are local files."""
         self._stream = stream
         self._key = key
+        self._read_object = read_object
 
     def parse(self, delivery: Delivery, now: datetime) -> Parsed:
         """Check one delivery against the stream. `now` must be aware. Never raises for what the delivery holds."""
@@ -151,12 +153,14 @@ class Parser:
     def _read(self, form: str, value: object) -> bytes:
         if form == "payload" and isinstance(value, bytes):
             return value
+        if form == "payload" and isinstance(value, Reason):  # the source could not read it
+            raise Rejected(value)
         if form == "text" and isinstance(value, str):
             return self._text(value)
         if form == "payload_base64" and isinstance(value, str):
             return _from_base64(value)
         if form == "uri" and isinstance(value, str):
-            raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
+            return self._read_object(locate(value, self._stream.uri_prefixes), self._stream.max_bytes)
         raise Rejected(Reason.WRONG_MODALITY if form == "parts" else Reason.MALFORMED_EVENT)
 
     def _text(self, text: str) -> bytes:

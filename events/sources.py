@@ -3,20 +3,17 @@
 Shards hold places, never content, so they may travel through a shuffle; deliveries may not.
 """
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from events import jsonl
 from events.event import Delivery
-from events.jsonl import Shard
+from events.files import FilesSource
+from events.jsonl import JsonlSource
+from events.stream import Stream
 from privacy import UserError
 
-__all__ = ["JsonlSource", "Shard", "Source", "open_source"]
-
-_KINDS = "jsonl:PATH"
+_KINDS = "jsonl:PATH, files:GLOB"
 
 
 class Source(Protocol):
@@ -25,45 +22,43 @@ class Source(Protocol):
     def check(self) -> None:
         """Raise UserError when the source cannot be read at all, before anything starts."""
 
-    def shards(self) -> Iterator[Shard]:
+    def shards(self) -> Iterator[Any]:
         """The parts that can be read apart from each other."""
 
-    def read(self, shard: Shard) -> Iterator[Delivery]:
+    def read(self, shard: Any) -> Iterator[Delivery]:
         """The deliveries of one part, in order."""
 
 
-@dataclass(frozen=True)
-class JsonlSource:
-    """`jsonl:PATH`: one event a line."""
+def open_source(text: str, stream: Stream, metadata: Path | None = None) -> Source:
+    """The source that `--source` names, with the `--metadata` of files.
 
-    path: str
-    max_bytes: int
-    """The stream's limit on a payload, from which the limit on a line follows."""
-
-    def check(self) -> None:
-        """See `Source.check`."""
-        path = Path(self.path)
-        if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file, false for a path that is too long
-            raise UserError(f"--source names {self.path}, but there is no such file: check the path.")
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise UserError(f"--source names {self.path}, but it cannot be read ({type(error).__name__}).") from None
-
-    def shards(self) -> Iterator[Shard]:
-        """See `Source.shards`."""
-        return jsonl.shards(Path(self.path))
-
-    def read(self, shard: Shard) -> Iterator[Delivery]:
-        """See `Source.read`."""
-        return jsonl.read(Path(self.path), shard, jsonl.line_limit(self.max_bytes))
-
-
-def open_source(text: str, max_bytes: int) -> Source:
-    """The source that `--source` names. Raises UserError for a kind that is unknown or a place that is not there."""
+    Raises UserError for a kind that is unknown, or a place that is not there.
+    """
     kind, colon, place = text.partition(":")
-    if kind != "jsonl" or not colon or not place:
+    if kind not in ("jsonl", "files") or not colon or not place:
         raise UserError(f"--source is {text!r}, but must be one of: {_KINDS}.")
-    source = JsonlSource(str(Path(place).absolute()), max_bytes)
+    source = _jsonl(place, stream, metadata) if kind == "jsonl" else _files(place, stream, metadata)
     source.check()
     return source
+
+
+def _jsonl(place: str, stream: Stream, metadata: Path | None) -> Source:
+    if metadata is not None:
+        raise UserError("--metadata is for files: sources alone; a line of JSON says all of its event itself.")
+    return JsonlSource(str(Path(place).absolute()), stream.max_bytes)
+
+
+def _files(place: str, stream: Stream, metadata: Path | None) -> Source:
+    if place.startswith("gs://"):
+        raise UserError(
+            "files: reads local files; for objects, name them in JSON lines, as in "
+            '{"uri": "gs://bucket/name", …}, and their prefix in the stream\'s uri_prefixes.'
+        )
+    if metadata is None:
+        raise UserError(
+            "files: needs --metadata FILE.csv, with the columns file, event_id, occurred_at, subject_id and the "
+            "stream's attributes."
+        )
+    return FilesSource(
+        str(Path(place).absolute()), str(metadata.absolute()), stream.stream, stream.max_bytes, stream.subject
+    )

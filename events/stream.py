@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from events.objects import fault_of_prefix
 from events.patterns import fault_of, matches
 from privacy.configuration import read_yaml
 
@@ -27,6 +28,7 @@ _ID_PATTERNS = {
     "uuid": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
     "ulid": "[0-7][0-9A-HJKMNP-TV-Z]{25}",
 }
+_PICTURE_LIMITS = {"max_pixels", "max_side", "formats"}
 _MAX_BYTES = {"text": 1_000_000, "image": 10_000_000}
 _LONGEST = timedelta(days=366_000)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
@@ -36,6 +38,12 @@ def _bounded(pattern: str) -> str:
     if fault := fault_of(pattern):
         raise ValueError(f"the pattern {fault}")
     return pattern
+
+
+def _prefix(prefix: str) -> str:
+    if fault := fault_of_prefix(prefix):
+        raise ValueError(f"a prefix {fault}")
+    return prefix
 
 
 def _duration(value: Any) -> Any:
@@ -54,6 +62,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Pattern = Annotated[str, AfterValidator(_bounded)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Modality = Literal["text", "image"]
+ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp"]
 
 
 class _Part(BaseModel):
@@ -110,6 +119,12 @@ class Limits(_Part):
 
     max_bytes: StrictInt | None = Field(default=None, ge=1, le=100_000_000)
     max_age: Duration = timedelta(days=3660)
+    max_pixels: StrictInt = Field(default=50_000_000, ge=1, le=89_000_000)
+    """Of a picture, width times height; decoding takes some 16 bytes of memory for each."""
+    max_side: StrictInt = Field(default=10_000, ge=1, le=65_535)
+    """Of a picture, its longer side in pixels."""
+    formats: tuple[ImageFormat, ...] = Field(default=get_args(ImageFormat), min_length=1)
+    """Of pictures, those that are decoded."""
 
 
 class Leakage(_Part):
@@ -129,14 +144,21 @@ class Stream(_Part):
     subject: Literal["required", "optional", "none"] = "required"
     attributes: dict[Name, Attribute] = {}
     limits: Limits = Limits()
-    uri_prefixes: tuple[str, ...] = Field(default=(), max_length=0)
-    """Where claim checks may point. None yet: objects are not read in this version."""
+    uri_prefixes: tuple[Annotated[str, AfterValidator(_prefix)], ...] = Field(default=(), max_length=100)
+    """Where claim checks may point."""
     leakage: Leakage | None = None
 
     @model_validator(mode="after")
     def _no_encoder_twice(self) -> "Stream":
         if len(set(self.encoders)) != len(self.encoders):
             raise ValueError("encoders: each encoder may be named once")
+        return self
+
+    @model_validator(mode="after")
+    def _picture_limits_are_for_pictures(self) -> "Stream":
+        given = sorted(self.limits.model_fields_set & _PICTURE_LIMITS)
+        if given and self.modality != "image":
+            raise ValueError(f"limits.{given[0]} is for streams of images, and this is one of {self.modality}s")
         return self
 
     @cached_property

@@ -12,9 +12,11 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from encoders.encoder import Device, Encoded, Encoder
+from encoders.limits import ImageLimits
 from encoders.load import load
 from encoders.spec import EncoderSpec
 from events.event import Event
+from events.stream import Limits
 from pipelines.reject import REJECTED, Refused, count_rejection, namespace, refusal_of, rejection
 from privacy import Stage
 from sql.rows import EmbeddingRow, RejectionRow
@@ -27,9 +29,10 @@ MAX_BYTES = 32_000_000
 class _Encode(beam.DoFn):
     # Events wait in this object, inside the bundle: never in Beam's state, which a service persists.
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device) -> None:
+    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: ImageLimits) -> None:
         self._specs = tuple(specs)
         self._device: Device = device
+        self._limits = limits
 
     def setup(self) -> None:
         self._encoders = [load(spec, self._device) for spec in self._specs]
@@ -54,13 +57,13 @@ class _Encode(beam.DoFn):
         events, self._waiting, self._bytes = self._waiting, [], 0
         if events:
             for encoder in self._encoders:
-                yield from _encode(encoder, events)
+                yield from _encode(encoder, events, self._limits)
 
 
-def _encode(encoder: Encoder, events: Sequence[Event]) -> Iterator[EmbeddingRow | RejectionRow]:
+def _encode(encoder: Encoder, events: Sequence[Event], limits: ImageLimits) -> Iterator[EmbeddingRow | RejectionRow]:
     spec, fingerprint = encoder.spec, encoder.spec.fingerprint  # a digest over the whole spec: once a batch
     started = time.monotonic()
-    outcomes = encoder.encode([event.payload for event in events])
+    outcomes = encoder.encode([event.payload for event in events], limits)
     _measure(spec.ref, len(events), time.monotonic() - started)
     now = datetime.now(UTC)
     for event, outcome in zip(events, outcomes, strict=True):
@@ -105,9 +108,9 @@ def _row(spec: EncoderSpec, fingerprint: str, event: Event, encoded: Encoded, no
 class Encode(beam.PTransform):
     """Events to (embedding rows, rejections), for each encoder."""
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device) -> None:
+    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: Limits) -> None:
         super().__init__()
-        self._step = _Encode(specs, device)
+        self._step = _Encode(specs, device, ImageLimits(limits.max_pixels, limits.max_side, limits.formats))
 
     def expand(self, events: beam.PCollection[Event]) -> Any:
         """From events to embedding rows, and rejections beside them."""

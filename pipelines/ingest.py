@@ -31,7 +31,7 @@ class Ingest:
         """Put the job's steps into the pipeline."""
         deliveries = pipeline | "Read" >> Read(self.source)
         events, unparsed = deliveries | "Parse" >> Parse(self.stream, self.key)
-        embeddings, unencoded = events | "Encode" >> Encode(self.encoders, self.device)
+        embeddings, unencoded = events | "Encode" >> Encode(self.encoders, self.device, self.stream.limits)
         refused = embeddings | "WriteEmbeddings" >> Write(self.warehouse)
         rejections = (unparsed, unencoded, refused) | "Rejections" >> beam.Flatten()
         rejections | "WriteRejections" >> Write(self.warehouse)

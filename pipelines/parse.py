@@ -11,6 +11,7 @@ from apache_beam.pvalue import TaggedOutput
 from events.event import Delivery, Event, Refusal
 from events.parse import Parser
 from events.stream import Stream
+from pipelines.objects import read_object
 from pipelines.reject import NAMESPACE, REJECTED, Refused, count_rejection, rejection
 from privacy import Stage
 from privacy.pseudonyms import KeySource
@@ -24,7 +25,8 @@ class _Parse(beam.DoFn):
         self._dropped = Metrics.counter(NAMESPACE, "dropped_attributes")
 
     def setup(self) -> None:
-        self._parser = Parser(self._stream, None if self._stream.subject == "none" else self._key.load())
+        key = None if self._stream.subject == "none" else self._key.load()
+        self._parser = Parser(self._stream, key, read_object)
 
     def process(self, delivery: Delivery) -> Iterator[Event | Refused]:
         now = datetime.now(UTC)

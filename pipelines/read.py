@@ -1,12 +1,13 @@
 """Read: from a source to deliveries."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from events.event import Delivery
-from events.sources import Shard, Source
+from events.sources import Source
 from pipelines import live
 from pipelines.reject import NAMESPACE
 
@@ -15,7 +16,7 @@ class _Shards(beam.DoFn):
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def process(self, _: bytes) -> Iterator[Shard]:
+    def process(self, _: bytes) -> Iterator[Any]:
         yield from self._source.shards()
 
 
@@ -24,7 +25,7 @@ class _Deliveries(beam.DoFn):
         self._source = source
         self._read = Metrics.counter(NAMESPACE, "read")
 
-    def process(self, shard: Shard) -> Iterator[Delivery]:
+    def process(self, shard: Any) -> Iterator[Delivery]:
         for delivery in self._source.read(shard):
             self._read.inc()
             live.add("read")
@@ -43,7 +44,7 @@ class Read(beam.PTransform):
         return (
             pipeline
             | "Start" >> beam.Impulse()
-            | "Shards" >> beam.ParDo(_Shards(self._source)).with_output_types(Shard)
+            | "Shards" >> beam.ParDo(_Shards(self._source))
             | "Spread" >> beam.Reshuffle()
             | "Deliveries" >> beam.ParDo(_Deliveries(self._source)).with_output_types(Delivery)
         )

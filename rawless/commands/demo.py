@@ -50,7 +50,7 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     if talk:
         say("Real texts of four kinds pose as customers' messages; some are broken, some come twice.\n")
     left = _temporary(folder)
-    summary = run(stream, f"jsonl:{source}", "auto", None, [])
+    summary = run(stream, f"jsonl:{source}", None, "auto", None, [])
     report = {
         "ingest": summary,
         "embedding_event": warehouse.query(_COUNT)[0],

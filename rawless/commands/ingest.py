@@ -14,13 +14,16 @@ from rawless.output import print_json, progress, say, warn
 def ingest(
     context: typer.Context,
     stream: Annotated[Path, typer.Option(help="The stream file.")],
-    source: Annotated[str, typer.Option(help="Where the events are: jsonl:PATH.")],
+    source: Annotated[str, typer.Option(help="Where the events are: jsonl:PATH or files:GLOB.")],
+    metadata: Annotated[
+        Path | None, typer.Option(help="For files: a CSV with file, event_id, occurred_at, subject_id and attributes.")
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the encoders run.")] = "auto",
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
     """Encode a source's events and log the embeddings. Beam's own options come after --."""
-    summary = run(stream, source, device, warehouse, context.args)
+    summary = run(stream, source, metadata, device, warehouse, context.args)
     if json:
         print_json(summary)
     else:
@@ -28,7 +31,12 @@ def ingest(
 
 
 def run(
-    stream_file: Path, source: str, device: Literal["auto", "cpu", "cuda"], warehouse: Path | None, beam: list[str]
+    stream_file: Path,
+    source: str,
+    metadata: Path | None,
+    device: Literal["auto", "cpu", "cuda"],
+    warehouse: Path | None,
+    beam: list[str],
 ) -> dict[str, Any]:
     """Check everything that can be checked before the start, run the job, and return its summary."""
     from events.sources import open_source
@@ -38,7 +46,7 @@ def run(
     from rawless.commands.stream import ungated
 
     stream = load_stream(stream_file)
-    opened = open_source(source, stream.max_bytes)
+    opened = open_source(source, stream, metadata)
     beam_options = options.parse(beam)
     if stream.leakage is not None:
         raise UserError(f"{stream.stream} has a leakage gate, which this version cannot hold yet: leave leakage out.")

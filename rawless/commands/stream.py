@@ -47,3 +47,8 @@ def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: 
     say(f"{file} is valid: {stream.stream}, {stream.modality}, encoded by {', '.join(stream.encoders)}.")
     say(f"Attributes kept: {', '.join(stream.attributes) or 'none'}; subject {stream.subject}.")
     say(f"Payloads up to {stream.max_bytes:,} bytes, events up to {stream.limits.max_age.days} days old.")
+    if stream.modality == "image":
+        limits, formats = stream.limits, ", ".join(stream.limits.formats)
+        say(f"Pictures up to {limits.max_pixels:,} pixels and {limits.max_side:,} a side, as {formats}.")
+    if stream.uri_prefixes:
+        say(f"Objects are read below {', '.join(stream.uri_prefixes)}.")

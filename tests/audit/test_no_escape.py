@@ -86,7 +86,7 @@ def run(
     monkeypatch.setattr(tempfile, "tempdir", str(left))
 
     def go(*events: dict[str, Any] | bytes, beam_options: tuple[str, ...] = ()) -> set[str]:
-        source = open_source(f"jsonl:{write_events(*events)}", stream.max_bytes)
+        source = open_source(f"jsonl:{write_events(*events)}", stream)
         job = Ingest(stream, source, (lookup("minilm@1.0.0"),), key, warehouse, "cpu")
         pipeline = beam.Pipeline(options=options.parse(beam_options))
         job.build(pipeline)

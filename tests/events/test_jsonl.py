@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 import events
 import privacy
 from events import jsonl
+from events import lines as files
 from events.event import Delivery
-from events.jsonl import Shard, line_limit
-from events.sources import JsonlSource
+from events.jsonl import JsonlSource, line_limit
+from events.lines import Shard
 from privacy import Raw, Reason, Unavailable, UserError
 
 LIMIT = 1 << 20
 
 
 def _read(path: Path, lines: int = 500, limit: int = LIMIT) -> list[Delivery]:
-    return [each for shard in jsonl.shards(path, lines) for each in jsonl.read(path, shard, limit)]
+    return [each for shard in files.shards(path, lines) for each in files.read(path, shard, limit, jsonl._fields)]
 
 
 def _told(delivery: Delivery) -> Any:
@@ -77,14 +78,14 @@ def test_the_shards_cover_every_line_once_and_in_order(tmp_path: Path, content: 
     if expected[-1] == b"":
         expected.pop()
 
-    shards = list(jsonl.shards(path, lines))
+    shards = list(files.shards(path, lines))
     assert all(1 <= shard.lines <= lines for shard in shards)
     assert [shard.first for shard in shards] == list(range(1, len(expected) + 1, lines))
     assert [shard.offset for shard in shards] == [
         sum(len(line) + 1 for line in expected[:start]) for start in range(0, len(expected), lines)
     ]
 
-    deliveries = [each for shard in reversed(shards) for each in jsonl.read(path, shard, LIMIT)]
+    deliveries = [each for shard in reversed(shards) for each in files.read(path, shard, LIMIT, jsonl._fields)]
     assert sorted(int(each.message_id) for each in deliveries) == list(range(1, len(expected) + 1))
     assert sum(each.size for each in deliveries) == len(content)
     assert all(each.fields is not Reason.INTERNAL for each in deliveries)
@@ -94,7 +95,7 @@ def test_the_shards_cover_every_line_once_and_in_order(tmp_path: Path, content: 
 def test_a_shard_says_how_many_lines_it_has(content: bytes, counts: list[int], tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(content)
-    assert [shard.lines for shard in jsonl.shards(path, 2)] == counts
+    assert [shard.lines for shard in files.shards(path, 2)] == counts
 
 
 def test_a_line_end_on_the_edge_of_what_is_read_at_once_is_no_special_place(tmp_path: Path) -> None:
@@ -102,15 +103,15 @@ def test_a_line_end_on_the_edge_of_what_is_read_at_once_is_no_special_place(tmp_
     for before in (-1, 0, 1):
         line = b'"' + b"a" * ((1 << 20) - 3 + before) + b'"\n'
         path.write_bytes(line + b"{}\n{}")
-        assert [shard.offset for shard in jsonl.shards(path, 1)] == [0, len(line), len(line) + 3]
+        assert [shard.offset for shard in files.shards(path, 1)] == [0, len(line), len(line) + 3]
         assert [_told(each) for each in _read(path, 1, 1 << 22)] == [Reason.MALFORMED_EVENT, {}, {}]
 
 
 def test_a_shard_is_read_apart_from_the_others(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"".join(b'{"n": %d}\n' % number for number in range(10)))
-    third = list(jsonl.shards(path, 3))[2]
-    assert [(each.message_id, _told(each)) for each in jsonl.read(path, third, LIMIT)] == [
+    third = list(files.shards(path, 3))[2]
+    assert [(each.message_id, _told(each)) for each in files.read(path, third, LIMIT, jsonl._fields)] == [
         ("7", {"n": 6}),
         ("8", {"n": 7}),
         ("9", {"n": 8}),
@@ -277,7 +278,7 @@ def test_many_lines_are_read_in_bounded_memory(tmp_path: Path) -> None:
     path.write_bytes((b'{"text": "' + b"a" * 10_000 + b'"}\n') * 3000)  # 30 MB
     tracemalloc.start()
     try:
-        count = sum(1 for shard in jsonl.shards(path) for _ in jsonl.read(path, shard, LIMIT))
+        count = sum(1 for shard in files.shards(path) for _ in files.read(path, shard, LIMIT, jsonl._fields))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -306,7 +307,7 @@ def test_a_file_that_vanishes_after_the_check_is_unavailable_and_not_empty(tmp_p
 
 def test_a_file_that_became_a_folder_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="could not be opened"):
-        list(jsonl.read(tmp_path, Shard(0, 1, 1), 100))
+        list(files.read(tmp_path, Shard(0, 1, 1), 100, jsonl._fields))
 
 
 def _frames_of_the_rooms(error: BaseException) -> Iterator[FrameType]:

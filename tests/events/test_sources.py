@@ -5,19 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from events.sources import JsonlSource, open_source
+from events.jsonl import JsonlSource
+from events.sources import open_source
+from events.stream import Stream
 from privacy import UserError
 
-KINDS = "must be one of: jsonl:PATH."
+KINDS = "must be one of: jsonl:PATH, files:GLOB."
+STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "jsonl", "jsonl:", "events.jsonl", "JSONL:events.jsonl", " jsonl:events.jsonl", "files:*.png", "s3:a:b"],
+    ["", ":", "jsonl", "jsonl:", "events.jsonl", "JSONL:events.jsonl", " jsonl:events.jsonl", "s3:a:b"],
 )
 def test_a_kind_that_is_unknown_is_told_with_those_that_are(text: str) -> None:
     with pytest.raises(UserError) as refused:
-        open_source(text, 100)
+        open_source(text, STREAM)
     assert str(refused.value) == f"--source is {text!r}, but {KINDS}"
 
 
@@ -26,13 +29,13 @@ def test_a_place_where_no_file_is_is_told_in_one_sentence(place: str, tmp_path: 
     (tmp_path / "sub").mkdir()
     (tmp_path / "there.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"^--source names .*check the path\.$") as refused:
-        open_source(f"jsonl:{tmp_path}/{place}", 100)
+        open_source(f"jsonl:{tmp_path}/{place}", STREAM)
     assert "\n" not in str(refused.value)
 
 
 def test_a_good_source_gives_every_delivery(write_events: Callable[..., Path]) -> None:
     path = write_events({"event_id": "one"}, {"event_id": "two"})
-    source = open_source(f"jsonl:{path}", 100)
+    source = open_source(f"jsonl:{path}", STREAM)
     deliveries = [each for shard in source.shards() for each in source.read(shard)]
     assert [each.fields.reveal()["event_id"] for each in deliveries] == ["one", "two"]  # type: ignore[union-attr]
 
@@ -42,14 +45,14 @@ def test_a_relative_path_and_one_with_colons_and_spaces_are_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my: events.jsonl").write_text("{}\n")
-    source = open_source("jsonl:my: events.jsonl", 100)
+    source = open_source("jsonl:my: events.jsonl", STREAM)
     monkeypatch.chdir("/")  # a worker's folder is another
     assert len([each for shard in source.shards() for each in source.read(shard)]) == 1
 
 
 def test_an_empty_file_is_a_source_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
-    assert list(open_source(f"jsonl:{tmp_path / 'empty.jsonl'}", 100).shards()) == []
+    assert list(open_source(f"jsonl:{tmp_path / 'empty.jsonl'}", STREAM).shards()) == []
 
 
 def test_the_longest_line_follows_from_the_limit_of_the_stream(tmp_path: Path) -> None:

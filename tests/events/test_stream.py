@@ -149,7 +149,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "limits.max_age is '\u0663d', but the rule is: a duration is",
     ),
     "older than all calendars": ({"limits": {"max_age": "3000y"}}, "limits.max_age is '3000y', but the rule is: "),
-    "uri_prefixes": ({"uri_prefixes": ["gs://a/"]}, "uri_prefixes is ['gs://a/'], but the rule is: "),
+    "uri_prefixes": ({"uri_prefixes": ["gs://a"]}, "uri_prefixes.0 is 'gs://a', but the rule is: "),
     "max_age of nothing": ({"limits": {"max_age": "0d"}}, "limits.max_age is '0d', but the rule is: "),
     "uri_prefixes no list": ({"uri_prefixes": "gs://a/"}, "uri_prefixes is 'gs://a/', but the rule is: "),
     "leakage over 1": ({"leakage": {"max": {"f1": 1.5}, "max_age": "9d"}}, "leakage.max.f1 is 1.5, but the rule is: "),

@@ -25,7 +25,7 @@ def job(stream: Stream, warehouse: Warehouse, key: KeySource) -> Callable[..., I
     """Makes an ingest job over a JSON lines file."""
 
     def make(path: Path, **changes: Any) -> Ingest:
-        source = open_source(f"jsonl:{path}", stream.max_bytes)
+        source = open_source(f"jsonl:{path}", stream)
         return replace(Ingest(stream, source, (lookup("minilm@1.0.0"),), key, warehouse, "cpu"), **changes)
 
     return make
