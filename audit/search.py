@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 import numpy as np
+import numpy.typing as npt
 
 from sql.warehouse import Warehouse
 
@@ -16,6 +17,7 @@ FRAGMENT = 24
 SHORTEST = 8
 """Bytes under which a content is not looked for: it would be found everywhere."""
 _CHUNK = 1 << 25
+_HASH_BITS = 24
 
 
 @dataclass(frozen=True, order=True)
@@ -40,15 +42,15 @@ class Search:
             self.too_short += not fragments
             for fragment in fragments:
                 self._add(fragment, position)
-        keys = np.array([int.from_bytes(key, "little") for key in self._needles], dtype="<u8")
-        self._keys = np.sort(keys)
+        self._marked = np.zeros(1 << _HASH_BITS, dtype=bool)
+        self._marked[_hashes(np.array([int.from_bytes(key, "little") for key in self._needles], dtype="<u8"))] = True
         self._longest = max((len(needle) for found in self._needles.values() for needle, _, _ in found), default=1)
 
     def in_bytes(self, data: bytes, place: str) -> set[Trace]:
         """The contents in `data`; `place` names it in the traces."""
         found = set()
         for offset in self._candidates(data):
-            for needle, spelling, content in self._needles[data[offset : offset + SHORTEST]]:
+            for needle, spelling, content in self._needles.get(data[offset : offset + SHORTEST], ()):
                 if data.startswith(needle, offset):
                     found.add(Trace(place, spelling, content))
         return found
@@ -74,10 +76,10 @@ class Search:
                 self._needles.setdefault(needle[:SHORTEST], []).append((needle, spelling, content))
 
     def _candidates(self, data: bytes) -> Iterator[int]:
-        """Offsets at which some needle's first eight bytes stand."""
+        """Offsets at which some needle's first eight bytes may stand: their hash is that of a needle's."""
         for shift in range(min(SHORTEST, max(0, len(data) - SHORTEST + 1))):
             words = np.frombuffer(data, dtype="<u8", offset=shift, count=(len(data) - shift) // SHORTEST)
-            hits = np.flatnonzero(np.isin(words, self._keys))
+            hits = np.flatnonzero(self._marked[_hashes(words)])
             yield from (shift + SHORTEST * int(hit) for hit in hits)
 
     def _in_file(self, path: Path) -> set[Trace]:
@@ -103,6 +105,11 @@ def spelled(content: bytes) -> dict[str, bytes]:
         "UTF-16-LE": content.decode(errors="replace").encode("utf-16-le"),
         "UTF-16-BE": content.decode(errors="replace").encode("utf-16-be"),
     }
+
+
+def _hashes(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), by the golden ratio of 64 bits."""
+    return (words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _HASH_BITS)
 
 
 def _fragments(content: bytes) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import torch
 from encoders import resnet
 from encoders.batch_encoder import BatchEncoder
 from encoders.decode import opened, pixels, within
-from encoders.image_spec import ImageSpec
+from encoders.image_spec import ImagePreprocessing, ImageSpec
 from encoders.limits import ImageLimits
 from encoders.preprocess import crop, normalise, resized_size
 from privacy import Reason, Rejected
@@ -29,11 +29,7 @@ class ImageEncoder(BatchEncoder[torch.Tensor]):
         self.at_once = max(1, _HELD_BYTES // (3 * spec.preprocessing.crop**2))
 
     def _prepare(self, content: bytes, limits: ImageLimits) -> torch.Tensor:
-        image = opened(content, limits)
-        # A thin strip passes every limit as it is stored, and grows to gigabytes when its short side does.
-        if not within(resized_size(image.size, self.spec.preprocessing), limits):
-            raise Rejected(Reason.TOO_MANY_PIXELS)
-        return crop(pixels(image, self.spec.preprocessing), self.spec.preprocessing)
+        return prepare(content, self.spec.preprocessing, limits)
 
     def _cost(self, prepared: torch.Tensor) -> int:
         return 1
@@ -44,3 +40,12 @@ class ImageEncoder(BatchEncoder[torch.Tensor]):
             vectors = self._network(images.contiguous(memory_format=torch.channels_last))
         values: npt.NDArray[np.float32] = vectors.float().cpu().numpy()
         return values
+
+
+def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor:
+    """From the bytes of a file to pixels, uint8 of shape (3, crop, crop). Raises Rejected."""
+    image = opened(content, limits)
+    # A thin strip passes every limit as it is stored, and grows to gigabytes when its short side does.
+    if not within(resized_size(image.size, preprocessing), limits):
+        raise Rejected(Reason.TOO_MANY_PIXELS)
+    return crop(pixels(image, preprocessing), preprocessing)

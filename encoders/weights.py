@@ -27,9 +27,9 @@ def find(spec: EncoderSpec) -> Path:
         return _verified(spec, fetched)
     looked = ", ".join(str(place) for place in places) or "no place at all"
     raise UserError(
-        f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. Put its files into a "
-        f"folder and name the folder's root in {WEIGHTS_VARIABLE}, or set {download.HUB_VARIABLE}=1 to allow the "
-        "download."
+        f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. Put "
+        f"{', '.join(spec.files)} into {_folder(spec)}/ below a folder that {WEIGHTS_VARIABLE} names, or set "
+        f"{download.HUB_VARIABLE}=1 to allow the download."
     )
 
 
@@ -65,7 +65,7 @@ def _places(spec: EncoderSpec) -> Iterator[Path]:
         yield Path(name).expanduser().absolute()
         return
     if root := os.environ.get(WEIGHTS_VARIABLE):
-        yield Path(root) / (kind if kind == "torchvision" else name.strip("/"))
+        yield Path(root) / _folder(spec)
     if kind == "torchvision":
         yield download.torch_cache()
     if kind == "gs":
@@ -77,6 +77,12 @@ def _places(spec: EncoderSpec) -> Iterator[Path]:
         found = importlib.util.find_spec(package)
         if found and found.submodule_search_locations:
             yield Path(found.submodule_search_locations[0]) / folder
+
+
+def _folder(spec: EncoderSpec) -> str:
+    """Where the spec's files lie below RAWLESS_WEIGHTS."""
+    kind, _, name = spec.weights.source.partition(":")
+    return kind if kind == "torchvision" else name.strip("/")
 
 
 def _hugging_face_cache(name: str) -> Iterator[Path]:

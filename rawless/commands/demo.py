@@ -3,6 +3,7 @@
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,29 @@ from rawless.output import print_json, print_table, progress, say
 
 _NEIGHBOURS = """
 WITH event AS (SELECT event_id, embedding FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01')
-  WHERE stream = 'demo_message')
-SELECT other.event_id, ROUND(1 - COSINE_DISTANCE(asked.embedding, other.embedding), 3) AS similarity
-FROM event AS asked, event AS other
-WHERE asked.event_id = '{event_id}' AND other.event_id != asked.event_id
-ORDER BY similarity DESC, other.event_id
-LIMIT 3
+  WHERE stream = '{stream}'),
+pair AS (
+  SELECT asked.event_id AS asked, other.event_id,
+    ROUND(1 - COSINE_DISTANCE(asked.embedding, other.embedding), 3) AS near
+  FROM event AS asked, event AS other
+  WHERE asked.event_id IN ({asked}) AND other.event_id != asked.event_id)
+SELECT asked, event_id, near AS similarity FROM pair
+WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (PARTITION BY asked ORDER BY near DESC, event_id) <= {count}
+ORDER BY asked, near DESC, event_id
 """
 _COUNT = """
 SELECT COUNT(*) AS events, COUNTIF(conflict_at IS NOT NULL) AS conflicts
-FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') WHERE stream = 'demo_message'
+FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') WHERE stream = '{stream}'
 """
-_ASKED = ("licence-005", "reference-040")
+_ASKED_TEXTS = ("licence-005", "reference-040")
+_ASKED_DIGITS = range(0, 1797, 18)
 
 
 def demo(json: Json = False) -> None:
-    """Real texts in, embedding rows in the local BigQuery; then every payload is looked for in all that was left."""
+    """Real digits and texts in, embedding rows in the local BigQuery; then each payload is looked for in all that was
+    left.
+    """
     with tempfile.TemporaryDirectory(prefix="rawless-demo-") as folder:
         report = _run(Path(folder), talk=not json)
     if json:
@@ -38,29 +46,61 @@ def demo(json: Json = False) -> None:
 
 def _run(folder: Path, talk: bool) -> dict[str, Any]:
     from rawless.commands.ingest import run
-    from rawless.demo import STREAM, texts, today, write_events
+    from rawless.demo import digits, texts, today
     from rawless.places import open_warehouse
 
     started = time.monotonic()
     with progress("Starting the local BigQuery"):
         warehouse = open_warehouse(None)
-    stream, source = folder / "stream.yaml", folder / "messages.jsonl"
-    stream.write_text(yaml.safe_dump(STREAM))
-    contents = write_events(source, texts(), today())
+    pictures, classes = digits.digits()
+    streams = {"digits": digits.STREAM, "texts": texts.STREAM}
+    for name, stream in streams.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(stream))
+    uploads, messages = folder / "uploads", folder / "messages.jsonl"
+    contents = digits.write_uploads(folder, pictures, today()) + texts.write_events(messages, texts.texts(), today())
     if talk:
-        say("Real texts of four kinds pose as customers' messages; some are broken, some come twice.\n")
+        say("Handwritten digits pose as customers' uploads, texts of four kinds as their messages.")
+        say("Some are broken, some are hostile, some come twice.\n")
     left = _temporary(folder)
-    summary = run(stream, f"jsonl:{source}", None, "auto", None, [])
+    ingested = {
+        "digits": run(folder / "digits.yaml", f"files:{uploads}/*", folder / "metadata.csv", "auto", None, []),
+        "texts": run(folder / "texts.yaml", f"jsonl:{messages}", None, "auto", None, []),
+    }
     report = {
-        "ingest": summary,
-        "embedding_event": warehouse.query(_COUNT)[0],
-        "neighbours": {each: warehouse.query(_NEIGHBOURS.format(event_id=each)) for each in _ASKED},
+        "ingest": ingested,
+        "embedding_event": {
+            name: warehouse.query(_COUNT.format(stream=stream["stream"]))[0] for name, stream in streams.items()
+        },
+        "same_digit": _same_digit(warehouse, classes),
+        "neighbours": _neighbours(warehouse, "demo_message", _ASKED_TEXTS, 3),
         "search": _search(contents, warehouse, left),
         "seconds": round(time.monotonic() - started, 1),
     }
     if talk:
         _tell(report)
     return report
+
+
+def _neighbours(warehouse: Any, stream: str, asked: Iterable[str], count: int) -> dict[str, list[dict[str, Any]]]:
+    """For each event that is asked for, the nearest others."""
+    names = ", ".join(f"'{each}'" for each in asked)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in warehouse.query(_NEIGHBOURS.format(stream=stream, asked=names, count=count)):
+        found.setdefault(row.pop("asked"), []).append(row)
+    return found
+
+
+def _same_digit(warehouse: Any, classes: list[int]) -> dict[str, int]:
+    """Of some digits, how many have the same digit as their nearest neighbour."""
+    asked = [f"digit-{number:04d}" for number in _ASKED_DIGITS]
+    nearest = {
+        event_id: next((row["event_id"] for row in rows if row["event_id"].startswith("digit-")), None)
+        for event_id, rows in _neighbours(warehouse, "digit_upload", asked, 5).items()
+    }
+    same = sum(
+        other is not None and classes[int(one[-4:])] == classes[int(other[-4:])] for one, other in nearest.items()
+    )
+    return {"asked": len(nearest), "same": same}
 
 
 def _temporary(folder: Path) -> Path:
@@ -78,7 +118,7 @@ def _search(contents: list[bytes], warehouse: Any, left: Path) -> dict[str, Any]
     search = Search(contents)
     with progress("Looking for every payload"):
         traces = search.in_tables(warehouse) | search.in_folder(home.folder()) | search.in_folder(left)
-    planted = spelled(contents[0])
+    planted = spelled(contents[-1])
     seen = [name for name, leak in planted.items() if search.in_bytes(leak, "planted")]
     return {
         "contents": search.contents - search.too_short,
@@ -89,23 +129,32 @@ def _search(contents: list[bytes], warehouse: Any, left: Path) -> dict[str, Any]
 
 
 def _tell(report: dict[str, Any]) -> None:
-    summary, search = report["ingest"], report["search"]
-    rejected = sum(summary["rejections"].values())
-    print_table(
-        [
-            {"what": "read", "count": summary["read"]},
-            {"what": "logged as embeddings", "count": summary["embeddings"]},
-            {"what": "  of these, different events", "count": report["embedding_event"]["events"]},
-            {"what": "rejected", "count": rejected},
-            *({"what": f"  {reason}", "count": count} for reason, count in summary["rejections"].items()),
-            {"what": "attributes dropped", "count": summary["dropped_attributes"]},
-        ]
-    )
-    say(f"{summary['seconds']:.1f} seconds, {summary['events_per_second']:.0f} events a second.\n")
+    search, same = report["search"], report["same_digit"]
+    reasons = sorted({reason for summary in report["ingest"].values() for reason in summary["rejections"]})
+    counts = {
+        name: _counts(summary, report["embedding_event"][name]["events"], reasons)
+        for name, summary in report["ingest"].items()
+    }
+    print_table([{"what": what, **{name: counts[name][what] for name in counts}} for what in counts["digits"]])
+    say(f"{report['seconds']:.1f} seconds.\n")
+    say(f"Of {same['asked']} digits, {same['same']} have the same digit as their nearest neighbour.")
     for asked, found in report["neighbours"].items():
         near = ", ".join(f"{row['event_id']} ({row['similarity']:.2f})" for row in found)
         say(f"Nearest to {asked}: {near}")
-    say(f"\nLooked for {search['contents']} payloads and customers in every table, and in every log and file left:")
+    say(f"\nLooked for {search['contents']} payloads, pixels and customers in every table, log and file left:")
     say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
     say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)\n")
-    say('Try next: rawless sql "SELECT reason, COUNT(*) AS n FROM rejection_v1 GROUP BY reason"')
+    say('Try next: rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
+
+
+def _counts(summary: dict[str, Any], events: int, reasons: list[str]) -> dict[str, int]:
+    """What one stream's column of the table says, from the top down."""
+    return {
+        "read": summary["read"],
+        "logged as embeddings": summary["embeddings"],
+        "  of these, different events": events,
+        "rejected": sum(summary["rejections"].values()),
+        **{f"  {reason}": summary["rejections"].get(reason, 0) for reason in reasons},
+        "attributes dropped": summary["dropped_attributes"],
+        "events a second": round(summary["events_per_second"]),
+    }

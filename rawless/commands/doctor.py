@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import typer
 
@@ -57,13 +58,13 @@ def _device() -> str:
     return f"CUDA, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "CPU (torch sees no CUDA device)"
 
 
-def _encoder() -> str:
+def _encoder(ref: str) -> str:
     from encoders.catalogue import lookup
     from encoders.load import load
     from encoders.probe import deviation
 
-    encoder = load(lookup("minilm@1.0.0"))
-    return f"minilm@1.0.0 gives its golden probe (off by {deviation(encoder):.1e} of {encoder.spec.tolerance:.0e})"
+    encoder = load(lookup(ref))
+    return f"{ref} gives its golden probe (off by {deviation(encoder):.1e} of {encoder.spec.tolerance:.0e})"
 
 
 _CHECKS: dict[str, Callable[[], str]] = {
@@ -72,7 +73,8 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "local stack": _stack,
     "pseudonym key": _key,
     "device": _device,
-    "encoder": _encoder,
+    "text encoder": partial(_encoder, "minilm@1.0.0"),
+    "image encoder": partial(_encoder, "resnet18-seeded@1.0.0"),
 }
 
 

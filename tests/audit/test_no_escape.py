@@ -1,33 +1,26 @@
 """Promise 1: a marker in any place of an event, through every failure path, is found nowhere afterwards.
 
-Each run logs at debug level, writes to the embedded BigQuery, and keeps its temporary files in a folder that is
-searched, with the home folder, the tables, the log, stdout, stderr and the metrics.
+Each run writes to the embedded BigQuery; `searched` says where else the marker is looked for.
 """
 
 import base64
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import apache_beam as beam
 import pytest
 
 import encoders.text
 import pipelines.encode
 import pipelines.write
-from audit.search import Search, spelled
+from audit.search import spelled
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
 from events.sources import open_source
 from events.stream import Stream
-from pipelines import options
 from pipelines.ingest import Ingest
-from pipelines.run import told
-from privacy import Raw
 from privacy.pseudonyms import KeySource
 from sql.warehouse import Warehouse
 
@@ -70,39 +63,18 @@ def _everywhere() -> Iterator[dict[str, Any] | bytes]:
 
 @pytest.fixture
 def run(
-    warehouse: Warehouse,
     key: KeySource,
     stream: Stream,
-    tmp_path: Path,
+    warehouse: Warehouse,
     write_events: Callable[..., Path],
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    searched: Callable[..., set[str]],
 ) -> Callable[..., set[str]]:
     """Runs the job over events and returns the places where the marker was found."""
-    left = tmp_path / "left"
-    left.mkdir()
-    monkeypatch.setenv("TMPDIR", str(left))
-    monkeypatch.setattr(tempfile, "tempdir", str(left))
 
     def go(*events: dict[str, Any] | bytes, beam_options: tuple[str, ...] = ()) -> set[str]:
         source = open_source(f"jsonl:{write_events(*events)}", stream)
         job = Ingest(stream, source, (lookup("minilm@1.0.0"),), key, warehouse, "cpu")
-        pipeline = beam.Pipeline(options=options.parse(beam_options))
-        job.build(pipeline)
-        said: list[str] = []
-        with caplog.at_level(logging.DEBUG):
-            try:
-                result = pipeline.run()
-                said += [repr(each) for each in result.metrics().query()["counters"]]
-            except Exception as error:  # noqa: BLE001 - whatever a runner raises
-                said += [str(error), repr(error), str(told(error))]
-        said += [*capfd.readouterr(), caplog.text, *(repr(record.__dict__) for record in caplog.records)]
-        search = Search([MARKER.encode()])
-        found = search.in_bytes("\n".join(said).encode(), "what was said") | search.in_tables(warehouse)
-        return {
-            trace.place for trace in found | search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
-        }
+        return searched(job, [MARKER.encode()], beam_options)
 
     return go
 
@@ -122,21 +94,18 @@ def test_no_marker_escapes_from_worker_processes(run: Callable[..., set[str]]) -
     )
 
 
-def _raises(*arguments: Any, **keywords: Any) -> Any:
-    """A library that quotes what it was given, logs it, warns of it, and keeps it in its exception."""
-    content = f"{arguments!r} {[each.reveal() for each in arguments if isinstance(each, Raw)]!r} {MARKER}"
-    logging.getLogger("some.library").error("failed on %s", content, exc_info=ValueError(content))
-    logging.getLogger("some.library").debug(f"failed on {content}")
-    raise ValueError(content)
-
-
 @pytest.mark.parametrize(
     "broken", ["_prepare", "_forward", "_vectors"], ids=["the tokenizer", "the batch", "the model"]
 )
 def test_no_marker_escapes_from_an_encoder_that_raises(
-    broken: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch, minilm: Encoder, warehouse: Warehouse
+    broken: str,
+    run: Callable[..., set[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    minilm: Encoder,
+    warehouse: Warehouse,
+    talkative: Callable[[str], Callable[..., NoReturn]],
 ) -> None:
-    monkeypatch.setattr(encoders.text.TextEncoder, broken, _raises)
+    monkeypatch.setattr(encoders.text.TextEncoder, broken, talkative(MARKER))
     monkeypatch.setattr(encoders.text.TextEncoder, "_encodes_probe", lambda self: True)
 
     assert run({"text": MARKER}) == set()
@@ -144,9 +113,12 @@ def test_no_marker_escapes_from_an_encoder_that_raises(
 
 
 def test_no_marker_escapes_from_a_parser_with_a_fault(
-    run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch, warehouse: Warehouse
+    run: Callable[..., set[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    warehouse: Warehouse,
+    talkative: Callable[[str], Callable[..., NoReturn]],
 ) -> None:
-    monkeypatch.setattr("events.parse.Parser._payload", _raises)
+    monkeypatch.setattr("events.parse.Parser._payload", talkative(MARKER))
 
     assert run({"text": MARKER}, {"text": MARKER}) == set()
     assert warehouse.query("SELECT DISTINCT reason FROM rejection_v1") == [{"reason": "internal"}]

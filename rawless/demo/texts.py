@@ -1,4 +1,4 @@
-"""What the demo feeds: real texts that every machine with Rawless has, posing as messages of made-up customers."""
+"""The demo's texts: licences, the language reference, docstrings and package summaries, posing as messages."""
 
 import base64
 import importlib.metadata
@@ -9,11 +9,13 @@ import random
 import re
 import textwrap
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from rawless.demo import customer, occurred_at
 
 STREAM = {
     "stream": "demo_message",
@@ -61,9 +63,9 @@ def write_events(path: Path, kinds: dict[str, list[str]], now: datetime) -> list
 def _event(event_id: str, text: str, now: datetime, chance: random.Random) -> dict[str, Any]:
     return {
         "event_id": event_id,
-        "occurred_at": (now - timedelta(minutes=chance.randrange(60 * 24 * 60))).isoformat(),
+        "occurred_at": occurred_at(now, chance),
         "stream": STREAM["stream"],
-        "subject_id": f"customer-{chance.randrange(_CUSTOMERS):03d}@example.com",
+        "subject_id": customer(chance.randrange(_CUSTOMERS)),
         "attributes": {"channel": chance.choice(["chat", "email"])},
         "text": text,
     }
@@ -145,8 +147,3 @@ def _packages() -> Iterator[str]:
 
 def _installed() -> list[importlib.metadata.Distribution]:
     return sorted(importlib.metadata.distributions(), key=lambda package: package.metadata["Name"].lower())
-
-
-def today() -> datetime:
-    """Now, to the day: the demo's events keep their times when it is run again."""
-    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
