@@ -6,9 +6,10 @@ from io import BytesIO
 from typing import TypeVar
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile
 
 from encoders.containers import format_of, needed
+from encoders.containers.exif import orientation
 from encoders.image_spec import ImagePreprocessing
 from encoders.limits import ImageLimits
 from privacy import Reason, Rejected
@@ -55,27 +56,21 @@ def within(size: tuple[int, int], limits: ImageLimits) -> bool:
 def pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     """The decoded picture in RGB, the right way up. Raises Rejected when it cannot be decoded."""
     _decoding(image.load)
-    turn = _TURNS.get(_orientation(image)) if preprocessing.exif_orientation == "apply" else None
-    coloured = _rgb(image, preprocessing.alpha)
+    vars(image).pop("_decoder", None)  # of WEBP, which holds the picture twice more
+    applied = preprocessing.exif_orientation == "apply"
+    turn = _TURNS.get(orientation(image.info.get("exif") or b"")) if applied else None
+    coloured = _decoding(lambda: _rgb(image, preprocessing.alpha))
     return coloured if turn is None else coloured.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 to 8, 1 when there is none to read. Not by `getexif`, which looks into other metadata too."""
-    exif = Image.Exif()
-    try:
-        exif.load(image.info.get("exif") or b"")
-        return int(exif.get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - a broken EXIF breaks no picture
-        return 1
 
 
 def _rgb(image: Image.Image, alpha: str) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits a channel, where Pillow would clip instead of scaling
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if alpha == "drop":
+        image.info.pop("transparency", None)  # else Pillow warns of palettes that have it
     if alpha == "drop" or not image.has_transparency_data:
         return image.convert("RGB")
-    layered = image.convert("RGBA")
+    layered = image if image.mode == "RGBA" else image.convert("RGBA")
     flat = Image.new("RGB", image.size, _BACKGROUNDS[alpha])
     flat.paste(layered, mask=layered.getchannel("A"))
     return flat

@@ -120,7 +120,7 @@ class Limits(_Part):
     max_bytes: StrictInt | None = Field(default=None, ge=1, le=100_000_000)
     max_age: Duration = timedelta(days=3660)
     max_pixels: StrictInt = Field(default=50_000_000, ge=1, le=89_000_000)
-    """Of a picture, width times height; decoding takes up to some 20 bytes of memory for each."""
+    """Of a picture, width times height; decoding takes up to some 16 bytes of memory for each."""
     max_side: StrictInt = Field(default=10_000, ge=1, le=65_535)
     """Of a picture, its longer side in pixels."""
     formats: tuple[ImageFormat, ...] = Field(default=get_args(ImageFormat), min_length=1)

@@ -1,0 +1,293 @@
+"""Pictures made for tests: every format, mode and orientation that is allowed, and the parts of hostile ones."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+SIZE = (13, 9)
+"""Odd, unequal and small: rows need padding, blocks are cut, a turned picture has another shape."""
+PNG = b"\x89PNG\r\n\x1a\n"
+MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2}
+
+
+def noise(mode: str, size: tuple[int, int] = SIZE) -> Image.Image:
+    """A picture of random pixels, the same each time."""
+    choose = np.random.default_rng(20261101)
+    image = Image.fromarray(choose.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8), "RGBA")
+    if mode == "P":
+        return image.convert("RGB").quantize(16)
+    if mode == "I;16":
+        return Image.fromarray(choose.integers(0, 65536, (size[1], size[0]), dtype=np.uint16))
+    return image.convert(mode)
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The picture as a file."""
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif(orientation: int, order: str = ">", kind: int = 3) -> bytes:
+    """EXIF, without the prefix that JPEG puts before it, with an orientation (a SHORT, or a LONG where kind is 4)."""
+    value = struct.pack(order + ("HH" if kind == 3 else "L"), *((orientation, 0) if kind == 3 else (orientation,)))
+    return tiff(struct.pack(order + "HHL", 0x0112, kind, 1) + value, order=order)
+
+
+def tiff(*entries: bytes, order: str = ">", count: int | None = None, start: int = 8, tail: bytes = bytes(4)) -> bytes:
+    """A TIFF directory of entries of 12 bytes; its count and where it starts may lie."""
+    head = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(order + "L", start)
+    return head + struct.pack(order + "H", len(entries) if count is None else count) + b"".join(entries) + tail
+
+
+def chunk(name: bytes, data: bytes = b"") -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
+
+
+def ihdr(size: tuple[int, int], bits: int = 8, colour: int = 2, interlaced: bool = False) -> bytes:
+    """A PNG's header."""
+    return chunk(b"IHDR", struct.pack(">LLBBBBB", *size, bits, colour, 0, 0, interlaced))
+
+
+def png(bits: int, colour: int, *before: bytes, after: bytes = b"", size: tuple[int, int] = SIZE) -> bytes:
+    """A PNG of random samples in rows without filters."""
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    data = zlib.compress(_rows(size, bits * samples))
+    return PNG + ihdr(size, bits, colour) + b"".join(before) + chunk(b"IDAT", data) + after + chunk(b"IEND")
+
+
+def _rows(size: tuple[int, int], bits: int) -> bytes:
+    choose = np.random.default_rng(7)
+    return b"".join(b"\0" + choose.bytes((size[0] * bits + 7) // 8) for _ in range(size[1] if size[0] else 0))
+
+
+def interlaced_png(bits: int, colour: int, *before: bytes, size: tuple[int, int] = SIZE) -> bytes:
+    """A PNG in the seven passes of Adam7."""
+    samples, passes = {0: 1, 2: 3, 3: 1, 6: 4}[colour], b""
+    for x, y, across, down in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)):
+        part = (-(-(size[0] - x) // across), -(-(size[1] - y) // down))
+        passes += _rows(part, bits * samples) if min(part) > 0 else b""
+    passes += _rows((size[0], size[1] // 2), bits * samples)
+    head = ihdr(size, bits, colour, interlaced=True) + b"".join(before)
+    return PNG + head + chunk(b"IDAT", zlib.compress(passes)) + chunk(b"IEND")
+
+
+def segment(marker: int, data: bytes = b"") -> bytes:
+    """A segment of a JPEG."""
+    return bytes((0xFF, marker)) + struct.pack(">H", len(data) + 2) + data
+
+
+def segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """A JPEG's segments: marker, data, and the bits of the scan that follow it."""
+    position = 2
+    while (marker := jpeg[position + 1]) != 0xD9:
+        end = position + 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+        data, position = jpeg[position + 4 : end], end
+        while marker == 0xDA and not (jpeg[end] == 0xFF and jpeg[end + 1] not in (0, *range(0xD0, 0xD8))):
+            end += 1
+        yield marker, data, jpeg[position:end]
+        position = end
+
+
+def jpeg_of(parts: list[tuple[int, bytes, bytes]]) -> bytes:
+    """A JPEG of such segments."""
+    return b"\xff\xd8" + b"".join(segment(marker, data) + bits for marker, data, bits in parts) + b"\xff\xd9"
+
+
+def resized_jpeg(jpeg: bytes, size: tuple[int, int]) -> bytes:
+    """A JPEG that says another size of itself."""
+    stated = struct.pack(">HH", size[1], size[0])
+    frames = (0xC0, 0xC1, 0xC2, 0xCA)
+    return jpeg_of([(m, d[:1] + stated + d[5:] if m in frames else d, bits) for m, d, bits in segments(jpeg)])
+
+
+def arithmetic_jpeg() -> bytes:
+    """A progressive JPEG whose bits are arithmetic code: of nothing in particular, but good code."""
+    parts = [each for each in segments(saved(noise("RGB"), "JPEG", progressive=True)) if each[0] != 0xC4]
+    bits = b"\x12\x34\x56" * 20
+    return jpeg_of([(0xCA if m == 0xC2 else m, data, bits if m == 0xDA else b"") for m, data, _ in parts])
+
+
+def ycck_jpeg() -> bytes:
+    """A CMYK JPEG that says it holds YCCK."""
+    adobe = b"Adobe\0\x64\0\0\0\0"
+    parts = list(segments(saved(noise("CMYK"), "JPEG")))
+    return jpeg_of([(m, adobe + b"\2" if m == 0xEE else data, bits) for m, data, bits in parts])
+
+
+def gif(
+    screen: tuple[int, int] = SIZE,
+    frame: tuple[int, int, int, int] = (0, 0, *SIZE),
+    *before: bytes,
+    after: bytes = b"",
+    local: bool = False,
+    colours: int = 8,
+) -> bytes:
+    """A GIF of one frame (left, top, width, height), of codes that are never compressed."""
+    bits = colours.bit_length() - 1
+    table = bytes((37 * n) & 0xFF for n in range(3 * colours))
+    count = frame[2] * frame[3]
+    head = b"GIF89a" + struct.pack("<HHBBB", *screen, 0 if local else 0x7F + bits, 0, 0) + (b"" if local else table)
+    image = b"," + struct.pack("<HHHHB", *frame, 0x7F + bits if local else 0) + (table if local else b"")
+    codes = [each % colours for each in range(count)] if count < 10_000 else [0]
+    return head + b"".join(before) + image + bytes([bits]) + _blocks(_codes(codes, bits)) + after + b";"
+
+
+def _codes(codes: list[int], bits: int) -> bytes:
+    """LZW with a clear code before every second code, so that its width never grows."""
+    clear, total, width = 1 << bits, 0, 0
+    for number, code in enumerate([*codes, clear + 1]):
+        for each in (clear, code) if number % 2 == 0 else (code,):
+            total |= each << width
+            width += bits + 1
+    return total.to_bytes((width + 7) // 8, "little")
+
+
+def _blocks(data: bytes, size: int = 255) -> bytes:
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    return b"".join(bytes([len(each)]) + each for each in parts) + b"\0"
+
+
+def bmp(size: tuple[int, int], bits: int, data: bytes, compression: int = 0, masks: bytes = b"") -> bytes:
+    """A BMP with a header of 40 bytes; 8 bits and fewer get a palette."""
+    palette = b"".join(bytes((n, 255 - n, n // 2, 0)) for n in range(1 << bits)) if bits <= 8 else masks
+    start = 54 + len(palette)
+    head = struct.pack(
+        "<LLLLllHHLLllLL", start + len(data), 0, start, 40, *size, 1, bits, compression, len(data), *[0] * 4
+    )
+    return b"BM" + head + palette + data
+
+
+def raw_bmp(bits: int, size: tuple[int, int] = SIZE, compression: int = 0, masks: bytes = b"") -> bytes:
+    """A BMP of random samples."""
+    stride = (size[0] * bits + 31) // 32 * 4
+    return bmp(size, bits, np.random.default_rng(7).bytes(stride * abs(size[1])), compression, masks)
+
+
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A WEBP of chunks."""
+    body = b"WEBP" + b"".join(webp_chunk(*each) for each in chunks)
+    return b"RIFF" + struct.pack("<L", len(body)) + body
+
+
+def webp_chunk(name: bytes, data: bytes) -> bytes:
+    """A chunk of a WEBP."""
+    return name + struct.pack("<L", len(data)) + data + b"\0" * (len(data) & 1)
+
+
+def extended_webp(canvas: tuple[int, int], flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A WEBP with an extended header: 2 animated, 4 XMP, 8 EXIF, 16 alpha, 32 profile."""
+    sides = b"".join((side - 1).to_bytes(3, "little") for side in canvas)
+    return riff((b"VP8X", bytes([flags, 0, 0, 0]) + sides), *chunks)
+
+
+def webp_frame(size: tuple[int, int] = (1, 1), **options: Any) -> bytes:
+    """One frame of an animated WEBP, in the canvas' upper left corner."""
+    sides = b"".join((side - 1).to_bytes(3, "little") for side in size)
+    return bytes(6) + sides + bytes(4) + saved(noise("RGB", size), "WEBP", lossless=True, **options)[12:]
+
+
+def animated_webp(canvas: tuple[int, int]) -> bytes:
+    """A small WEBP whose canvas is as large as it says, with a frame of one pixel."""
+    return extended_webp(canvas, 2, (b"ANIM", bytes(6)), (b"ANMF", webp_frame()))
+
+
+def resized_webp(webp: bytes, size: tuple[int, int]) -> bytes:
+    """A WEBP of one chunk that says another size of itself."""
+    if webp[12:16] == b"VP8L":
+        return webp[:21] + (size[0] - 1 | size[1] - 1 << 14 | 1 << 28).to_bytes(4, "little") + webp[25:]
+    return webp[:26] + struct.pack("<HH", *size) + webp[30:]
+
+
+def _jpegs() -> Iterator[tuple[str, bytes]]:
+    for mode in ("L", "RGB", "CMYK"):
+        yield mode, saved(noise(mode), "JPEG")
+        yield f"{mode}-progressive", saved(noise(mode), "JPEG", progressive=True)
+    yield "444", saved(noise("RGB"), "JPEG", subsampling=0)
+    yield "stored-as-RGB", saved(noise("RGB"), "JPEG", keep_rgb=True)
+    yield "restarts", saved(noise("RGB", (40, 30)), "JPEG", restart_marker_blocks=1)
+    yield "YCCK", ycck_jpeg()
+    yield "arithmetic", arithmetic_jpeg()
+    yield "several-pictures", saved(noise("RGB"), "MPO", save_all=True, append_images=[noise("RGB", (5, 5))])
+
+
+def _pngs() -> Iterator[tuple[str, bytes]]:
+    palette = chunk(b"PLTE", bytes(range(48)))
+    for bits, colour in ((1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2), (8, 4), (16, 4), (8, 6), (16, 6)):
+        yield f"colour-{colour}-{bits}", png(bits, colour)
+    for bits in (1, 2, 4):
+        yield f"palette-{bits}", png(bits, 3, palette)
+        yield f"palette-{bits}-transparent", png(bits, 3, palette, chunk(b"tRNS", b"\x80\x10"))
+    yield "palette-8", saved(noise("P"), "PNG", bits=8)
+    yield "palette-one-transparent", png(4, 3, palette, chunk(b"tRNS", b"\xff\xff\0"))
+    yield "grey-transparent", png(8, 0, chunk(b"tRNS", b"\0\x25"))
+    yield "bit-transparent", png(1, 0, chunk(b"tRNS", b"\0\1"))
+    yield "grey-16-transparent", png(16, 0, chunk(b"tRNS", b"\1\x25"))
+    yield "RGB-transparent", png(8, 2, chunk(b"tRNS", bytes(6)))
+    yield "interlaced", interlaced_png(8, 2)
+    yield "interlaced-palette", interlaced_png(4, 3, palette)
+    yield "interlaced-RGBA", interlaced_png(16, 6)
+    yield "animated", saved(noise("RGB"), "PNG", save_all=True, append_images=[noise("RGB").rotate(180)])
+    whole = saved(noise("RGBA"), "PNG")
+    at = whole.index(b"IDAT") - 4
+    data = whole[at + 8 : -16]
+    parts = [chunk(b"IDAT", data[start : start + 50]) for start in range(0, len(data), 50)]
+    yield "many-parts", whole[:at] + chunk(b"IDAT").join(parts) + chunk(b"IDAT") + chunk(b"IEND")
+
+
+def _gifs() -> Iterator[tuple[str, bytes]]:
+    clear = b"!\xf9\x04\x01\0\0\x02\0"
+    frames = [noise("P").rotate(180), noise("P").rotate(90)]
+    yield "palette", saved(noise("P"), "GIF")
+    yield "grey", saved(noise("L"), "GIF")
+    yield "interlaced", saved(noise("P", (40, 30)), "GIF", interlace=True)
+    yield "transparent", gif(SIZE, (0, 0, *SIZE), clear)
+    yield "local-colours", gif(local=True)
+    yield "animated", saved(noise("P"), "GIF", save_all=True, append_images=frames, disposal=2)
+    yield "first-frame-smaller", gif(SIZE, (2, 3, 5, 4), clear)
+    yield "first-frame-larger", gif((5, 5), (0, 0, *SIZE))
+    yield "of-1987", b"GIF87a" + gif()[6:]
+
+
+def _bmps() -> Iterator[tuple[str, bytes]]:
+    for bits in (1, 4, 8, 16, 24, 32):
+        yield f"bits-{bits}", raw_bmp(bits)
+    for mode in ("1", "L", "P", "RGB", "RGBA"):
+        yield mode, saved(noise(mode), "BMP")
+    yield "from-the-top", raw_bmp(24, (SIZE[0], -SIZE[1]))
+    yield "565", raw_bmp(16, SIZE, 3, struct.pack("<LLL", 0xF800, 0x7E0, 0x1F))
+    masks = struct.pack("<LLLL", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    yield "alpha", raw_bmp(32, SIZE, 3, masks).replace(b"\x28\0\0\0", b"\x38\0\0\0", 1)  # a header of 56 bytes
+    rows = np.random.default_rng(7).bytes(40 * SIZE[1])
+    yield "OS-2", b"BM" + struct.pack("<LLLLHHHH", 26 + len(rows), 0, 26, 12, *SIZE, 1, 24) + rows
+
+
+def _webps() -> Iterator[tuple[str, bytes]]:
+    for mode in ("L", "RGB", "RGBA"):
+        yield f"{mode}-lossy", saved(noise(mode), "WEBP")
+        yield f"{mode}-lossless", saved(noise(mode), "WEBP", lossless=True, exact=True)
+    frames = [noise("RGBA").rotate(180), noise("RGB").rotate(90)]
+    yield "animated", saved(noise("RGBA"), "WEBP", save_all=True, append_images=frames, duration=50)
+    yield "first-frame-smaller", animated_webp(SIZE)
+
+
+@cache
+def ordinary() -> dict[str, bytes]:
+    """Good pictures by name: every format, mode, orientation and some sizes."""
+    makers = {"jpeg": _jpegs, "png": _pngs, "gif": _gifs, "bmp": _bmps, "webp": _webps}
+    made = {f"{kind}-{name}": content for kind, maker in makers.items() for name, content in maker()}
+    for kind in makers:
+        for size in ((1, 1), (1, 2), (3, 1), (17, 16), (130, 1), (1, 130)):
+            made[f"{kind}-{size[0]}x{size[1]}"] = saved(noise("RGB", size), kind.upper())
+    for turn in range(1, 9):
+        for kind in ("jpeg", "png", "webp"):
+            tag = exif(turn, "<>"[turn % 2])
+            made[f"{kind}-turned-{turn}"] = saved(noise("RGB"), kind.upper(), exif=b"Exif\0\0" + tag)
+    return made

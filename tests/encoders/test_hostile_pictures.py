@@ -1,0 +1,315 @@
+"""Hostile pictures: each gets a reason or a vector, costs little, and breaks nothing."""
+
+import json
+import logging
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from encoders.catalogue import lookup
+from encoders.decode import opened
+from encoders.encoder import Encoded
+from encoders.image import prepare
+from encoders.image_spec import ImageSpec
+from encoders.limits import ImageLimits
+from encoders.load import load
+from privacy import Raw, Reason, guarded
+from tests.encoders.pictures import (
+    PNG,
+    SIZE,
+    animated_webp,
+    arithmetic_jpeg,
+    bmp,
+    chunk,
+    exif,
+    extended_webp,
+    gif,
+    ihdr,
+    noise,
+    ordinary,
+    png,
+    resized_jpeg,
+    resized_webp,
+    saved,
+    segment,
+    tiff,
+    webp_frame,
+)
+
+ROOT = Path(__file__).parent.parent.parent
+FOUND = Path(__file__).parent / "hostile"
+MARK = "zebra9131"
+SMALL = ImageLimits(max_pixels=1_000_000)
+FAULTS = {Reason.UNDECODABLE_IMAGE, Reason.UNSUPPORTED_IMAGE_FORMAT, Reason.TOO_MANY_PIXELS}
+JPEG = saved(noise("RGB"), "JPEG")
+PREPROCESSING = cast(ImageSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
+
+
+def door(content: bytes, limits: ImageLimits = SMALL) -> torch.Tensor | Reason:
+    """What becomes of one file before the model sees it."""
+    return guarded(prepare, content, PREPROCESSING, limits)
+
+
+def accounted(outcome: torch.Tensor | Reason) -> bool:
+    """Whether a file became pixels for the model, or a reason that is its own fault."""
+    return outcome in FAULTS if isinstance(outcome, Reason) else outcome.shape == (3, 224, 224)
+
+
+def with_exif(kind: str, tag: bytes) -> bytes:
+    """A good picture with whatever EXIF."""
+    if kind == "jpeg":
+        parts = [tag[at : at + 65_000] for at in range(0, max(len(tag), 1), 65_000)]
+        return JPEG[:2] + b"".join(segment(0xE1, b"Exif\0\0" + each) for each in parts) + JPEG[2:]
+    if kind == "png":
+        return png(8, 2, chunk(b"eXIf", tag))
+    frame = saved(noise("RGB"), "WEBP", lossless=True)[20:]
+    return extended_webp(SIZE, 8, (b"VP8L", frame[: len(frame) & ~1]), (b"EXIF", tag))
+
+
+def overlapping(entries: int, size: int) -> bytes:
+    """EXIF whose every tag is all of it: a reader that keeps the values keeps their product."""
+    tags = [struct.pack(">HHLL", number, 1, size, 0) for number in range(entries)]
+    return tiff(*tags, tail=bytes(size - 12 * entries))
+
+
+@cache
+def bombs() -> dict[str, bytes]:
+    """Small files that would be gigabytes of pixels, by a name that begins with their format."""
+    huge, zeros = (60_000, 60_000), zlib.compress(bytes(16_000_000), 9)
+    made = {
+        "jpeg": resized_jpeg(JPEG, huge),
+        "jpeg-progressive": resized_jpeg(saved(noise("RGB"), "JPEG", progressive=True), huge),
+        "jpeg-arithmetic": resized_jpeg(arithmetic_jpeg(), huge),
+        "jpeg-CMYK": resized_jpeg(saved(noise("CMYK"), "JPEG", progressive=True), (65_000, 65_000)),
+        "webp": resized_webp(saved(noise("RGB"), "WEBP"), (16_383, 16_383)),
+        "webp-lossless": resized_webp(saved(noise("RGB"), "WEBP", lossless=True), (16_384, 16_384)),
+        "webp-canvas": animated_webp((16_000, 16_000)),
+        "gif": gif(huge, (0, 0, *huge)),
+        "gif-frame": gif((1, 1), (30_000, 30_000, 1, 1)),
+        "gif-screen": gif((50_000, 50_000), (0, 0, 1, 1)),
+        "bmp": bmp(huge, 24, b""),
+        "bmp-from-the-top": bmp((60_000, -60_000), 24, b""),
+        "bmp-32": bmp((2**31 - 1, 2**31 - 1), 32, b""),
+        "png-signed": PNG + ihdr((2**31 - 1, 2**31 - 1)) + chunk(b"IDAT", zeros) + chunk(b"IEND"),
+    }
+    for disposal in (2, 3):  # which Pillow lays out when it opens the file, just below its own limit
+        control = bytes([0x21, 0xF9, 4, disposal << 2 | 1, 0, 0, 0, 0])
+        made[f"gif-disposal-{disposal}"] = gif((9_400, 9_400), (0, 0, 9_400, 9_400), control)
+    for bits, colour in ((1, 0), (8, 3), (8, 2), (16, 6)):
+        body = chunk(b"PLTE", bytes(6)) + chunk(b"IDAT", zeros) + chunk(b"IEND")
+        made[f"png-{colour}-{bits}"] = PNG + ihdr(huge, bits, colour) + body
+    made["png-interlaced"] = PNG + ihdr(huge, interlaced=True) + chunk(b"IDAT", zeros) + chunk(b"IEND")
+    return made
+
+
+@cache
+def swelling() -> dict[str, bytes]:
+    """Pictures of few pixels with something else in them that swells or stalls."""
+    packed = zlib.compress(bytes(16_000_000), 9)
+    made = {
+        f"{kind}-overlapping-exif": with_exif(kind, overlapping(5_000, 300_000)) for kind in ("jpeg", "png", "webp")
+    }
+    made |= {f"{kind}-repeated-exif": with_exif(kind, b"Exif\0\0" * 1_700_000) for kind in ("png", "webp")}
+    texts = {b"zTXt": b"k\0\0" + packed, b"iCCP": b"k\0\0" + packed, b"iTXt": b"k\0\1\0\0\0" + packed}
+    made |= {f"png-{name.decode()}": png(8, 2, *[chunk(name, data)] * 60) for name, data in texts.items()}
+    made["png-more-picture"] = PNG + ihdr(SIZE) + chunk(b"IDAT", packed) * 60 + chunk(b"IEND")
+    made["png-empty-chunks"] = png(8, 2, chunk(b"PLTE") * 100_000)
+    made["png-long-palette"] = png(8, 3, chunk(b"PLTE", bytes(3_000_000)))
+    made["gif-small-blocks"] = gif(SIZE, (0, 0, *SIZE), b"!\xfe" + b"\1a" * 500_000 + b"\0")
+    made["gif-many-blocks"] = gif(SIZE, (0, 0, *SIZE), b"!\xf9\4\0\0\0\0\0" * 100_000)
+    made["gif-many-frames"] = gif()[:-1] + gif()[37:-1] * 5_000 + b";"
+    made["jpeg-long-comments"] = JPEG[:2] + segment(0xFE, bytes(65_000)) * 150 + JPEG[2:]
+    made["jpeg-many-frames"] = JPEG[:2] + segment(0xC0, b"\x08\0\x09\0\x0d\x03" + bytes(65_000)) * 60 + JPEG[2:]
+    made["jpeg-many-tables"] = JPEG[:2] + segment(0xDB, (b"\0" + b"\1" * 64) * 900) * 60 + JPEG[2:]
+    made["jpeg-filled"] = JPEG[:-2] + b"\xff" * 8_000_000 + JPEG[-2:]
+    made["webp-many-frames"] = extended_webp(SIZE, 2, (b"ANIM", bytes(6)), *[(b"ANMF", webp_frame())] * 50_000)
+    made["bmp-header"] = b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(1_000_000)
+    return made
+
+
+MANY = (4_000, 4_000)
+TAG = {"exif": b"Exif\0\0" + exif(6)}
+ALLOWED: dict[str, Callable[[], bytes]] = {
+    "png": lambda: saved(Image.new("RGBA", MANY), "PNG", **TAG),
+    "png-16": lambda: saved(Image.new("I;16", MANY), "PNG", **TAG),
+    "png-palette": lambda: saved(Image.new("P", MANY), "PNG", transparency=b"\0\7", **TAG),
+    "jpeg": lambda: resized_jpeg(saved(noise("RGB"), "JPEG", progressive=True, subsampling=0, **TAG), MANY),
+    "jpeg-CMYK": lambda: resized_jpeg(saved(noise("CMYK"), "JPEG", progressive=True, **TAG), MANY),
+    "webp": lambda: saved(Image.new("RGBA", MANY, 7), "WEBP", method=0, **TAG),
+    "webp-lossless": lambda: saved(Image.new("RGBA", MANY, 7), "WEBP", method=0, lossless=True, quality=0, **TAG),
+    "gif": lambda: gif(MANY, (0, 0, *SIZE), b"!\xf9\4\x09\0\0\0\0"),
+}
+"""Small files of many pixels, which no limit forbids; some are turned, and so laid out once more."""
+
+
+WATCH = """
+import json, os, resource, signal, sys, warnings
+from pathlib import Path
+from encoders.catalogue import lookup
+from encoders.decode import opened, pixels
+from encoders.limits import ImageLimits
+from privacy import Rejected
+warnings.simplefilter("ignore")
+policy = lookup("resnet18-seeded@1.0.0").preprocessing
+def outcome(path):
+    try:
+        return str(pixels(opened(path.read_bytes(), ImageLimits()), policy).size)
+    except Rejected as rejected:
+        return rejected.reason.value
+def measured(path):
+    signal.alarm(30)
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+    outcome(Path("probe"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = outcome(path)
+    return found, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+for path in sorted(Path("files").iterdir()):  # each in a process of its own
+    reader, writer = os.pipe()
+    if not os.fork():
+        os.write(writer, json.dumps([path.name, *measured(path)]).encode())
+        os._exit(0)
+    os.close(writer)
+    print(os.read(reader, 9999).decode() or json.dumps([path.name, "stalled, or out of memory", 0]))
+    os.close(reader)
+    os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, float]]:
+    """What becomes of each file in a process of its own, and the megabytes that it costs there at its peak."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "files").mkdir()
+    (folder / "probe").write_bytes(ordinary()["png-RGB-transparent"])
+    for name, content in {
+        **bombs(),
+        **swelling(),
+        **{f"allowed-{name}": make() for name, make in ALLOWED.items()},
+    }.items():
+        (folder / "files" / name).write_bytes(content)
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}){WATCH}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name: (outcome, cost) for name, outcome, cost in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("name", sorted(bombs()))
+def test_a_bomb_is_refused_before_it_costs_anything(name: str, watched: dict[str, tuple[str, float]]) -> None:
+    outcome, cost = watched[name]
+    assert len(bombs()[name]) < 20_000
+    assert outcome == Reason.TOO_MANY_PIXELS
+    assert cost < 50
+
+
+@pytest.mark.parametrize("name", sorted(swelling()))
+def test_what_swells_beside_the_pixels_is_left_out(name: str, watched: dict[str, tuple[str, float]]) -> None:
+    outcome, cost = watched[name]
+    assert outcome in (str(SIZE), Reason.UNDECODABLE_IMAGE)
+    assert cost < 20 + 5 * len(swelling()[name]) / 1_000_000
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_a_pixel_that_is_allowed_costs_sixteen_bytes_at_most(name: str, watched: dict[str, tuple[str, float]]) -> None:
+    outcome, cost = watched[f"allowed-{name}"]
+    assert outcome == str(MANY)
+    assert cost < 10 + 16 * MANY[0] * MANY[1] / 2**20
+
+
+@pytest.mark.parametrize("size", [(10_000, 1), (1, 10_000), (763, 1), (1, 763)], ids=str)
+def test_a_strip_that_would_grow_is_refused_before_it_is_decoded(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("encoders.image.pixels", lambda *_: pytest.fail("it was decoded"))
+    for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):
+        assert door(saved(noise("L", size), kind), ImageLimits()) is Reason.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("name", sorted(ordinary()))
+def test_a_flipped_bit_breaks_nothing(name: str) -> None:
+    content = ordinary()[name]
+    choose = random.Random(name)
+    places = [choose.randrange(8 * len(content)) for _ in range(12)] + [choose.randrange(8 * 64) for _ in range(6)]
+    for place in places:
+        changed = bytearray(content)
+        changed[place // 8 % len(content)] ^= 1 << place % 8
+        assert accounted(door(bytes(changed))), place
+
+
+EDITS = st.tuples(
+    st.sampled_from(["set", "cut", "insert", "repeat", "swap"]),
+    st.integers(0, 2**16),
+    st.binary(min_size=1, max_size=8),
+)
+
+
+def edited(content: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
+    """A file with each edit made in turn."""
+    for how, at, data in edits:
+        place, length = at % (len(content) + 1), 1 + data[0]
+        made = {
+            "set": data,
+            "cut": b"",
+            "insert": data,
+            "repeat": content[place : place + length] * 2,
+            "swap": data[::-1],
+        }
+        until = {"set": len(data), "cut": length, "insert": 0, "repeat": length, "swap": 2 * len(data)}[how]
+        content = content[:place] + made[how] + content[place + until :]
+    return content
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(sorted(ordinary())), edits=st.lists(EDITS, min_size=1, max_size=6))
+def test_whatever_comes_is_accounted_for(name: str, edits: list[tuple[str, int, bytes]]) -> None:
+    content = edited(ordinary()[name], edits)
+    assert accounted(door(content))
+    try:
+        image = opened(content, SMALL)
+        judged = image.size
+        image.load()
+    except Exception:  # noqa: BLE001 - what it is called is asserted above
+        return
+    assert image.size == judged
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in FOUND.iterdir()))
+def test_what_fuzzing_found_stays_mended(name: str) -> None:
+    for alpha in ("white", "black", "drop"):
+        preprocessing = PREPROCESSING.model_copy(update={"alpha": alpha})
+        assert accounted(guarded(prepare, (FOUND / name).read_bytes(), preprocessing, SMALL)), alpha
+
+
+def test_bad_pictures_keep_their_places_and_good_ones_their_vectors(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoder = load(lookup("resnet18-seeded@1.0.0"), "cpu")
+    caplog.set_level(logging.DEBUG)
+    mark = MARK.encode()
+    good = [JPEG, saved(noise("P"), "GIF"), png(8, 2, chunk(b"tEXt", b"k\0" + mark)), with_exif("jpeg", mark)]
+    bad = {
+        Reason.UNSUPPORTED_IMAGE_FORMAT: mark,
+        Reason.UNDECODABLE_IMAGE: JPEG[:100] + mark,
+        Reason.TOO_MANY_PIXELS: bombs()["png-2-8"] + mark,
+    }
+    contents = [each for pair in zip([*bad.values(), PNG + mark], good, strict=True) for each in pair]
+    outcomes = encoder.encode([Raw(each) for each in contents])
+    assert outcomes[::2] == [*bad, Reason.UNDECODABLE_IMAGE]
+    for one, other in zip(outcomes[1::2], encoder.encode([Raw(each) for each in good]), strict=True):
+        assert isinstance(one, Encoded)
+        assert isinstance(other, Encoded)
+        assert np.abs(one.vector - other.vector).max() < 1e-5
+    written = capfd.readouterr()
+    assert all(MARK not in each for each in (repr(outcomes), caplog.text, written.out, written.err))
