@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from encoders.batches import by_length, halving, memory_told
+from encoders.batches import OutOfMemory, by_length, halving, memory_told
 from encoders.encoder import Encoded
 from encoders.limits import ImageLimits
 from encoders.spec import EncoderSpec
@@ -73,7 +73,11 @@ class BatchEncoder(ABC, Generic[P]):
         return [outcomes[position] for position in range(len(items))]
 
     def _prepared(self, item: Raw[bytes], limits: ImageLimits) -> P:
-        return self._prepare(item.reveal(), limits)
+        try:
+            with memory_told():
+                return self._prepare(item.reveal(), limits)
+        except OutOfMemory:  # as torch says it too
+            raise MemoryError from None
 
     def _run(self, batch: list[int], prepared: Mapping[int, P]) -> Iterable[tuple[int, Encoded | Reason]]:
         def forward(positions: list[int]) -> list[tuple[int, Encoded | Reason]]:

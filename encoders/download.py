@@ -1,7 +1,10 @@
 """Fetching weights that are not here yet: from a hub when that is allowed, from object storage by digest."""
 
+import contextlib
+import hashlib
 import os
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ from encoders.spec import EncoderSpec
 from privacy import Unavailable, UserError
 
 HUB_VARIABLE = "RAWLESS_HUB"
+RETRY_SECONDS = 60.0
+"""For how long object storage that is away is asked again."""
 
 
 def fetch(spec: EncoderSpec) -> Path | None:
@@ -58,17 +63,18 @@ def _from_torchvision(spec: EncoderSpec, name: str) -> Path:
 
     try:
         url = get_weight(name).url
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, KeyError):
         raise UserError(
             f"{spec.ref} names the weights {name}, which torchvision does not have: mend the spec."
         ) from None
     file, folder = url.rsplit("/", 1)[1], torch_cache()
     if set(spec.files) != {file}:
         raise UserError(f"{spec.ref} names the file {', '.join(spec.files)}, but {name} is {file}: mend the spec.")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
+    prefix = Path(file).stem.rsplit("-", 1)[-1]  # torchvision names its files by the start of their sha256
     try:
-        torch.hub.download_url_to_file(url, str(folder / file), progress=False)
-    except OSError as error:  # URLError and HTTPError are OSErrors
+        torch.hub.download_url_to_file(url, str(folder / file), hash_prefix=prefix, progress=False)
+    except (OSError, HTTPException, RuntimeError) as error:  # a RuntimeError is another digest
         raise Unavailable(f"The hub gave no {file} ({type(error).__name__}); try again, or bring the file.") from None
     return folder
 
@@ -77,28 +83,48 @@ def _from_object_storage(spec: EncoderSpec) -> Path:
     from google.api_core.exceptions import GoogleAPIError, NotFound
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage  # type: ignore[attr-defined]
+    from google.cloud.storage.exceptions import DataCorruption
 
     bucket, _, prefix = spec.weights.source.removeprefix("gs://").partition("/")
     folder = object_cache(spec)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     try:
         client = storage.Client()
         for name in spec.files:
-            parts = (prefix.strip("/"), name)
-            _keep(client.bucket(bucket).blob("/".join(part for part in parts if part)), folder / name)
+            path = "/".join(part for part in (prefix.strip("/"), name) if part)
+            _keep(spec, client.bucket(bucket).blob(path), folder / name)
     except NotFound:
         raise UserError(f"{spec.weights.source} does not have the files of {spec.ref}: check the source.") from None
-    except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        raise Unavailable(f"{spec.weights.source} gave no weights ({type(error).__name__}); try again.") from None
+    except (GoogleAPIError, GoogleAuthError, DataCorruption, OSError) as error:
+        raise Unavailable(
+            f"{spec.weights.source} gave no weights ({type(error).__name__}): check that this account may read it, and "
+            "try again."
+        ) from None
     return folder
 
 
-def _keep(blob: Any, path: Path) -> None:
-    """Download an object beside its place and move it in whole, so that a cut download is never taken for weights."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            blob.download_to_file(file)
-        except BaseException:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder}, where fetched weights are kept, cannot be made ({type(error).__name__}): mend that, "
+            "or set TORCH_HOME and XDG_CACHE_HOME to folders that can be written."
+        ) from None
+
+
+def _keep(spec: EncoderSpec, blob: Any, path: Path) -> None:
+    """Download an object beside its place and move it in whole, so that a cut or other one is never taken for it."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    with tempfile.NamedTemporaryFile(dir=path.parent) as file:
+        blob.download_to_file(file, retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS))
+        file.seek(0)
+        found, expected = hashlib.file_digest(file, "sha256").hexdigest(), str(spec.files[path.name])
+        if found != expected:
+            raise UserError(
+                f"{path.name} below {spec.weights.source} is not the file that {spec.ref} names: its sha256 is "
+                f"{found[:12]}…, but must be {expected[:12]}…. Restore the object, or register it as a new version."
+            )
+        with contextlib.suppress(FileExistsError):  # another process was first, with the same file
+            os.link(file.name, path)

@@ -1,24 +1,26 @@
 """`ImageSpec`: what decides the vector of a picture."""
 
 import base64
+import binascii
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from encoders.spec import EncoderSpec, Files, Part, Weights
+from encoders.spec import EncoderSpec, Files, Part, Probe, Weights
 
 Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 _PROBE = Path(__file__).parent / "probe.jpg"
 """A small JPEG with an orientation, colours and edges: what decoders and resizing differ in."""
 _SEEDED = "model.safetensors"
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ImageWeights(Weights):
     """One checkpoint: torchvision's own, a file, an object, or drawn from a seed."""
 
-    source: str = Field(pattern=r"^(torchvision:\w+\.\w+|path:.+|gs://[^?#]+|seed:\d{1,9})$")
+    source: str = Field(pattern=r"^(torchvision:\w+\.\w+|path:.+|gs://[a-z0-9][^?#]*|seed:(0|[1-9][0-9]{0,8}))$")
     """`torchvision:ResNet50_Weights.IMAGENET1K_V2`; the folder or `gs://` prefix that holds the file; `seed:18`."""
 
     @field_validator("files")
@@ -60,8 +62,8 @@ class ImagePreprocessing(Part):
     """True resizes as Pillow does, false as torch does on tensors without antialiasing."""
     crop: int = Field(ge=1, le=4096)
     """Pixels of the side of the square that is cut from the middle."""
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[Finite, Finite, Finite]
+    std: tuple[Finite, Finite, Finite]
     """Of red, green and blue, on a scale from 0 to 1."""
 
     @model_validator(mode="after")
@@ -93,6 +95,16 @@ class ImageSpec(EncoderSpec):
         if self.layer == "x":
             raise ValueError("the layer x is the picture itself; name one that the model computes")
         return self
+
+    @field_validator("probe")
+    @classmethod
+    def _probe_is_a_file(cls, probe: Probe | None) -> Probe | None:
+        if probe is not None:
+            try:
+                cls.content_of(probe.input)
+            except binascii.Error:
+                raise ValueError("probe.input must be a file in base64") from None
+        return probe
 
     @staticmethod
     def built_in_probe() -> str:

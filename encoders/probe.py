@@ -21,6 +21,8 @@ def deviation(encoder: Encoder) -> float:
 def verify(encoder: Encoder) -> None:
     """Raise UserError when the encoder does not reproduce its probe within its tolerance."""
     found, spec = deviation(encoder), encoder.spec
+    if np.isinf(found):
+        raise UserError(f"The encoder {spec.ref} gives no vector for its golden probe: mend the spec, or its files.")
     if found > spec.tolerance:
         raise UserError(
             f"The encoder {spec.ref} does not reproduce its golden probe here: a component is off by {found:.3g}, but "

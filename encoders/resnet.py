@@ -1,20 +1,16 @@
 """torchvision's ResNets, read at any layer."""
 
-import pickle
-from pathlib import Path
-
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from encoders import seeded, weights
+from encoders import checkpoint
 from encoders.image_spec import ImageSpec
 from privacy import UserError
 
-_HEAD = "fc."
+_HEAD = "fc"
+"""The last layer, which classifies."""
 
 
 class ResNet(nn.Module):
@@ -51,21 +47,37 @@ def load(spec: ImageSpec, device: torch.device) -> ResNet:
 
 
 def _model(spec: ImageSpec) -> nn.Module:
-    state = _state(spec)
-    needs_head = spec.layer == "fc"
-    classes = state["fc.bias"].shape[0] if needs_head and "fc.bias" in state else 1000
+    state = checkpoint.read(spec)
+    if spec.layer != _HEAD:  # a checkpoint may have a head of any size, or none
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{_HEAD}.")}
+    bias = state.get(f"{_HEAD}.bias", torch.zeros(1000))
     with torch.device("meta"):
-        model: nn.Module = getattr(models, spec.architecture)(weights=None, num_classes=classes)
+        model: nn.Module = getattr(models, spec.architecture)(weights=None, num_classes=max(1, bias.numel()))
     _check_layer(spec, model)
-    if not needs_head:  # a checkpoint may have a head of any size, or none
+    if spec.layer != _HEAD:
         model.fc = nn.Identity()
-        state = {name: tensor for name, tensor in state.items() if not name.startswith(_HEAD)}
-    try:
-        model.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"{spec.weights.file} does not hold a {spec.architecture} for {spec.ref}: {first}") from None
-    return model.eval()
+    _check_fit(spec, model.state_dict(), state)
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def _check_fit(spec: ImageSpec, wanted: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
+    """Raise UserError naming the first tensor that is missing, too much, or of another shape or type."""
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}  # old checkpoints have none
+    missing = [name for name in wanted if name not in state and name not in counters]
+    foreign = [name for name in state if name not in wanted]
+    other = [
+        name
+        for name, tensor in wanted.items()
+        if name in state
+        and (state[name].shape != tensor.shape or (tensor.is_floating_point() and not state[name].is_floating_point()))
+    ]
+    for names, fault in ((missing, "it lacks"), (foreign, "it also has"), (other, "of another shape or type is")):
+        if names:
+            raise UserError(
+                f"{spec.weights.file} does not hold a {spec.architecture} for {spec.ref}: {fault} {names[0][:60]} and "
+                f"{len(names) - 1} more tensors. Save the state_dict() of the bare model, of that architecture."
+            )
 
 
 def _check_layer(spec: ImageSpec, model: nn.Module) -> None:
@@ -77,26 +89,3 @@ def _check_layer(spec: ImageSpec, model: nn.Module) -> None:
             f"{spec.ref} says layer {spec.layer}, but {spec.architecture} has {', '.join(blocks)}, and inside of them "
             f"layers such as {layers[-4]}."
         )
-
-
-def _state(spec: ImageSpec) -> dict[str, torch.Tensor]:
-    """The checkpoint's tensors by name, as float32 on the CPU. Code in a checkpoint is never run."""
-    if seeded.is_seeded(spec):
-        return seeded.draw(spec)
-    path = weights.find(spec) / spec.weights.file
-    state = _read(spec, path)
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise UserError(f"{path} holds no tensors by name, as {spec.ref} needs: save the model's state_dict().")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-
-
-def _read(spec: ImageSpec, path: Path) -> object:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as the weights of {spec.ref} ({type(error).__name__}): it must be a state_dict of "
-            "tensors alone, saved by safetensors or torch.save."
-        ) from None

@@ -47,17 +47,17 @@ def _draw(spec: ImageSpec) -> dict[str, torch.Tensor]:
     from torchvision import models
 
     with torch.device("meta"):
-        shapes = getattr(models, spec.architecture)(weights=None).state_dict()
+        blanks = getattr(models, spec.architecture)(weights=None).state_dict()
     numbers = np.random.Generator(np.random.PCG64(int(spec.weights.source.removeprefix(_PREFIX))))
-    return {name: _tensor(name, shape, numbers) for name, shape in sorted(shapes.items())}
+    return {name: _tensor(name, blank, numbers) for name, blank in sorted(blanks.items())}
 
 
-def _tensor(name: str, shape: torch.Tensor, numbers: np.random.Generator) -> torch.Tensor:
-    if shape.dim() < 2:  # batch normalisation, and the bias of the last layer
+def _tensor(name: str, blank: torch.Tensor, numbers: np.random.Generator) -> torch.Tensor:
+    if blank.dim() < 2:  # batch normalisation, and the bias of the last layer
         ones = name.endswith(("running_var", "weight"))
-        return (torch.ones if ones else torch.zeros)(shape.shape, dtype=shape.dtype)
-    bound = math.sqrt(6 / math.prod(shape.shape[1:]))
-    drawn = numbers.random(tuple(shape.shape), dtype=np.float32)
+        return (torch.ones if ones else torch.zeros)(blank.shape, dtype=blank.dtype)
+    bound = math.sqrt(6 / math.prod(blank.shape[1:]))
+    drawn = numbers.random(tuple(blank.shape), dtype=np.float32)
     return torch.from_numpy((drawn * np.float32(2) - np.float32(1)) * np.float32(bound))
 
 

@@ -26,11 +26,14 @@ def find(spec: EncoderSpec) -> Path:
     if (fetched := download.fetch(spec)) is not None:
         return _verified(spec, fetched)
     looked = ", ".join(str(place) for place in places) or "no place at all"
-    raise UserError(
-        f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. Put "
-        f"{', '.join(spec.files)} into {_folder(spec)}/ below a folder that {WEIGHTS_VARIABLE} names, or set "
-        f"{download.HUB_VARIABLE}=1 to allow the download."
-    )
+    if spec.weights.source.startswith("path:"):
+        mend = f"Put {', '.join(spec.files)} there, or mend the spec's source."
+    else:
+        mend = (
+            f"Put {', '.join(spec.files)} into {_folder(spec)}/ below a folder that {WEIGHTS_VARIABLE} names, or set "
+            f"{download.HUB_VARIABLE}=1 to allow the download."
+        )
+    raise UserError(f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. {mend}")
 
 
 def digests(spec: EncoderSpec) -> dict[str, str]:
@@ -62,7 +65,7 @@ def _verified(spec: EncoderSpec, place: Path) -> Path:
 def _places(spec: EncoderSpec) -> Iterator[Path]:
     kind, _, name = spec.weights.source.partition(":")
     if kind == "path":
-        yield Path(name).expanduser().absolute()
+        yield Path(os.path.expanduser(name)).absolute()  # noqa: PTH111 - raises for no user
         return
     if root := os.environ.get(WEIGHTS_VARIABLE):
         yield Path(root) / _folder(spec)

@@ -2,7 +2,8 @@
 
 import os
 
-os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
+# One thread a process: with two processes on two cores, torch's threads would wait for each other.
+os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"})
 
 import itertools
 import json

@@ -1,15 +1,22 @@
-"""A tiny seeded BERT on disk, for everything that the real MiniLM is too slow or too fixed for."""
+"""A tiny seeded BERT and small seeded ResNets on disk, for what real weights are too slow, too fixed or absent for."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from encoders.image import ImageEncoder
+from encoders.image_spec import ImageSpec
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
@@ -18,6 +25,17 @@ from encoders.text_spec import TextSpec
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["where", "is", "my", "parcel", "paid", "for", "two", "cat", "dog", "bird", "##ing", "?", "."]
 LETTERS = [letter for each in "abcdefghijklmnopqrstuvwxyz0123456789" for letter in (each, f"##{each}")]
+
+PREPROCESSING: dict[str, Any] = {
+    "exif_orientation": "apply",
+    "alpha": "white",
+    "resize": 72,
+    "interpolation": "bilinear",
+    "antialias": True,
+    "crop": 64,
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +103,97 @@ def tiny_sealed(tiny_spec: Callable[..., EncoderSpec]) -> EncoderSpec:
 def tiny_encoder(tiny_sealed: EncoderSpec) -> TextEncoder:
     """A tiny encoder of the test's own, so that the test may break it."""
     return TextEncoder(tiny_sealed, torch.device("cpu"))
+
+
+@lru_cache(maxsize=2)
+def drawn(architecture: str) -> torch.nn.Module:
+    """A ResNet of ten classes whose every tensor differs from what a fresh one has; not to be changed in place."""
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        model: torch.nn.Module = getattr(torchvision.models, architecture)(num_classes=10)
+        for name, tensor in model.state_dict().items():
+            if name.endswith(("running_mean", "bias")):
+                tensor.normal_(std=0.1)
+            elif tensor.dim() == 1:  # of batch normalisation; small, or the values of deep networks explode
+                tensor.uniform_(0.3, 0.6)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def plain_resnet() -> Callable[[str], Any]:
+    """The plain torchvision model of an architecture, its weights drawn from a fixed seed, in evaluation mode."""
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """A folder with the weights of the plain model in model.safetensors; not to be changed in place."""
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def folder(architecture: str) -> Path:
+        place = root / architecture
+        if not place.exists():
+            place.mkdir()
+            save_file(drawn(architecture).state_dict(), place / "model.safetensors")
+        return place
+
+    yield folder
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., ImageSpec]:
+    """Makes unsealed specs of a ResNet-18 on small pictures; any field can be said otherwise, nested ones in part."""
+
+    def make(folder: Path | None = None, file: str = "model.safetensors", **fields: Any) -> ImageSpec:
+        architecture = fields.get("architecture", "resnet18")
+        source = fields.pop("source", None) or f"path:{folder or checkpoint(architecture)}"
+        whole: dict[str, Any] = {
+            "name": "small",
+            "version": "1.0.0",
+            "modality": "image",
+            "architecture": architecture,
+            "weights": {"source": source, "files": {file: None}},
+            "preprocessing": PREPROCESSING | fields.pop("preprocessing", {}),
+            "layer": "layer4",
+            "pooling": "average",
+            "l2_normalise": False,
+            "dimension": 512,
+            "tolerance": 1e-4,
+            "training_domain": "nothing: its weights are drawn from a seed",
+        }
+        return ImageSpec.model_validate(whole | fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def image_sealed(image_spec: Callable[..., ImageSpec]) -> ImageSpec:
+    """The small image encoder's spec, sealed."""
+    return seal(image_spec())
+
+
+@pytest.fixture
+def image_encoder(image_sealed: ImageSpec) -> ImageEncoder:
+    """A small image encoder of the test's own, so that the test may break it."""
+    return ImageEncoder(image_sealed, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., Image.Image]:
+    """Makes RGB pictures of random pixels, the same ones for the same arguments."""
+
+    def make(width: int, height: int, seed: int = 0) -> Image.Image:
+        pixels = np.random.default_rng((seed, width, height)).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        return Image.fromarray(pixels)
+
+    return make
+
+
+@pytest.fixture
+def no_weights_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty caches in a folder of the test's own, whatever this machine has."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAWLESS_HUB", raising=False)
+    return tmp_path

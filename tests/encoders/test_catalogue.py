@@ -1,12 +1,22 @@
 """Finding a spec by name or by path."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from encoders import weights
 from encoders.catalogue import FOLDER, lookup, refs
-from privacy import UserError
+from encoders.encoder import Encoded
+from encoders.image_spec import ImageSpec
+from encoders.load import load
+from encoders.probe import deviation
+from encoders.seal import seal
+from encoders.text_spec import TextSpec
+from privacy import Raw, UserError
 
 
 @pytest.mark.parametrize("ref", refs())
@@ -17,6 +27,103 @@ def test_every_spec_of_the_catalogue_is_valid_and_named_as_its_file(ref: str) ->
 def test_minilm_is_in_the_catalogue_and_sealed() -> None:
     assert "minilm@1.0.0" in refs()
     assert lookup("minilm@1.0.0").sealed
+
+
+def test_resnet18_seeded_is_sealed_and_reproduces_its_probe_here() -> None:
+    spec = lookup("resnet18-seeded@1.0.0")
+    assert spec.sealed
+    encoder = load(spec, "cpu")
+    assert deviation(encoder) <= spec.tolerance
+    assert spec.probe_input == spec.built_in_probe()
+
+
+UNSEALED = ["resnet18@1.0.0", "resnet50@1.0.0"]
+
+
+@pytest.mark.parametrize("ref", UNSEALED)
+def test_an_encoder_whose_weights_were_not_to_be_had_is_unsealed_and_does_not_load(ref: str) -> None:
+    spec = lookup(ref)
+    assert not spec.sealed
+    with pytest.raises(UserError, match=f"{ref} is not sealed: run `rawless encoder register {ref}`") as caught:
+        load(spec, "cpu")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.fixture
+def placed(
+    plain_resnet: Callable[[str], Any], no_weights_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Puts a seeded checkpoint where an unsealed spec's own would lie; its head, of ten classes, is not read."""
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(no_weights_here))
+
+    def put(ref: str) -> Path:
+        spec = lookup(ref)
+        assert isinstance(spec, ImageSpec)
+        path = no_weights_here / "torchvision" / spec.weights.file
+        path.parent.mkdir()
+        torch.save(plain_resnet(spec.architecture).state_dict(), path)
+        return path
+
+    return put
+
+
+@pytest.mark.parametrize("ref", UNSEALED)
+def test_an_unsealed_encoder_is_sealed_where_its_weights_are(ref: str, placed: Callable[[str], Path]) -> None:
+    path = placed(ref)
+    sealed = seal(lookup(ref))
+    assert sealed.sealed
+    assert sealed.files == {path.name: weights.digest(path)}
+    (outcome,) = load(sealed, "cpu").encode([Raw(sealed.content_of(sealed.probe_input))])
+    assert isinstance(outcome, Encoded)
+    assert outcome.vector.shape == (lookup(ref).dimension,)
+    assert sealed.probe is not None
+    assert float(abs(outcome.vector - sealed.probe.values).max()) <= sealed.tolerance
+    path.unlink()
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_weights_that_are_corrupted_after_sealing_are_refused(place: float, placed: Callable[[str], Path]) -> None:
+    path = placed("resnet18@1.0.0")
+    # A version of its own, for an encoder that was loaded once stays loaded.
+    sealed = seal(lookup("resnet18@1.0.0").model_copy(update={"version": f"1.0.{round(place * 10)}"}))
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{path.name} is not the file that {sealed.ref} names: its sha256 is"):
+        load(sealed, "cpu")
+    with pytest.raises(UserError, match="is not the file"):
+        seal(sealed)
+    path.unlink()
+
+
+@pytest.mark.parametrize(("ref", "kind"), [("minilm@1.0.0", TextSpec), ("resnet50@1.0.0", ImageSpec)])
+def test_a_spec_is_of_the_kind_that_its_modality_names(ref: str, kind: type) -> None:
+    assert type(lookup(ref)) is kind
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("modality: image", "modality: audio", "modality is 'audio', but the rule is: one of text, image"),
+        ("modality: image", "modality: [image]", "modality is ['image'], but the rule is: one of text, image"),
+        ("modality: image\n", "", "modality is missing"),
+        ("modality: image", "modality: text", "weights.source is 'torchvision:ResNet18"),
+        ("crop: 224", "crop: 300", "crop is 300, but may be at most resize, 256"),
+        ("pooling: average", "pooling: mean", "pooling is 'mean'"),
+        ("resnet18-f37072fd.pth: null", "resnet18.bin: null", "name exactly one file"),
+    ],
+)
+def test_an_image_spec_that_breaks_a_rule_names_field_and_value(
+    before: str, after: str, told: str, tmp_path: Path
+) -> None:
+    text = (FOLDER / "resnet18@1.0.0.yaml").read_text(encoding="utf-8")
+    assert before in text
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        lookup(str(path))
+    assert told in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_spec_of_the_users_own_is_found_by_its_path(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
 from encoders.encoder import Encoded, Encoder, pick_device
+from encoders.image import ImageEncoder
+from encoders.image_spec import ImageSpec
 from encoders.load import load
 from encoders.probe import deviation, verify
 from encoders.seal import seal
@@ -191,3 +193,76 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="torch sees no CUDA device here: use cpu or auto"):
         pick_device("cuda")
     assert pick_device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(0.5, True), (-0.5, True), (2.0, False), (-2.0, False)])
+def test_the_probe_of_an_image_encoder_holds_within_its_tolerance(
+    image_encoder: ImageEncoder, factor: float, passes: bool
+) -> None:
+    moved = shifted(image_encoder.spec, factor * image_encoder.spec.tolerance)
+    assert isinstance(moved, ImageSpec)
+    image_encoder.spec = moved
+    if passes:
+        verify(image_encoder)
+    else:
+        with pytest.raises(UserError, match=r"small@1\.0\.0 does not reproduce its golden probe"):
+            verify(image_encoder)
+
+
+CHANGES: dict[str, Callable[..., object]] = {
+    "encoders.preprocess.resize": lambda image, size, interpolation, antialias: image.resize(size * 2),
+    "encoders.preprocess.normalize": lambda images, mean, std: images,
+    "encoders.image.pixels": lambda image, preprocessing: image.convert("RGB"),  # orientation forgotten
+    "torch.nn.functional.batch_norm": lambda states, *args: states,
+    "torch.nn.functional.relu": lambda states, inplace=False: states,
+}
+
+
+@pytest.mark.parametrize("place", CHANGES)
+def test_a_library_that_moves_the_vectors_of_pictures_is_noticed_at_loading(
+    image_encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    verify(image_encoder)
+    monkeypatch.setattr(place, CHANGES[place])
+    with pytest.raises(UserError, match=r"small@1\.0\.0 does not reproduce"):
+        verify(image_encoder)
+
+
+def test_an_image_encoder_whose_probe_is_no_picture_does_not_verify(image_encoder: ImageEncoder) -> None:
+    assert image_encoder.spec.probe is not None
+    text = image_encoder.spec.probe.model_copy(update={"input": "aGVsbG8="})
+    image_encoder.spec = image_encoder.spec.model_copy(update={"probe": text})
+    assert deviation(image_encoder) == float("inf")
+    with pytest.raises(UserError, match="gives no vector"):
+        verify(image_encoder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_sealing_refuses_an_image_encoder_that_gives_no_finite_vector(
+    image_spec: Callable[..., ImageSpec], image_sealed: ImageSpec, tmp_path: Path, value: float
+) -> None:
+    source = Path(image_sealed.weights.source.removeprefix("path:"))
+    state = load_file(source / "model.safetensors")
+    state["layer4.1.bn2.bias"][7] = value
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"small@1\.0\.0 gives no finite vector for its probe"):
+        seal(image_spec(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+
+
+def test_sealing_fills_the_digest_and_the_probe_of_an_image_encoder(
+    image_spec: Callable[..., ImageSpec], image_sealed: ImageSpec
+) -> None:
+    unsealed = image_spec()
+    kept = {"weights", "probe"}
+    assert not unsealed.sealed
+    assert image_sealed.sealed
+    assert image_sealed.model_dump(exclude=kept) == unsealed.model_dump(exclude=kept)
+    assert image_sealed.probe_input == unsealed.built_in_probe()
+    assert seal(image_sealed) == image_sealed
+    verify(load(image_sealed, "cpu"))
+
+
+def test_sealing_makes_the_probe_anew_from_the_built_in_picture(image_sealed: ImageSpec) -> None:
+    stale = Probe.of("aGVsbG8=", np.ones(512, dtype=np.float32))
+    assert seal(image_sealed.model_copy(update={"probe": stale})) == image_sealed

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from encoders.catalogue import lookup
+from encoders.catalogue import lookup, parse
 from encoders.spec import EncoderSpec
 from encoders.text_spec import TextSpec
 from encoders.versions import Bump, changes, next_version, required_bump
@@ -21,6 +21,12 @@ def varied(**fields: Any) -> EncoderSpec:
     for name, value in fields.items():
         data[name] = _merged(data[name], value)
     return TextSpec.model_validate(data)
+
+
+def varied_image(**fields: Any) -> EncoderSpec:
+    """Resnet18-seeded with other fields."""
+    data = lookup("resnet18-seeded@1.0.0").model_dump(mode="json") | {"probe": None}
+    return parse(data | {name: _merged(data[name], value) for name, value in fields.items()}, "a spec")
 
 
 def _merged(old: Any, new: Any) -> Any:
@@ -50,6 +56,43 @@ def _merged(old: Any, new: Any) -> Any:
 )
 def test_the_version_follows_what_changed(fields: dict[str, Any], bump: Bump) -> None:
     assert required_bump(changes(varied(), varied(**fields))) is bump
+
+
+@pytest.mark.parametrize(
+    ("fields", "bump"),
+    [
+        ({"architecture": "resnet34"}, Bump.MAJOR),
+        ({"dimension": 256}, Bump.MAJOR),
+        ({"layer": "layer4.0"}, Bump.MINOR),
+        ({"pooling": "max"}, Bump.MINOR),
+        ({"l2_normalise": False}, Bump.MINOR),
+        ({"preprocessing": {"exif_orientation": "ignore"}}, Bump.MINOR),
+        ({"preprocessing": {"alpha": "black"}}, Bump.MINOR),
+        ({"preprocessing": {"resize": 232}}, Bump.MINOR),
+        ({"preprocessing": {"interpolation": "nearest"}}, Bump.MINOR),
+        ({"preprocessing": {"antialias": False}}, Bump.MINOR),
+        ({"preprocessing": {"crop": 200}}, Bump.MINOR),
+        ({"preprocessing": {"mean": [0.5, 0.5, 0.5]}}, Bump.MINOR),
+        ({"preprocessing": {"std": [0.5, 0.5, 0.5]}}, Bump.MINOR),
+        ({"weights": {"files": {"model.safetensors": OTHER}}}, Bump.PATCH),
+        ({"weights": {"source": "seed:19"}}, Bump.PATCH),
+        ({"training_domain": "other"}, Bump.PATCH),
+        ({"layer": "layer3", "dimension": 256}, Bump.MAJOR),
+        ({"name": "other", "version": "7.0.0"}, Bump.NONE),
+        ({}, Bump.NONE),
+    ],
+    ids=str,
+)
+def test_the_version_of_an_image_encoder_follows_what_changed(fields: dict[str, Any], bump: Bump) -> None:
+    assert required_bump(changes(varied_image(), varied_image(**fields))) is bump
+
+
+def test_an_encoder_of_another_modality_is_a_major_change() -> None:
+    found = changes(varied(), varied_image())
+    assert required_bump(found) is Bump.MAJOR
+    assert {"modality", "architecture", "preprocessing.crop", "preprocessing.max_tokens"} <= {
+        each.field for each in found
+    }
 
 
 @pytest.mark.parametrize(("field", "value"), [("precision", "bf16"), ("defence", "rotation")])

@@ -1,0 +1,460 @@
+"""Weights that are elsewhere: torchvision's, and objects by digest. What was cut off or swapped is never kept."""
+
+import gc
+import hashlib
+import http.client
+import io
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+import torch
+from google.api_core.retry import retry_base, retry_unary
+from safetensors.torch import save
+from torchvision.models import ResNet18_Weights
+
+from encoders import weights
+from encoders.encoder import Encoded
+from encoders.image_spec import ImageSpec
+from encoders.load import load
+from encoders.seal import seal
+from privacy import Raw, RawlessError, Unavailable, UserError
+
+pytestmark = [
+    pytest.mark.usefixtures("no_weights_here"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # of refused answers, by the storage client
+]
+MakeSpec = Callable[..., ImageSpec]
+SOURCE, FILE = "torchvision:ResNet18_Weights.IMAGENET1K_V1", "resnet18-f37072fd.pth"
+CONTENT = b"not weights, but whole " * 1000
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def told(caught: pytest.ExceptionInfo[RawlessError]) -> str:
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 600
+    return str(caught.value)
+
+
+def kept(folder: Path) -> list[str]:
+    """The files that are left anywhere below."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+class Clock(threading.local):
+    """Time that passes only where someone sleeps, and for whom sleeps, for the retries of Google's clients."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Store:
+    """An object store that speaks what Google's client asks of it, and can fail in several ways."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.fault: str | int | None = None
+        """A status, `half` for an answer that breaks off, `half once`, or `bad checksum`."""
+        self.asked: list[str] = []
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                store.answer(self)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = unquote(urlsplit(request.path).path)
+        if path.startswith("/storage/"):  # the client asks about the bucket too, in a thread of its own
+            return self._send(request, 403, b"")
+        bucket, _, name = path.removeprefix("/download/storage/v1/b/").partition("/o/")
+        self.asked.append(f"{bucket}/{name}")
+        content = self.objects.get(self.asked[-1])
+        if isinstance(self.fault, int) or content is None:
+            return self._send(request, self.fault if isinstance(self.fault, int) else 404, b"")
+        return self._send(request, 200, content)
+
+    def _send(self, request: BaseHTTPRequestHandler, status: int, content: bytes) -> None:
+        start = int(request.headers.get("Range", "bytes=0-")[6:-1])
+        request.send_response(206 if start else status)
+        request.send_header("Content-Length", str(len(content) - start))
+        if self.fault == "bad checksum":
+            request.send_header("X-Goog-Hash", "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA==")
+        request.end_headers()
+        if content and str(self.fault).startswith("half"):
+            self.fault = None if self.fault == "half once" else self.fault
+            request.wfile.write(content[start : len(content) // 2])
+            request.close_connection = True
+        else:
+            request.wfile.write(content[start:])
+
+    def stop(self) -> None:
+        """From now on connections are refused."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What Google's retries take for the time."""
+    made = Clock()
+    monkeypatch.setattr(retry_base, "time", made)
+    monkeypatch.setattr(retry_unary, "time", made)
+    return made
+
+
+@pytest.fixture
+def store(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty store, where the client of Google's object storage looks."""
+    made = Store()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", made.url)
+    yield made
+    for each in threading.enumerate():
+        if "_fetch_background" in each.name:
+            each.join(10)
+    made.stop()
+    gc.collect()
+
+
+@pytest.fixture
+def object_spec(image_spec: MakeSpec) -> Callable[..., ImageSpec]:
+    """Makes specs whose weights are an object with this content."""
+
+    def make(content: bytes = CONTENT, source: str = "gs://bucket/some/folder") -> ImageSpec:
+        return image_spec(weights={"source": source, "files": {"model.safetensors": sha256(content)}})
+
+    return make
+
+
+OBJECT = "bucket/some/folder/model.safetensors"
+
+
+def test_an_object_is_fetched_once(object_spec: MakeSpec, store: Store) -> None:
+    store.objects[OBJECT] = CONTENT
+    place = weights.find(object_spec())
+    assert (place / "model.safetensors").read_bytes() == CONTENT
+    assert weights.find(object_spec()) == place
+    assert store.asked == [OBJECT]
+    assert kept(place) == ["model.safetensors"]
+
+
+def test_a_fetched_object_is_there_when_the_store_is_not(object_spec: MakeSpec, store: Store) -> None:
+    store.objects[OBJECT] = CONTENT
+    place = weights.find(object_spec())
+    store.fault = 503
+    assert weights.find(object_spec()) == place
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("gs://bucket", "bucket/model.safetensors"),
+        ("gs://bucket/", "bucket/model.safetensors"),
+        ("gs://bucket/folder", "bucket/folder/model.safetensors"),
+        ("gs://bucket/a b/ü/", "bucket/a b/ü/model.safetensors"),
+    ],
+)
+def test_the_object_lies_under_the_named_prefix(
+    object_spec: MakeSpec, store: Store, source: str, expected: str
+) -> None:
+    store.objects[expected] = CONTENT
+    weights.find(object_spec(source=source))
+    assert store.asked == [expected]
+
+
+def test_the_named_folder_comes_before_the_store(
+    object_spec: MakeSpec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine" / "bucket" / "some" / "folder"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(CONTENT)
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
+    assert weights.find(object_spec()) == folder
+    assert store.asked == []
+
+
+def test_two_versions_of_an_object_do_not_meet_in_the_cache(object_spec: MakeSpec, store: Store) -> None:
+    places = []
+    for content in (b"first", b"second"):
+        store.objects[OBJECT] = content
+        places.append(weights.find(object_spec(content)))
+    assert [(place / "model.safetensors").read_bytes() for place in places] == [b"first", b"second"]
+
+
+def test_an_object_of_another_digest_is_refused(object_spec: MakeSpec, store: Store) -> None:
+    store.objects[OBJECT] = b"swapped"
+    with pytest.raises(UserError) as caught:
+        weights.find(object_spec())
+    for each in ("small@1.0.0", sha256(b"swapped")[:12], sha256(CONTENT)[:12]):
+        assert each in told(caught)
+
+
+def test_a_refused_object_is_not_kept_so_that_a_mended_one_is_fetched(
+    object_spec: MakeSpec, store: Store, tmp_path: Path
+) -> None:
+    store.objects[OBJECT] = b"swapped"
+    with pytest.raises(UserError):
+        weights.find(object_spec())
+    assert kept(tmp_path) == []
+    store.objects[OBJECT] = CONTENT
+    assert (weights.find(object_spec()) / "model.safetensors").read_bytes() == CONTENT
+
+
+def test_an_object_that_is_missing_is_the_users_to_mend(object_spec: MakeSpec, store: Store, tmp_path: Path) -> None:
+    store.objects["bucket/other/model.safetensors"] = CONTENT
+    with pytest.raises(UserError, match=r"gs://bucket/some/folder does not have the files of small@1\.0\.0") as caught:
+        weights.find(object_spec())
+    assert told(caught)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("fault", [500, 503, 429, 403, 401, "half", "bad checksum", "refused"], ids=str)
+def test_a_store_that_gives_nothing_whole_is_told_in_one_sentence_and_leaves_nothing(
+    object_spec: MakeSpec, store: Store, tmp_path: Path, fault: str | int
+) -> None:
+    store.objects[OBJECT] = CONTENT
+    store.fault = fault
+    if fault == "refused":
+        store.stop()
+    with pytest.raises(RawlessError, match="gs://bucket/some/folder") as caught:
+        weights.find(object_spec())
+    assert told(caught)
+    assert kept(tmp_path) == []
+    if fault not in (401, 403):
+        assert isinstance(caught.value, Unavailable)
+
+
+@pytest.mark.parametrize("fault", [500, "half", "refused"], ids=str)
+def test_a_store_that_is_away_is_given_up_within_a_minute(
+    object_spec: MakeSpec, store: Store, clock: Clock, fault: str | int
+) -> None:
+    store.objects[OBJECT] = CONTENT
+    store.fault = fault
+    if fault == "refused":
+        store.stop()
+    with pytest.raises(Unavailable):
+        weights.find(object_spec())
+    assert 1 < clock.now <= 60
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(object_spec: MakeSpec, store: Store) -> None:
+    store.objects[OBJECT] = CONTENT
+    store.fault = "half once"
+    assert (weights.find(object_spec()) / "model.safetensors").read_bytes() == CONTENT
+    assert store.asked == [OBJECT, OBJECT]
+
+
+def test_a_download_that_failed_is_tried_again_at_the_next_start(object_spec: MakeSpec, store: Store) -> None:
+    store.objects[OBJECT] = CONTENT
+    store.fault = "half"
+    with pytest.raises(Unavailable):
+        weights.find(object_spec())
+    store.fault = None
+    assert (weights.find(object_spec()) / "model.safetensors").read_bytes() == CONTENT
+
+
+def test_missing_credentials_are_told_in_one_sentence(
+    object_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "APPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"NO_GCE_CHECK": "true", "CLOUDSDK_CONFIG": str(tmp_path / "none")}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RawlessError, match="DefaultCredentialsError") as caught:
+        weights.find(object_spec())
+    assert told(caught)
+
+
+def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_from_a_folder(
+    image_sealed: ImageSpec, plain_resnet: Callable[[str], Any], object_spec: MakeSpec, store: Store
+) -> None:
+    store.objects[OBJECT] = save(plain_resnet("resnet18").state_dict())
+    sealed = seal(object_spec(store.objects[OBJECT]))
+    content = Raw(sealed.content_of(sealed.probe_input))
+    (fetched,), (local,) = load(sealed, "cpu").encode([content]), load(image_sealed, "cpu").encode([content])
+    assert store.asked == [OBJECT]
+    assert isinstance(fetched, Encoded)
+    assert isinstance(local, Encoded)
+    assert np.array_equal(fetched.vector, local.vector)
+
+
+@pytest.fixture
+def torchvision_spec(image_spec: MakeSpec) -> ImageSpec:
+    """A spec that names torchvision's own checkpoint, without its digest."""
+    return image_spec(source=SOURCE, file=FILE)
+
+
+def put(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / FILE).write_bytes(CONTENT)
+    return folder
+
+
+def test_torchvisions_weights_are_found_in_the_named_folder_first(
+    torchvision_spec: ImageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = put(tmp_path / "torch" / "hub" / "checkpoints")
+    assert weights.find(torchvision_spec) == cached
+    mine = put(tmp_path / "mine" / "torchvision")
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
+    assert weights.find(torchvision_spec) == mine
+
+
+def test_torchvisions_weights_are_found_where_torch_was_told_to_keep_them(
+    torchvision_spec: ImageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    torch.hub.set_dir(tmp_path / "elsewhere")
+    folder = put(tmp_path / "elsewhere" / "checkpoints")
+    assert weights.find(torchvision_spec) == folder
+
+
+def test_absent_weights_name_every_place_and_what_to_do(
+    torchvision_spec: ImageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
+    with pytest.raises(UserError, match="not found") as caught:
+        weights.find(torchvision_spec)
+    places = (str(tmp_path / "mine" / "torchvision"), str(tmp_path / "torch" / "hub" / "checkpoints"))
+    for each in (*places, "small@1.0.0", SOURCE, "RAWLESS_WEIGHTS", "RAWLESS_HUB=1"):
+        assert each in told(caught)
+
+
+@pytest.mark.parametrize("allowed", [None, "", "0", "true"])
+def test_torchvision_is_not_asked_where_it_is_not_allowed(
+    torchvision_spec: ImageSpec, monkeypatch: pytest.MonkeyPatch, allowed: str | None
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *args, **options: asked.append(url))
+    if allowed is not None:
+        monkeypatch.setenv("RAWLESS_HUB", allowed)
+    with pytest.raises(UserError, match="not found"):
+        weights.find(torchvision_spec)
+    assert asked == []
+
+
+FAULTS: dict[str, Callable[[], Exception]] = {
+    "no such page": lambda: HTTPError("https://host", 404, "Not Found", http.client.HTTPMessage(), io.BytesIO()),
+    "no such host": lambda: URLError("Name or service not known"),
+    "too slow": TimeoutError,
+    "cut off": ConnectionResetError,
+    "cut off in a chunk": lambda: http.client.IncompleteRead(b"half"),
+    "no HTTP": lambda: http.client.BadStatusLine("SSH-2.0"),
+    "another digest than in its name": lambda: RuntimeError('invalid hash value (expected "f37072fd", got "00")'),
+    "disk full": lambda: OSError(28, "No space left on device"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_the_page_that_torchvision_names_is_asked_and_its_faults_are_told(
+    torchvision_spec: ImageSpec, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
+) -> None:
+    asked: list[str] = []
+
+    def download(url: str, place: str, **options: Any) -> None:
+        asked.append(url)
+        raise fault()
+
+    monkeypatch.setenv("RAWLESS_HUB", "1")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    with pytest.raises(Unavailable, match=FILE) as caught:
+        weights.find(torchvision_spec)
+    assert told(caught)
+    assert asked == [ResNet18_Weights.IMAGENET1K_V1.url]
+
+
+@pytest.fixture
+def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> ImageSpec:
+    """Torchvision as if its checkpoint lay in the store, named by its digest; a spec that names it."""
+    file = f"resnet18-{sha256(CONTENT)[:8]}.pth"
+    store.objects[f"models/{file}"] = CONTENT
+    url = f"{store.url}/download/storage/v1/b/models/o/{file}"
+    monkeypatch.setenv("RAWLESS_HUB", "1")
+    monkeypatch.setattr("torchvision.models.get_weight", lambda name: SimpleNamespace(url=url))
+    return image_spec(source=SOURCE, file=file)
+
+
+def test_torchvisions_weights_are_fetched_once_and_kept_where_torch_keeps_them(
+    hub: ImageSpec, store: Store, tmp_path: Path
+) -> None:
+    place = weights.find(hub)
+    assert place == tmp_path / "torch" / "hub" / "checkpoints"
+    assert (place / hub.weights.file).read_bytes() == CONTENT
+    assert weights.find(hub) == place
+    assert len(store.asked) == 1
+
+
+@pytest.mark.parametrize("fault", ["half", 500, 404], ids=str)
+def test_a_checkpoint_that_torchvision_does_not_give_whole_is_not_kept(
+    hub: ImageSpec, store: Store, tmp_path: Path, fault: str | int
+) -> None:
+    store.fault = fault
+    with pytest.raises(Unavailable):
+        weights.find(hub)
+    assert kept(tmp_path) == []
+    store.fault = None
+    assert (weights.find(hub) / hub.weights.file).read_bytes() == CONTENT
+
+
+def test_a_checkpoint_that_is_not_the_one_of_its_name_is_not_kept(hub: ImageSpec, store: Store, tmp_path: Path) -> None:
+    store.objects[f"models/{hub.weights.file}"] = b"swapped"
+    with pytest.raises(RawlessError):
+        weights.find(hub)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "named"),
+    [
+        ("torchvision:ResNet18_Weights.IMAGENET1K_V9", FILE, "torchvision does not have"),
+        ("torchvision:RESNET18_Weights.IMAGENET1K_V1", FILE, "torchvision does not have"),
+        ("torchvision:ResNet18_Weights.IMAGENET1K_V1", "resnet18.pth", f"is {FILE}"),
+    ],
+)
+def test_weights_that_torchvision_does_not_have_are_the_users_to_mend(
+    image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, source: str, file: str, named: str
+) -> None:
+    monkeypatch.setenv("RAWLESS_HUB", "1")
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **options: pytest.fail("asked"))
+    with pytest.raises(UserError, match=named) as caught:
+        weights.find(image_spec(source=source, file=file))
+    assert "mend the spec" in told(caught)
+    assert source.partition(":")[2] in told(caught)
+
+
+@pytest.mark.parametrize("kind", ["torchvision", "gs"])
+def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(
+    hub: ImageSpec, object_spec: MakeSpec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    store.objects[OBJECT] = CONTENT
+    (tmp_path / "file").touch()
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "file"))
+    with pytest.raises(RawlessError) as caught:
+        weights.find(hub if kind == "torchvision" else object_spec())
+    assert str(tmp_path / "file") in told(caught)

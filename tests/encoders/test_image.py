@@ -1,0 +1,357 @@
+"""The one call on pictures: vectors that are right, reasons that are right, and neighbours that never pay."""
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.models import ResNet18_Weights
+from torchvision.transforms._presets import ImageClassification
+
+from encoders.catalogue import lookup
+from encoders.encoder import Encoded, Encoder
+from encoders.image import BATCH, ImageEncoder
+from encoders.image_spec import ImageSpec
+from encoders.limits import ImageLimits
+from encoders.load import load
+from encoders.text import TextEncoder
+from privacy import Raw, Reason, Unavailable
+
+MakeSpec = Callable[..., ImageSpec]
+MakePicture = Callable[..., Image.Image]
+MARK = "zebra9131"
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def encode(encoder: Encoder, contents: Sequence[bytes], **options: Any) -> list[Encoded | Reason]:
+    return encoder.encode([Raw(each) for each in contents], **options)
+
+
+def vector(outcome: Encoded | Reason) -> npt.NDArray[np.float32]:
+    assert isinstance(outcome, Encoded), outcome
+    return outcome.vector
+
+
+def close(one: Sequence[Encoded | Reason], other: Sequence[Encoded | Reason], tolerance: float = 1e-4) -> bool:
+    """Whether outcomes are the same reasons, and vectors within the tolerance."""
+    return len(one) == len(other) and all(
+        each is wanted
+        if isinstance(each, Reason) or isinstance(wanted, Reason)
+        else float(np.abs(each.vector - wanted.vector).max()) <= tolerance
+        for each, wanted in zip(one, other, strict=True)
+    )
+
+
+FLAT = png(Image.new("RGB", (90, 70), (9, 200, 30)))
+"""One colour, so that a network under test can tell it from the other pictures."""
+
+
+@pytest.fixture(scope="session")
+def good(picture: MakePicture) -> list[bytes]:
+    """Seven pictures of different shapes."""
+    sizes = [(90, 70), (64, 64), (31, 200), (200, 31), (72, 72), (5, 7), (300, 217)]
+    return [png(picture(*size)) for size in sizes]
+
+
+POOL_SIZE = 10
+
+
+@pytest.fixture(scope="session")
+def pool(good: list[bytes]) -> list[bytes]:
+    """The good ones, and three that are none: a text, nothing, and a picture that is cut off."""
+    return [*good, b"Where is my parcel?", b"", good[0][:200]]
+
+
+@pytest.fixture(scope="session")
+def shared(image_sealed: ImageSpec) -> Encoder:
+    """The small encoder as it is loaded, verified."""
+    return load(image_sealed, "cpu")
+
+
+@pytest.fixture(scope="session")
+def alone(shared: Encoder, pool: list[bytes]) -> list[Encoded | Reason]:
+    """What each of the pool gives in a batch of one."""
+    return [encode(shared, [each])[0] for each in pool]
+
+
+def test_vectors_are_those_of_plain_torchvision_from_file_to_vector(
+    plain_resnet: Callable[[str], Any], shared: Encoder, good: list[bytes]
+) -> None:
+    transforms = ImageClassification(crop_size=64, resize_size=72)
+    model = plain_resnet("resnet18")
+    for content, outcome in zip(good, encode(shared, good), strict=True):
+        with torch.inference_mode():
+            states = model.avgpool(_layer4(model, transforms(Image.open(io.BytesIO(content))).unsqueeze(0)))
+        expected = states.flatten().numpy()
+        assert np.abs(vector(outcome) - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def _layer4(model: Any, images: torch.Tensor) -> torch.Tensor:
+    states: torch.Tensor = model.maxpool(model.relu(model.bn1(model.conv1(images))))
+    for stage in (model.layer1, model.layer2, model.layer3, model.layer4):
+        states = stage(states)
+    return states
+
+
+def test_the_catalogues_encoder_encodes_as_torchvision_says(picture: MakePicture) -> None:
+    encoder = load(lookup("resnet18-seeded@1.0.0"), "cpu")
+    assert isinstance(encoder, ImageEncoder)
+    image = picture(301, 270)
+    pixels = ResNet18_Weights.IMAGENET1K_V1.transforms()(image).unsqueeze(0)
+    with torch.inference_mode():
+        expected = encoder._network(pixels)[0].numpy()
+    found = vector(encode(encoder, [png(image)])[0])
+    assert np.abs(found - expected).max() <= 1e-5
+    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("l2_normalise", [True, False], ids=["length one", "as it is"])
+@pytest.mark.parametrize(
+    ("layer", "pooling", "dimension"), [("layer4", "average", 512), ("layer3", "flatten", 4096), ("fc", "max", 10)]
+)
+def test_vectors_are_float32_finite_and_of_the_specs_dimension(
+    image_spec: MakeSpec, good: list[bytes], layer: str, pooling: str, dimension: int, l2_normalise: bool
+) -> None:
+    spec = image_spec(layer=layer, pooling=pooling, dimension=dimension, l2_normalise=l2_normalise)
+    for outcome in encode(ImageEncoder(spec, torch.device("cpu")), good):
+        found = vector(outcome)
+        assert found.dtype == np.float32
+        assert found.shape == (dimension,)
+        assert np.isfinite(found).all()
+        assert bool(abs(np.linalg.norm(found) - 1) < 1e-5) is l2_normalise
+
+
+def test_a_picture_is_never_truncated(shared: Encoder, good: list[bytes]) -> None:
+    assert [isinstance(each, Encoded) and each.truncated for each in encode(shared, good)] == [False] * len(good)
+
+
+@settings(max_examples=15)
+@given(positions=st.lists(st.integers(0, POOL_SIZE - 1), max_size=20))
+def test_one_and_many_agree_in_any_order(
+    shared: Encoder, pool: list[bytes], alone: list[Encoded | Reason], positions: list[int]
+) -> None:
+    outcomes = encode(shared, [pool[position] for position in positions])
+    assert close(outcomes, [alone[position] for position in positions])
+
+
+def test_different_pictures_have_different_vectors(alone: list[Encoded | Reason], good: list[bytes]) -> None:
+    found = [vector(each) for each in alone[: len(good)]]
+    for position, one in enumerate(found):
+        for other in found[position + 1 :]:
+            assert np.abs(one - other).max() > 0.01
+
+
+def test_threads_may_share_an_encoder(shared: Encoder, pool: list[bytes], alone: list[Encoded | Reason]) -> None:
+    found: dict[int, list[Encoded | Reason]] = {}
+
+    def work(number: int) -> None:
+        found[number] = encode(shared, pool[number:] + pool[:number])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert sorted(found) == [0, 1, 2, 3]
+    assert all(close(found[number], alone[number:] + alone[:number]) for number in range(4))
+
+
+def test_no_items_give_no_outcomes(shared: Encoder) -> None:
+    assert shared.encode([]) == []
+
+
+class Watching:
+    """A network that notes its batches, and may fail for those that hold FLAT or that are too large."""
+
+    def __init__(self, encoder: ImageEncoder, fault: Callable[[list[bool]], Exception | None] | None = None) -> None:
+        self._network = encoder._network
+        self._fault = fault
+        self.sizes: list[int] = []
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        flat = [bool((each == each[:, :1, :1]).all()) for each in images]
+        if self._fault is not None and (fault := self._fault(flat)) is not None:
+            raise fault
+        self.sizes.append(len(images))
+        return self._network(images)
+
+
+def watched(encoder: ImageEncoder, fault: Callable[[list[bool]], Exception | None] | None = None) -> Watching:
+    network = Watching(encoder, fault)
+    encoder._network = network  # type: ignore[assignment]
+    return network
+
+
+def test_items_are_run_in_batches_and_channels_last(image_encoder: ImageEncoder, good: list[bytes]) -> None:
+    network = watched(image_encoder)
+    encode(image_encoder, good * 3)
+    assert network.sizes == [BATCH, BATCH, 5]
+
+
+def test_only_so_many_items_are_held_at_a_time(
+    image_encoder: ImageEncoder, pool: list[bytes], alone: list[Encoded | Reason]
+) -> None:
+    network = watched(image_encoder)
+    image_encoder.at_once = 3
+    assert close(encode(image_encoder, pool), alone)
+    assert network.sizes == [3, 3, 1]
+
+
+@pytest.mark.parametrize(("crop", "held"), [(224, 425), (2000, 5), (4096, 1)])
+def test_what_is_held_at_a_time_is_bounded_in_bytes_or_one_item(
+    image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, crop: int, held: int
+) -> None:
+    monkeypatch.setattr("encoders.resnet.load", lambda spec, device: None)
+    spec = image_spec(preprocessing={"resize": crop, "crop": crop})
+    assert ImageEncoder(spec, torch.device("cpu")).at_once == held
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_an_item_that_the_network_raises_for_fails_alone(
+    image_encoder: ImageEncoder, good: list[bytes], alone: list[Encoded | Reason], at: int
+) -> None:
+    watched(image_encoder, lambda flat: ValueError("bad") if any(flat) else None)
+    outcomes = encode(image_encoder, [*good[:at], FLAT, *good[at:]])
+    assert outcomes.pop(at) is Reason.ENCODER_FAILED
+    assert close(outcomes, alone[: len(good)])
+
+
+def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
+    image_encoder: ImageEncoder, good: list[bytes], alone: list[Encoded | Reason]
+) -> None:
+    real = image_encoder._network
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        vectors = real(images)
+        vectors[[bool((each == each[:, :1, :1]).all()) for each in images], 5] = float("nan")
+        return vectors
+
+    image_encoder._network = network  # type: ignore[assignment]
+    outcomes = encode(image_encoder, [*good[:4], FLAT, *good[4:]])
+    assert outcomes.pop(4) is Reason.NON_FINITE_EMBEDDING
+    assert close(outcomes, alone[: len(good)])
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_an_encoder_that_fails_for_every_item_is_unavailable(
+    image_encoder: ImageEncoder, good: list[bytes], count: int
+) -> None:
+    watched(image_encoder, lambda flat: RuntimeError(f"device lost, with {MARK}"))
+    with pytest.raises(Unavailable, match=r"small@1\.0\.0 fails for its own probe too") as caught:
+        encode(image_encoder, good[:count])
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert MARK not in repr(error)
+        error = error.__context__
+
+
+def test_rejections_alone_do_not_make_the_encoder_suspect(image_encoder: ImageEncoder) -> None:
+    network = watched(image_encoder)
+    assert encode(image_encoder, [b"text", b""]) == [Reason.UNSUPPORTED_IMAGE_FORMAT] * 2
+    assert network.sizes == []
+
+
+def test_nothing_of_a_failing_item_is_logged(
+    image_encoder: ImageEncoder, good: list[bytes], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fault(flat: list[bool]) -> Exception | None:
+        if any(flat):
+            logging.getLogger("some.library").error("bad input %s", MARK)
+        return ValueError(MARK) if any(flat) else None
+
+    caplog.set_level(logging.DEBUG)
+    watched(image_encoder, fault)
+    outcomes = encode(image_encoder, [FLAT, *good])
+    written = capfd.readouterr()
+    assert outcomes[0] is Reason.ENCODER_FAILED
+    for place in (repr(outcomes), caplog.text, written.out, written.err):
+        assert MARK not in place
+
+
+MEMORY_FAULTS: dict[str, Callable[[], Exception]] = {
+    "cuda": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "cpu": lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you"),
+    "python": MemoryError,
+}
+
+
+@pytest.mark.parametrize("fault", MEMORY_FAULTS.values(), ids=MEMORY_FAULTS)
+@pytest.mark.parametrize("fits", [1, 3])
+def test_a_batch_that_does_not_fit_into_memory_is_halved(
+    image_encoder: ImageEncoder,
+    good: list[bytes],
+    alone: list[Encoded | Reason],
+    fault: Callable[[], Exception],
+    fits: int,
+) -> None:
+    network = watched(image_encoder, lambda flat: fault() if len(flat) > fits else None)
+    assert close(encode(image_encoder, good), alone[: len(good)])
+    assert sum(network.sizes) == len(good)
+    assert max(network.sizes) <= fits
+
+
+@pytest.mark.parametrize("fault", MEMORY_FAULTS.values(), ids=MEMORY_FAULTS)
+def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
+    image_encoder: ImageEncoder, good: list[bytes], fault: Callable[[], Exception]
+) -> None:
+    watched(image_encoder, lambda flat: fault())
+    with pytest.raises(Unavailable, match="out of memory"):
+        encode(image_encoder, good[:1])
+
+
+@pytest.mark.parametrize("step", ["opened", "pixels", "crop"])
+def test_memory_that_ends_while_a_picture_is_prepared_is_no_rejection(
+    image_encoder: ImageEncoder, good: list[bytes], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def out_of_memory(*args: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(f"encoders.image.{step}", out_of_memory)
+    with pytest.raises(Unavailable, match="out of memory"):
+        encode(image_encoder, good[:1])
+
+
+def test_torch_running_out_of_memory_while_a_picture_is_prepared_is_no_rejection(
+    image_encoder: ImageEncoder, good: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Resizing without antialiasing works on tensors, so torch says it and not Python.
+    def out_of_memory(*args: Any) -> Any:
+        raise MEMORY_FAULTS["cpu"]()
+
+    monkeypatch.setattr("encoders.image.crop", out_of_memory)
+    monkeypatch.setattr(image_encoder, "_encodes_probe", lambda: True)  # it is small and fits
+    with pytest.raises(Unavailable, match="out of memory"):
+        encode(image_encoder, good[:1])
+
+
+def test_a_text_is_no_picture_and_a_picture_is_no_text(
+    shared: Encoder, tiny_encoder: TextEncoder, good: list[bytes]
+) -> None:
+    texts = [b"Where is my parcel?", b"GIF89 is a format", "東京 😀".encode(), b" "]
+    assert encode(shared, texts) == [Reason.UNSUPPORTED_IMAGE_FORMAT] * 4
+    assert encode(tiny_encoder, good) == [Reason.INVALID_UTF8] * len(good)
+
+
+def test_limits_are_those_of_the_call(shared: Encoder, picture: MakePicture) -> None:
+    contents = [png(picture(100, 100)), png(picture(101, 100)), png(picture(150, 60))]
+    limits = ImageLimits(max_pixels=10_000, max_side=149)
+    first, *others = encode(shared, contents, limits=limits)
+    assert isinstance(first, Encoded)
+    assert others == [Reason.TOO_MANY_PIXELS] * 2
+    assert all(isinstance(each, Encoded) for each in encode(shared, contents))
+    only_jpeg = encode(shared, contents[:1], limits=ImageLimits(formats=("jpeg",)))
+    assert only_jpeg == [Reason.UNSUPPORTED_IMAGE_FORMAT]

@@ -1,0 +1,359 @@
+"""ResNets: vectors of torchvision's own code, read at any layer, from checkpoints that may be anything."""
+
+import io
+import pickle
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from encoders import resnet
+from encoders.image_spec import ImageSpec
+from privacy import UserError
+
+MakeSpec = Callable[..., ImageSpec]
+State = dict[str, Any]
+CPU = torch.device("cpu")
+DIMENSIONS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
+
+
+@pytest.fixture(scope="session")
+def pixels() -> torch.Tensor:
+    """Three normalised pictures of 64 pixels."""
+    return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+
+
+def vectors(spec: ImageSpec, pixels: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return resnet.load(spec, CPU)(pixels)
+
+
+def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether all values agree to 1e-5 of the largest."""
+    assert found.shape == expected.shape
+    assert bool(found.isfinite().all())
+    return float((found - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
+
+
+def features(model: nn.Module, layer: str, pixels: torch.Tensor) -> torch.Tensor:
+    """What a module of the plain model puts out, caught by a hook and copied before later ones write into it."""
+    caught: list[torch.Tensor] = []
+    handle = model.get_submodule(layer).register_forward_hook(lambda _, __, output: caught.append(output.clone()))
+    with torch.inference_mode():
+        model(pixels)
+    handle.remove()
+    return caught[0]
+
+
+@pytest.mark.parametrize("architecture", DIMENSIONS)
+def test_every_resnet_gives_the_vectors_of_torchvision(
+    plain_resnet: Callable[[str], Any], tmp_path: Path, image_spec: MakeSpec, pixels: torch.Tensor, architecture: str
+) -> None:
+    model = plain_resnet(architecture)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    headless = nn.Sequential(*list(model.children())[:-1], nn.Flatten())
+    with torch.inference_mode():
+        expected = headless(pixels)
+    found = vectors(image_spec(tmp_path, architecture=architecture, dimension=DIMENSIONS[architecture]), pixels)
+    (tmp_path / "model.safetensors").unlink()
+    assert near(found, expected)
+    assert float((expected[0] - expected[1]).abs().max()) > 1e-3 * float(expected.abs().max())
+
+
+LAYERS = [
+    ("conv1", "average", 64),
+    ("bn1", "average", 64),  # what follows it in the model writes into its output
+    ("relu", "max", 64),
+    ("maxpool", "average", 64),
+    ("layer1", "max", 64),
+    ("layer1.0.conv2", "average", 64),
+    ("layer1.1", "average", 64),
+    ("layer2", "average", 128),
+    ("layer2.0.downsample", "max", 128),
+    ("layer2.0.downsample.0", "average", 128),
+    ("layer3", "average", 256),
+    ("layer3", "flatten", 256 * 4 * 4),
+    ("layer3.1.bn2", "max", 256),
+    ("layer4", "average", 512),
+    ("layer4", "max", 512),
+    ("layer4", "flatten", 512 * 2 * 2),
+    ("layer4.1.conv2", "flatten", 512 * 2 * 2),
+    ("avgpool", "average", 512),
+    ("avgpool", "flatten", 512),
+    ("fc", "average", 10),
+    ("fc", "max", 10),
+    ("fc", "flatten", 10),
+]
+
+
+@pytest.mark.parametrize(("layer", "pooling", "dimension"), LAYERS)
+def test_any_layer_is_read_and_pooled_as_named(
+    plain_resnet: Callable[[str], Any],
+    image_spec: MakeSpec,
+    pixels: torch.Tensor,
+    layer: str,
+    pooling: str,
+    dimension: int,
+) -> None:
+    states = features(plain_resnet("resnet18"), layer, pixels)
+    if states.dim() == 4:
+        pooled = {"average": lambda: states.mean((2, 3)), "max": lambda: states.flatten(2).max(2).values}
+        states = pooled.get(pooling, lambda: states.reshape(3, -1))()
+    assert near(vectors(image_spec(layer=layer, pooling=pooling, dimension=dimension), pixels), states)
+
+
+@pytest.mark.parametrize(
+    ("layer", "pooling", "dimension"), [("layer4", "average", 512), ("layer4", "flatten", 2048), ("fc", "average", 10)]
+)
+def test_normalised_vectors_point_the_same_way_and_have_length_one(
+    image_spec: MakeSpec, pixels: torch.Tensor, layer: str, pooling: str, dimension: int
+) -> None:
+    fields = {"layer": layer, "pooling": pooling, "dimension": dimension}
+    plain, normalised = (vectors(image_spec(l2_normalise=each, **fields), pixels) for each in (False, True))
+    assert near(normalised, plain / plain.square().sum(1, keepdim=True).sqrt())
+    assert not near(normalised, plain)
+
+
+@pytest.mark.parametrize("layer", ["flatten", "layer4.1.relu_1"])
+def test_a_node_of_the_graph_that_is_no_module_is_read_too(
+    plain_resnet: Callable[[str], Any], image_spec: MakeSpec, pixels: torch.Tensor, layer: str
+) -> None:
+    expected = features(plain_resnet("resnet18"), "avgpool", pixels).flatten(1)
+    assert near(vectors(image_spec(layer=layer), pixels), expected)
+
+
+def test_the_last_layer_is_read_from_a_deep_resnet_by_its_block(
+    plain_resnet: Callable[[str], Any], image_spec: MakeSpec, pixels: torch.Tensor
+) -> None:
+    expected = features(plain_resnet("resnet50"), "layer3.5.conv2", pixels).mean((2, 3))
+    spec = image_spec(architecture="resnet50", layer="layer3.5.conv2", dimension=256)
+    assert near(vectors(spec, pixels), expected)
+
+
+@pytest.fixture
+def state(plain_resnet: Callable[[str], Any]) -> State:
+    """The tensors of the plain ResNet-18 by name, in a dict of the test's own."""
+    return dict(plain_resnet("resnet18").state_dict())
+
+
+def halves(state: State) -> State:
+    return {name: each.half() if each.is_floating_point() else each for name, each in state.items()}
+
+
+GOOD: dict[str, Callable[[State], Any]] = {
+    "another number of classes": lambda state: state | {"fc.weight": torch.ones(3, 512), "fc.bias": torch.ones(3)},
+    "no head": lambda state: {name: each for name, each in state.items() if not name.startswith("fc.")},
+    "parameters": lambda state: {
+        name: nn.Parameter(each) if each.is_floating_point() else each for name, each in state.items()
+    },
+    "ordered": OrderedDict,
+    "without counters": lambda state: {name: each for name, each in state.items() if "num_batches" not in name},
+    "double": lambda state: {name: each.double() for name, each in state.items()},
+}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "model.pth"])
+@pytest.mark.parametrize("change", GOOD.values(), ids=GOOD)
+def test_a_checkpoint_that_has_the_layers_gives_their_vectors(
+    image_spec: MakeSpec,
+    state: State,
+    pixels: torch.Tensor,
+    tmp_path: Path,
+    change: Callable[[State], Any],
+    file: str,
+) -> None:
+    save = save_file if file.endswith("safetensors") else torch.save
+    save(change(state), tmp_path / file)
+    assert near(vectors(image_spec(tmp_path, file), pixels), vectors(image_spec(), pixels))
+
+
+def test_half_precision_weights_are_computed_with_in_full_precision(
+    image_spec: MakeSpec, state: State, pixels: torch.Tensor, tmp_path: Path
+) -> None:
+    save_file(halves(state), tmp_path / "half.safetensors")
+    save_file({name: each.float() for name, each in halves(state).items()}, tmp_path / "full.safetensors")
+    half, full = (vectors(image_spec(tmp_path, f"{each}.safetensors"), pixels) for each in ("half", "full"))
+    assert half.dtype == torch.float32
+    assert torch.equal(half, full)
+
+
+def test_a_head_of_any_size_is_read(image_spec: MakeSpec, state: State, pixels: torch.Tensor, tmp_path: Path) -> None:
+    state |= {"fc.weight": torch.ones(3, 512), "fc.bias": torch.tensor([0.0, 1.0, 2.0])}
+    torch.save(state, tmp_path / "model.pth")
+    found = vectors(image_spec(tmp_path, "model.pth", layer="fc", dimension=3), pixels)
+    assert torch.allclose(found - found[:, :1], torch.tensor([0.0, 1.0, 2.0]).expand(3, 3), atol=1e-4)
+
+
+def test_a_network_is_in_evaluation_mode_and_keeps_its_batch_statistics(
+    image_spec: MakeSpec, pixels: torch.Tensor
+) -> None:
+    network = resnet.load(image_spec(), CPU)
+    assert not any(module.training for module in network.modules())
+    with torch.inference_mode():
+        first, alone = network(pixels), network(pixels[:1])
+    assert near(alone, first[:1])
+
+
+@pytest.fixture
+def refused(image_spec: MakeSpec, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Loads what a checkpoint holds and returns the one sentence that refuses it; warnings of torch count as leaks."""
+
+    def told(content: object, file: str = "model.pth", **fields: Any) -> str:
+        if isinstance(content, bytes):
+            (tmp_path / file).write_bytes(content)
+        else:
+            (save_file if file.endswith("safetensors") else torch.save)(content, tmp_path / file)
+        with pytest.raises(UserError) as caught:
+            resnet.load(image_spec(tmp_path, file, **fields), CPU)
+        sentence = str(caught.value)
+        assert "small@1.0.0" in sentence
+        assert file in sentence
+        assert len(sentence.splitlines()) == 1
+        assert len(sentence) < 500
+        return sentence
+
+    yield told
+    shutil.rmtree(tmp_path)  # checkpoints are large
+
+
+@pytest.mark.parametrize("found", ["resnet34", "resnet50"])
+def test_weights_of_another_architecture_are_refused(
+    plain_resnet: Callable[[str], Any], refused: Callable[..., str], found: str
+) -> None:
+    assert "does not hold a resnet18" in refused(plain_resnet(found).state_dict())
+
+
+def test_weights_that_lack_layers_are_refused(state: State, refused: Callable[..., str]) -> None:
+    told = refused(state, architecture="resnet34")
+    assert "does not hold a resnet34" in told
+    assert "layer1.2.conv1.weight" in told
+
+
+WRONG: dict[str, Callable[[State], Any]] = {
+    "the trainer's own dict": lambda state: {"epoch": 3, "state_dict": state},
+    "the trainer's own dict of tensors": lambda state: {"epoch": torch.tensor(3), "state_dict": torch.zeros(1)},
+    "a list": lambda state: list(state.values()),
+    "one tensor": lambda state: state["conv1.weight"],
+    "nothing": lambda state: {},
+    "None": lambda state: None,
+    "numbers for names": lambda state: dict(enumerate(state.values())),
+    "names of a parallel model": lambda state: {f"module.{name}": each for name, each in state.items()},
+    "another tensor too": lambda state: state | {"conv9.weight": torch.zeros(1)},
+    "a tensor less": lambda state: {name: each for name, each in state.items() if name != "conv1.weight"},
+    "another shape": lambda state: state | {"conv1.weight": torch.zeros(64, 3, 5, 5)},
+    "whole numbers": lambda state: state | {"conv1.weight": torch.zeros(64, 3, 7, 7, dtype=torch.int64)},
+    "whole statistics": lambda state: state | {"bn1.running_mean": torch.zeros(64, dtype=torch.int64)},
+    "complex numbers": lambda state: state | {"conv1.weight": torch.zeros(64, 3, 7, 7, dtype=torch.complex64)},
+    "sparse tensors": lambda state: state | {"conv1.weight": state["conv1.weight"].to_sparse()},
+    "tensors without values": lambda state: state | {"conv1.weight": torch.zeros(64, 3, 7, 7, device="meta")},
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_a_checkpoint_that_is_no_resnet_is_refused(
+    state: State, refused: Callable[..., str], change: Callable[[State], Any]
+) -> None:
+    refused(change(state))
+
+
+HEADS: dict[str, State] = {
+    "none": {},
+    "a bias alone": {"fc.bias": torch.zeros(10)},
+    "one number for a bias": {"fc.weight": torch.zeros(10, 512), "fc.bias": torch.tensor(1.0)},
+    "sizes that differ": {"fc.weight": torch.zeros(9, 512), "fc.bias": torch.zeros(10)},
+    "no class at all": {"fc.weight": torch.zeros(0, 512), "fc.bias": torch.zeros(0)},
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_head_that_is_none_is_refused_where_it_is_read(
+    state: State, refused: Callable[..., str], head: State
+) -> None:
+    headless = {name: each for name, each in state.items() if not name.startswith("fc.")}
+    refused(headless | head, layer="fc", dimension=10)
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self._path,))
+
+
+@pytest.mark.parametrize("form", ["torch.save", "torch.save of before 1.6", "pickle", "pickle of a later protocol"])
+def test_code_in_a_checkpoint_is_refused_and_not_run(refused: Callable[..., str], tmp_path: Path, form: str) -> None:
+    ran, file = tmp_path / "ran", io.BytesIO()
+    content = {"conv1.weight": torch.zeros(1), "trap": Trap(ran)}
+    if form.startswith("pickle"):
+        pickle.dump({"trap": Trap(ran)}, file, protocol=2 if form == "pickle" else 5)
+    else:
+        torch.save(content, file, _use_new_zipfile_serialization=form == "torch.save")
+    assert "cannot be read" in refused(file.getvalue())
+    assert not ran.exists()
+    pickle.loads(pickle.dumps(Trap(ran)))
+    assert ran.exists(), "the trap would not have caught anything"
+
+
+NOT_WEIGHTS = {
+    "empty": b"",
+    "a text": b"hello world, these are no weights\n",
+    "another text": b"version https://git-lfs.github.com/spec/v1\noid sha256:f37072fd\nsize 46830571\n",
+    "a web page": b"<!doctype html><title>404</title>",
+    "zeros": b"\0" * 4096,
+    "the start of a zip": b"PK\x03\x04" + b"\0" * 60,
+    "an empty zip": b"PK\x05\x06" + b"\0" * 18,
+    "a letter": b"t",
+    "an index out of range": b"\x80\x02h\x00.",
+}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "model.pth"])
+@pytest.mark.parametrize("content", NOT_WEIGHTS.values(), ids=NOT_WEIGHTS)
+def test_a_file_that_is_no_checkpoint_is_refused(refused: Callable[..., str], content: bytes, file: str) -> None:
+    assert "cannot be read" in refused(content, file)
+
+
+@pytest.mark.parametrize("kept", [0.0001, 0.5, 0.9999])
+@pytest.mark.parametrize("form", ["safetensors", "torch.save", "torch.save of before 1.6"])
+def test_a_checkpoint_that_is_cut_off_is_refused(
+    state: State, refused: Callable[..., str], tmp_path: Path, form: str, kept: float
+) -> None:
+    path = tmp_path / "whole"
+    if form == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "torch.save")
+    content = path.read_bytes()
+    file = "model.safetensors" if form == "safetensors" else "model.pth"
+    assert "cannot be read" in refused(content[: int(len(content) * kept)], file)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"dimension": 513}, "says dimension 513, but layer4 pooled by average has 512 values"),
+        ({"layer": "layer3"}, "says dimension 512, but layer3 pooled by average has 256 values"),
+        ({"pooling": "flatten"}, "says dimension 512, but layer4 pooled by flatten has 2048 values"),
+        ({"layer": "layer5"}, "says layer layer5, but resnet18 has conv1, bn1, relu, maxpool, layer1"),
+        ({"layer": "layer"}, "says layer layer, but resnet18 has conv1"),
+        ({"layer": "layer4.2"}, "inside of them layers such as layer4.1.relu_1"),
+        ({"layer": "layer4."}, "says layer layer4., but"),
+        ({"layer": "x.y"}, "says layer x.y, but"),
+    ],
+    ids=str,
+)
+def test_a_spec_that_its_network_contradicts_is_told_so(image_spec: MakeSpec, fields: State, told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resnet.load(image_spec(**fields), CPU)
+    assert told in str(caught.value)
+    assert str(caught.value).startswith("small@1.0.0 ")
+    assert len(str(caught.value).splitlines()) == 1

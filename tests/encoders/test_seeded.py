@@ -1,0 +1,154 @@
+"""Weights drawn from a seed: the same everywhere, or refused."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from encoders import resnet, seeded, weights
+from encoders.catalogue import lookup, parse
+from encoders.image_spec import ImageSpec
+from encoders.seal import seal
+from encoders.spec import EncoderSpec
+from encoders.text_spec import TextSpec, TextWeights
+from privacy import UserError
+
+FILE = "model.safetensors"
+MakeSpec = Callable[..., ImageSpec]
+
+
+@pytest.fixture(scope="session")
+def spec() -> ImageSpec:
+    """The catalogue's resnet18-seeded."""
+    found = lookup("resnet18-seeded@1.0.0")
+    assert isinstance(found, ImageSpec)
+    return found
+
+
+@pytest.fixture(scope="session")
+def state(spec: ImageSpec) -> dict[str, torch.Tensor]:
+    """Its weights; not to be changed in place."""
+    return seeded.draw(spec)
+
+
+def reseeded(spec: ImageSpec, seed: str, digest: str | None = None, **fields: Any) -> ImageSpec:
+    data = spec.model_dump(mode="json") | {"weights": {"source": seed, "files": {FILE: digest}}, "probe": None}
+    found = parse(data | fields, "a spec")
+    assert isinstance(found, ImageSpec)
+    return found
+
+
+def test_the_drawn_weights_have_the_digest_that_the_spec_names(spec: ImageSpec, state: dict[str, torch.Tensor]) -> None:
+    assert hashlib.sha256(save(state)).hexdigest() == spec.files[FILE]
+    assert weights.digests(spec) == spec.files
+
+
+def test_weights_drawn_twice_are_the_same(image_spec: MakeSpec) -> None:
+    unsealed = image_spec(source="seed:7")
+    assert seeded.digest(unsealed) == seeded.digest(unsealed)
+
+
+def test_what_else_draws_numbers_is_neither_heard_nor_disturbed(spec: ImageSpec) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        np.random.seed(1)
+        expected = torch.rand(3), np.random.rand(3)
+        torch.manual_seed(1)
+        np.random.seed(1)
+        assert weights.digests(spec) == spec.files
+        assert torch.equal(torch.rand(3), expected[0])
+        assert np.array_equal(np.random.rand(3), expected[1])
+
+
+def test_another_seed_or_architecture_gives_another_digest(spec: ImageSpec) -> None:
+    others = [
+        reseeded(spec, "seed:19"),
+        reseeded(spec, "seed:0"),
+        reseeded(spec, "seed:18", architecture="resnet34"),
+    ]
+    assert len({spec.files[FILE], *(seeded.digest(each) for each in others)}) == 4
+
+
+def test_what_surrounds_the_weights_does_not_change_them(spec: ImageSpec) -> None:
+    assert seeded.digest(reseeded(spec, "seed:18", pooling="max", l2_normalise=False)) == spec.files[FILE]
+
+
+@pytest.mark.parametrize("expected", [None, "0" * 64], ids=["no digest", "another digest"])
+def test_weights_are_drawn_only_if_they_are_the_named_ones(spec: ImageSpec, expected: str | None) -> None:
+    other = reseeded(spec, "seed:18", expected)
+    if expected is None:
+        assert seeded.draw(other)
+    else:
+        with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 are not those.*requirements\.lock"):
+            seeded.draw(other)
+        with pytest.raises(UserError, match="are not those that it names"):
+            resnet.load(other, torch.device("cpu"))
+
+
+def test_a_library_that_draws_other_numbers_is_noticed(spec: ImageSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np.random, "PCG64", np.random.PCG64DXSM)
+    with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 are not those"):
+        seeded.draw(spec)
+
+
+def test_the_tensors_are_those_of_torchvisions_model(
+    plain_resnet: Callable[[str], Any], state: dict[str, torch.Tensor]
+) -> None:
+    expected = plain_resnet("resnet18").state_dict()
+    assert set(state) == set(expected)
+    for name, tensor in state.items():
+        assert tensor.dtype == expected[name].dtype, name
+        assert tensor.shape == expected[name].shape or name.startswith("fc."), name
+
+
+def test_convolutions_are_uniform_within_hes_bound_and_normalisation_does_nothing(
+    state: dict[str, torch.Tensor],
+) -> None:
+    for name, tensor in state.items():
+        if tensor.dim() > 1:
+            bound = math.sqrt(6 / tensor[0].numel())
+            assert 0.99 * bound < float(tensor.abs().max()) <= bound, name
+            assert abs(float(tensor.double().mean())) < 0.02 * bound, name
+            assert float(tensor.double().std()) == pytest.approx(bound / math.sqrt(3), rel=0.02), name
+        else:
+            assert bool((tensor == float(name.endswith(("weight", "running_var")))).all()), name
+
+
+def test_no_two_layers_have_the_same_numbers(state: dict[str, torch.Tensor]) -> None:
+    starts = [tuple(tensor.flatten()[:8].tolist()) for tensor in state.values() if tensor.dim() > 1]
+    assert len(set(starts)) == len(starts) == 21
+
+
+def test_sealing_a_seeded_spec_names_the_drawn_digest(image_spec: MakeSpec) -> None:
+    sealed = seal(image_spec(source="seed:7"))
+    assert sealed.sealed
+    assert sealed.files == {FILE: seeded.digest(sealed)}
+    assert seal(sealed) == sealed
+
+
+@pytest.mark.parametrize("seed", ["seed:0", "seed:999999999"])
+def test_seeds_of_up_to_nine_digits_are_drawn_from(spec: ImageSpec, seed: str) -> None:
+    assert seeded.is_seeded(reseeded(spec, seed))
+    assert len(seeded.digest(reseeded(spec, seed))) == 64
+
+
+def test_a_spec_whose_weights_are_found_is_not_seeded(image_spec: MakeSpec) -> None:
+    assert not seeded.is_seeded(image_spec())
+    assert not seeded.is_seeded(lookup("minilm@1.0.0"))
+
+
+def test_a_text_encoder_cannot_be_seeded() -> None:
+    data = lookup("minilm@1.0.0").model_dump(mode="json")
+    data["weights"]["source"] = "seed:18"
+    with pytest.raises(UserError, match=r"a spec: weights\.source is 'seed:18'"):
+        parse(data, "a spec")
+    unchecked = TextWeights.model_construct(source="seed:18", files={FILE: None})
+    spec: EncoderSpec = lookup("minilm@1.0.0").model_copy(update={"weights": unchecked})
+    assert isinstance(spec, TextSpec)
+    with pytest.raises(UserError, match=r"minilm@1\.0\.0 cannot draw its weights from a seed: only image encoders can"):
+        seeded.digest(spec)
