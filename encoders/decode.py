@@ -41,16 +41,11 @@ def opened(content: bytes, limits: ImageLimits) -> Image.Image:
     file = BytesIO(needed(content, kind))
     image = _decoding(lambda: Image.open(file, formats=(kind,)))
     width, height = image.size
-    if not within(image.size, limits) or max(image.size) > limits.max_side:
+    if width * height > limits.max_pixels or max(width, height) > limits.max_side:
         raise Rejected(Reason.TOO_MANY_PIXELS)
     if min(width, height) < 1:
         raise Rejected(Reason.UNDECODABLE_IMAGE)
     return image
-
-
-def within(size: tuple[int, int], limits: ImageLimits) -> bool:
-    """Whether a picture of this width and height has few enough pixels."""
-    return size[0] * size[1] <= limits.max_pixels
 
 
 def pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:

@@ -1,12 +1,14 @@
 """Image encoders: torchvision ResNets, from the bytes of a file to a vector."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from encoders import resnet
 from encoders.batch_encoder import BatchEncoder
-from encoders.decode import opened, pixels, within
+from encoders.decode import opened, pixels
 from encoders.image_spec import ImagePreprocessing, ImageSpec
 from encoders.limits import ImageLimits
 from encoders.preprocess import crop, normalise, resized_size
@@ -16,6 +18,7 @@ BATCH = 8
 CUDA_BATCH = 64
 _HELD_BYTES = 64_000_000
 """Of prepared pixels, held at a time."""
+_RESIZED_PIXELS = 50_000_000
 
 
 class ImageEncoder(BatchEncoder[torch.Tensor]):
@@ -46,6 +49,6 @@ def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimi
     """From the bytes of a file to pixels, uint8 of shape (3, crop, crop). Raises Rejected."""
     image = opened(content, limits)
     # A thin strip passes every limit as it is stored, and grows to gigabytes when its short side does.
-    if not within(resized_size(image.size, preprocessing), limits):
+    if math.prod(resized_size(image.size, preprocessing)) > _RESIZED_PIXELS:
         raise Rejected(Reason.TOO_MANY_PIXELS)
     return crop(pixels(image, preprocessing), preprocessing)

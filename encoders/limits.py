@@ -11,7 +11,7 @@ class ImageLimits:
     """Limits on pictures. Texts are limited in bytes alone, before they come to an encoder."""
 
     max_pixels: int = 50_000_000
-    """Width times height, as stored and also after resizing."""
+    """Width times height, as stored."""
     max_side: int = 10_000
     """Pixels of the longer side, as stored."""
     formats: tuple[ImageFormat, ...] = get_args(ImageFormat)

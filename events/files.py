@@ -3,6 +3,7 @@
 import csv
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +15,13 @@ from events.event import Delivery
 from events.jsonl import check_readable
 from events.lines import Shard
 from events.objects import Place, read_file
-from privacy import Raw, Reason, Rejected, UserError, guarded
+from events.walk import matching
+from privacy import Raw, Reason, Rejected, Unavailable, UserError, guarded
 
 _NEEDED = ("file", "event_id", "occurred_at")
 _OWN = {*_NEEDED, "subject_id"}
 _LINE_LIMIT = 1 << 20
+_LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,10 @@ class FilesSource:
         wanted = (*_NEEDED, "subject_id") if self.subject == "required" else _NEEDED
         if missing := [name for name in wanted if name not in columns]:
             raise UserError(f"--metadata names {self.metadata}, but its first line has no column {missing[0]}: add it.")
-        if twice := [name for name in columns if columns.count(name) > 1]:
-            raise UserError(f"--metadata names {self.metadata}, but it has the column {twice[0]} twice: rename one.")
-        if not self._names:
+        if twice := [name for name, count in Counter(columns).items() if count > 1]:
+            name = ascii(twice[0])[:_LONGEST_SHOWN]
+            raise UserError(f"--metadata names {self.metadata}, but it has the column {name} twice: rename one.")
+        if not Path(self._root).is_dir() or not self._names:
             raise UserError(f"--source names files:{self.pattern}, but that matches no file: check the pattern.")
 
     def shards(self) -> Iterator[Shard | Unlisted]:
@@ -79,20 +83,21 @@ class FilesSource:
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        found = glob.iglob(self.pattern, recursive=True)  # noqa: PTH207 - a whole path with wildcards anywhere
-        return frozenset(os.path.relpath(path, self._root) for path in found if not Path(path).is_dir())
+        parts = Path(self.pattern).relative_to(self._root).parts
+        try:
+            return frozenset(matching(self._root, parts))
+        except OSError as error:
+            kind = type(error).__name__
+        raise Unavailable(f"The folder {self._root} cannot be listed ({kind}); run again when it can.")
 
     @cached_property
     def _columns(self) -> list[str]:
-        with Path(self.metadata).open("rb") as file:
+        with lines.opened(Path(self.metadata)) as file:
             line = file.readline(_LINE_LIMIT).removeprefix(lines.BOM)
         return _row(line) or []
 
     def _fields(self, line: bytes) -> Raw[Mapping[str, object]]:
-        row = _row(line)
-        if row is None or len(row) != len(self._columns):
-            raise Rejected(Reason.MALFORMED_EVENT)
-        values = dict(zip(self._columns, row, strict=True))
+        values = self._values(line)
         return Raw(
             {
                 "event_id": values["event_id"],
@@ -111,12 +116,20 @@ class FilesSource:
         return read_file(Place("file", self._root, tuple(path.split("/"))), self.max_bytes)
 
     def _unlisted(self) -> Iterator[Delivery]:
-        with Path(self.metadata).open("rb") as file:
-            place = self._columns.index("file")
-            rows = (_row(line.removeprefix(lines.BOM)) for line in iter(lambda: file.readline(_LINE_LIMIT), b""))
-            listed = {os.path.normpath(row[place]) for row in rows if row and len(row) == len(self._columns)}
+        listed = set()
+        for shard in lines.shards(Path(self.metadata)):
+            for row in lines.read(Path(self.metadata), shard, _LINE_LIMIT, lambda line: Raw(self._values(line))):
+                if row.message_id != "1" and isinstance(row.fields, Raw):
+                    listed.add(os.path.normpath(str(row.fields.reveal()["file"])))
         for number, _ in enumerate(sorted(self._names - listed), start=1):
             yield Delivery(f"file-{number}", Raw({"stream": self.stream}), 0)
+
+    def _values(self, line: bytes) -> dict[str, str]:
+        """The values of a line by their columns. Raises Rejected when it is no row of them."""
+        row = _row(line)
+        if row is None or len(row) != len(self._columns):
+            raise Rejected(Reason.MALFORMED_EVENT)
+        return dict(zip(self._columns, row, strict=True))
 
 
 def _row(line: bytes) -> list[str] | None:

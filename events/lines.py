@@ -27,7 +27,7 @@ class Shard:
 def shards(path: Path, lines: int = LINES_A_SHARD) -> Iterator[Shard]:
     """Cut a file at line ends, `lines` at a time, in one pass over its bytes and in constant memory."""
     start, first, seen, position, complete = 0, 1, 0, 0, True
-    with _open(path) as file:
+    with opened(path) as file:
         while chunk := file.read(_CHUNK):
             end = -1
             while (end := chunk.find(b"\n", end + 1)) >= 0:
@@ -42,7 +42,7 @@ def shards(path: Path, lines: int = LINES_A_SHARD) -> Iterator[Shard]:
 
 def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Delivery]:
     """The deliveries of a shard. A line over `limit` bytes is skipped in constant memory and told as too large."""
-    with _open(path) as file:
+    with opened(path) as file:
         file.seek(shard.offset)
         for number in range(shard.first, shard.first + shard.lines):
             # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
@@ -63,7 +63,8 @@ def _delivery(file: BinaryIO, number: int, limit: int, fields: Fields) -> Delive
     return Delivery(str(number), Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)
 
 
-def _open(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """The file, to be read. Raises Unavailable when it cannot be opened."""
     try:
         return path.open("rb")
     except OSError as error:

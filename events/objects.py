@@ -24,7 +24,6 @@ RETRY_SECONDS = 60.0
 """For how long an unreachable store is asked again."""
 _SCHEMES: tuple[Literal["file", "gs"], ...] = ("file", "gs")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_LINK_IN_THE_WAY = {errno.ELOOP}
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO}
 
 
@@ -103,13 +102,9 @@ def retried(read: Callable[[], bytes]) -> bytes:
 
 def _read_file(place: Place, limit: int) -> bytes:
     root = Path(os.path.realpath(place.root))
-    if not root.is_dir():
-        raise Unavailable(f"The folder {place.root}, where events' objects lie, is not there; run again when it is.")
-    target = Path(os.path.realpath(root.joinpath(*place.parts)))
-    if root not in target.parents:
-        raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
+    folder = _open_root(root, place.root)
     with _told(place.root):
-        descriptor = _open_below(root, target.relative_to(root).parts)
+        descriptor = _open_below(folder, root, place.parts)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise Rejected(Reason.PAYLOAD_MISSING)
@@ -119,27 +114,59 @@ def _read_file(place: Place, limit: int) -> bytes:
             os.close(descriptor)
 
 
-def _open_below(root: Path, parts: Sequence[str]) -> int:
-    """Open step by step, so that no step can be turned into a link after it was looked at. Waits for no pipe."""
-    folder = os.open(root, _FOLDER)
+def _open_root(root: Path, told: str) -> int:
     try:
-        for part in parts[:-1]:
-            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+        return os.open(root, _FOLDER)
+    except OSError as error:
+        kind = type(error).__name__
+    raise Unavailable(f"The folder {told}, where objects lie, cannot be opened ({kind}); run again when it can.")
+
+
+def _way(root: Path, parts: Sequence[str]) -> Sequence[str]:
+    """Folders and file on the way from the root, all links resolved. Raises Rejected when it leads out."""
+    try:
+        target = Path(os.path.realpath(root.joinpath(*parts)))
+    except RecursionError:  # a chain of a thousand links
+        raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN) from None
+    if root not in target.parents:
+        raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
+    return target.relative_to(root).parts
+
+
+def _open_below(folder: int, root: Path, parts: Sequence[str]) -> int:
+    """Open step by step from the open root, and close that, so that no step can be turned into a link after it was
+    looked at. Waits for no pipe.
+    """
+    try:
+        *folders, name = _way(root, parts)
+        for part in folders:
+            inner = _open_folder(part, folder)
             os.close(folder)
             folder = inner
-        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     finally:
         os.close(folder)
 
 
+def _open_folder(name: str, parent: int) -> int:
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+    except NotADirectoryError:  # also what Linux says of a link here
+        if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN) from None
+        raise
+
+
 @contextmanager
 def _told(root: str) -> Iterator[None]:
+    """What the system answers on the way to an object, as a reason; or as Unavailable, when it is not the object's."""
     try:
         yield
+        return
     except OSError as error:
         number, kind = error.errno, type(error).__name__
-        if number in _NOT_THERE:
-            raise Rejected(Reason.PAYLOAD_MISSING) from None
-        if number in _LINK_IN_THE_WAY:
-            raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN) from None
-        raise Unavailable(f"An object below {root} cannot be read ({kind}); grant access, then run again.") from None
+    if number in _NOT_THERE:
+        raise Rejected(Reason.PAYLOAD_MISSING)
+    if number == errno.ELOOP:  # a link in the way
+        raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
+    raise Unavailable(f"An object below {root} cannot be read ({kind}); grant access, then run again.")

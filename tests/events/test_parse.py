@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from events.event import Delivery, Event, Known, Refusal
+from events.objects import Place
 from events.parse import Parsed, Parser
 from events.stream import Stream
-from privacy import Raw, Reason, Unavailable
+from privacy import Raw, Reason, Rejected, Unavailable
 from privacy.pseudonyms import PseudonymKey
 
 NOW = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
@@ -47,6 +49,10 @@ def _delivery(fields: dict[str, Any]) -> Delivery:
 
 def _parse(stream: dict[str, Any] | None = None, /, **fields: Any) -> Parsed:
     return Parser(Stream.model_validate(STREAM | (stream or {})), KEY).parse(_delivery(_fields(**fields)), NOW)
+
+
+def _whole() -> Known:
+    return Known("event-1", KEY.pseudonym(SUBJECT), KEY.key_id)
 
 
 def _reason(stream: dict[str, Any] | None = None, /, **fields: Any) -> Reason | None:
@@ -470,6 +476,84 @@ def test_the_limit_counts_bytes_and_not_characters(text: str, reason: Reason | N
 
 def test_a_text_of_megabytes_is_refused() -> None:
     assert _reason(text="a" * 5_000_000) is Reason.PAYLOAD_TOO_LARGE
+
+
+# --- objects by URI, and payloads that the source could not read
+
+PREFIXES = {"uri_prefixes": ["gs://bucket/a/", "file:///uploads/"]}
+
+
+def _parse_by(read: Callable[[Place, int], bytes], stream: dict[str, Any] | None = None, /, **fields: Any) -> Parsed:
+    parser = Parser(Stream.model_validate(STREAM | PREFIXES | (stream or {})), KEY, read)
+    return parser.parse(_delivery(_fields(text=..., **fields)), NOW)
+
+
+def test_an_object_is_read_at_its_place_with_the_limit_of_the_stream() -> None:
+    asked = []
+
+    def read(place: Place, limit: int) -> bytes:
+        asked.append((place, limit))
+        return TEXT.encode()
+
+    outcome = _parse_by(read, uri="gs://bucket/a/b/c").outcome
+    assert isinstance(outcome, Event)
+    assert (outcome.payload.reveal(), outcome.size) == (TEXT.encode(), len(TEXT))
+    assert asked == [(Place("gs", "bucket/a/", ("b", "c")), 2000)]
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket/b", "gs://bucket/a/../b", "file:///uploads/", "file:///etc/passwd", ""])
+def test_an_object_outside_of_the_prefixes_is_not_even_asked_for(uri: str) -> None:
+    outcome = _parse_by(lambda place, limit: pytest.fail("It was read."), uri=uri).outcome
+    assert outcome == Refusal(_whole(), Reason.PAYLOAD_URI_FORBIDDEN, 321, "17")
+
+
+@pytest.mark.parametrize(
+    ("content", "modality", "reason"),
+    [
+        (b"", "text", Reason.EMPTY_TEXT),
+        (b"", "image", Reason.MISSING_PAYLOAD),
+        (b"a" * 2000, "text", None),
+        (b"a" * 2001, "text", Reason.PAYLOAD_TOO_LARGE),
+        (b"a" * 2001, "image", Reason.PAYLOAD_TOO_LARGE),
+    ],
+    ids=["empty text", "empty image", "the limit", "large text", "large image"],
+)
+def test_what_an_object_holds_is_judged_like_any_payload(content: bytes, modality: str, reason: Reason | None) -> None:
+    outcome = _parse_by(lambda place, limit: content, {"modality": modality}, uri="gs://bucket/a/b").outcome
+    assert (outcome.reason if isinstance(outcome, Refusal) else None) is reason
+
+
+def test_an_object_that_is_missing_is_refused_and_one_that_cannot_be_had_is_not() -> None:
+    def missing(place: Place, limit: int) -> bytes:
+        raise Rejected(Reason.PAYLOAD_MISSING)
+
+    def away(place: Place, limit: int) -> bytes:
+        raise Unavailable("The store is away; run again when it is back.")
+
+    outcome = _parse_by(missing, uri="gs://bucket/a/b").outcome
+    assert outcome == Refusal(_whole(), Reason.PAYLOAD_MISSING, 321, "17")
+    with pytest.raises(Unavailable, match=r"^The store is away; run again when it is back\.$") as raised:
+        _parse_by(away, uri="gs://bucket/a/b")
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("fault", [{"event_id": "a b"}, {"stream": "x"}, {"occurred_at": "now"}, {"attributes": 5}])
+def test_no_object_is_read_for_an_event_that_is_refused_anyway(fault: dict[str, Any]) -> None:
+    def read(place: Place, limit: int) -> bytes:
+        raise AssertionError("It was read.")
+
+    outcome = _parse_by(read, uri="gs://bucket/a/b", **fault).outcome
+    assert isinstance(outcome, Refusal)
+    assert outcome.reason is not Reason.INTERNAL
+
+
+@pytest.mark.parametrize("reason", [Reason.PAYLOAD_MISSING, Reason.PAYLOAD_URI_FORBIDDEN, Reason.INTERNAL])
+def test_a_payload_that_the_source_could_not_read_is_refused_for_its_reason_with_the_valid_ids(reason: Reason) -> None:
+    assert _parse(text=..., payload=reason).outcome == Refusal(_whole(), reason, 321, "17")
+
+
+def test_the_name_of_a_reason_is_no_reason() -> None:
+    assert _reason(text=..., payload="payload_missing") is Reason.MALFORMED_EVENT
 
 
 # --- what never shows

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from encoders.limits import ImageLimits
 from events.stream import Stream, load_stream
 from privacy import UserError
 
@@ -94,6 +95,10 @@ def test_a_duration_is_a_number_and_a_unit(written: str, seconds: int) -> None:
     assert _stream(limits={"max_age": written}).limits.max_age.total_seconds() == seconds
 
 
+def _image(**limits: Any) -> dict[str, Any]:
+    return {"modality": "image", "limits": limits}
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no stream": ({"stream": ...}, "the field stream is missing; add it."),
     "no modality": ({"modality": ...}, "the field modality is missing; add it."),
@@ -152,6 +157,34 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "uri_prefixes": ({"uri_prefixes": ["gs://a"]}, "uri_prefixes.0 is 'gs://a', but the rule is: "),
     "max_age of nothing": ({"limits": {"max_age": "0d"}}, "limits.max_age is '0d', but the rule is: "),
     "uri_prefixes no list": ({"uri_prefixes": "gs://a/"}, "uri_prefixes is 'gs://a/', but the rule is: "),
+    "prefix without its end": ({"uri_prefixes": ["gs://b/", "file:///a"]}, "uri_prefixes.1 is 'file:///a', but the"),
+    "prefix of another kind": ({"uri_prefixes": ["https://b/"]}, "the rule is: a prefix must start with gs:// or file"),
+    "prefix of everything": ({"uri_prefixes": ["file:///"]}, "the rule is: a prefix must name a folder by its whole"),
+    "prefix that climbs": ({"uri_prefixes": ["gs://b/../c/"]}, "the rule is: a prefix must not hold empty names"),
+    "prefix that climbs by escapes": ({"uri_prefixes": ["file:///a/%2e%2e/"]}, "a prefix must not hold empty names"),
+    "prefix that is a number": ({"uri_prefixes": [5]}, "uri_prefixes.0 is 5, but the rule is: "),
+    "very many prefixes": ({"uri_prefixes": ["gs://b/"] * 101}, "uri_prefixes is ['gs://b/', "),
+    "no pixels": (_image(max_pixels=0), "limits.max_pixels is 0, but the rule is: Input should be greater than or"),
+    "pixels that decoding refuses": (_image(max_pixels=89_000_001), "limits.max_pixels is 89000001, but the rule is: "),
+    "pixels as text": (_image(max_pixels="1M"), "limits.max_pixels is '1M', but the rule is: "),
+    "pixels as a truth": (_image(max_pixels=True), "limits.max_pixels is True, but the rule is: "),
+    "pixels with a fraction": (_image(max_pixels=1.5), "limits.max_pixels is 1.5, but the rule is: "),
+    "no side": (_image(max_side=0), "limits.max_side is 0, but the rule is: "),
+    "a boundless side": (_image(max_side=65_536), "limits.max_side is 65536, but the rule is: "),
+    "no formats": (_image(formats=[]), "limits.formats is [], but the rule is: "),
+    "unknown format": (_image(formats=["png", "svg"]), "limits.formats.1 is 'svg', but the rule is: Input should be "),
+    "format with capitals": (_image(formats=["PNG"]), "limits.formats.0 is 'PNG', but the rule is: "),
+    "format by its ending": (_image(formats=["jpg"]), "limits.formats.0 is 'jpg', but the rule is: "),
+    "formats no list": (_image(formats="png"), "limits.formats is 'png', but the rule is: "),
+    "pixels of a text": (
+        {"limits": {"max_pixels": 5}},
+        "limits.max_pixels is for streams of images, and this is one of",
+    ),
+    "sides of a text": (
+        {"limits": {"max_side": 5}},
+        "limits.max_side is for streams of images, and this is one of texts",
+    ),
+    "formats of a text": ({"limits": {"formats": ["png"]}}, "limits.formats is for streams of images, and this is one"),
     "leakage over 1": ({"leakage": {"max": {"f1": 1.5}, "max_age": "9d"}}, "leakage.max.f1 is 1.5, but the rule is: "),
     "leakage of no number": ({"leakage": {"max": {"f1": float("nan")}, "max_age": "9d"}}, "leakage.max.f1 is nan, but"),
     "leakage without age": ({"leakage": {"max": {"f1": 0.5}}}, "the field leakage.max_age is missing; add it."),
@@ -161,6 +194,21 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("fields", "sentence"), BAD.values(), ids=BAD.keys())
 def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], sentence: str, refusal: Callable[..., str]) -> None:
     assert sentence in refusal(**fields)
+
+
+def test_what_an_image_stream_says_of_pictures_is_kept() -> None:
+    limits = {"max_pixels": 89_000_000, "max_side": 65_535, "formats": ["png", "jpeg"], "max_bytes": 5}
+    stream = _stream(modality="image", limits=limits, uri_prefixes=["gs://b/", "file:///a/b/"])
+    assert (stream.limits.max_pixels, stream.limits.max_side) == (89_000_000, 65_535)
+    assert (stream.limits.formats, stream.max_bytes) == (("png", "jpeg"), 5)
+    assert stream.uri_prefixes == ("gs://b/", "file:///a/b/")
+
+
+def test_the_limits_on_pictures_default_to_those_of_the_encoders() -> None:
+    limits, encoders = _stream(modality="image").limits, ImageLimits()
+    assert (limits.max_pixels, limits.max_side) == (encoders.max_pixels, encoders.max_side)
+    assert limits.formats == encoders.formats
+    assert _stream(modality="image").uri_prefixes == ()
 
 
 def test_a_long_pattern_is_cut_in_the_sentence(refusal: Callable[..., str]) -> None:

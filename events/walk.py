@@ -1,0 +1,36 @@
+"""Files that match a pattern, found without following links under `**` and without a call for each folder of depth."""
+
+import fnmatch
+import os
+from collections.abc import Iterator, Sequence
+
+
+def matching(root: str, pattern: Sequence[str]) -> Iterator[str]:
+    """Paths, from `root`, of what is no folder and matches the pattern's parts, as shells match them.
+
+    `**` stands for any folders, hidden ones left out; links to folders are followed only where a part names them.
+    Raises OSError when a folder cannot be listed.
+    """
+    waiting = [("", tuple(pattern))]
+    while waiting:
+        folder, (first, *rest) = waiting.pop()
+        if first == "**" and rest:
+            waiting.append((folder, tuple(rest)))
+        with os.scandir(os.path.join(root, folder)) as entries:  # noqa: PTH118 - names in any encoding
+            for entry in entries:
+                name = f"{folder}{entry.name}"
+                if not _matches(entry.name, first):
+                    continue
+                if first == "**" and entry.is_dir(follow_symlinks=False):
+                    waiting.append((f"{name}/", (first, *rest)))
+                elif not os.path.isdir(entry.path):  # noqa: PTH112 - false for a loop of links
+                    if not rest:
+                        yield name
+                elif first != "**" and rest:
+                    waiting.append((f"{name}/", tuple(rest)))
+
+
+def _matches(name: str, part: str) -> bool:
+    if name.startswith(".") and not part.startswith("."):
+        return False
+    return part == "**" or fnmatch.fnmatchcase(name, part)

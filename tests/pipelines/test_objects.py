@@ -1,0 +1,355 @@
+"""Objects in a bucket, by Beam's own file system from a small Google Cloud Storage in this process."""
+
+import gc
+import gzip
+import json
+import logging
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from apache_beam.internal.gcp import auth
+from apache_beam.io.gcp import gcsio, gcsio_retry
+from google.cloud import storage
+from google.cloud.storage import retry
+
+from events.objects import Place, locate
+from pipelines import objects
+from pipelines.objects import read_object
+from privacy import Reason, Rejected, Unavailable, guarded
+
+# The client abandons the connection of a download that was refused, open as it is.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+PREFIX = "gs://bucket/folder/"
+MARKER = "Rosalind-0815"
+
+
+@dataclass
+class Stored:
+    """An object of the bucket, or how it fails: by status for each request, the last one for all that follow."""
+
+    content: bytes = b""
+    metadata_status: list[int] = field(default_factory=lambda: [200])
+    media_status: list[int] = field(default_factory=lambda: [200])
+    encoding: str | None = None
+    content_type: str = "application/octet-stream"
+    cut: int = 0
+    """So many answers end after half of their body."""
+
+
+class Store(ThreadingHTTPServer):
+    """As much of Google Cloud Storage as reading an object takes."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.objects: dict[str, Stored] = {}
+        self.asked: list[str] = []
+        self.sent = 0
+
+    def handle_error(self, *_: object) -> None:
+        """Says nothing of a client that left."""
+
+
+class _Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Store
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        self.server.asked.append(self.path)
+        bucket, _, name = url.path.partition("/b/")[2].partition("/o/")
+        stored = self.server.objects.get(f"{bucket}/{unquote(name)}")
+        if stored is None:
+            self._refuse(404)
+        elif parse_qs(url.query).get("alt") == ["media"]:
+            self._media(stored)
+        else:
+            self._metadata(stored, bucket, unquote(name))
+
+    def _metadata(self, stored: Stored, bucket: str, name: str) -> None:
+        if (status := _next(stored.metadata_status)) != 200:
+            return self._refuse(status)
+        described = {"kind": "storage#object", "bucket": bucket, "name": name, "size": str(len(stored.content))}
+        described |= {"generation": "1", "contentType": stored.content_type}
+        if stored.encoding:
+            described["contentEncoding"] = stored.encoding
+        return self._send(200, json.dumps(described).encode(), {"Content-Type": "application/json"})
+
+    def _media(self, stored: Stored) -> None:
+        if (status := _next(stored.media_status)) != 200:
+            return self._refuse(status)
+        first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+        part = stored.content[int(first) : int(last) + 1]
+        if not part:
+            return self._refuse(416)
+        headers = {"Content-Range": f"bytes {first}-{int(first) + len(part) - 1}/{len(stored.content)}"}
+        if stored.encoding:
+            headers["Content-Encoding"] = stored.encoding
+        self.server.sent += len(part)
+        if stored.cut:
+            stored.cut -= 1
+            self.close_connection = True
+            return self._send(206, part[: len(part) // 2], {**headers, "Content-Length": str(len(part))})
+        return self._send(206, part, headers)
+
+    def _refuse(self, status: int) -> None:
+        self._send(status, json.dumps({"error": {"code": status, "message": f"No: {self.path}"}}).encode(), {})
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _next(statuses: list[int]) -> int:
+    return statuses.pop(0) if len(statuses) > 1 else statuses[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """What the client abandoned is found here, and not in a test of something else."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[storage.Client]]:
+    """The clients that were made, without credentials; closed in the end, so that no socket outlives its test."""
+    made: list[storage.Client] = []
+    make = gcsio.create_storage_client
+
+    def recorded(*args: Any, **kwargs: Any) -> storage.Client:
+        made.append(make(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(gcsio, "create_storage_client", recorded)
+    monkeypatch.setattr(auth, "get_service_credentials", lambda options: None)
+    _forget()
+    yield made
+    _forget()
+    for client in made:
+        client.close()
+
+
+def _forget() -> None:
+    """A client that is kept between reads is of another test's store."""
+    for kept in vars(objects).values():
+        if hasattr(kept, "cache_clear"):
+            kept.cache_clear()
+
+
+@pytest.fixture
+def store(clients: list[storage.Client], monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store that the client is sent to."""
+    server = Store()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    _retrying(monkeypatch, 30.0)
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _retrying(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    # The client retries for two minutes, and no option says otherwise: these two objects are its defaults.
+    for each in (retry.DEFAULT_RETRY, gcsio_retry.DEFAULT_RETRY_WITH_THROTTLING_COUNTER):
+        monkeypatch.setattr(each, "_initial", 0.01)
+        monkeypatch.setattr(each, "_maximum", 0.05)
+        monkeypatch.setattr(each, "_timeout", seconds)
+
+
+@pytest.fixture
+def impatient(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries that give up at once."""
+    _retrying(monkeypatch, 0.1)
+
+
+def read(name: str, limit: int = 1000) -> bytes | Reason:
+    """What the step that parses gets of an object of the bucket."""
+    return guarded(lambda: read_object(locate(PREFIX + name, [PREFIX]), limit))
+
+
+NAMES = [
+    *(
+        "a.png",
+        "b/c/d.png",
+        "with space",
+        " ",
+        "ä/日本/😀",
+        "100%",
+        "%20",
+        "%2e%2e",
+        "%2F",
+        "a+b&c=d?e#f",
+        "a:b@c",
+        "~",
+    ),
+    *("*", "[a]", "{a}", "\\", "...", "'\"<>", "a;b", "x" * 900),
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])
+def test_an_object_is_read_by_exactly_its_name(name: str, store: Store) -> None:
+    store.objects[f"bucket/folder/{name}"] = Stored(b"content")
+    assert read(name) == b"content"
+
+
+def test_an_object_that_is_not_there_is_missing_and_asked_for_once(store: Store) -> None:
+    store.objects["bucket/folder/ab"] = Stored(b"content")
+    for name in ("a", "a*", "abc", "AB", "ab%"):
+        assert read(name) is Reason.PAYLOAD_MISSING
+    assert len(store.asked) == 5
+
+
+def test_an_object_that_goes_before_it_is_read_is_missing(store: Store) -> None:
+    store.objects["bucket/folder/a"] = Stored(b"content", media_status=[404])
+    assert read("a") is Reason.PAYLOAD_MISSING
+
+
+def test_a_name_that_the_store_finds_impossible_is_missing(store: Store) -> None:
+    store.objects["bucket/folder/a"] = Stored(metadata_status=[400])
+    assert read("a") is Reason.PAYLOAD_MISSING
+
+
+@pytest.mark.parametrize("name", ["../other/a", "./a", "b//a", "a/", "", "a\nb", "..", "x" * 2048])
+def test_a_name_that_leads_elsewhere_is_never_asked_for(name: str, store: Store) -> None:
+    assert read(name) is Reason.PAYLOAD_URI_FORBIDDEN
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 5000])
+def test_at_most_a_byte_more_than_the_limit_is_given(size: int, store: Store) -> None:
+    content = random.Random(size).randbytes(size)
+    store.objects["bucket/folder/a"] = Stored(content)
+    assert read("a") == content[:1001]
+
+
+@pytest.mark.parametrize("limit", [1000, 20 << 20])
+def test_of_a_huge_object_one_chunk_is_transferred(limit: int, store: Store) -> None:
+    store.objects["bucket/folder/a"] = Stored(bytes(40 << 20))
+    found = read("a", limit)
+    assert len(found) == limit + 1
+    assert store.sent <= max(limit, 16 << 20) + 2
+
+
+BOMB = gzip.compress(bytes(4 << 20))
+
+
+@pytest.mark.parametrize("name", ["a.gz", "a.bz2", "a.zst", "a.deflate", "a.json.gz"])
+def test_what_is_named_like_something_compressed_is_not_inflated(name: str, store: Store) -> None:
+    store.objects[f"bucket/folder/{name}"] = Stored(BOMB, content_type="application/gzip")
+    assert read(name, 10_000) == BOMB
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(10_000, BOMB), (1000, BOMB[:1001])], ids=["whole", "cut"])
+def test_what_is_stored_as_compressed_is_not_inflated(limit: int, expected: bytes, store: Store) -> None:
+    store.objects["bucket/folder/a"] = Stored(BOMB, encoding="gzip")
+    assert read("a", limit) == expected
+
+
+def test_what_is_compressed_twice_is_missing_and_stops_nothing(store: Store) -> None:
+    store.objects["bucket/folder/a"] = Stored(BOMB, encoding="gzip", content_type="application/gzip")
+    assert read("a") is Reason.PAYLOAD_MISSING
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("request_", ["metadata_status", "media_status"])
+def test_a_store_that_recovers_is_read(status: int, request_: str, store: Store) -> None:
+    stored = Stored(b"content")
+    getattr(stored, request_)[:] = [status, status, 200]
+    store.objects["bucket/folder/a"] = stored
+    assert read("a") == b"content"
+
+
+def test_an_answer_that_was_cut_off_is_asked_for_again_and_never_taken_for_the_whole(store: Store) -> None:
+    store.objects["bucket/folder/a"] = Stored(b"content" * 100, cut=2)
+    assert read("a") == b"content" * 100
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, "Forbidden"), (412, "PreconditionFailed"), (500, "RetryError"), (503, "RetryError")]
+)
+@pytest.mark.parametrize("request_", ["metadata_status", "media_status"])
+def test_a_store_that_refuses_us_is_unavailable_and_no_object_is_refused(
+    status: int, kind: str, request_: str, store: Store, impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = Stored(b"content")
+    getattr(stored, request_)[:] = [status]
+    store.objects[f"bucket/folder/{MARKER}"] = stored
+    with caplog.at_level(logging.DEBUG), pytest.raises(Unavailable) as raised:
+        read(MARKER)
+    assert str(raised.value) == f"An object below {PREFIX} cannot be read ({kind}); run again when it can."
+    assert raised.value.__context__ is None
+    assert MARKER not in caplog.text
+
+
+def test_a_store_that_cannot_be_reached_is_unavailable(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    with pytest.raises(Unavailable, match=r"^An object below gs://bucket/folder/ cannot be read \(") as raised:
+        read(MARKER)
+    assert MARKER not in str(raised.value)
+    assert raised.value.__context__ is None
+
+
+def test_no_name_of_an_object_is_in_a_log_an_error_or_the_output(
+    store: Store, impatient: None, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    statuses = {"there": [200], "gone": [404], "impossible": [400], "away": [500], "forbidden": [403], "busy": [429]}
+    for name, status in statuses.items():
+        store.objects[f"bucket/folder/{MARKER}/{name}"] = Stored(MARKER.encode(), status, [*status])
+    outcomes: list[str] = []
+    with caplog.at_level(logging.DEBUG):
+        for name in [*statuses, "none"]:
+            try:
+                outcomes.append(type(read(f"{MARKER}/{name}")).__name__)
+            except Unavailable as unavailable:
+                outcomes.append(str(unavailable))
+    assert [each.split(" ")[0] for each in outcomes] == ["bytes", "Reason", "Reason", "An", "An", "An", "Reason"]
+    assert len([path for path in store.asked if MARKER in path]) >= len(outcomes)
+    assert MARKER not in repr(outcomes) + caplog.text + "".join(capfd.readouterr())
+    assert caplog.records  # it was listened to
+
+
+def test_nothing_is_asked_for_but_the_object(store: Store) -> None:
+    store.objects["bucket/folder/a"] = Stored(b"content")
+    before = set(threading.enumerate())
+    assert read("a") == b"content"
+    # The client would ask for the bucket too, on a thread of its own, where no log is guarded.
+    for thread in set(threading.enumerate()) - before:
+        if "process_request" not in thread.name:  # the store's
+            thread.join()
+    assert [path for path in store.asked if "/o/folder" not in path] == []
+
+
+def test_one_client_serves_all_objects(store: Store, clients: list[storage.Client]) -> None:
+    store.objects["bucket/folder/a"] = Stored(b"content")
+    for _ in range(3):
+        assert read("a") == b"content"
+    assert len(clients) == 1  # each has connections of its own, and Beam closes none
+
+
+def test_a_local_object_is_read_without_beam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "read_file", lambda place, limit: repr((place.parts, limit)).encode())
+    assert read_object(Place("file", "/uploads/", ("a",)), 5) == b"(('a',), 5)"
+
+
+def test_a_rejection_is_raised_from_nothing(store: Store) -> None:
+    with pytest.raises(Rejected) as raised:
+        read_object(Place("gs", "bucket/folder/", (MARKER,)), 5)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
