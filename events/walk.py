@@ -1,4 +1,4 @@
-"""Files that match a pattern, found without following links under `**` and without a call for each folder of depth."""
+"""Files that match a pattern, found without following links under `**`, however deep folders lie."""
 
 import fnmatch
 import os
