@@ -92,7 +92,7 @@ def test_doctor_finds_everything_here(rawless: Rawless) -> None:
     done = rawless("doctor", "--json")
 
     assert {finding["check"]: finding["ok"] for finding in done.json} == dict.fromkeys(
-        ["python", "disk", "local stack", "pseudonym key", "device", "encoder"], True
+        ["python", "disk", "local stack", "pseudonym key", "device", "text encoder", "image encoder"], True
     )
     assert done.code == 0
 
