@@ -84,5 +84,6 @@ def test_a_link_of_the_readme_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-def test_the_stream_file_of_the_readme_is_the_example() -> None:
-    assert (ROOT / "examples/support_message/stream.yaml").read_text().strip() in README
+@pytest.mark.parametrize("example", sorted(path.name for path in (ROOT / "examples").iterdir()))
+def test_the_stream_file_of_the_readme_is_the_example(example: str) -> None:
+    assert (ROOT / "examples" / example / "stream.yaml").read_text().strip() in README
