@@ -1,13 +1,13 @@
 """Fetching weights that are not here yet: from a hub when that is allowed, from object storage by digest."""
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from encoders.digests import check
 from encoders.spec import EncoderSpec
 from privacy import Unavailable, UserError
 
@@ -119,12 +119,7 @@ def _keep(spec: EncoderSpec, blob: Any, path: Path) -> None:
 
     with tempfile.NamedTemporaryFile(dir=path.parent) as file:
         blob.download_to_file(file, retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS))
-        file.seek(0)
-        found, expected = hashlib.file_digest(file, "sha256").hexdigest(), str(spec.files[path.name])
-        if found != expected:
-            raise UserError(
-                f"{path.name} below {spec.weights.source} is not the file that {spec.ref} names: its sha256 is "
-                f"{found[:12]}…, but must be {expected[:12]}…. Restore the object, or register it as a new version."
-            )
+        file.flush()
+        check(spec, path.name, Path(file.name), where=f"{path.name} below {spec.weights.source}")
         with contextlib.suppress(FileExistsError):  # another process was first, with the same file
             os.link(file.name, path)

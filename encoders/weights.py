@@ -1,12 +1,12 @@
 """Finding an encoder's files, and proving that they are the ones the spec names."""
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from encoders import download, seeded
+from encoders.digests import check, digest
 from encoders.spec import EncoderSpec
 from privacy import UserError
 
@@ -44,21 +44,11 @@ def digests(spec: EncoderSpec) -> dict[str, str]:
     return {name: digest(place / name) for name in spec.files}
 
 
-def digest(path: Path) -> str:
-    """Sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _verified(spec: EncoderSpec, place: Path) -> Path:
     if missing := [name for name in spec.files if not (place / name).is_file()]:
         raise UserError(f"{spec.weights.source} has no {missing[0]}, which {spec.ref} names: mend the spec.")
-    for name, expected in spec.files.items():
-        if expected is not None and (found := digest(place / name)) != expected:
-            raise UserError(
-                f"{place / name} is not the file that {spec.ref} names: its sha256 is {found[:12]}…, but must be "
-                f"{expected[:12]}…. Restore the file, or register it as a new version of the encoder."
-            )
+    for name in spec.files:
+        check(spec, name, place / name, where=str(place / name))
     return place
 
 
