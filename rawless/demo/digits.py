@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
+from encoders.containers.png import chunk
 from privacy import UserError
 from rawless.demo import customer, occurred_at
 
@@ -113,10 +114,6 @@ def _file(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 def _png_of_nothing(width: int, height: int) -> bytes:
     """A small file that says it is large, and is."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
     rows = zlib.compressobj(9)
     packed = b"".join(rows.compress(bytes(1 + width // 8)) for _ in range(height)) + rows.flush()
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
