@@ -1,7 +1,5 @@
 """From a delivery to a checked event, or to a refusal. Every rule of design: The raw event."""
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +8,7 @@ from typing import TypeVar
 
 from events.event import Delivery, Event, Known, Refusal
 from events.objects import ReadObject, locate, read_file
+from events.payload import FORMS, form_of, inline
 from events.stream import Stream
 from privacy import Raw, Reason, Rejected, guarded
 from privacy.pseudonyms import PseudonymKey
@@ -19,8 +18,7 @@ T = TypeVar("T")
 MAX_AHEAD = timedelta(days=1)
 MAX_SUBJECT_LENGTH = 256
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
-_PAYLOAD_FIELDS = ("payload", "text", "payload_base64", "uri", "parts")
-_FIELDS = {"event_id", "occurred_at", "stream", "subject_id", "attributes", *_PAYLOAD_FIELDS}
+_FIELDS = {"event_id", "occurred_at", "stream", "subject_id", "attributes", *FORMS}
 
 
 @dataclass(frozen=True)
@@ -138,12 +136,8 @@ class Parser:
         return tuple(sorted(kept.items())), len(given) - len(kept)
 
     def _payload(self, fields: Mapping[str, object]) -> bytes:
-        given = [name for name in _PAYLOAD_FIELDS if fields.get(name) is not None]
-        if not given:
-            raise Rejected(Reason.MISSING_PAYLOAD)
-        if len(given) > 1:
-            raise Rejected(Reason.MALFORMED_EVENT)
-        payload = self._read(given[0], fields[given[0]])
+        form = form_of(fields)
+        payload = self._read(form, fields[form])
         if not payload:
             raise Rejected(Reason.EMPTY_TEXT if self._stream.modality == "text" else Reason.MISSING_PAYLOAD)
         if len(payload) > self._stream.max_bytes:
@@ -151,25 +145,11 @@ class Parser:
         return payload
 
     def _read(self, form: str, value: object) -> bytes:
-        if form == "payload" and isinstance(value, bytes):
-            return value
-        if form == "payload" and isinstance(value, Reason):  # the source could not read it
-            raise Rejected(value)
-        if form == "text" and isinstance(value, str):
-            return self._text(value)
-        if form == "payload_base64" and isinstance(value, str):
-            return _from_base64(value)
+        if form == "text" and isinstance(value, str) and self._stream.modality != "text":
+            raise Rejected(Reason.WRONG_MODALITY)
         if form == "uri" and isinstance(value, str):
             return self._read_object(locate(value, self._stream.uri_prefixes), self._stream.max_bytes)
-        raise Rejected(Reason.WRONG_MODALITY if form == "parts" else Reason.MALFORMED_EVENT)
-
-    def _text(self, text: str) -> bytes:
-        if self._stream.modality != "text":
-            raise Rejected(Reason.WRONG_MODALITY)
-        try:
-            return text.encode()
-        except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
-            raise Rejected(Reason.FORBIDDEN_CHARACTERS) from None
+        return inline(form, value)
 
 
 def _attempt(check: Callable[[Mapping[str, object]], T], fields: Mapping[str, object]) -> T | Reason:
@@ -177,13 +157,6 @@ def _attempt(check: Callable[[Mapping[str, object]], T], fields: Mapping[str, ob
         return check(fields)
     except Rejected as rejected:
         return rejected.reason
-
-
-def _from_base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Rejected(Reason.MALFORMED_EVENT) from None
 
 
 @dataclass

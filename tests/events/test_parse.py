@@ -604,7 +604,7 @@ def test_no_memory_is_no_fault_of_the_event(monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: Any) -> Any:
         raise MemoryError(TEXT)
 
-    monkeypatch.setattr(Parser, "_text", fail)
+    monkeypatch.setattr(Parser, "_read", fail)
     with pytest.raises(Unavailable) as raised:
         _parse()
     assert TEXT not in str(raised.value)
