@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from events.messages import FIELDS
 from events.objects import fault_of_prefix
 from events.patterns import fault_of, matches
 from privacy.configuration import read_yaml
@@ -152,6 +153,12 @@ class Stream(_Part):
     def _no_encoder_twice(self) -> "Stream":
         if len(set(self.encoders)) != len(self.encoders):
             raise ValueError("encoders: each encoder may be named once")
+        return self
+
+    @model_validator(mode="after")
+    def _attributes_are_no_fields(self) -> "Stream":
+        if taken := sorted(set(self.attributes) & set(FIELDS)):  # a message has one set of names for both
+            raise ValueError(f"attributes.{taken[0]} is the name of a field of every event; name it otherwise")
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from privacy.coder import RefusingCoder
 
 _PARDO = common_urns.primitives.PAR_DO.urn
 _FLATTEN = common_urns.primitives.FLATTEN.urn
+_MESSAGES = common_urns.composites.PUBSUB_READ.urn
 
 
 def check(pipeline: beam.Pipeline) -> None:
@@ -27,8 +28,8 @@ def check(pipeline: beam.Pipeline) -> None:
 def faults(pipeline: beam.Pipeline) -> Iterator[str]:
     """What is wrong with each step that consumes raw content: one sentence a step.
 
-    A collection is raw when its coder refuses, or when it was made of a raw collection and its elements are no
-    rows; so a step without type hints hides nothing.
+    A collection is raw when its coder refuses, when a source of messages makes it, or when it was made of a raw
+    collection and its elements are no rows; so a step without type hints hides nothing.
     """
     job, context = pipeline.to_runner_api(return_context=True)
     coders = {key: context.coders.get_by_id(each.coder_id) for key, each in job.components.pcollections.items()}
@@ -36,6 +37,8 @@ def faults(pipeline: beam.Pipeline) -> Iterator[str]:
     raw = _raw_collections(steps, coders)
     home = _home_environment(steps, raw)
     for step in steps:
+        if step.spec.urn == _MESSAGES and proto.PubSubReadPayload.FromString(step.spec.payload).id_attribute:
+            yield f"The step {step.unique_name} reads with id_label, for which a runner keeps messages: leave it out."
         if not raw.isdisjoint(step.inputs.values()) and (why := _fault(step, home)):
             yield f"The step {step.unique_name} {why}: no step between read and encode may hold raw content."
 
@@ -69,6 +72,7 @@ def _home_environment(steps: list[proto.PTransform], raw: set[str]) -> str:
 
 def _raw_collections(steps: list[proto.PTransform], coders: dict[str, Coder]) -> set[str]:
     raw = {key for key, coder in coders.items() if isinstance(coder, RefusingCoder)}
+    raw |= {output for step in steps if step.spec.urn == _MESSAGES for output in step.outputs.values()}
     while True:
         made = {
             output

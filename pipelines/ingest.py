@@ -6,6 +6,7 @@ import apache_beam as beam
 
 from encoders.encoder import Device
 from encoders.spec import EncoderSpec
+from events.pubsub import Subscription
 from events.sources import Source
 from events.stream import Stream
 from pipelines.encode import Encode
@@ -21,7 +22,7 @@ class Ingest:
     """What an ingest job needs to know. It holds names and places, no key and no content."""
 
     stream: Stream
-    source: Source
+    source: Source | Subscription
     encoders: tuple[EncoderSpec, ...]
     key: KeySource
     warehouse: Warehouse
@@ -29,7 +30,7 @@ class Ingest:
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Put the job's steps into the pipeline."""
-        deliveries = pipeline | "Read" >> Read(self.source)
+        deliveries = pipeline | "Read" >> Read(self.stream.stream, self.source)
         events, unparsed = deliveries | "Parse" >> Parse(self.stream, self.key)
         embeddings, unencoded = events | "Encode" >> Encode(self.encoders, self.device, self.stream.limits)
         refused = embeddings | "WriteEmbeddings" >> Write(self.warehouse)

@@ -2,14 +2,23 @@
 
 from collections import Counter
 
-_counts: Counter[str] = Counter()
+_counts: dict[str, Counter[str]] = {}
 
 
-def add(what: str) -> None:
-    """One more event that was `read`, or row of `embeddings`."""
-    _counts[what] += 1
+def add(stream: str, what: str, number: int = 1) -> None:
+    """More events of a stream that were `read`, or rows of `embeddings` or `rejections` that were written."""
+    _counts.setdefault(stream, Counter())[what] += number
 
 
-def told() -> str:
-    """The counts so far, in words."""
-    return f"{_counts['read']:,} read, {_counts['embeddings']:,} embeddings written" if _counts else "getting ready"
+def counts(stream: str) -> Counter[str]:
+    """The counts of a stream so far."""
+    return _counts.get(stream, Counter())
+
+
+def told(stream: str) -> str:
+    """The counts of a stream so far, in words."""
+    seen = counts(stream)
+    if not seen:
+        return "getting ready"
+    rejected = f", {seen['rejections']:,} rejected" if seen["rejections"] else ""
+    return f"{seen['read']:,} read, {seen['embeddings']:,} embeddings written{rejected}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.options.pipeline_options import _BeamArgumentParser as BeamArgumentParser
 
 from privacy import UserError
@@ -11,7 +11,10 @@ from privacy.pseudonyms import KEY_VARIABLE
 NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 """Dataflow writes the element that failed to the temp location unless this experiment is set."""
 
-_RUNNERS = ("FnApiRunner", "DirectRunner", "DataflowRunner")
+_BATCH = ("FnApiRunner", "DirectRunner", "DataflowRunner")
+_STREAMING = ("DirectRunner", "DataflowRunner")
+_DIRECT = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
+"""What `DirectRunner` stands for when it reads messages; the name itself would first try to download another runner."""
 _FORBIDDEN_EXPERIMENTS = {
     "enable_data_sampling": "it writes elements to the temp location",
     "enable_always_on_exception_sampling": "it writes failing elements to the temp location",
@@ -33,18 +36,21 @@ _FORBIDDEN = {
 }
 
 
-def parse(arguments: Sequence[str]) -> PipelineOptions:
+def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptions:
     """Beam's options from the arguments after `--`, with what privacy needs added.
 
-    The runner is FnApiRunner unless one is named. Raises UserError for an unknown option, a bad value, or one
-    that could carry raw content or the pseudonym key out of the job.
+    The runner is FnApiRunner unless one is named, for a streaming job DirectRunner. Raises UserError for an unknown
+    option, a bad value, or one that could carry raw content or the pseudonym key out of the job.
     """
     _refuse_unknown(arguments)
-    options = PipelineOptions(_with_defaults(arguments))
+    runners = _STREAMING if streaming else _BATCH
+    options = PipelineOptions(_with_defaults(arguments, runners[0]))
     values = options.get_all_options(drop_default=True)
-    if str(values.get("runner")).rsplit(".", 1)[-1] not in _RUNNERS:
+    runner = str(values.get("runner")).rsplit(".", 1)[-1]
+    if runner not in runners:
+        kind = " to read messages" if streaming else ""
         raise UserError(
-            f"The Beam option --runner is {values.get('runner')!r}, but must be one of {', '.join(_RUNNERS)}."
+            f"The Beam option --runner is {values.get('runner')!r}, but must be one of {', '.join(runners)}{kind}."
         )
     if (workers := values.get("direct_num_workers", 1)) < 0:
         raise UserError(f"The Beam option --direct_num_workers is {workers}, but must be 0 (all cores) or more.")
@@ -55,11 +61,19 @@ def parse(arguments: Sequence[str]) -> PipelineOptions:
         name = str(experiment).split("=")[0]
         if name in _FORBIDDEN_EXPERIMENTS:
             raise UserError(f"The experiment {name} is forbidden: {_FORBIDDEN_EXPERIMENTS[name]}. Leave it out.")
+    if streaming:
+        standard = options.view_as(StandardOptions)
+        standard.streaming, standard.runner = True, _DIRECT if runner == "DirectRunner" else runner
     return options
 
 
-def _with_defaults(arguments: Sequence[str]) -> list[str]:
-    runner = [] if any(each.split("=")[0] == "--runner" for each in arguments) else ["--runner=FnApiRunner"]
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the job runs on this machine."""
+    return str(options.view_as(StandardOptions).runner).rsplit(".", 1)[-1] != "DataflowRunner"
+
+
+def _with_defaults(arguments: Sequence[str], default: str) -> list[str]:
+    runner = [] if any(each.split("=")[0] == "--runner" for each in arguments) else [f"--runner={default}"]
     return [*runner, *arguments, f"--experiments={NO_EXCEPTION_SAMPLING}"]
 
 

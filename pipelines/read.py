@@ -1,14 +1,17 @@
-"""Read: from a source to deliveries."""
+"""Read: from a source to deliveries. The one step that differs between a bounded source and a subscription."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
 from apache_beam.metrics import Metrics
 
 from events.event import Delivery
+from events.messages import delivery_of
+from events.pubsub import Subscription
 from events.sources import Source
-from pipelines import live
+from pipelines import live, stopping
 from pipelines.reject import NAMESPACE
 
 
@@ -20,31 +23,59 @@ class _Shards(beam.DoFn):
         yield from self._source.shards()
 
 
-class _Deliveries(beam.DoFn):
-    def __init__(self, source: Source) -> None:
-        self._source = source
+class _Counted(beam.DoFn):
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
         self._read = Metrics.counter(NAMESPACE, "read")
 
+    def _count(self) -> None:
+        self._read.inc()
+        live.add(self._stream, "read")
+
+
+class _FromShards(_Counted):
+    def __init__(self, stream: str, source: Source) -> None:
+        super().__init__(stream)
+        self._source = source
+
     def process(self, shard: Any) -> Iterator[Delivery]:
-        for delivery in self._source.read(shard):
-            self._read.inc()
-            live.add("read")
+        for delivery in () if stopping.asked() else self._source.read(shard):
+            self._count()
             yield delivery
+            if stopping.asked():
+                return
+
+
+class _FromMessages(_Counted):
+    def process(self, message: PubsubMessage) -> Iterator[Delivery]:
+        self._count()
+        yield delivery_of(message.message_id, message.data, message.attributes)
 
 
 class Read(beam.PTransform):
-    """The deliveries of a bounded source. Only shards, which are places, are spread over the workers."""
+    """The deliveries of a source.
 
-    def __init__(self, source: Source) -> None:
+    Of a bounded one only shards, which are places, are spread over the workers. Messages come without `id_label`, with
+    which a runner would hold them back to compare them: readers of embedding events see each event once anyway.
+    """
+
+    def __init__(self, stream: str, source: Source | Subscription) -> None:
         super().__init__()
+        self._stream = stream
         self._source = source
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Delivery]:
         """From nothing to deliveries."""
+        if isinstance(self._source, Subscription):
+            return (
+                pipeline
+                | "Messages" >> ReadFromPubSub(subscription=self._source.name, with_attributes=True)
+                | "Deliveries" >> beam.ParDo(_FromMessages(self._stream)).with_output_types(Delivery)
+            )
         return (
             pipeline
             | "Start" >> beam.Impulse()
             | "Shards" >> beam.ParDo(_Shards(self._source))
             | "Spread" >> beam.Reshuffle()
-            | "Deliveries" >> beam.ParDo(_Deliveries(self._source)).with_output_types(Delivery)
+            | "Deliveries" >> beam.ParDo(_FromShards(self._stream, self._source)).with_output_types(Delivery)
         )

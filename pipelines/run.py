@@ -7,9 +7,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import graph
+from events.pubsub import Subscription
+from pipelines import graph, stopping
+from pipelines.direct import reading
 from pipelines.ingest import Ingest
-from pipelines.summary import summarise
+from pipelines.options import is_local
+from pipelines.summary import launched, summarise
 from privacy import RawlessError, Unavailable, UserError
 
 _WHERE = " [while running"
@@ -17,22 +20,28 @@ _OURS = re.compile(rf"privacy\.errors\.(Unavailable|UserError): ([^\n]*?)(?:{re.
 
 
 def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]:
-    """Run a job to its end and return its summary; `started` is of the monotonic clock.
+    """Run a job to its end, or until it was stopped, and return its summary; `started` is of the monotonic clock.
 
-    Raises UserError when the graph check refuses the job, and what the job's steps raise.
+    A job that reads messages on another machine is only launched. Raises UserError when the graph check refuses the
+    job, and what the job's steps raise.
     """
     pipeline = beam.Pipeline(options=options)
     job.build(pipeline)
     graph.check(pipeline)
+    encoders = [spec.ref for spec in job.encoders]
     failure: RawlessError | None = None
     try:
-        result = pipeline.run()
-        result.wait_until_finish()
+        if isinstance(job.source, Subscription) and not is_local(options):
+            return launched(pipeline.run(), job.stream.stream, encoders)
+        with reading(job.source) as messages:
+            result = pipeline.run()
+            result.wait_until_finish()
     except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only a sentence of ours goes on
         failure = told(error)
     if failure is not None:
         raise failure
-    return summarise(result, job.stream.stream, [spec.ref for spec in job.encoders], time.monotonic() - started)
+    seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0
+    return {**summarise(result, job.stream.stream, encoders, seconds, idle), "stopped": stopping.asked()}
 
 
 def told(error: BaseException) -> RawlessError:

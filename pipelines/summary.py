@@ -27,8 +27,10 @@ class Tally:
         return found
 
 
-def summarise(result: PipelineResult, stream: str, encoders: Sequence[str], seconds: float) -> dict[str, Any]:
-    """The counts of a finished job.
+def summarise(
+    result: PipelineResult, stream: str, encoders: Sequence[str], seconds: float, idle: float = 0.0
+) -> dict[str, Any]:
+    """The counts of a finished job, that ran for so many seconds and was idle in so many of them.
 
     `embeddings` and `rejections` count rows. For each encoder, read = embeddings + rejections, where an event
     that was rejected before encoding counts for all; with several encoders `by_encoder` tells them apart.
@@ -45,7 +47,8 @@ def summarise(result: PipelineResult, stream: str, encoders: Sequence[str], seco
         "rejections": _ordered(sum((tally.rejections() for tally in own.values()), common.rejections())),
         "dropped_attributes": common.counters.get("dropped_attributes", 0),
         "seconds": round(seconds, 3),
-        "events_per_second": round(read / seconds, 1) if seconds else 0.0,
+        "idle_seconds": round(idle, 3),
+        "events_per_second": round(read / (seconds - idle), 1) if seconds > idle else 0.0,
     }
     if len(own) > 1:
         summary["by_encoder"] = {
@@ -56,6 +59,11 @@ def summarise(result: PipelineResult, stream: str, encoders: Sequence[str], seco
             for ref, tally in own.items()
         }
     return summary
+
+
+def launched(result: PipelineResult, stream: str, encoders: Sequence[str]) -> dict[str, Any]:
+    """What there is to say of a job that goes on elsewhere."""
+    return {"stream": stream, "encoders": list(encoders), "job": result.job_id()}
 
 
 def _embeddings(tally: Tally) -> int:

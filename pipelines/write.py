@@ -12,7 +12,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import live
 from pipelines.reject import count_rejection, namespace, refusal_of, rejection
 from privacy import Reason, Stage, Unavailable
-from sql.append import Appender
+from sql.append import appender
 from sql.rows import EmbeddingRow, RejectionRow
 from sql.warehouse import Warehouse
 
@@ -26,7 +26,7 @@ class _Write(beam.DoFn):
         self._warehouse = warehouse
 
     def setup(self) -> None:
-        self._appender = Appender(self._warehouse)
+        self._appender = appender(self._warehouse)
 
     def start_bundle(self) -> None:
         self._waiting: list[EmbeddingRow | RejectionRow] = []
@@ -56,11 +56,12 @@ def _written(row: EmbeddingRow | RejectionRow, *, refused: bool) -> RejectionRow
     if isinstance(row, RejectionRow):
         if refused:  # never lost in silence: the source delivers again
             raise Unavailable("The warehouse refused a row of rejection_v1; compare it with sql/rejection_v1.")
+        live.add(row.stream, "rejections")
         return None
     encoder = f"{row.encoder}@{row.encoder_version}"
     if not refused:
         Metrics.counter(namespace(encoder), "embeddings").inc()
-        live.add("embeddings")
+        live.add(row.stream, "embeddings")
         return None
     count_rejection(Stage.WRITE, Reason.ROW_REFUSED, encoder)
     refusal = refusal_of(row, Reason.ROW_REFUSED)

@@ -34,13 +34,19 @@ class Stack:
 
     pid: int
     bigquery: Emulator
+    pubsub: str
+    """As in 127.0.0.1:8085."""
 
 
 def find(home: Path) -> Stack | None:
     """The stack of this home, if its process lives and answers; a stale address counts as none."""
     try:
         address = json.loads((home / ADDRESS_FILE).read_text())
-        stack = Stack(int(address["pid"]), Emulator(address["bigquery_rest"], address["bigquery_grpc"]))
+        stack = Stack(
+            pid=int(address["pid"]),
+            bigquery=Emulator(address["bigquery_rest"], address["bigquery_grpc"]),
+            pubsub=address["pubsub"],
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return stack if _lives(stack.pid) and _answers(stack.bigquery.rest) else None

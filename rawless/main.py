@@ -6,7 +6,7 @@ import sys
 import typer
 
 from privacy import RawlessError, UserError
-from rawless.commands import demo, doctor, encoder, ingest, load, local, query, stream
+from rawless.commands import demo, doctor, encoder, ingest, load, local, publish, query, stream
 
 _INTERRUPTED = 130
 
@@ -20,6 +20,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
 app.command("load")(load.load)
+app.command("publish")(publish.publish)
 app.command("sql")(query.sql)
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(local.app, name="local")

@@ -1,12 +1,15 @@
 """From the options of a command to a warehouse and a key."""
 
+import os
 from pathlib import Path
 
+from events.pubsub import PubSub, check_name
 from privacy.pseudonyms import KeySource, create_key_file
 from rawless import home, local_stack
 from sql.places import Places, load_places
 from sql.warehouse import Warehouse
 
+PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
 LOCAL = Places(
     project=local_stack.LOCAL_PROJECT, events="events", snapshots="snapshots", subjects="subjects", audit="audit"
 )
@@ -20,6 +23,23 @@ def open_warehouse(file: Path | None) -> Warehouse:
         warehouse = Warehouse(LOCAL, local_stack.up(home.folder()).bigquery)
     warehouse.ensure()
     return warehouse
+
+
+def open_pubsub(file: Path | None) -> PubSub:
+    """Pub/Sub: where PUBSUB_EMULATOR_HOST says, else Google's when a warehouse is named, else the local one."""
+    if host := os.environ.get(PUBSUB_VARIABLE):
+        return PubSub(host)
+    return PubSub() if file is not None else PubSub(local_stack.up(home.folder()).pubsub)
+
+
+def default_topic(file: Path | None, stream: str) -> str:
+    """The topic named like a stream, in the warehouse's project."""
+    return topic_of(LOCAL.project if file is None else load_places(file).project, stream)
+
+
+def topic_of(project: str, stream: str) -> str:
+    """The topic named like a stream. Raises UserError when a topic cannot have that name."""
+    return check_name(f"projects/{project}/topics/{stream}", "topics", "The stream")
 
 
 def key_source(warehouse: Warehouse) -> KeySource:

@@ -1,7 +1,7 @@
 """Appends through the Storage Write API: Arrow rows on the default stream, at least once."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -108,6 +108,12 @@ class Appender:
     def _stream(self, name: str) -> str:
         project, dataset, _ = self._warehouse.table_id(name).rsplit(".", 2)
         return f"projects/{project}/datasets/{dataset}/tables/{name}/streams/_default"
+
+
+@lru_cache(maxsize=8)
+def appender(warehouse: Warehouse) -> Appender:
+    """One appender a process: some runners make their steps anew for every few events."""
+    return Appender(warehouse)
 
 
 def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[tuple[list[int], pa.RecordBatch]]:

@@ -45,8 +45,8 @@ def demo(json: Json = False) -> None:
 
 
 def _run(folder: Path, talk: bool) -> dict[str, Any]:
-    from rawless.commands.ingest import run
     from rawless.demo import digits, texts, today
+    from rawless.jobs import Order, ingest
     from rawless.places import open_warehouse
 
     started = time.monotonic()
@@ -63,8 +63,8 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
         say("Some are broken, some are hostile, some come twice.\n")
     left = _temporary(folder)
     ingested = {
-        "digits": run(folder / "digits.yaml", f"files:{uploads}/*", folder / "metadata.csv", "auto", None, []),
-        "texts": run(folder / "texts.yaml", f"jsonl:{messages}", None, "auto", None, []),
+        "digits": ingest(Order(folder / "digits.yaml", f"files:{uploads}/*", folder / "metadata.csv")),
+        "texts": ingest(Order(folder / "texts.yaml", f"jsonl:{messages}")),
     }
     report = {
         "ingest": ingested,

@@ -41,7 +41,8 @@ def _stack() -> str:
     from sql import tables
 
     open_warehouse(None)
-    return f"BigQuery at {local_stack.up(home.folder()).bigquery.rest}, {len(tables.names())} tables"
+    stack = local_stack.up(home.folder())
+    return f"BigQuery at {stack.bigquery.rest}, {len(tables.names())} tables; Pub/Sub at {stack.pubsub}"
 
 
 def _key() -> str:

@@ -9,7 +9,7 @@ from rawless.local_stack import Stack
 from rawless.options import Json
 from rawless.output import print_json, progress, say
 
-app = typer.Typer(help="The local servers: BigQuery, in one background process.", no_args_is_help=True)
+app = typer.Typer(help="The local servers: BigQuery and Pub/Sub, in one background process.", no_args_is_help=True)
 
 
 def _described(stack: Stack | None) -> dict[str, Any]:
@@ -21,6 +21,7 @@ def _described(stack: Stack | None) -> dict[str, Any]:
         "pid": stack.pid,
         "bigquery_rest": stack.bigquery.rest,
         "bigquery_grpc": stack.bigquery.grpc,
+        "pubsub": stack.pubsub,
     }
 
 
@@ -32,6 +33,7 @@ def _print(stack: Stack | None, json: bool) -> None:
     else:
         say(f"Running as process {stack.pid} (home {home.folder()}).")
         say(f"For other Google clients: export BIGQUERY_EMULATOR_HOST={stack.bigquery.rest}")
+        say(f"                          export PUBSUB_EMULATOR_HOST={stack.pubsub}")
 
 
 @app.command()
@@ -44,12 +46,14 @@ def up(json: Json = False) -> None:
 
 @app.command()
 def down(json: Json = False) -> None:
-    """Stop the local servers; their data stays."""
+    """Stop the local servers. BigQuery's data stays; Pub/Sub's messages do not."""
     stopped = local_stack.down(home.folder())
     if json:
         print_json({"stopped": stopped})
     else:
-        say("Stopped; the data stays." if stopped else "Nothing to stop: not running.")
+        say(
+            "Stopped; BigQuery's data stays, Pub/Sub's messages do not." if stopped else "Nothing to stop: not running."
+        )
 
 
 @app.command()

@@ -10,7 +10,7 @@ from events.sources import open_source
 from events.stream import Stream
 from privacy import UserError
 
-KINDS = "must be one of: jsonl:PATH, files:GLOB."
+KINDS = "must be one of: jsonl:PATH, files:GLOB, pubsub:projects/P/subscriptions/S."
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 

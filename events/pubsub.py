@@ -1,0 +1,119 @@
+"""Pub/Sub: where it is, names of topics and subscriptions, clients, and making what is missing on an emulator."""
+
+import re
+from dataclasses import dataclass
+
+import grpc
+from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, NotFound, PermissionDenied
+from google.auth.exceptions import GoogleAuthError
+from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from privacy import Unavailable, UserError
+
+ACK_SECONDS = 60
+"""For how long a reader may be busy with what it took, before others get it; a killed one's messages wait as long."""
+_NAME = re.compile(
+    r"projects/[a-z][a-z0-9.:-]{4,60}[a-z0-9]/(topics|subscriptions)/(?!goog)[A-Za-z][\w.~+%-]{2,254}", re.A
+)
+_LIMIT = [("grpc.max_receive_message_length", -1)]
+
+
+@dataclass(frozen=True)
+class PubSub:
+    """Where Pub/Sub is. Holds an address alone, so that it travels in a job."""
+
+    emulator: str | None = None
+    """Of an emulator, as in 127.0.0.1:8085; without one, Google's own."""
+
+    def publisher(self) -> PublisherClient:
+        """The official client. Raises UserError without credentials."""
+        if self.emulator:
+            channel = grpc.insecure_channel(self.emulator, options=_LIMIT)
+            return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        try:
+            return PublisherClient()
+        except GoogleAuthError:
+            raise _no_credentials() from None
+
+    def subscriber(self) -> SubscriberClient:
+        """The official client. Raises UserError without credentials."""
+        if self.emulator:
+            channel = grpc.insecure_channel(self.emulator, options=_LIMIT)
+            return SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        try:
+            return SubscriberClient()
+        except GoogleAuthError:
+            raise _no_credentials() from None
+
+    def ensure_topic(self, name: str) -> None:
+        """Make the topic on an emulator when it is missing; raise UserError when it is missing at Google's."""
+        try:
+            with self.publisher() as client:
+                try:
+                    client.get_topic(topic=name)
+                except NotFound:
+                    if not self.emulator:
+                        raise
+                    client.create_topic(name=name)
+        except (AlreadyExists, PermissionDenied):  # whoever may publish need not be allowed to look
+            pass
+        except NotFound:
+            raise UserError(f"The topic {name} does not exist: create it, or name another in --topic.") from None
+        except (GoogleAPICallError, GoogleAuthError) as error:
+            raise unanswered(error) from None
+
+    def ensure_subscription(self, name: str, topic: str) -> None:
+        """Make the subscription on an emulator when it is missing; raise UserError when it is missing at Google's."""
+        try:
+            with self.subscriber() as client:
+                try:
+                    client.get_subscription(subscription=name)
+                except NotFound:
+                    if not self.emulator:
+                        raise
+                    self.ensure_topic(topic)
+                    request = {"name": name, "topic": topic, "ack_deadline_seconds": ACK_SECONDS}
+                    client.create_subscription(request=request)
+        except (AlreadyExists, PermissionDenied):  # whoever may read need not be allowed to look
+            pass
+        except NotFound:
+            raise UserError(f"The subscription {name} does not exist: create it, or name another.") from None
+        except (GoogleAPICallError, GoogleAuthError) as error:
+            raise unanswered(error) from None
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """`pubsub:projects/P/subscriptions/S`: an unbounded source, read by Beam itself."""
+
+    name: str
+    pubsub: PubSub = PubSub()
+    until_idle: float | None = None
+    """Seconds without a message after which reading ends, on one machine; None: never."""
+
+    @property
+    def project(self) -> str:
+        """The project's id."""
+        return self.name.split("/")[1]
+
+
+def check_name(name: str, kind: str, option: str) -> str:
+    """The name of a topic or subscription, as `kind` says. Raises UserError naming the option when it is none."""
+    match = _NAME.fullmatch(name)
+    if match is None or match[1] != kind:
+        raise UserError(
+            f"{option} names {name!r}, but must name projects/PROJECT/{kind}/NAME, with a NAME of 3 to 255 letters, "
+            "digits and -_.~+%."
+        )
+    return name
+
+
+def unanswered(error: Exception) -> Unavailable:
+    """What to tell when Pub/Sub is away; of the error its type alone."""
+    return Unavailable(f"Pub/Sub did not answer ({type(error).__name__}); run the command again.")
+
+
+def _no_credentials() -> UserError:
+    return UserError("There are no Google credentials here: run `gcloud auth application-default login`.")

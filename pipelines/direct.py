@@ -1,0 +1,166 @@
+"""Reading a subscription on one machine: Beam's DirectRunner, with a reader of Pub/Sub that loses nothing and ends.
+
+The runner is Beam's `BundleBasedDirectRunner`. What is mended here is found in Beam 2.77, and pinned by tests.
+
+Beam's own reader acknowledges messages before a step has seen them. That runner asks for more only when all that it
+asked for before went through all steps; so this reader acknowledges then, and a killed job's messages come again.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from apache_beam.io.gcp.pubsub import PubsubMessage
+from apache_beam.pvalue import PBegin
+from apache_beam.runners.direct.direct_runner import _DirectReadFromPubSub
+from apache_beam.runners.direct.executor import TransformExecutor
+from apache_beam.runners.direct.transform_evaluator import TransformEvaluatorRegistry, _PubSubReadEvaluator
+from apache_beam.runners.direct.util import TransformResult
+from apache_beam.runners.worker.statesampler import StateSampler, set_current_tracker
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.counters import CounterFactory
+from apache_beam.utils.timestamp import Timestamp
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, NotFound
+from google.auth.exceptions import GoogleAuthError
+
+from events.pubsub import ACK_SECONDS, Subscription, unanswered
+from pipelines import stopping
+from privacy import Unavailable, UserError
+
+MAX_MESSAGES = 100
+"""Taken at once; Pub/Sub gives at most 10 MB, whatever is asked for."""
+PULL_SECONDS = 5.0
+
+
+class Reading:
+    """One job's reading of one subscription."""
+
+    def __init__(self, source: Subscription) -> None:
+        self._source = source
+        self._client = source.pubsub.subscriber()
+        self._held: list[str] = []
+        self._idle_since: float | None = None
+        self.idle_seconds = 0.0
+        """For how long, in all, there was nothing to read."""
+
+    def take(self) -> list[Any] | None:
+        """More messages, after those of the last call are done; None when there is nothing more to read."""
+        try:
+            self._acknowledge()
+            if self._ended():
+                return None
+            answer = self._pull()
+            ack_ids = [each.ack_id for each in answer]
+            self._hold(ack_ids, ACK_SECONDS)
+            self._held = ack_ids  # last: whatever fails before, these were not done
+        except NotFound:
+            error: UserError | Unavailable = UserError(f"The subscription {self._source.name} is no longer there.")
+        except (GoogleAPICallError, GoogleAuthError) as away:
+            error = unanswered(away)
+        else:
+            return [each.message for each in answer]
+        raise error
+
+    def give_back(self) -> None:
+        """What was taken last was not done: it comes again at once, or when its time is over."""
+        held, self._held = self._held, []
+        with suppress(GoogleAPICallError):
+            self._hold(held, 0)
+
+    def close(self) -> None:
+        """The end; gives back what was not done."""
+        self.give_back()
+        self._client.transport.close()
+
+    def _ended(self) -> bool:
+        if stopping.asked():
+            return True
+        limit, since = self._source.until_idle, self._idle_since
+        return limit is not None and since is not None and time.monotonic() - since >= limit
+
+    def _pull(self) -> list[Any]:
+        asked = time.monotonic()
+        request = {"subscription": self._source.name, "max_messages": MAX_MESSAGES}
+        try:
+            found = list(self._client.pull(request=request, retry=None, timeout=PULL_SECONDS).received_messages)
+        except DeadlineExceeded:  # how Google says that there is nothing
+            found = []
+        if found:
+            self._idle_since = None
+        else:
+            self._idle_since = self._idle_since or asked
+            self.idle_seconds += time.monotonic() - asked
+        return found
+
+    def _hold(self, ack_ids: list[str], seconds: int) -> None:
+        if ack_ids:
+            request = {"subscription": self._source.name, "ack_ids": ack_ids, "ack_deadline_seconds": seconds}
+            self._client.modify_ack_deadline(request=request)
+
+    def _acknowledge(self) -> None:
+        if self._held:
+            self._client.acknowledge(request={"subscription": self._source.name, "ack_ids": self._held})
+            self._held = []
+
+
+_readings: dict[str, Reading] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def reading(source: object) -> Iterator[Reading | None]:
+    """Inside, jobs of this process that Beam's DirectRunner runs read this source as this module says."""
+    if not isinstance(source, Subscription):
+        yield None
+        return
+    with _lock:
+        if source.name in _readings:
+            raise UserError(f"Another job of this process reads {source.name}: give each a subscription of its own.")
+        _readings[source.name] = opened = Reading(source)
+    try:
+        yield opened
+    finally:
+        del _readings[source.name]
+        opened.close()
+
+
+class _Reader(_PubSubReadEvaluator):
+    def finish_bundle(self) -> TransformResult:
+        opened = _readings.get(self._sub_name)
+        if opened is None:
+            return super().finish_bundle()
+        messages = opened.take()
+        if messages is None:
+            return TransformResult(self, [], [], None, {None: None})  # no hold on time: the source has ended
+        try:
+            return self._result(messages)
+        except BaseException:
+            opened.give_back()
+            raise
+
+    def _result(self, messages: list[Any]) -> TransformResult:
+        bundle = self._evaluation_context.create_bundle(next(iter(self._outputs)))
+        for message in messages:
+            published = Timestamp.from_utc_datetime(message.publish_time)
+            element = PubsubMessage._from_message(message)
+            bundle.output(GlobalWindows.windowed_value(element, timestamp=published))
+        again = self._evaluation_context.create_bundle(PBegin(self._applied_ptransform.transform.pipeline))
+        return TransformResult(self, [bundle], [again], None, {None: Timestamp.of(time.time())})
+
+
+def _count_every_bundle() -> None:
+    """Beam's runner counts only the first bundle of each step: a sampler remembers where it counted first."""
+    call = TransformExecutor.call
+
+    def counted(self: Any, _: StateSampler) -> None:
+        sampler = StateSampler("", CounterFactory())
+        set_current_tracker(sampler)
+        call(self, sampler)
+
+    TransformExecutor.call = counted
+
+
+_count_every_bundle()
+TransformEvaluatorRegistry._test_evaluators_overrides[_DirectReadFromPubSub] = _Reader

@@ -1,0 +1,65 @@
+"""`rawless publish`: events to Pub/Sub, as a producer would."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rawless.options import Json, WarehouseFile
+from rawless.output import print_json, progress, say
+
+
+def publish(
+    stream: Annotated[Path, typer.Option(help="The stream file.")],
+    source: Annotated[str, typer.Option(help="Where the events are: jsonl:PATH or files:GLOB.")],
+    metadata: Annotated[
+        Path | None, typer.Option(help="For files: a CSV with file, event_id, occurred_at, subject_id and attributes.")
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="projects/P/topics/T; without it, the topic named like the stream.")
+    ] = None,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Publish a source's events to a Pub/Sub topic, broken ones as they are.
+
+    On the local stack the topic is made when it is missing, and a subscription of the same name.
+    """
+    summary = run(stream, source, metadata, topic, warehouse)
+    if json:
+        print_json(summary)
+        return
+    say(f"{summary['stream']}: {summary['published']:,} events published to {summary['topic']}.")
+    if summary["refused"]:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["refused"].items())
+        say(f"{sum(summary['refused'].values()):,} that no message can carry: {reasons}.")
+    if "subscription" in summary:
+        say(f"To read them: rawless ingest --stream {stream} --source pubsub:{summary['subscription']}")
+
+
+def run(
+    stream_file: Path, source: str, metadata: Path | None, topic: str | None, warehouse: Path | None, told: Any = None
+) -> dict[str, Any]:
+    """Publish, counting into `told` on the way, and return what was done."""
+    from events.messages import MAX_MESSAGE_BYTES
+    from events.publish import Published
+    from events.publish import publish as publish_all
+    from events.pubsub import check_name
+    from events.sources import open_batch
+    from events.stream import load_stream
+    from rawless.places import default_topic, open_pubsub
+
+    stream = load_stream(stream_file)
+    opened = open_batch(source, stream, metadata, max_bytes=MAX_MESSAGE_BYTES)
+    name = check_name(topic, "topics", "--topic") if topic else default_topic(warehouse, stream.stream)
+    published = told or Published()
+    with progress(f"Publishing {stream.stream}", lambda: f"{published.messages:,} events"):
+        pubsub = open_pubsub(warehouse)
+        pubsub.ensure_topic(name)
+        summary: dict[str, Any] = {"stream": stream.stream, "topic": name}
+        if pubsub.emulator:  # else what is published before a first reader comes would be lost
+            summary["subscription"] = name.replace("/topics/", "/subscriptions/")
+            pubsub.ensure_subscription(summary["subscription"], name)
+        publish_all(opened, name, pubsub, published)
+    refused = {reason.value: count for reason, count in sorted(published.refused.items())}
+    return {**summary, "published": published.messages, "refused": refused}

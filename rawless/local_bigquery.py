@@ -1,0 +1,99 @@
+"""The local BigQuery: `bqemulator`, an embedded database behind BigQuery's protocol, with its faults mended."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb_extensions
+from bqemulator.api.routes.tabledata import _build_arrow_schema
+from bqemulator.config import LogLevel, PersistenceMode, Settings
+from bqemulator.domain.errors import InvalidQueryError
+from bqemulator.domain.events import TableDataChanged
+from bqemulator.grpc_api import write_servicer
+from bqemulator.server import EmulatorServer
+from bqemulator.versioning.snapshots import SnapshotManager
+
+from rawless.local_stack import LOCAL_PROJECT
+
+
+async def start(home: Path) -> EmulatorServer:
+    """Serve the database in the home folder on free ports of loopback."""
+    duckdb_extensions.import_extension("spatial")  # the emulator would download it
+    server = EmulatorServer(
+        Settings(
+            rest_port=0,
+            grpc_port=0,
+            persistence_mode=PersistenceMode.PERSISTENT,
+            data_dir=home / "bigquery",
+            upload_staging_dir=_staging(home),
+            default_project_id=LOCAL_PROJECT,
+            enable_format_extensions=False,  # likewise a download
+            log_level=LogLevel.ERROR,
+        )
+    )
+    _append_on_loop(asyncio.get_running_loop())
+    _keep_no_history()
+    await server.start()
+    return server
+
+
+def _staging(home: Path) -> Path:
+    path = home / "bigquery" / "uploads"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _nested(field: Any) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "type": field.type,
+        "mode": field.mode,
+        "fields": [_nested(f) for f in field.fields or ()],
+    }
+
+
+def _table_arrow_schema(table: Any) -> Any:
+    return _build_arrow_schema([_nested(field) for field in table.schema_.fields])
+
+
+# bqemulator 1.4.0 forgets the fields of a record here, so no row with attributes could be appended.
+write_servicer._table_arrow_schema = _table_arrow_schema
+
+
+def _append_on_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Let appends use the database where queries do, on the event loop.
+
+    bqemulator 1.4.0 handles them in threads, on the one connection that queries use too, so that a query could be
+    answered with an append's result, or an append be lost to an error.
+    """
+
+    def on_loop(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            async def run() -> Any:
+                return method(*arguments)
+
+            return asyncio.run_coroutine_threadsafe(run(), loop).result()
+
+        return call
+
+    handler = write_servicer.BigQueryWriteHandler
+    handler._bind_stream_to_target = on_loop(handler._bind_stream_to_target)
+    handler._perform_append = on_loop(handler._perform_append)
+
+
+def _keep_no_history() -> None:
+    """Keep each row once.
+
+    bqemulator 1.4.0 copies the whole table at every append, for queries of its past: 20,000 rows took gigabytes and
+    minutes, and an erased row would live on. Such a query is refused instead.
+    """
+
+    def record_change(self: SnapshotManager, project_id: str, dataset_id: str, table_id: str) -> None:
+        self._events.publish(TableDataChanged(project_id, dataset_id, table_id))
+
+    def resolve_time_travel(*_: Any) -> None:
+        raise InvalidQueryError("the local BigQuery keeps no past states of its tables")
+
+    SnapshotManager.record_change = record_change
+    SnapshotManager.resolve_time_travel = resolve_time_travel
