@@ -28,6 +28,7 @@ from google.auth.exceptions import GoogleAuthError
 from events.pubsub import ACK_SECONDS, Subscription, unanswered
 from pipelines import stopping
 from privacy import Unavailable, UserError
+from privacy.logs import withheld
 
 MAX_MESSAGES = 100
 """Taken at once; Pub/Sub gives at most 10 MB, whatever is asked for."""
@@ -84,7 +85,8 @@ class Reading:
         asked = time.monotonic()
         request = {"subscription": self._source.name, "max_messages": MAX_MESSAGES}
         try:
-            found = list(self._client.pull(request=request, retry=None, timeout=PULL_SECONDS).received_messages)
+            with withheld():  # at debug level the client logs what it receives
+                found = list(self._client.pull(request=request, retry=None, timeout=PULL_SECONDS).received_messages)
         except DeadlineExceeded:  # how Google says that there is nothing
             found = []
         if found:

@@ -15,6 +15,14 @@ from pipelines import live, stopping
 from pipelines.reject import NAMESPACE
 
 
+def _redacted(_: PubsubMessage) -> str:
+    return "PubsubMessage(redacted)"
+
+
+# Beam's own shows data and attributes to whatever quotes an element.
+PubsubMessage.__repr__ = _redacted
+
+
 class _Shards(beam.DoFn):
     def __init__(self, source: Source) -> None:
         self._source = source

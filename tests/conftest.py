@@ -18,10 +18,13 @@ from hypothesis import settings
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
 from encoders.load import load
+from events.pubsub import PubSub, Subscription
 from events.stream import Stream
+from pipelines import stopping
 from privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless import local_stack
 from rawless.local_stack import Stack
+from rawless.places import PUBSUB_VARIABLE
 from sql.places import Places
 from sql.warehouse import Warehouse
 
@@ -55,11 +58,27 @@ def warehouse(stack: Stack) -> Warehouse:
     return made
 
 
+@pytest.fixture
+def subscription(stack: Stack) -> Subscription:
+    """A subscription of its own on the local Pub/Sub, whose reader ends soon after the last message."""
+    name = f"projects/local-dev/subscriptions/test-{next(_numbers)}"
+    made = Subscription(name, PubSub(stack.pubsub), until_idle=0.5)
+    made.pubsub.ensure_subscription(name, topic_of(made))
+    return made
+
+
+def topic_of(subscription: Subscription) -> str:
+    """The topic of a test's subscription."""
+    return subscription.name.replace("/subscriptions/", "/topics/")
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAWLESS_HOME", str(home))
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     monkeypatch.delenv("RAWLESS_WEIGHTS", raising=False)
+    monkeypatch.delenv(PUBSUB_VARIABLE, raising=False)
+    stopping.reset()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ import apache_beam as beam
 import pytest
 
 from audit.search import Search
+from events.pubsub import Subscription
 from pipelines import options
+from pipelines.direct import reading
 from pipelines.ingest import Ingest
 from pipelines.run import told
 from privacy import Raw
@@ -38,12 +40,15 @@ def searched(
     monkeypatch.setattr(tempfile, "tempdir", str(left))
 
     def go(job: Ingest, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[str]:
-        pipeline = beam.Pipeline(options=options.parse(beam_options))
+        streaming = isinstance(job.source, Subscription)
+        pipeline = beam.Pipeline(options=options.parse(beam_options, streaming=streaming))
         job.build(pipeline)
         said: list[str] = []
         with caplog.at_level(logging.DEBUG):
             try:
-                result = pipeline.run()
+                with reading(job.source):
+                    result = pipeline.run()
+                    result.wait_until_finish()
                 said += [repr(each) for each in result.metrics().query()["counters"]]
             except Exception as error:  # noqa: BLE001 - whatever a runner raises
                 said += [str(error), repr(error), str(told(error))]

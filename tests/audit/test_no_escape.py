@@ -14,15 +14,20 @@ import pytest
 
 import encoders.text
 import pipelines.encode
+import pipelines.parse
+import pipelines.read
 import pipelines.write
 from audit.search import spelled
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
-from events.sources import open_source
+from events.publish import Published, publish
+from events.pubsub import Subscription
+from events.sources import open_batch, open_source
 from events.stream import Stream
 from pipelines.ingest import Ingest
 from privacy.pseudonyms import KeySource
 from sql.warehouse import Warehouse
+from tests.conftest import topic_of
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
 
@@ -77,6 +82,53 @@ def run(
         return searched(job, [MARKER.encode()], beam_options)
 
     return go
+
+
+@pytest.fixture
+def run_messages(
+    key: KeySource,
+    stream: Stream,
+    warehouse: Warehouse,
+    write_events: Callable[..., Path],
+    searched: Callable[..., set[str]],
+    subscription: Subscription,
+) -> Callable[..., set[str]]:
+    """Like `run`, with the events published as messages first."""
+
+    def go(*events: dict[str, Any] | bytes) -> set[str]:
+        source = open_batch(f"jsonl:{write_events(*events)}", stream)
+        publish(source, topic_of(subscription), subscription.pubsub, Published())
+        job = Ingest(stream, subscription, (lookup("minilm@1.0.0"),), key, warehouse, "cpu")
+        return searched(job, [MARKER.encode()])
+
+    return go
+
+
+def test_no_marker_escapes_from_messages(run_messages: Callable[..., set[str]], warehouse: Warehouse) -> None:
+    assert run_messages(*_everywhere()) == set()
+    (rejected,) = warehouse.query("SELECT COUNT(*) AS n, COUNTIF(reason = 'internal') AS internal FROM rejection_v1")
+    assert rejected["n"] > 5
+    assert rejected["internal"] == 0
+
+
+@pytest.mark.parametrize(
+    ("step", "method"),
+    [
+        (pipelines.read._FromMessages, "process"),
+        (pipelines.parse._Parse, "process"),
+        (pipelines.encode._Encode, "_flush"),
+        (pipelines.write._Write, "_flush"),
+    ],
+)
+def test_no_marker_escapes_from_a_streaming_step_that_does_not_handle_its_error(
+    step: type, method: str, run_messages: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(self: Any, *arguments: Any) -> Any:
+        raise KeyError(arguments, vars(self))
+
+    monkeypatch.setattr(step, method, raises)
+
+    assert run_messages({"text": MARKER}) == set()
 
 
 def test_no_marker_escapes_however_an_event_is_broken(run: Callable[..., set[str]], warehouse: Warehouse) -> None:
