@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.pvalue import PBegin
@@ -109,6 +110,8 @@ class Reading:
 
 _readings: dict[str, Reading] = {}
 _lock = threading.Lock()
+_failed: WeakSet[Any] = WeakSet()
+"""Evaluation contexts, one a job."""
 
 
 @contextmanager
@@ -133,7 +136,8 @@ class _Reader(_PubSubReadEvaluator):
         opened = _readings.get(self._sub_name)
         if opened is None:
             return super().finish_bundle()
-        messages = opened.take()
+        # A failed job asks once more before it ends, which must not count as done what it failed on.
+        messages = None if self._evaluation_context in _failed else opened.take()
         if messages is None:
             return TransformResult(self, [], [], None, {None: None})  # no hold on time: the source has ended
         try:
@@ -152,17 +156,22 @@ class _Reader(_PubSubReadEvaluator):
         return TransformResult(self, [bundle], [again], None, {None: Timestamp.of(time.time())})
 
 
-def _count_every_bundle() -> None:
-    """Beam's runner counts only the first bundle of each step: a sampler remembers where it counted first."""
+def _mend_executor() -> None:
+    """Note which jobs failed; and count every bundle of a step.
+
+    Beam's runner counts only the first, since a sampler remembers where it counted first: each gets one of its own.
+    """
     call = TransformExecutor.call
 
-    def counted(self: Any, _: StateSampler) -> None:
+    def mended(self: Any, _: StateSampler) -> None:
         sampler = StateSampler("", CounterFactory())
         set_current_tracker(sampler)
         call(self, sampler)
+        if self._retry_count == self._max_retries_per_bundle:
+            _failed.add(self._evaluation_context)
 
-    TransformExecutor.call = counted
+    TransformExecutor.call = mended
 
 
-_count_every_bundle()
+_mend_executor()
 TransformEvaluatorRegistry._test_evaluators_overrides[_DirectReadFromPubSub] = _Reader
