@@ -1,0 +1,152 @@
+"""Messages to rows, whole: published by Google's client, read by the streaming job, written to BigQuery."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.cloud.pubsub_v1 import PublisherClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+from encoders.catalogue import lookup
+from events.publish import Published, publish
+from events.pubsub import PubSub, Subscription
+from events.sources import open_batch
+from events.stream import Stream
+from pipelines import options
+from pipelines.ingest import Ingest
+from pipelines.run import run
+from privacy.pseudonyms import KeySource
+from sql.warehouse import Warehouse
+from tests.conftest import topic_of
+from tests.pipelines import backends
+from tests.pipelines.backends import Backend
+from tests.pipelines.conftest import EVER
+
+BROKEN = {
+    "empty_text": {"text": " "},
+    "bad_occurred_at": {"occurred_at": "yesterday"},
+    "bad_event_id": {"event_id": "an id with spaces"},
+    "missing_subject": {"subject_id": ""},
+    "unknown_stream": {"stream": "another"},
+}
+
+
+@pytest.fixture(
+    params=[
+        "local",
+        pytest.param("containers", marks=pytest.mark.docker),
+        pytest.param("cloud", marks=pytest.mark.cloud),
+    ]
+)
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """The same tests run on each."""
+    if request.param == "cloud":
+        yield from backends.cloud()
+        return
+    warehouse = request.getfixturevalue("warehouse")
+    if request.param == "containers":
+        yield from backends.containers(warehouse)
+    else:
+        yield from backends.local(warehouse, request.getfixturevalue("subscription"))
+
+
+def _event(event_id: str, text: str, **fields: str) -> dict[str, str]:
+    occurred_at = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    whole = {"event_id": event_id, "occurred_at": occurred_at, "stream": "message", "subject_id": "customer-1"}
+    return {**whole, "text": text, **fields}
+
+
+def _publisher(pubsub: PubSub) -> PublisherClient:
+    """Google's batching publisher."""
+    if pubsub.emulator is None:
+        return PublisherClient()
+    return PublisherClient(transport=PublisherGrpcTransport(channel=grpc.insecure_channel(pubsub.emulator)))
+
+
+def _publish(pubsub: PubSub, topic: str, events: list[dict[str, str]]) -> None:
+    with _publisher(pubsub) as client:
+        futures = [
+            client.publish(topic, each["text"].encode(), **{name: each[name] for name in each if name != "text"})
+            for each in events
+        ]
+        for future in futures:
+            future.result()
+
+
+def _run(backend: Backend, stream: Stream, key: KeySource) -> dict[str, Any]:
+    job = Ingest(stream, backend.subscription, (lookup("minilm@1.0.0"),), key, backend.warehouse, "cpu")
+    return run(job, options.parse([], streaming=True), time.monotonic())
+
+
+def _logged(warehouse: Warehouse) -> list[str]:
+    query = f"SELECT event_id FROM {warehouse.places.events}.embedding_event({EVER}) ORDER BY event_id"
+    return [row["event_id"] for row in warehouse.query(query)]
+
+
+def _rejected(warehouse: Warehouse) -> Counter[str]:
+    query = f"SELECT reason, COUNT(*) AS n FROM {warehouse.places.events}.rejection({EVER}) GROUP BY reason"
+    return Counter({row["reason"]: row["n"] for row in warehouse.query(query)})
+
+
+def test_every_message_becomes_a_row_or_a_rejection(backend: Backend, stream: Stream, key: KeySource) -> None:
+    good = [_event(f"good-{number}", f"Message number {number}.", channel="chat") for number in range(30)]
+    broken = [_event(f"broken-{reason}", "A text.") | changes for reason, changes in BROKEN.items()]
+
+    _publish(backend.subscription.pubsub, backend.topic, good + good[:3] + broken)
+    summary = _run(backend, stream, key)
+
+    assert _logged(backend.warehouse) == sorted(each["event_id"] for each in good)
+    assert _rejected(backend.warehouse) == dict.fromkeys(BROKEN, 1)
+    assert summary["read"] >= 38  # at least once
+    assert summary["embeddings"] + sum(summary["rejections"].values()) == summary["read"]
+
+
+def test_twenty_thousand_messages_of_four_publishers_are_each_accounted_for_once(
+    warehouse: Warehouse, subscription: Subscription, stream: Stream, key: KeySource
+) -> None:
+    """A tenth of them come twice, a twentieth is broken, and all come while the job runs."""
+    good = [_event(f"good-{number:05d}", f"Message {number}") for number in range(17_000)]
+    kinds = list(BROKEN.items())
+    broken = [_event(f"broken-{n:05d}", "A text.") | kinds[n % len(kinds)][1] for n in range(1_000)]
+    messages = (good + broken + good[:2_000])[::-1]
+    backend = Backend(warehouse, subscription)
+
+    with ThreadPoolExecutor(4) as publishers:
+        done = [publishers.submit(_publish, subscription.pubsub, backend.topic, messages[n::4]) for n in range(4)]
+        summary = _run(backend, stream, key)
+        for each in done:
+            each.result()
+
+    assert _logged(warehouse) == [each["event_id"] for each in good]
+    assert _rejected(warehouse) == dict.fromkeys(BROKEN, 200)
+    assert summary["read"] == 20_000
+    assert summary["embeddings"] == 19_000
+
+
+def test_a_message_gives_the_row_that_its_line_gives(
+    subscription: Subscription,
+    stream: Stream,
+    key: KeySource,
+    write_events: Callable[..., Path],
+    ingest: Callable[..., dict[str, Any]],
+    warehouse: Warehouse,
+) -> None:
+    lines = [{"event_id": f"e-{n}", "text": f"Text {n}", "attributes": {"channel": "email", "no": "x"}} for n in "12"]
+    path = write_events(*lines, {"event_id": "e-3", "text": ...})
+
+    published = Published()
+    publish(open_batch(f"jsonl:{path}", stream), topic_of(subscription), subscription.pubsub, published)
+    from_messages = _run(Backend(warehouse, subscription), stream, key)
+    from_lines = ingest(path)
+
+    assert published.messages == 3
+    rows = warehouse.query("SELECT * EXCEPT (logged_at) FROM embedding_event_v1 ORDER BY event_id")
+    assert rows[0::2] == rows[1::2]
+    assert from_messages["dropped_attributes"] == from_lines["dropped_attributes"] == 2
+    assert from_messages["rejections"] == {"empty_text": 1}  # a message cannot be without a payload
