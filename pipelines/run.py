@@ -38,6 +38,8 @@ def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]
             result.wait_until_finish()
     except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only a sentence of ours goes on
         failure = told(error)
+    if stopping.insisted():
+        raise KeyboardInterrupt  # some runners turn it into a failure of their own
     if failure is not None:
         raise failure
     seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0

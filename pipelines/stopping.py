@@ -1,8 +1,9 @@
-"""Stopping the jobs of this process gently: what was read is finished, and nothing more is read."""
+"""Stopping the jobs of this process: gently, so that what was read is finished and nothing more is read; or at once."""
 
 import threading
 
 _asked = threading.Event()
+_insisted = threading.Event()
 
 
 def ask() -> None:
@@ -15,6 +16,17 @@ def asked() -> bool:
     return _asked.is_set()
 
 
+def insist() -> None:
+    """Have every job of this process end at once, whatever its runner makes of the interrupt."""
+    _insisted.set()
+
+
+def insisted() -> bool:
+    """Whether jobs are to end at once."""
+    return _insisted.is_set()
+
+
 def reset() -> None:
     """Let later jobs read again."""
     _asked.clear()
+    _insisted.clear()

@@ -29,6 +29,7 @@ def gentle() -> Iterator[None]:
 
 def _interrupted(_: int, __: FrameType | None) -> None:
     if stopping.asked():
+        stopping.insist()
         raise KeyboardInterrupt
     stopping.ask()
     os.write(_STDERR, _TOLD)  # not print: this may have come in the middle of one

@@ -1,6 +1,7 @@
 """The command line: every command, and what becomes of an error."""
 
 import logging
+import os
 import sys
 
 import typer
@@ -31,7 +32,12 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 a fault outside, 2 the user's mistake, 130 interrupted."""
     # Libraries talk on stderr; what a user must know, Rawless says itself.
     logging.basicConfig(level=logging.CRITICAL)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == _INTERRUPTED:  # threads of a job may still run, which an orderly exit would wait for or crash on
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -39,7 +39,9 @@ def ingest(
         print_json(summary)
     else:
         print_summary(summary)
-    if summary.get("stopped") and not source.startswith("pubsub:"):  # there is more, which only another run will read
+    if summary.get("stopped") and not source.startswith("pubsub:"):
+        if not json:
+            say("Stopped before the end: run the same command again for the rest. What is logged twice counts once.")
         raise typer.Exit(_INTERRUPTED)
 
 
