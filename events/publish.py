@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.api_core.exceptions import GoogleAPICallError, NotFound, PermissionDenied
+from google.api_core.exceptions import GoogleAPIError, NotFound, PermissionDenied
 from google.auth.exceptions import GoogleAuthError
 from google.pubsub_v1 import PublisherClient, types
 
@@ -65,7 +65,7 @@ def _send(client: PublisherClient, topic: str, batch: list[Raw[Message]]) -> Non
         failure = UserError(f"The topic {topic} does not exist: create it, or name another in --topic.")
     except PermissionDenied:
         failure = UserError(f"This account may not publish to {topic}: grant it the role Pub/Sub Publisher.")
-    except (GoogleAPICallError, GoogleAuthError) as error:
+    except (GoogleAPIError, GoogleAuthError) as error:
         failure = unanswered(error)
     if failure is not None:  # outside of the handler: the library's exception may hold the request
         raise failure

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 import grpc
-from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, NotFound, PermissionDenied
+from google.api_core.exceptions import AlreadyExists, GoogleAPIError, NotFound, PermissionDenied
+from google.api_core.retry import Retry, if_transient_error
 from google.auth.exceptions import GoogleAuthError
 from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -17,6 +18,8 @@ ACK_SECONDS = 60
 _NAME = re.compile(
     r"projects/[a-z][a-z0-9.:-]{4,60}[a-z0-9]/(topics|subscriptions)/(?!goog)[A-Za-z][\w.~+%-]{2,254}", re.A
 )
+RETRY_SECONDS = 10.0
+"""For how long Pub/Sub is asked again before a job starts."""
 _LIMIT = [("grpc.max_receive_message_length", -1)]
 
 
@@ -52,7 +55,7 @@ class PubSub:
         try:
             with self.publisher() as client:
                 try:
-                    client.get_topic(topic=name)
+                    client.get_topic(topic=name, retry=_retry())
                 except NotFound:
                     if not self.emulator:
                         raise
@@ -61,7 +64,7 @@ class PubSub:
             pass
         except NotFound:
             raise UserError(f"The topic {name} does not exist: create it, or name another in --topic.") from None
-        except (GoogleAPICallError, GoogleAuthError) as error:
+        except (GoogleAPIError, GoogleAuthError) as error:
             raise unanswered(error) from None
 
     def ensure_subscription(self, name: str, topic: str) -> None:
@@ -69,7 +72,7 @@ class PubSub:
         try:
             with self.subscriber() as client:
                 try:
-                    client.get_subscription(subscription=name)
+                    client.get_subscription(subscription=name, retry=_retry())
                 except NotFound:
                     if not self.emulator:
                         raise
@@ -80,7 +83,7 @@ class PubSub:
             pass
         except NotFound:
             raise UserError(f"The subscription {name} does not exist: create it, or name another.") from None
-        except (GoogleAPICallError, GoogleAuthError) as error:
+        except (GoogleAPIError, GoogleAuthError) as error:
             raise unanswered(error) from None
 
 
@@ -113,6 +116,10 @@ def check_name(name: str, kind: str, option: str) -> str:
 def unanswered(error: Exception) -> Unavailable:
     """What to tell when Pub/Sub is away; of the error its type alone."""
     return Unavailable(f"Pub/Sub did not answer ({type(error).__name__}); run the command again.")
+
+
+def _retry() -> Retry:
+    return Retry(predicate=if_transient_error, initial=0.1, maximum=2.0, timeout=RETRY_SECONDS)
 
 
 def _no_credentials() -> UserError:

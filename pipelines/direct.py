@@ -23,7 +23,7 @@ from apache_beam.runners.worker.statesampler import StateSampler, set_current_tr
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.counters import CounterFactory
 from apache_beam.utils.timestamp import Timestamp
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, NotFound
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 
 from events.pubsub import ACK_SECONDS, Subscription, unanswered
@@ -59,7 +59,7 @@ class Reading:
             self._held = ack_ids  # last: whatever fails before, these were not done
         except NotFound:
             error: UserError | Unavailable = UserError(f"The subscription {self._source.name} is no longer there.")
-        except (GoogleAPICallError, GoogleAuthError) as away:
+        except (GoogleAPIError, GoogleAuthError) as away:
             error = unanswered(away)
         else:
             return [each.message for each in answer]
@@ -68,7 +68,7 @@ class Reading:
     def give_back(self) -> None:
         """What was taken last was not done: it comes again at once, or when its time is over."""
         held, self._held = self._held, []
-        with suppress(GoogleAPICallError):
+        with suppress(GoogleAPIError):
             self._hold(held, 0)
 
     def close(self) -> None:

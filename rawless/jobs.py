@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from events.sources import Source
     from events.stream import Stream
     from pipelines.ingest import Ingest
+    from privacy import Reason
     from sql.warehouse import Warehouse
+
+MAX_REPLAYED = 100_000
+"""Events of one replay, since their ids travel in the job; another run takes the next."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,6 @@ def ingest(order: Order) -> dict[str, Any]:
     from events.sources import open_source
     from events.stream import load_stream
     from pipelines import live, options
-    from pipelines.run import run
-    from rawless.interrupts import gentle
     from rawless.places import open_warehouse
 
     stream = load_stream(order.stream_file)
@@ -50,12 +53,60 @@ def ingest(order: Order) -> dict[str, Any]:
         warehouse = open_warehouse(order.warehouse)
         if isinstance(source, Subscription):
             source = _attached(source, order, stream)
-        job = job_of(stream, source, order, warehouse)
-        with gentle():
-            return run(job, beam, time.monotonic())
+        return _run(_job(stream, source, order, warehouse), beam)
 
 
-def job_of(stream: "Stream", source: "Source | Subscription", order: Order, warehouse: "Warehouse") -> "Ingest":
+def replay(order: Order, reason: "Reason") -> dict[str, Any]:
+    """Read a bounded source again, for the events that were rejected for a reason, and return what became of them.
+
+    Raises UserError like `ingest`, and for a subscription, whose messages cannot be read again.
+    """
+    from events.pubsub import Subscription
+    from events.selected import Selected
+    from events.sources import open_source
+    from events.stream import load_stream
+    from pipelines import live, options
+    from rawless.places import open_warehouse
+    from sql.rejections import rejections
+
+    stream = load_stream(order.stream_file)
+    source = open_source(order.source, stream, order.metadata)
+    beam = options.parse(order.beam)
+    _check(order, stream, source, beam)
+    with progress(f"Replaying {stream.stream}", lambda: live.told(stream.stream)):
+        warehouse = open_warehouse(order.warehouse)
+        job = _job(stream, source, order, warehouse)
+        fingerprints = [spec.fingerprint for spec in job.encoders]
+        before = rejections(warehouse, stream.stream, reason.value, fingerprints)
+        summary: dict[str, Any] = {"reason": reason.value, "unidentified": before.unidentified}
+        if isinstance(source, Subscription):
+            raise UserError(_seek(source.name, before.first_rejected_at))
+        if before.open:
+            chosen = Selected(source, frozenset(before.open[:MAX_REPLAYED]))
+            summary |= _run(replace(job, source=chosen), beam)
+        after = rejections(warehouse, stream.stream, reason.value, fingerprints)
+    return {**summary, "stream": stream.stream, "open_before": len(before.open), "open": len(after.open)}
+
+
+def _run(job: "Ingest", beam: "PipelineOptions") -> dict[str, Any]:
+    from pipelines.run import run
+    from rawless.interrupts import gentle
+
+    with gentle():
+        return run(job, beam, time.monotonic())
+
+
+def _seek(subscription: str, first: datetime | None) -> str:
+    when = f" (the first was rejected at {first:%Y-%m-%dT%H:%M:%SZ})" if first else ""
+    return (
+        "Messages that were rejected are acknowledged, and their content is nowhere else: only a seek brings them "
+        "back, if the subscription retains acknowledged messages. Run `gcloud pubsub subscriptions seek "
+        f"{subscription} --time=TIME`, with a TIME before they were published{when}, and then `rawless ingest` as "
+        "before: what is logged twice counts once. On an emulator, publish them again."
+    )
+
+
+def _job(stream: "Stream", source: "Source | Subscription", order: Order, warehouse: "Warehouse") -> "Ingest":
     """The job, its encoders and key looked at."""
     from encoders.load import load
     from pipelines.ingest import Ingest

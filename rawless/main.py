@@ -7,7 +7,7 @@ import sys
 import typer
 
 from privacy import RawlessError, UserError
-from rawless.commands import demo, doctor, encoder, ingest, load, local, publish, query, stream
+from rawless.commands import demo, doctor, encoder, ingest, load, local, publish, query, replay, stream
 
 _INTERRUPTED = 130
 
@@ -22,6 +22,7 @@ app.command("doctor")(doctor.doctor)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
 app.command("load")(load.load)
 app.command("publish")(publish.publish)
+app.command("replay", context_settings={"allow_extra_args": True})(replay.replay)
 app.command("sql")(query.sql)
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(local.app, name="local")

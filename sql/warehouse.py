@@ -110,7 +110,7 @@ class Warehouse:
             )
 
     def _ensure_function(self, name: str, template: Path) -> None:
-        statement = self._render(template)
+        statement = self.render(template)
         try:
             live = self.client.get_routine(f"{self.dataset_id('events')}.{name}", retry=self.retry)
         except NotFound:
@@ -118,8 +118,8 @@ class Warehouse:
         if live is None or _squeezed(str(live.body)) not in _squeezed(statement):
             self.client.query(statement, retry=self.retry).result(retry=self.retry)
 
-    def _render(self, template: Path) -> str:
-        """Jinja places names of datasets only; an undefined one is an error."""
+    def render(self, template: Path) -> str:
+        """A statement with the names of the datasets in their places; Jinja puts in nothing else."""
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - SQL
         datasets = {role: self.dataset_id(role) for role in ROLES}
         return environment.from_string(template.read_text()).render(datasets)

@@ -10,7 +10,7 @@ from rawless.jobs import ingest as run
 from rawless.options import Json, WarehouseFile
 from rawless.output import print_json, say
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 def ingest(
@@ -42,7 +42,7 @@ def ingest(
     if summary.get("stopped") and not source.startswith("pubsub:"):
         if not json:
             say("Stopped before the end: run the same command again for the rest. What is logged twice counts once.")
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def print_summary(summary: dict[str, Any]) -> None:
