@@ -37,23 +37,48 @@ class Order:
     beam: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A job that can run."""
+
+    ingest: "Ingest"
+    beam: "PipelineOptions"
+
+    def run(self) -> dict[str, Any]:
+        """Run it to its end and return its summary; Ctrl-C ends it gently."""
+        from pipelines.run import run
+        from rawless.interrupts import gentle
+
+        with gentle():
+            return run(self.ingest, self.beam, time.monotonic())
+
+
 def ingest(order: Order) -> dict[str, Any]:
-    """Run an ingest job and return its summary. Raises UserError before anything starts when something is amiss."""
+    """Prepare an ingest job, run it and return its summary."""
+    from events.stream import load_stream
+    from pipelines import live
+
+    name = load_stream(order.stream_file).stream
+    with progress(f"Ingesting {name}", lambda: live.told(name)):
+        return prepare(order).run()
+
+
+def prepare(order: Order) -> Prepared:
+    """An ingest job, ready to run. Raises UserError when something is amiss."""
     from events.pubsub import Subscription
     from events.sources import open_source
     from events.stream import load_stream
-    from pipelines import live, options
+    from pipelines import options
     from rawless.places import open_warehouse
 
     stream = load_stream(order.stream_file)
     source = open_source(order.source, stream, order.metadata)
     beam = options.parse(order.beam, streaming=isinstance(source, Subscription))
     _check(order, stream, source, beam)
-    with progress(f"Ingesting {stream.stream}", lambda: live.told(stream.stream)):
-        warehouse = open_warehouse(order.warehouse)
-        if isinstance(source, Subscription):
-            source = _attached(source, order, stream)
-        return _run(_job(stream, source, order, warehouse), beam)
+    warehouse = open_warehouse(order.warehouse)
+    if isinstance(source, Subscription):
+        source = _attached(source, order, stream)
+    return Prepared(_job(stream, source, order, warehouse), beam)
 
 
 def replay(order: Order, reason: "Reason") -> dict[str, Any]:
@@ -83,17 +108,9 @@ def replay(order: Order, reason: "Reason") -> dict[str, Any]:
             raise UserError(_seek(source.name, before.first_rejected_at))
         if before.open:
             chosen = Selected(source, frozenset(before.open[:MAX_REPLAYED]))
-            summary |= _run(replace(job, source=chosen), beam)
+            summary |= Prepared(replace(job, source=chosen), beam).run()
         after = rejections(warehouse, stream.stream, reason.value, fingerprints)
     return {**summary, "stream": stream.stream, "open_before": len(before.open), "open": len(after.open)}
-
-
-def _run(job: "Ingest", beam: "PipelineOptions") -> dict[str, Any]:
-    from pipelines.run import run
-    from rawless.interrupts import gentle
-
-    with gentle():
-        return run(job, beam, time.monotonic())
 
 
 def _seek(subscription: str, first: datetime | None) -> str:

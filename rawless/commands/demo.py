@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ QUALIFY ROW_NUMBER() OVER (PARTITION BY asked ORDER BY near DESC, event_id) <= {
 ORDER BY asked, near DESC, event_id
 """
 _COUNT = """
-SELECT COUNT(*) AS events, COUNTIF(conflict_at IS NOT NULL) AS conflicts
-FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') WHERE stream = '{stream}'
+SELECT COUNT(DISTINCT event_id) AS events FROM embedding_event_v1
+WHERE occurred_at >= TIMESTAMP '1970-01-01' AND logged_at >= TIMESTAMP '{since}' AND stream = '{stream}'
 """
 _ASKED_TEXTS = ("licence-005", "reference-040")
 _ASKED_DIGITS = range(0, 1797, 18)
@@ -45,12 +46,12 @@ def demo(json: Json = False) -> None:
 
 
 def _run(folder: Path, talk: bool) -> dict[str, Any]:
-    from rawless.demo import digits, texts, today
-    from rawless.jobs import Order, ingest
+    from rawless.demo import digits, streaming, texts, today
+    from rawless.jobs import Order
     from rawless.places import open_warehouse
 
     started = time.monotonic()
-    with progress("Starting the local BigQuery"):
+    with progress("Starting the local BigQuery and Pub/Sub"):
         warehouse = open_warehouse(None)
     pictures, classes = digits.digits()
     streams = {"digits": digits.STREAM, "texts": texts.STREAM}
@@ -59,17 +60,24 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     uploads, messages = folder / "uploads", folder / "messages.jsonl"
     contents = digits.write_uploads(folder, pictures, today()) + texts.write_events(messages, texts.texts(), today())
     if talk:
-        say("Handwritten digits pose as customers' uploads, texts of four kinds as their messages.")
-        say("Some are broken, some are hostile, some come twice.\n")
+        say("Two producers publish handwritten digits, as customers' uploads, and texts of four kinds, as their")
+        say("messages, while two streaming jobs read them. Some are broken, some are hostile, some come twice.\n")
     left = _temporary(folder)
-    ingested = {
-        "digits": ingest(Order(folder / "digits.yaml", f"files:{uploads}/*", folder / "metadata.csv")),
-        "texts": ingest(Order(folder / "texts.yaml", f"jsonl:{messages}")),
+    producers = {
+        "digits": Order(folder / "digits.yaml", f"files:{uploads}/*", folder / "metadata.csv"),
+        "texts": Order(folder / "texts.yaml", f"jsonl:{messages}"),
     }
+    with progress("Loading the encoders"):
+        since = datetime.now(UTC)
+        lines = [streaming.line(name, order, str(streams[name]["stream"])) for name, order in producers.items()]
+    streaming.run(lines)
     report = {
-        "ingest": ingested,
-        "embedding_event": {
-            name: warehouse.query(_COUNT.format(stream=stream["stream"]))[0] for name, stream in streams.items()
+        "published": {each.name: each.published.messages for each in lines},
+        "unpublished": {each.name: dict(each.published.refused) for each in lines},
+        "ingest": {each.name: each.summary for each in lines},
+        "events": {
+            each.name: warehouse.query(_COUNT.format(stream=each.stream, since=since.isoformat()))[0]["events"]
+            for each in lines
         },
         "same_digit": _same_digit(warehouse, classes),
         "neighbours": _neighbours(warehouse, "demo_message", _ASKED_TEXTS, 3),
@@ -131,10 +139,7 @@ def _search(contents: list[bytes], warehouse: Any, left: Path) -> dict[str, Any]
 def _tell(report: dict[str, Any]) -> None:
     search, same = report["search"], report["same_digit"]
     reasons = sorted({reason for summary in report["ingest"].values() for reason in summary["rejections"]})
-    counts = {
-        name: _counts(summary, report["embedding_event"][name]["events"], reasons)
-        for name, summary in report["ingest"].items()
-    }
+    counts = {name: _counts(report, name, reasons) for name in report["ingest"]}
     print_table([{"what": what, **{name: counts[name][what] for name in counts}} for what in counts["digits"]])
     say(f"{report['seconds']:.1f} seconds.\n")
     say(f"Of {same['asked']} digits, {same['same']} have the same digit as their nearest neighbour.")
@@ -144,15 +149,21 @@ def _tell(report: dict[str, Any]) -> None:
     say(f"\nLooked for {search['contents']} payloads, pixels and customers in every table, log and file left:")
     say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
     say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)\n")
-    say('Try next: rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
+    say("Try next:")
+    say('  rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
+    say("  rawless stream check examples/support_message/stream.yaml")
 
 
-def _counts(summary: dict[str, Any], events: int, reasons: list[str]) -> dict[str, int]:
+def _counts(report: dict[str, Any], name: str, reasons: list[str]) -> dict[str, int]:
     """What one stream's column of the table says, from the top down."""
+    summary, events = report["ingest"][name], report["events"][name]
     return {
+        "published": report["published"][name],
+        "could not be published": sum(report["unpublished"][name].values()),
         "read": summary["read"],
         "logged as embeddings": summary["embeddings"],
-        "  of these, different events": events,
+        "  different events": events,
+        "  duplicates, which readers never see": summary["embeddings"] - events,
         "rejected": sum(summary["rejections"].values()),
         **{f"  {reason}": summary["rejections"].get(reason, 0) for reason in reasons},
         "attributes dropped": summary["dropped_attributes"],

@@ -1,0 +1,102 @@
+"""The demo's run: producers publish while the streaming jobs read, and counts of both are shown as they grow."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from events.messages import MAX_MESSAGE_BYTES
+from events.publish import Published, publish
+from events.pubsub import Subscription
+from events.sources import open_batch
+from pipelines import live
+from rawless.interrupts import gentle
+from rawless.jobs import Order, Prepared, prepare
+from rawless.places import LOCAL, topic_of
+
+UNTIL_IDLE = 3.0
+"""Seconds without a message after which a job ends."""
+
+
+@dataclass
+class Line:
+    """One stream's way: what its producer has, and what its job is."""
+
+    name: str
+    producer: Order
+    job: Prepared
+    published: Published = field(default_factory=Published)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stream(self) -> str:
+        """The stream's name."""
+        return self.job.ingest.stream.stream
+
+    @property
+    def source(self) -> Subscription:
+        """What the job reads."""
+        source = self.job.ingest.source
+        assert isinstance(source, Subscription)  # noqa: S101 - as `line` made it
+        return source
+
+
+def line(name: str, producer: Order, stream: str) -> Line:
+    """A producer that reads a file, and the job that reads the subscription named like the stream, from now on."""
+    subscription = f"projects/{LOCAL.project}/subscriptions/{stream}"
+    made = Line(name, producer, prepare(Order(producer.stream_file, f"pubsub:{subscription}", until_idle=UNTIL_IDLE)))
+    with made.source.pubsub.subscriber() as client:  # a demo that was stopped may have left messages
+        client.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
+    return made
+
+
+def run(lines: Sequence[Line]) -> None:
+    """Run all at once, until every message is read."""
+    with gentle(), _shown(lines), ThreadPoolExecutor(2 * len(lines)) as pool:
+        running: list[Future[None]] = [pool.submit(_read, each) for each in lines]
+        running += [pool.submit(_publish, each) for each in lines]
+        wait(running)
+    for each in running:
+        each.result()
+
+
+def _read(one: Line) -> None:
+    one.summary = one.job.run()
+
+
+def _publish(one: Line) -> None:
+    stream = one.job.ingest.stream
+    events = open_batch(one.producer.source, stream, one.producer.metadata, max_bytes=MAX_MESSAGE_BYTES)
+    publish(events, topic_of(one.source.project, stream.stream), one.source.pubsub, one.published)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """A table, made anew each time it is drawn."""
+
+    lines: Sequence[Line]
+
+    def __rich__(self) -> Table:
+        table = Table("", "published", "read", "embeddings", "rejected", header_style="bold")
+        for each in self.lines:
+            seen = live.counts(each.stream)
+            counts = (each.published.messages, seen["read"], seen["embeddings"], seen["rejections"])
+            table.add_row(each.name, *(f"{count:,}" for count in counts))
+        return table
+
+
+@contextmanager
+def _shown(lines: Sequence[Line]) -> Iterator[None]:
+    """The counts on stderr while the block runs, on a terminal only."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with Live(_Counts(lines), console=console, refresh_per_second=4, transient=True):
+        yield
