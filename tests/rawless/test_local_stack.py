@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from encoders.encoder import Encoder
+from privacy import UserError
 from rawless import local_stack
 from rawless.places import LOCAL
 from sql.append import Appender
@@ -100,3 +101,24 @@ def test_a_query_beside_appends_answers_itself(warehouse: Warehouse, minilm: Enc
             each.result()
 
     assert answers == [[{"n": number, "x": "x"}] for number in range(50)]
+
+
+def test_a_row_is_kept_once_and_no_past_of_its_table(warehouse: Warehouse, minilm: Encoder, home: Path) -> None:
+    """The emulator copied the whole table at every append: gigabytes, and an erased row lived on."""
+    spec = minilm.spec
+    encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
+    appender = Appender(warehouse)
+    database = home / "bigquery"
+    appender.append([encoder] * 400)
+    before = _size(database)
+
+    for _ in range(30):
+        appender.append([encoder])
+
+    assert _size(database) - before < 430 * len(spec.fingerprint) * 30 / 2  # half of thirty copies of one column
+    with pytest.raises(UserError, match="the local BigQuery keeps no past states of its tables"):
+        warehouse.query("SELECT * FROM encoder_v1 FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01 00:00:00'")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
