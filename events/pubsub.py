@@ -1,7 +1,10 @@
 """Pub/Sub: where it is, names of topics and subscriptions, clients, and making what is missing on an emulator."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import grpc
 from google.api_core.exceptions import AlreadyExists, GoogleAPIError, NotFound, PermissionDenied
@@ -32,57 +35,50 @@ class PubSub:
 
     def publisher(self) -> PublisherClient:
         """The official client. Raises UserError without credentials."""
-        if self.emulator:
-            channel = grpc.insecure_channel(self.emulator, options=_LIMIT)
-            return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
-        try:
-            return PublisherClient()
-        except GoogleAuthError:
-            raise _no_credentials() from None
+        return self._client(PublisherClient, PublisherGrpcTransport)
 
     def subscriber(self) -> SubscriberClient:
         """The official client. Raises UserError without credentials."""
-        if self.emulator:
-            channel = grpc.insecure_channel(self.emulator, options=_LIMIT)
-            return SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
-        try:
-            return SubscriberClient()
-        except GoogleAuthError:
-            raise _no_credentials() from None
+        return self._client(SubscriberClient, SubscriberGrpcTransport)
 
     def ensure_topic(self, name: str) -> None:
         """Make the topic on an emulator when it is missing; raise UserError when it is missing at Google's."""
-        try:
-            with self.publisher() as client:
-                try:
-                    client.get_topic(topic=name, retry=_retry())
-                except NotFound:
-                    if not self.emulator:
-                        raise
-                    client.create_topic(name=name)
-        except (AlreadyExists, PermissionDenied):  # whoever may publish need not be allowed to look
-            pass
-        except NotFound:
-            raise UserError(f"The topic {name} does not exist: create it, or name another in --topic.") from None
-        except (GoogleAPIError, GoogleAuthError) as error:
-            raise unanswered(error) from None
+        with self.publisher() as client:
+            get, create = partial(client.get_topic, topic=name), partial(client.create_topic, name=name)
+            self._ensure(f"topic {name}", get, create)
 
     def ensure_subscription(self, name: str, topic: str) -> None:
-        """Make the subscription on an emulator when it is missing; raise UserError when it is missing at Google's."""
+        """Likewise a subscription, and its topic."""
+
+        def create() -> None:
+            self.ensure_topic(topic)
+            client.create_subscription(request={"name": name, "topic": topic, "ack_deadline_seconds": ACK_SECONDS})
+
+        with self.subscriber() as client:
+            self._ensure(f"subscription {name}", partial(client.get_subscription, subscription=name), create)
+
+    def _client(self, client: Callable[..., Any], transport: Callable[..., Any]) -> Any:
+        if self.emulator:
+            return client(transport=transport(channel=grpc.insecure_channel(self.emulator, options=_LIMIT)))
         try:
-            with self.subscriber() as client:
-                try:
-                    client.get_subscription(subscription=name, retry=_retry())
-                except NotFound:
-                    if not self.emulator:
-                        raise
-                    self.ensure_topic(topic)
-                    request = {"name": name, "topic": topic, "ack_deadline_seconds": ACK_SECONDS}
-                    client.create_subscription(request=request)
-        except (AlreadyExists, PermissionDenied):  # whoever may read need not be allowed to look
+            return client()
+        except GoogleAuthError:
+            raise UserError(
+                "There are no Google credentials here: run `gcloud auth application-default login`."
+            ) from None
+
+    def _ensure(self, what: str, get: Callable[..., Any], create: Callable[[], Any]) -> None:
+        try:
+            try:
+                get(retry=_retry())
+            except NotFound:
+                if not self.emulator:
+                    raise
+                create()
+        except (AlreadyExists, PermissionDenied):  # whoever may use it need not be allowed to look
             pass
         except NotFound:
-            raise UserError(f"The subscription {name} does not exist: create it, or name another.") from None
+            raise UserError(f"The {what} does not exist: create it, or name another.") from None
         except (GoogleAPIError, GoogleAuthError) as error:
             raise unanswered(error) from None
 
@@ -120,7 +116,3 @@ def unanswered(error: Exception) -> Unavailable:
 
 def _retry() -> Retry:
     return Retry(predicate=if_transient_error, initial=0.1, maximum=2.0, timeout=RETRY_SECONDS)
-
-
-def _no_credentials() -> UserError:
-    return UserError("There are no Google credentials here: run `gcloud auth application-default login`.")

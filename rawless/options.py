@@ -1,7 +1,7 @@
-"""The options that every command shares."""
+"""The options that commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,3 +9,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 WarehouseFile = Annotated[
     Path | None, typer.Option("--warehouse", help="A warehouse file; without it, the local stack.", show_default=False)
 ]
+StreamFile = Annotated[Path, typer.Option("--stream", help="The stream file.")]
+BatchSource = Annotated[str, typer.Option("--source", help="Where the events are: jsonl:PATH or files:GLOB.")]
+Metadata = Annotated[
+    Path | None,
+    typer.Option("--metadata", help="For files: a CSV with file, event_id, occurred_at, subject_id and attributes."),
+]
+DeviceName = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the encoders run.")]

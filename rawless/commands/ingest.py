@@ -1,13 +1,12 @@
 """`rawless ingest`: events in, embedding rows out."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from rawless.jobs import Order
 from rawless.jobs import ingest as run
-from rawless.options import Json, WarehouseFile
+from rawless.options import DeviceName, Json, Metadata, StreamFile, WarehouseFile
 from rawless.output import print_json, say
 
 INTERRUPTED = 130
@@ -15,18 +14,16 @@ INTERRUPTED = 130
 
 def ingest(
     context: typer.Context,
-    stream: Annotated[Path, typer.Option(help="The stream file.")],
+    stream: StreamFile,
     source: Annotated[
         str, typer.Option(help="Where the events are: jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S.")
     ],
-    metadata: Annotated[
-        Path | None, typer.Option(help="For files: a CSV with file, event_id, occurred_at, subject_id and attributes.")
-    ] = None,
+    metadata: Metadata = None,
     until_idle: Annotated[
         float | None,
         typer.Option(min=0, help="For pubsub: end when nothing came for so many seconds; else go on until Ctrl-C."),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the encoders run.")] = "auto",
+    device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:

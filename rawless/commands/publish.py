@@ -5,16 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from rawless.options import Json, WarehouseFile
+from rawless.options import BatchSource, Json, Metadata, StreamFile, WarehouseFile
 from rawless.output import print_json, progress, say
 
 
 def publish(
-    stream: Annotated[Path, typer.Option(help="The stream file.")],
-    source: Annotated[str, typer.Option(help="Where the events are: jsonl:PATH or files:GLOB.")],
-    metadata: Annotated[
-        Path | None, typer.Option(help="For files: a CSV with file, event_id, occurred_at, subject_id and attributes.")
-    ] = None,
+    stream: StreamFile,
+    source: BatchSource,
+    metadata: Metadata = None,
     topic: Annotated[
         str | None, typer.Option(help="projects/P/topics/T; without it, the topic named like the stream.")
     ] = None,

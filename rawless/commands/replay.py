@@ -1,7 +1,6 @@
 """`rawless replay`: a source again, for what was rejected."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -9,26 +8,24 @@ from privacy import Reason
 from rawless.commands.ingest import INTERRUPTED, print_summary
 from rawless.jobs import Order
 from rawless.jobs import replay as run
-from rawless.options import Json, WarehouseFile
+from rawless.options import BatchSource, DeviceName, Json, Metadata, StreamFile, WarehouseFile
 from rawless.output import print_json, say
 
 
 def replay(
     context: typer.Context,
-    stream: Annotated[Path, typer.Option(help="The stream file.")],
-    reason: Annotated[Reason, typer.Option(help="Why the events were rejected.")],
-    source: Annotated[str, typer.Option(help="Where the events are: jsonl:PATH or files:GLOB.")],
-    metadata: Annotated[
-        Path | None, typer.Option(help="For files: a CSV with file, event_id, occurred_at, subject_id and attributes.")
-    ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the encoders run.")] = "auto",
+    stream: StreamFile,
+    reason: Annotated[Reason, typer.Option(metavar="REASON", help="Why they were rejected, as in rejection_v1.")],
+    source: BatchSource,
+    metadata: Metadata = None,
+    device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
     """Encode the events of a source that were rejected for a reason and have no embedding by now.
 
-    Run it after what was wrong is mended: a limit raised, an object put back, a format allowed. Beam's own options
-    come after --.
+    Run it after what was wrong is mended: a limit raised, an object put back, a format allowed.
+    Beam's own options come after --.
     """
     order = Order(stream, source, metadata, None, device, warehouse, context.args)
     summary = run(order, reason)
