@@ -159,3 +159,19 @@ def test_the_time_without_messages_is_not_counted_into_the_speed(job: Ingest, se
     assert 0 < summary["idle_seconds"] < summary["seconds"]
     busy = summary["seconds"] - summary["idle_seconds"]
     assert summary["events_per_second"] == pytest.approx(1 / busy, rel=0.1)
+
+
+def test_a_streaming_job_elsewhere_is_launched_and_not_waited_for(job: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Launched:
+        def job_id(self) -> str:
+            return "2026-11-21_00_00_00-1"
+
+        def wait_until_finish(self) -> None:
+            raise AssertionError("it would wait for ever")
+
+    monkeypatch.setattr("apache_beam.Pipeline.run", lambda self: Launched())
+    arguments = ["--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", "--temp_location=gs://b/t"]
+
+    summary = run(job, options.parse(arguments, streaming=True), time.monotonic())
+
+    assert summary == {"stream": "message", "encoders": ["minilm@1.0.0"], "job": "2026-11-21_00_00_00-1"}
