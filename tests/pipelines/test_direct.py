@@ -170,6 +170,8 @@ def test_a_streaming_job_elsewhere_is_launched_and_not_waited_for(job: Ingest, m
             raise AssertionError("it would wait for ever")
 
     monkeypatch.setattr("apache_beam.Pipeline.run", lambda self: Launched())
+    # It would ask the cloud for the bucket.
+    monkeypatch.setattr("apache_beam.options.pipeline_options.GoogleCloudOptions.validate", lambda *_: [])
     arguments = ["--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", "--temp_location=gs://b/t"]
 
     summary = run(job, options.parse(arguments, streaming=True), time.monotonic())
