@@ -42,7 +42,7 @@ def delivery_of(message_id: str, data: bytes, attributes: Mapping[str, str]) -> 
 def message_of(delivery: Delivery) -> Raw[Message] | Reason:
     """The message that carries an event, broken ones as they are; or the reason for which no message can.
 
-    What every reader of the stream would drop (attributes that are no text, or larger than Pub/Sub takes) is left out.
+    Attributes that are no text, or more or larger than Pub/Sub takes, are left out.
     """
     if isinstance(delivery.fields, Reason):
         return delivery.fields

@@ -10,11 +10,13 @@ from google.auth.exceptions import GoogleAuthError
 from google.pubsub_v1 import PublisherClient, types
 
 from events.messages import MAX_MESSAGE_BYTES, Message, message_of
-from events.pubsub import PubSub, unanswered
+from events.pubsub import PubSub, retry, unanswered
 from events.sources import Source
 from privacy import Raw, Reason, Unavailable, UserError
 from privacy.logs import withheld
 
+RETRY_SECONDS = 60.0
+"""For how long a Pub/Sub that is away, or has no room, is asked again."""
 MAX_BATCH = 500
 """Messages of one request; and MAX_MESSAGE_BYTES bounds their bytes."""
 
@@ -60,7 +62,7 @@ def _send(client: PublisherClient, topic: str, batch: list[Raw[Message]]) -> Non
     failure: UserError | Unavailable | None = None
     try:
         with withheld():
-            client.publish(request=_request(topic, batch))
+            client.publish(request=_request(topic, batch), retry=retry(RETRY_SECONDS), timeout=30.0)
     except NotFound:
         failure = UserError(f"The topic {topic} does not exist: create it, or name another in --topic.")
     except PermissionDenied:

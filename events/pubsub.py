@@ -21,7 +21,7 @@ ACK_SECONDS = 60
 _NAME = re.compile(
     r"projects/[a-z][a-z0-9.:-]{4,60}[a-z0-9]/(topics|subscriptions)/(?!goog)[A-Za-z][\w.~+%-]{2,254}", re.A
 )
-RETRY_SECONDS = 10.0
+START_SECONDS = 10.0
 """For how long Pub/Sub is asked again before a job starts."""
 _LIMIT = [("grpc.max_receive_message_length", -1)]
 
@@ -47,15 +47,17 @@ class PubSub:
             get, create = partial(client.get_topic, topic=name), partial(client.create_topic, name=name)
             self._ensure(f"topic {name}", get, create)
 
-    def ensure_subscription(self, name: str, topic: str) -> None:
-        """Likewise a subscription, and its topic."""
+    def ensure_subscription(self, name: str, topic: str) -> str:
+        """Likewise a subscription, and its topic; returns the topic that it is of."""
 
-        def create() -> None:
+        def create() -> Any:
             self.ensure_topic(topic)
-            client.create_subscription(request={"name": name, "topic": topic, "ack_deadline_seconds": ACK_SECONDS})
+            request = {"name": name, "topic": topic, "ack_deadline_seconds": ACK_SECONDS}
+            return client.create_subscription(request=request)
 
         with self.subscriber() as client:
-            self._ensure(f"subscription {name}", partial(client.get_subscription, subscription=name), create)
+            made = self._ensure(f"subscription {name}", partial(client.get_subscription, subscription=name), create)
+        return str(made.topic) if made else topic
 
     def _client(self, client: Callable[..., Any], transport: Callable[..., Any]) -> Any:
         if self.emulator:
@@ -67,16 +69,16 @@ class PubSub:
                 "There are no Google credentials here: run `gcloud auth application-default login`."
             ) from None
 
-    def _ensure(self, what: str, get: Callable[..., Any], create: Callable[[], Any]) -> None:
+    def _ensure(self, what: str, get: Callable[..., Any], create: Callable[[], Any]) -> Any:
         try:
             try:
-                get(retry=_retry())
+                return get(retry=retry(START_SECONDS))
             except NotFound:
                 if not self.emulator:
                     raise
-                create()
+                return create()
         except (AlreadyExists, PermissionDenied):  # whoever may use it need not be allowed to look
-            pass
+            return None
         except NotFound:
             raise UserError(f"The {what} does not exist: create it, or name another.") from None
         except (GoogleAPIError, GoogleAuthError) as error:
@@ -114,5 +116,6 @@ def unanswered(error: Exception) -> Unavailable:
     return Unavailable(f"Pub/Sub did not answer ({type(error).__name__}); run the command again.")
 
 
-def _retry() -> Retry:
-    return Retry(predicate=if_transient_error, initial=0.1, maximum=2.0, timeout=RETRY_SECONDS)
+def retry(seconds: float) -> Retry:
+    """How a call of a client is tried again while Pub/Sub is away."""
+    return Retry(predicate=if_transient_error, initial=0.1, maximum=2.0, timeout=seconds)

@@ -11,9 +11,10 @@ from privacy import Raw, Reason, guarded
 
 @dataclass(frozen=True)
 class Selected:
-    """A bounded source, of which only the events with these ids are delivered."""
+    """A bounded source, of which only one stream's events with these ids are delivered."""
 
     source: Source
+    stream: str
     event_ids: frozenset[str]
 
     def check(self) -> None:
@@ -34,5 +35,5 @@ class Selected:
         if isinstance(delivery.fields, Reason):
             return False
         fields: Raw[Any] = delivery.fields
-        event_id = fields.reveal().get("event_id")
-        return isinstance(event_id, str) and event_id in self.event_ids
+        event_id, stream = (fields.reveal().get(name) for name in ("event_id", "stream"))
+        return stream == self.stream and isinstance(event_id, str) and event_id in self.event_ids

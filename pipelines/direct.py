@@ -23,10 +23,10 @@ from apache_beam.runners.worker.statesampler import StateSampler, set_current_tr
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.counters import CounterFactory
 from apache_beam.utils.timestamp import Timestamp
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, NotFound
+from google.api_core.exceptions import DeadlineExceeded, FailedPrecondition, GoogleAPIError, NotFound, PermissionDenied
 from google.auth.exceptions import GoogleAuthError
 
-from events.pubsub import ACK_SECONDS, Subscription, unanswered
+from events.pubsub import ACK_SECONDS, Subscription, retry, unanswered
 from pipelines import stopping
 from privacy import Unavailable, UserError
 from privacy.logs import withheld
@@ -34,6 +34,8 @@ from privacy.logs import withheld
 MAX_MESSAGES = 100
 """Taken at once; Pub/Sub gives at most 10 MB, whatever is asked for."""
 PULL_SECONDS = 5.0
+RETRY_SECONDS = 60.0
+"""For how long a Pub/Sub that is away is asked again."""
 
 
 class Reading:
@@ -43,6 +45,9 @@ class Reading:
         self._source = source
         self._client = source.pubsub.subscriber()
         self._held: list[str] = []
+        self._closed = threading.Event()
+        self._renewer = threading.Thread(target=self._renew, name="pubsub leases", daemon=True)
+        self._renewer.start()
         self._idle_since: float | None = None
         self.idle_seconds = 0.0
         """For how long, in all, there was nothing to read."""
@@ -57,8 +62,11 @@ class Reading:
             ack_ids = [each.ack_id for each in answer]
             self._hold(ack_ids, ACK_SECONDS)
             self._held = ack_ids  # last: whatever fails before, these were not done
-        except NotFound:
-            error: UserError | Unavailable = UserError(f"The subscription {self._source.name} is no longer there.")
+        except (NotFound, PermissionDenied, FailedPrecondition) as refused:
+            error: UserError | Unavailable = UserError(
+                f"The subscription {self._source.name} cannot be read ({type(refused).__name__}): check that it "
+                "exists, is one to pull from, and that this account may."
+            )
         except (GoogleAPIError, GoogleAuthError) as away:
             error = unanswered(away)
         else:
@@ -69,12 +77,20 @@ class Reading:
         """What was taken last was not done: it comes again at once, or when its time is over."""
         held, self._held = self._held, []
         with suppress(GoogleAPIError):
-            self._hold(held, 0)
+            self._hold(held, 0, retry=None, timeout=PULL_SECONDS)
 
     def close(self) -> None:
         """The end; gives back what was not done."""
+        self._closed.set()
+        self._renewer.join()
         self.give_back()
         self._client.transport.close()
+
+    def _renew(self) -> None:
+        """Hold what is being worked on for as long as that takes."""
+        while not self._closed.wait(ACK_SECONDS / 3):
+            with suppress(GoogleAPIError):
+                self._hold(self._held, ACK_SECONDS, retry=None, timeout=PULL_SECONDS)
 
     def _ended(self) -> bool:
         if stopping.asked():
@@ -87,7 +103,8 @@ class Reading:
         request = {"subscription": self._source.name, "max_messages": MAX_MESSAGES}
         try:
             with withheld():  # at debug level the client logs what it receives
-                found = list(self._client.pull(request=request, retry=None, timeout=PULL_SECONDS).received_messages)
+                answer = self._client.pull(request=request, retry=retry(RETRY_SECONDS), timeout=PULL_SECONDS)
+                found = list(answer.received_messages)
         except DeadlineExceeded:  # how Google says that there is nothing
             found = []
         if found:
@@ -97,10 +114,10 @@ class Reading:
             self.idle_seconds += time.monotonic() - asked
         return found
 
-    def _hold(self, ack_ids: list[str], seconds: int) -> None:
+    def _hold(self, ack_ids: list[str], seconds: int, **call: Any) -> None:
         if ack_ids:
             request = {"subscription": self._source.name, "ack_ids": ack_ids, "ack_deadline_seconds": seconds}
-            self._client.modify_ack_deadline(request=request)
+            self._client.modify_ack_deadline(request=request, **call)
 
     def _acknowledge(self) -> None:
         if self._held:
@@ -134,11 +151,9 @@ def reading(source: object) -> Iterator[Reading | None]:
 class _Reader(_PubSubReadEvaluator):
     def finish_bundle(self) -> TransformResult:
         opened = _readings.get(self._sub_name)
-        if opened is None:
-            return super().finish_bundle()
         # A failed job asks once more before it ends, which must not count as done what it failed on.
-        messages = None if self._evaluation_context in _failed else opened.take()
-        if messages is None:
+        messages = opened.take() if opened and self._evaluation_context not in _failed else None
+        if opened is None or messages is None:
             return TransformResult(self, [], [], None, {None: None})  # no hold on time: the source has ended
         try:
             return self._result(messages)
@@ -153,6 +168,7 @@ class _Reader(_PubSubReadEvaluator):
             element = PubsubMessage._from_message(message)
             bundle.output(GlobalWindows.windowed_value(element, timestamp=published))
         again = self._evaluation_context.create_bundle(PBegin(self._applied_ptransform.transform.pipeline))
+        again.output(GlobalWindows.windowed_value(b""))  # an empty one would be kept for ever
         return TransformResult(self, [bundle], [again], None, {None: Timestamp.of(time.time())})
 
 
@@ -166,6 +182,7 @@ def _mend_executor() -> None:
     def mended(self: Any, _: StateSampler) -> None:
         sampler = StateSampler("", CounterFactory())
         set_current_tracker(sampler)
+        self._max_retries_per_bundle = 1  # each step has tried again for itself what may succeed
         call(self, sampler)
         if self._retry_count == self._max_retries_per_bundle:
             _failed.add(self._evaluation_context)

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from pipelines import stopping
@@ -32,4 +32,5 @@ def _interrupted(_: int, __: FrameType | None) -> None:
         stopping.insist()
         raise KeyboardInterrupt
     stopping.ask()
-    os.write(_STDERR, _TOLD)  # not print: this may have come in the middle of one
+    with suppress(OSError):  # whoever listened may have been stopped too
+        os.write(_STDERR, _TOLD)  # not print: this may have come in the middle of one

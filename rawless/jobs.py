@@ -107,7 +107,7 @@ def replay(order: Order, reason: "Reason") -> dict[str, Any]:
         if isinstance(source, Subscription):
             raise UserError(_seek(source.name, before.first_rejected_at))
         if before.open:
-            chosen = Selected(source, frozenset(before.open[:MAX_REPLAYED]))
+            chosen = Selected(source, stream.stream, frozenset(before.open[:MAX_REPLAYED]))
             summary |= Prepared(replace(job, source=chosen), beam).run()
         after = rejections(warehouse, stream.stream, reason.value, fingerprints)
     return {**summary, "stream": stream.stream, "open_before": len(before.open), "open": len(after.open)}
@@ -164,5 +164,6 @@ def _attached(source: "Subscription", order: Order, stream: "Stream") -> "Subscr
     from rawless.places import open_pubsub, topic_of
 
     pubsub = open_pubsub(order.warehouse)
-    pubsub.ensure_subscription(source.name, topic_of(source.project, stream.stream))
+    # Google's subscriptions have topics of their own; only where one is made here must the name do for a topic.
+    pubsub.ensure_subscription(source.name, topic_of(source.project, stream.stream) if pubsub.emulator else "")
     return replace(source, pubsub=pubsub, until_idle=order.until_idle)

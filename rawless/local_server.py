@@ -10,11 +10,12 @@ from pathlib import Path
 from rawless import local_bigquery
 from rawless.local_pubsub import service
 from rawless.local_pubsub.broker import Broker
-from rawless.local_stack import ADDRESS_FILE
+from rawless.local_stack import ADDRESS_FILE, hold_alive
 
 
 async def serve(home: Path) -> None:
     """Serve until SIGTERM or SIGINT; the address file appears once requests are answered."""
+    alive = hold_alive(home)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -33,6 +34,7 @@ async def serve(home: Path) -> None:
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     pubsub.stop(grace=None)
     await bigquery.stop()
+    alive.close()
 
 
 def _publish(home: Path, address: dict[str, object]) -> None:

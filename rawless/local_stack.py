@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from privacy import Unavailable
 from privacy.pseudonyms import KEY_VARIABLE
@@ -20,9 +19,12 @@ from sql.places import Emulator
 
 ADDRESS_FILE = "local.json"
 LOG_FILE = "local.log"
+ALIVE_FILE = "local.alive"
+"""Locked by the server for as long as it lives, so that a busy one is not taken for a dead one."""
 LOCAL_PROJECT = "local-dev"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+LOCK_SECONDS = 5.0
 
 _started: list[subprocess.Popen[bytes]] = []
 """The servers that this process started."""
@@ -39,7 +41,7 @@ class Stack:
 
 
 def find(home: Path) -> Stack | None:
-    """The stack of this home, if its process lives and answers; a stale address counts as none."""
+    """The stack of this home, if its process lives, however busy; a stale address counts as none."""
     try:
         address = json.loads((home / ADDRESS_FILE).read_text())
         stack = Stack(
@@ -49,7 +51,7 @@ def find(home: Path) -> Stack | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return stack if _lives(stack.pid) and _answers(stack.bigquery.rest) else None
+    return stack if _lives(home) else None
 
 
 def up(home: Path) -> Stack:
@@ -67,7 +69,7 @@ def down(home: Path) -> bool:
         if stack is None:
             return False
         os.kill(stack.pid, signal.SIGTERM)
-        if not _until(lambda: not _lives(stack.pid), STOP_SECONDS):
+        if not _until(lambda: not _lives(home), STOP_SECONDS):
             os.kill(stack.pid, signal.SIGKILL)
         (home / ADDRESS_FILE).unlink(missing_ok=True)
         return True
@@ -101,21 +103,29 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
-def _lives(pid: int) -> bool:
-    for process in _started:
-        process.poll()  # a child that ended counts as living until its end is taken note of
+def hold_alive(home: Path) -> IO[bytes]:
+    """What a server keeps open as long as it lives. Raises Unavailable when another one of this home does."""
+    file = (home / ALIVE_FILE).open("wb")
+    if not _until(lambda: _locked(file, fcntl.LOCK_EX), LOCK_SECONDS):
+        raise Unavailable(f"Another server of {home} lives, but its address is gone: find its process and end it.")
+    return file
+
+
+def _locked(file: IO[bytes], kind: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
     return True
 
 
-def _answers(url: str) -> bool:
+def _lives(home: Path) -> bool:
+    for process in _started:
+        process.poll()  # else a child that ended stays a zombie
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=5) as response:  # noqa: S310 - loopback
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+        with (home / ALIVE_FILE).open("rb") as file:
+            return not _locked(file, fcntl.LOCK_SH)
+    except OSError:
         return False
 
 

@@ -141,6 +141,8 @@ def _tell(report: dict[str, Any]) -> None:
     reasons = sorted({reason for summary in report["ingest"].values() for reason in summary["rejections"]})
     counts = {name: _counts(report, name, reasons) for name in report["ingest"]}
     print_table([{"what": what, **{name: counts[name][what] for name in counts}} for what in counts["digits"]])
+    if any(summary["stopped"] for summary in report["ingest"].values()):
+        say("Stopped before the end: this is what was done until then.")
     say(f"{report['seconds']:.1f} seconds.\n")
     say(f"Of {same['asked']} digits, {same['same']} have the same digit as their nearest neighbour.")
     for asked, found in report["neighbours"].items():

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from privacy import UserError
 from rawless.options import BatchSource, Json, Metadata, StreamFile, WarehouseFile
 from rawless.output import print_json, progress, say
 
@@ -49,7 +50,7 @@ def run(
 
     stream = load_stream(stream_file)
     opened = open_batch(source, stream, metadata, max_bytes=MAX_MESSAGE_BYTES)
-    name = check_name(topic, "topics", "--topic") if topic else default_topic(warehouse, stream.stream)
+    name = check_name(topic, "topics", "--topic") if topic is not None else default_topic(warehouse, stream.stream)
     published = told or Published()
     with progress(f"Publishing {stream.stream}", lambda: f"{published.messages:,} events"):
         pubsub = open_pubsub(warehouse)
@@ -57,7 +58,11 @@ def run(
         summary: dict[str, Any] = {"stream": stream.stream, "topic": name}
         if pubsub.emulator:  # else what is published before a first reader comes would be lost
             summary["subscription"] = name.replace("/topics/", "/subscriptions/")
-            pubsub.ensure_subscription(summary["subscription"], name)
+            if (of := pubsub.ensure_subscription(summary["subscription"], name)) != name:
+                raise UserError(
+                    f"Nobody would get the events: the subscription {summary['subscription']} is of {of}, not of "
+                    f"{name}. Delete it, or name another topic."
+                )
         publish_all(opened, name, pubsub, published)
     refused = {reason.value: count for reason, count in sorted(published.refused.items())}
     return {**summary, "published": published.messages, "refused": refused}

@@ -20,7 +20,7 @@ from rawless.interrupts import gentle
 from rawless.jobs import Order, Prepared, prepare
 from rawless.places import LOCAL, topic_of
 
-UNTIL_IDLE = 3.0
+UNTIL_IDLE = 5.0
 """Seconds without a message after which a job ends."""
 
 

@@ -70,13 +70,14 @@ class Backlog:
         self._expire(now)
         held = [lease.message.size for lease in self._leases.values() if lease.holder is demand.holder]
         count = min(demand.count, demand.max_held - len(held)) if demand.max_held else demand.count
-        room = demand.max_held_bytes - sum(held) if demand.max_held_bytes else RESPONSE_BYTES
+        room = demand.max_held_bytes - sum(held)
         found: list[Lease] = []
         size = 0
         while self._waiting and len(found) < count:
             message = self._waiting[0]
             size += message.size
-            if size > min(room, RESPONSE_BYTES) and (found or held):  # one that is larger than all room goes alone
+            # One that is larger than all the room there is goes alone.
+            if (found and size > RESPONSE_BYTES) or (demand.max_held_bytes and size > room and (found or held)):
                 break
             found.append(self._lease(self._waiting.popleft(), demand, now))
         return found

@@ -12,8 +12,15 @@ from rawless.local_pubsub.backlog import ACK_DEADLINE, RETENTION, Backlog, Deman
 from rawless.local_pubsub.faults import Fault, exists, not_found
 
 MAX_BYTES = 4_000_000_000
-"""Of all messages that are kept. Publishers wait when there is no more room, until some are acknowledged."""
+"""Of memory, for all messages that are kept. When there is no more room, publishers wait for acknowledgements."""
+OVERHEAD_BYTES = 1000
+"""Of memory, that a message takes beside its content."""
 _DELETED = "_deleted-topic_"
+
+
+def size_of(proto: Any) -> int:
+    """Bytes of memory that a message takes, about."""
+    return int(proto.ByteSize()) + OVERHEAD_BYTES
 
 
 class Broker:
@@ -29,7 +36,7 @@ class Broker:
 
     def create_topic(self, config: Any) -> Any:
         """A new topic, as the protocol's Topic describes it."""
-        checks.check_name(config.name, "topics")
+        checks.check_topic(config)
         with self._changed:
             if config.name in self._topics:
                 raise exists(config.name)
@@ -63,14 +70,14 @@ class Broker:
         with self._changed:
             now = self._clock()
             subscriptions = self._of(topic)
-            size = sum(message.ByteSize() for message in messages) * len(subscriptions)
+            size = sum(size_of(message) for message in messages) * len(subscriptions)
             if size + sum(backlog.bytes for backlog in self._subscriptions.values()) > self._max_bytes:
                 raise Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many messages wait to be acknowledged")
             for proto in messages:
                 self._published += 1
                 proto.message_id = str(self._published)
                 proto.publish_time.FromNanoseconds(int(now * 1e9))
-                message = Message(proto, now, self._published, proto.ByteSize())
+                message = Message(proto, now, self._published, size_of(proto))
                 for backlog in subscriptions:
                     backlog.offer(message)
             self._changed.notify_all()

@@ -14,8 +14,12 @@ MAX_VALUE = 1024
 _NAME = re.compile(r"projects/[^/]+/(topics|subscriptions)/(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 _SECONDS = range(10, 601)
 _RETENTION = range(600, 31 * 24 * 3600 + 1)
-_NOT_HERE = ("enable_message_ordering", "enable_exactly_once_delivery", "dead_letter_policy", "push_config")
-"""Options of a subscription that this server refuses, so that nobody believes to have tried them."""
+_TOPIC = {"name", "labels"}
+_SUBSCRIPTION = {
+    "name", "topic", "labels", "ack_deadline_seconds", "retain_acked_messages", "message_retention_duration", "filter",
+    "expiration_policy",
+}  # fmt: skip
+"""Options that this server has. Others are refused, so that nobody believes to have tried them."""
 
 
 def check_name(name: str, kind: str) -> None:
@@ -34,6 +38,8 @@ def check_messages(messages: Sequence[Any]) -> None:
     for message in messages:
         if not message.data and not message.attributes:
             raise invalid("a message must have data or an attribute")
+        if message.ordering_key:
+            raise invalid("the local Pub/Sub has no ordering_key")
         _check_attributes(message.attributes)
 
 
@@ -47,13 +53,23 @@ def _check_attributes(attributes: Any) -> None:
             raise invalid(f"an attribute's value must not be over {MAX_VALUE} bytes")
 
 
+def check_topic(config: Any) -> None:
+    """Raise Fault unless this server can be such a topic."""
+    check_name(config.name, "topics")
+    _check_options(config, _TOPIC)
+
+
+def _check_options(config: Any, known: set[str]) -> None:
+    for field, value in config.ListFields():
+        empty = hasattr(value, "ByteSize") and not value.ByteSize()  # as some clients send what they do not mean
+        if field.name not in known and not empty:
+            raise invalid(f"the local Pub/Sub has no {field.name}")
+
+
 def check_subscription(config: Any) -> None:
     """Raise Fault unless this server can be such a subscription."""
     check_name(config.name, "subscriptions")
-    for option in _NOT_HERE:
-        value = getattr(config, option)
-        if value.ByteSize() if hasattr(value, "ByteSize") else value:
-            raise invalid(f"the local Pub/Sub has no {option}")
+    _check_options(config, _SUBSCRIPTION)
     if config.ack_deadline_seconds and config.ack_deadline_seconds not in _SECONDS:
         raise invalid("ack_deadline_seconds must be 10 to 600")
     retention = config.message_retention_duration.seconds

@@ -17,7 +17,7 @@ from rawless.local_pubsub.faults import Fault, invalid
 
 HOLD_SECONDS = 1.0
 """For how long an empty pull waits for messages."""
-_THREADS = 100
+_THREADS = 1000
 """Each stream of messages takes one, as does each pull that waits."""
 _STREAM_COUNT = 1000
 _PUBLISHER = "google.pubsub.v1.Publisher"
@@ -121,6 +121,8 @@ class Service:
         while stream.open:
             if leases := self._broker.take(stream.subscription, stream.demand, HOLD_SECONDS, lambda: stream.open):
                 yield types.StreamingPullResponse.pb()(received_messages=_received(leases))
+        if stream.fault is not None:
+            raise stream.fault
 
 
 class _Stream:
@@ -129,6 +131,7 @@ class _Stream:
     def __init__(self, broker: Broker, first: Any) -> None:
         self._broker = broker
         self.open = True
+        self.fault: Fault | None = None
         self.subscription = first.subscription
         self.demand = Demand(
             _STREAM_COUNT,
@@ -146,7 +149,9 @@ class _Stream:
                 asked = zip(request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=False)
                 for ack_id, seconds in asked:
                     self._broker.extend(self.subscription, [ack_id], seconds)
-        except (grpc.RpcError, Fault):  # the client went, or its subscription
+        except Fault as fault:
+            self.fault = fault
+        except grpc.RpcError:  # the client went
             pass
         finally:
             self.close()

@@ -1,5 +1,6 @@
 """Streaming on one machine: nothing is acknowledged before its rows are written, everything is counted, and it ends."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -7,8 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from apache_beam.runners.direct.bundle_factory import _Bundle
 
 from encoders.catalogue import lookup
+from events.parse import Parser
 from events.pubsub import Subscription
 from events.stream import Stream
 from pipelines import direct, live, options, stopping
@@ -140,14 +143,17 @@ def test_a_subscription_that_is_gone_ends_the_job_with_a_sentence(job: Ingest, s
     with subscription.pubsub.subscriber() as client:
         client.delete_subscription(subscription=subscription.name)
 
-    with pytest.raises(UserError, match=f"^The subscription {subscription.name} is no longer there"):
+    with pytest.raises(UserError, match=rf"^The subscription {subscription.name} cannot be read \(NotFound\)"):
         go(job)
 
 
-def test_pubsub_that_is_away_ends_the_job_with_a_sentence(job: Ingest, subscription: Subscription) -> None:
+def test_pubsub_that_is_away_ends_the_job_with_a_sentence(
+    job: Ingest, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
     away = replace(subscription, pubsub=replace(subscription.pubsub, emulator="127.0.0.1:9"))
+    monkeypatch.setattr(direct, "RETRY_SECONDS", 0.2)
 
-    with pytest.raises(Unavailable, match=r"^Pub/Sub did not answer \(ServiceUnavailable\)"):
+    with pytest.raises(Unavailable, match=r"^Pub/Sub did not answer \(RetryError\)"):
         go(replace(job, source=away))
 
 
@@ -177,3 +183,38 @@ def test_a_streaming_job_elsewhere_is_launched_and_not_waited_for(job: Ingest, m
     summary = run(job, options.parse(arguments, streaming=True), time.monotonic())
 
     assert summary == {"stream": "message", "encoders": ["minilm@1.0.0"], "job": "2026-11-21_00_00_00-1"}
+
+
+def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
+    job: Ingest, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would come again before it is done, and again, for ever."""
+    monkeypatch.setattr(direct, "ACK_SECONDS", 1)
+    send(*({"event_id": f"e-{n}"} for n in range(4)))
+    parse, waiting = Parser.parse, threading.Event()
+
+    def slowly(*arguments: Any) -> Any:
+        waiting.wait(0.7)  # four of them are longer than the lease
+        return parse(*arguments)
+
+    monkeypatch.setattr(Parser, "parse", slowly)
+
+    assert go(job)["read"] == 4
+
+
+def test_a_job_that_waits_for_long_keeps_nothing_of_its_waiting(
+    job: Ingest, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beam's runner kept an empty bundle of each pull for ever, and walked them all."""
+    pulls, kept = 0, []
+
+    def none(self: direct.Reading) -> list[Any] | None:
+        nonlocal pulls
+        pulls += 1
+        kept.append(sum(type(each) is _Bundle for each in gc.get_objects()))
+        return [] if pulls < 60 else None
+
+    monkeypatch.setattr(direct.Reading, "take", none)
+    go(job)
+
+    assert max(kept[30:]) <= max(kept[5:30])

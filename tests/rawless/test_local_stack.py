@@ -122,3 +122,13 @@ def test_a_row_is_kept_once_and_no_past_of_its_table(warehouse: Warehouse, minil
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_server_that_is_busy_is_not_taken_for_a_dead_one(own_home: Path) -> None:
+    """Another would be started, which cannot have the database, and this one's address would be gone."""
+    stack = local_stack.up(own_home)
+    os.kill(stack.pid, signal.SIGSTOP)
+    try:
+        assert local_stack.up(own_home) == stack
+    finally:
+        os.kill(stack.pid, signal.SIGCONT)

@@ -52,6 +52,7 @@ def test_after_a_limit_was_raised_the_rejected_come_in_and_nothing_else(
         {"stream": "raised", "event_id": "long-2", "text": "long " * 21},
         {"stream": "raised", "event_id": "an id with spaces", "text": "long " * 22},
         {"stream": "raised", "event_id": "empty", "text": " "},
+        {"stream": "another", "event_id": "long-1", "text": "of another stream"},
     )
     small = _stream(tmp_path, "raised", limits={"max_bytes": 50})
     options = ["--reason", "payload_too_large", "--source", f"jsonl:{source}", "--json"]

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from events.pubsub import PubSub
+from pipelines import stopping
+from rawless.interrupts import gentle
 from rawless.local_stack import Stack
 from rawless.places import LOCAL
 from sql.warehouse import Warehouse
@@ -83,7 +85,7 @@ def test_pubsub_elsewhere_is_used_where_the_environment_names_it(
     rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
-    monkeypatch.setattr("events.pubsub.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("events.pubsub.START_SECONDS", 0.2)
     events = _lines(tmp_path / "e.jsonl", [{}])
 
     done = rawless("publish", "--stream", stream_of("elsewhere"), "--source", f"jsonl:{events}")
@@ -126,6 +128,7 @@ def test_a_mistake_is_told_in_a_sentence(
         ("a_stream", ["--topic", "a"], "--topic names 'a', but must name projects/PROJECT/topics/NAME"),
         ("ab", [], "The stream names 'projects/local-dev/topics/ab', but must name"),
         ("goog_x", [], "must name projects/PROJECT/topics/NAME"),
+        ("a_stream", ["--topic", ""], "--topic names '', but must name"),
     ],
 )
 def test_a_topic_that_cannot_be_is_refused(
@@ -137,6 +140,39 @@ def test_a_topic_that_cannot_be_is_refused(
 
     assert done.code == 2
     assert sentence in done.err
+
+
+def test_publishing_where_nobody_listens_is_refused(
+    rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A subscription of the topic's name that is of another topic would get none of the events."""
+    file = _lines(tmp_path / "e.jsonl", [{}])
+    taken = "projects/local-dev/subscriptions/taken"
+    rawless("ingest", "--stream", stream_of("first"), "--source", f"pubsub:{taken}", "--until-idle", "0")
+
+    done = rawless(
+        "publish", "--stream", stream_of("second"), "--source", f"jsonl:{file}",
+        "--topic", "projects/local-dev/topics/taken",
+    )  # fmt: skip
+
+    assert done.code == 2
+    assert f"the subscription {taken} is of projects/local-dev/topics/first" in done.err
+
+
+def test_ctrl_c_is_gentle_when_nobody_listens_any_more(capfd: pytest.CaptureFixture[str]) -> None:
+    """As in a pipe to `tee`, which the same Ctrl-C ends."""
+    stderr = os.dup(2)
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, 2)
+    try:
+        with gentle():
+            signal.raise_signal(signal.SIGINT)
+            assert stopping.asked()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(writing)
 
 
 # --- Ctrl-C and kill

@@ -94,3 +94,14 @@ def test_one_answer_is_not_larger_than_the_protocol_allows() -> None:
         backlog.offer(Message(proto, 0.0, order, proto.ByteSize()))
 
     assert [len(backlog.take(Demand(10), now=0.0)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_message_that_is_larger_than_an_answer_is_not_held_back_by_what_others_hold() -> None:
+    backlog = Backlog(types.Subscription.pb()(name="s"))
+    sizes = [10, 10_000_100, 10]
+    for order, size in enumerate(sizes):
+        backlog.offer(Message(types.PubsubMessage.pb()(data=b"x"), 0.0, order, size))
+
+    taken = [[lease.message.order for lease in backlog.take(Demand(1 if not n else 10), now=0.0)] for n in range(3)]
+
+    assert taken == [[0], [1], [2]]

@@ -236,6 +236,9 @@ WRONG = {
     "a long value": lambda p, s: p.publish(TOPIC, b"x", a="x" * 1025).result(),
     "a long name": lambda p, s: p.publish(TOPIC, b"x", **{"x" * 257: "a"}).result(),
     "many attributes": lambda p, s: p.publish(TOPIC, b"x", **{f"a{n}": "" for n in range(101)}).result(),
+    "a topic with options": lambda p, s: p.create_topic(
+        request={"name": f"{TOPIC}-2", "message_retention_duration": {"seconds": 600}}
+    ),
     "no messages": lambda p, s: s.pull(subscription=SUBSCRIPTION, max_messages=0),
     "too long": lambda p, s: s.modify_ack_deadline(subscription=SUBSCRIPTION, ack_ids=["x"], ack_deadline_seconds=601),
     "a snapshot": lambda p, s: s.seek(request={"subscription": SUBSCRIPTION, "snapshot": "projects/p/snapshots/s"}),
@@ -246,6 +249,8 @@ OPTIONS = {
     "dead_letter_policy": {"dead_letter_topic": TOPIC},
     "push_config": {"push_endpoint": "https://example.com"},
     "filter": 'hasPrefix(attributes.a, "b")',
+    "bigquery_config": {"table": "a.b.c"},
+    "retry_policy": {"minimum_backoff": {"seconds": 1}},
     "ack_deadline_seconds": 601,
     "message_retention_duration": {"seconds": 10},
 }
@@ -274,6 +279,13 @@ def test_an_option_that_is_not_there_is_refused_and_not_passed_over(option: str,
         subscriber.create_subscription(request=request)
 
 
+def test_an_ordering_key_is_refused(publisher: PublisherClient, address: str) -> None:
+    messages = [{"data": b"x", "ordering_key": "k"}]
+
+    with PubSub(address).publisher() as client, pytest.raises(exceptions.InvalidArgument):
+        client.publish(request={"topic": TOPIC, "messages": messages})
+
+
 def test_what_this_server_has_not_says_so(publisher: PublisherClient) -> None:
     with pytest.raises(exceptions.MethodNotImplemented):
         publisher.list_topic_snapshots(topic=TOPIC)
@@ -291,7 +303,7 @@ def test_the_largest_message_comes_through(
 
 
 def test_publishers_wait_while_there_is_no_room(clock: Clock) -> None:
-    broker = Broker(clock, max_bytes=1000)
+    broker = Broker(clock, max_bytes=2500)
     broker.create_topic(protocol.Topic.pb()(name=TOPIC))
     broker.create_subscription(protocol.Subscription.pb()(name=SUBSCRIPTION, topic=TOPIC))
     message = protocol.PubsubMessage.pb()
