@@ -198,8 +198,11 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
         return parse(*arguments)
 
     monkeypatch.setattr(Parser, "parse", slowly)
+    limit = threading.Timer(LIMIT_SECONDS / 2, stopping.ask)
+    limit.start()
 
     assert go(job)["read"] == 4
+    limit.cancel()
 
 
 def test_a_job_that_waits_for_long_keeps_nothing_of_its_waiting(
