@@ -191,18 +191,24 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
     """Else it would come again before it is done, and again, for ever."""
     monkeypatch.setattr(direct, "ACK_SECONDS", 1)
     send(*({"event_id": f"e-{n}"} for n in range(4)))
-    parse, waiting = Parser.parse, threading.Event()
+    hold, parse = direct.Reading._hold, Parser.parse
+    renewed = threading.Semaphore(0)
+
+    def holding(*arguments: Any, **call: Any) -> None:
+        hold(*arguments, **call)
+        renewed.release()
 
     def slowly(*arguments: Any) -> Any:
-        waiting.wait(0.7)  # four of them are longer than the lease
+        """The first takes until the lease was renewed so often that without it the bundle would have come again."""
+        for _ in range(5):
+            renewed.acquire(timeout=LIMIT_SECONDS / 10)
+        monkeypatch.setattr(Parser, "parse", parse)
         return parse(*arguments)
 
+    monkeypatch.setattr(direct.Reading, "_hold", holding)
     monkeypatch.setattr(Parser, "parse", slowly)
-    limit = threading.Timer(LIMIT_SECONDS / 2, stopping.ask)
-    limit.start()
 
     assert go(job)["read"] == 4
-    limit.cancel()
 
 
 def test_a_job_that_waits_for_long_keeps_nothing_of_its_waiting(
