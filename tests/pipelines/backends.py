@@ -42,10 +42,12 @@ def local(warehouse: Warehouse, subscription: Subscription) -> Iterator[Backend]
 def containers(warehouse: Warehouse) -> Iterator[Backend]:
     """Google's Pub/Sub emulator; and a BigQuery emulator, where an image of one is named, else the local one."""
     from testcontainers.community.google import PubSubContainer
+    from testcontainers.core.waiting_utils import wait_for_logs
 
     if not (os.environ.get("DOCKER_HOST") or DOCKER_SOCKET.exists()):
         pytest.skip("there is no Docker engine here")
     with PubSubContainer(project=LOCAL_PROJECT) as emulator:
+        wait_for_logs(emulator, r"Server started, listening on \d+", timeout=120)
         pubsub = PubSub(emulator.get_pubsub_emulator_host())
         name = f"projects/{LOCAL_PROJECT}/subscriptions/rawless-test"
         subscription = Subscription(name, pubsub, until_idle=5.0)
