@@ -71,6 +71,7 @@ def down(home: Path) -> bool:
         os.kill(stack.pid, signal.SIGTERM)
         if not _until(lambda: not _lives(home), STOP_SECONDS):
             os.kill(stack.pid, signal.SIGKILL)
+        _reap(stack.pid)
         (home / ADDRESS_FILE).unlink(missing_ok=True)
         return True
 
@@ -87,7 +88,7 @@ def _start(home: Path) -> Stack:
             env=environment,
             start_new_session=True,
         )
-    _started.append(process)
+    _started[:] = [each for each in _started if each.poll() is None] + [process]
     _until(lambda: process.poll() is not None or find(home) is not None, START_SECONDS)
     if stack := find(home):
         return stack
@@ -120,13 +121,18 @@ def _locked(file: IO[bytes], kind: int) -> bool:
 
 
 def _lives(home: Path) -> bool:
-    for process in _started:
-        process.poll()  # else a child that ended stays a zombie
     try:
         with (home / ALIVE_FILE).open("rb") as file:
             return not _locked(file, fcntl.LOCK_SH)
     except OSError:
         return False
+
+
+def _reap(pid: int) -> None:
+    """Take note of the end of a server that this process started."""
+    for process in [each for each in _started if each.pid == pid]:
+        process.wait(timeout=STOP_SECONDS)
+        _started.remove(process)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:
