@@ -79,9 +79,8 @@ def _measure(work: Work) -> list[dict[str, Any]]:
     encoder = load(lookup(work.stream.encoders[0]), "cpu")
     with tempfile.TemporaryDirectory() as folder:
         job = _job(Path(folder), work)
-        rounds = [(_bare(encoder, work), _ingest(job), _stream(job)) for _ in range(ROUNDS + 1)][
-            1:
-        ]  # first: warming up
+        rounds = [(_bare(encoder, work), _ingest(job), _stream(job)) for _ in range(ROUNDS + 1)]
+    rounds = rounds[1:]  # the first warms up
     count = len(work.payloads)
     return [
         _row(work.name, "encoder alone", [count / bare for bare, _, _ in rounds], "a second"),

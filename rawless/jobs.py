@@ -58,20 +58,18 @@ def ingest(order: Order) -> dict[str, Any]:
     from events.stream import load_stream
     from pipelines import live
 
-    name = load_stream(order.stream_file).stream
-    with progress(f"Ingesting {name}", lambda: live.told(name)):
-        return prepare(order).run()
+    stream = load_stream(order.stream_file)
+    with progress(f"Ingesting {stream.stream}", lambda: live.told(stream.stream)):
+        return prepare(order, stream).run()
 
 
-def prepare(order: Order) -> Prepared:
-    """An ingest job, ready to run. Raises UserError when something is amiss."""
+def prepare(order: Order, stream: "Stream") -> Prepared:
+    """An ingest job for the stream of the order's file, ready to run. Raises UserError when something is amiss."""
     from events.pubsub import Subscription
     from events.sources import open_source
-    from events.stream import load_stream
     from pipelines import options
     from rawless.places import open_warehouse
 
-    stream = load_stream(order.stream_file)
     source = open_source(order.source, stream, order.metadata)
     beam = options.parse(order.beam, streaming=isinstance(source, Subscription))
     _check(order, stream, source, beam)

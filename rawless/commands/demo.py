@@ -69,7 +69,7 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     }
     with progress("Loading the encoders"):
         since = datetime.now(UTC)
-        lines = [streaming.line(name, order, str(streams[name]["stream"])) for name, order in producers.items()]
+        lines = [streaming.line(name, order) for name, order in producers.items()]
     streaming.run(lines)
     report = {
         "published": {each.name: each.published.messages for each in lines},

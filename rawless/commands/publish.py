@@ -37,9 +37,9 @@ def publish(
 
 
 def run(
-    stream_file: Path, source: str, metadata: Path | None, topic: str | None, warehouse: Path | None, told: Any = None
+    stream_file: Path, source: str, metadata: Path | None, topic: str | None, warehouse: Path | None
 ) -> dict[str, Any]:
-    """Publish, counting into `told` on the way, and return what was done."""
+    """Publish, and return what was done."""
     from events.messages import MAX_MESSAGE_BYTES
     from events.publish import Published
     from events.publish import publish as publish_all
@@ -51,7 +51,7 @@ def run(
     stream = load_stream(stream_file)
     opened = open_batch(source, stream, metadata, max_bytes=MAX_MESSAGE_BYTES)
     name = check_name(topic, "topics", "--topic") if topic is not None else default_topic(warehouse, stream.stream)
-    published = told or Published()
+    published = Published()
     with progress(f"Publishing {stream.stream}", lambda: f"{published.messages:,} events"):
         pubsub = open_pubsub(warehouse)
         pubsub.ensure_topic(name)

@@ -15,6 +15,7 @@ from events.messages import MAX_MESSAGE_BYTES
 from events.publish import Published, publish
 from events.pubsub import Subscription
 from events.sources import open_batch
+from events.stream import load_stream
 from pipelines import live
 from rawless.interrupts import gentle
 from rawless.jobs import Order, Prepared, prepare
@@ -47,10 +48,12 @@ class Line:
         return source
 
 
-def line(name: str, producer: Order, stream: str) -> Line:
+def line(name: str, producer: Order) -> Line:
     """A producer that reads a file, and the job that reads the subscription named like the stream, from now on."""
-    subscription = f"projects/{LOCAL.project}/subscriptions/{stream}"
-    made = Line(name, producer, prepare(Order(producer.stream_file, f"pubsub:{subscription}", until_idle=UNTIL_IDLE)))
+    stream = load_stream(producer.stream_file)
+    subscription = f"projects/{LOCAL.project}/subscriptions/{stream.stream}"
+    reader = Order(producer.stream_file, f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
+    made = Line(name, producer, prepare(reader, stream))
     with made.source.pubsub.subscriber() as client:  # a demo that was stopped may have left messages
         client.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
     return made
