@@ -1,47 +1,62 @@
 """Encoding in batches: what text and image encoders have in common.
 
-Each item is prepared inside the boundary, the good ones run in batches of like cost, and one that fails alone is told
-from an encoder that fails for all.
+Each item is prepared inside the boundary, the good ones share batches with those of other callers, and one that fails
+alone is told from an encoder that fails for all.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from encoders.batches import OutOfMemory, by_length, halving, memory_told
-from encoders.encoder import Encoded
+from encoders.batcher import Batcher, Budget, Outcome
+from encoders.encoder import BatchRun, Encoded
+from encoders.halving import OutOfMemory, halving, memory_told
 from encoders.limits import ImageLimits
-from encoders.spec import EncoderSpec
+from encoders.runtimes import Inputs, Runtime, faster
+from encoders.runtimes.eager import Eager
+from encoders.spec import EncoderSpec, Vector
 from privacy import Raw, Reason, Unavailable, guarded
-from privacy.logs import withheld
 
 P = TypeVar("P")
 """An item prepared for the model: tokens, or pixels."""
 _DEFAULT_LIMITS = ImageLimits()
-_SUSPECT = {Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING}
+_SUSPECT = (Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING)
 """Reasons that may be the encoder's fault, so that every item would meet them."""
 
 
 class BatchEncoder(ABC, Generic[P]):
     """A loaded encoder. A kind of encoder says how an item is prepared, what it costs, and how a batch is encoded."""
 
-    spec: EncoderSpec
-    budget: int
-    """What a batch may cost: its dearest item times its count."""
-    at_once: int
-    """Items prepared, and so held in memory, at a time."""
+    def __init__(self, spec: EncoderSpec, reference: Eager, budget: Budget) -> None:
+        self.spec = spec
+        self._runtime: Runtime = reference
+        self._batcher: Batcher[P] = Batcher(self._run, self._cost, budget)
 
-    def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS) -> list[Encoded | Reason]:
+    @property
+    def runtime(self) -> str:
+        """See `Encoder.runtime`."""
+        return self._runtime.name
+
+    def accelerate(self) -> None:
+        """Run the model by the fastest runtime that gives the same vectors. Takes seconds; before the first item."""
+        if isinstance(self._runtime, Eager):
+            self._runtime = faster(self._runtime, self._examples(), self.spec.tolerance)
+
+    def submit(self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS) -> "Future[Outcome]":
+        """See `Encoder.submit`."""
+        return self._batcher.submit(partial(self._prepared, item, limits))
+
+    def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS) -> list[Outcome]:
         """See `Encoder.encode`."""
-        outcomes: list[Encoded | Reason] = []
-        for start in range(0, len(items), self.at_once):
-            outcomes += self._encode(items[start : start + self.at_once], limits)
-        if any(isinstance(each, Reason) and each in _SUSPECT for each in outcomes) and not self._encodes_probe():
-            raise Unavailable(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
-        return outcomes
+        return [each.result() for each in [self.submit(item, limits) for item in items]]
+
+    def runs(self) -> list[BatchRun]:
+        """See `Encoder.runs`."""
+        return self._batcher.runs()
 
     @abstractmethod
     def _prepare(self, content: bytes, limits: ImageLimits) -> P:
@@ -52,49 +67,61 @@ class BatchEncoder(ABC, Generic[P]):
         """What one item costs in a batch."""
 
     @abstractmethod
-    def _vectors(self, batch: list[P]) -> npt.NDArray[np.float32]:
+    def _vectors(self, batch: Sequence[P]) -> Vector:
         """Vectors of shape (batch, dimension)."""
+
+    @abstractmethod
+    def _examples(self) -> list[Inputs]:
+        """Batches that runtimes are compared on."""
 
     def _cut(self, prepared: P) -> bool:
         """Whether the end of an item was cut off when it was prepared."""
         return False
 
-    def _encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits) -> list[Encoded | Reason]:
-        prepared = dict(enumerate(guarded(self._prepared, item, limits) for item in items))
-        outcomes: dict[int, Encoded | Reason] = {
-            position: Reason.ENCODER_FAILED if each is Reason.INTERNAL else each
-            for position, each in prepared.items()
-            if isinstance(each, Reason)
-        }
-        good = {position: each for position, each in prepared.items() if not isinstance(each, Reason)}
-        costs = {position: self._cost(each) for position, each in good.items()}
-        for batch in by_length(costs, self.budget):
-            outcomes.update(self._run(batch, good))
-        return [outcomes[position] for position in range(len(items))]
+    def _prepared(self, item: Raw[bytes], limits: ImageLimits) -> P | Reason:
+        found = guarded(self._prepare_within_memory, item, limits)
+        if found is not Reason.INTERNAL:
+            return found
+        if isinstance(guarded(self._prepare_probe), Reason):
+            raise self._failing()
+        return Reason.ENCODER_FAILED
 
-    def _prepared(self, item: Raw[bytes], limits: ImageLimits) -> P:
+    def _prepare_within_memory(self, item: Raw[bytes], limits: ImageLimits) -> P:
         try:
             with memory_told():
                 return self._prepare(item.reveal(), limits)
         except OutOfMemory:  # as torch says it too
             raise MemoryError from None
 
-    def _run(self, batch: list[int], prepared: Mapping[int, P]) -> Iterable[tuple[int, Encoded | Reason]]:
-        def forward(positions: list[int]) -> list[tuple[int, Encoded | Reason]]:
-            with memory_told():
-                return list(zip(positions, self._forward([prepared[each] for each in positions]), strict=True))
+    def _prepare_probe(self) -> P:
+        return self._prepare(self.spec.content_of(self.spec.probe_input), _DEFAULT_LIMITS)
 
-        with withheld():
-            return halving(forward, batch, failed=lambda position: (position, Reason.ENCODER_FAILED))
+    def _run(self, batch: Sequence[P]) -> list[Outcome | Unavailable]:
+        outcomes = halving(self._forward, batch, _alone)
+        if any(each in _SUSPECT for each in outcomes if isinstance(each, Reason)) and not self._encodes_probe():
+            return [self._failing() if each in _SUSPECT else each for each in outcomes]
+        return outcomes
 
-    def _forward(self, batch: list[P]) -> list[Encoded | Reason]:
-        return [
-            Encoded(vector, self._cut(each)) if np.isfinite(vector).all() else Reason.NON_FINITE_EMBEDDING
-            for vector, each in zip(self._vectors(batch), batch, strict=True)
-        ]
+    def _forward(self, batch: Sequence[P]) -> list[Outcome | Unavailable]:
+        with memory_told():
+            vectors = self._vectors(batch)
+            finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
+            return [
+                Encoded(vector, self._cut(each)) if good else Reason.NON_FINITE_EMBEDDING
+                for vector, each, good in zip(vectors, batch, finite, strict=True)
+            ]
 
     def _encodes_probe(self) -> bool:
         """After an item failed alone: was it the item, or would every item fail now?"""
-        content = self.spec.content_of(self.spec.probe_input)
-        outcomes = guarded(lambda: self._forward([self._prepare(content, _DEFAULT_LIMITS)]))
+        outcomes = guarded(lambda: self._forward([self._prepare_probe()]))
         return not isinstance(outcomes, Reason) and isinstance(outcomes[0], Encoded)
+
+    def _failing(self) -> Unavailable:
+        return Unavailable(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
+
+
+def _alone(out_of_memory: bool) -> Outcome | Unavailable:
+    """What an item gets that fails in a batch of one."""
+    if out_of_memory:
+        return Unavailable("The encoder ran out of memory with a single item; give the worker more memory.")
+    return Reason.ENCODER_FAILED

@@ -1,6 +1,7 @@
 """The one call: a list of `Raw` in, for each a vector or a reason out."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,20 +22,42 @@ class Encoded:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRun:
+    """One pass of items through the model."""
+
+    size: int
+    seconds: float
+
+
 class Encoder(Protocol):
-    """A loaded, verified encoder. Safe to call from several threads."""
+    """A loaded, verified encoder. Safe to call from several threads, whose items share batches."""
 
     @property
     def spec(self) -> EncoderSpec:
         """What the encoder is."""
         ...
 
-    def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = ...) -> list[Encoded | Reason]:
-        """For each item, in order, its embedding or why there is none; one bad item never costs its neighbours.
+    @property
+    def runtime(self) -> str:
+        """What runs the model: its name, and on which device."""
+        ...
 
-        `limits` hold for pictures. Raises Unavailable when the fault is not an item's: out of memory at a batch of
-        one, or an encoder that no longer reproduces its probe.
+    def submit(self, item: Raw[bytes], limits: ImageLimits = ...) -> "Future[Encoded | Reason]":
+        """The future embedding of one item, or why there is none; one bad item never costs its neighbours.
+
+        `limits` hold for pictures. Blocks while the encoder holds as many items as it may. The future raises
+        Unavailable when the fault is not the item's: out of memory at a batch of one, or an encoder that no longer
+        reproduces its probe.
         """
+        ...
+
+    def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = ...) -> list[Encoded | Reason]:
+        """For each item, in order, what its future holds. Raises as they do."""
+        ...
+
+    def runs(self) -> list[BatchRun]:
+        """The batches that were run since this was last asked, by whomever."""
         ...
 
 

@@ -29,8 +29,8 @@ def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
         return _load(spec.model_dump_json(), pick_device(device).type)
 
 
-def build(spec: EncoderSpec, device: torch.device) -> Encoder:
-    """The encoder of a spec, sealed or not, as its files are; nothing is verified but what the spec names."""
+def build(spec: EncoderSpec, device: torch.device) -> TextEncoder | ImageEncoder:
+    """The encoder of a spec, sealed or not, as its files are, on torch; nothing is verified but what the spec names."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if isinstance(spec, TextSpec):
@@ -48,5 +48,6 @@ def _load(spec_json: str, device: str) -> Encoder:
             f"The encoder {spec.ref} is not sealed: run `rawless encoder register {spec.ref}` where its weights are."
         )
     encoder = build(spec, torch.device(device))
+    encoder.accelerate()
     verify(encoder)
     return encoder

@@ -24,15 +24,15 @@ class ResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The layer's output, pooled, and of length one if the spec says so."""
-        features = self._layers(images)["features"]
+        features = self._layers(images.contiguous(memory_format=torch.channels_last))["features"]
         if features.dim() > 2 and self._pooling != "flatten":
             features = features.mean(dim=(2, 3)) if self._pooling == "average" else features.amax(dim=(2, 3))
         vectors = torch.flatten(features, start_dim=1)
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors
 
 
-def load(spec: ImageSpec, device: torch.device) -> ResNet:
-    """The spec's network on a device, channels last. Raises UserError when its weights or layer do not fit."""
+def load(spec: ImageSpec) -> ResNet:
+    """The spec's network on the CPU, channels last. Raises UserError when its weights or layer do not fit."""
     network = ResNet(spec).eval()
     side = spec.preprocessing.crop
     with torch.inference_mode():
@@ -42,8 +42,7 @@ def load(spec: ImageSpec, device: torch.device) -> ResNet:
             f"{spec.ref} says dimension {spec.dimension}, but {spec.layer} pooled by {spec.pooling} has {dimension} "
             "values: mend the spec."
         )
-    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _model(spec: ImageSpec) -> nn.Module:

@@ -1,9 +1,10 @@
 """Encode: from checked events to embedding rows, and rejections. Raw content ends here."""
 
-import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -18,16 +19,22 @@ from encoders.spec import EncoderSpec
 from events.event import Event
 from events.stream import Limits
 from pipelines.reject import REJECTED, Refused, count_rejection, namespace, refusal_of, rejection
-from privacy import Stage
+from privacy import Reason, Stage
 from sql.rows import EmbeddingRow, RejectionRow
 
-MAX_EVENTS = 512
-"""Events held before they are encoded, and likewise their bytes: many enough for full batches of like length."""
 MAX_BYTES = 32_000_000
+"""Of events of one bundle that wait for their vectors. How many may wait is the encoder's to say."""
+
+
+class _Pending(NamedTuple):
+    event: Event
+    outcomes: "list[Future[Encoded | Reason]]"
+    """One for each encoder."""
 
 
 class _Encode(beam.DoFn):
-    # Events wait in this object, inside the bundle: never in Beam's state, which a service persists.
+    # Events wait in this object and in the encoder, inside the bundle: never in Beam's state, which a service
+    # persists. While they do, more are read, and the rows of those that are done are written.
 
     def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: ImageLimits) -> None:
         self._specs = tuple(specs)
@@ -36,48 +43,52 @@ class _Encode(beam.DoFn):
 
     def setup(self) -> None:
         self._encoders = [load(spec, self._device) for spec in self._specs]
+        # A digest over the whole spec: once a worker.
+        self._fingerprints = [spec.fingerprint for spec in self._specs]
 
     def start_bundle(self) -> None:
-        self._waiting: list[Event] = []
+        self._pending: deque[_Pending] = deque()
         self._bytes = 0
 
     def process(self, event: Event) -> Iterator[EmbeddingRow | Refused]:
-        self._waiting.append(event)
+        outcomes = [encoder.submit(event.payload, self._limits) for encoder in self._encoders]
+        self._pending.append(_Pending(event, outcomes))
         self._bytes += event.size
-        if len(self._waiting) >= MAX_EVENTS or self._bytes >= MAX_BYTES:
-            for row in self._flush():
+        while self._pending and (self._bytes > MAX_BYTES or _done(self._pending[0])):
+            for row in self._next():
                 yield TaggedOutput(REJECTED, row) if isinstance(row, RejectionRow) else row
 
     def finish_bundle(self) -> Iterator[WindowedValue | Refused]:
-        for row in self._flush():
-            value = GlobalWindows.windowed_value(row)
-            yield TaggedOutput(REJECTED, value) if isinstance(row, RejectionRow) else value
+        while self._pending:
+            for row in self._next():
+                value = GlobalWindows.windowed_value(row)
+                yield TaggedOutput(REJECTED, value) if isinstance(row, RejectionRow) else value
+        for encoder in self._encoders:
+            _measure(encoder)
 
-    def _flush(self) -> Iterator[EmbeddingRow | RejectionRow]:
-        events, self._waiting, self._bytes = self._waiting, [], 0
-        if events:
-            for encoder in self._encoders:
-                yield from _encode(encoder, events, self._limits)
-
-
-def _encode(encoder: Encoder, events: Sequence[Event], limits: ImageLimits) -> Iterator[EmbeddingRow | RejectionRow]:
-    spec, fingerprint = encoder.spec, encoder.spec.fingerprint  # a digest over the whole spec: once a batch
-    started = time.monotonic()
-    outcomes = encoder.encode([event.payload for event in events], limits)
-    _measure(spec.ref, len(events), time.monotonic() - started)
-    now = datetime.now(UTC)
-    for event, outcome in zip(events, outcomes, strict=True):
-        if isinstance(outcome, Encoded):
-            _lag(spec.ref, now, event)
-            yield _row(spec, fingerprint, event, outcome, now)
-        else:
-            count_rejection(Stage.ENCODE, outcome, spec.ref)
-            yield rejection(event.stream, refusal_of(event, outcome), Stage.ENCODE, now, fingerprint)
+    def _next(self) -> Iterator[EmbeddingRow | RejectionRow]:
+        """The rows of the event that came first, as soon as they can be."""
+        event, outcomes = self._pending.popleft()
+        self._bytes -= event.size
+        for spec, fingerprint, future in zip(self._specs, self._fingerprints, outcomes, strict=True):
+            outcome, now = future.result(), datetime.now(UTC)
+            if isinstance(outcome, Encoded):
+                _lag(spec.ref, now, event)
+                yield _row(spec, fingerprint, event, outcome, now)
+            else:
+                count_rejection(Stage.ENCODE, outcome, spec.ref)
+                yield rejection(event.stream, refusal_of(event, outcome), Stage.ENCODE, now, fingerprint)
 
 
-def _measure(ref: str, size: int, seconds: float) -> None:
-    Metrics.distribution(namespace(ref), "batch_size").update(size)
-    Metrics.distribution(namespace(ref), "encode_milliseconds").update(int(seconds * 1000))
+def _done(pending: _Pending) -> bool:
+    return all(each.done() for each in pending.outcomes)
+
+
+def _measure(encoder: Encoder) -> None:
+    """The batches since the last bundle of whichever thread: they belong to no bundle."""
+    for run in encoder.runs():
+        Metrics.distribution(namespace(encoder.spec.ref), "batch_size").update(run.size)
+        Metrics.distribution(namespace(encoder.spec.ref), "encode_milliseconds").update(int(run.seconds * 1000))
 
 
 def _lag(ref: str, now: datetime, event: Event) -> None:

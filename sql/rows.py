@@ -124,7 +124,7 @@ def to_arrow(rows: Sequence[Row]) -> pa.RecordBatch:
 def _column(values: list[Any], field: pa.Field) -> pa.Array:
     if isinstance(values[0], np.ndarray):
         offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
-        return pa.ListArray.from_arrays(offsets, np.concatenate(values).astype(np.float64))
+        return pa.ListArray.from_arrays(offsets, np.concatenate(values, dtype=np.float64))
     if field.name == "attributes":
         values = [[{"key": key, "value": value} for key, value in attributes] for attributes in values]
     return pa.array(values, field.type)

@@ -116,7 +116,7 @@ def test_no_marker_escapes_from_messages(run_messages: Callable[..., set[str]], 
     [
         (pipelines.read._FromMessages, "process"),
         (pipelines.parse._Parse, "process"),
-        (pipelines.encode._Encode, "_flush"),
+        (pipelines.encode._Encode, "_next"),
         (pipelines.write._Write, "_flush"),
     ],
 )
@@ -158,7 +158,8 @@ def test_no_marker_escapes_from_an_encoder_that_raises(
     talkative: Callable[[str], Callable[..., NoReturn]],
 ) -> None:
     monkeypatch.setattr(encoders.text.TextEncoder, broken, talkative(MARKER))
-    monkeypatch.setattr(encoders.text.TextEncoder, "_encodes_probe", lambda self: True)
+    for probe in ("_encodes_probe", "_prepare_probe"):
+        monkeypatch.setattr(encoders.text.TextEncoder, probe, lambda self: True)
 
     assert run({"text": MARKER}) == set()
     assert warehouse.query("SELECT reason FROM rejection_v1") == [{"reason": "encoder_failed"}]
@@ -178,7 +179,7 @@ def test_no_marker_escapes_from_a_parser_with_a_fault(
 
 @pytest.mark.parametrize(
     ("step", "method"),
-    [(pipelines.encode._Encode, "process"), (pipelines.encode._Encode, "_flush"), (pipelines.write._Write, "_flush")],
+    [(pipelines.encode._Encode, "process"), (pipelines.encode._Encode, "_next"), (pipelines.write._Write, "_flush")],
 )
 def test_no_marker_escapes_from_a_step_that_does_not_handle_its_error(
     step: type, method: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch

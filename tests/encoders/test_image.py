@@ -16,9 +16,10 @@ from PIL import Image
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms._presets import ImageClassification
 
+from encoders import resnet
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
-from encoders.image import BATCH, ImageEncoder
+from encoders.image import BATCH, ImageEncoder, budget
 from encoders.image_spec import ImageSpec
 from encoders.limits import ImageLimits
 from encoders.load import load
@@ -107,12 +108,13 @@ def _layer4(model: Any, images: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_catalogues_encoder_encodes_as_torchvision_says(picture: MakePicture) -> None:
-    encoder = load(lookup("resnet18-seeded@1.0.0"), "cpu")
-    assert isinstance(encoder, ImageEncoder)
+    spec = lookup("resnet18-seeded@1.0.0")
+    assert isinstance(spec, ImageSpec)
+    encoder = load(spec, "cpu")
     image = picture(301, 270)
     pixels = ResNet18_Weights.IMAGENET1K_V1.transforms()(image).unsqueeze(0)
     with torch.inference_mode():
-        expected = encoder._network(pixels)[0].numpy()
+        expected = resnet.load(spec)(pixels)[0].numpy()
     found = vector(encode(encoder, [png(image)])[0])
     assert np.abs(found - expected).max() <= 1e-5
     assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
@@ -174,50 +176,41 @@ def test_no_items_give_no_outcomes(shared: Encoder) -> None:
 
 
 class Watching:
-    """A network that notes its batches, and may fail for those that hold FLAT or that are too large."""
+    """A runtime that notes its batches, and may fail for those that hold FLAT or that are too large."""
+
+    name = "watching"
 
     def __init__(self, encoder: ImageEncoder, fault: Callable[[list[bool]], Exception | None] | None = None) -> None:
-        self._network = encoder._network
+        self._runtime = encoder._runtime
         self._fault = fault
         self.sizes: list[int] = []
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        assert images.is_contiguous(memory_format=torch.channels_last)
+    def __call__(self, *inputs: torch.Tensor) -> npt.NDArray[np.float32]:
+        (images,) = inputs
         flat = [bool((each == each[:, :1, :1]).all()) for each in images]
         if self._fault is not None and (fault := self._fault(flat)) is not None:
             raise fault
         self.sizes.append(len(images))
-        return self._network(images)
+        return self._runtime(images)
 
 
 def watched(encoder: ImageEncoder, fault: Callable[[list[bool]], Exception | None] | None = None) -> Watching:
     network = Watching(encoder, fault)
-    encoder._network = network  # type: ignore[assignment]
+    encoder._runtime = network
     return network
 
 
-def test_items_are_run_in_batches_and_channels_last(image_encoder: ImageEncoder, good: list[bytes]) -> None:
+def test_items_are_run_in_batches_within_the_budget(image_encoder: ImageEncoder, good: list[bytes]) -> None:
     network = watched(image_encoder)
     encode(image_encoder, good * 3)
-    assert network.sizes == [BATCH, BATCH, 5]
+    assert sum(network.sizes) == 21
+    assert max(network.sizes) <= BATCH
+    assert sum(run.size for run in image_encoder.runs()) == 21
 
 
-def test_only_so_many_items_are_held_at_a_time(
-    image_encoder: ImageEncoder, pool: list[bytes], alone: list[Encoded | Reason]
-) -> None:
-    network = watched(image_encoder)
-    image_encoder.at_once = 3
-    assert close(encode(image_encoder, pool), alone)
-    assert network.sizes == [3, 3, 1]
-
-
-@pytest.mark.parametrize(("crop", "held"), [(224, 425), (2000, 5), (4096, 1)])
-def test_what_is_held_at_a_time_is_bounded_in_bytes_or_one_item(
-    image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, crop: int, held: int
-) -> None:
-    monkeypatch.setattr("encoders.resnet.load", lambda spec, device: None)
-    spec = image_spec(preprocessing={"resize": crop, "crop": crop})
-    assert ImageEncoder(spec, torch.device("cpu")).at_once == held
+@pytest.mark.parametrize(("crop", "held"), [(224, 32), (2000, 5), (4096, 1)])
+def test_what_is_held_at_a_time_is_bounded_in_bytes_or_one_item(crop: int, held: int) -> None:
+    assert budget(crop, cuda=False).places == held
 
 
 @pytest.mark.parametrize("at", range(8))
@@ -233,14 +226,14 @@ def test_an_item_that_the_network_raises_for_fails_alone(
 def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
     image_encoder: ImageEncoder, good: list[bytes], alone: list[Encoded | Reason]
 ) -> None:
-    real = image_encoder._network
+    runtime = watched(image_encoder)
 
-    def network(images: torch.Tensor) -> torch.Tensor:
-        vectors = real(images)
+    def broken(images: torch.Tensor) -> npt.NDArray[np.float32]:
+        vectors = runtime(images)
         vectors[[bool((each == each[:, :1, :1]).all()) for each in images], 5] = float("nan")
         return vectors
 
-    image_encoder._network = network  # type: ignore[assignment]
+    image_encoder._runtime = broken  # type: ignore[assignment]
     outcomes = encode(image_encoder, [*good[:4], FLAT, *good[4:]])
     assert outcomes.pop(4) is Reason.NON_FINITE_EMBEDDING
     assert close(outcomes, alone[: len(good)])
@@ -333,7 +326,6 @@ def test_torch_running_out_of_memory_while_a_picture_is_prepared_is_no_rejection
         raise MEMORY_FAULTS["cpu"]()
 
     monkeypatch.setattr("encoders.image.crop", out_of_memory)
-    monkeypatch.setattr(image_encoder, "_encodes_probe", lambda: True)  # it is small and fits
     with pytest.raises(Unavailable, match="out of memory"):
         encode(image_encoder, good[:1])
 

@@ -19,7 +19,6 @@ from privacy import UserError
 
 MakeSpec = Callable[..., ImageSpec]
 State = dict[str, Any]
-CPU = torch.device("cpu")
 DIMENSIONS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
 
 
@@ -31,7 +30,7 @@ def pixels() -> torch.Tensor:
 
 def vectors(spec: ImageSpec, pixels: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
-        return resnet.load(spec, CPU)(pixels)
+        return resnet.load(spec)(pixels)
 
 
 def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -193,7 +192,7 @@ def test_a_head_of_any_size_is_read(image_spec: MakeSpec, state: State, pixels: 
 def test_a_network_is_in_evaluation_mode_and_keeps_its_batch_statistics(
     image_spec: MakeSpec, pixels: torch.Tensor
 ) -> None:
-    network = resnet.load(image_spec(), CPU)
+    network = resnet.load(image_spec())
     assert not any(module.training for module in network.modules())
     with torch.inference_mode():
         first, alone = network(pixels), network(pixels[:1])
@@ -210,7 +209,7 @@ def refused(image_spec: MakeSpec, tmp_path: Path) -> Iterator[Callable[..., str]
         else:
             (save_file if file.endswith("safetensors") else torch.save)(content, tmp_path / file)
         with pytest.raises(UserError) as caught:
-            resnet.load(image_spec(tmp_path, file, **fields), CPU)
+            resnet.load(image_spec(tmp_path, file, **fields))
         sentence = str(caught.value)
         assert "small@1.0.0" in sentence
         assert file in sentence
@@ -353,7 +352,7 @@ def test_a_checkpoint_that_is_cut_off_is_refused(
 )
 def test_a_spec_that_its_network_contradicts_is_told_so(image_spec: MakeSpec, fields: State, told: str) -> None:
     with pytest.raises(UserError) as caught:
-        resnet.load(image_spec(**fields), CPU)
+        resnet.load(image_spec(**fields))
     assert told in str(caught.value)
     assert str(caught.value).startswith("small@1.0.0 ")
     assert len(str(caught.value).splitlines()) == 1

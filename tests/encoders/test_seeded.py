@@ -87,7 +87,7 @@ def test_weights_are_drawn_only_if_they_are_the_named_ones(spec: ImageSpec, expe
         with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 are not those.*requirements\.lock"):
             seeded.draw(other)
         with pytest.raises(UserError, match="are not those that it names"):
-            resnet.load(other, torch.device("cpu"))
+            resnet.load(other)
 
 
 def test_a_library_that_draws_other_numbers_is_noticed(spec: ImageSpec, monkeypatch: pytest.MonkeyPatch) -> None:

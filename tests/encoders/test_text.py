@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertModel
 
 from encoders import weights
-from encoders.batches import OutOfMemory
 from encoders.encoder import Encoded, Encoder
+from encoders.halving import OutOfMemory
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
 from privacy import Raw, Reason, Unavailable
@@ -200,22 +200,22 @@ def test_a_text_of_megabytes_is_cut(minilm: Encoder) -> None:
 
 
 class Failing:
-    """A model that raises, or answers NaN, for batches that hold the marked item (or for all)."""
+    """A runtime that raises, or answers NaN, for batches that hold the marked item (or for all)."""
+
+    name = "failing"
 
     def __init__(self, encoder: TextEncoder, fault: Callable[[], Exception] | None, mark: str | None = MARK) -> None:
-        self._model = encoder._model
-        self._ids = encoder._tokenizer(mark, add_special_tokens=False)["input_ids"] if mark else []
+        self._runtime = encoder._runtime
+        self._ids = encoder._tokenizer.encode(mark, add_special_tokens=False).ids if mark else []
         self._fault = fault
-        self.sizes: list[int] = []
 
-    def __call__(self, **inputs: Any) -> Any:
-        rows = [self._marked(row) for row in inputs["input_ids"].tolist()]
-        self.sizes.append(len(rows))
+    def __call__(self, *inputs: torch.Tensor) -> npt.NDArray[np.float32]:
+        rows = [self._marked(row) for row in inputs[0].tolist()]
         if any(rows) and self._fault is not None:
             raise self._fault()
-        output = self._model(**inputs)
-        output.last_hidden_state[torch.tensor(rows)] = float("nan")
-        return output
+        vectors = self._runtime(*inputs)
+        vectors[rows] = float("nan")
+        return vectors
 
     def _marked(self, row: list[int]) -> bool:
         width = len(self._ids)
@@ -232,7 +232,7 @@ def with_marked(at: int) -> list[str]:
 @pytest.mark.parametrize("at", range(8))
 def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: TextEncoder, at: int) -> None:
     before = encode(tiny_encoder, *GOOD)
-    tiny_encoder._model = Failing(tiny_encoder, lambda: ValueError(f"cannot encode: {MARK} is secret"))
+    tiny_encoder._runtime = Failing(tiny_encoder, lambda: ValueError(f"cannot encode: {MARK} is secret"))
     outcomes = encode(tiny_encoder, *with_marked(at))
     assert outcomes.pop(at) is Reason.ENCODER_FAILED
     assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
@@ -240,7 +240,7 @@ def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: TextEncoder
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyError, IndexError, AssertionError, UnicodeError, StopIteration])
 def test_whatever_a_model_raises_is_a_reason(tiny_encoder: TextEncoder, fault: type[Exception]) -> None:
-    tiny_encoder._model = Failing(tiny_encoder, lambda: fault(f"quotes {MARK}"))
+    tiny_encoder._runtime = Failing(tiny_encoder, lambda: fault(f"quotes {MARK}"))
     assert encode(tiny_encoder, *with_marked(3))[3] is Reason.ENCODER_FAILED
 
 
@@ -252,7 +252,7 @@ def test_nothing_of_a_failing_item_escapes(
         return ValueError(f"quotes {MARK}")
 
     caplog.set_level(logging.DEBUG)
-    tiny_encoder._model = Failing(tiny_encoder, fault)
+    tiny_encoder._runtime = Failing(tiny_encoder, fault)
     outcomes = encode(tiny_encoder, *with_marked(2))
     written = capfd.readouterr()
     for place in (repr(outcomes), caplog.text, written.out, written.err):
@@ -261,7 +261,7 @@ def test_nothing_of_a_failing_item_escapes(
 
 
 def test_nothing_of_an_item_hangs_on_the_error_of_an_encoder_that_fails(tiny_encoder: TextEncoder) -> None:
-    tiny_encoder._model = Failing(tiny_encoder, lambda: ValueError(f"quotes {MARK}"), mark=None)
+    tiny_encoder._runtime = Failing(tiny_encoder, lambda: ValueError(f"quotes {MARK}"), mark=None)
     with pytest.raises(Unavailable) as caught:
         encode(tiny_encoder, f"{MARK} is secret")
     error: BaseException | None = caught.value
@@ -274,12 +274,10 @@ def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: TextEnc
     before, real = encode(tiny_encoder, *GOOD), tiny_encoder._tokenizer
 
     class Raising:
-        pad_token_id, model_input_names = real.pad_token_id, real.model_input_names
-
-        def __call__(self, text: str, **options: Any) -> Any:
+        def encode(self, text: str) -> Any:
             if MARK in text:
                 raise ValueError(text)
-            return real(text, **options)
+            return real.encode(text)
 
     tiny_encoder._tokenizer = Raising()
     outcomes = encode(tiny_encoder, *with_marked(3))
@@ -288,14 +286,14 @@ def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: TextEnc
 
 
 def test_an_encoder_that_fails_for_its_probe_too_is_unavailable(tiny_encoder: TextEncoder) -> None:
-    tiny_encoder._model = Failing(tiny_encoder, lambda: RuntimeError("device lost"), mark=None)
+    tiny_encoder._runtime = Failing(tiny_encoder, lambda: RuntimeError("device lost"), mark=None)
     with pytest.raises(Unavailable, match=r"tiny@1\.0\.0 fails for its own probe too"):
         encode(tiny_encoder, *GOOD)
 
 
 def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(tiny_encoder: TextEncoder) -> None:
     before = encode(tiny_encoder, *GOOD)
-    tiny_encoder._model = Failing(tiny_encoder, None)
+    tiny_encoder._runtime = Failing(tiny_encoder, None)
     outcomes = encode(tiny_encoder, *with_marked(4))
     assert outcomes.pop(4) is Reason.NON_FINITE_EMBEDDING
     assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
@@ -303,7 +301,7 @@ def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
 
 def test_an_encoder_whose_probe_is_not_finite_any_more_is_unavailable(tiny_encoder: TextEncoder) -> None:
     # A device that broke: no item of the stream is at fault, so none may be rejected for good.
-    tiny_encoder._model = Failing(tiny_encoder, None, mark=None)
+    tiny_encoder._runtime = Failing(tiny_encoder, None, mark=None)
     with pytest.raises(Unavailable, match=r"tiny@1\.0\.0"):
         encode(tiny_encoder, *GOOD)
 
@@ -318,15 +316,15 @@ MEMORY_NAMES = ["cuda", "cpu", "python"]
 
 def crowded(encoder: TextEncoder, fits: int, fault: Callable[[], Exception]) -> list[int]:
     """Lets the model take `fits` items at a time; returns the list of sizes that it took, which grows."""
-    model, taken = encoder._model, []
+    runtime, taken = encoder._runtime, []
 
-    def run(**inputs: Any) -> Any:
-        if len(inputs["input_ids"]) > fits:
+    def run(*inputs: torch.Tensor) -> npt.NDArray[np.float32]:
+        if len(inputs[0]) > fits:
             raise fault()
-        taken.append(len(inputs["input_ids"]))
-        return model(**inputs)
+        taken.append(len(inputs[0]))
+        return runtime(*inputs)
 
-    encoder._model = run
+    encoder._runtime = run  # type: ignore[assignment]
     return taken
 
 
@@ -357,14 +355,14 @@ def test_memory_that_ends_before_the_model_is_no_rejection_either(
     tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
     # Building a batch's tensors and moving them to the device take memory too.
-    real, cat = tiny_encoder._forward, tiny_encoder._tokenizer.convert_tokens_to_ids("cat")
+    real, cat = tiny_encoder._vectors, tiny_encoder._tokenizer.token_to_id("cat")
 
-    def forward(batch: Sequence[Any]) -> Any:
-        if any(set(each.ids[1:-1]) == {cat} for each in batch):  # the long one, and not the probe
+    def vectors(batch: Sequence[Any]) -> Any:
+        if any(set(each.ids[1:-1].tolist()) == {cat} for each in batch):  # the long one, and not the probe
             raise fault()
-        return real(list(batch))
+        return real(batch)
 
-    monkeypatch.setattr(tiny_encoder, "_forward", forward)
+    monkeypatch.setattr(tiny_encoder, "_vectors", vectors)
     with pytest.raises(Unavailable, match="out of memory"):
         encode(tiny_encoder, GOOD[0], "cat " * 100)
 
@@ -372,10 +370,11 @@ def test_memory_that_ends_before_the_model_is_no_rejection_either(
 def test_memory_that_ends_in_the_tokenizer_is_no_rejection(
     tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tokenizer(text: str, **options: Any) -> Any:
-        raise MemoryError
+    class Tokenizer:
+        def encode(self, text: str) -> Any:
+            raise MemoryError
 
-    monkeypatch.setattr(tiny_encoder, "_tokenizer", tokenizer)
+    monkeypatch.setattr(tiny_encoder, "_tokenizer", Tokenizer())
     with pytest.raises(Unavailable, match="out of memory"):
         encode(tiny_encoder, GOOD[0])
 

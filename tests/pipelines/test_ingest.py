@@ -232,5 +232,5 @@ def test_the_job_measures_batches_time_and_lag(job: Callable[..., Ingest], write
 
     measured = {each.key.metric.name: each.result for each in result.metrics().query()["distributions"]}
     assert measured["batch_size"].sum == 2
-    assert measured["encode_milliseconds"].count == 1
+    assert measured["encode_milliseconds"].count == measured["batch_size"].count <= 2
     assert 86_000 < measured["lag_seconds"].min < 90_000

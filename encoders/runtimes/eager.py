@@ -1,0 +1,21 @@
+"""Torch as it is: the reference, and what runs on CUDA."""
+
+import torch
+
+from encoders.spec import Vector
+
+
+class Eager:
+    """Runs a network operation by operation, in its own precision."""
+
+    def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
+        self.name = f"torch {torch.__version__} on {device.type}"
+        self.device = device
+        self.network = network.to(device)
+
+    def __call__(self, *inputs: torch.Tensor) -> Vector:
+        """See `Runtime`."""
+        with torch.inference_mode():
+            moved = [each.to(self.device, non_blocking=True) for each in inputs]
+            vectors: Vector = self.network(*moved).float().cpu().numpy()
+            return vectors

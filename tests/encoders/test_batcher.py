@@ -1,0 +1,250 @@
+"""The batcher: many callers, full batches, and everyone gets the outcomes of their own items."""
+
+import gc
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encoders.batcher import Batcher, Budget, Outcome, around
+from encoders.encoder import Encoded
+from privacy import Reason, Unavailable
+
+LIMIT = 30.0
+"""Seconds until a test that waits in vain fails."""
+
+
+def vector(number: int) -> Encoded:
+    return Encoded(np.array([number], np.float32), truncated=False)
+
+
+def number_of(outcome: Outcome) -> int:
+    assert isinstance(outcome, Encoded)
+    return int(outcome.vector[0])
+
+
+class Model:
+    """Gives each number back as a vector, once its gate is open, and notes the batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.started = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def run(self, batch: Sequence[int]) -> list[Outcome | Unavailable]:
+        self.batches.append(list(batch))
+        self.started.set()
+        assert self.gate.wait(LIMIT)
+        return [vector(number) for number in batch]
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    made = Model()
+    yield made
+    made.gate.set()
+
+
+def batcher(model: Model, cost: int = 8, places: int = 1000, wait_seconds: float = 0.0) -> Batcher[int]:
+    return Batcher(model.run, lambda number: 1, Budget(cost, places, wait_seconds))
+
+
+def submit(batcher: Batcher[int], *numbers: int) -> "list[Future[Outcome]]":
+    def prepared(number: int) -> Callable[[], int]:
+        return lambda: number
+
+    return [batcher.submit(prepared(number)) for number in numbers]
+
+
+costs = st.lists(st.integers(1, 600), min_size=1, max_size=80).map(sorted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(costs=costs, budget=st.integers(1, 2048), data=st.data())
+def test_a_batch_holds_the_item_and_its_neighbours_in_cost_within_the_budget(
+    costs: list[int], budget: int, data: st.DataObject
+) -> None:
+    position = data.draw(st.integers(0, len(costs) - 1))
+
+    chosen = around(costs, position, budget)
+
+    assert position in chosen
+    assert len(chosen) == 1 or costs[chosen[-1]] * len(chosen) <= budget
+    full = len(chosen) + 1
+    if chosen.start > 0:
+        assert costs[chosen[-1]] * full > budget
+    if chosen.stop < len(costs):
+        assert costs[chosen.stop] * full > budget
+
+
+def test_the_nearest_neighbours_come_first() -> None:
+    assert list(around([1, 5, 9, 10, 12, 40], 3, 36)) == [2, 3, 4]
+    assert list(around([10] * 9, 4, 40)) == [1, 2, 3, 4]
+    assert list(around([2, 900, 3000], 1, 100)) == [1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    callers=st.lists(st.lists(st.integers(1, 99), max_size=12), min_size=1, max_size=6),
+    cost=st.integers(1, 300),
+    places=st.integers(1, 20),
+    wait_seconds=st.sampled_from([0.0, 0.001]),
+)
+def test_every_caller_gets_its_own_outcomes_whatever_the_budget(
+    callers: list[list[int]], cost: int, places: int, wait_seconds: float
+) -> None:
+    model = Model()
+    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(cost, places, wait_seconds))
+    found: dict[int, list[int]] = {}
+
+    def call(caller: int) -> None:
+        found[caller] = [number_of(each.result(LIMIT)) for each in submit(shared, *callers[caller])]
+
+    threads = [threading.Thread(target=call, args=(caller,)) for caller in range(len(callers))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+
+    assert [found.get(caller) for caller in range(len(callers))] == callers
+    assert sorted(number for batch in model.batches for number in batch) == sorted(
+        itertools.chain.from_iterable(callers)
+    )
+    assert all(len(batch) == 1 or max(batch) * len(batch) <= cost for batch in model.batches)
+    assert all(len(batch) <= places for batch in model.batches)
+
+
+def test_small_bundles_of_many_threads_share_full_batches(model: Model) -> None:
+    shared = batcher(model, wait_seconds=LIMIT)
+    both = threading.Barrier(4)
+
+    def bundle(start: int) -> None:
+        both.wait(LIMIT)
+        assert [number_of(each.result(LIMIT)) for each in submit(shared, start, start + 1)] == [start, start + 1]
+
+    threads = [threading.Thread(target=bundle, args=(10 * number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+
+    assert [sorted(batch) for batch in model.batches] == [[0, 1, 10, 11, 20, 21, 30, 31]]
+    assert [run.size for run in shared.runs()] == [8]
+    assert shared.runs() == []
+
+
+def test_what_comes_while_the_model_runs_makes_the_next_batch(model: Model) -> None:
+    shared = batcher(model)
+    model.gate.clear()
+    first = submit(shared, 0)
+    assert model.started.wait(LIMIT)
+    rest = submit(shared, *range(1, 9))
+    assert wait(rest, 0.05).done == set()  # they are prepared meanwhile
+    model.gate.set()
+
+    assert [number_of(each.result(LIMIT)) for each in first + rest] == list(range(9))
+    assert [len(batch) for batch in model.batches] == [1, 8]
+
+
+def test_an_item_of_an_odd_cost_does_not_wait_for_all_others(model: Model) -> None:
+    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(100, 1000, 0.0))
+    model.gate.clear()
+    blocker = submit(shared, 1)
+    assert model.started.wait(LIMIT)
+    (odd,) = submit(shared, 90)
+    odd_ready = submit(shared, *[10] * 40)
+    assert not wait([odd, *odd_ready], 0.05).done
+    model.gate.set()
+    wait([*blocker, odd, *odd_ready], LIMIT)
+
+    # In two threads the odd one may be prepared second, but not last.
+    assert any(90 in batch for batch in model.batches[:3])
+
+
+def test_a_full_queue_holds_its_callers_back_until_there_is_a_place(model: Model) -> None:
+    shared = batcher(model, places=3)
+    model.gate.clear()
+    held = submit(shared, 1, 2, 3)
+    passed = threading.Event()
+
+    def fourth() -> None:
+        held.extend(submit(shared, 4))
+        passed.set()
+
+    thread = threading.Thread(target=fourth)
+    thread.start()
+    assert not passed.wait(0.1)
+    model.gate.set()
+
+    assert passed.wait(LIMIT)
+    thread.join(LIMIT)
+    assert [number_of(each.result(LIMIT)) for each in held] == [1, 2, 3, 4]
+
+
+def test_a_queue_that_is_full_does_not_wait_for_company(model: Model) -> None:
+    shared = batcher(model, cost=1000, places=2, wait_seconds=10 * LIMIT)
+    assert [number_of(each.result(LIMIT)) for each in submit(shared, 1, 2, 3, 4)] == [1, 2, 3, 4]
+
+
+def test_a_reason_comes_without_the_model_and_frees_its_place(model: Model) -> None:
+    shared = batcher(model, places=1)
+    for _ in range(3):
+        assert shared.submit(lambda: Reason.EMPTY_TEXT).result(LIMIT) is Reason.EMPTY_TEXT
+    assert model.batches == []
+
+
+def test_an_item_that_cannot_be_prepared_now_is_told_to_its_caller_alone(model: Model) -> None:
+    shared = batcher(model)
+
+    def away() -> int:
+        raise Unavailable("no memory")
+
+    good = submit(shared, 1)
+    bad = shared.submit(away)
+    assert number_of(good[0].result(LIMIT)) == 1
+    with pytest.raises(Unavailable, match="no memory"):
+        bad.result(LIMIT)
+
+
+@pytest.mark.parametrize(
+    "fault", [MemoryError, KeyError, type("Panic", (BaseException,), {}), Unavailable], ids=lambda each: each.__name__
+)
+def test_a_run_that_fails_in_a_way_nobody_foresaw_leaves_nobody_waiting(fault: type[BaseException]) -> None:
+    def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
+        raise fault("the content of an item")
+
+    shared: Batcher[int] = Batcher(run, lambda number: 1, Budget(8, 100, 0.0))
+    for each in submit(shared, 1, 2, 3):
+        with pytest.raises(Unavailable) as caught:
+            each.result(LIMIT)
+        assert "content" not in str(caught.value) or fault is Unavailable
+        assert caught.value.__context__ is None
+
+
+def test_an_item_that_a_run_calls_unavailable_costs_its_neighbours_nothing() -> None:
+    def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
+        return [Unavailable("too large") if number == 2 else vector(number) for number in batch]
+
+    first, second, third = submit(Batcher(run, lambda number: 1, Budget(8, 100, 0.01)), 1, 2, 3)
+    assert (number_of(first.result(LIMIT)), number_of(third.result(LIMIT))) == (1, 3)
+    with pytest.raises(Unavailable, match="too large"):
+        second.result(LIMIT)
+
+
+def test_a_batcher_that_is_dropped_ends_its_threads(model: Model) -> None:
+    before = threading.active_count()
+    shared = batcher(model)
+    wait(submit(shared, *range(20)), LIMIT)
+    started = [each for each in threading.enumerate() if each.name.startswith(("prepare", "encode"))]
+    assert started
+    del shared
+    gc.collect()
+    for each in started[-3:]:
+        each.join(LIMIT)
+    assert threading.active_count() <= before
