@@ -1,29 +1,38 @@
-"""`make bench`: what the pipeline costs over its encoder, and what hostile pictures cost."""
+"""`make bench`: speed side by side, memory and start-up, with what must hold."""
 
-import json
-import platform
-from pathlib import Path
-from typing import Any
+import logging
+import warnings
+from typing import Annotated
 
-from benchmarks import hostile, ingest
-from rawless.output import print_table, say
+import typer
 
-RESULTS = Path(__file__).parent / "results"
-MACHINE = f"{platform.machine()}, {platform.processor() or platform.system()}, Python {platform.python_version()}"
+from benchmarks import bundles, hostile, memory, runtimes, sink, startup, throughput
+from benchmarks.report import keep, show
+
+PARTS = {
+    "throughput": throughput.measure,
+    "bundles": bundles.measure,
+    "sink": sink.measure,
+    "memory": memory.measure,
+    "start-up": startup.measure,
+    "runtimes": runtimes.measure,
+    "hostile": hostile.measure,
+}
 
 
-def main() -> None:
-    """Measure, print, and keep the results with the machine named."""
-    _keep("hostile_pictures", hostile.measure(), "Judging hostile pictures, medians, each in a process of its own")
-    _keep("ingest", ingest.measure(), f"Ingest against its encoder on the CPU, {ingest.ROUNDS} rounds")
-
-
-def _keep(name: str, rows: list[dict[str, Any]], title: str) -> None:
-    print_table(rows, f"{title} ({MACHINE})")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": MACHINE, "figures": rows}, indent=2))
-    say(f"Kept in benchmarks/results/{name}.json.")
+def main(
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all when none is named.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side is timed.")] = 3,
+) -> None:
+    """Measure, print one table, and keep it with the machine named: as JSON and as a chart."""
+    for unknown in set(parts or ()) - set(PARTS):
+        raise typer.BadParameter(f"{unknown} is none of {', '.join(PARTS)}.")
+    warnings.simplefilter("ignore")  # of the stock parts
+    logging.disable(logging.WARNING)
+    figures = [figure for part in parts or PARTS for figure in PARTS[part](rounds)]
+    show(figures, f"Medians of {rounds} rounds")
+    keep("-".join(parts) if parts else "bench", figures)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

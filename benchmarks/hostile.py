@@ -1,7 +1,6 @@
 """What a hostile picture costs: milliseconds and memory, each file in a process of its own."""
 
 import resource
-import statistics
 import struct
 import subprocess
 import sys
@@ -12,14 +11,15 @@ from typing import Any
 
 from PIL import Image
 
+from benchmarks.figures import Figure, figure
 from encoders.containers.png import chunk
 
 ROUNDS = 5
 
 
-def measure() -> list[dict[str, Any]]:
-    """One row a file: its size, what it says it decodes to, and what judging it costs."""
-    return [_apart(name, content) for name, content in _files().items()]
+def measure(_: int) -> list[Figure]:
+    """What judging each file costs, in milliseconds and in megabytes."""
+    return [figure for name, content in _files().items() for figure in _apart(name, content)]
 
 
 def _files() -> dict[str, bytes]:
@@ -38,21 +38,19 @@ def _files() -> dict[str, bytes]:
     }
 
 
-def _apart(name: str, content: bytes) -> dict[str, Any]:
-    """The row of one file, measured in a fresh process that makes none itself: memory once taken is not given back."""
+def _apart(name: str, content: bytes) -> list[Figure]:
+    """Of one file, in a fresh process that makes none itself: memory once taken is not given back."""
     done = subprocess.run([sys.executable, "-m", "benchmarks.hostile"], input=content, capture_output=True, check=True)
-    outcome, milliseconds, megabytes = done.stdout.decode().split()
-    return {
-        "file": name,
-        "bytes": len(content),
-        "outcome": outcome,
-        "milliseconds": float(milliseconds),
-        "megabytes": float(megabytes),
-    }
+    outcome, megabytes, *milliseconds = done.stdout.decode().split()
+    of = f"{name} ({len(content):,} bytes): {outcome}"
+    return [
+        figure("hostile", of, "judging it", [float(each) for each in milliseconds], "ms"),
+        figure("hostile", of, "memory", [float(megabytes)], "MB"),
+    ]
 
 
 def _judge(content: bytes) -> None:
-    """Prints outcome, median of milliseconds and growth of the process's memory in MB."""
+    """Prints outcome, growth of the process's memory in MB, and milliseconds of each round."""
     from encoders.catalogue import lookup
     from encoders.image import prepare
     from encoders.image_spec import ImageSpec
@@ -70,7 +68,7 @@ def _judge(content: bytes) -> None:
         outcome = guarded(prepare, content, spec.preprocessing, ImageLimits())
         seconds.append(time.perf_counter() - started)
     said = outcome.value if isinstance(outcome, Reason) else "embedded"
-    print(said, round(1000 * statistics.median(seconds), 2), round((_peak() - before) / 1024, 1))
+    print(said, (_peak() - before) / 1024, *(1000 * each for each in seconds))
 
 
 def _peak() -> int:

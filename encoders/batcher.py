@@ -5,6 +5,7 @@
 Everything is in this process's memory and goes when its callers have their outcomes.
 """
 
+import math
 import os
 import time
 from bisect import insort
@@ -30,6 +31,8 @@ class Budget(NamedTuple):
 
     cost: int
     """Of a batch: that of its dearest item, times its count. An item that is dearer goes alone."""
+    run_cost: int
+    """Of a run as such, in the same units: how much padding an item may bring, rather than have a run of its own."""
     places: int
     """Items held at a time, prepared or not; who brings more waits."""
     wait_seconds: float
@@ -67,6 +70,7 @@ class Batcher(Generic[P]):
         self._waiting: list[_Waiting[P]] = []
         self._changed = Condition()
         self._submitted = 0
+        self._busy = False
         self._runs: deque[BatchRun] = deque(maxlen=_REMEMBERED)
         # Their threads start when they are needed, and end when the batcher is dropped.
         self._preparing = ThreadPoolExecutor(os.cpu_count(), "prepare")
@@ -102,17 +106,17 @@ class Batcher(Generic[P]):
             item = _Waiting(self._cost(prepared), self._submitted, time.monotonic(), prepared, outcome)
             insort(self._waiting, item, key=lambda each: each.rank)
             self._changed.notify()
-        self._running.submit(self._step)
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._running.submit(self._run_waiting)
 
-    def _step(self) -> None:
-        """Run one batch, if anything waits: there is a step for each item, so nothing waits for ever."""
-        if not (batch := self._take()):
-            return
-        started = time.monotonic()
-        outcomes = self._outcomes(batch)
-        self._runs.append(BatchRun(len(batch), time.monotonic() - started))
-        for each, outcome in zip(batch, outcomes, strict=True):
-            _resolve(each.outcome, outcome)
+    def _run_waiting(self) -> None:
+        while batch := self._take():
+            started = time.monotonic()
+            outcomes = self._outcomes(batch)
+            self._runs.append(BatchRun(len(batch), time.monotonic() - started))
+            for each, outcome in zip(batch, outcomes, strict=True):
+                _resolve(each.outcome, outcome)
 
     def _outcomes(self, batch: list[_Waiting[P]]) -> list[Outcome | Unavailable]:
         """One for each, whatever happens: a caller that got none would wait for ever."""
@@ -125,17 +129,21 @@ class Batcher(Generic[P]):
         return found
 
     def _take(self) -> list[_Waiting[P]]:
-        """The oldest item with those of like cost, as soon as they fill a batch or it has waited long enough."""
+        """The oldest item with those of like cost, as soon as they fill a batch or it has waited long enough.
+
+        Nothing when nothing waits: then the next item starts the thread again.
+        """
         with self._changed:
             while self._waiting:
                 oldest = min(range(len(self._waiting)), key=lambda each: self._waiting[each].number)
-                chosen = around([each.cost for each in self._waiting], oldest, self.budget.cost)
+                chosen = around([each.cost for each in self._waiting], oldest, self.budget)
                 left = self._waiting[oldest].since + self.budget.wait_seconds - time.monotonic()
                 if left <= 0 or len(chosen) < len(self._waiting) or self._full(chosen):
                     batch = self._waiting[chosen.start : chosen.stop]
                     del self._waiting[chosen.start : chosen.stop]
                     return batch
                 self._changed.wait(left)
+            self._busy = False
         return []
 
     def _full(self, chosen: range) -> bool:
@@ -144,23 +152,24 @@ class Batcher(Generic[P]):
         return len(chosen) == self.budget.places or dearest * (len(chosen) + 1) > self.budget.cost
 
 
-def around(costs: Sequence[int], position: int, budget: int) -> range:
-    """Of sorted costs, the positions of a batch within the budget: one item, and its nearest neighbours in cost."""
+def around(costs: Sequence[int], position: int, budget: Budget) -> range:
+    """Of sorted costs, the positions of a batch within the budget: one item, and its nearest neighbours in cost.
+
+    Everything in a batch is padded to its dearest item. So a neighbour belongs to it only if the padding that it brings
+    costs less than a run of its own.
+    """
     first, last = position, position
     while True:
-        below = costs[position] - costs[first - 1] if first > 0 else None
-        above = costs[last + 1] - costs[position] if last + 1 < len(costs) else None
-        size = last - first + 2
-        if above is not None and costs[last + 1] * size > budget:
-            above = None
-        if below is not None and costs[last] * size > budget:
-            below = None
-        if below is not None and (above is None or below <= above):
-            first -= 1
-        elif above is not None:
-            last += 1
-        else:
+        size = last - first + 1
+        below = costs[last] - costs[first - 1] if first > 0 and costs[last] * (size + 1) <= budget.cost else math.inf
+        dearer = last + 1 < len(costs) and costs[last + 1] * (size + 1) <= budget.cost
+        above = (costs[last + 1] - costs[last]) * size if dearer else math.inf
+        if min(below, above) > budget.run_cost:
             return range(first, last + 1)
+        if below <= above:
+            first -= 1
+        else:
+            last += 1
 
 
 def _resolve(future: "Future[Outcome]", outcome: Outcome | Unavailable) -> None:

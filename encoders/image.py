@@ -73,7 +73,7 @@ def budget(crop: int, *, cuda: bool) -> Budget:
     """Of pictures that are cut to squares of `crop` pixels a side."""
     batch = CUDA_BATCH if cuda else BATCH
     places = min(BATCHES_HELD * batch, max(1, _HELD_BYTES // (3 * crop**2)))
-    return Budget(batch, places, wait_seconds=0.02 if cuda else 0.005)
+    return Budget(batch, run_cost=1, places=places, wait_seconds=0.02 if cuda else 0.005)
 
 
 def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor:

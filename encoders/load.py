@@ -3,18 +3,21 @@
 import json
 from functools import lru_cache
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import torch
 
 from encoders.catalogue import parse
 from encoders.encoder import Device, Encoder, pick_device
-from encoders.image import ImageEncoder
 from encoders.image_spec import ImageSpec
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
-from encoders.text import TextEncoder
 from encoders.text_spec import TextSpec
 from privacy import UserError
+
+if TYPE_CHECKING:  # each brings libraries that take seconds to import
+    from encoders.image import ImageEncoder
+    from encoders.text import TextEncoder
 
 _loading = Lock()
 
@@ -29,13 +32,17 @@ def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
         return _load(spec.model_dump_json(), pick_device(device).type)
 
 
-def build(spec: EncoderSpec, device: torch.device) -> TextEncoder | ImageEncoder:
+def build(spec: EncoderSpec, device: torch.device) -> "TextEncoder | ImageEncoder":
     """The encoder of a spec, sealed or not, as its files are, on torch; nothing is verified but what the spec names."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if isinstance(spec, TextSpec):
+        from encoders.text import TextEncoder
+
         return TextEncoder(spec, device)
     if isinstance(spec, ImageSpec):
+        from encoders.image import ImageEncoder
+
         return ImageEncoder(spec, device)
     raise UserError(f"There is no encoder for the modality {spec.modality} of {spec.ref}.")
 

@@ -31,7 +31,7 @@ from pipelines import stopping
 from privacy import Unavailable, UserError
 from privacy.logs import withheld
 
-MAX_MESSAGES = 100
+MAX_MESSAGES = 250
 """Taken at once; Pub/Sub gives at most 10 MB, whatever is asked for."""
 PULL_SECONDS = 5.0
 RETRY_SECONDS = 60.0

@@ -1,5 +1,6 @@
 """The command line: every command, and what becomes of an error."""
 
+import gc
 import logging
 import os
 import sys
@@ -10,6 +11,10 @@ from privacy import RawlessError, UserError
 from rawless.commands import demo, doctor, encoder, ingest, load, local, publish, query, replay, stream
 
 _INTERRUPTED = 130
+
+# Beam and torch make millions of objects when they are imported, none of them garbage: looked through again and again,
+# they take seconds more.
+gc.set_threshold(100_000, 50, 50)
 
 app = typer.Typer(
     help="Turns sensitive images and texts into embeddings where they arise, and logs only the embeddings.",
@@ -38,6 +43,7 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    gc.freeze()  # else the interpreter looks through all of them once more before it ends
     sys.exit(code)
 
 

@@ -52,7 +52,7 @@ def model() -> Iterator[Model]:
 
 
 def batcher(model: Model, cost: int = 8, places: int = 1000, wait_seconds: float = 0.0) -> Batcher[int]:
-    return Batcher(model.run, lambda number: 1, Budget(cost, places, wait_seconds))
+    return Batcher(model.run, lambda number: 1, Budget(cost, 1, places, wait_seconds))
 
 
 def submit(batcher: Batcher[int], *numbers: int) -> "list[Future[Outcome]]":
@@ -66,41 +66,53 @@ costs = st.lists(st.integers(1, 600), min_size=1, max_size=80).map(sorted)
 
 
 @settings(max_examples=200, deadline=None)
-@given(costs=costs, budget=st.integers(1, 2048), data=st.data())
-def test_a_batch_holds_the_item_and_its_neighbours_in_cost_within_the_budget(
-    costs: list[int], budget: int, data: st.DataObject
+@given(costs=costs, cost=st.integers(1, 2048), run_cost=st.integers(0, 600), data=st.data())
+def test_a_batch_holds_the_item_and_every_neighbour_that_fits_and_pays(
+    costs: list[int], cost: int, run_cost: int, data: st.DataObject
 ) -> None:
     position = data.draw(st.integers(0, len(costs) - 1))
 
-    chosen = around(costs, position, budget)
+    chosen = around(costs, position, Budget(cost, run_cost, 100, 0.0))
 
     assert position in chosen
-    assert len(chosen) == 1 or costs[chosen[-1]] * len(chosen) <= budget
-    full = len(chosen) + 1
+    dearest, size = costs[chosen[-1]], len(chosen)
+    assert size == 1 or dearest * size <= cost
     if chosen.start > 0:
-        assert costs[chosen[-1]] * full > budget
+        assert dearest * (size + 1) > cost or dearest - costs[chosen.start - 1] > run_cost
     if chosen.stop < len(costs):
-        assert costs[chosen.stop] * full > budget
+        dearer = costs[chosen.stop]
+        assert dearer * (size + 1) > cost or (dearer - dearest) * size > run_cost
 
 
-def test_the_nearest_neighbours_come_first() -> None:
-    assert list(around([1, 5, 9, 10, 12, 40], 3, 36)) == [2, 3, 4]
-    assert list(around([10] * 9, 4, 40)) == [1, 2, 3, 4]
-    assert list(around([2, 900, 3000], 1, 100)) == [1]
+@pytest.mark.parametrize(
+    ("costs", "position", "cost", "run_cost", "chosen"),
+    [
+        ([1, 5, 9, 10, 12, 40], 3, 36, 100, [2, 3, 4]),
+        ([10] * 9, 4, 40, 0, [1, 2, 3, 4]),
+        ([2, 900, 3000], 1, 100, 100, [1]),
+        ([2, 900, 3000], 1, 10_000, 100, [1]),  # a run of its own costs less than such padding
+        ([10, 11, 30, 31], 0, 1_000, 5, [0, 1]),
+    ],
+)
+def test_the_nearest_neighbours_come_first_and_padding_must_pay(
+    costs: list[int], position: int, cost: int, run_cost: int, chosen: list[int]
+) -> None:
+    assert list(around(costs, position, Budget(cost, run_cost, 100, 0.0))) == chosen
 
 
 @settings(max_examples=50, deadline=None)
 @given(
     callers=st.lists(st.lists(st.integers(1, 99), max_size=12), min_size=1, max_size=6),
     cost=st.integers(1, 300),
+    run_cost=st.integers(0, 50),
     places=st.integers(1, 20),
     wait_seconds=st.sampled_from([0.0, 0.001]),
 )
 def test_every_caller_gets_its_own_outcomes_whatever_the_budget(
-    callers: list[list[int]], cost: int, places: int, wait_seconds: float
+    callers: list[list[int]], cost: int, run_cost: int, places: int, wait_seconds: float
 ) -> None:
     model = Model()
-    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(cost, places, wait_seconds))
+    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(cost, run_cost, places, wait_seconds))
     found: dict[int, list[int]] = {}
 
     def call(caller: int) -> None:
@@ -153,7 +165,7 @@ def test_what_comes_while_the_model_runs_makes_the_next_batch(model: Model) -> N
 
 
 def test_an_item_of_an_odd_cost_does_not_wait_for_all_others(model: Model) -> None:
-    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(100, 1000, 0.0))
+    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(100, 100, 1000, 0.0))
     model.gate.clear()
     blocker = submit(shared, 1)
     assert model.started.wait(LIMIT)
@@ -219,7 +231,7 @@ def test_a_run_that_fails_in_a_way_nobody_foresaw_leaves_nobody_waiting(fault: t
     def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
         raise fault("the content of an item")
 
-    shared: Batcher[int] = Batcher(run, lambda number: 1, Budget(8, 100, 0.0))
+    shared: Batcher[int] = Batcher(run, lambda number: 1, Budget(8, 1, 100, 0.0))
     for each in submit(shared, 1, 2, 3):
         with pytest.raises(Unavailable) as caught:
             each.result(LIMIT)
@@ -231,7 +243,7 @@ def test_an_item_that_a_run_calls_unavailable_costs_its_neighbours_nothing() -> 
     def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
         return [Unavailable("too large") if number == 2 else vector(number) for number in batch]
 
-    first, second, third = submit(Batcher(run, lambda number: 1, Budget(8, 100, 0.01)), 1, 2, 3)
+    first, second, third = submit(Batcher(run, lambda number: 1, Budget(8, 1, 100, 0.01)), 1, 2, 3)
     assert (number_of(first.result(LIMIT)), number_of(third.result(LIMIT))) == (1, 3)
     with pytest.raises(Unavailable, match="too large"):
         second.result(LIMIT)

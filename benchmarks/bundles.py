@@ -1,0 +1,84 @@
+"""Many small bundles against a large one: what the batcher is for.
+
+A streaming worker has some twelve threads, each with a bundle of a few events. Here they are threads with the job's own
+step, which share the process's encoder as they do there.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from threading import Thread
+
+from benchmarks.figures import Figure, figure, ratios, rounds, seconds
+from benchmarks.work import Work, minilm, resnet18, resnet50
+from encoders.limits import ImageLimits
+from events.event import Event
+from pipelines.encode import _Encode
+from privacy import Raw
+
+THREADS = 12
+SMALL = 4
+MUST = ">= 0.9"
+
+
+def measure(count: int) -> list[Figure]:
+    """Events a second of both, for each encoder."""
+    return [each for work in (resnet18(200), resnet50(96), minilm(1_000)) for each in _measure(work, count)]
+
+
+def _measure(work: Work, count: int) -> list[Figure]:
+    events = [_event(work, number) for number in range(len(work.payloads))]
+    large, small = f"one bundle of {len(events):,}", f"bundles of {SMALL} in {THREADS} threads"
+    sides = {
+        large: lambda: seconds(lambda: _bundle(_step(work), events)),
+        small: lambda: seconds(lambda: _side_by_side(work, events)),
+    }
+    found, size = rounds(sides, count), len(events)
+    return [
+        *(figure("bundles", work.label, name, [size / each for each in found[name]], "a second") for name in sides),
+        figure("bundles", work.label, "small / large", ratios(found[large], found[small]), "ratio", MUST),
+    ]
+
+
+def _side_by_side(work: Work, events: list[Event]) -> None:
+    bundles = iter([events[at : at + SMALL] for at in range(0, len(events), SMALL)])
+    threads = [Thread(target=_bundles, args=(_step(work), bundles)) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _bundles(step: _Encode, bundles: Iterator[list[Event]]) -> None:
+    for bundle in bundles:
+        _bundle(step, bundle)
+
+
+def _bundle(step: _Encode, events: Iterable[Event]) -> None:
+    """What Beam does with a bundle."""
+    step.start_bundle()
+    for event in events:
+        for _ in step.process(event):
+            pass
+    for _ in step.finish_bundle():
+        pass
+
+
+def _step(work: Work) -> _Encode:
+    step = _Encode([work.spec], "cpu", ImageLimits())
+    step.setup()
+    return step
+
+
+def _event(work: Work, number: int) -> Event:
+    payload = work.payloads[number]
+    return Event(
+        stream=work.stream.stream,
+        event_id=f"e-{number}",
+        occurred_at=datetime.now(UTC),
+        subject_key=None,
+        subject_key_id=None,
+        attributes=(),
+        payload=Raw(payload),
+        size=len(payload),
+        message_id=str(number),
+    )

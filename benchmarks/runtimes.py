@@ -1,0 +1,99 @@
+"""The runtimes that could run an encoder on a CPU, side by side on the same batches: docs/decisions/0011."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from benchmarks.figures import Figure, figure, ratios, rounds, seconds
+from benchmarks.work import Work, minilm, resnet18, resnet50
+from encoders.load import build
+from encoders.runtimes import MIN_COSINE, Inputs
+from encoders.runtimes.eager import Eager
+from encoders.runtimes.openvino import OpenVino
+from encoders.spec import Vector
+
+BATCHES = 8
+"""In a round."""
+_TEXTS, _TOKENS, _PICTURES = 16, 32, 8
+
+
+def measure(count: int) -> list[Figure]:
+    """Each runtime's speed over the reference's, and how near its vectors are."""
+    return [each for work in (resnet18(1), resnet50(1), minilm(1)) for each in _measure(work, count)]
+
+
+def _measure(work: Work, count: int) -> list[Figure]:
+    torch._dynamo.reset()
+    encoder = build(work.spec, torch.device("cpu"))
+    reference = encoder._runtime
+    assert isinstance(reference, Eager)  # noqa: S101 - as it was built
+    batch = _batch(work)
+    runtimes: dict[str, Callable[..., Vector]] = {
+        "torch": reference,
+        "torch.compile": _compiled(reference.network),
+        "ONNX Runtime": _onnx(reference.network, batch),
+        "OpenVINO": OpenVino(reference.network, batch),
+    }
+    found = rounds({name: _side(runtime, batch) for name, runtime in runtimes.items()}, count)
+    figures = []
+    for name in list(runtimes)[1:]:
+        cosine = _cosine(runtimes[name](*batch), reference(*batch))
+        figures += [
+            figure("runtimes", work.label, f"{name} / torch", ratios(found["torch"], found[name]), "ratio"),
+            figure("runtimes", work.label, f"{name}, cosine", [cosine], "lowest", f">= {MIN_COSINE}"),
+        ]
+    return figures
+
+
+def _side(runtime: Callable[..., Vector], batch: Inputs) -> Callable[[], float]:
+    return lambda: seconds(lambda: [runtime(*batch) for _ in range(BATCHES)])
+
+
+def _batch(work: Work) -> Inputs:
+    numbers = torch.Generator().manual_seed(0)
+    if work.spec.modality == "image":
+        return (torch.randint(0, 256, (_PICTURES, 3, 224, 224), dtype=torch.uint8, generator=numbers),)
+    ids = torch.randint(1_000, 20_000, (_TEXTS, _TOKENS), generator=numbers)
+    mask = torch.ones_like(ids)
+    mask[0, _TOKENS // 2 :] = 0
+    return ids, torch.zeros_like(ids), mask
+
+
+def _compiled(network: torch.nn.Module) -> Callable[..., Vector]:
+    torch._inductor.config.freezing = True
+    compiled = torch.compile(network)
+
+    def run(*inputs: torch.Tensor) -> Vector:
+        with torch.no_grad():
+            vectors: Vector = compiled(*inputs).numpy()
+            return vectors
+
+    return run
+
+
+def _onnx(network: torch.nn.Module, batch: Inputs) -> Callable[..., Vector]:
+    names = [f"input{number}" for number in range(len(batch))]
+    axes = {name: {0: "batch", 1: "width"} if len(batch) > 1 else {0: "batch"} for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            network, batch, path, input_names=names, output_names=["vectors"], dynamic_axes=axes, dynamo=False
+        )
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(*inputs: torch.Tensor) -> Vector:
+        named = {name: each.numpy() for name, each in zip(names, inputs, strict=True)}
+        vectors: Vector = session.run(None, named)[0]
+        return vectors
+
+    return run
+
+
+def _cosine(vectors: Vector, expected: Vector) -> float:
+    """The lowest of the batch."""
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((vectors * expected).sum(axis=1) / lengths).min())

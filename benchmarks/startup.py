@@ -1,0 +1,34 @@
+"""From the command line to the first row: `rawless ingest` of one event, in a process of its own."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from benchmarks.figures import Figure, Side, figure, rounds, seconds
+from benchmarks.throughput import write_events
+from benchmarks.work import Work, minilm, resnet18
+from rawless import home, local_stack
+
+MUST = "<= 15"
+
+
+def measure(count: int) -> list[Figure]:
+    """Seconds until the command has ended, its row in the local BigQuery, which was up before."""
+    local_stack.up(home.folder())
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {work.label: _command(work, Path(folder) / work.label) for work in (resnet18(1), minilm(1))}
+        found = rounds(sides, count)
+    return [figure("start-up", of, "to the first row", values, "seconds", MUST) for of, values in found.items()]
+
+
+def _command(work: Work, folder: Path) -> Side:
+    lines = write_events(work, folder)
+    stream = folder / "stream.yaml"
+    fields = {"stream": work.stream.stream, "modality": work.spec.modality, "encoders": [work.spec.ref]}
+    stream.write_text(yaml.safe_dump(fields))
+    rawless = Path(sys.executable).parent / "rawless"
+    command: list[str | Path] = [rawless, "ingest", "--stream", stream, "--source", f"jsonl:{lines}"]
+    return lambda: seconds(lambda: subprocess.run(command, check=True, capture_output=True))

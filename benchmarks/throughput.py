@@ -1,0 +1,140 @@
+"""Ingest against its encoder alone, and against what one would write with stock parts."""
+
+import base64
+import json
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks import stock
+from benchmarks.figures import Figure, Side, figure, ratios, rounds, seconds
+from benchmarks.work import Work, minilm, resnet18, resnet50
+from encoders.load import load
+from events.publish import Published, publish
+from events.pubsub import PubSub, Subscription
+from events.sources import open_source
+from pipelines import options
+from pipelines.ingest import Ingest
+from pipelines.run import run
+from privacy import Raw
+from rawless import home, local_stack
+from rawless.places import LOCAL, key_source, topic_of
+from sql.warehouse import Warehouse
+
+FEW = 16
+"""Events of the job whose time is taken off: what remains is the steady state, without the start of a pipeline."""
+MUST_INGEST = {"resnet50": ">= 0.9", "minilm": ">= 0.9"}
+MUST_STOCK = {
+    ("resnet50", "Beam RunInference"): ">= 1.6",
+    ("minilm", "transformers, in order"): ">= 3",
+    ("minilm", "sentence-transformers"): ">= 1",
+}
+
+
+def measure(count: int) -> list[Figure]:
+    """For each encoder: how fast it is alone, as ingest, and as stock parts have it."""
+    works = (resnet18(200), resnet50(100), minilm(1_000))
+    return [each for work in works for each in _measure(work, count)]
+
+
+def _measure(work: Work, count: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder:
+        others = stock.sides(work, Path(folder))
+        sides = {"encoder alone": _alone(work), **_ingest(work, Path(folder)), **others}
+        found = rounds(sides, count)
+    taken = {name: found[name] for name in ("encoder alone", *others)}
+    for source in ("lines", "messages"):
+        steady = zip(found[f"ingest, {source}"], found[f"ingest, {source}, few"], strict=True)
+        size = len(work.payloads)
+        taken[f"ingest, {source}"] = [(many - few) * size / (size - FEW) for many, few in steady]
+    speeds = [
+        figure("throughput", work.label, name, [stock.size(name, work) / each for each in values], "a second")
+        for name, values in taken.items()
+    ]
+    return speeds + _ratios(work, taken)
+
+
+def _ratios(work: Work, taken: dict[str, list[float]]) -> list[Figure]:
+    """Speeds of ingest by those of the others."""
+    per_item = {name: [each / stock.size(name, work) for each in values] for name, values in taken.items()}
+    found = []
+    for source in ("lines", "messages"):
+        name = f"ingest, {source}"
+        for other in taken:
+            if not other.startswith("ingest"):
+                must = MUST_INGEST.get(work.label, "") if other == "encoder alone" else ""
+                must = must or MUST_STOCK.get((work.label, other), "")
+                values = ratios(per_item[other], per_item[name])
+                found.append(figure("throughput", work.label, f"{name} / {other}", values, "ratio", must))
+    return found
+
+
+def _alone(work: Work) -> Side:
+    """The encoder with its runtime in a bare loop, decoding included."""
+    encoder = load(work.spec, "cpu")
+    return lambda: seconds(lambda: encoder.encode([Raw(payload) for payload in work.payloads]))
+
+
+def _ingest(work: Work, folder: Path) -> dict[str, Side]:
+    many, few = job(work, folder / "many"), job(work.first(FEW), folder / "few")
+    return {
+        "ingest, lines": lambda: lines(many),
+        "ingest, lines, few": lambda: lines(few),
+        "ingest, messages": lambda: messages(many),
+        "ingest, messages, few": lambda: messages(few),
+    }
+
+
+def job(work: Work, folder: Path) -> Ingest:
+    """An ingest job over lines, into datasets of its own on the local stack."""
+    opened, place = open_source(f"jsonl:{write_events(work, folder)}", work.stream), warehouse()
+    return Ingest(work.stream, opened, (work.spec,), key_source(place), place, "cpu")
+
+
+def write_events(work: Work, folder: Path) -> Path:
+    """The payloads as events, one a line, in a new folder."""
+    folder.mkdir()
+    path = folder / "events.jsonl"
+    occurred_at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    with path.open("w") as file:
+        for number, payload in enumerate(work.payloads):
+            event = {"event_id": f"e-{number}", "occurred_at": occurred_at, "stream": work.stream.stream}
+            event |= {"subject_id": f"c-{number % 100}", "payload_base64": base64.b64encode(payload).decode()}
+            file.write(json.dumps(event) + "\n")
+    return path
+
+
+def warehouse() -> Warehouse:
+    """Datasets for benches, on the local stack."""
+    names = {role: f"bench_{role}" for role in ("events", "snapshots", "subjects", "audit")}
+    made = Warehouse(LOCAL.model_copy(update=names), local_stack.up(home.folder()).bigquery)
+    made.ensure()
+    return made
+
+
+def lines(job: Ingest) -> float:
+    """Seconds for the whole job: reading, parsing, encoding, rows in the local BigQuery."""
+    return seconds(lambda: whole(run(job, options.parse([]), time.monotonic())))
+
+
+def messages(job: Ingest) -> float:
+    """Seconds for the same events as messages, which wait when the job starts, without the time after the last."""
+    name = f"projects/{LOCAL.project}/subscriptions/{job.stream.stream}"
+    subscription = Subscription(name, PubSub(local_stack.up(home.folder()).pubsub), until_idle=0.0)
+    topic = topic_of(subscription.project, job.stream.stream)
+    subscription.pubsub.ensure_subscription(name, topic)
+    assert not isinstance(job.source, Subscription)  # noqa: S101 - as `job` made it
+    publish(job.source, topic, subscription.pubsub, Published())
+    started = time.monotonic()
+    summary = run(replace(job, source=subscription), options.parse([], streaming=True), started)
+    whole(summary)
+    return float(summary["seconds"] - summary["idle_seconds"])
+
+
+def whole(summary: dict[str, Any]) -> None:
+    """Stops the bench unless every event was embedded."""
+    if summary["embeddings"] != summary["read"] or not summary["read"]:
+        raise SystemExit(f"The bench is void: {summary['embeddings']} of {summary['read']} events were embedded.")
