@@ -29,7 +29,10 @@ def main(
         raise typer.BadParameter(f"{unknown} is none of {', '.join(PARTS)}.")
     warnings.simplefilter("ignore")  # of the stock parts
     logging.disable(logging.WARNING)
-    figures = [figure for part in parts or PARTS for figure in PARTS[part](rounds)]
+    figures = []
+    for part in parts or PARTS:
+        typer.echo(f"{part} …", err=True)
+        figures += PARTS[part](rounds)
     show(figures, f"Medians of {rounds} rounds")
     keep("-".join(parts) if parts else "bench", figures)
 

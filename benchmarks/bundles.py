@@ -4,9 +4,10 @@ A streaming worker has some twelve threads, each with a bundle of a few events. 
 step, which share the process's encoder as they do there.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from threading import Thread
+from queue import Queue
 
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.work import Work, minilm, resnet18, resnet50
@@ -29,8 +30,8 @@ def _measure(work: Work, count: int) -> list[Figure]:
     events = [_event(work, number) for number in range(len(work.payloads))]
     large, small = f"one bundle of {len(events):,}", f"bundles of {SMALL} in {THREADS} threads"
     sides = {
-        large: lambda: seconds(lambda: _bundle(_step(work), events)),
-        small: lambda: seconds(lambda: _side_by_side(work, events)),
+        large: lambda: seconds(lambda: _whole(events, _bundle(_step(work), events))),
+        small: lambda: seconds(lambda: _whole(events, _side_by_side(work, events))),
     }
     found, size = rounds(sides, count), len(events)
     return [
@@ -39,28 +40,34 @@ def _measure(work: Work, count: int) -> list[Figure]:
     ]
 
 
-def _side_by_side(work: Work, events: list[Event]) -> None:
-    bundles = iter([events[at : at + SMALL] for at in range(0, len(events), SMALL)])
-    threads = [Thread(target=_bundles, args=(_step(work), bundles)) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _side_by_side(work: Work, events: list[Event]) -> int:
+    """How many rows came out."""
+    bundles = [events[at : at + SMALL] for at in range(0, len(events), SMALL)]
+    steps: Queue[_Encode] = Queue()
+    for _ in range(THREADS):
+        steps.put(_step(work))
+
+    def one(bundle: list[Event]) -> int:
+        step = steps.get()
+        try:
+            return _bundle(step, bundle)
+        finally:
+            steps.put(step)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return sum(threads.map(one, bundles))
 
 
-def _bundles(step: _Encode, bundles: Iterator[list[Event]]) -> None:
-    for bundle in bundles:
-        _bundle(step, bundle)
-
-
-def _bundle(step: _Encode, events: Iterable[Event]) -> None:
-    """What Beam does with a bundle."""
+def _bundle(step: _Encode, events: Iterable[Event]) -> int:
+    """What Beam does with a bundle; how many rows came out."""
     step.start_bundle()
-    for event in events:
-        for _ in step.process(event):
-            pass
-    for _ in step.finish_bundle():
-        pass
+    rows = sum(1 for event in events for _ in step.process(event))
+    return rows + sum(1 for _ in step.finish_bundle())
+
+
+def _whole(events: list[Event], rows: int) -> None:
+    if rows != len(events):
+        raise SystemExit(f"The bench is void: {rows} of {len(events)} events came out.")
 
 
 def _step(work: Work) -> _Encode:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 Side = Callable[[], float]
@@ -63,3 +64,9 @@ def rounds(sides: Mapping[str, Side], count: int) -> dict[str, list[float]]:
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
     """Round by round."""
     return [one / other for one, other in zip(over, under, strict=True)]
+
+
+def peak() -> float:
+    """The most memory that this process ever had, in MB. Not by getrusage: it would count the parent's too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -1,6 +1,5 @@
 """What a hostile picture costs: milliseconds and memory, each file in a process of its own."""
 
-import resource
 import struct
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import Figure, figure, peak
 from encoders.containers.png import chunk
 
 ROUNDS = 5
@@ -62,18 +61,13 @@ def _judge(content: bytes) -> None:
         raise SystemExit("The bench is void: the seeded ResNet is no image encoder.")
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):  # loads the decoders
         guarded(prepare, _saved(kind), spec.preprocessing, ImageLimits())
-    before, seconds = _peak(), []
+    before, seconds = peak(), []
     for _ in range(ROUNDS):
         started = time.perf_counter()
         outcome = guarded(prepare, content, spec.preprocessing, ImageLimits())
         seconds.append(time.perf_counter() - started)
     said = outcome.value if isinstance(outcome, Reason) else "embedded"
-    print(said, (_peak() - before) / 1024, *(1000 * each for each in seconds))
-
-
-def _peak() -> int:
-    """The most memory that this process had, in KB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(said, peak() - before, *(1000 * each for each in seconds))
 
 
 def _saved(kind: str, **options: Any) -> bytes:

@@ -4,7 +4,6 @@ Each job has a process of its own, which says the most it ever had; the local Bi
 """
 
 import random
-import resource
 import string
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pipelines.encode
 from benchmarks import throughput
-from benchmarks.figures import Figure, figure
+from benchmarks.figures import Figure, figure, peak
 from benchmarks.trivial import Trivial
 from benchmarks.work import Work
 
@@ -49,7 +48,7 @@ def _peak(source: str, count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         job = throughput.job(Work(f"memory_{source}", encoder.spec, [payload] * count), Path(folder) / "job")
         (throughput.messages if source == "messages" else throughput.lines)(job)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak()
 
 
 if __name__ == "__main__":

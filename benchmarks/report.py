@@ -34,18 +34,31 @@ def show(figures: Sequence[Figure], title: str) -> None:
     print_table([_told(each) for each in figures], f"{title} ({machine()})")
 
 
-def _told(figure: Figure) -> dict[str, Any]:
-    held = "" if figure.holds is None else "yes" if figure.holds else "NO"
-    return figure.row() | {"holds": held}
+def _told(figure: Figure) -> dict[str, str]:
+    held = "" if figure.holds is None else f"{figure.must}: {'holds' if figure.holds else 'DOES NOT HOLD'}"
+    return {
+        "of": f"{figure.part}, {figure.of}",
+        "what": figure.what,
+        "median": f"{figure.median:,} ({figure.lowest:,} to {figure.highest:,})",
+        "unit": figure.unit,
+        "must": held,
+    }
 
 
 def keep(name: str, figures: Sequence[Figure]) -> None:
-    """`NAME.json` and `NAME.svg` in benchmarks/results."""
+    """`NAME.json`, `NAME.md` and `NAME.svg` in benchmarks/results."""
     RESULTS.mkdir(exist_ok=True)
     kept = {"machine": machine(), "figures": [each.row() for each in figures]}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
+    (RESULTS / f"{name}.md").write_text(_markdown(figures))
     _chart(figures).savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
-    say(f"Kept in benchmarks/results/{name}.json and {name}.svg.")
+    say(f"Kept in benchmarks/results/ as {name}.json, {name}.md and {name}.svg.")
+
+
+def _markdown(figures: Sequence[Figure]) -> str:
+    rows = [_told(each) for each in figures]
+    lines = [[*rows[0]], ["---"] * len(rows[0]), *([*row.values()] for row in rows)]
+    return "\n".join([f"{machine()}.", "", *(f"| {' | '.join(line)} |" for line in lines)]) + "\n"
 
 
 def _chart(figures: Sequence[Figure]) -> Canvas:

@@ -18,6 +18,7 @@ from benchmarks.work import Work
 from encoders import seeded, weights
 from encoders.image_spec import ImageSpec
 
+OF_FEW = ", few"
 IN_ORDER = "transformers, in order"
 _BATCH = 32
 _IN_ORDER_TEXTS = 256
@@ -25,16 +26,18 @@ _IN_ORDER_TEXTS = 256
 _RUNNER = ["--runner=FnApiRunner"]
 
 
-def sides(work: Work, folder: Path) -> dict[str, Side]:
-    """For pictures and texts, the usual ways."""
+def sides(work: Work, folder: Path, few: int) -> dict[str, Side]:
+    """For pictures and texts, the usual ways; a pipeline also over a few items, to know what its start takes."""
     if isinstance(work.spec, ImageSpec):
-        return {"Beam RunInference": _run_inference(work, folder)}
+        name = "Beam RunInference"
+        return {name: _run_inference(work, folder), name + OF_FEW: _run_inference(work.first(few), folder)}
     texts = [payload.decode() for payload in work.payloads]
     model = weights.find(work.spec)
     return {
         IN_ORDER: _in_order(texts[:_IN_ORDER_TEXTS], model),
         "sentence-transformers": _sentence_transformers(texts, model),
         "Beam MLTransform": _ml_transform(texts, model, folder),
+        "Beam MLTransform" + OF_FEW: _ml_transform(texts[:few], model, folder),
     }
 
 

@@ -42,19 +42,22 @@ def measure(count: int) -> list[Figure]:
 
 def _measure(work: Work, count: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
-        others = stock.sides(work, Path(folder))
-        sides = {"encoder alone": _alone(work), **_ingest(work, Path(folder)), **others}
+        sides = {"encoder alone": _alone(work), **_ingest(work, Path(folder)), **stock.sides(work, Path(folder), FEW)}
         found = rounds(sides, count)
-    taken = {name: found[name] for name in ("encoder alone", *others)}
-    for source in ("lines", "messages"):
-        steady = zip(found[f"ingest, {source}"], found[f"ingest, {source}, few"], strict=True)
-        size = len(work.payloads)
-        taken[f"ingest, {source}"] = [(many - few) * size / (size - FEW) for many, few in steady]
+    taken = {name: _steady(name, found, work) for name in found if not name.endswith(stock.OF_FEW)}
     speeds = [
         figure("throughput", work.label, name, [stock.size(name, work) / each for each in values], "a second")
         for name, values in taken.items()
     ]
     return speeds + _ratios(work, taken)
+
+
+def _steady(name: str, found: dict[str, list[float]], work: Work) -> list[float]:
+    """Seconds for all items, without what a pipeline takes to start, where the side is one."""
+    if (few := found.get(name + stock.OF_FEW)) is None:
+        return found[name]
+    size = len(work.payloads)
+    return [(many - start) * size / (size - FEW) for many, start in zip(found[name], few, strict=True)]
 
 
 def _ratios(work: Work, taken: dict[str, list[float]]) -> list[Figure]:
@@ -82,9 +85,9 @@ def _ingest(work: Work, folder: Path) -> dict[str, Side]:
     many, few = job(work, folder / "many"), job(work.first(FEW), folder / "few")
     return {
         "ingest, lines": lambda: lines(many),
-        "ingest, lines, few": lambda: lines(few),
+        f"ingest, lines{stock.OF_FEW}": lambda: lines(few),
         "ingest, messages": lambda: messages(many),
-        "ingest, messages, few": lambda: messages(few),
+        f"ingest, messages{stock.OF_FEW}": lambda: messages(few),
     }
 
 

@@ -12,6 +12,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Semaphore
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
@@ -84,39 +85,59 @@ class Batcher(Generic[P]):
         """
         self._places.acquire()
         outcome: Future[Outcome] = Future()
+        outcome.set_running_or_notify_cancel()  # from here on nobody can cancel it, so it can always be resolved
         outcome.add_done_callback(lambda _: self._places.release())
-        self._preparing.submit(self._prepare, prepare, outcome)
+        try:
+            self._preparing.submit(self._prepare, prepare, outcome)
+        except RuntimeError:  # no thread can be started, or the interpreter is ending
+            _resolve(outcome, _stuck())
         return outcome
 
     def runs(self) -> list[BatchRun]:
         """What was run since this was last asked, by whomever."""
-        return [self._runs.popleft() for _ in range(len(self._runs))]
+        found = []
+        with suppress(IndexError):  # another thread asks at the same time
+            while True:
+                found.append(self._runs.popleft())
+        return found
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         try:
             prepared = prepare()
+            if isinstance(prepared, Reason):
+                _resolve(outcome, prepared)
+            else:
+                self._wait(prepared, outcome)
         except Unavailable as error:
             _resolve(outcome, Unavailable(str(error)))
-            return
-        if isinstance(prepared, Reason):
-            _resolve(outcome, prepared)
-            return
+        except BaseException:  # noqa: BLE001 - nothing of it may leave, and its caller must not wait for ever
+            _resolve(outcome, _stuck())
+
+    def _wait(self, prepared: P, outcome: "Future[Outcome]") -> None:
+        cost = self._cost(prepared)
         with self._changed:
             self._submitted += 1
-            item = _Waiting(self._cost(prepared), self._submitted, time.monotonic(), prepared, outcome)
+            item = _Waiting(cost, self._submitted, time.monotonic(), prepared, outcome)
             insort(self._waiting, item, key=lambda each: each.rank)
             self._changed.notify()
-            idle, self._busy = not self._busy, True
-        if idle:
-            self._running.submit(self._run_waiting)
+            if not self._busy:
+                self._running.submit(self._run_waiting)
+                self._busy = True
 
     def _run_waiting(self) -> None:
-        while batch := self._take():
-            started = time.monotonic()
-            outcomes = self._outcomes(batch)
-            self._runs.append(BatchRun(len(batch), time.monotonic() - started))
-            for each, outcome in zip(batch, outcomes, strict=True):
-                _resolve(each.outcome, outcome)
+        batch: list[_Waiting[P]] = []
+        try:
+            while batch := self._take():
+                started = time.monotonic()
+                outcomes = self._outcomes(batch)
+                self._runs.append(BatchRun(len(batch), time.monotonic() - started))
+                for each, outcome in zip(batch, outcomes, strict=True):
+                    _resolve(each.outcome, outcome)
+        except BaseException:  # noqa: BLE001 - likewise, of whoever waits
+            with self._changed:
+                batch, self._waiting, self._busy = batch + self._waiting, [], False
+            for each in batch:
+                _resolve(each.outcome, _stuck())
 
     def _outcomes(self, batch: list[_Waiting[P]]) -> list[Outcome | Unavailable]:
         """One for each, whatever happens: a caller that got none would wait for ever."""
@@ -125,7 +146,7 @@ class Batcher(Generic[P]):
         except Unavailable as error:
             return [Unavailable(str(error)) for _ in batch]
         if isinstance(found, Reason):
-            return [Unavailable("The encoder failed outside of its model; restart the worker.") for _ in batch]
+            return [_stuck() for _ in batch]
         return found
 
     def _take(self) -> list[_Waiting[P]]:
@@ -172,7 +193,13 @@ def around(costs: Sequence[int], position: int, budget: Budget) -> range:
             last += 1
 
 
+def _stuck() -> Unavailable:
+    return Unavailable("The encoder failed outside of its model; restart the worker.")
+
+
 def _resolve(future: "Future[Outcome]", outcome: Outcome | Unavailable) -> None:
+    if future.done():
+        return
     if isinstance(outcome, Unavailable):
         future.set_exception(outcome)
     else:

@@ -8,8 +8,8 @@ import torch
 
 P = TypeVar("P")
 T = TypeVar("T")
-_TOLD = ("allocate memory", "bad_alloc", "out of memory")
-"""How torch and OpenVINO say on a CPU that memory has ended."""
+_TOLD = ("allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED", "unable to find an engine")
+"""How torch, OpenVINO and CUDA's libraries say that memory has ended."""
 
 
 class OutOfMemory(Exception):

@@ -22,7 +22,8 @@ def crop(image: Image.Image, preprocessing: ImagePreprocessing) -> torch.Tensor:
     picture = image if preprocessing.antialias else pil_to_tensor(image)
     resized = resize(picture, [preprocessing.resize], interpolation=mode, antialias=preprocessing.antialias)
     cut = center_crop(resized, [preprocessing.crop])
-    return cut if isinstance(cut, torch.Tensor) else pil_to_tensor(cut)
+    # A tensor's cut is a view, and would hold the whole resized picture in memory.
+    return cut.contiguous() if isinstance(cut, torch.Tensor) else pil_to_tensor(cut)
 
 
 def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:

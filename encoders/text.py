@@ -18,14 +18,14 @@ from encoders.spec import Vector
 from encoders.text_spec import TextSpec
 from privacy import Reason, Rejected
 
-BUDGET = Budget(cost=256, run_cost=8, places=1_024, wait_seconds=0.005)
+BUDGET = Budget(cost=256, run_cost=8, places=1_024, wait_seconds=0.002)
 """In padded tokens. On a CPU larger batches are hardly faster, and small bundles would be padded more for them."""
 CUDA_BUDGET = Budget(cost=32_768, run_cost=8_192, places=4_096, wait_seconds=0.02)
 _EXAMPLES = ((3, 12), (1, 5), (2, 160))
 """Texts and tokens of the batches that runtimes are compared on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Tokens:
     ids: npt.NDArray[np.int64]
     types: npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ class Eager:
     """Runs a network operation by operation, in its own precision."""
 
     def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
-        self.name = f"torch {torch.__version__} on {device.type}"
+        self.name = f"torch {torch.__version__} on {device.type.upper()}"
         self.device = device
         self.network = network.to(device)
 

@@ -23,7 +23,7 @@ class OpenVino:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a trace may not hold for other shapes: that is tried afterwards
             model = openvino.convert_model(network, example_input=example)
-        self.name = f"OpenVINO {openvino.__version__.split('-')[0]} on cpu"
+        self.name = f"OpenVINO {openvino.__version__.split('-')[0]} on CPU"
         self._compiled = openvino.compile_model(model, "CPU", _OPTIONS)
 
     def __call__(self, *inputs: torch.Tensor) -> Vector:

@@ -65,7 +65,8 @@ def _encoder(ref: str) -> str:
     from encoders.probe import deviation
 
     encoder = load(lookup(ref))
-    return f"{ref} gives its golden probe (off by {deviation(encoder):.1e} of {encoder.spec.tolerance:.0e})"
+    off = f"off by {deviation(encoder):.1e} of {encoder.spec.tolerance:.0e}"
+    return f"{ref} gives its golden probe ({off}), run by {encoder.runtime}"
 
 
 _CHECKS: dict[str, Callable[[], str]] = {

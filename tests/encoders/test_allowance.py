@@ -27,11 +27,12 @@ class Held:
 @settings(max_examples=30, deadline=None)
 @given(amounts=st.lists(st.integers(1, 100), min_size=1, max_size=12))
 def test_threads_together_hold_no_more_than_the_total(amounts: list[int]) -> None:
-    allowance, held = Allowance(60), Held()
+    allowance, held, together = Allowance(60), Held(), threading.Event()
 
     def work(amount: int) -> None:
         with allowance.take(amount):
             held.add(min(amount, 60))
+            together.wait(0.002)  # long enough that others would come in, if they could
             held.add(-min(amount, 60))
 
     threads = [threading.Thread(target=work, args=(amount,)) for amount in amounts]

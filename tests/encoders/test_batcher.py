@@ -250,13 +250,53 @@ def test_an_item_that_a_run_calls_unavailable_costs_its_neighbours_nothing() -> 
 
 
 def test_a_batcher_that_is_dropped_ends_its_threads(model: Model) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     shared = batcher(model)
     wait(submit(shared, *range(20)), LIMIT)
-    started = [each for each in threading.enumerate() if each.name.startswith(("prepare", "encode"))]
+    started = set(threading.enumerate()) - before
     assert started
     del shared
     gc.collect()
-    for each in started[-3:]:
+    for each in started:
         each.join(LIMIT)
-    assert threading.active_count() <= before
+    assert not any(each.is_alive() for each in started)
+
+
+def test_threads_that_ask_for_runs_at_once_share_them(model: Model) -> None:
+    shared = batcher(model, cost=1)
+    wait(submit(shared, *range(500)), LIMIT)
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.extend(run.size for run in shared.runs())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert sum(found) == 500
+
+
+def test_an_outcome_that_nobody_waits_for_any_more_costs_nobody_else(model: Model) -> None:
+    shared = batcher(model)
+    model.gate.clear()
+    first, second = submit(shared, 1, 2)
+    assert not first.cancel()
+    model.gate.set()
+    assert number_of(second.result(LIMIT)) == 2
+
+
+@pytest.mark.parametrize("broken", ["prepare", "cost", "take"])
+def test_a_fault_before_the_run_leaves_nobody_waiting_and_the_batcher_alive(
+    broken: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> int:
+        raise KeyError("the content of an item")
+
+    shared = batcher(model, places=2)
+    if broken != "prepare":
+        monkeypatch.setattr(shared, f"_{broken}", fails)
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="outside of its model") as caught:
+            shared.submit(fails if broken == "prepare" else lambda: 1).result(LIMIT)
+        assert caught.value.__context__ is None
+    monkeypatch.undo()
+
+    assert [number_of(each.result(LIMIT)) for each in submit(shared, 1, 2, 3)] == [1, 2, 3]

@@ -62,8 +62,9 @@ def test_an_item_that_does_not_fit_alone_is_told_from_one_that_fails(size: int, 
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
         RuntimeError("Exception from src/inference/src/cpp/infer_request.cpp:224: std::bad_alloc"),
         RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
-    ids=["python", "torch", "openvino", "cuda"],
+    ids=["python", "torch", "openvino", "cuda", "cublas"],
 )
 def test_memory_is_told_whoever_ran_out_of_it(error: Exception) -> None:
     with pytest.raises(OutOfMemory) as caught, memory_told():

@@ -1,0 +1,163 @@
+"""The encode step: small bundles in many threads share full batches, and everyone gets the rows of their own events."""
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.windowed_value import WindowedValue
+
+from encoders.batch_encoder import BatchEncoder
+from encoders.batcher import Budget
+from encoders.catalogue import lookup
+from encoders.encoder import Encoder
+from encoders.limits import ImageLimits
+from encoders.runtimes import Inputs
+from encoders.runtimes.eager import Eager
+from encoders.spec import Vector
+from events.event import Event
+from pipelines import encode
+from privacy import Raw, Reason, Rejected, Unavailable
+from sql.rows import EmbeddingRow, RejectionRow
+
+SPEC = lookup("minilm@1.0.0")
+LIMIT = 30.0
+
+
+class Numbers(BatchEncoder[int]):
+    """Gives a number as a vector that starts with it; refuses others; `odd` runs out of memory."""
+
+    def __init__(self, places: int = 1000, wait_seconds: float = 0.0) -> None:
+        reference = Eager(torch.nn.Identity(), torch.device("cpu"))
+        super().__init__(SPEC, reference, Budget(16, 1, places, wait_seconds))
+        self.held = threading.Event()
+        self.held.set()
+
+    def _prepare(self, content: bytes, limits: ImageLimits) -> int:
+        if not content.isdigit():
+            raise Rejected(Reason.EMPTY_TEXT)
+        return int(content)
+
+    def _cost(self, prepared: int) -> int:
+        return 1
+
+    def _vectors(self, batch: Sequence[int]) -> Vector:
+        assert self.held.wait(LIMIT)
+        if -1 in batch:
+            raise MemoryError
+        vectors = np.zeros((len(batch), SPEC.dimension), np.float32)
+        vectors[:, 0] = batch
+        return vectors
+
+    def _examples(self) -> list[Inputs]:
+        return []
+
+
+def event(number: object, size: int = 100) -> Event:
+    ids = {"event_id": f"e-{number}", "subject_key": None, "subject_key_id": None, "message_id": str(number)}
+    content = Raw(str(number).encode())
+    return Event("message", occurred_at=datetime.now(UTC), attributes=(), payload=content, size=size, **ids)
+
+
+def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
+    """A step that has these encoders."""
+    left = iter(encoders)
+    monkeypatch.setattr(encode, "load", lambda *_: next(left))
+    made = encode._Encode([each.spec for each in encoders], "cpu", ImageLimits())
+    made.setup()
+    return made
+
+
+def bundle(made: encode._Encode, *events: Event) -> list[EmbeddingRow | RejectionRow]:
+    made.start_bundle()
+    found: list[Any] = [row for each in events for row in made.process(each)]
+    found += made.finish_bundle()
+    return [_row(each) for each in found]
+
+
+def _row(output: Any) -> EmbeddingRow | RejectionRow:
+    plain: Any = output.value if isinstance(output, TaggedOutput) else output
+    row: EmbeddingRow | RejectionRow = plain.value if isinstance(plain, WindowedValue) else plain
+    return row
+
+
+def told(row: EmbeddingRow | RejectionRow) -> tuple[str | None, object]:
+    return row.event_id, row.reason if isinstance(row, RejectionRow) else int(row.embedding[0])
+
+
+def test_bundles_of_four_in_twelve_threads_share_batches_and_each_gets_its_own_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = Numbers(wait_seconds=LIMIT)
+    found: dict[int, list[Any]] = {}
+    steps = [step(monkeypatch, encoder) for _ in range(12)]
+
+    def work(thread: int) -> None:
+        numbers = range(4 * thread, 4 * thread + 4)
+        found[thread] = [told(row) for row in bundle(steps[thread], *map(event, numbers))]
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+
+    expected = {n: [(f"e-{number}", number) for number in range(4 * n, 4 * n + 4)] for n in range(12)}
+    assert found == expected
+
+
+def test_the_batches_of_small_bundles_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, sizes = Numbers(wait_seconds=LIMIT), []
+    monkeypatch.setattr(encode, "_measure", lambda each: sizes.extend(run.size for run in each.runs()))
+    steps = [step(monkeypatch, encoder) for _ in range(12)]
+    threads = [threading.Thread(target=bundle, args=(each, *map(event, range(4)))) for each in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert sizes == [16, 16, 16]
+
+
+def test_rows_come_in_the_order_of_events_with_rejections_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = bundle(step(monkeypatch, Numbers()), event(1), event("no number"), event(2))
+    assert [told(row) for row in rows] == [("e-1", 1), ("e-no number", "empty_text"), ("e-2", 2)]
+
+
+def test_with_two_encoders_each_event_has_a_row_of_each_even_with_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = bundle(step(monkeypatch, Numbers(places=1), Numbers(places=1)), *map(event, range(20)))
+    assert [told(row) for row in rows] == [(f"e-{number}", number) for number in range(20) for _ in range(2)]
+
+
+def test_an_encoder_that_is_out_of_memory_fails_the_bundle_and_not_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Numbers()
+    made = step(monkeypatch, encoder)
+    monkeypatch.setattr(encoder, "_prepare", lambda content, limits: -1)
+    with pytest.raises(Unavailable, match="out of memory"):
+        bundle(made, event(1))
+    monkeypatch.undo()
+
+    assert [told(row) for row in bundle(made, event(7))] == [("e-7", 7)]
+
+
+def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Numbers()
+    made = step(monkeypatch, encoder)
+    encoder.held.clear()
+    made.start_bundle()
+    half = encode.MAX_BYTES // 2
+    assert list(made.process(event(1, half))) == []
+    assert list(made.process(event(2, half))) == []
+
+    third: list[Any] = []
+    reader = threading.Thread(target=lambda: third.extend(made.process(event(3, half))))
+    reader.start()
+    reader.join(0.1)
+    assert reader.is_alive()  # it waits for the first
+    encoder.held.set()
+    reader.join(LIMIT)
+
+    assert [told(_row(each)) for each in [*third, *made.finish_bundle()]] == [("e-1", 1), ("e-2", 2), ("e-3", 3)]
