@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import bundles, hostile, memory, runtimes, sink, startup, throughput
-from benchmarks.report import keep, show
+from benchmarks.report import RESULTS, keep, show
 
 PARTS = {
     "throughput": throughput.measure,
@@ -24,7 +24,7 @@ def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all when none is named.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each side is timed.")] = 3,
 ) -> None:
-    """Measure, print one table, and keep it with the machine named: as JSON and as a chart."""
+    """Measure, print one table, and keep each part with the machine named: as JSON, as a table and as a chart."""
     for unknown in set(parts or ()) - set(PARTS):
         raise typer.BadParameter(f"{unknown} is none of {', '.join(PARTS)}.")
     warnings.simplefilter("ignore")  # of the stock parts
@@ -32,9 +32,11 @@ def main(
     figures = []
     for part in parts or PARTS:
         typer.echo(f"{part} …", err=True)
-        figures += PARTS[part](rounds)
+        found = PARTS[part](rounds)
+        keep(part, found)
+        figures += found
     show(figures, f"Medians of {rounds} rounds")
-    keep("-".join(parts) if parts else "bench", figures)
+    typer.echo(f"Kept in {RESULTS}, each part as JSON, as a table and as a chart.")
 
 
 if __name__ == "__main__":

@@ -127,10 +127,9 @@ def _draw(rows: list[dict[str, object]]) -> None:
     axes.set_yticks(range(len(rows)), [f"{each['encoder']}\n{each['events a second']} a second" for each in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    axes.set_xlabel("% of the machine's core time; labels: core milliseconds an event")
+    axes.set_xlabel(f"% of the machine's core time; labels: core milliseconds an event\n{report.machine()}", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     canvas.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
-    canvas.text(0.995, 0.01, report.machine(), ha="right", fontsize=6, color="#666666")
     canvas.savefig(PICTURE, metadata={"Date": None})
 
 

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure as Canvas
 
 from benchmarks.figures import Figure
-from rawless.output import print_table, say
+from rawless.output import print_table
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -52,7 +52,6 @@ def keep(name: str, figures: Sequence[Figure]) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
     (RESULTS / f"{name}.md").write_text(_markdown(figures))
     _chart(figures).savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
-    say(f"Kept in benchmarks/results/ as {name}.json, {name}.md and {name}.svg.")
 
 
 def _markdown(figures: Sequence[Figure]) -> str:
