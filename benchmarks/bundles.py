@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from queue import Queue
 
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
+from benchmarks.throughput import whole
 from benchmarks.work import Work, minilm, resnet18, resnet50
 from encoders.limits import ImageLimits
 from events.event import Event
@@ -30,8 +31,8 @@ def _measure(work: Work, count: int) -> list[Figure]:
     events = [_event(work, number) for number in range(len(work.payloads))]
     large, small = f"one bundle of {len(events):,}", f"bundles of {SMALL} in {THREADS} threads"
     sides = {
-        large: lambda: seconds(lambda: _whole(events, _bundle(_step(work), events))),
-        small: lambda: seconds(lambda: _whole(events, _side_by_side(work, events))),
+        large: lambda: seconds(lambda: whole(_bundle(_step(work), events), len(events))),
+        small: lambda: seconds(lambda: whole(_side_by_side(work, events), len(events))),
     }
     found, size = rounds(sides, count), len(events)
     return [
@@ -63,11 +64,6 @@ def _bundle(step: _Encode, events: Iterable[Event]) -> int:
     step.start_bundle()
     rows = sum(1 for event in events for _ in step.process(event))
     return rows + sum(1 for _ in step.finish_bundle())
-
-
-def _whole(events: list[Event], rows: int) -> None:
-    if rows != len(events):
-        raise SystemExit(f"The bench is void: {rows} of {len(events)} events came out.")
 
 
 def _step(work: Work) -> _Encode:

@@ -3,9 +3,8 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 Side = Callable[[], float]
 """Does its work once and returns its seconds."""
@@ -25,10 +24,6 @@ class Figure:
     must: str = ""
     """The bound, as in `>= 0.9`."""
     holds: bool | None = None
-
-    def row(self) -> dict[str, Any]:
-        """As the table and the JSON have it."""
-        return asdict(self)
 
 
 def figure(part: str, of: str, what: str, values: Sequence[float], unit: str, must: str = "") -> Figure:

@@ -47,7 +47,7 @@ def _peak(source: str, count: int) -> float:
     vars(pipelines.encode)["load"] = lambda *_: encoder
     with tempfile.TemporaryDirectory() as folder:
         job = throughput.job(Work(f"memory_{source}", encoder.spec, [payload] * count), Path(folder) / "job")
-        (throughput.messages if source == "messages" else throughput.lines)(job)
+        (throughput.messages if source == "messages" else throughput.lines)(job, count)
     return peak()
 
 

@@ -18,13 +18,13 @@ from matplotlib.figure import Figure as Canvas
 
 from benchmarks import report
 from benchmarks.throughput import job, lines
-from benchmarks.work import Work, minilm, resnet18, resnet50
+from benchmarks.work import Work, minilm, own_home, resnet18, resnet50
 from rawless import home, local_stack
 from rawless.output import print_table, say
 
 PICTURE = Path(__file__).parent.parent / "docs" / "where-time-goes.svg"
 INTERVAL = 0.02
-_MODEL, _BIGQUERY, _IDLE = "model", "local BigQuery (another process)", "idle"
+_MODEL, _REST, _BIGQUERY, _IDLE = "model", "Beam and the rest", "local BigQuery (another process)", "idle"
 _STAGES = {
     _MODEL: ("/encoders/runtimes/",),
     "decoding, resizing, tokenizing": tuple(
@@ -33,9 +33,8 @@ _STAGES = {
     "batching": ("/encoders/batcher",),
     "reading and parsing": ("/events/", "/privacy/", "/pipelines/read", "/pipelines/parse"),
     "rows and their sending": ("/sql/", "/pipelines/write"),
-    "Beam and the rest": ("/",),
 }
-_ALL = (*_STAGES, _BIGQUERY, _IDLE)
+_ALL = (*_STAGES, _REST, _BIGQUERY, _IDLE)
 _COLOURS = ("#2f6f8f", "#d08700", "#8a6fb0", "#5b8c5a", "#b3402f", "#8c8c8c", "#d9c9a3", "#eeeeee")
 
 
@@ -47,8 +46,8 @@ def measure() -> list[dict[str, object]]:
 def _measure(work: Work) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         warm, ready = job(work.first(50), Path(folder) / "warm"), job(work, Path(folder) / "job")
-        lines(warm)
-        seconds, spent = _sampled(lambda: lines(ready))
+        lines(warm, 50)
+        seconds, spent = _sampled(lambda: lines(ready, len(work.payloads)))
     spent[_IDLE] = max(0.0, seconds * (os.cpu_count() or 1) - sum(spent.values()))
     count = len(work.payloads)
     return {"encoder": work.label, "events a second": round(count / seconds, 1)} | {
@@ -89,10 +88,10 @@ def _stage(frame: FrameType | None) -> str:
     """The innermost of our rooms that the thread is in."""
     while frame is not None:
         for stage, places in _STAGES.items():
-            if stage != "Beam and the rest" and any(place in frame.f_code.co_filename for place in places):
+            if any(place in frame.f_code.co_filename for place in places):
                 return stage
         frame = frame.f_back
-    return "Beam and the rest"
+    return _REST
 
 
 def _by_thread() -> dict[int, int]:
@@ -135,8 +134,9 @@ def _draw(rows: list[dict[str, object]]) -> None:
 
 def main() -> None:
     """Measure, print and draw."""
-    local_stack.up(home.folder())
-    rows = measure()
+    with own_home():
+        local_stack.up(home.folder())
+        rows = measure()
     stages = [name for name in rows[0] if name != "encoder"]
     table = [{"": name} | {str(row["encoder"]): row[name] for row in rows} for name in stages]
     print_table(table, f"Core milliseconds an event, by stage ({report.machine()})")

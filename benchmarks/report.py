@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def _told(figure: Figure) -> dict[str, str]:
 def keep(name: str, figures: Sequence[Figure]) -> None:
     """`NAME.json`, `NAME.md` and `NAME.svg` in benchmarks/results."""
     RESULTS.mkdir(exist_ok=True)
-    kept = {"machine": machine(), "figures": [each.row() for each in figures]}
+    kept = {"machine": machine(), "figures": [asdict(each) for each in figures]}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
     (RESULTS / f"{name}.md").write_text(_markdown(figures))
     _chart(figures).savefig(RESULTS / f"{name}.svg", metadata={"Date": None})

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.work import Work, minilm, resnet18, resnet50
@@ -19,6 +20,7 @@ from encoders.spec import Vector
 BATCHES = 8
 """In a round."""
 _TEXTS, _TOKENS, _PICTURES = 16, 32, 8
+_SIDE, _PRODUCT = 4_096, "matrix product of torch, arithmetic"
 
 
 def measure(count: int) -> list[Figure]:
@@ -38,8 +40,9 @@ def _measure(work: Work, count: int) -> list[Figure]:
         "ONNX Runtime": _onnx(reference.network, batch),
         "OpenVINO": OpenVino(reference.network, batch),
     }
-    found = rounds({name: _side(runtime, batch) for name, runtime in runtimes.items()}, count)
-    figures = []
+    sides = {name: _side(runtime, batch) for name, runtime in runtimes.items()}
+    found = rounds({**sides, _PRODUCT: _product}, count)
+    figures = _arithmetic(work.label, _sums(reference.network, batch), found)
     for name in list(runtimes)[1:]:
         cosine = _cosine(runtimes[name](*batch), reference(*batch))
         figures += [
@@ -47,6 +50,26 @@ def _measure(work: Work, count: int) -> list[Figure]:
             figure("runtimes", work.label, f"{name}, cosine", [cosine], "lowest", f">= {MIN_COSINE}"),
         ]
     return figures
+
+
+def _arithmetic(of: str, sums: float, found: dict[str, list[float]]) -> list[Figure]:
+    """How fast the model's sums are done, beside those of a plain matrix product."""
+    return [
+        figure("runtimes", of, "OpenVINO, arithmetic", [sums / each / 1e9 for each in found["OpenVINO"]], "GFLOP/s"),
+        figure("runtimes", of, _PRODUCT, [2 * _SIDE**3 / each / 1e9 for each in found[_PRODUCT]], "GFLOP/s"),
+    ]
+
+
+def _sums(network: torch.nn.Module, batch: Inputs) -> float:
+    """Floating point operations of a round."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(*batch)
+    return float(BATCHES * counter.get_total_flops())
+
+
+def _product() -> float:
+    matrix = torch.ones(_SIDE, _SIDE)
+    return seconds(lambda: matrix @ matrix)
 
 
 def _side(runtime: Callable[..., Vector], batch: Inputs) -> Callable[[], float]:

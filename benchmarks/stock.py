@@ -19,10 +19,7 @@ from encoders import seeded, weights
 from encoders.image_spec import ImageSpec
 
 OF_FEW = ", few"
-IN_ORDER = "transformers, in order"
 _BATCH = 32
-_IN_ORDER_TEXTS = 256
-"""Of the slowest one a part has to do."""
 _RUNNER = ["--runner=FnApiRunner"]
 
 
@@ -34,16 +31,11 @@ def sides(work: Work, folder: Path, few: int) -> dict[str, Side]:
     texts = [payload.decode() for payload in work.payloads]
     model = weights.find(work.spec)
     return {
-        IN_ORDER: _in_order(texts[:_IN_ORDER_TEXTS], model),
+        "transformers, in order": _in_order(texts, model),
         "sentence-transformers": _sentence_transformers(texts, model),
         "Beam MLTransform": _ml_transform(texts, model, folder),
         "Beam MLTransform" + OF_FEW: _ml_transform(texts[:few], model, folder),
     }
-
-
-def size(name: str, work: Work) -> int:
-    """How many items one round of a side has."""
-    return min(_IN_ORDER_TEXTS, len(work.payloads)) if name == IN_ORDER else len(work.payloads)
 
 
 def _run_inference(work: Work, folder: Path) -> Side:

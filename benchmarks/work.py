@@ -1,9 +1,13 @@
 """What is encoded, and by what: real photographs and texts of mixed lengths."""
 
+import os
 import random
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 from PIL import Image
 
@@ -12,6 +16,7 @@ from encoders.image_spec import ImageSpec
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from events.stream import Stream
+from rawless import home, local_stack
 from rawless.demo.texts import texts
 
 _MEDIAN_WORDS = 2.7
@@ -35,6 +40,21 @@ class Work:
     def first(self, count: int) -> "Work":
         """The same with fewer payloads."""
         return Work(self.label, self.spec, self.payloads[:count])
+
+
+@contextmanager
+def own_home() -> Iterator[None]:
+    """A local stack of its own, which is gone afterwards: rows of other runs would slow it, and ours would stay."""
+    before = os.environ.get(home.HOME_VARIABLE)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[home.HOME_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            local_stack.down(Path(folder))
+            os.environ.pop(home.HOME_VARIABLE)
+            if before is not None:
+                os.environ[home.HOME_VARIABLE] = before
 
 
 def resnet18(count: int) -> Work:

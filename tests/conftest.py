@@ -5,6 +5,7 @@ import os
 # One thread a process: with two processes on two cores, torch's threads would wait for each other.
 os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"})
 
+import gc
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -46,6 +47,13 @@ def stack(home: Path) -> Iterator[Stack]:
     """The session's local stack."""
     yield local_stack.up(home)
     local_stack.down(home)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collected() -> Iterator[None]:
+    """Networks that tests loaded are full of cycles, and few objects of much memory: the collector would come late."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
