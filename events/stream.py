@@ -1,6 +1,5 @@
 """A stream: one kind of event, as its YAML file declares it."""
 
-import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -21,7 +19,7 @@ from pydantic import (
 from events.messages import FIELDS
 from events.objects import fault_of_prefix
 from events.patterns import fault_of, matches
-from privacy.configuration import read_yaml
+from privacy.configuration import Duration, read_yaml
 
 MAX_ATTRIBUTE_LENGTH = 32
 MAX_ID_LENGTH = 128
@@ -31,8 +29,6 @@ _ID_PATTERNS = {
 }
 _PICTURE_LIMITS = {"max_pixels", "max_side", "formats"}
 _MAX_BYTES = {"text": 1_000_000, "image": 10_000_000}
-_LONGEST = timedelta(days=366_000)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
 
 
 def _bounded(pattern: str) -> str:
@@ -47,21 +43,8 @@ def _prefix(prefix: str) -> str:
     return prefix
 
 
-def _duration(value: Any) -> Any:
-    """'90d' or '10y' as a timedelta; a year counts 366 days."""
-    if isinstance(value, timedelta):
-        return value
-    if not (match := re.fullmatch(r"(\d{1,6})([smhdwy])", str(value), re.ASCII)):
-        raise ValueError("a duration is a whole number and a unit: 30s, 15m, 12h, 90d, 2w or 10y")
-    duration = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-    if not timedelta(0) < duration <= _LONGEST:
-        raise ValueError("a duration is more than nothing and at most 1000y")
-    return duration
-
-
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Pattern = Annotated[str, AfterValidator(_bounded)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Modality = Literal["text", "image"]
 ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp"]
 

@@ -1,15 +1,34 @@
 """Reading a YAML file into a checked model, with faults told in one sentence."""
 
+import re
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from privacy.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
 _LONGEST_VALUE = 60
+_LONGEST = timedelta(days=366_000)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
+
+
+def _duration(value: Any) -> Any:
+    """'90d' or '10y' as a timedelta; a year counts 366 days."""
+    if isinstance(value, timedelta):
+        return value
+    if not (match := re.fullmatch(r"(\d{1,6})([smhdwy])", str(value), re.ASCII)):
+        raise ValueError("a duration is a whole number and a unit: 30s, 15m, 12h, 90d, 2w or 10y")
+    duration = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    if not timedelta(0) < duration <= _LONGEST:
+        raise ValueError("a duration is more than nothing and at most 1000y")
+    return duration
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class _NoDuplicates(yaml.SafeLoader):

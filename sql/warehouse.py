@@ -16,7 +16,7 @@ from google.cloud import bigquery
 
 from privacy import Unavailable, UserError
 from sql.places import Emulator, Places
-from sql.tables import ROLES, Table, functions, names, table
+from sql.tables import FOLDER, ROLES, Table, functions, names, table
 
 Parameters = Sequence[bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter]
 
@@ -120,7 +120,8 @@ class Warehouse:
 
     def render(self, template: Path) -> str:
         """A statement with the names of the datasets in their places; Jinja puts in nothing else."""
-        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - SQL
+        loader = jinja2.FileSystemLoader(FOLDER)
+        environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)  # noqa: S701 - SQL
         datasets = {role: self.dataset_id(role) for role in ROLES}
         return environment.from_string(template.read_text()).render(datasets)
 

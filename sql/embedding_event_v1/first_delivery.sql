@@ -1,0 +1,88 @@
+{#- Who includes this sets `start_at` and `end_at`, whether it wants `vectors`, and the `stream` if it is but one. -#}
+-- Each (stream, event_id, encoder_fingerprint) once, for events that occurred in [start_at, end_at).
+-- Without vectors the same deliveries win, and the column of vectors, the dear one, is not read.
+WITH tombstone AS (
+  SELECT
+    subject_key,
+    MAX(grave.erased_before) AS erased_before
+  FROM `{{ audit }}.tombstone_v1` AS grave, UNNEST(grave.subject_keys) AS subject_key
+  GROUP BY subject_key
+),
+delivery AS (
+  SELECT
+    event.stream,
+    event.event_id,
+    event.subject_key,
+    event.subject_key_id,
+    event.occurred_at,
+    event.logged_at,
+    event.modality,
+    event.encoder,
+    event.encoder_version,
+    event.encoder_fingerprint,
+    {%- if vectors %}
+    event.embedding,
+    {%- endif %}
+    event.truncated,
+    event.attributes,
+    FARM_FINGERPRINT(
+      TO_JSON_STRING(
+        STRUCT(
+          event.subject_key,
+          event.subject_key_id,
+          event.occurred_at,
+          event.modality,
+          event.encoder,
+          event.encoder_version,
+          event.truncated,
+          event.attributes
+        )
+      )
+    ) AS row_hash,
+    {{ 'FARM_FINGERPRINT(TO_JSON_STRING(event.embedding))' if vectors else '0' }} AS vector_hash
+  FROM `{{ events }}.embedding_event_v1` AS event
+  LEFT JOIN tombstone ON event.subject_key = tombstone.subject_key
+  WHERE
+    event.occurred_at >= {{ start_at }}
+    AND event.occurred_at < {{ end_at }}
+    {%- if stream %}
+    AND event.stream = {{ stream }}
+    {%- endif %}
+    AND (tombstone.erased_before IS NULL OR LEAST(event.occurred_at, event.logged_at) > tombstone.erased_before)
+),
+ranked AS (
+  SELECT
+    *,
+    ROW_NUMBER()
+      OVER (PARTITION BY stream, event_id, encoder_fingerprint ORDER BY logged_at, row_hash, vector_hash)
+      AS delivery_number,
+    FIRST_VALUE(occurred_at) OVER (PARTITION BY stream, event_id ORDER BY logged_at, row_hash) AS first_occurred_at
+  FROM delivery
+),
+compared AS (
+  SELECT
+    *,
+    -- One event, two times: the producer contradicts itself. Told as the time at which it became known, so that
+    -- `conflict_at <= @as_of` outside is exact too.
+    MIN(IF(occurred_at != first_occurred_at, logged_at, NULL)) OVER (PARTITION BY stream, event_id) AS conflict_at
+  FROM ranked
+)
+SELECT
+  stream,
+  event_id,
+  subject_key,
+  subject_key_id,
+  occurred_at,
+  logged_at,
+  modality,
+  encoder,
+  encoder_version,
+  encoder_fingerprint,
+  {%- if vectors %}
+  embedding,
+  {%- endif %}
+  truncated,
+  attributes,
+  conflict_at
+FROM compared
+WHERE delivery_number = 1
