@@ -1,20 +1,25 @@
 """The local BigQuery: `bqemulator`, an embedded database behind BigQuery's protocol, with its faults mended."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb_extensions
+import pyarrow as pa
 from bqemulator.api.routes.tabledata import _build_arrow_schema
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.domain.events import TableDataChanged
-from bqemulator.grpc_api import write_servicer
+from bqemulator.grpc_api import read_servicer, write_servicer
 from bqemulator.server import EmulatorServer
+from bqemulator.streaming import read_session
 from bqemulator.versioning.snapshots import SnapshotManager
 
 from rawless.local_stack import LOCAL_PROJECT
+
+MESSAGE_BYTES = 2_000_000
+"""About what is read at once: a message of the server takes 11 MB."""
 
 
 async def start(home: Path) -> EmulatorServer:
@@ -80,6 +85,37 @@ def _append_on_loop(loop: asyncio.AbstractEventLoop) -> None:
     handler = write_servicer.BigQueryWriteHandler
     handler._bind_stream_to_target = on_loop(handler._bind_stream_to_target)
     handler._perform_append = on_loop(handler._perform_append)
+
+
+class _Messages:
+    """The rows of a read stream in parts that fit into a message each; its session is forgotten with its last stream.
+
+    bqemulator 1.4.0 puts 65,536 rows into a message, whatever they weigh, and then cannot send it; and it holds the
+    rows of every session in memory until it ends. A stream is read once: it takes no notice of an offset.
+    """
+
+    def __init__(self, rows: pa.Table, session: str, stream: str) -> None:
+        self.schema = rows.schema
+        self._rows, self._session, self._stream = rows, session, stream
+
+    def to_batches(self, max_chunksize: int) -> Iterator[pa.RecordBatch]:
+        """The parts, of at most so many rows each."""
+        fitting = self._rows.num_rows * MESSAGE_BYTES // max(self._rows.nbytes, 1)
+        try:
+            yield from self._rows.to_batches(max_chunksize=max(1, min(fitting, max_chunksize)))
+        finally:
+            state = read_session._SESSIONS[self._session]
+            state.streams = [stream for stream in state.streams if stream.name != self._stream]
+            if not state.streams:
+                del read_session._SESSIONS[self._session]
+
+
+def _stream_in_messages(session: str, stream: str) -> _Messages | None:
+    rows = read_session.get_stream_data(session, stream)
+    return None if rows is None else _Messages(rows, session, stream)
+
+
+read_servicer.get_stream_data = _stream_in_messages
 
 
 def _keep_no_history() -> None:

@@ -1,0 +1,1 @@
+"""From snapshots to shallow models: readers for notebooks, torch and Hugging Face."""

@@ -1,0 +1,135 @@
+"""A snapshot in one call: as a pandas frame, as a torch `Dataset`, as Hugging Face `datasets` tables.
+
+All of them read `snapshot_v1` alone, hold the rows in memory in the order of their ids, and make no encoder call.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from privacy import UserError
+from sql.datasets.spec import SPLITS, Split
+from sql.snapshots import SCHEMA, Manifest, batches, find
+from sql.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import datasets
+
+    from heads.vectors import Vectors
+
+_IDS = ("event_id", "left_event_id", "right_event_id")
+_UNTOLD = ("encoder_fingerprint", "stream")
+"""The same for every row: told once, beside the rows."""
+
+
+def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> pd.DataFrame:
+    """The rows of a snapshot, or of one split: `embedding` is a float64 array of shape (dimension,) in each row.
+
+    Attributes are columns named `attribute.KEY`, missing ones None. For pairs the columns are `left_event_id`,
+    `right_event_id`, `embedding` and `right_embedding`. `frame.attrs` holds the snapshot's id, dataset, fingerprint and
+    classes. Raises UserError for what is no snapshot.
+    """
+    manifest, rows = _read(warehouse, reference, split)
+    made = pd.DataFrame({name: rows[name].to_pandas() for name in _scalars(manifest)})
+    made["embedding"] = list(matrix(rows["embedding"]))
+    if manifest.is_pairs:
+        made["right_embedding"] = list(matrix(rows["right_embedding"]))
+    told = [{each["key"]: each["value"] for each in row} for row in rows["attributes"].to_pylist()]
+    for key in sorted({key for row in told for key in row}):
+        made[f"attribute.{key}"] = [row.get(key) for row in told]
+    made.attrs.update(_about(manifest))
+    return made
+
+
+def torch_dataset(warehouse: Warehouse, reference: str, split: Split | None = None) -> "Vectors":
+    """The rows of a snapshot as a torch `Dataset` of (vector, label), or ((left, right), label) for pairs.
+
+    Raises UserError for what is no snapshot.
+    """
+    import torch
+
+    from heads.vectors import Vectors
+
+    manifest, rows = _read(warehouse, reference, split)
+    names = ("embedding", "right_embedding") if manifest.is_pairs else ("embedding",)
+    sides = tuple(torch.from_numpy(matrix(rows[name]).astype(np.float32)) for name in names)
+    return Vectors(sides, torch.from_numpy(_targets(manifest, rows)), manifest.classes, _ids(rows))
+
+
+def hugging_face(warehouse: Warehouse, reference: str) -> "datasets.DatasetDict":
+    """The three splits of a snapshot as Hugging Face `datasets`, in memory and in no cache on disk.
+
+    The label is a `ClassLabel` of the snapshot's classes, in their order, or a float. Raises UserError for what is no
+    snapshot, and where the package `datasets` is not installed.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise UserError("The package datasets is not here: run `pip install 'rawless[datasets]'`.") from None
+    manifest = find(warehouse, reference)
+    return datasets.DatasetDict({split: _hugging_face(warehouse, manifest, split) for split in SPLITS})
+
+
+def _hugging_face(warehouse: Warehouse, manifest: Manifest, split: Split) -> "datasets.Dataset":
+    import datasets
+
+    rows = _sorted(warehouse, manifest, split)
+    dropped = [*_UNTOLD, "split", "label_value" if not manifest.is_number else "label"]
+    unused = ["event_id"] if manifest.is_pairs else ["left_event_id", "right_event_id", "right_embedding"]
+    made = datasets.Dataset(rows.drop_columns([*dropped, *unused]))
+    if manifest.is_number:
+        return made.rename_column("label_value", "label")
+    targets = pa.array(_targets(manifest, rows))
+    labelled = rows.drop_columns([*dropped, *unused]).set_column(made.column_names.index("label"), "label", targets)
+    features = {**made.features, "label": datasets.ClassLabel(names=list(manifest.classes))}
+    return datasets.Dataset(labelled, datasets.DatasetInfo(features=datasets.Features(features)))
+
+
+def _read(warehouse: Warehouse, reference: str, split: Split | None) -> tuple[Manifest, pa.Table]:
+    manifest = find(warehouse, reference)
+    return manifest, _sorted(warehouse, manifest, split)
+
+
+def _sorted(warehouse: Warehouse, manifest: Manifest, split: Split | None) -> pa.Table:
+    rows = pa.Table.from_batches(batches(warehouse, manifest.snapshot_id, split), SCHEMA)
+    return rows.sort_by([(name, "ascending") for name in _IDS])
+
+
+def _scalars(manifest: Manifest) -> list[str]:
+    ids = _IDS[1:] if manifest.is_pairs else _IDS[:1]
+    label = "label_value" if manifest.is_number else "label"
+    return [*ids, "occurred_at", label, "split", "person_key"]
+
+
+def _ids(rows: pa.Table) -> list[Any]:
+    """The id of each row, or the pair of ids."""
+    singles, lefts, rights = (rows[name].to_pylist() for name in _IDS)
+    return [one or (left, right) for one, left, right in zip(singles, lefts, rights, strict=True)]
+
+
+def _targets(manifest: Manifest, rows: pa.Table) -> npt.NDArray[Any]:
+    """Labels as places in the classes, int64, or as float32 numbers."""
+    if manifest.is_number:
+        return np.asarray(rows["label_value"].to_numpy(), np.float32)
+    places = {name: place for place, name in enumerate(manifest.classes)}
+    return np.array([places[label] for label in rows["label"].to_pylist()], np.int64)
+
+
+def matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Vectors of one dimension as an array of shape (rows, dimension)."""
+    whole = column.combine_chunks()
+    if not len(whole):
+        return np.empty((0, 0))
+    return np.asarray(whole.flatten().to_numpy()).reshape(len(whole), -1)
+
+
+def _about(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "snapshot_id": manifest.snapshot_id,
+        "dataset": manifest.dataset,
+        "encoder_fingerprint": manifest.fingerprint,
+        "classes": list(manifest.classes),
+    }

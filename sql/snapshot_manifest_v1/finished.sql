@@ -1,0 +1,18 @@
+-- Finished snapshots, the newest first: all, those of a dataset, or the one of an id. Each once, as it was first told.
+SELECT
+  dataset,
+  snapshot_id,
+  spec,
+  sql_digest,
+  as_of,
+  fingerprint,
+  sources,
+  ledger,
+  counts,
+  row_digest,
+  bytes_processed,
+  created_at
+FROM `{{ snapshots }}.snapshot_manifest_v1`
+WHERE @reference IS NULL OR dataset = @reference OR snapshot_id = @reference
+QUALIFY ROW_NUMBER() OVER (PARTITION BY snapshot_id ORDER BY created_at, row_digest) = 1
+ORDER BY created_at DESC, snapshot_id ASC

@@ -1,0 +1,18 @@
+-- The rows of a snapshot nearest to one of them, each compared with it.
+WITH asked AS (
+  SELECT row.embedding
+  FROM `{{ snapshots }}.snapshot_v1` AS row
+  INNER JOIN `{{ snapshots }}.snapshot_manifest_v1` AS manifest ON row.snapshot_id = manifest.snapshot_id
+  WHERE row.snapshot_id = @snapshot_id AND row.event_id = @event_id
+)
+SELECT
+  base.event_id,
+  base.label,
+  base.label_value,
+  base.split,
+  1 - COSINE_DISTANCE(base.embedding, asked.embedding) AS cosine
+FROM `{{ snapshots }}.snapshot_v1` AS base
+CROSS JOIN asked
+WHERE base.snapshot_id = @snapshot_id AND base.event_id != @event_id AND base.split IN UNNEST(@splits)
+ORDER BY cosine DESC, event_id ASC
+LIMIT @top

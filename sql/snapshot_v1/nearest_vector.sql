@@ -1,0 +1,28 @@
+-- The rows of a snapshot nearest to one of them, by BigQuery's own search.
+-- Brute force, for an index would span all snapshots: it finds neighbours in any of them first and leaves out those of
+-- others afterwards, so that fewer than asked for remain. The table is clustered by snapshot, so one alone is read.
+SELECT
+  base.event_id,
+  base.label,
+  base.label_value,
+  base.split,
+  1 - distance AS cosine
+FROM VECTOR_SEARCH(
+  (
+    SELECT event_id, label, label_value, split, embedding
+    FROM `{{ snapshots }}.snapshot_v1`
+    WHERE snapshot_id = @snapshot_id AND event_id != @event_id AND split IN UNNEST(@splits)
+  ),
+  'embedding',
+  (
+    SELECT row.embedding
+    FROM `{{ snapshots }}.snapshot_v1` AS row
+    INNER JOIN `{{ snapshots }}.snapshot_manifest_v1` AS manifest ON row.snapshot_id = manifest.snapshot_id
+    WHERE row.snapshot_id = @snapshot_id AND row.event_id = @event_id
+  ),
+  query_column_to_search => 'embedding',
+  top_k => @top,
+  distance_type => 'COSINE',
+  options => '{"use_brute_force": true}'
+)
+ORDER BY cosine DESC, event_id ASC

@@ -1,0 +1,139 @@
+"""A snapshot opens in one call as a frame, a torch `Dataset` or Hugging Face tables: the same rows in each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from heads.readers import frame, hugging_face, torch_dataset
+from privacy import UserError
+from sql.datasets.spec import SPLITS
+from sql.snapshots import Manifest
+from tests.shop import Shop
+
+
+@pytest.fixture
+def manifest(shop: Shop) -> Manifest:
+    return shop.build().manifest
+
+
+def test_a_frame_has_the_rows_with_their_vectors_and_says_whose_they_are(shop: Shop, manifest: Manifest) -> None:
+    rows = shop.rows(manifest.snapshot_id)
+    made = frame(shop.warehouse, "uploads")
+
+    assert list(made["event_id"]) == sorted(rows)
+    for row in made.itertuples(index=False):
+        wanted = rows[row.event_id]
+        assert (row.label, row.split, row.person_key) == (wanted["label"], wanted["split"], wanted["person_key"])
+        assert row.occurred_at == wanted["occurred_at"]
+        np.testing.assert_array_equal(row.embedding, wanted["embedding"])
+    assert set(made["attribute.channel"]) == {"chat", "email"}
+    assert made.attrs == {
+        "snapshot_id": manifest.snapshot_id,
+        "dataset": "uploads",
+        "encoder_fingerprint": "f" * 64,
+        "classes": ["cat", "dog"],
+    }
+
+
+def test_splits_are_read_apart(shop: Shop, manifest: Manifest) -> None:
+    frames = [frame(shop.warehouse, manifest.snapshot_id, split) for split in SPLITS]
+
+    assert [set(each["split"]) for each in frames] == [{split} for split in SPLITS]
+    assert sum(map(len, frames)) == manifest.rows
+
+
+def test_torch_gets_float32_vectors_and_places_in_the_classes(shop: Shop, manifest: Manifest) -> None:
+    made = torch_dataset(shop.warehouse, manifest.snapshot_id, "train")
+    rows = shop.rows(manifest.snapshot_id)
+    vectors, labels = next(iter(DataLoader(made, batch_size=len(made))))
+
+    assert vectors.dtype == torch.float32
+    assert vectors.shape == (len(made), 8)
+    assert [made.classes[place] for place in labels] == [rows[name]["label"] for name in made.ids]
+    np.testing.assert_array_equal(vectors, np.array([rows[name]["embedding"] for name in made.ids], np.float32))
+
+
+def test_hugging_face_gets_three_splits_with_class_labels(shop: Shop, manifest: Manifest) -> None:
+    datasets = pytest.importorskip("datasets")
+    made = hugging_face(shop.warehouse, manifest.snapshot_id)
+    rows = shop.rows(manifest.snapshot_id)
+
+    assert set(made) == set(SPLITS)
+    assert made["train"].features["label"] == datasets.ClassLabel(names=["cat", "dog"])
+    assert sum(len(each) for each in made.values()) == manifest.rows
+    for split, table in made.items():
+        for row in table:
+            assert rows[row["event_id"]]["split"] == split
+            assert table.features["label"].int2str(row["label"]) == rows[row["event_id"]]["label"]
+            assert row["embedding"] == rows[row["event_id"]]["embedding"]
+        assert table.cache_files == []
+
+
+def test_pairs_have_two_vectors_and_two_ids(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "labels" / "matched.sql").write_text(
+        """/*
+says: Events that were matched.
+kind: pair
+*/
+SELECT matched.left_event_id, matched.right_event_id, matched.same AS label, matched.known_at AS labelled_at
+FROM matched
+"""
+    )
+    numbers = range(60)
+    shop.load(
+        "matched",
+        {
+            "left_event_id": [f"e-{number}" for number in numbers],
+            "right_event_id": [f"e-{number + 40}" for number in numbers],  # of the same person
+            "same": ["yes" if number % 2 else "no" for number in numbers],
+            "matched_at": [shop.as_of] * 60,
+        },
+    )
+    manifest = shop.build(
+        sources=[{"table": "matched", "known_at": "matched_at"}],
+        label={"query": "matched", "kind": "pair", "classes": ["no", "yes"]},
+        rules=None,
+    ).manifest
+    pairs = frame(shop.warehouse, manifest.snapshot_id)
+    vectors = torch_dataset(shop.warehouse, manifest.snapshot_id)
+    tables = hugging_face(shop.warehouse, manifest.snapshot_id)
+
+    assert len(pairs) == len(vectors) == manifest.rows == 60
+    assert vectors.ids == list(zip(pairs["left_event_id"], pairs["right_event_id"], strict=True))
+    (left, right), _ = vectors[3]
+    np.testing.assert_array_equal(left, pairs["embedding"][3].astype(np.float32))
+    np.testing.assert_array_equal(right, pairs["right_embedding"][3].astype(np.float32))
+    assert {"left_event_id", "right_event_id", "embedding", "right_embedding", "label"} <= set(
+        tables["train"].column_names
+    )
+
+
+def test_numbers_come_as_numbers(shop: Shop) -> None:
+    shop.load(
+        "confirmed",
+        {
+            "event_id": [f"e-{number}" for number in range(120)],
+            "value": [number / 10 for number in range(120)],
+            "confirmed_at": [shop.as_of] * 120,
+        },
+    )
+    label = {"query": "confirmed_upload", "type": "number", "range": [0, 100]}
+    manifest = shop.build(label=label).manifest
+    table = frame(shop.warehouse, manifest.snapshot_id)
+    made = torch_dataset(shop.warehouse, manifest.snapshot_id)
+    tables = hugging_face(shop.warehouse, manifest.snapshot_id)
+
+    wanted = {f"e-{number}": number / 10 for number in range(120)}
+    assert dict(zip(table["event_id"], table["label_value"], strict=True)).items() <= wanted.items()
+    assert made[0][1] == pytest.approx(wanted[made.ids[0]])
+    assert made.classes == ()
+    assert tables["test"][0]["label"] == wanted[tables["test"][0]["event_id"]]
+
+
+def test_what_is_no_snapshot_is_refused(shop: Shop) -> None:
+    for read in (frame, torch_dataset, hugging_face):
+        with pytest.raises(UserError, match="no snapshot and no dataset 'nothing'"):
+            read(shop.warehouse, "nothing")
