@@ -25,6 +25,7 @@ check: $(DONE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar sql
 
 bench: $(DONE)
 	$(BIN)/python -m benchmarks

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
 
 from privacy.errors import UserError
 
@@ -20,15 +20,17 @@ def _duration(value: Any) -> Any:
     """'90d' or '10y' as a timedelta; a year counts 366 days."""
     if isinstance(value, timedelta):
         return value
-    if not (match := re.fullmatch(r"(\d{1,6})([smhdwy])", str(value), re.ASCII)):
+    if not (match := re.fullmatch(r"(\d{1,11})([smhdwy])", str(value), re.ASCII)):
         raise ValueError("a duration is a whole number and a unit: 30s, 15m, 12h, 90d, 2w or 10y")
-    duration = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-    if not timedelta(0) < duration <= _LONGEST:
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if not 0 < seconds <= _LONGEST.total_seconds():
         raise ValueError("a duration is more than nothing and at most 1000y")
-    return duration
+    return timedelta(seconds=seconds)
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration), PlainSerializer(lambda duration: f"{int(duration.total_seconds())}s")
+]
 
 
 class _NoDuplicates(yaml.SafeLoader):
@@ -86,7 +88,8 @@ def _sentence(error: ValidationError) -> str:
         return f"the field {field} is missing; add it."
     if fault["type"] == "extra_forbidden":
         return f"the field {field} is unknown; remove it or mend its name."
-    return f"{field} is {_shown(fault['input'])}, but the rule is: {fault['msg'].removeprefix('Value error, ')}."
+    rule = " ".join(fault["msg"].removeprefix("Value error, ").split())
+    return f"{field} is {_shown(fault['input'])}, but the rule is: {rule}."
 
 
 def _is_tag(part: int | str) -> bool:

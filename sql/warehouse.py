@@ -1,6 +1,7 @@
 """The warehouse client: where the tables are, making and checking them, queries. One code, local or real."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -67,16 +68,31 @@ class Warehouse:
 
         Raises UserError with BigQuery's own words when it refuses the statement, Unavailable when it is away.
         """
-        config = bigquery.QueryJobConfig(default_dataset=self.dataset_id("events"), query_parameters=list(parameters))
-        try:
+        return self.run(statement, parameters)[0]
+
+    def run(
+        self, statement: str, parameters: Parameters = (), max_bytes: int | None = None, *, quotes: bool = True
+    ) -> tuple[list[dict[str, Any]], bigquery.QueryJob]:
+        """As `query`, with the job; BigQuery refuses what would bill more than `max_bytes`.
+
+        Its words on a statement that fails as it runs may quote a value of a row: `quotes` says whether to tell them.
+        """
+        config = self._config(parameters)
+        config.maximum_bytes_billed = max_bytes
+        with _queried(quotes):
             # Not query_and_wait: the local BigQuery answers an empty result there where a statement fails.
             job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
-            rows = job.result(retry=self.retry, job_retry=None)
-            return [dict(row.items()) for row in rows]
-        except (BadRequest, NotFound, Forbidden) as error:
-            raise UserError(f"BigQuery refused the query: {_first_line(error)}") from None
-        except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
-            raise unanswered(error) from None
+            return [dict(row.items()) for row in job.result(retry=self.retry, job_retry=None)], job
+
+    def scanned(self, statement: str, parameters: Parameters = ()) -> int:
+        """Bytes that a statement would read, not run: none on the local BigQuery. Raises as `query` does."""
+        config = self._config(parameters)
+        config.dry_run, config.use_query_cache = True, False
+        with _queried(quotes=True):
+            return int(self.client.query(statement, job_config=config, retry=self.retry).total_bytes_processed or 0)
+
+    def _config(self, parameters: Parameters) -> bigquery.QueryJobConfig:
+        return bigquery.QueryJobConfig(default_dataset=self.dataset_id("events"), query_parameters=list(parameters))
 
     def ensure(self) -> None:
         """Make the datasets, tables and functions that are missing, and hold the live ones against the schema.
@@ -124,6 +140,18 @@ class Warehouse:
         environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)  # noqa: S701 - SQL
         datasets = {role: self.dataset_id(role) for role in ROLES}
         return environment.from_string(template.read_text()).render(datasets)
+
+
+@contextmanager
+def _queried(quotes: bool) -> Iterator[None]:
+    try:
+        yield
+    except (BadRequest, NotFound, Forbidden) as error:
+        unsaid = "its words may quote a row, so they are not told; `rawless dataset plan` prints the statement."
+        words = _first_line(error) if quotes else f"{type(error).__name__}, {unsaid}"
+        raise UserError(f"BigQuery refused the query: {words}") from None
+    except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
+        raise unanswered(error) from None
 
 
 def unanswered(error: Exception) -> Unavailable:

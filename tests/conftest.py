@@ -28,6 +28,7 @@ from rawless.local_stack import Stack
 from rawless.places import PUBSUB_VARIABLE
 from sql.places import Places
 from sql.warehouse import Warehouse
+from tests.shop import Shop, open_shop
 
 # The machine is shared, so no single example has a deadline; CI looks at the same examples every time.
 settings.register_profile("rawless", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -64,6 +65,12 @@ def warehouse(stack: Stack) -> Warehouse:
     made = Warehouse(Places(project="local-dev", **names), stack.bigquery, retry_seconds=5.0)
     made.ensure()
     return made
+
+
+@pytest.fixture
+def shop(warehouse: Warehouse, tmp_path: Path) -> Shop:
+    """A small business with uploads, confirmations and closed accounts."""
+    return open_shop(warehouse, tmp_path)
 
 
 @pytest.fixture

@@ -1,0 +1,9 @@
+-- Takes the rows that a step marked out of a snapshot that has no manifest yet.
+DELETE FROM `{{ snapshots }}.snapshot_v1`
+WHERE
+  snapshot_id = @snapshot_id
+  AND event_id IN (
+    SELECT example.event_id
+    FROM `{{ example }}` AS example
+    WHERE example.removed_by = @step
+  )

@@ -1,0 +1,3 @@
+-- The encoders of the eligible events.
+SELECT DISTINCT event.encoder_fingerprint
+FROM `{{ event }}` AS event

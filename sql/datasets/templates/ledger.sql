@@ -1,0 +1,6 @@
+-- Examples by the step that removed them; NULL for those that are left.
+SELECT
+  example.removed_by,
+  COUNT(DISTINCT example.example_id) AS examples
+FROM `{{ example }}` AS example
+GROUP BY example.removed_by

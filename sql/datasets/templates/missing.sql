@@ -1,0 +1,18 @@
+-- Rows of a snapshot that another has not, and how many of them are of persons who were erased.
+WITH erased AS (
+  SELECT DISTINCT grave.person_key
+  FROM `{{ audit }}.tombstone_v1` AS grave
+),
+present AS (
+  SELECT COALESCE(event_id, TO_JSON_STRING([left_event_id, right_event_id])) AS example_id
+  FROM `{{ snapshots }}.snapshot_v1`
+  WHERE snapshot_id = @after_id
+)
+SELECT
+  COUNT(*) AS missing,
+  COUNT(erased.person_key) AS erased
+FROM `{{ snapshots }}.snapshot_v1` AS snapshot
+LEFT JOIN present
+  ON COALESCE(snapshot.event_id, TO_JSON_STRING([snapshot.left_event_id, snapshot.right_event_id])) = present.example_id
+LEFT JOIN erased ON snapshot.person_key = erased.person_key
+WHERE snapshot.snapshot_id = @before_id AND present.example_id IS NULL

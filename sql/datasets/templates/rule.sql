@@ -1,0 +1,22 @@
+-- Marks the examples that a rule removes. Of a pair, one end that is removed removes both.
+UPDATE `{{ example }}`
+SET removed_by = @step
+WHERE
+  removed_by IS NULL
+  AND example_id IN (
+    WITH {{ inputs }},
+    kept AS (
+{{ query }}
+    )
+    SELECT event.example_id
+    FROM event
+    LEFT JOIN kept ON event.example_id = kept.example_id AND event.event_id = kept.event_id
+    WHERE
+      {%- if without_subject == 'keep' %}
+      event.person_key IS NOT NULL AND kept.event_id IS NULL
+      {%- elif without_subject == 'drop' %}
+      event.person_key IS NULL OR kept.event_id IS NULL
+      {%- else %}
+      kept.event_id IS NULL
+      {%- endif %}
+  )

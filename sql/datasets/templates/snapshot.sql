@@ -1,0 +1,23 @@
+-- The rows of a snapshot. Here the vectors are read: once, of the selected examples' days alone.
+SELECT
+  @snapshot_id AS snapshot_id,
+  example.event_id,
+  CAST(NULL AS STRING) AS left_event_id,
+  CAST(NULL AS STRING) AS right_event_id,
+  event.stream,
+  example.occurred_at,
+  example.label,
+  example.label_value,
+  example.split,
+  example.person_key,
+  event.encoder_fingerprint,
+  event.embedding,
+  CAST([] AS ARRAY<FLOAT64>) AS right_embedding,
+  event.attributes
+FROM `{{ example }}` AS example
+INNER JOIN `{{ events }}.embedding_event`(@start_at, @end_at) AS event ON example.event_id = event.event_id
+WHERE
+  example.removed_by IS NULL
+  AND event.stream = @stream
+  AND event.encoder_fingerprint = @fingerprint
+  AND event.logged_at <= @as_of

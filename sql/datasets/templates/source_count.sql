@@ -1,0 +1,16 @@
+-- Rows of a source that were known at the as-of, and customers among them that the subject map does not know. Ids that no
+-- event can carry, empty or too long, are none of them.
+SELECT
+  COUNT(*) AS row_count,
+  {%- if of.customer %}
+  COUNT(
+    DISTINCT IF(
+      person.person_key IS NULL AND LENGTH(CAST(source.`{{ of.customer }}` AS STRING)) BETWEEN 1 AND {{ longest }},
+      source.`{{ of.customer }}`,
+      NULL
+    )
+  ) AS unmapped
+  {%- else %}
+  0 AS unmapped
+  {%- endif %}
+{% include 'datasets/templates/source_rows.sql' %}

@@ -1,0 +1,9 @@
+-- Train before validation before test.
+UPDATE `{{ example }}`
+SET
+  split = CASE
+    WHEN occurred_at >= @test_from THEN 'test'
+    WHEN occurred_at >= @validation_from THEN 'validation'
+    ELSE 'train'
+  END
+WHERE removed_by IS NULL

@@ -1,0 +1,11 @@
+-- How many deliveries of a stream there are, and their dimension: what a plan is reckoned from where nothing is billed.
+SELECT
+  COUNT(*) AS deliveries,
+  COALESCE(MAX(ARRAY_LENGTH(event.embedding)), 0) AS dimension
+FROM `{{ events }}.embedding_event_v1` AS event
+WHERE
+  event.occurred_at >= @start_at
+  AND event.occurred_at < @end_at
+  AND event.stream = @stream
+  AND event.encoder = @encoder
+  AND event.encoder_version = @encoder_version

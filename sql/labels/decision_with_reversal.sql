@@ -1,0 +1,20 @@
+/*
+says: What was decided of an event, unless that was reversed later.
+kind: event
+parameters:
+  decisions: {type: source, says: a table with event_id and the decision}
+  decision: {type: column, default: decision}
+  reversals: {type: source, says: a table with the event_id of each reversed decision}
+  reversed: {type: string, optional: true, says: the label of a reversed decision; without it there is none}
+*/
+SELECT
+  decided.event_id,
+  CAST(decided.{{ decision }} AS STRING) AS label,
+  decided.known_at AS labelled_at
+FROM {{ decisions }} AS decided
+UNION ALL
+SELECT
+  reversal.event_id,
+  {{ '@reversed' if reversed else 'CAST(NULL AS STRING)' }} AS label,
+  reversal.known_at AS labelled_at
+FROM {{ reversals }} AS reversal

@@ -1,0 +1,17 @@
+/*
+says: Keeps events whose attribute has one of the values.
+without_subject: judge
+parameters:
+  attribute: {type: string}
+  values: {type: strings}
+*/
+SELECT
+  event.example_id,
+  event.event_id
+FROM event
+WHERE
+  EXISTS (
+    SELECT 1
+    FROM UNNEST(event.attributes) AS attribute
+    WHERE attribute.key = @attribute AND attribute.value IN UNNEST(@values)
+  )

@@ -1,0 +1,13 @@
+/*
+says: Leaves out the persons of a table, such as staff, test accounts or those who objected.
+without_subject: keep
+parameters:
+  subjects: {type: source, says: the table of those persons}
+*/
+SELECT
+  event.example_id,
+  event.event_id
+FROM event
+LEFT JOIN (SELECT DISTINCT subjects.person_key FROM {{ subjects }} AS subjects) AS excluded
+  ON event.person_key = excluded.person_key
+WHERE excluded.person_key IS NULL

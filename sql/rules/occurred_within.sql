@@ -1,0 +1,15 @@
+/*
+says: Keeps events that occurred in the months, and days, before the as-of.
+without_subject: judge
+parameters:
+  months: {type: integer, default: 0, minimum: 0, maximum: 1200}
+  days: {type: integer, default: 0, minimum: 0, maximum: 36500}
+*/
+SELECT
+  event.example_id,
+  event.event_id
+FROM event
+WHERE
+  event.occurred_at >= TIMESTAMP(
+    DATETIME_SUB(DATETIME_SUB(DATETIME(@as_of, 'UTC'), INTERVAL @months MONTH), INTERVAL @days DAY), 'UTC'
+  )

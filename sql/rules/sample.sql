@@ -1,0 +1,13 @@
+/*
+says: Keeps a share of the examples, chosen by a salted hash.
+without_subject: judge
+parameters:
+  share: {type: number, minimum: 0, maximum: 1}
+  salt: {type: string, default: a}
+*/
+SELECT
+  event.example_id,
+  event.event_id
+FROM event
+WHERE
+  MOD(MOD(FARM_FINGERPRINT(CONCAT(@salt, ':', event.example_id)), 1000000) + 1000000, 1000000) / 1000000 < @share

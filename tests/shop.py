@@ -1,0 +1,123 @@
+"""A small business: uploads, what customers confirmed of them, and who closed an account."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from sql.append import append_all
+from sql.datasets.build import Built, build
+from sql.datasets.dataset import Dataset, open_dataset
+from sql.load import load_file
+from sql.rows import EmbeddingRow
+from sql.warehouse import Warehouse
+
+AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
+LABEL = """/*
+says: What was confirmed.
+kind: event
+*/
+SELECT confirmed.event_id, confirmed.value AS label, confirmed.known_at AS labelled_at FROM confirmed
+"""
+SPEC: dict[str, Any] = {
+    "dataset": "uploads",
+    "stream": "upload",
+    "encoder": "tiny@1.0.0",
+    "sources": [
+        {"table": "confirmed", "known_at": "confirmed_at"},
+        {"table": "account_closed", "known_at": "closed_at"},
+    ],
+    "label": {"query": "confirmed_upload", "classes": ["cat", "dog"]},
+    "rules": ["exclude_closed_accounts", {"occurred_within": {"days": 60}}],
+    "split": {"by": "person", "train": 0.6, "validation": 0.2, "test": 0.2, "salt": "a"},
+    "as_of": AS_OF.isoformat(),
+}
+EVENTS = 120
+
+
+class Shop:
+    """A warehouse with events, and a folder with dataset files."""
+
+    as_of = AS_OF
+
+    def __init__(self, warehouse: Warehouse, folder: Path) -> None:
+        self.warehouse, self.folder = warehouse, folder
+        (folder / "labels").mkdir()
+        (folder / "labels" / "confirmed_upload.sql").write_text(LABEL)
+
+    def upload(self, numbers: range, **fields: Any) -> None:
+        """Events of 40 persons, one every twelve hours back from the as-of."""
+        append_all(self.warehouse, [make_row(number, fields) for number in numbers])
+
+    def load(self, name: str, columns: dict[str, Any]) -> None:
+        """Rows of a business table, in place of what it had."""
+        file = self.folder / f"{name}.parquet"
+        times = pa.timestamp("us", "UTC")
+        arrays = {key: pa.array(each, times if key.endswith("_at") else None) for key, each in columns.items()}
+        pq.write_table(pa.table(arrays), file)
+        load_file(self.warehouse, name, file, replace=True)
+
+    def dataset(self, **fields: Any) -> Dataset:
+        """The dataset, as a file says it; any field can be said otherwise, and is left out when it is None."""
+        whole = {name: value for name, value in (SPEC | fields).items() if value is not None}
+        (self.folder / "dataset.yaml").write_text(yaml.safe_dump(whole))
+        return open_dataset(self.folder / "dataset.yaml")
+
+    def build(self, told: Callable[[str], None] = lambda _: None, **fields: Any) -> Built:
+        """The snapshot of that dataset."""
+        return build(self.warehouse, self.dataset(**fields), timedelta(0), told)
+
+    def rows(self, snapshot_id: str) -> dict[str, dict[str, Any]]:
+        """The rows of a snapshot by their event."""
+        found = self.warehouse.query(f"SELECT * FROM `{self.warehouse.table_id('snapshot_v1')}`")
+        return {row["event_id"]: row for row in found if row["snapshot_id"] == snapshot_id}
+
+    def left(self) -> tuple[int, int, list[str]]:
+        """Rows and manifests, and tables of builds, that are there."""
+        rows, manifests = (
+            self.warehouse.query(f"SELECT COUNT(*) AS n FROM `{self.warehouse.table_id(name)}`")[0]["n"]
+            for name in ("snapshot_v1", "snapshot_manifest_v1")
+        )
+        tables = self.warehouse.client.list_tables(self.warehouse.dataset_id("snapshots"))
+        return rows, manifests, [each.table_id for each in tables if each.table_id.startswith("build_")]
+
+
+def make_row(number: int, fields: dict[str, Any]) -> EmbeddingRow:
+    """An upload of one of 40 persons; any field can be said otherwise."""
+    at = AS_OF - timedelta(hours=12 * number + 1)
+    vector = np.random.default_rng(number).standard_normal(8, np.float32)
+    whole: dict[str, Any] = {
+        "stream": "upload",
+        "event_id": f"e-{number}",
+        "subject_key": f"person-{number % 40}",
+        "subject_key_id": "k1",
+        "occurred_at": at,
+        "logged_at": at,
+        "modality": "image",
+        "encoder": "tiny",
+        "encoder_version": "1.0.0",
+        "encoder_fingerprint": "f" * 64,
+        "embedding": vector,
+        "truncated": False,
+        "attributes": (("channel", "chat" if number % 3 else "email"),),
+        "message_id": "1",
+        "size": 1,
+    }
+    return EmbeddingRow(**(whole | fields))
+
+
+def open_shop(warehouse: Warehouse, folder: Path) -> Shop:
+    """With 120 uploads of 40 persons, all confirmed, and two closed accounts."""
+    made = Shop(warehouse, folder)
+    made.upload(range(EVENTS))
+    ids = [f"e-{number}" for number in range(EVENTS)]
+    values = ["cat" if number % 2 else "dog" for number in range(EVENTS)]
+    made.load("confirmed", {"event_id": ids, "value": values, "confirmed_at": [AS_OF - timedelta(minutes=5)] * EVENTS})
+    closed = [AS_OF - timedelta(days=1), AS_OF - timedelta(days=2)]
+    made.load("account_closed", {"subject_key": ["person-3", "person-4"], "closed_at": closed})
+    return made

@@ -1,0 +1,12 @@
+/*
+says: Keeps events before an hour of the day, where they occurred.
+without_subject: drop
+parameters:
+  hour: {type: integer, minimum: 0, maximum: 24}
+  zone: {type: string, default: UTC}
+*/
+SELECT
+  event.example_id,
+  event.event_id
+FROM event
+WHERE CAST(FORMAT_TIMESTAMP('%H', event.occurred_at, @zone) AS INT64) < @hour
