@@ -8,7 +8,21 @@ import sys
 import typer
 
 from privacy import RawlessError, UserError
-from rawless.commands import demo, doctor, encoder, ingest, load, local, publish, query, replay, stream
+from rawless.commands import (
+    dataset,
+    demo,
+    doctor,
+    encoder,
+    ingest,
+    load,
+    local,
+    publish,
+    query,
+    replay,
+    search,
+    stream,
+    subjects,
+)
 
 _INTERRUPTED = 130
 
@@ -28,10 +42,13 @@ app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest
 app.command("load")(load.load)
 app.command("publish")(publish.publish)
 app.command("replay", context_settings={"allow_extra_args": True})(replay.replay)
+app.command("search")(search.search)
 app.command("sql")(query.sql)
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(encoder.app, name="encoder")
 app.add_typer(local.app, name="local")
 app.add_typer(stream.app, name="stream")
+app.add_typer(subjects.app, name="subjects")
 
 
 def main() -> None:

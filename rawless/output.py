@@ -11,6 +11,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 PROGRESS_AFTER_SECONDS = 2.0
@@ -70,6 +71,15 @@ def progress(what: str, told: Callable[[], str] | None = None) -> Iterator[None]
     finally:
         timer.cancel()
         status.stop()
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, on a terminal only, which is told how many of `total` are done by now."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _cell(value: Any) -> str:

@@ -46,9 +46,9 @@ def demo(json: Json = False) -> None:
 
 
 def _run(folder: Path, talk: bool) -> dict[str, Any]:
-    from rawless.demo import digits, streaming, texts, today
+    from rawless.demo import datasets, digits, streaming, texts, today
     from rawless.jobs import Order
-    from rawless.places import open_warehouse
+    from rawless.places import key_source, open_warehouse
 
     started = time.monotonic()
     with progress("Starting the local BigQuery and Pub/Sub"):
@@ -84,9 +84,17 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
         "search": _search(contents, warehouse, left),
         "seconds": round(time.monotonic() - started, 1),
     }
+    with progress("Building a dataset"):
+        key = key_source(warehouse).load()
+        report["dataset"] = datasets.snapshots(warehouse, key, folder, classes, _own())
     if talk:
         _tell(report)
     return report
+
+
+def _own() -> Path:
+    """Where the demo's dataset files stay."""
+    return home.folder() / "datasets"
 
 
 def _neighbours(warehouse: Any, stream: str, asked: Iterable[str], count: int) -> dict[str, list[dict[str, Any]]]:
@@ -151,9 +159,26 @@ def _tell(report: dict[str, Any]) -> None:
     say(f"\nLooked for {search['contents']} payloads, pixels and customers in every table, log and file left:")
     say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
     say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)\n")
-    say("Try next:")
+    _tell_dataset(report["dataset"])
+    say("\nTry next:")
+    say(f"  change a rule in {_own() / 'digit_uploads-30.yaml'}, and run: rawless dataset build FILE")
     say('  rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
     say("  rawless stream check examples/support_message/stream.yaml")
+
+
+def _tell_dataset(made: dict[str, Any]) -> None:
+    from sql.datasets.spec import SPLITS
+
+    rows = sum(count["row_count"] for count in made["counts"])
+    say(f"Which digit is it? A labelled dataset, from what customers confirmed: snapshot {made['snapshot_id']}.")
+    splits = {split: sum(each["row_count"] for each in made["counts"] if each["split"] == split) for split in SPLITS}
+    print_table(
+        [{"rule": line["rule"], "rows in": line["rows_in"], "removed": line["removed"]} for line in made["ledger"]]
+    )
+    say(f"{rows:,} rows: " + ", ".join(f"{count:,} {split}" for split, count in splits.items()) + ".")
+    say(f"With 30 days instead of 50 it is another snapshot, {made['changed_snapshot_id']}:")
+    for each in made["diff"]:
+        say(f"  {each['rows']:,} rows {each['change']}" + (f", by {each['rule']}" if each["rule"] else ""))
 
 
 def _counts(report: dict[str, Any], name: str, reasons: list[str]) -> dict[str, int]:

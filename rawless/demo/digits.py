@@ -27,7 +27,7 @@ STREAM = {
     "limits": {"max_bytes": 50_000},
 }
 REPEATED = 20
-_CUSTOMERS = 300
+CUSTOMERS = 300
 _PRIVATE = "Rosalind Quibble, passport 4711-0815"
 _SHARED = 40
 """Bytes at the start of a file that all files of its kind share, which cannot tell whether a file got out."""
@@ -72,7 +72,7 @@ def write_uploads(folder: Path, pictures: list[Image.Image], now: datetime) -> l
         writer = csv.DictWriter(file, [*rows[0]])
         writer.writeheader()
         writer.writerows(rows)
-    return [*contents, _PRIVATE.encode(), *(customer(number).encode() for number in range(_CUSTOMERS))]
+    return [*contents, _PRIVATE.encode(), *(customer(number).encode() for number in range(CUSTOMERS))]
 
 
 def _row(name: str, event_id: str, now: datetime, chance: random.Random) -> dict[str, str]:
@@ -80,7 +80,7 @@ def _row(name: str, event_id: str, now: datetime, chance: random.Random) -> dict
         "file": name,
         "event_id": event_id,
         "occurred_at": occurred_at(now, chance),
-        "subject_id": customer(chance.randrange(_CUSTOMERS)),
+        "subject_id": customer(chance.randrange(CUSTOMERS)),
         "device": chance.choice(["camera", "tablet"]),
         "note": "",
     }

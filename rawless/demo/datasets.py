@@ -1,0 +1,106 @@
+"""The demo's dataset: made-up confirmations and closures over the real digits, and the snapshots built from them."""
+
+import csv
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from privacy.pseudonyms import PseudonymKey
+from rawless.demo import customer
+from rawless.demo.digits import CUSTOMERS
+from sql.datasets.build import Built, build
+from sql.datasets.dataset import open_dataset
+from sql.datasets.diff import diff, summed
+from sql.load import load_file
+from sql.warehouse import Warehouse
+
+LABEL = """/*
+says: The digit that the customer confirmed, the last time.
+kind: event
+*/
+SELECT
+  confirmed.event_id,
+  confirmed.digit AS label,
+  confirmed.known_at AS labelled_at
+FROM digit_confirmed AS confirmed
+"""
+_SPEC: dict[str, Any] = {
+    "dataset": "digit_uploads",
+    "stream": "digit_upload",
+    "encoder": "resnet18-seeded@1.0.0",
+    "sources": [
+        {"table": "digit_confirmed", "known_at": "confirmed_at"},
+        {"table": "account_closed", "known_at": "closed_at"},
+        {"table": "account_reopened", "known_at": "reopened_at"},
+    ],
+    "label": {"query": "confirmed_digit", "classes": [str(digit) for digit in range(10)], "maturity": "3d"},
+    "split": {"by": "person", "train": 0.8, "validation": 0.1, "test": 0.1, "salt": "a"},
+}
+_CLOSED, _REOPENED, _CONFIRMED = 40, 10, 0.95
+
+
+def snapshots(warehouse: Warehouse, key: PseudonymKey, uploads: Path, classes: list[int], own: Path) -> dict[str, Any]:
+    """Load the business's facts, build a snapshot under three rules, change one, build again, and compare.
+
+    The dataset files stay in the folder `own`, to be changed and built again.
+    """
+    _load(warehouse, key, uploads, classes)
+    (own / "labels").mkdir(parents=True, exist_ok=True)
+    (own / "labels" / "confirmed_digit.sql").write_text(LABEL)
+    as_of = datetime.now(UTC)
+    before, after = (_built(warehouse, own, as_of, days) for days in (50, 30))
+    moves = diff(warehouse, before.manifest, after.manifest, lambda _: None)
+    return {
+        "snapshot_id": before.manifest.snapshot_id,
+        "counts": [count._asdict() for count in before.manifest.counts],
+        "ledger": [line._asdict() for line in before.manifest.ledger],
+        "warnings": before.warnings,
+        "changed_snapshot_id": after.manifest.snapshot_id,
+        "diff": summed(moves),
+    }
+
+
+def _built(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Built:
+    rules = [
+        {"exclude_closed_accounts": {"reopened": "account_reopened"}},
+        {"occurred_within": {"days": days}},
+        {"cap_per_subject": {"events": 6}},
+    ]
+    file = folder / f"digit_uploads-{days}.yaml"
+    file.write_text(yaml.safe_dump(_SPEC | {"rules": rules, "as_of": as_of.isoformat()}))
+    return build(warehouse, open_dataset(file), timedelta(0), lambda _: None)
+
+
+def _load(warehouse: Warehouse, key: PseudonymKey, folder: Path, classes: list[int]) -> None:
+    """What a business knows besides: who confirmed which digit, who left, who came back."""
+    chance = random.Random(6)  # noqa: S311 - for repeatability
+    closed = chance.sample(range(CUSTOMERS), _CLOSED)
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    uploads = list(csv.DictReader((folder / "metadata.csv").open(encoding="utf-8")))
+    tables = {
+        "digit_confirmed": [_confirmation(row, classes, chance) for row in uploads if chance.random() < _CONFIRMED],
+        "account_closed": [_account("closed_at", each, today - timedelta(days=20)) for each in closed],
+        "account_reopened": [_account("reopened_at", each, today - timedelta(days=9)) for each in closed[:_REOPENED]],
+    }
+    for name, rows in tables.items():
+        file = folder / f"{name}.csv"
+        with file.open("w", newline="", encoding="utf-8") as opened:
+            writer = csv.DictWriter(opened, [*rows[0]])
+            writer.writeheader()
+            writer.writerows(rows)
+        column = "customer_id" if "customer_id" in rows[0] else None
+        load_file(warehouse, name, file, key=key if column else None, subject_column=column, replace=True)
+
+
+def _confirmation(row: dict[str, str], classes: list[int], chance: random.Random) -> dict[str, str]:
+    kind, _, number = row["event_id"].partition("-")
+    digit = str(classes[int(number)]) if kind == "digit" else "0"
+    later = datetime.fromisoformat(row["occurred_at"]) + timedelta(hours=chance.randrange(1, 48))
+    return {"event_id": row["event_id"], "digit": f"{digit}", "confirmed_at": later.isoformat()}
+
+
+def _account(column: str, number: int, at: datetime) -> dict[str, str]:
+    return {"customer_id": customer(number), column: at.isoformat()}
