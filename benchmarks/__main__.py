@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import bundles, hostile, memory, runtimes, sink, startup, throughput
+from benchmarks import bundles, datasets, hostile, memory, runtimes, sink, startup, throughput
 from benchmarks.report import RESULTS, keep, show
 from benchmarks.work import own_home
 
@@ -18,6 +18,7 @@ PARTS = {
     "start-up": startup.measure,
     "runtimes": runtimes.measure,
     "hostile": hostile.measure,
+    "datasets": datasets.measure,
 }
 
 

@@ -38,8 +38,7 @@ delivery AS (
           event.attributes
         )
       )
-    ) AS row_hash,
-    {{ 'FARM_FINGERPRINT(TO_JSON_STRING(event.embedding))' if vectors else '0' }} AS vector_hash
+    ) AS row_hash
   FROM `{{ events }}.embedding_event_v1` AS event
   LEFT JOIN tombstone ON event.subject_key = tombstone.subject_key
   WHERE
@@ -50,20 +49,35 @@ delivery AS (
     {%- endif %}
     AND (tombstone.erased_before IS NULL OR LEAST(event.occurred_at, event.logged_at) > tombstone.erased_before)
 ),
+{%- if vectors %}
+twinned AS (
+  SELECT
+    *,
+    COUNT(*) OVER (PARTITION BY stream, event_id, encoder_fingerprint, logged_at, row_hash) AS twins
+  FROM delivery
+),
+{%- endif %}
 ranked AS (
   SELECT
     *,
-    ROW_NUMBER()
-      OVER (PARTITION BY stream, event_id, encoder_fingerprint ORDER BY logged_at, row_hash, vector_hash)
-      AS delivery_number,
+    ROW_NUMBER() OVER (
+      PARTITION BY stream, event_id, encoder_fingerprint
+      ORDER BY
+        logged_at,
+        row_hash
+        {%- if vectors %},
+        -- Of vectors only where all else is equal: it costs more than all the rest.
+        IF(twins > 1, FARM_FINGERPRINT(TO_JSON_STRING(embedding)), 0)
+        {%- endif %}
+    ) AS delivery_number,
     FIRST_VALUE(occurred_at) OVER (PARTITION BY stream, event_id ORDER BY logged_at, row_hash) AS first_occurred_at
-  FROM delivery
+  FROM {{ 'twinned' if vectors else 'delivery' }}
 ),
 compared AS (
   SELECT
     *,
     -- One event, two times: the producer contradicts itself. Told as the time at which it became known, so that
-    -- `conflict_at <= @as_of` outside is exact too.
+    -- comparing conflict_at with an as-of outside is exact too.
     MIN(IF(occurred_at != first_occurred_at, logged_at, NULL)) OVER (PARTITION BY stream, event_id) AS conflict_at
   FROM ranked
 )

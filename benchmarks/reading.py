@@ -1,0 +1,44 @@
+"""What building a snapshot reads on BigQuery, and what that costs: docs/snapshot-cost.md, from columns and partitions.
+
+`python -m benchmarks.reading`. Nothing is measured: BigQuery bills by the columns and partitions that a query reads.
+"""
+
+from pathlib import Path
+
+from rawless.output import say
+from sql.datasets.cost import PRICE_PER_TIB, reading, told
+
+PAGE = Path(__file__).parent.parent / "docs" / "snapshot-cost.md"
+EVENTS = {"1 M": 10**6, "100 M": 10**8, "10 G": 10**10}
+DIMENSIONS = (384, 2048)
+SHARES = {"all of its days": 1.0, "three of twelve months": 0.25}
+_TEXT = f"""# What a snapshot reads on BigQuery
+
+Computed by `python -m benchmarks.reading` from the widths of columns as BigQuery counts them, at {PRICE_PER_TIB:.2f} US
+dollars a TiB on demand. `rawless dataset plan` says it for one dataset, there by BigQuery's own dry run, and
+`budget.max_bytes_billed` in the dataset file makes BigQuery refuse what would cost more.
+
+- The **metadata** of all the stream's deliveries, every column but the vectors, is read to find what is eligible.
+- The **vectors** are read once, and only on the days (partitions) of the rows that label and rules left over, within
+  the stream and encoder that the table is clustered by.
+- Labels, rules and splits work on a table of ids, small beside these.
+
+"""
+
+
+def main() -> None:
+    """Writes the page."""
+    head = ("events of the stream", "dimension", "rows selected from", "metadata", "vectors", "US dollars")
+    lines = [head, ("---",) * len(head)]
+    for name, events in EVENTS.items():
+        for dimension in DIMENSIONS:
+            for days, share in SHARES.items():
+                read = reading(events, dimension, share)
+                cells = (name, f"{dimension:,}", days, told(read.metadata), told(read.vectors), f"{read.dollars:,.2f}")
+                lines.append(cells)
+    PAGE.write_text(_TEXT + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+    say(f"Written: docs/{PAGE.name}.")
+
+
+if __name__ == "__main__":
+    main()
