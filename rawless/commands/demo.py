@@ -81,12 +81,12 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
         },
         "same_digit": _same_digit(warehouse, classes),
         "neighbours": _neighbours(warehouse, "demo_message", _ASKED_TEXTS, 3),
-        "search": _search(contents, warehouse, left),
         "seconds": round(time.monotonic() - started, 1),
     }
     with progress("Building a dataset"):
         key = key_source(warehouse).load()
         report["dataset"] = datasets.snapshots(warehouse, key, folder, classes, _own())
+    report["search"] = _search(contents, warehouse, left)
     if talk:
         _tell(report)
     return report
@@ -156,10 +156,11 @@ def _tell(report: dict[str, Any]) -> None:
     for asked, found in report["neighbours"].items():
         near = ", ".join(f"{row['event_id']} ({row['similarity']:.2f})" for row in found)
         say(f"Nearest to {asked}: {near}")
+    say("")
+    _tell_dataset(report["dataset"])
     say(f"\nLooked for {search['contents']} payloads, pixels and customers in every table, log and file left:")
     say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
-    say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)\n")
-    _tell_dataset(report["dataset"])
+    say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)")
     say("\nTry next:")
     say(f"  change a rule in {_own() / 'digit_uploads-30.yaml'}, and run: rawless dataset build FILE")
     say('  rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
