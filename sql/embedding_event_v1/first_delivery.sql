@@ -1,3 +1,5 @@
+{%- set told = ['stream', 'event_id', 'subject_key', 'subject_key_id', 'occurred_at', 'logged_at', 'modality']
+  + ['encoder', 'encoder_version', 'encoder_fingerprint'] + (['embedding'] if vectors else []) + ['truncated', 'attributes'] %}
 {#- Who includes this sets `start_at` and `end_at`, whether it wants `vectors`, and the `stream` if it is but one. -#}
 -- Each (stream, event_id, encoder_fingerprint) once, for events that occurred in [start_at, end_at).
 -- Without vectors the same deliveries win, and the column of vectors, the dear one, is not read.
@@ -52,14 +54,15 @@ delivery AS (
 {%- if vectors %}
 twinned AS (
   SELECT
-    *,
+    {{ told | join(',\n    ') }},
+    row_hash,
     COUNT(*) OVER (PARTITION BY stream, event_id, encoder_fingerprint, logged_at, row_hash) AS twins
   FROM delivery
 ),
 {%- endif %}
 ranked AS (
   SELECT
-    *,
+    {{ told | join(',\n    ') }},
     ROW_NUMBER() OVER (
       PARTITION BY stream, event_id, encoder_fingerprint
       ORDER BY
@@ -75,28 +78,15 @@ ranked AS (
 ),
 compared AS (
   SELECT
-    *,
+    {{ told | join(',\n    ') }},
+    delivery_number,
     -- One event, two times: the producer contradicts itself. Told as the time at which it became known, so that
     -- comparing conflict_at with an as-of outside is exact too.
     MIN(IF(occurred_at != first_occurred_at, logged_at, NULL)) OVER (PARTITION BY stream, event_id) AS conflict_at
   FROM ranked
 )
 SELECT
-  stream,
-  event_id,
-  subject_key,
-  subject_key_id,
-  occurred_at,
-  logged_at,
-  modality,
-  encoder,
-  encoder_version,
-  encoder_fingerprint,
-  {%- if vectors %}
-  embedding,
-  {%- endif %}
-  truncated,
-  attributes,
+  {{ told | join(',\n  ') }},
   conflict_at
 FROM compared
 WHERE delivery_number = 1

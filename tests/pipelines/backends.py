@@ -1,7 +1,6 @@
 """Where the streaming tests run: the local stack, emulators in containers, or a real project of Google Cloud."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,10 +11,10 @@ import pytest
 
 from events.pubsub import ACK_SECONDS, PubSub, Subscription
 from rawless.local_stack import LOCAL_PROJECT
-from sql.places import Emulator, Places
+from sql.places import Emulator
 from sql.warehouse import Warehouse
+from tests.cloud import cloud_warehouse
 
-PROJECT_VARIABLE = "RAWLESS_TEST_PROJECT"
 IMAGE_VARIABLE = "RAWLESS_TEST_BIGQUERY_IMAGE"
 
 DOCKER_SOCKET = Path("/var/run/docker.sock")
@@ -75,38 +74,23 @@ def _with_bigquery(image: str | None, backend: Backend) -> Iterator[Backend]:
 
 def cloud() -> Iterator[Backend]:
     """Real BigQuery and Pub/Sub, in datasets, a topic and a subscription that are deleted afterwards."""
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError
-
-    project = os.environ.get(PROJECT_VARIABLE)
-    if not project:
-        pytest.skip(f"{PROJECT_VARIABLE} names no project of Google Cloud")
-    try:
-        google.auth.default()
-    except DefaultCredentialsError:
-        pytest.skip("there are no credentials of Google Cloud here")
-    mark = f"rawless_test_{uuid.uuid4().hex[:12]}"
-    roles = ("events", "snapshots", "subjects", "audit")
-    warehouse = Warehouse(Places(project=project, **{role: f"{mark}_{role}" for role in roles}))
-    subscription = Subscription(f"projects/{project}/subscriptions/{mark}", PubSub(), until_idle=20.0)
-    backend = Backend(warehouse, subscription)
-    with subscription.pubsub.publisher() as publisher, subscription.pubsub.subscriber() as subscriber:
-        try:
-            warehouse.ensure()
-            publisher.create_topic(name=backend.topic)
-            request = {"name": subscription.name, "topic": backend.topic, "ack_deadline_seconds": ACK_SECONDS}
-            subscriber.create_subscription(request=request)
-            yield backend
-        finally:
-            _delete(backend, publisher, subscriber, roles)
+    with cloud_warehouse() as warehouse:
+        name = f"projects/{warehouse.places.project}/subscriptions/{warehouse.places.events}"
+        subscription = Subscription(name, PubSub(), until_idle=20.0)
+        backend = Backend(warehouse, subscription)
+        with subscription.pubsub.publisher() as publisher, subscription.pubsub.subscriber() as subscriber:
+            try:
+                publisher.create_topic(name=backend.topic)
+                request = {"name": subscription.name, "topic": backend.topic, "ack_deadline_seconds": ACK_SECONDS}
+                subscriber.create_subscription(request=request)
+                yield backend
+            finally:
+                _delete(backend, publisher, subscriber)
 
 
-def _delete(backend: Backend, publisher: Any, subscriber: Any, roles: tuple[str, ...]) -> None:
+def _delete(backend: Backend, publisher: Any, subscriber: Any) -> None:
     from google.api_core.exceptions import NotFound
 
-    for role in roles:
-        dataset = backend.warehouse.dataset_id(role)
-        backend.warehouse.client.delete_dataset(dataset, delete_contents=True, not_found_ok=True)
     for delete in (
         lambda: subscriber.delete_subscription(subscription=backend.subscription.name),
         lambda: publisher.delete_topic(topic=backend.topic),

@@ -16,6 +16,7 @@ from google.cloud.bigquery_storage_v1 import types
 from sql.places import Emulator, Places
 from sql.rows import EmbeddingRow
 from sql.warehouse import Warehouse
+from tests.cloud import cloud_warehouse
 
 AppendRows = "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows"
 Answer = Callable[[list[str]], types.AppendRowsResponse | grpc.StatusCode | None]
@@ -47,6 +48,16 @@ def make_row() -> Callable[..., EmbeddingRow]:
         return EmbeddingRow(**(whole | fields))
 
     return make
+
+
+@pytest.fixture(params=["local", pytest.param("cloud", marks=pytest.mark.cloud)])
+def either(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """The local BigQuery, or the real one."""
+    if request.param == "local":
+        yield request.getfixturevalue("warehouse")
+        return
+    with cloud_warehouse() as warehouse:
+        yield warehouse
 
 
 @dataclass

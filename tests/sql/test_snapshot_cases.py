@@ -203,33 +203,33 @@ def test_the_cases_are_found() -> None:
     ("case", "turned"), [*((case, False) for case in BUILT), *((case, True) for case in ORDERED)], ids=named
 )
 def test_a_dataset_gives_exactly_the_rows_of_the_case(
-    warehouse: Warehouse, case: Path, turned: bool, tmp_path: Path
+    either: Warehouse, case: Path, turned: bool, tmp_path: Path
 ) -> None:
-    put_in(warehouse, case, tmp_path, turned=turned)
-    built = make(warehouse, case, tmp_path)
-    rows, expected = stored(warehouse), EXPECTED[case]
+    put_in(either, case, tmp_path, turned=turned)
+    built = make(either, case, tmp_path)
+    rows, expected = stored(either), EXPECTED[case]
 
     assert built.is_new
     check_rows(rows, expected["rows"])
     check_manifest(built, rows, expected)
     check_snapshot(built, rows)
     check_warnings(built, rows, expected.get("warnings", []))
-    assert work_tables(warehouse) == []
+    assert work_tables(either) == []
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=named)
 def test_a_dataset_that_cannot_be_built_is_refused_in_a_sentence_and_leaves_nothing(
-    warehouse: Warehouse, case: Path, tmp_path: Path
+    either: Warehouse, case: Path, tmp_path: Path
 ) -> None:
-    put_in(warehouse, case, tmp_path, turned=False)
+    put_in(either, case, tmp_path, turned=False)
     with pytest.raises(UserError) as raised:
-        make(warehouse, case, tmp_path)
+        make(either, case, tmp_path)
     sentence, expected = str(raised.value), EXPECTED[case]
 
     assert all(part in sentence for part in expected["error"]), sentence
     assert not any(part in sentence for part in expected.get("never", ())), sentence
     assert sentence.endswith(".")
     assert len(sentence.splitlines()) == 1
-    assert stored(warehouse) == []
-    assert warehouse.query(f"SELECT snapshot_id FROM `{warehouse.table_id('snapshot_manifest_v1')}`") == []
-    assert work_tables(warehouse) == []
+    assert stored(either) == []
+    assert either.query(f"SELECT snapshot_id FROM `{either.table_id('snapshot_manifest_v1')}`") == []
+    assert work_tables(either) == []

@@ -1,0 +1,38 @@
+"""A real project of Google Cloud, where one is named and there are credentials; else a test is skipped."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sql.places import Places
+from sql.tables import ROLES
+from sql.warehouse import Warehouse
+
+PROJECT_VARIABLE = "RAWLESS_TEST_PROJECT"
+
+
+@contextmanager
+def cloud_warehouse() -> Iterator[Warehouse]:
+    """A warehouse with datasets of its own, which are deleted afterwards."""
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
+
+    project = os.environ.get(PROJECT_VARIABLE)
+    if not project:
+        pytest.skip(f"{PROJECT_VARIABLE} names no project of Google Cloud")
+    try:
+        google.auth.default()
+    except DefaultCredentialsError:
+        pytest.skip("there are no credentials of Google Cloud here")
+    mark = f"rawless_test_{uuid.uuid4().hex[:12]}"
+    warehouse = Warehouse(Places(project=project, **{role: f"{mark}_{role}" for role in ROLES}))
+    try:
+        warehouse.ensure()
+        yield warehouse
+    finally:
+        for role in ROLES:
+            dataset = warehouse.dataset_id(role)
+            warehouse.client.delete_dataset(dataset, delete_contents=True, not_found_ok=True)
