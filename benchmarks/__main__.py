@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import bundles, datasets, hostile, memory, runtimes, sink, startup, throughput
+from benchmarks import bundles, datasets, heads, hostile, memory, runtimes, sink, startup, throughput
 from benchmarks.report import RESULTS, keep, show
 from benchmarks.work import own_home
 
@@ -19,6 +19,7 @@ PARTS = {
     "runtimes": runtimes.measure,
     "hostile": hostile.measure,
     "datasets": datasets.measure,
+    "heads": heads.measure,
 }
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from encoders.batch_encoder import BatchEncoder
@@ -11,7 +10,6 @@ from encoders.catalogue import lookup
 from encoders.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
-from encoders.spec import Vector
 
 REF = "minilm@1.0.0"
 """Whose name and dimension it has."""
@@ -23,7 +21,7 @@ class Trivial(BatchEncoder[int]):
     def __init__(self) -> None:
         spec = lookup(REF)
         super().__init__(spec, Eager(torch.nn.Identity(), torch.device("cpu")), Budget(64, 1, 1_024, 0.005))
-        self._vector = np.full(spec.dimension, 0.5, np.float32)
+        self._vector = torch.full((spec.dimension,), 0.5)
 
     def _prepare(self, content: bytes, limits: ImageLimits) -> int:
         return len(content)
@@ -31,8 +29,9 @@ class Trivial(BatchEncoder[int]):
     def _cost(self, prepared: int) -> int:
         return 1
 
-    def _vectors(self, batch: Sequence[int]) -> Vector:
-        return np.tile(self._vector, (len(batch), 1))
+    def inputs(self, batch: Sequence[int]) -> Inputs:
+        """The vectors themselves, which the network hands on."""
+        return (self._vector.expand(len(batch), -1),)
 
     def _examples(self) -> list[Inputs]:
         return []

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 
 from encoders.batcher import Batcher, Budget, Outcome
 from encoders.encoder import BatchRun, Encoded
@@ -18,7 +19,7 @@ from encoders.halving import OutOfMemory, halving, memory_told
 from encoders.limits import ImageLimits
 from encoders.runtimes import Inputs, Runtime, faster
 from encoders.runtimes.eager import Eager
-from encoders.spec import EncoderSpec, Vector
+from encoders.spec import EncoderSpec
 from privacy import Raw, Reason, Unavailable, guarded
 
 P = TypeVar("P")
@@ -46,9 +47,16 @@ class BatchEncoder(ABC, Generic[P]):
         if isinstance(self._runtime, Eager):
             self._runtime = faster(self._runtime, self._examples(), self.spec.tolerance)
 
+    @property
+    def network(self) -> torch.nn.Module:
+        """The network on torch, from `inputs` to vectors; there is none once the encoder was accelerated."""
+        if not isinstance(self._runtime, Eager):
+            raise TypeError(f"{self.spec.ref} runs on {self._runtime.name}, which has no network to train.")
+        return self._runtime.network
+
     def submit(self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS) -> "Future[Outcome]":
         """See `Encoder.submit`."""
-        return self._batcher.submit(partial(self._prepared, item, limits))
+        return self._batcher.submit(partial(self.prepare, item, limits))
 
     def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS) -> list[Outcome]:
         """See `Encoder.encode`."""
@@ -67,8 +75,8 @@ class BatchEncoder(ABC, Generic[P]):
         """What one item costs in a batch."""
 
     @abstractmethod
-    def _vectors(self, batch: Sequence[P]) -> Vector:
-        """Vectors of shape (batch, dimension)."""
+    def inputs(self, batch: Sequence[P]) -> Inputs:
+        """What the network takes, of prepared items."""
 
     @abstractmethod
     def _examples(self) -> list[Inputs]:
@@ -78,7 +86,8 @@ class BatchEncoder(ABC, Generic[P]):
         """Whether the end of an item was cut off when it was prepared."""
         return False
 
-    def _prepared(self, item: Raw[bytes], limits: ImageLimits) -> P | Reason:
+    def prepare(self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS) -> P | Reason:
+        """One item ready for the network, or why not."""
         found = guarded(self._prepare_within_memory, item, limits)
         if found is not Reason.INTERNAL:
             return found
@@ -104,7 +113,7 @@ class BatchEncoder(ABC, Generic[P]):
 
     def _forward(self, batch: Sequence[P]) -> list[Outcome | Unavailable]:
         with memory_told():
-            vectors = self._vectors(batch)
+            vectors = self._runtime(*self.inputs(batch))
             finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
             return [
                 Encoded(vector, self._cut(each)) if good else Reason.NON_FINITE_EMBEDDING

@@ -16,7 +16,6 @@ from encoders.limits import ImageLimits
 from encoders.preprocess import crop, normalise, resized_size
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
-from encoders.spec import Vector
 from privacy import Reason, Rejected
 
 BATCH = 8
@@ -45,10 +44,11 @@ class ImageEncoder(BatchEncoder[torch.Tensor]):
     def _cost(self, prepared: torch.Tensor) -> int:
         return 1
 
-    def _vectors(self, batch: Sequence[torch.Tensor]) -> Vector:
+    def inputs(self, batch: Sequence[torch.Tensor]) -> Inputs:
+        """Pixels, uint8 of shape (batch, 3, crop, crop)."""
         images = torch.empty((len(batch), *batch[0].shape), dtype=torch.uint8, pin_memory=self._cuda)
         torch.stack(list(batch), out=images)
-        return self._runtime(images)
+        return (images,)
 
     def _examples(self) -> list[Inputs]:
         numbers, side = torch.Generator().manual_seed(0), self._preprocessing.crop

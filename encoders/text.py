@@ -14,7 +14,6 @@ from encoders.batcher import Budget
 from encoders.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
-from encoders.spec import Vector
 from encoders.text_spec import TextSpec
 from privacy import Reason, Rejected
 
@@ -62,10 +61,7 @@ class TextEncoder(BatchEncoder[_Tokens]):
     def _cut(self, prepared: _Tokens) -> bool:
         return prepared.truncated
 
-    def _vectors(self, batch: Sequence[_Tokens]) -> Vector:
-        return self._runtime(*self._padded(batch))
-
-    def _padded(self, batch: Sequence[_Tokens]) -> Inputs:
+    def inputs(self, batch: Sequence[_Tokens]) -> Inputs:
         """Ids, types and mask, each of shape (batch, width of the longest)."""
         shape = len(batch), max(each.ids.size for each in batch)
         ids, types, mask = (torch.full(shape, fill, pin_memory=self._cuda) for fill in (self._pad, 0, 0))
@@ -80,7 +76,7 @@ class TextEncoder(BatchEncoder[_Tokens]):
         numbers = np.random.default_rng(0)
         longest = self._preprocessing.max_tokens
         return [
-            self._padded([self._example(numbers, min(width, longest) // (1 if row else 2)) for row in range(count)])
+            self.inputs([self._example(numbers, min(width, longest) // (1 if row else 2)) for row in range(count)])
             for count, width in _EXAMPLES
         ]
 

@@ -126,6 +126,11 @@ def matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     return np.asarray(whole.flatten().to_numpy()).reshape(len(whole), -1)
 
 
+def matrix_of(column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
+    """A frame's vectors as an array of shape (rows, dimension)."""
+    return np.stack(list(column)) if len(column) else np.empty((0, 0))
+
+
 def _about(manifest: Manifest) -> dict[str, Any]:
     return {
         "snapshot_id": manifest.snapshot_id,

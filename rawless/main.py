@@ -13,12 +13,15 @@ from rawless.commands import (
     demo,
     doctor,
     encoder,
+    head,
+    head_import,
     ingest,
     load,
     local,
     publish,
     query,
     replay,
+    report,
     search,
     stream,
     subjects,
@@ -46,7 +49,10 @@ app.command("search")(search.search)
 app.command("sql")(query.sql)
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(encoder.app, name="encoder")
+head.app.command("import")(head_import.import_head)
+app.add_typer(head.app, name="head")
 app.add_typer(local.app, name="local")
+app.add_typer(report.app, name="report")
 app.add_typer(stream.app, name="stream")
 app.add_typer(subjects.app, name="subjects")
 

@@ -46,7 +46,7 @@ def demo(json: Json = False) -> None:
 
 
 def _run(folder: Path, talk: bool) -> dict[str, Any]:
-    from rawless.demo import datasets, digits, streaming, texts, today
+    from rawless.demo import datasets, digits, heads, streaming, texts, today
     from rawless.jobs import Order
     from rawless.places import key_source, open_warehouse
 
@@ -71,7 +71,7 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
         since = datetime.now(UTC)
         lines = [streaming.line(name, order) for name, order in producers.items()]
     streaming.run(lines)
-    report = {
+    report: dict[str, Any] = {
         "published": {each.name: each.published.messages for each in lines},
         "unpublished": {each.name: dict(each.published.refused) for each in lines},
         "ingest": {each.name: each.summary for each in lines},
@@ -86,6 +86,9 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     with progress("Building a dataset"):
         key = key_source(warehouse).load()
         report["dataset"] = datasets.snapshots(warehouse, key, folder, classes, _own())
+    with progress("Training heads"):
+        snapshot_id = report["dataset"]["snapshot_id"]
+        report["heads"] = heads.heads(warehouse, snapshot_id, texts.texts(), _own(), home.folder())
     report["search"] = _search(contents, warehouse, left)
     if talk:
         _tell(report)
@@ -158,6 +161,7 @@ def _tell(report: dict[str, Any]) -> None:
         say(f"Nearest to {asked}: {near}")
     say("")
     _tell_dataset(report["dataset"])
+    _tell_heads(report["heads"])
     say(f"\nLooked for {search['contents']} payloads, pixels and customers in every table, log and file left:")
     say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
     say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)")
@@ -180,6 +184,23 @@ def _tell_dataset(made: dict[str, Any]) -> None:
     say(f"With 30 days instead of 50 it is another snapshot, {made['changed_snapshot_id']}:")
     for each in made["diff"]:
         say(f"  {each['rows']:,} rows {each['change']}" + (f", by {each['rule']}" if each["rule"] else ""))
+
+
+def _tell_heads(made: list[dict[str, Any]]) -> None:
+    say("\nA linear head on the stored vectors of each, in its test split:")
+    rows = [
+        {
+            "head": each["head"],
+            "trained on": each["rows"]["train"],
+            "tested on": each["rows"]["test"],
+            "accuracy": "{value:.3f} ({low:.3f} to {high:.3f})".format(**each["accuracy"]),
+            **{name: f"{value:.3f}" for name, value in each["baselines"].items()},
+        }
+        for each in made
+    ]
+    print_table(rows)
+    for each in made:
+        say(f"  {each['report']} draws it: open it in a browser.")
 
 
 def _counts(report: dict[str, Any], name: str, reasons: list[str]) -> dict[str, int]:

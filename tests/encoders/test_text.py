@@ -355,14 +355,14 @@ def test_memory_that_ends_before_the_model_is_no_rejection_either(
     tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
     # Building a batch's tensors and moving them to the device take memory too.
-    real, cat = tiny_encoder._vectors, tiny_encoder._tokenizer.token_to_id("cat")
+    real, cat = tiny_encoder.inputs, tiny_encoder._tokenizer.token_to_id("cat")
 
-    def vectors(batch: Sequence[Any]) -> Any:
+    def inputs(batch: Sequence[Any]) -> Any:
         if any(set(each.ids[1:-1].tolist()) == {cat} for each in batch):  # the long one, and not the probe
             raise fault()
         return real(batch)
 
-    monkeypatch.setattr(tiny_encoder, "_vectors", vectors)
+    monkeypatch.setattr(tiny_encoder, "inputs", inputs)
     with pytest.raises(Unavailable, match="out of memory"):
         encode(tiny_encoder, GOOD[0], "cat " * 100)
 

@@ -1,0 +1,71 @@
+"""Training a linear head on 50,000 vectors of 384, beside scikit-learn's logistic regression on the same rows."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.figures import Figure, figure, rounds, seconds
+from heads.examples import Examples, Task, make_head
+from heads.kinds import Head
+from heads.spec import HeadSpec
+from heads.train import Rows, answers, fit
+from sql.datasets.spec import SPLITS
+from sql.snapshots import Manifest
+
+ROWS, DIMENSION, CLASSES = 50_000, 384, 10
+HELD_OUT = 5_000
+"""Rows of validation, and of test."""
+MUST = "<= 20"
+
+
+def measure(count: int) -> list[Figure]:
+    """Seconds of both, and how often each is right on test."""
+    task = _task()
+    made: dict[str, list[float]] = {"head": [], "scikit-learn": []}
+    sides = {
+        "head": lambda: seconds(lambda: made["head"].append(_head(task))),
+        "scikit-learn": lambda: seconds(lambda: made["scikit-learn"].append(_logistic(task))),
+    }
+    found, of = rounds(sides, count), f"{ROWS:,} x {DIMENSION}"
+    return [
+        figure("heads", of, "linear head", found["head"], "seconds", MUST),
+        figure("heads", of, "logistic regression of scikit-learn", found["scikit-learn"], "seconds"),
+        figure("heads", of, "linear head, accuracy", made["head"], "share"),
+        figure("heads", of, "logistic regression of scikit-learn, accuracy", made["scikit-learn"], "share"),
+    ]
+
+
+def _task() -> Task:
+    """Classes around ten centres, so near to each other that none is told for sure."""
+    chance = np.random.default_rng(0)
+    count = ROWS + 2 * HELD_OUT
+    labels = chance.integers(0, CLASSES, count)
+    vectors = chance.standard_normal((count, DIMENSION), np.float32)
+    vectors += 0.12 * chance.standard_normal((CLASSES, DIMENSION), np.float32)[labels]
+    cuts = np.split(np.arange(count), [ROWS, ROWS + HELD_OUT])
+    splits = {split: _examples(vectors[places], labels[places]) for split, places in zip(SPLITS, cuts, strict=True)}
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    label = {"classes": [str(number) for number in range(CLASSES)], "kind": "event"}
+    manifest = Manifest("bench", "0" * 24, {"spec": {"label": label}}, "", at, "0" * 64, (), (), (), "", 0, at)
+    return Task(HeadSpec(head="bench", snapshot="bench", kind="linear"), manifest, splits)
+
+
+def _examples(vectors: np.ndarray, labels: np.ndarray) -> Examples:
+    rows = Rows((torch.from_numpy(vectors),), torch.from_numpy(labels), [str(n) for n in range(len(labels))])
+    return Examples(rows, pd.DataFrame(index=range(len(labels))))
+
+
+def _head(task: Task) -> float:
+    head: Head = make_head(task)
+    fit(head, task.spec, task.splits["train"].rows, task.splits["validation"].rows)
+    test = task.splits["test"].rows
+    return float((answers(head, test.inputs).argmax(1) == test.labels).float().mean())
+
+
+def _logistic(task: Task) -> float:
+    train, test = task.splits["train"].rows, task.splits["test"].rows
+    model = LogisticRegression(max_iter=1000).fit(train.inputs[0].numpy(), train.labels.numpy())
+    return float(model.score(test.inputs[0].numpy(), test.labels.numpy()))

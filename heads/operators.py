@@ -1,0 +1,39 @@
+"""What a model made elsewhere may be: its size, and the operators that it may use.
+
+The operators are pure functions of their inputs, of a size that the inputs and weights bound: none draws at random,
+branches, loops, reads files, handles text, or makes tensors of a size that is computed.
+"""
+
+MOST_BYTES = 50_000_000
+"""Of the file."""
+MOST_NODES = 5_000
+"""And as many constants."""
+MOST_CLASSES = 1_000
+LONGEST_NAME = 256
+
+_ARITHMETIC = (
+    "Abs Add Ceil Clip Cos Div Erf Exp Floor Log Max Mean Min Mod Mul Neg Pow Reciprocal Round Sign Sin Sqrt Sub Sum"
+)
+_COMPARISON = "And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or Where Xor"
+_LAYERS = "BatchNormalization Gemm LayerNormalization LpNormalization MatMul RMSNormalization"
+_ACTIVATIONS = (
+    "Celu Elu Gelu HardSigmoid HardSwish LeakyRelu LogSoftmax Mish PRelu Relu Selu Sigmoid Softmax Softplus Softsign "
+    "Swish Tanh ThresholdedRelu"
+)
+_REDUCTION = (
+    "ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
+    "ReduceSumSquare TopK"
+)
+_SHAPE = "Cast Concat Constant Flatten Gather Identity Reshape Shape Slice Split Squeeze Transpose Unsqueeze"
+_SCIKIT_LEARN = (
+    "ArrayFeatureExtractor Binarizer Imputer LinearClassifier LinearRegressor Normalizer SVMClassifier SVMRegressor "
+    "Scaler TreeEnsembleClassifier TreeEnsembleRegressor"
+)
+STANDARD, SCIKIT_LEARN = "ai.onnx", "ai.onnx.ml"
+OPERATORS = {
+    STANDARD: frozenset(
+        " ".join((_ARITHMETIC, _COMPARISON, _LAYERS, _ACTIVATIONS, _REDUCTION, _SHAPE)).split(),
+    ),
+    SCIKIT_LEARN: frozenset(_SCIKIT_LEARN.split()),
+}
+"""By domain."""

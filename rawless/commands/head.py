@@ -1,0 +1,202 @@
+"""`rawless head`: shallow models on frozen embeddings, from a file to a folder that can be shipped."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rawless.options import Json, Metadata, WarehouseFile
+from rawless.output import print_json, print_table, progress, say, warn
+
+if TYPE_CHECKING:
+    from heads.artefact import HeadManifest
+    from heads.evaluation import Evaluation
+    from heads.measures import Measure
+
+app = typer.Typer(help="Shallow models on frozen embeddings.", no_args_is_help=True)
+
+Reference = Annotated[str, typer.Argument(help="NAME@VERSION, or a name for its newest.")]
+_SHOWN = 10
+
+
+@app.command()
+def train(
+    file: Annotated[Path, typer.Argument(help="The head's file.")],
+    baseline: Annotated[
+        Literal["finetune"] | None,
+        typer.Option("--baseline", help="Measure, too, what fine-tuning the encoder reaches; it reads raw content."),
+    ] = None,
+    stream: Annotated[Path | None, typer.Option("--stream", help="For the baseline: the stream file.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="For the baseline: jsonl:PATH or files:GLOB.")] = None,
+    metadata: Metadata = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="For the baseline: epochs of fine-tuning.")] = 3,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Train a head on a snapshot's vectors, judge it once on test, and write it as the next version of its name."""
+    from heads.examples import open_task
+    from heads.ship import ship
+    from heads.spec import load_head_spec
+    from heads.training import train as fit
+    from privacy import UserError
+    from rawless import home
+    from rawless.finetuning import Content, with_finetuned
+    from rawless.places import open_warehouse
+    from sql.snapshots import find
+
+    content = Content(stream, source, metadata, epochs) if stream and source else None
+    if (baseline is None) != (content is None):
+        raise UserError("A baseline by fine-tuning needs --baseline finetune, --stream and --source together.")
+    spec, place, step = load_head_spec(file), open_warehouse(warehouse), ["reading"]
+    with progress(f"Training {spec.head}", lambda: step[0]):
+        task = open_task(place, spec, find(place, spec.snapshot))
+        trained = fit(task, lambda name: step.__setitem__(0, name))
+        if content:
+            trained = with_finetuned(place, trained, content, lambda name: step.__setitem__(0, name))
+        manifest, folder = ship(place, trained, home.folder() / "heads")
+    for sentence in trained.evaluation.warnings:
+        warn(sentence)
+    if json:
+        print_json({"folder": str(folder), **_told(manifest, trained.evaluation)})
+        return
+    _tell(manifest, trained.evaluation)
+    say(f"In {folder}: `rawless report dataset {manifest.snapshot_id} --head {manifest.head}` draws it.")
+
+
+@app.command()
+def show(
+    reference: Reference,
+    snapshot: Annotated[
+        str | None, typer.Option("--snapshot", help="Judge it on this snapshot's test split, too.")
+    ] = None,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Show a head: what it needs, how good it is, where it fails."""
+    from heads import artefact
+    from heads.again import judge_again
+    from rawless.places import open_warehouse
+    from sql.snapshots import find
+
+    place = open_warehouse(warehouse)
+    folder = _folder(place, reference)
+    manifest, _ = artefact.read(folder)
+    evaluation = artefact.read_evaluation(folder)
+    again = judge_again(place, folder, find(place, snapshot)) if snapshot else ()
+    if json:
+        there = {"on": snapshot, "metrics": _measures(again)} if snapshot else {}
+        print_json({"folder": str(folder), **_told(manifest, evaluation), **there})
+        return
+    _tell(manifest, evaluation)
+    if snapshot:
+        print_table([{"measure": each.name, snapshot: _said(each)} for each in again], f"On {snapshot}")
+
+
+@app.command("list")
+def show_all(
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Those that need this encoder: NAME@VERSION, or a fingerprint.")
+    ] = None,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """List the heads, newest first."""
+    from heads import registry
+    from rawless.places import open_warehouse
+
+    fingerprint = _fingerprint(encoder) if encoder else None
+    found = [
+        {"head": f"{each.head}@{each.version}", "kind": each.kind, "snapshot": each.snapshot_id,
+         "encoder": each.fingerprint[:12], "created_at": each.created_at}
+        for each in registry.heads(open_warehouse(warehouse), fingerprint=fingerprint)
+    ]  # fmt: skip
+    if json:
+        print_json(found)
+    else:
+        print_table(found)
+
+
+@app.command()
+def export(
+    reference: Reference,
+    folder: Annotated[Path, typer.Option("--to", help="The folder to write.")],
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Copy a head's folder: the graph, its manifest, and what was measured of it."""
+    from heads.ship import copy
+    from rawless.places import open_warehouse
+
+    manifest = copy(_folder(open_warehouse(warehouse), reference), folder)
+    if json:
+        print_json({"folder": str(folder), **_told(manifest, None)})
+    else:
+        encoder = f"{manifest.encoder}@{manifest.encoder_version}"
+        say(f"{folder}: {manifest.head}@{manifest.version}, for vectors of {encoder}.")
+
+
+def _folder(place: Any, reference: str) -> Path:
+    """Where a registered head lies. Raises UserError."""
+    from heads import registry
+    from privacy import UserError
+    from rawless import home
+
+    found = registry.find(place, reference)
+    folder = home.folder() / "heads" / found.head / str(found.version)
+    if not folder.is_dir():
+        raise UserError(f"The head {found.head}@{found.version} is registered, but its folder {folder} is not here.")
+    return folder
+
+
+def _fingerprint(encoder: str) -> str:
+    from encoders.catalogue import lookup
+
+    return lookup(encoder).fingerprint if "@" in encoder or encoder.endswith((".yaml", ".yml")) else encoder
+
+
+def _told(manifest: "HeadManifest", evaluation: "Evaluation | None") -> dict[str, Any]:
+    told = manifest.model_dump(mode="json")
+    told["metrics"] = _measures(manifest.metrics)
+    return told if evaluation is None else {**told, "evaluation": evaluation.model_dump(mode="json")}
+
+
+def _measures(measures: Any) -> list[dict[str, Any]]:
+    return [each._asdict() for each in measures]
+
+
+def _tell(manifest: "HeadManifest", evaluation: "Evaluation | None") -> None:
+    say(
+        f"{manifest.head}@{manifest.version}: {manifest.kind} over {manifest.encoder}@{manifest.encoder_version}"
+        + (f", trained on {manifest.snapshot_id}." if manifest.snapshot_id else ".")
+    )
+    for tensor in (*manifest.inputs, *manifest.outputs):
+        say(f"  {tensor.name}: {tensor.type} {list(tensor.shape)}")
+    if evaluation is None:
+        return
+    baselines = {name: {each.name: each for each in found} for name, found in evaluation.baselines.items()}
+    print_table(
+        [
+            {"measure": each.name, "head": _said(each)}
+            | {name: _said(found[each.name]) for name, found in baselines.items() if each.name in found}
+            for each in evaluation.measures
+        ],
+        f"On {evaluation.rows['test']:,} rows of test, with 95% intervals",
+    )
+    worst = sorted(evaluation.slices, key=lambda each: each.measure.value)[:_SHOWN]
+    slices = [
+        {"of": each.of, "value": each.value, "rows": each.rows, each.measure.name: _said(each.measure)}
+        for each in worst
+    ]
+    mistakes = [each._asdict() | {"confidence": f"{each.confidence:.3f}"} for each in evaluation.mistakes[:_SHOWN]]
+    suspects = [each._asdict() | {"share": f"{each.share:.1f}"} for each in evaluation.suspects[:_SHOWN]]
+    for rows, title in (
+        (slices, "Slices, the worst first"),
+        (mistakes, f"Mistakes, {len(evaluation.mistakes):,}, the most confident first"),
+        (suspects, f"Suspected mislabels, {len(evaluation.suspects):,}, told by their neighbours"),
+    ):
+        if rows:
+            print_table(rows, title)
+
+
+def _said(measure: "Measure") -> str:
+    return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"

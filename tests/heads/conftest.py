@@ -1,0 +1,56 @@
+"""Tasks over made-up and real vectors, without a warehouse."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from heads.examples import Examples, Task
+from heads.spec import HeadSpec
+from heads.train import Rows
+from sql.datasets.spec import SPLITS
+from sql.snapshots import Manifest
+
+MakeTask = Callable[..., Task]
+
+
+def manifest_of(classes: tuple[str, ...], kind: str) -> Manifest:
+    """Of a snapshot with these classes, or of numbers."""
+    label = {"kind": kind, **({"classes": list(classes)} if classes else {"type": "number", "range": [0, 1]})}
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    spec = {"spec": {"encoder": "tiny@1.0.0", "label": label}}
+    return Manifest("made_up", "a" * 24, spec, "", at, "f" * 64, (), (), (), "", 0, at)
+
+
+def make_task(
+    inputs: tuple[Any, ...], labels: Any, classes: tuple[str, ...] = (), tenants: tuple[str, ...] = (), **spec: Any
+) -> Task:
+    """A task over arrays: six tenths of the rows are train, two are validation, two are test."""
+    told = HeadSpec.model_validate({"head": "made_up", "snapshot": "made_up", "kind": "linear"} | spec)
+    count = len(labels)
+    cuts = np.split(np.arange(count), [count * 6 // 10, count * 8 // 10])
+    tensors = [torch.as_tensor(np.asarray(each)) for each in inputs]
+    tensors = [each.float() if each.is_floating_point() else each for each in tensors]
+    whole = torch.as_tensor(np.asarray(labels))
+    splits = {}
+    for split, places in zip(SPLITS, cuts, strict=True):
+        rows = Rows(tuple(each[places] for each in tensors), whole[places], [f"e-{place}" for place in places])
+        facts = pd.DataFrame({"month": ["2026-01" if n % 2 else "2026-02" for n in places]})
+        splits[split] = Examples(rows, facts)
+    return Task(told, manifest_of(classes, "pair" if told.is_of_pairs else "event"), splits, tenants)
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[Any, Any]:
+    """Real digits: 1,797 vectors of 64 pixels, and their labels, in an order drawn from a seed."""
+    vectors, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    return vectors[order].astype(np.float32), labels[order]
+
+
+DIGITS = tuple(str(digit) for digit in range(10))

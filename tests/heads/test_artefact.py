@@ -1,0 +1,120 @@
+"""A head's folder answers as the trained head does, says what it needs, and is refused once it was changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from heads import artefact
+from heads.artefact import HeadManifest, manifest_of
+from heads.examples import Task
+from heads.graph import to_onnx
+from heads.session import open_head
+from heads.train import answers
+from heads.training import Trained, train
+from privacy import UserError
+from tests.heads.conftest import make_task
+
+CHANCE = np.random.default_rng(0)
+LEFT, RIGHT = CHANCE.standard_normal((2, 300, 6)).astype(np.float32)
+YES = np.arange(300) % 2
+TASKS: dict[str, dict[str, Any]] = {
+    "linear": {"inputs": (LEFT,), "labels": np.arange(300) % 3, "classes": ("a", "b", "c")},
+    "mlp": {"inputs": (LEFT,), "labels": np.arange(300) % 3, "classes": ("a", "b", "c"), "hidden": (5, 4)},
+    "number": {"inputs": (LEFT,), "labels": LEFT.sum(1), "kind": "mlp", "dropout": 0.2},
+    "pair": {"inputs": (LEFT, RIGHT), "labels": YES, "classes": ("no", "yes")},
+    "query_transform": {"inputs": (LEFT, RIGHT), "labels": YES, "classes": ("no", "yes")},
+    "tenants": {
+        "inputs": (LEFT, RIGHT, YES + 1), "labels": YES, "classes": ("no", "yes"), "tenants": ("", "x", "y"),
+        "kind": "query_transform", "tenant": "shop",
+    },
+}  # fmt: skip
+
+
+def _trained(name: str) -> Trained:
+    return train(make_task(**({"kind": name} | TASKS[name] | {"epochs": 2})), lambda _: None)
+
+
+def _write(trained: Trained, folder: Path) -> HeadManifest:
+    graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
+    return artefact.write(folder, manifest_of(trained, 1), graph, trained.evaluation)
+
+
+def _inputs(task: Task, names: tuple[str, ...], rows: slice) -> dict[str, Any]:
+    test = task.splits["test"].rows
+    given = (test.inputs[0], *test.inputs[2:]) if task.spec.kind == "query_transform" else test.inputs
+    return {name: each[rows].numpy() for name, each in zip(names, given, strict=True)}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_it_answers_as_the_trained_head_at_batch_1_and_n(name: str, tmp_path: Path) -> None:
+    trained = _trained(name)
+    manifest = _write(trained, tmp_path / "head")
+    session = open_head(tmp_path / "head")
+    names = tuple(each.name for each in manifest.inputs)
+    given = _inputs(trained.task, names, slice(None))
+    wanted = answers(trained.head, [torch.from_numpy(each) for each in given.values()]).numpy()
+
+    (whole,) = session.answer(**given).values()
+    np.testing.assert_allclose(whole, wanted, atol=1e-5)
+    for row in range(5):
+        (alone,) = session.answer(**_inputs(trained.task, names, slice(row, row + 1))).values()
+        np.testing.assert_allclose(alone, wanted[row : row + 1], atol=1e-5)
+    (none,) = session.answer(**_inputs(trained.task, names, slice(0, 0))).values()
+    assert len(none) == 0
+
+
+def test_the_manifest_says_what_it_takes_and_answers(tmp_path: Path) -> None:
+    manifest = _write(_trained("tenants"), tmp_path / "head")
+
+    query, tenant = manifest.inputs
+    assert (tuple(query), tuple(tenant)) == (("query", ("batch", 6), "float32"), ("tenant", ("batch",), "int64"))
+    assert [tuple(each) for each in manifest.outputs] == [("embedding", ("batch", 6), "float32")]
+    assert (manifest.encoder, manifest.encoder_version, manifest.fingerprint) == ("tiny", "1.0.0", "f" * 64)
+    assert manifest.tenants == ("", "x", "y")
+    assert manifest.hyperparameters["seed"] == 0
+    assert set(manifest.libraries) == {"python", "numpy", "onnx", "torch"}
+    assert artefact.read_evaluation(tmp_path / "head") is not None
+
+
+def test_the_folder_holds_no_pickle_and_the_graph_is_the_same_each_time(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        _write(_trained("mlp"), tmp_path / name)
+
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"head.onnx", "manifest.json", "evaluation.json"}
+    graphs = [(tmp_path / name / "head.onnx").read_bytes() for name in ("one", "other")]
+    assert graphs[0] == graphs[1]
+    assert str(tmp_path).encode() not in graphs[0]
+
+
+@pytest.mark.parametrize("file", ["head.onnx", "manifest.json"])
+def test_a_head_that_was_changed_is_refused(tmp_path: Path, file: str) -> None:
+    _write(_trained("linear"), tmp_path / "head")
+    path = tmp_path / "head" / file
+    if file == "manifest.json":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": "0" * 64}))
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+    with pytest.raises(UserError, match="was changed since it was written"):
+        open_head(tmp_path / "head")
+
+
+def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no head's folder"):
+        open_head(tmp_path)
+    _write(_trained("linear"), tmp_path / "head")
+    with pytest.raises(UserError, match="exists: name another"):
+        _write(_trained("linear"), tmp_path / "head")
+
+
+def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    _write(_trained("linear"), tmp_path / "head")
+    session = open_head(tmp_path / "head")
+
+    session.check("f" * 64)
+    with pytest.raises(UserError, match=r"takes vectors of tiny@1\.0\.0 .* but these are of 000000000000"):
+        session.check("0" * 64)

@@ -1,0 +1,74 @@
+"""Fine-tuning is measured on raw content that stays in memory, and leaves the encoder as it was."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoders.encoder import Encoder
+from encoders.load import build
+from events.sources import open_batch
+from events.stream import Stream
+from heads.examples import Task
+from lifecycle.finetune import contents, finetune
+from privacy import Raw, UserError
+from privacy.pseudonyms import KeySource
+from tests.heads.conftest import make_task
+
+WORDS = ("My parcel is late", "My card was charged twice")
+
+
+def _text(number: int) -> str:
+    return f"{WORDS[number % 2]}, says customer {number}."
+
+
+@pytest.fixture(scope="module")
+def task(minilm: Encoder) -> Task:
+    """Of forty texts about two things, embedded by MiniLM."""
+    vectors = [each.vector for each in minilm.encode([Raw(_text(n).encode()) for n in range(40)])]  # type: ignore[union-attr]
+    return make_task((np.stack(vectors),), np.arange(40) % 2, ("parcel", "payment"))
+
+
+@pytest.fixture
+def source(tmp_path: Path, stream: Stream) -> Path:
+    at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    told = {"occurred_at": at, "stream": stream.stream, "subject_id": "c-1"}
+    lines = [json.dumps({**told, "event_id": f"e-{n}", "text": _text(n)}) for n in range(50)]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    return tmp_path / "events.jsonl"
+
+
+def test_it_learns_and_leaves_the_encoder_as_it_was(
+    task: Task, minilm: Encoder, source: Path, stream: Stream, key: KeySource
+) -> None:
+    ids = [event_id for split in task.splits.values() for event_id in split.rows.ids]
+    raw = contents(open_batch(f"jsonl:{source}", stream), stream, key.load(), ids)
+    encoder = build(minilm.spec, torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in encoder.network.state_dict().items()}
+    epochs: list[str] = []
+
+    found = {each.name: each.value for each in finetune(task, encoder, raw, 1, epochs.append)}
+
+    assert len(raw) == 40  # of fifty events those of the snapshot alone
+    assert found["accuracy"] == 1
+    assert epochs == ["epoch 1 of 1"]
+    after = encoder.network.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_content_that_is_not_there_is_told_by_count(task: Task, minilm: Encoder) -> None:
+    encoder = build(minilm.spec, torch.device("cpu"))
+    quiet: Callable[[str], None] = lambda _: None  # noqa: E731
+    with pytest.raises(UserError, match="24 events of train are not in the source"):
+        finetune(task, encoder, {}, 1, quiet)
+
+
+def test_pairs_are_not_measured(minilm: Encoder) -> None:
+    vectors = np.ones((10, 384), np.float32)
+    pairs = make_task((vectors, vectors), np.arange(10) % 2, ("no", "yes"), kind="pair")
+    with pytest.raises(UserError, match="for pairs and numbers it is not"):
+        finetune(pairs, build(minilm.spec, torch.device("cpu")), {}, 1, lambda _: None)
