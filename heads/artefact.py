@@ -72,7 +72,7 @@ class HeadManifest(BaseModel):
         return hashlib.sha256(hashlib.sha256(graph).digest() + fields.encode()).hexdigest()
 
 
-def manifest_of(trained: Trained, version: int) -> HeadManifest:
+def manifest_of(trained: Trained, version: int = 1) -> HeadManifest:
     """What is told of a trained head."""
     task, snapshot = trained.task, trained.task.manifest
     encoder, _, encoder_version = str(snapshot.spec["spec"]["encoder"]).partition("@")

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from encoders.spec import EncoderSpec
-from heads import artefact, registry
+from heads import artefact
 from heads.again import judge
 from heads.artefact import HeadManifest
 from heads.normal_form import finish, normal_form
@@ -131,19 +130,3 @@ def judged(warehouse: Warehouse, imported: Imported, snapshot: Manifest) -> Head
     measures = judge(warehouse, HeadSession(imported.manifest, imported.graph), snapshot)
     told = imported.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
     return imported.manifest.model_copy(update={"metrics": measures, "hyperparameters": told})
-
-
-def place(warehouse: Warehouse, manifest: HeadManifest, graph: bytes, home: Path) -> tuple[HeadManifest, Path]:
-    """Write a head as the next version of its name below `home`, and register it. Raises UserError.
-
-    A head that cannot be registered leaves no folder.
-    """
-    version = registry.next_version(warehouse, manifest.head)
-    folder = home / manifest.head / str(version)
-    written = artefact.write(folder, manifest.model_copy(update={"version": version}), graph)
-    try:
-        registry.register(warehouse, written)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return written, folder

@@ -28,7 +28,8 @@ def import_head(
 ) -> None:
     """Read a model made elsewhere, try it, and write it as the next version of a head's name."""
     from encoders.catalogue import lookup
-    from heads.importing import judged, place, read
+    from heads.importing import judged, read
+    from heads.ship import place
     from rawless import home
     from rawless.places import open_warehouse
     from sql.snapshots import find

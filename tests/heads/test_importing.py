@@ -13,10 +13,11 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 from encoders.spec import EncoderSpec
-from heads import importing
-from heads.importing import judged, place, read
+from heads import ship
+from heads.importing import judged, read
 from heads.measures import Measure
 from heads.session import open_head
+from heads.ship import place
 from privacy import UserError
 from sql.snapshots import find
 from tests.heads.foreign import (
@@ -158,7 +159,7 @@ def test_a_head_that_cannot_be_registered_leaves_no_folder(
     def away(*arguments: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(importing.registry, "register", away)
+    monkeypatch.setattr(ship.registry, "register", away)
     with pytest.raises(ConnectionError):
         place(uploads.warehouse, imported.manifest, imported.graph, tmp_path / "heads")
     assert not (tmp_path / "heads" / "made" / "1").exists()
