@@ -43,7 +43,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def _run(command: str, environment: dict[str, str]) -> str:
     done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.replace(environment["RAWLESS_HOME"], ".rawless")
 
 
 def _comparable(output: str) -> str:

@@ -146,9 +146,7 @@ def test_no_marker_escapes_from_worker_processes(run: Callable[..., set[str]]) -
     )
 
 
-@pytest.mark.parametrize(
-    "broken", ["_prepare", "_forward", "_vectors"], ids=["the tokenizer", "the batch", "the model"]
-)
+@pytest.mark.parametrize("broken", ["_prepare", "_forward", "inputs"], ids=["the tokenizer", "the batch", "the model"])
 def test_no_marker_escapes_from_an_encoder_that_raises(
     broken: str,
     run: Callable[..., set[str]],

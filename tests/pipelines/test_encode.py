@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from apache_beam.pvalue import TaggedOutput
@@ -18,7 +17,6 @@ from encoders.encoder import Encoder
 from encoders.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
-from encoders.spec import Vector
 from events.event import Event
 from pipelines import encode
 from privacy import Raw, Reason, Rejected, Unavailable
@@ -45,13 +43,13 @@ class Numbers(BatchEncoder[int]):
     def _cost(self, prepared: int) -> int:
         return 1
 
-    def _vectors(self, batch: Sequence[int]) -> Vector:
+    def inputs(self, batch: Sequence[int]) -> Inputs:
         assert self.held.wait(LIMIT)
         if -1 in batch:
             raise MemoryError
-        vectors = np.zeros((len(batch), SPEC.dimension), np.float32)
-        vectors[:, 0] = batch
-        return vectors
+        vectors = torch.zeros(len(batch), SPEC.dimension)
+        vectors[:, 0] = torch.tensor(batch)
+        return (vectors,)
 
     def _examples(self) -> list[Inputs]:
         return []

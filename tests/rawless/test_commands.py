@@ -57,17 +57,17 @@ def test_load_puts_a_file_into_a_table_with_pseudonyms_that_join(
     closed = tmp_path / "closed.csv"
     closed.write_text("customer_id,closed_at\ncustomer-77,2026-05-01T00:00:00Z\ncustomer-78,2026-05-02T00:00:00Z\n")
 
-    done = rawless("load", "account_closed", closed, "--pseudonymise", "customer_id", "--replace", "--json")
+    done = rawless("load", "account_left", closed, "--pseudonymise", "customer_id", "--replace", "--json")
 
     assert done.json == {
-        "table": "account_closed",
+        "table": "account_left",
         "rows": 2,
         "columns": ["closed_at", "subject_key", "subject_key_id"],
     }
     joined = rawless(
         "sql",
         "SELECT event_id, closed_at FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
-        "JOIN account_closed USING (subject_key, subject_key_id)",
+        "JOIN account_left USING (subject_key, subject_key_id)",
         "--json",
     )
     assert joined.json == [{"event_id": "joined", "closed_at": "2026-05-01T00:00:00+00:00"}]
