@@ -58,11 +58,11 @@ def test_what_people_read(rawless: Rawless, stack: Stack, tmp_path_factory: pyte
     shop = open_shop(warehouse, folder)
     shop.upload(range(120), stream="eight", encoder="eight", encoder_fingerprint=encoder.fingerprint)
     shop.build(dataset="judged_on", stream="eight", encoder="eight@1.0.0")
-    arguments = ("head", "import", written(folder / "model.onnx", PLAIN), "--encoder", file, "--as", "read")
+    arguments = ("head", "import", written(folder / "model.onnx", PLAIN), "--encoder", file, "--as", "read_in")
     done = rawless(*arguments, "--classes", "cat,dog", "--snapshot", "judged_on")
 
     assert done.code == 0
-    for words in ("[rows, 8]", "embedding", "weights", "read@1: imported over eight@1.0.0", "cat, dog", "accuracy"):
+    for words in ("[rows, 8]", "embedding", "weights", "read_in@1: imported over eight@1.0.0", "cat, dog", "accuracy"):
         assert words in done.out
 
 

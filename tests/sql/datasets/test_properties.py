@@ -99,7 +99,7 @@ def _check_rows(shop: Shop, world: World, built: Built, expected: dict[str, tupl
 
 
 @given(_WORLDS)
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_snapshot_has_what_was_known_and_its_ledger_adds_up(shop: Shop, world: World) -> None:
     expected = _expected(world)
     _fill(shop, world)
