@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from encoders import weights
 from encoders.encoder import Encoder
 from encoders.load import build
 from events.sources import open_batch
@@ -49,6 +50,7 @@ def test_it_learns_and_leaves_the_encoder_as_it_was(
     raw = contents(open_batch(f"jsonl:{source}", stream), stream, key.load(), ids)
     encoder = build(minilm.spec, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in encoder.network.state_dict().items()}
+    files = {name: (weights.find(minilm.spec) / name).read_bytes() for name in minilm.spec.files}
     epochs: list[str] = []
 
     found = {each.name: each.value for each in finetune(task, encoder, raw, 1, epochs.append)}
@@ -56,6 +58,7 @@ def test_it_learns_and_leaves_the_encoder_as_it_was(
     assert len(raw) == 40  # of fifty events those of the snapshot alone
     assert found["accuracy"] == 1
     assert epochs == ["epoch 1 of 1"]
+    assert all((weights.find(minilm.spec) / name).read_bytes() == content for name, content in files.items())
     after = encoder.network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
