@@ -7,7 +7,9 @@ from heads import artefact, registry
 from heads.artefact import HeadManifest
 from heads.evaluation import Evaluation
 from heads.graph import to_onnx
+from heads.registry import Registered
 from heads.training import Trained
+from privacy import UserError
 from sql.warehouse import Warehouse
 
 
@@ -24,15 +26,27 @@ def place(
 
     A head that cannot be registered leaves no folder.
     """
-    version = registry.next_version(warehouse, manifest.head)
-    folder = home / manifest.head / str(version)
-    written = artefact.write(folder, manifest.model_copy(update={"version": version}), graph, evaluation)
+    manifest = manifest.model_copy(update={"version": registry.next_version(warehouse, manifest.head)})
+    folder = _folder(manifest, home)
+    written = artefact.write(folder, manifest, graph, evaluation)
     try:
         registry.register(warehouse, written)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return written, folder
+
+
+def folder_of(head: Registered, home: Path) -> Path:
+    """Where a registered head lies below `home`. Raises UserError when it does not."""
+    folder = _folder(head, home)
+    if not folder.is_dir():
+        raise UserError(f"The head {head.head}@{head.version} is registered, but its folder {folder} is not here.")
+    return folder
+
+
+def _folder(head: HeadManifest | Registered, home: Path) -> Path:
+    return home / head.head / str(head.version)
 
 
 def copy(folder: Path, target: Path) -> HeadManifest:

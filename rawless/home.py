@@ -25,3 +25,8 @@ def folder() -> Path:
 def key_file() -> Path:
     """The pseudonym key of the local stack."""
     return folder() / "pseudonym.key"
+
+
+def heads() -> Path:
+    """Where heads lie, each version in a folder of its own."""
+    return folder() / "heads"

@@ -88,7 +88,7 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
         report["dataset"] = datasets.snapshots(warehouse, key, folder, classes, _own())
     with progress("Training heads"):
         snapshot_id = report["dataset"]["snapshot_id"]
-        report["heads"] = heads.heads(warehouse, snapshot_id, texts.texts(), _own(), home.folder())
+        report["heads"] = heads.heads(warehouse, snapshot_id, texts.texts(), _own())
     report["search"] = _search(contents, warehouse, left)
     if talk:
         _tell(report)

@@ -53,7 +53,7 @@ def train(
         trained = fit(task, lambda name: step.__setitem__(0, name))
         if content:
             trained = with_finetuned(place, trained, content, lambda name: step.__setitem__(0, name))
-        manifest, folder = ship(place, trained, home.folder() / "heads")
+        manifest, folder = ship(place, trained, home.heads())
     for sentence in trained.evaluation.warnings:
         warn(sentence)
     if json:
@@ -73,13 +73,15 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a head: what it needs, how good it is, where it fails."""
-    from heads import artefact
+    from heads import artefact, registry
     from heads.again import judge_again
+    from heads.ship import folder_of
+    from rawless import home
     from rawless.places import open_warehouse
     from sql.snapshots import find
 
     place = open_warehouse(warehouse)
-    folder = _folder(place, reference)
+    folder = folder_of(registry.find(place, reference), home.heads())
     manifest, _ = artefact.read(folder)
     evaluation = artefact.read_evaluation(folder)
     again = judge_again(place, folder, find(place, snapshot)) if snapshot else ()
@@ -124,28 +126,18 @@ def export(
     json: Json = False,
 ) -> None:
     """Copy a head's folder: the graph, its manifest, and what was measured of it."""
-    from heads.ship import copy
+    from heads import registry
+    from heads.ship import copy, folder_of
+    from rawless import home
     from rawless.places import open_warehouse
 
-    manifest = copy(_folder(open_warehouse(warehouse), reference), folder)
+    found = registry.find(open_warehouse(warehouse), reference)
+    manifest = copy(folder_of(found, home.heads()), folder)
     if json:
         print_json({"folder": str(folder), **_told(manifest, None)})
     else:
         encoder = f"{manifest.encoder}@{manifest.encoder_version}"
         say(f"{folder}: {manifest.head}@{manifest.version}, for vectors of {encoder}.")
-
-
-def _folder(place: Any, reference: str) -> Path:
-    """Where a registered head lies. Raises UserError."""
-    from heads import registry
-    from privacy import UserError
-    from rawless import home
-
-    found = registry.find(place, reference)
-    folder = home.folder() / "heads" / found.head / str(found.version)
-    if not folder.is_dir():
-        raise UserError(f"The head {found.head}@{found.version} is registered, but its folder {folder} is not here.")
-    return folder
 
 
 def _fingerprint(encoder: str) -> str:

@@ -39,7 +39,7 @@ def import_head(
         imported = read(file, spec, name, classes.split(",") if classes is not None else ())
         where = open_warehouse(warehouse)
         manifest = judged(where, imported, find(where, snapshot)) if snapshot else imported.manifest
-        written, folder = place(where, manifest, imported.graph, home.folder() / "heads")
+        written, folder = place(where, manifest, imported.graph, home.heads())
     if json:
         print_json({"folder": str(folder), "tensors": tensors(imported), **written.model_dump(mode="json")})
         return

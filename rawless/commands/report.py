@@ -62,6 +62,7 @@ def dataset(
 def _judged(place: Any, snapshot: "Manifest", reference: str) -> "tuple[HeadManifest, Evaluation]":
     """A head of this snapshot and what was measured of it. Raises UserError."""
     from heads import artefact, registry
+    from heads.ship import folder_of
     from privacy import UserError
     from rawless import home
 
@@ -72,9 +73,7 @@ def _judged(place: Any, snapshot: "Manifest", reference: str) -> "tuple[HeadMani
         raise UserError(
             f"The head {name} {trained}, not on {snapshot.snapshot_id}: name that snapshot, or a head of this one."
         )
-    folder = home.folder() / "heads" / found.head / str(found.version)
-    if not folder.is_dir():
-        raise UserError(f"The head {name} is registered, but its folder {folder} is not here.")
+    folder = folder_of(found, home.heads())
     manifest, _ = artefact.read(folder)
     if (evaluation := artefact.read_evaluation(folder)) is None:
         raise UserError(f"The head {name} has no evaluation in {folder}: train it again.")

@@ -11,6 +11,7 @@ from heads.examples import open_task
 from heads.ship import ship
 from heads.spec import load_head_spec
 from heads.training import train
+from rawless import home
 from rawless.report.page import write as write_page
 from sql.datasets.build import build
 from sql.datasets.dataset import open_dataset
@@ -55,22 +56,20 @@ def text_snapshot(warehouse: Warehouse, kinds: dict[str, list[str]], own: Path) 
     return build(warehouse, open_dataset(spec), timedelta(0), lambda _: None).manifest
 
 
-def heads(
-    warehouse: Warehouse, digits_id: str, kinds: dict[str, list[str]], own: Path, home: Path
-) -> list[dict[str, Any]]:
+def heads(warehouse: Warehouse, digits_id: str, kinds: dict[str, list[str]], own: Path) -> list[dict[str, Any]]:
     """A linear head for the digits and one for the texts, and a page about each."""
     texts = text_snapshot(warehouse, kinds, own)
     snapshots = {"digit": find(warehouse, digits_id), "text_kind": texts}
-    return [_head(warehouse, name, snapshot, own, home) for name, snapshot in snapshots.items()]
+    return [_head(warehouse, name, snapshot, own) for name, snapshot in snapshots.items()]
 
 
-def _head(warehouse: Warehouse, name: str, snapshot: Manifest, own: Path, home: Path) -> dict[str, Any]:
+def _head(warehouse: Warehouse, name: str, snapshot: Manifest, own: Path) -> dict[str, Any]:
     file = own / f"{name}.yaml"
     file.write_text(yaml.safe_dump({"head": name, "snapshot": snapshot.snapshot_id, "kind": "linear"}))
     spec = load_head_spec(file)
     trained = train(open_task(warehouse, spec, snapshot), lambda _: None)
-    manifest, folder = ship(warehouse, trained, home / "heads")
-    page = home / "reports" / f"{name}.html"
+    manifest, folder = ship(warehouse, trained, home.heads())
+    page = home.folder() / "reports" / f"{name}.html"
     write_page(warehouse, snapshot, [(manifest, trained.evaluation)], page)
     found = trained.evaluation
     baselines = {baseline: told[0].value for baseline, told in found.baselines.items()}

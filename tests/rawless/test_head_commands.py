@@ -1,5 +1,6 @@
 """`rawless head`: from a snapshot to a folder, without an encoder."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,6 +68,19 @@ def test_what_people_read(rawless: Rawless, write: Callable[..., Path]) -> None:
         assert words in trained.out
     assert "Warning: There are few rows of train for: " in trained.err
     assert "On trained_on" in shown.out
+
+
+def test_a_head_whose_folder_is_gone_is_told(rawless: Rawless, write: Callable[..., Path], tmp_path: Path) -> None:
+    shutil.rmtree(rawless("head", "train", write(head="gone"), "--json").json["folder"])
+
+    for command in (
+        ("head", "show", "gone"),
+        ("head", "export", "gone", "--to", tmp_path / "head"),
+        ("report", "dataset", "trained_on", "--head", "gone"),
+    ):
+        refused = rawless(*command)
+        assert refused.code == 2
+        assert "The head gone@1 is registered, but its folder " in refused.err
 
 
 def test_a_snapshot_of_another_encoder_is_refused(rawless: Rawless, shop: Shop, write: Callable[..., Path]) -> None:
