@@ -22,6 +22,12 @@ class Measure(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """As people read it, without its name."""
+        if not np.isfinite(self.value):
+            return "cannot be told"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
 
 class Bin(NamedTuple):
     """Rows of like confidence: how confident the head was, how often it was right."""

@@ -187,13 +187,15 @@ def _tell_dataset(made: dict[str, Any]) -> None:
 
 
 def _tell_heads(made: list[dict[str, Any]]) -> None:
+    from heads.measures import Measure
+
     say("\nA linear head on the stored vectors of each, in its test split:")
     rows = [
         {
             "head": each["head"],
             "trained on": each["rows"]["train"],
             "tested on": each["rows"]["test"],
-            "accuracy": "{value:.3f} ({low:.3f} to {high:.3f})".format(**each["accuracy"]),
+            "accuracy": str(Measure(**each["accuracy"])),
             **{name: f"{value:.3f}" for name, value in each["baselines"].items()},
         }
         for each in made

@@ -11,7 +11,6 @@ from rawless.output import print_json, print_table, progress, say, warn
 if TYPE_CHECKING:
     from heads.artefact import HeadManifest
     from heads.evaluation import Evaluation
-    from heads.measures import Measure
 
 app = typer.Typer(help="Shallow models on frozen embeddings.", no_args_is_help=True)
 
@@ -91,7 +90,7 @@ def show(
         return
     _tell(manifest, evaluation)
     if snapshot:
-        print_table([{"measure": each.name, snapshot: _said(each)} for each in again], f"On {snapshot}")
+        print_table([{"measure": each.name, snapshot: str(each)} for each in again], f"On {snapshot}")
 
 
 @app.command("list")
@@ -168,16 +167,15 @@ def _tell(manifest: "HeadManifest", evaluation: "Evaluation | None") -> None:
     baselines = {name: {each.name: each for each in found} for name, found in evaluation.baselines.items()}
     print_table(
         [
-            {"measure": each.name, "head": _said(each)}
-            | {name: _said(found[each.name]) for name, found in baselines.items() if each.name in found}
+            {"measure": each.name, "head": str(each)}
+            | {name: str(found[each.name]) for name, found in baselines.items() if each.name in found}
             for each in evaluation.measures
         ],
         f"On {evaluation.rows['test']:,} rows of test, with 95% intervals",
     )
     worst = sorted(evaluation.slices, key=lambda each: each.measure.value)[:_SHOWN]
     slices = [
-        {"of": each.of, "value": each.value, "rows": each.rows, each.measure.name: _said(each.measure)}
-        for each in worst
+        {"of": each.of, "value": each.value, "rows": each.rows, each.measure.name: str(each.measure)} for each in worst
     ]
     mistakes = [each._asdict() | {"confidence": f"{each.confidence:.3f}"} for each in evaluation.mistakes[:_SHOWN]]
     suspects = [each._asdict() | {"share": f"{each.share:.1f}"} for each in evaluation.suspects[:_SHOWN]]
@@ -188,7 +186,3 @@ def _tell(manifest: "HeadManifest", evaluation: "Evaluation | None") -> None:
     ):
         if rows:
             print_table(rows, title)
-
-
-def _said(measure: "Measure") -> str:
-    return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"

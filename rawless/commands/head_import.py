@@ -76,8 +76,5 @@ def _tell(imported: "Imported", manifest: "HeadManifest", snapshot: str | None) 
     if imported.signature.labels:
         say(f"Left out, as labels: {', '.join(each.name for each in imported.signature.labels)}.")
     if manifest.metrics:
-        measured = [
-            {"measure": each.name, "value": f"{each.value:.3f} ({each.low:.3f} to {each.high:.3f})"}
-            for each in manifest.metrics
-        ]
+        measured = [{"measure": each.name, "value": str(each)} for each in manifest.metrics]
         print_table(measured, f"On test of {snapshot}")

@@ -59,7 +59,7 @@ def _measures(key: str, name: str, found: Evaluation, shares: Sequence[Measure])
         offset = (n - (len(models) - 1) / 2) * 0.22
         places = [row + offset for row, _ in drawn]
         traces.append(_dots(model, [each for _, each in drawn], places, colour, symbol))
-    said = "; ".join(f"{words(each.name)} {interval(each)}" for each in shares)
+    said = "; ".join(f"{words(each.name)} {each}" for each in shares)
     names = [words(each.name) for each in shares]
     return Chart(
         f"{key}-measures", "Measures beside baselines", f"Dots with intervals on test: {said}.",
@@ -68,13 +68,6 @@ def _measures(key: str, name: str, found: Evaluation, shares: Sequence[Measure])
         figure(traces, 62 * len(names) + 110, yaxis=rows_axis(names), xaxis={"fixedrange": True, "zeroline": False},
                legend=legend_above()),
     )  # fmt: skip
-
-
-def interval(measure: Measure) -> str:
-    """A measure with its interval."""
-    if not isfinite(measure.value):
-        return "cannot be told"
-    return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"
 
 
 def _dots(name: str, measures: Sequence[Measure], places: Sequence[float], colour: str, symbol: str) -> Any:
@@ -88,7 +81,7 @@ def _dots(name: str, measures: Sequence[Measure], places: Sequence[float], colou
         name=plain(name), mode="markers", y=list(places), error_x=spread,
         x=[each.value if ok else None for each, ok in zip(measures, finite, strict=True)],
         marker={"color": colour, "symbol": symbol, "size": 10},
-        text=[plain(f"{name}: {words(each.name)} {interval(each)}") for each in measures],
+        text=[plain(f"{name}: {words(each.name)} {each}") for each in measures],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
 
@@ -191,11 +184,11 @@ def _slices(key: str, found: Evaluation) -> Chart:
     worst = sorted(found.slices, key=lambda each: (not isfinite(each.measure.value), each.measure.value))[:MOST_SLICES]
     names = [f"{each.of} {each.value} · {each.rows:,}" for each in worst]
     dots = _dots("slice", [each.measure for each in worst], range(len(worst)), BLUE, "circle")
-    dots.text = [plain(f"{each.of} {each.value}, {each.rows:,} rows: {interval(each.measure)}") for each in worst]
+    dots.text = [plain(f"{each.of} {each.value}, {each.rows:,} rows: {each.measure}") for each in worst]
     main = found.main
     guide = {"type": "line", "x0": main.value, "x1": main.value, "yref": "paper", "y0": 0, "y1": 1, "line": _GUIDE}
     shown = f"The {len(worst)} worst of {len(found.slices)} slices" if len(worst) < len(found.slices) else "Slices"
-    said = "; ".join(f"{each.of} {each.value} {interval(each.measure)}" for each in worst)
+    said = "; ".join(f"{each.of} {each.value} {each.measure}" for each in worst)
     return Chart(
         f"{key}-slices", "Slices", f"{words(main.name)} on parts of test, the worst first: {said}.",
         f"{shown} of test by month and attribute, with their rows and 95% intervals, the worst on top; the dashed line "

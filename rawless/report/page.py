@@ -16,7 +16,7 @@ from heads.evaluation import Evaluation, Mistake, Suspect
 from privacy import UserError
 from rawless.report import projection, snapshot_charts
 from rawless.report.chart import Chart, templates
-from rawless.report.head_charts import head_charts, interval
+from rawless.report.head_charts import head_charts
 from rawless.report.map_chart import embedding_map
 from rawless.report.terms import BASELINES, TERMS, words
 from sql.datasets.spec import SPLITS
@@ -74,7 +74,7 @@ def render(snapshot: Manifest, points: projection.Points, heads: Sequence[tuple[
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    helpers: dict[str, Any] = {"count": lambda number: f"{number:,}", "interval": interval, "words": words}
+    helpers: dict[str, Any] = {"count": lambda number: f"{number:,}", "words": words}
     environment.filters.update(helpers)
     sections = [_section(f"head-{n}", *each) for n, each in enumerate(heads)]
     return environment.get_template("page.html.j2").render(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from heads import measures
-from heads.measures import with_intervals
+from heads.measures import Measure, with_intervals
 
 
 def _answers(seed: int, rows: int, classes: int) -> tuple[Any, Any]:
@@ -54,6 +54,11 @@ def test_one_class_alone_has_no_roc_auc() -> None:
         each for each in with_intervals(measures.of_classes, labels, probabilities, seed=0) if each.name == "roc_auc"
     ]
     assert np.isnan(auc.value)
+    assert str(auc) == "cannot be told"
+
+
+def test_a_measure_reads_as_a_value_with_its_interval() -> None:
+    assert str(Measure("accuracy", 0.9486, 0.913, 0.978)) == "0.949 (0.913 to 0.978)"
 
 
 def test_ranks_give_recall_and_ndcg() -> None:
