@@ -74,6 +74,14 @@ def progress(what: str, told: Callable[[], str] | None = None) -> Iterator[None]
 
 
 @contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner that is told the step that goes on, and says it."""
+    step = [""]
+    with progress(what, lambda: step[0]):
+        yield lambda name: step.__setitem__(0, name)
+
+
+@contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, on a terminal only, which is told how many of `total` are done by now."""
     console = Console(stderr=True)

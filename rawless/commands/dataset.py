@@ -1,7 +1,5 @@
 """`rawless dataset`: labelled snapshots, from a spec to files."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rawless.options import Json, WarehouseFile
-from rawless.output import print_json, print_table, progress, progress_bar, say, warn
+from rawless.output import print_json, print_table, progress_bar, say, steps, warn
 
 if TYPE_CHECKING:
     from sql.datasets.plan import Plan
@@ -55,7 +53,7 @@ def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None
     from sql.datasets.dataset import open_dataset
 
     dataset, place = open_dataset(file, as_of), open_warehouse(warehouse)
-    with _steps(f"Building {dataset.spec.dataset}") as told:
+    with steps(f"Building {dataset.spec.dataset}") as told:
         if dataset.spec.budget:
             plans.check_budget(dataset.spec, plans.plan(place, dataset, _settle(warehouse)))
         built = make(place, dataset, _settle(warehouse), told)
@@ -84,7 +82,7 @@ def show(
     manifest = find(place, reference)
     told = _told(manifest)
     if verify:
-        with _steps(f"Verifying {manifest.snapshot_id}") as hear:
+        with steps(f"Verifying {manifest.snapshot_id}") as hear:
             verdict = check(place, manifest, hear)
         equal = verdict.stored_is_equal and verdict.rebuilt_is_equal
         told |= {"equal": equal, "findings": verdict.findings}
@@ -114,7 +112,7 @@ def diff(before: Reference, after: Reference, warehouse: WarehouseFile = None, j
 
     place = open_warehouse(warehouse)
     one, other = find(place, before), find(place, after)
-    with _steps("Comparing") as told:
+    with steps("Comparing") as told:
         moves = compare(place, one, other, told)
     if json:
         print_json({"before": one.snapshot_id, "after": other.snapshot_id, "summary": summed(moves),
@@ -164,7 +162,7 @@ def show_all(
 
     found = [
         {"snapshot": each.snapshot_id, "dataset": each.dataset, "as_of": each.as_of, "created_at": each.created_at,
-         "rows": sum(count.row_count for count in each.counts)}
+         "rows": each.rows}
         for each in list_manifests(open_warehouse(warehouse), dataset)
     ]  # fmt: skip
     if json:
@@ -176,14 +174,6 @@ def show_all(
 def _settle(warehouse: Path | None) -> timedelta:
     """How long rows may take to arrive: on the cloud an hour."""
     return _SETTLE if warehouse else timedelta(0)
-
-
-@contextmanager
-def _steps(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner that tells the step that goes on."""
-    step = [""]
-    with progress(what, lambda: step[0]):
-        yield lambda name: step.__setitem__(0, name)
 
 
 def _planned(found: "Plan") -> dict[str, Any]:
@@ -226,9 +216,8 @@ def _told(manifest: "Manifest") -> dict[str, Any]:
 def _tell(manifest: "Manifest") -> None:
     from sql.datasets.spec import SPLITS
 
-    rows = sum(each.row_count for each in manifest.counts)
     as_of = f"{manifest.as_of:%Y-%m-%d %H:%M:%S %Z}"
-    say(f"Snapshot {manifest.snapshot_id} of {manifest.dataset}: {rows:,} rows as of {as_of}.\n")
+    say(f"Snapshot {manifest.snapshot_id} of {manifest.dataset}: {manifest.rows:,} rows as of {as_of}.\n")
     labels = sorted({each.label for each in manifest.counts})
     counts = {(each.label, each.split): each.row_count for each in manifest.counts}
     print_table(

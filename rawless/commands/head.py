@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rawless.options import Json, Metadata, WarehouseFile
-from rawless.output import print_json, print_table, progress, say, warn
+from rawless.output import print_json, print_table, say, steps, warn
 
 if TYPE_CHECKING:
     from heads.artefact import HeadManifest
@@ -46,12 +46,13 @@ def train(
     content = Content(stream, source, metadata, epochs) if stream and source else None
     if (baseline is None) != (content is None):
         raise UserError("A baseline by fine-tuning needs --baseline finetune, --stream and --source together.")
-    spec, place, step = load_head_spec(file), open_warehouse(warehouse), ["reading"]
-    with progress(f"Training {spec.head}", lambda: step[0]):
+    spec, place = load_head_spec(file), open_warehouse(warehouse)
+    with steps(f"Training {spec.head}") as told:
+        told("reading")
         task = open_task(place, spec, find(place, spec.snapshot))
-        trained = fit(task, lambda name: step.__setitem__(0, name))
+        trained = fit(task, told)
         if content:
-            trained = with_finetuned(place, trained, content, lambda name: step.__setitem__(0, name))
+            trained = with_finetuned(place, trained, content, told)
         manifest, folder = ship(place, trained, home.heads())
     for sentence in trained.evaluation.warnings:
         warn(sentence)
