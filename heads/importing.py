@@ -1,7 +1,6 @@
 """From a model made elsewhere to a head: read, checked, tried, judged where asked, written and registered."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +13,11 @@ from heads import artefact
 from heads.again import judge
 from heads.artefact import HeadManifest
 from heads.normal_form import finish, normal_form
-from heads.onnx_reading import WORD, check, read_model
+from heads.onnx_reading import check, read_model
 from heads.operators import MOST_CLASSES
 from heads.session import HeadSession
 from heads.signature import Signature, signature
+from heads.spec import CLASS, NAME, fits
 from heads.trial import ROWS, Array, TrialError, try_out
 from privacy import UserError
 from sql.snapshots import Manifest
@@ -25,7 +25,6 @@ from sql.warehouse import Warehouse
 
 TOLERANCE = 1e-4
 """Between a row that is asked alone and among others; of the sum of a row's probabilities ten times that."""
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Imported:
 
 def read(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = ()) -> Imported:
     """Read, check and try a model over an encoder's vectors. Raises UserError naming what does not fit."""
-    if not _NAME.fullmatch(name):
+    if not fits(name, NAME):
         raise UserError(f"The name {name!r} is not 1 to 63 of the characters a-z0-9_ with a letter first.")
     fingerprint = encoder.fingerprint
     model = read_model(file)
@@ -111,7 +110,7 @@ def _classes(given: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
     """As they were given; numbered where they were not and there is more than one column."""
     if not given:
         return tuple(map(str, range(columns))) if columns > 1 else ()
-    if wrong := [each for each in given if not WORD.fullmatch(each)]:
+    if wrong := [each for each in given if not fits(each, CLASS)]:
         raise UserError(
             f"The class {wrong[0][:64]!r} is not 1 to 64 of the characters A-Za-z0-9_.-: name it otherwise."
         )

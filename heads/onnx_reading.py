@@ -1,6 +1,5 @@
 """Reading a model made elsewhere: from a file of any bytes to a model of known operators and plain values."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +8,10 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto
 
 from heads.operators import LONGEST_NAME, MOST_BYTES, MOST_NODES, OPERATORS, STANDARD
+from heads.spec import CLASS, fits
 from heads.trees import TREES, is_endless
 from privacy import UserError
 
-WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-"""What a class may be called."""
 _TYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float64",
@@ -118,7 +116,7 @@ def _check_attribute(attribute: onnx.AttributeProto, where: str, path: Path) -> 
     if attribute.type not in _PLAIN or attribute.ref_attr_name:
         raise UserError(f"{where} has an attribute that is no number, word or tensor: export a plain graph.")
     for text in (attribute.s, *attribute.strings):
-        if text and not WORD.fullmatch(text.decode("utf-8", "replace")):
+        if text and not fits(text.decode("utf-8", "replace"), CLASS):
             raise UserError(
                 f"{where} has a text that is not 1 to 64 of the characters A-Za-z0-9_.-: train it with such classes."
             )

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from privacy.configuration import read_yaml
+from sql.datasets.spec import LabelClass, Name
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Kind = Literal["linear", "mlp", "pair", "query_transform"]
+NAME, CLASS = TypeAdapter(Name), TypeAdapter(LabelClass)
+"""What a head may be called, and what a class."""
 PAIR_HIDDEN = (256, 128, 64)
 """Of two vectors concatenated, before the score."""
 
@@ -26,7 +28,7 @@ class HeadSpec(BaseModel):
     """Widths of the layers between vector and answer, of kind mlp (default 128) and pair (256, 128, 64)."""
     positive: str | None = None
     """Of kinds pair and query_transform: the class that says that two belong together; the last one by default."""
-    tenant: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    tenant: Name | None = None
     """Of kind query_transform: the attribute whose values have a transform each, all near a shared one."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     epochs: int = Field(default=200, ge=1, le=10_000)
@@ -65,3 +67,12 @@ class HeadSpec(BaseModel):
 def load_head_spec(path: Path) -> HeadSpec:
     """Read a head's file. Raises UserError naming field, value and rule."""
     return read_yaml(path, HeadSpec, what="head file")
+
+
+def fits(text: str, rule: TypeAdapter[str]) -> bool:
+    """Whether a text is what the rule says: NAME or CLASS."""
+    try:
+        rule.validate_python(text)
+    except ValidationError:
+        return False
+    return True
