@@ -33,6 +33,9 @@ class Tensor(NamedTuple):
     shape: tuple[int | str, ...]
     type: Literal["float32", "int64"]
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.type} {list(self.shape)}"
+
 
 class HeadManifest(BaseModel):
     """What a head is, needs and answers."""

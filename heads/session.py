@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from heads.artefact import HeadManifest, Tensor, read
+from heads.runtime import open_session
 from privacy import UserError
 
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
@@ -19,12 +19,9 @@ class HeadSession:
 
     def __init__(self, manifest: HeadManifest, graph: bytes) -> None:
         """Raises UserError for a graph that does not load, or has other inputs and outputs than its manifest says."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a head is small: threads cost more than they bring
-        options.log_severity_level = 4
         self.manifest = manifest
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = open_session(graph)
         except Exception as error:  # noqa: BLE001 - the runtime's own exceptions share no base class
             raise UserError(f"The graph of {manifest.head} does not load ({type(error).__name__}).") from None
         for told, found in (
@@ -32,7 +29,10 @@ class HeadSession:
             (manifest.outputs, self._session.get_outputs()),
         ):
             if (live := tuple(_tensor(each) for each in found)) != told:
-                raise UserError(f"The graph of {manifest.head} has {_said(live)}, but its manifest says {_said(told)}.")
+                raise UserError(
+                    f"The graph of {manifest.head} has {', '.join(map(str, live))}, but its manifest says "
+                    f"{', '.join(map(str, told))}."
+                )
 
     def check(self, fingerprint: str) -> None:
         """Raises UserError for vectors of another encoder than the head was trained on."""
@@ -56,7 +56,3 @@ def open_head(folder: Path) -> HeadSession:
 
 def _tensor(told: Any) -> Tensor:
     return Tensor(told.name, tuple(told.shape), _TYPES.get(told.type, told.type))
-
-
-def _said(tensors: tuple[Tensor, ...]) -> str:
-    return ", ".join(f"{each.name} {each.type} {list(each.shape)}" for each in tensors)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from heads.runtime import open_session
+
 ROWS = 7
 SECONDS = 20
 MEMORY = 2 << 30
@@ -70,16 +72,6 @@ def main() -> int:
         return 1
     np.savez(sys.stdout.buffer, *answers)
     return 0
-
-
-def open_session(graph: bytes) -> Any:
-    """In ONNX Runtime, on one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def ask(session: Any) -> list[Array]:
