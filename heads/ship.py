@@ -54,3 +54,12 @@ def copy(folder: Path, target: Path) -> HeadManifest:
     manifest, graph = artefact.read(folder)
     artefact.write(target, manifest, graph, artefact.read_evaluation(folder))
     return manifest
+
+
+def bring(head: Registered, home: Path, heads: Path) -> None:
+    """Copy a registered head from below `home` to below `heads`, unless it is there. Raises UserError."""
+    folder, target = folder_of(head, home), _folder(head, heads)
+    if not target.is_dir():
+        copy(folder, target)
+    elif artefact.read(target)[0].digest != head.artefact_digest:
+        raise UserError(f"{target} holds another {head.head}@{head.version}: deploy to another folder.")
