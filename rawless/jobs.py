@@ -129,7 +129,7 @@ def _job(stream: "Stream", source: "Source | Subscription", order: Order, wareho
     from rawless.places import key_source
     from rawless.registry import register, resolve
 
-    specs = tuple(resolve(warehouse, ref) for ref in stream.encoders)
+    specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         check_modality(stream, spec)
         load(spec, order.device)  # sealed, complete, and still giving its probe

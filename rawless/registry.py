@@ -1,5 +1,6 @@
 """Encoders by name: the catalogue, files, and `encoder_v1`, where sealed specs are kept for good."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from google.cloud import bigquery
@@ -30,20 +31,20 @@ def registered(warehouse: Warehouse, name: str | None = None, version: str | Non
     return list({spec.fingerprint: spec for spec in specs}.values())
 
 
-def resolve(warehouse: Warehouse, ref: str) -> EncoderSpec:
+def resolve(open_place: Callable[[], Warehouse], ref: str) -> EncoderSpec:
     """The spec that `ref` names: catalogue or file; where that is unsealed, or the catalogue has none, the sealed
-    one in `encoder_v1`. Raises UserError when there is none.
+    one in `encoder_v1`, for which alone the warehouse is opened. Raises UserError when there is none.
     """
     try:
         spec = catalogue.lookup(ref)
     except UserError:
         name, _, version = ref.partition("@")
-        if found := registered(warehouse, name, version):
+        if found := registered(open_place(), name, version):
             return found[0]
         raise
     if spec.sealed:
         return spec
-    kept = registered(warehouse, spec.name, spec.version)
+    kept = registered(open_place(), spec.name, spec.version)
     return next((each for each in kept if _completes(each, spec)), spec)
 
 
