@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,7 +80,25 @@ class EncoderRow:
     registered_at: datetime
 
 
-Row = EmbeddingRow | RejectionRow | EncoderRow
+@dataclass(frozen=True, slots=True)
+class PredictionRow:
+    """One row of `prediction_v1`."""
+
+    TABLE: ClassVar[str] = "prediction_v1"
+
+    stream: str
+    event_id: str
+    subject_key: str | None
+    subject_key_id: str | None
+    head: str
+    version: int
+    probabilities: tuple[tuple[str, float], ...]
+    """By class."""
+    abstention: str | None
+    predicted_at: datetime
+
+
+Row = EmbeddingRow | RejectionRow | EncoderRow | PredictionRow
 
 
 def size_bucket(size: int) -> str:
@@ -89,10 +108,11 @@ def size_bucket(size: int) -> str:
 
 def fits(row: Row) -> bool:
     """Whether BigQuery would take the row: required values there, text valid, times aware, vectors finite."""
-    required = _required(row.TABLE)
+    required, numbers = _required(row.TABLE), _numbers(row.TABLE)
     return all(
-        _fits(getattr(row, field.name)) and not (field.name in required and getattr(row, field.name) is None)
+        _fits(value, floats=field.name in numbers) and not (field.name in required and value is None)
         for field in fields(row)
+        for value in (getattr(row, field.name),)
     )
 
 
@@ -101,7 +121,14 @@ def _required(name: str) -> frozenset[str]:
     return frozenset(column.name for column in table(name).columns if column.mode != "NULLABLE")
 
 
-def _fits(value: Any) -> bool:
+@cache
+def _numbers(name: str) -> frozenset[str]:
+    """The columns that hold numbers with fractions, in records too."""
+    columns = table(name).columns
+    return frozenset(each.name for each in columns if "FLOAT64" in (each.type, *(part.type for part in each.fields)))
+
+
+def _fits(value: Any, *, floats: bool) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.size > 0 and bool(np.isfinite(value).all())
     if isinstance(value, datetime):
@@ -109,7 +136,9 @@ def _fits(value: Any) -> bool:
     if isinstance(value, str):
         return value.isprintable()
     if isinstance(value, tuple):
-        return all(_fits(part) for part in value)
+        return all(_fits(part, floats=floats) for part in value)
+    if isinstance(value, float):
+        return floats and isfinite(value)
     return value is None or isinstance(value, bool | int)
 
 
@@ -125,6 +154,7 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
     if isinstance(values[0], np.ndarray):
         offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
         return pa.ListArray.from_arrays(offsets, np.concatenate(values, dtype=np.float64))
-    if field.name == "attributes":
-        values = [[{"key": key, "value": value} for key, value in attributes] for attributes in values]
+    if pa.types.is_list(field.type):  # of records, which rows hold as tuples
+        names = [each.name for each in field.type.value_type]
+        values = [[dict(zip(names, record, strict=True)) for record in records] for records in values]
     return pa.array(values, field.type)

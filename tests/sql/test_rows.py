@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sql.rows import EmbeddingRow, EncoderRow, RejectionRow, fits, size_bucket, to_arrow
+from sql.rows import EmbeddingRow, EncoderRow, PredictionRow, RejectionRow, fits, size_bucket, to_arrow
 from sql.tables import table
 
 MakeRow = Callable[..., EmbeddingRow]
@@ -31,6 +31,16 @@ def test_what_may_be_missing_may_be_missing(make_row: MakeRow) -> None:
     assert fits(make_row(subject_key=None, subject_key_id=None, attributes=()))
     assert fits(RejectionRow("message", None, None, None, "1", "parse", "bad_event_id", "<100", None, AT))
     assert fits(EncoderRow("minilm", "1.0.0", "f" * 64, "{}", True, AT))
+    assert fits(PredictionRow("message", "e-1", None, None, "topic", 1, (), "low_confidence", AT))
+
+
+@pytest.mark.parametrize(("number", "good"), [(0.25, True), (float("nan"), False), (float("inf"), False)])
+def test_a_probability_is_a_finite_number(number: float, good: bool) -> None:
+    row = PredictionRow("message", "e-1", None, None, "topic", 1, (("app", number),), None, AT)
+
+    assert fits(row) is good
+    if good:
+        assert to_arrow([row])["probabilities"].to_pylist() == [[{"class": "app", "probability": number}]]
 
 
 @pytest.mark.parametrize(
