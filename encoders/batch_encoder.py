@@ -42,6 +42,11 @@ class BatchEncoder(ABC, Generic[P]):
         """See `Encoder.runtime`."""
         return self._runtime.name
 
+    @property
+    def places(self) -> int:
+        """See `Encoder.places`."""
+        return self._batcher.budget.places
+
     def accelerate(self) -> None:
         """Run the model by the fastest runtime that gives the same vectors. Takes seconds; before the first item."""
         if isinstance(self._runtime, Eager):

@@ -43,6 +43,11 @@ class Encoder(Protocol):
         """What runs the model: its name, and on which device."""
         ...
 
+    @property
+    def places(self) -> int:
+        """How many items the encoder holds at most, before `submit` blocks."""
+        ...
+
     def submit(self, item: Raw[bytes], limits: ImageLimits = ...) -> "Future[Encoded | Reason]":
         """The future embedding of one item, or why there is none; one bad item never costs its neighbours.
 

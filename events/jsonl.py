@@ -49,8 +49,13 @@ def check_readable(path: str, option: str) -> None:
 
 
 def _fields(line: bytes) -> Raw[Mapping[str, object]]:
+    return Raw(json_object(line))
+
+
+def json_object(content: bytes) -> Mapping[str, object]:
+    """The JSON object that content spells. Raises Rejected."""
     try:
-        text = line.decode()
+        text = content.decode()
     except UnicodeDecodeError:
         raise Rejected(Reason.INVALID_UTF8) from None
     try:
@@ -59,4 +64,4 @@ def _fields(line: bytes) -> Raw[Mapping[str, object]]:
         raise Rejected(Reason.MALFORMED_EVENT) from None
     if not isinstance(fields, dict):
         raise Rejected(Reason.MALFORMED_EVENT)
-    return Raw(fields)
+    return fields

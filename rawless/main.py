@@ -14,6 +14,7 @@ from rawless.commands import (
     doctor,
     encoder,
     head,
+    head_deploy,
     head_import,
     ingest,
     load,
@@ -23,6 +24,7 @@ from rawless.commands import (
     replay,
     report,
     search,
+    serve,
     stream,
     subjects,
 )
@@ -46,10 +48,13 @@ app.command("load")(load.load)
 app.command("publish")(publish.publish)
 app.command("replay", context_settings={"allow_extra_args": True})(replay.replay)
 app.command("search")(search.search)
+app.command("serve")(serve.serve)
 app.command("sql")(query.sql)
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
+head.app.command("deploy")(head_deploy.deploy)
+head.app.command("rollback")(head_deploy.rollback)
 app.add_typer(head.app, name="head")
 app.add_typer(local.app, name="local")
 app.add_typer(report.app, name="report")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("privacy", "events", "encoders", "sql", "pipelines", "heads", "lifecycle", "audit", "rawless")
+ROOMS = ("privacy", "events", "encoders", "sql", "pipelines", "heads", "lifecycle", "audit", "serving", "rawless")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 PROSE_LINES = 60
 """What fits on one screen."""

@@ -1,0 +1,79 @@
+"""`rawless serve`: encoders and heads behind one door."""
+
+import os
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rawless.options import DeviceName, Json, WarehouseFile
+from rawless.output import print_json, progress, say, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from serving.app import Given, Role
+    from serving.config import ServeConfig, Served
+
+_LOG_RETRY_SECONDS = 5.0
+
+
+def serve(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="The service file.")],
+    role: Annotated[
+        Literal["all", "encoder", "classifier", "orchestrator"], typer.Option(help="Which part this process is.")
+    ] = "all",
+    host: Annotated[str, typer.Option(help="The address; others than this machine's own need access in the file.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, envvar="PORT", help="0 is any that is free.")] = 8080,
+    device: DeviceName = "auto",
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Answer requests until Ctrl-C: raw content in, a prediction out. It finishes what it holds."""
+    from serving.app import check_access, make_app
+    from serving.config import load_config
+    from serving.server import bound, url_of
+    from serving.server import serve as run
+
+    config, served = load_config(file)
+    check_access(config, role, host)
+    with bound(host, port) as at:
+        with progress(f"Loading what {role} needs"):
+            app = make_app(role, host, config, served, _given(role, config, served, device, warehouse))
+        where = url_of(at)
+
+        def started() -> None:
+            if json:
+                print_json({"role": role, "url": where, "heads": sorted(served), "pid": os.getpid()})
+            else:
+                say(f"{', '.join(sorted(served))} at {where} (role {role}); Ctrl-C finishes what is held and stops.")
+
+        run(app, at, config.limits.seconds, started)
+    if not json:
+        say("Stopped; every request that was taken was answered.")
+
+
+def _given(
+    role: "Role", config: "ServeConfig", served: "Mapping[str, Served]", device: DeviceName, file: Path | None
+) -> "Given":
+    from rawless import home
+    from rawless.places import key_source, open_warehouse
+    from rawless.registry import resolve
+    from serving.app import Given
+
+    opened = cache(lambda: open_warehouse(file))  # a service with nothing to log and no index needs none
+    logged = [head for head in served.values() if head.log and role in ("all", "orchestrator")]
+    indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
+    subjects = any(head.stream.subject != "none" for head in logged)
+    return Given(
+        specs={head.encoder: resolve(opened, head.encoder) for head in served.values()},
+        heads=config.head_folder or home.heads(),
+        warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
+        key=key_source(opened()).load() if subjects else None,
+        device=device,
+        told=warn,
+    )

@@ -1,0 +1,1 @@
+"""Encoder, classifier and orchestrator as HTTP services: raw content in, a prediction out, one door."""

@@ -1,0 +1,78 @@
+"""Experiments: a key's arm is its own, whoever asks and wherever."""
+
+from collections import Counter
+
+import httpx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.assignment import assigned
+from tests.serving.conftest import Bench, eventually
+
+ARMS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=5)
+KEYS = [f"customer-{number}" for number in range(20_000)]
+
+
+def test_shares_are_those_of_the_weights() -> None:
+    counts = Counter(assigned("topic", key, {"old": 70, "new": 20, "wild": 10}) for key in KEYS)
+
+    assert abs(counts["old"] / len(KEYS) - 0.7) < 0.01
+    assert abs(counts["new"] / len(KEYS) - 0.2) < 0.01
+
+
+@given(ARMS, st.text(), st.floats(0.01, 100))
+def test_a_key_moves_only_to_or_from_the_arm_whose_weight_changed(
+    arms: dict[str, float], key: str, weight: float
+) -> None:
+    changed = min(arms)
+    before, after = assigned("topic", key, arms), assigned("topic", key, {**arms, changed: weight})
+
+    assert before in arms
+    assert before == assigned("topic", key, dict(reversed(arms.items())))
+    if weight >= arms[changed]:
+        assert after in (before, changed)
+    else:
+        assert after == before or before == changed
+
+
+def test_experiments_are_drawn_apart() -> None:
+    arms = {"a": 1.0, "b": 1.0}
+    same = sum(assigned("topic", key, arms) == assigned("urgency", key, arms) for key in KEYS)
+
+    assert abs(same / len(KEYS) - 0.5) < 0.02
+
+
+def _arm(client: httpx.Client, **headers: str) -> str:
+    answer = client.post("/v1/heads/topic/predict", json={"text": "hello"}, headers=headers)
+    return str(answer.json()["model"]["head"])
+
+
+def test_a_callers_key_decides_and_else_the_subject(bench: Bench) -> None:
+    bench.deploy("old")
+    bench.deploy("new")
+    client = bench.start({"topic": {"arms": {"old": 1, "new": 1}}})
+
+    by_key = {key: _arm(client, **{"rawless-assignment-key": key}) for key in KEYS[:12]}
+    again = {key: _arm(client, **{"rawless-assignment-key": key, "rawless-subject-id": "x"}) for key in KEYS[:12]}
+    by_subject = {key: _arm(client, **{"rawless-subject-id": key}) for key in KEYS[:12]}
+
+    assert by_key == again == by_subject
+    assert by_key == {key: assigned("topic", key, {"old": 1, "new": 1}) for key in KEYS[:12]}
+    assert set(by_key.values()) == {"old", "new"}
+
+
+def test_shadows_are_asked_and_not_told(bench: Bench) -> None:
+    for name in ("topic", "next", "number"):
+        bench.deploy(name, kind="number" if name == "number" else "linear")
+    client = bench.start({"topic": {"shadow": ["next", "number"]}})
+
+    told = client.post("/v1/heads/topic/predict", json={"text": "hello"}).json()
+
+    def seen(shadow: str) -> bool:
+        start = 'rawless_shadow_answers_total{head="topic",outcome="'
+        lines = [line for line in client.get("/metrics").text.splitlines() if f'shadow="{shadow}"' in line]
+        return any(line.startswith(start) and float(line.split()[-1]) == 1 for line in lines)
+
+    eventually(lambda: seen("next") and seen("number"))
+    assert told["model"]["head"] == "topic"
+    assert "next" not in str(told)

@@ -1,0 +1,106 @@
+"""Business rules: what they hold back, and what is refused in a file."""
+
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.stream import Stream
+from privacy import UserError
+from serving.config import load_config
+from serving.rules import Abstention, Rules
+from tests.serving.conftest import TEXT_STREAM, Bench, eventually
+
+PREDICT = "/v1/heads/topic/predict"
+
+
+def _ask(client: httpx.Client, **attributes: str) -> dict[str, Any]:
+    import json
+
+    headers = {"rawless-attributes": json.dumps(attributes)} if attributes else {}
+    answer = client.post(PREDICT, json={"text": "Where is my parcel?"}, headers=headers)
+    assert answer.status_code == 200
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_a_kill_switch_is_a_file_that_is_there(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {"rules": {"kill_switch": "stop_topic", "fallback": "app"}}})
+
+    before = _ask(client)
+    (bench.folder / "stop_topic").touch()
+    eventually(lambda: _ask(client)["abstention"] == "kill_switch")
+    stopped = _ask(client)
+    (bench.folder / "stop_topic").unlink()
+    eventually(lambda: _ask(client)["abstention"] is None)
+
+    assert before["abstention"] is None
+    assert (stopped["prediction"], stopped["probabilities"], stopped["model"]) == ("app", None, None)
+
+
+def test_attributes_are_allowed_and_denied(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {"rules": {"allow": {"channel": ["chat"]}, "deny": {"app": ["1.0"]}}}})
+
+    assert _ask(client, channel="chat", app="1.1")["abstention"] is None
+    assert _ask(client, channel="chat", app="1.0")["abstention"] == "denied"
+    assert _ask(client, channel="email")["abstention"] == "not_allowed"
+    assert _ask(client)["abstention"] == "not_allowed"
+    assert _ask(client, channel="chat", other="dropped")["abstention"] is None
+
+
+def test_an_unsure_head_abstains(bench: Bench) -> None:
+    bench.deploy("topic")
+    sure = bench.start({"topic": {"rules": {"minimum_confidence": 0.01}}})
+    unsure = bench.start({"topic": {"rules": {"minimum_confidence": 1.0, "fallback": "ask_a_person"}}})
+
+    assert _ask(sure)["abstention"] is None
+    told = _ask(unsure)
+    assert (told["abstention"], told["prediction"], told["probabilities"]) == ("low_confidence", "ask_a_person", None)
+    assert told["model"]["version"] == 1
+    assert 'rawless_abstentions_total{head="topic",reason="low_confidence"} 1.0' in unsure.get("/metrics").text
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1), min_size=1), st.floats(0.01, 1))
+def test_a_minimum_holds_whatever_the_probabilities(probabilities: dict[str, float], minimum: float) -> None:
+    held = Rules(minimum_confidence=minimum).after(probabilities)
+
+    assert (held is Abstention.LOW_CONFIDENCE) == (max(probabilities.values()) < minimum)
+
+
+def test_without_rules_nobody_is_held_back() -> None:
+    stream = Stream.model_validate(TEXT_STREAM)
+
+    assert Rules().before({"channel": "chat"}, stopped=False) is None
+    assert Rules().after({"a": 0.1}) is None
+    assert Rules().fault(stream, scores=True) is None
+
+
+@pytest.mark.parametrize(
+    ("heads", "fields", "says"),
+    [
+        ({"topic": {"rules": {"allow": {"colour": ["red"]}}}}, {}, "rules.allow names the attribute colour"),
+        ({"topic": {"rules": {"deny": {"channel": ["post"]}}}}, {}, "rules.deny.channel names 'post'"),
+        ({"topic": {"rules": {"minimum_confidence": 2}}}, {}, "heads.topic.rules.minimum_confidence is 2"),
+        ({"topic": {"index": "a", "rules": {"fallback": "x"}}}, {}, "rules of a head with an index"),
+        ({"topic": {"index": "a", "log": True}}, {}, "index belongs to a head that scores queries"),
+        ({"topic": {"encoder": "resnet50@1.0.0"}}, {}, "encoder is resnet50@1.0.0, but the stream has minilm@1.0.0"),
+        ({"topic": {"also": ["topic"]}}, {}, "also names topic"),
+        ({"topic": {"also": ["digit"]}, "digit": {"stream": "upload.yaml"}}, {}, "takes another stream or encoder"),
+        ({"topic": {"also": ["other"]}, "other": {"log": True}}, {}, "is logged otherwise"),
+        ({"topic": {"arms": {"a": 0}}}, {}, "heads.topic.arms.a is 0"),
+        ({"Topic": {}}, {}, "Topic"),
+        ({}, {}, "heads is {}"),
+        ({"topic": {}}, {"access": {}}, "access names nobody"),
+        ({"topic": {}}, {"encoder": {"url": "ftp://x"}}, "encoder.url is 'ftp://x'"),
+        ({"topic": {"streams": "x"}}, {}, "heads.topic.streams is unknown"),
+    ],
+)
+def test_a_file_with_a_fault_is_refused_by_field_and_value(
+    bench: Bench, heads: dict[str, Any], fields: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        load_config(bench.file(heads, **fields))
