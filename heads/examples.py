@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from heads.kinds import Classifier, Head, Pair, QueryTransform, Regression
-from heads.readers import frame, matrix_of
+from heads.readers import attributes_of, ids_of, splits_of, targets_of, vectors_of
 from heads.spec import HeadSpec
 from heads.train import Rows
 from privacy import UserError
-from sql.datasets.spec import SPLITS, Split
+from sql.datasets.spec import Split
 from sql.snapshots import Manifest
 from sql.warehouse import Warehouse
 
@@ -52,12 +53,12 @@ class Task:
 def open_task(warehouse: Warehouse, spec: HeadSpec, manifest: Manifest) -> Task:
     """The rows of a snapshot as a head's spec wants them. Raises UserError when they do not fit."""
     _check(spec, manifest)
-    frames = {split: frame(warehouse, manifest.snapshot_id, split) for split in SPLITS}
+    found = splits_of(warehouse, manifest)
     for split in ("train", "test"):
-        if frames[split].empty:
+        if not len(found[split]):
             raise UserError(f"The split {split} of {manifest.snapshot_id} is empty: build a dataset that has one.")
-    tenants = _tenants(spec, frames["train"])
-    splits = {split: _examples(spec, manifest, rows, tenants) for split, rows in frames.items()}
+    tenants = _tenants(spec, found["train"])
+    splits = {split: _examples(spec, manifest, rows, tenants) for split, rows in found.items()}
     return Task(spec, manifest, splits, tenants)
 
 
@@ -71,37 +72,31 @@ def _check(spec: HeadSpec, manifest: Manifest) -> None:
         raise UserError(f"positive is {spec.positive!r}, but the classes are {', '.join(manifest.classes)}.")
 
 
-def _tenants(spec: HeadSpec, train: pd.DataFrame) -> tuple[str, ...]:
+def _tenants(spec: HeadSpec, train: pa.Table) -> tuple[str, ...]:
     if spec.tenant is None:
         return ()
-    if (column := f"attribute.{spec.tenant}") not in train:
+    if (told := attributes_of(train).get(spec.tenant)) is None:
         raise UserError(f"tenant is {spec.tenant}, but no row of train has that attribute.")
-    return (OTHERS, *sorted(set(train[column].dropna())))
+    return (OTHERS, *sorted({each for each in told if each is not None}))
 
 
-def _examples(spec: HeadSpec, manifest: Manifest, rows: pd.DataFrame, tenants: tuple[str, ...]) -> Examples:
-    names = ("embedding", "right_embedding") if manifest.is_pairs else ("embedding",)
-    inputs = [torch.from_numpy(matrix_of(rows[name])).float() for name in names]
-    if tenants:
+def _examples(spec: HeadSpec, manifest: Manifest, rows: pa.Table, tenants: tuple[str, ...]) -> Examples:
+    inputs, attributes = [torch.from_numpy(each) for each in vectors_of(manifest, rows)], attributes_of(rows)
+    if spec.tenant is not None:
         places = {name: place for place, name in enumerate(tenants)}
-        told = [places.get(value, 0) for value in rows[f"attribute.{spec.tenant}"]]
-        inputs.append(torch.tensor(told, dtype=torch.int64))
-    ids = rows["event_id"] if "event_id" in rows else rows["left_event_id"] + "/" + rows["right_event_id"]
-    facts = pd.DataFrame({"month": rows["occurred_at"].dt.strftime("%Y-%m")})
-    for name in rows.columns:
-        if name.startswith("attribute."):
-            facts[name.removeprefix("attribute.")] = rows[name]
-    return Examples(Rows(tuple(inputs), _labels(spec, manifest, rows), list(ids)), facts)
+        told = attributes.get(spec.tenant, [None] * len(rows))
+        inputs.append(torch.tensor([places.get(each or OTHERS, 0) for each in told], dtype=torch.int64))
+    facts = pd.DataFrame({"month": rows["occurred_at"].to_pandas().dt.strftime("%Y-%m"), **attributes})
+    return Examples(Rows(tuple(inputs), _labels(spec, manifest, rows), ids_of(rows)), facts)
 
 
-def _labels(spec: HeadSpec, manifest: Manifest, rows: pd.DataFrame) -> torch.Tensor:
-    if manifest.is_number:
-        return torch.from_numpy(rows["label_value"].to_numpy("float32"))
-    if spec.is_of_pairs:
-        positive = spec.positive or manifest.classes[-1]
-        return torch.from_numpy((rows["label"] == positive).to_numpy("int64"))
-    places = pd.Categorical(rows["label"], categories=list(manifest.classes)).codes
-    return torch.from_numpy(places.astype("int64"))
+def _labels(spec: HeadSpec, manifest: Manifest, rows: pa.Table) -> torch.Tensor:
+    """Of a pair 1 where it is a match."""
+    targets = torch.from_numpy(targets_of(manifest, rows))
+    if not spec.is_of_pairs:
+        return targets
+    positive = spec.positive or manifest.classes[-1]
+    return (targets == manifest.classes.index(positive)).long()
 
 
 def make_head(task: Task) -> Head:

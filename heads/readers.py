@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from privacy import UserError
 from sql.datasets.spec import SPLITS, Split
@@ -37,9 +38,8 @@ def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> p
     made["embedding"] = list(matrix(rows["embedding"]))
     if manifest.is_pairs:
         made["right_embedding"] = list(matrix(rows["right_embedding"]))
-    told = [{each["key"]: each["value"] for each in row} for row in rows["attributes"].to_pylist()]
-    for key in sorted({key for row in told for key in row}):
-        made[f"attribute.{key}"] = [row.get(key) for row in told]
+    for key, values in attributes_of(rows).items():
+        made[f"attribute.{key}"] = values
     made.attrs.update(_about(manifest))
     return made
 
@@ -54,9 +54,8 @@ def torch_dataset(warehouse: Warehouse, reference: str, split: Split | None = No
     from heads.vectors import Vectors
 
     manifest, rows = _read(warehouse, reference, split)
-    names = ("embedding", "right_embedding") if manifest.is_pairs else ("embedding",)
-    sides = tuple(torch.from_numpy(matrix(rows[name]).astype(np.float32)) for name in names)
-    return Vectors(sides, torch.from_numpy(_targets(manifest, rows)), manifest.classes, _ids(rows))
+    sides = tuple(torch.from_numpy(each) for each in vectors_of(manifest, rows))
+    return Vectors(sides, torch.from_numpy(targets_of(manifest, rows)), manifest.classes, _ids(rows))
 
 
 def hugging_face(warehouse: Warehouse, reference: str) -> "datasets.DatasetDict":
@@ -70,22 +69,28 @@ def hugging_face(warehouse: Warehouse, reference: str) -> "datasets.DatasetDict"
     except ImportError:
         raise UserError("The package datasets is not here: run `pip install 'rawless[datasets]'`.") from None
     manifest = find(warehouse, reference)
-    return datasets.DatasetDict({split: _hugging_face(warehouse, manifest, split) for split in SPLITS})
+    splits = splits_of(warehouse, manifest)
+    return datasets.DatasetDict({split: _hugging_face(manifest, rows) for split, rows in splits.items()})
 
 
-def _hugging_face(warehouse: Warehouse, manifest: Manifest, split: Split) -> "datasets.Dataset":
+def _hugging_face(manifest: Manifest, rows: pa.Table) -> "datasets.Dataset":
     import datasets
 
-    rows = _sorted(warehouse, manifest, split)
-    dropped = [*_UNTOLD, "split", "label_value" if not manifest.is_number else "label"]
     unused = ["event_id"] if manifest.is_pairs else ["left_event_id", "right_event_id", "right_embedding"]
-    made = datasets.Dataset(rows.drop_columns([*dropped, *unused]))
+    unused.append("label" if manifest.is_number else "label_value")
+    kept = rows.drop_columns([*_UNTOLD, "split", *unused])
+    made = datasets.Dataset(kept)
     if manifest.is_number:
         return made.rename_column("label_value", "label")
-    targets = pa.array(_targets(manifest, rows))
-    labelled = rows.drop_columns([*dropped, *unused]).set_column(made.column_names.index("label"), "label", targets)
+    labelled = kept.set_column(kept.column_names.index("label"), "label", pa.array(targets_of(manifest, rows)))
     features = {**made.features, "label": datasets.ClassLabel(names=list(manifest.classes))}
     return datasets.Dataset(labelled, datasets.DatasetInfo(features=datasets.Features(features)))
+
+
+def splits_of(warehouse: Warehouse, manifest: Manifest) -> dict[Split, pa.Table]:
+    """The rows of a snapshot, read once, as an Arrow table for each split."""
+    rows = _sorted(warehouse, manifest, None)
+    return {split: rows.filter(pc.equal(rows["split"], split)) for split in SPLITS}
 
 
 def _read(warehouse: Warehouse, reference: str, split: Split | None) -> tuple[Manifest, pa.Table]:
@@ -104,18 +109,35 @@ def _scalars(manifest: Manifest) -> list[str]:
     return [*ids, "occurred_at", label, "split", "person_key"]
 
 
+def attributes_of(rows: pa.Table) -> dict[str, list[str | None]]:
+    """Of every key that a row has, the value in each row; None where it is missing."""
+    told = [{each["key"]: each["value"] for each in row} for row in rows["attributes"].to_pylist()]
+    return {key: [row.get(key) for row in told] for key in sorted({key for row in told for key in row})}
+
+
+def ids_of(rows: pa.Table) -> list[str]:
+    """The id of each row as heads tell it; of a pair both, with a slash between."""
+    return ["/".join(each) if isinstance(each, tuple) else each for each in _ids(rows)]
+
+
 def _ids(rows: pa.Table) -> list[Any]:
     """The id of each row, or the pair of ids."""
     singles, lefts, rights = (rows[name].to_pylist() for name in _IDS)
     return [one or (left, right) for one, left, right in zip(singles, lefts, rights, strict=True)]
 
 
-def _targets(manifest: Manifest, rows: pa.Table) -> npt.NDArray[Any]:
+def targets_of(manifest: Manifest, rows: pa.Table) -> npt.NDArray[Any]:
     """Labels as places in the classes, int64, or as float32 numbers."""
     if manifest.is_number:
         return np.asarray(rows["label_value"].to_numpy(), np.float32)
     places = {name: place for place, name in enumerate(manifest.classes)}
     return np.array([places[label] for label in rows["label"].to_pylist()], np.int64)
+
+
+def vectors_of(manifest: Manifest, rows: pa.Table) -> list[npt.NDArray[np.float32]]:
+    """The vectors of the rows, for pairs left and right ones, each as an array of shape (rows, dimension)."""
+    names = ("embedding", "right_embedding") if manifest.is_pairs else ("embedding",)
+    return [matrix(rows[name]).astype(np.float32) for name in names]
 
 
 def matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
@@ -124,11 +146,6 @@ def matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     if not len(whole):
         return np.empty((0, 0))
     return np.asarray(whole.flatten().to_numpy()).reshape(len(whole), -1)
-
-
-def matrix_of(column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    """A frame's vectors as an array of shape (rows, dimension)."""
-    return np.stack(list(column)) if len(column) else np.empty((0, 0))
 
 
 def _about(manifest: Manifest) -> dict[str, Any]:

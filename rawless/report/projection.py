@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from heads.readers import matrix
+from heads.readers import ids_of, matrix
 from sql.snapshots import SCHEMA, Manifest
 
 MOST_POINTS = 3000
@@ -52,7 +52,7 @@ def points(snapshot: Manifest, rows: Iterable[pa.RecordBatch], most: int = MOST_
     encoder = str(snapshot.spec.get("spec", snapshot.spec).get("encoder", "?"))
     prints = drawn["encoder_fingerprint"].to_pylist()
     return Points(
-        _ids(drawn),
+        ids_of(drawn),
         drawn["label_value" if snapshot.is_number else "label"].to_pylist(),
         drawn["split"].to_pylist(),
         [encoder if each == snapshot.fingerprint else each[:12] for each in prints],
@@ -70,15 +70,9 @@ def draw(rows: Iterable[pa.RecordBatch], most: int, seed: int = SEED) -> tuple[p
     for batch in rows:
         there += len(batch)
         whole = pa.concat_tables([kept, pa.Table.from_batches([batch], SCHEMA)])
-        lots = [hashlib.sha256(f"{seed}:{each}".encode()).digest() for each in _ids(whole)]
+        lots = [hashlib.sha256(f"{seed}:{each}".encode()).digest() for each in ids_of(whole)]
         kept = whole.take(sorted(range(len(whole)), key=lots.__getitem__)[:most])
     return kept, there
-
-
-def _ids(rows: pa.Table) -> list[str]:
-    """As heads tell them: pairs as both ids with a slash between."""
-    columns = (rows[name].to_pylist() for name in ("event_id", "left_event_id", "right_event_id"))
-    return [one or f"{left}/{right}" for one, left, right in zip(*columns, strict=True)]
 
 
 def project(vectors: Array) -> list[Projection]:

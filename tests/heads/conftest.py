@@ -1,4 +1,4 @@
-"""Tasks over made-up and real vectors, without a warehouse."""
+"""Tasks over made-up and real vectors without a warehouse, and snapshots of pairs in one."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from heads.spec import HeadSpec
 from heads.train import Rows
 from sql.datasets.spec import SPLITS
 from sql.snapshots import Manifest
+from tests.shop import Shop
 
 MakeTask = Callable[..., Task]
 
@@ -43,6 +44,37 @@ def make_task(
         facts = pd.DataFrame({"month": ["2026-01" if n % 2 else "2026-02" for n in places]})
         splits[split] = Examples(rows, facts)
     return Task(told, manifest_of(classes, "pair" if told.is_of_pairs else "event"), splits, tenants)
+
+
+MATCHED = """/*
+says: Events that were matched.
+kind: pair
+*/
+SELECT matched.left_event_id, matched.right_event_id, matched.same AS label, matched.known_at AS labelled_at
+FROM matched
+"""
+
+
+@pytest.fixture
+def build_pairs(shop: Shop) -> Callable[..., Manifest]:
+    """Builds a snapshot of 60 pairs of one person's uploads each; any field of the dataset can be said otherwise."""
+    (shop.folder / "labels" / "matched.sql").write_text(MATCHED)
+    numbers = range(60)
+    shop.load(
+        "matched",
+        {
+            "left_event_id": [f"e-{number}" for number in numbers],
+            "right_event_id": [f"e-{number + 40}" for number in numbers],  # of the same person
+            "same": ["yes" if number % 2 else "no" for number in numbers],
+            "matched_at": [shop.as_of] * 60,
+        },
+    )
+    whole = {
+        "sources": [{"table": "matched", "known_at": "matched_at"}],
+        "label": {"query": "matched", "kind": "pair", "classes": ["no", "yes"]},
+        "rules": None,
+    }
+    return lambda **fields: shop.build(**(whole | fields)).manifest
 
 
 @pytest.fixture(scope="session")

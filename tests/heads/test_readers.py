@@ -1,6 +1,6 @@
 """A snapshot opens in one call as a frame, a torch `Dataset` or Hugging Face tables: the same rows in each."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -72,31 +72,8 @@ def test_hugging_face_gets_three_splits_with_class_labels(shop: Shop, manifest: 
         assert table.cache_files == []
 
 
-def test_pairs_have_two_vectors_and_two_ids(shop: Shop, tmp_path: Path) -> None:
-    (tmp_path / "labels" / "matched.sql").write_text(
-        """/*
-says: Events that were matched.
-kind: pair
-*/
-SELECT matched.left_event_id, matched.right_event_id, matched.same AS label, matched.known_at AS labelled_at
-FROM matched
-"""
-    )
-    numbers = range(60)
-    shop.load(
-        "matched",
-        {
-            "left_event_id": [f"e-{number}" for number in numbers],
-            "right_event_id": [f"e-{number + 40}" for number in numbers],  # of the same person
-            "same": ["yes" if number % 2 else "no" for number in numbers],
-            "matched_at": [shop.as_of] * 60,
-        },
-    )
-    manifest = shop.build(
-        sources=[{"table": "matched", "known_at": "matched_at"}],
-        label={"query": "matched", "kind": "pair", "classes": ["no", "yes"]},
-        rules=None,
-    ).manifest
+def test_pairs_have_two_vectors_and_two_ids(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
+    manifest = build_pairs()
     pairs = frame(shop.warehouse, manifest.snapshot_id)
     vectors = torch_dataset(shop.warehouse, manifest.snapshot_id)
     tables = hugging_face(shop.warehouse, manifest.snapshot_id)

@@ -1,0 +1,54 @@
+"""What a head is trained on: a snapshot's rows by split, with the tenants that train has."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from heads.examples import open_task
+from heads.spec import HeadSpec
+from privacy import UserError
+from sql.datasets.spec import SPLITS
+from sql.snapshots import Manifest
+from tests.shop import AS_OF, EVENTS, Shop
+
+SPEC = HeadSpec(head="made", snapshot="made", kind="query_transform", tenant="channel")
+MIDDLE = (AS_OF - timedelta(days=25)).isoformat()
+BY_TIME = {"by": "time", "validation_from": MIDDLE, "test_from": MIDDLE}
+
+
+@pytest.fixture
+def with_channels(shop: Shop, build_pairs: Callable[..., Manifest]) -> Callable[[range], Manifest]:
+    """Builds pairs whose older ones are train and newer ones test; only uploads with these numbers have a channel."""
+
+    def build(numbers: range) -> Manifest:
+        shop.upload(numbers, stream="asked")
+        for others in (range(numbers.start), range(numbers.stop, EVENTS)):
+            shop.upload(others, stream="asked", attributes=())
+        return build_pairs(stream="asked", split=BY_TIME)
+
+    return build
+
+
+def test_every_row_of_a_split_without_the_attribute_is_of_the_other_tenants(
+    shop: Shop, with_channels: Callable[[range], Manifest]
+) -> None:
+    task = open_task(shop.warehouse, SPEC, with_channels(range(25, EVENTS)))
+    tenants = {split: set(task.splits[split].rows.inputs[2].tolist()) for split in SPLITS}
+
+    assert task.tenants == ("", "chat", "email")
+    assert tenants == {"train": {1, 2}, "validation": set(), "test": {0}}
+    assert "channel" not in task.splits["test"].facts
+
+
+def test_a_tenant_that_train_lacks_is_refused(shop: Shop, with_channels: Callable[[range], Manifest]) -> None:
+    with pytest.raises(UserError, match="tenant is channel, but no row of train has that attribute"):
+        open_task(shop.warehouse, SPEC, with_channels(range(25)))
+
+
+def test_a_split_that_a_head_needs_is_not_empty(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
+    late = (AS_OF + timedelta(days=1)).isoformat()
+    manifest = build_pairs(split={"by": "time", "validation_from": MIDDLE, "test_from": late})
+
+    with pytest.raises(UserError, match=r"The split test of .* is empty: build a dataset that has one"):
+        open_task(shop.warehouse, SPEC, manifest)
