@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from heads import measures
+from heads.evaluate import judge_of
 from heads.examples import Task, open_task
 from heads.measures import Measure, with_intervals
 from heads.session import HeadSession, open_head
@@ -27,11 +25,7 @@ def judge(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> tup
     rows = task.splits["test"].rows
     inputs = dict(zip((each.name for each in session.manifest.inputs), rows.inputs, strict=True))
     (answered,) = session.answer(**{name: each.numpy() for name, each in inputs.items()}).values()
-    labels = rows.labels.numpy()
-    if task.manifest.is_number:
-        return with_intervals(measures.of_numbers, labels, answered, seed=0)
-    judge_of = measures.of_scores if answered.ndim == 1 else measures.of_classes
-    return with_intervals(judge_of, labels, np.asarray(answered), seed=0)
+    return with_intervals(judge_of(task), rows.labels.numpy(), answered, seed=0)
 
 
 def _spec(session: HeadSession, snapshot: Manifest) -> HeadSpec:

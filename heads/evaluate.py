@@ -53,13 +53,7 @@ def evaluate(
 
 def judge_of(task: Task) -> Judge:
     """From labels and answers to measures."""
-    if task.manifest.is_number:
-        return measures.of_numbers
-    return measures.of_scores if task.spec.kind == "pair" else measures.of_classes
-
-
-def _probabilities(answered: Array) -> Array:
-    return answered if answered.ndim == 2 else np.stack((1 - answered, answered), axis=1)
+    return measures.of_numbers if task.manifest.is_number else measures.of_classes
 
 
 def names(task: Task) -> tuple[str, ...]:
@@ -71,7 +65,7 @@ def names(task: Task) -> tuple[str, ...]:
 
 
 def _of_classes(task: Task, labels: Array, answered: Array) -> dict[str, Any]:
-    probabilities, told = _probabilities(answered), names(task)
+    probabilities, told = measures.by_class(answered), names(task)
     predicted = probabilities.argmax(1)
     confusion = np.zeros((len(told), len(told)), int)
     np.add.at(confusion, (labels, predicted), 1)
@@ -132,7 +126,7 @@ def _numbers_alone(labels: Array, values: Array) -> dict[str, float]:
 
 
 def _classes_alone(labels: Array, answered: Array) -> dict[str, float]:
-    return {"accuracy": measures.accuracy(labels, _probabilities(answered))}
+    return {"accuracy": measures.accuracy(labels, measures.by_class(answered))}
 
 
 def _of_search(task: Task, head: Head, test: Examples) -> dict[str, Any]:

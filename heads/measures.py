@@ -37,8 +37,9 @@ class Bin(NamedTuple):
     rows: int
 
 
-def of_classes(labels: Array, probabilities: Array) -> dict[str, float]:
-    """Of classifiers; `labels` are places in the classes, `probabilities` of shape (rows, classes)."""
+def of_classes(labels: Array, answered: Array) -> dict[str, float]:
+    """Of classifiers and pair scores; `labels` are places in the classes, `answered` is as `by_class` takes it."""
+    probabilities = by_class(answered)
     return {
         "accuracy": accuracy(labels, probabilities),
         "macro_f1": _macro_f1(labels, probabilities),
@@ -48,14 +49,14 @@ def of_classes(labels: Array, probabilities: Array) -> dict[str, float]:
     }
 
 
+def by_class(answered: Array) -> Array:
+    """Probabilities of shape (rows, classes), of such, or of scores of shape (rows,) that two belong together."""
+    return answered if answered.ndim == 2 else np.stack((1 - answered, answered), axis=1)
+
+
 def accuracy(labels: Array, probabilities: Array) -> float:
     """The share of rows whose likeliest class is their label."""
     return float(np.mean(probabilities.argmax(1) == labels))
-
-
-def of_scores(labels: Array, scores: Array) -> dict[str, float]:
-    """Of pair scores: probabilities that two belong together, shape (rows,)."""
-    return of_classes(labels, np.stack((1 - scores, scores), axis=1))
 
 
 def of_numbers(labels: Array, values: Array) -> dict[str, float]:

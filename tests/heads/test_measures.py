@@ -46,6 +46,12 @@ def test_measures_of_numbers_are_those_of_scikit_learn(told: list[tuple[float, f
     assert found["mean_absolute_error"] == pytest.approx(metrics.mean_absolute_error(labels, values))
 
 
+def test_a_score_is_the_probability_of_the_second_of_two_classes() -> None:
+    labels, probabilities = _answers(0, 100, 2)
+
+    assert measures.of_classes(labels, probabilities[:, 1]) == pytest.approx(measures.of_classes(labels, probabilities))
+
+
 def test_one_class_alone_has_no_roc_auc() -> None:
     labels, probabilities = np.zeros(10, int), np.full((10, 2), 0.5)
 
