@@ -53,12 +53,12 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     started = time.monotonic()
     with progress("Starting the local BigQuery and Pub/Sub"):
         warehouse = open_warehouse(None)
-    pictures, classes = digits.digits()
+    (pictures, classes), kinds = digits.digits(), texts.texts()
     streams = {"digits": digits.STREAM, "texts": texts.STREAM}
     for name, stream in streams.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(stream))
     uploads, messages = folder / "uploads", folder / "messages.jsonl"
-    contents = digits.write_uploads(folder, pictures, today()) + texts.write_events(messages, texts.texts(), today())
+    contents = digits.write_uploads(folder, pictures, today()) + texts.write_events(messages, kinds, today())
     if talk:
         say("Two producers publish handwritten digits, as customers' uploads, and texts of four kinds, as their")
         say("messages, while two streaming jobs read them. Some are broken, some are hostile, some come twice.\n")
@@ -88,7 +88,7 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
         report["dataset"] = datasets.snapshots(warehouse, key, folder, classes, _own())
     with progress("Training heads"):
         snapshot_id = report["dataset"]["snapshot_id"]
-        report["heads"] = heads.heads(warehouse, snapshot_id, texts.texts(), _own())
+        report["heads"] = heads.heads(warehouse, snapshot_id, kinds, _own())
     report["search"] = _search(contents, warehouse, left)
     if talk:
         _tell(report)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from privacy.pseudonyms import PseudonymKey
-from rawless.demo import customer
+from rawless.demo import customer, today
 from rawless.demo.digits import CUSTOMERS
 from sql.datasets.build import Built, build
 from sql.datasets.dataset import open_dataset
@@ -77,13 +77,12 @@ def _built(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Bu
 def _load(warehouse: Warehouse, key: PseudonymKey, folder: Path, classes: list[int]) -> None:
     """What a business knows besides: who confirmed which digit, who left, who came back."""
     chance = random.Random(6)  # noqa: S311 - for repeatability
-    closed = chance.sample(range(CUSTOMERS), _CLOSED)
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    closed, day = chance.sample(range(CUSTOMERS), _CLOSED), today()
     uploads = list(csv.DictReader((folder / "metadata.csv").open(encoding="utf-8")))
     tables = {
         "digit_confirmed": [_confirmation(row, classes, chance) for row in uploads if chance.random() < _CONFIRMED],
-        "account_closed": [_account("closed_at", each, today - timedelta(days=20)) for each in closed],
-        "account_reopened": [_account("reopened_at", each, today - timedelta(days=9)) for each in closed[:_REOPENED]],
+        "account_closed": [_account("closed_at", each, day - timedelta(days=20)) for each in closed],
+        "account_reopened": [_account("reopened_at", each, day - timedelta(days=9)) for each in closed[:_REOPENED]],
     }
     for name, rows in tables.items():
         file = folder / f"{name}.csv"
@@ -99,7 +98,7 @@ def _confirmation(row: dict[str, str], classes: list[int], chance: random.Random
     kind, _, number = row["event_id"].partition("-")
     digit = str(classes[int(number)]) if kind == "digit" else "0"
     later = datetime.fromisoformat(row["occurred_at"]) + timedelta(hours=chance.randrange(1, 48))
-    return {"event_id": row["event_id"], "digit": f"{digit}", "confirmed_at": later.isoformat()}
+    return {"event_id": row["event_id"], "digit": digit, "confirmed_at": later.isoformat()}
 
 
 def _account(column: str, number: int, at: datetime) -> dict[str, str]:
