@@ -10,6 +10,9 @@ import pytest
 
 from rawless.local_stack import Stack
 from rawless.main import run
+from rawless.places import LOCAL
+from sql.warehouse import Warehouse
+from tests.shop import Shop, open_shop
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ def rawless(stack: Stack, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ou
         return Outcome(code, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A small business on the local stack that commands use, one for a file of tests."""
+    warehouse = Warehouse(LOCAL, stack.bigquery)
+    warehouse.ensure()
+    return open_shop(warehouse, tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture

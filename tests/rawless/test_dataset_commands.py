@@ -8,21 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from rawless.local_stack import Stack
-from rawless.places import LOCAL
-from sql.warehouse import Warehouse
 from tests.rawless.conftest import Outcome
-from tests.shop import SPEC, Shop, open_shop
+from tests.shop import SPEC, Shop
 
 Rawless = Callable[..., Outcome]
-
-
-@pytest.fixture(scope="module")
-def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """On the local stack that commands use."""
-    warehouse = Warehouse(LOCAL, stack.bigquery)
-    warehouse.ensure()
-    return open_shop(warehouse, tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture

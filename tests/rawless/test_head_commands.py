@@ -11,23 +11,17 @@ import pytest
 import yaml
 
 from heads.session import open_head
-from rawless.local_stack import Stack
-from rawless.places import LOCAL
-from sql.warehouse import Warehouse
 from tests.rawless.conftest import Outcome
-from tests.shop import Shop, open_shop
+from tests.shop import Shop
 
 Rawless = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
-def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """On the local stack that commands use, with a snapshot to train on."""
-    warehouse = Warehouse(LOCAL, stack.bigquery)
-    warehouse.ensure()
-    made = open_shop(warehouse, tmp_path_factory.mktemp("shop"))
-    made.build(dataset="trained_on")
-    return made
+def shop(shop: Shop) -> Shop:
+    """With a snapshot to train on."""
+    shop.build(dataset="trained_on")
+    return shop
 
 
 @pytest.fixture

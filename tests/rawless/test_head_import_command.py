@@ -11,11 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from heads.session import open_head
 from rawless.local_stack import Stack
-from rawless.places import LOCAL
-from sql.warehouse import Warehouse
 from tests.heads.foreign import LABELS, PLAIN, ROWS, from_scikit_learn, spec, written
 from tests.rawless.conftest import Outcome
-from tests.shop import open_shop
+from tests.shop import Shop
 
 Rawless = Callable[..., Outcome]
 
@@ -51,14 +49,11 @@ def test_from_a_model_to_a_head_that_answers(rawless: Rawless, model: Path, tmp_
     np.testing.assert_array_equal(answer.argmax(1), LogisticRegression().fit(ROWS, LABELS).predict(ROWS))
 
 
-def test_what_people_read(rawless: Rawless, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
-    warehouse, folder = Warehouse(LOCAL, stack.bigquery), tmp_path_factory.mktemp("shop")
-    warehouse.ensure()
-    encoder, file = spec(folder)
-    shop = open_shop(warehouse, folder)
+def test_what_people_read(rawless: Rawless, shop: Shop) -> None:
+    encoder, file = spec(shop.folder)
     shop.upload(range(120), stream="eight", encoder="eight", encoder_fingerprint=encoder.fingerprint)
     shop.build(dataset="judged_on", stream="eight", encoder="eight@1.0.0")
-    arguments = ("head", "import", written(folder / "model.onnx", PLAIN), "--encoder", file, "--as", "read_in")
+    arguments = ("head", "import", written(shop.folder / "model.onnx", PLAIN), "--encoder", file, "--as", "read_in")
     done = rawless(*arguments, "--classes", "cat,dog", "--snapshot", "judged_on")
 
     assert done.code == 0

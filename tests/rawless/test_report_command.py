@@ -6,26 +6,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rawless.local_stack import Stack
-from rawless.places import LOCAL
-from sql.warehouse import Warehouse
 from tests.rawless.conftest import Outcome
-from tests.shop import Shop, open_shop
+from tests.shop import Shop
 
 Rawless = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
-def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """On the local stack that commands use, with two snapshots."""
-    warehouse = Warehouse(LOCAL, stack.bigquery)
-    warehouse.ensure()
-    made = open_shop(warehouse, tmp_path_factory.mktemp("shop"))
-    made.build(dataset="pictured")
-    made.build(dataset="other", rules=[])
-    file = made.folder / "head.yaml"
+def shop(shop: Shop) -> Shop:
+    """With two snapshots, and a head's file."""
+    shop.build(dataset="pictured")
+    shop.build(dataset="other", rules=[])
+    file = shop.folder / "head.yaml"
     file.write_text(yaml.safe_dump({"head": "pictured_head", "snapshot": "pictured", "kind": "linear", "epochs": 3}))
-    return made
+    return shop
 
 
 def test_a_page_of_a_snapshot_and_its_head(rawless: Rawless, shop: Shop, home: Path, tmp_path: Path) -> None:
