@@ -77,11 +77,13 @@ def _epoch(head: Head, optimiser: torch.optim.Optimizer, spec: HeadSpec, rows: R
 @torch.no_grad()
 def judge(head: Head, rows: Rows) -> float:
     """The mean loss over rows, nothing learned; NaN where there are none."""
+    if not len(rows):
+        return float("nan")
     head.eval()
     total = 0.0
     for places in torch.split(torch.arange(len(rows)), WHOLE_BATCH):
         total += float(head.loss(rows.labels[places], *(each[places] for each in rows.inputs))) * len(places)
-    return total / len(rows) if len(rows) else float("nan")
+    return total / len(rows)
 
 
 @torch.no_grad()

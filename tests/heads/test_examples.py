@@ -7,6 +7,7 @@ import pytest
 
 from heads.examples import open_task
 from heads.spec import HeadSpec
+from heads.training import train
 from privacy import UserError
 from sql.datasets.spec import SPLITS
 from sql.snapshots import Manifest
@@ -44,6 +45,16 @@ def test_every_row_of_a_split_without_the_attribute_is_of_the_other_tenants(
 def test_a_tenant_that_train_lacks_is_refused(shop: Shop, with_channels: Callable[[range], Manifest]) -> None:
     with pytest.raises(UserError, match="tenant is channel, but no row of train has that attribute"):
         open_task(shop.warehouse, SPEC, with_channels(range(25)))
+
+
+def test_a_head_is_trained_without_validation(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
+    spec = HeadSpec(head="made", snapshot="made", kind="pair", epochs=2)
+    found = train(open_task(shop.warehouse, spec, build_pairs(split=BY_TIME)), lambda _: None).evaluation
+
+    assert found.rows["validation"] == 0
+    assert len(found.train_losses) == 2
+    assert found.validation_losses == found.learning_curve == ()
+    assert "There is no validation split, so training did not stop early." in found.warnings
 
 
 def test_a_split_that_a_head_needs_is_not_empty(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
