@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import jinja2
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -28,6 +27,7 @@ MAX_ID_LENGTH = 256
 PAGE_ROWS = 20_000
 """Handles and keys of a page make a request of 3 MB, of 10 MB that BigQuery takes."""
 _MAP = "subject_map_v1"
+_UNMAPPED, _MERGE = (FOLDER / _MAP / f"{name}.sql" for name in ("unmapped", "merge"))
 _PREFIX = "subject_sync_"
 _KEPT = timedelta(hours=6)
 """How long the worklist of a run that was killed stays."""
@@ -90,13 +90,13 @@ def sync(warehouse: Warehouse, source: BusinessColumn, key: PseudonymKey, synced
     key_id = bigquery.ScalarQueryParameter("subject_key_id", "STRING", key.key_id)
     with _worklist(warehouse, places["worklist"]) as worklist:
         with _told(f"BigQuery does not read {source.table}: check that this account may read it, in this region"):
-            _run(warehouse, _statement("unmapped", places), [key_id])
+            _run(warehouse, warehouse.render(_UNMAPPED, **places), [key_id])
         for page in _pages(warehouse, worklist):
             pseudonyms = _pseudonyms(page, key, synced)
             if not pseudonyms:
                 continue
             with _told("The subject map takes no rows: run the command again, and check that this account may write"):
-                job = _run(warehouse, _statement("merge", places), [key_id, *_arrays(pseudonyms)])
+                job = _run(warehouse, warehouse.render(_MERGE, **places), [key_id, *_arrays(pseudonyms)])
             new = int(job.num_dml_affected_rows or 0)
             synced.new += new
             synced.known += len(pseudonyms) - new  # another run was quicker
@@ -198,12 +198,6 @@ def _run(warehouse: Warehouse, statement: str, parameters: Parameters) -> bigque
     job = warehouse.client.query(statement, job_config=config, retry=warehouse.retry, job_retry=None)
     job.result(retry=warehouse.retry, job_retry=None)
     return job
-
-
-def _statement(name: str, places: dict[str, str]) -> str:
-    """A statement of the subject map's folder, with the names of tables and column in their places."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - SQL
-    return environment.from_string((FOLDER / _MAP / f"{name}.sql").read_text()).render(places)
 
 
 @contextmanager

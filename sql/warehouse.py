@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, GoogleAPIError, NotFound
 from google.api_core.retry import Retry
@@ -17,6 +16,7 @@ from google.cloud import bigquery
 
 from privacy import Unavailable, UserError
 from sql.places import Emulator, Places
+from sql.rendering import environment
 from sql.tables import FOLDER, ROLES, Table, functions, names, table
 
 Parameters = Sequence[bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter]
@@ -134,12 +134,11 @@ class Warehouse:
         if live is None or _squeezed(str(live.body)) not in _squeezed(statement):
             self.client.query(statement, retry=self.retry).result(retry=self.retry)
 
-    def render(self, template: Path) -> str:
-        """A statement with the names of the datasets in their places; Jinja puts in nothing else."""
-        loader = jinja2.FileSystemLoader(FOLDER)
-        environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)  # noqa: S701 - SQL
+    def render(self, template: Path, **places: object) -> str:
+        """A template of this folder, with the names of the datasets and `places` in it; Jinja puts in nothing else."""
         datasets = {role: self.dataset_id(role) for role in ROLES}
-        return environment.from_string(template.read_text()).render(datasets)
+        named = environment().get_template(template.relative_to(FOLDER).as_posix())
+        return named.render(datasets, **places)
 
 
 @contextmanager

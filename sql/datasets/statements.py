@@ -13,9 +13,10 @@ from sql.datasets import sources
 from sql.datasets.dataset import Dataset
 from sql.datasets.judge import Judged, judge
 from sql.datasets.queries import RESERVED, Query
-from sql.datasets.rendering import environment, template
+from sql.datasets.rendering import template
 from sql.datasets.sources import Columns
 from sql.datasets.spec import Value
+from sql.rendering import environment
 from sql.warehouse import Parameters, Warehouse
 
 OLDEST = timedelta(days=3660)
