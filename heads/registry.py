@@ -6,17 +6,18 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from google.cloud import bigquery
-
 from heads.artefact import HeadManifest
 from heads.measures import Measure
 from privacy import UserError
+from sql.parameters import parameters, structs
 from sql.tables import FOLDER
 from sql.warehouse import Warehouse
 
 _NEXT, _REGISTER, _REGISTERED = (
     FOLDER / "head_v1" / f"{name}.sql" for name in ("next_version", "register", "registered")
 )
+_OF_MANIFEST = ("head", "version", "kind", "snapshot_id", "fingerprint", "created_at")
+_METRIC = {"name": "STRING", "value": "FLOAT64", "low": "FLOAT64", "high": "FLOAT64"}
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,15 @@ class Registered:
 
 def next_version(warehouse: Warehouse, head: str) -> int:
     """One more than the newest, from 1."""
-    (row,) = warehouse.query(warehouse.render(_NEXT), [_text("head", head)])
+    (row,) = warehouse.query(warehouse.render(_NEXT), parameters({"head": head}))
     return int(row["version"])
 
 
 def register(warehouse: Warehouse, manifest: HeadManifest) -> None:
     """Tell of a head's version. Raises UserError when another process took its number meanwhile."""
-    metrics = [_struct(each) for each in manifest.metrics if isfinite(each.value)]
-    values: list[Any] = [_text(name, getattr(manifest, name)) for name in ("head", "kind", "snapshot_id")]
-    values += [_text("fingerprint", manifest.fingerprint), _text("artefact_digest", manifest.digest)]
-    values.append(bigquery.ScalarQueryParameter("version", "INT64", manifest.version))
-    values.append(bigquery.ScalarQueryParameter("created_at", "TIMESTAMP", manifest.created_at))
-    values.append(bigquery.ArrayQueryParameter("metrics", _METRIC, metrics))
-    _, job = warehouse.run(warehouse.render(_REGISTER), values)
+    values = {name: getattr(manifest, name) for name in _OF_MANIFEST} | {"artefact_digest": manifest.digest}
+    metrics = structs("metrics", _METRIC, [each._asdict() for each in manifest.metrics if isfinite(each.value)])
+    _, job = warehouse.run(warehouse.render(_REGISTER), [*parameters(values), metrics])
     if not job.num_dml_affected_rows:
         raise UserError(
             f"Version {manifest.version} of the head {manifest.head} was made by another process meanwhile: "
@@ -57,8 +54,8 @@ def register(warehouse: Warehouse, manifest: HeadManifest) -> None:
 
 def heads(warehouse: Warehouse, head: str | None = None, fingerprint: str | None = None) -> list[Registered]:
     """All versions, those of a head, or those that need an encoder; the newest first."""
-    parameters = [_text("head", head), _text("fingerprint", fingerprint)]
-    return [_registered(row) for row in warehouse.query(warehouse.render(_REGISTERED), parameters)]
+    values = parameters({"head": head, "fingerprint": fingerprint})
+    return [_registered(row) for row in warehouse.query(warehouse.render(_REGISTERED), values)]
 
 
 def find(warehouse: Warehouse, reference: str) -> Registered:
@@ -73,19 +70,3 @@ def find(warehouse: Warehouse, reference: str) -> Registered:
 def _registered(row: Mapping[str, Any]) -> Registered:
     metrics = tuple(Measure(each["name"], each["value"], each["low"], each["high"]) for each in row["metrics"])
     return Registered(**{**row, "metrics": metrics})
-
-
-_NUMBERS = ("value", "low", "high")
-_METRIC = bigquery.StructQueryParameterType(  # type: ignore[no-untyped-call]
-    bigquery.ScalarQueryParameterType("STRING", name="name"),  # type: ignore[no-untyped-call]
-    *(bigquery.ScalarQueryParameterType("FLOAT64", name=each) for each in _NUMBERS),  # type: ignore[no-untyped-call]
-)
-
-
-def _struct(measure: Measure) -> bigquery.StructQueryParameter:
-    numbers = [bigquery.ScalarQueryParameter(each, "FLOAT64", getattr(measure, each)) for each in _NUMBERS]
-    return bigquery.StructQueryParameter(None, _text("name", measure.name), *numbers)
-
-
-def _text(name: str, value: str | None) -> bigquery.ScalarQueryParameter:
-    return bigquery.ScalarQueryParameter(name, "STRING", value)

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from google.cloud import bigquery
-
 from encoders import catalogue
 from encoders.spec import EncoderSpec, canonical_json
 from encoders.versions import changes, next_version, required_bump
 from privacy import UserError
 from sql.append import append_all
+from sql.parameters import parameters
 from sql.rows import EncoderRow
 from sql.warehouse import Warehouse
 
@@ -22,11 +21,7 @@ ORDER BY registered_at
 
 def registered(warehouse: Warehouse, name: str | None = None, version: str | None = None) -> list[EncoderSpec]:
     """The sealed specs in `encoder_v1`, each once: all, or those of a name and version."""
-    parameters = [
-        bigquery.ScalarQueryParameter("name", "STRING", name),
-        bigquery.ScalarQueryParameter("version", "STRING", version),
-    ]
-    rows = warehouse.query(_REGISTERED, parameters)
+    rows = warehouse.query(_REGISTERED, parameters({"name": name, "version": version}))
     specs = [catalogue.parse(row["spec"], "A spec in encoder_v1") for row in rows]
     return list({spec.fingerprint: spec for spec in specs}.values())
 

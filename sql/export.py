@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from google.cloud import bigquery
 
 from privacy import UserError
+from sql.parameters import parameters
 from sql.snapshots import SCHEMA, Manifest, RowDigest, batches
 from sql.tables import FOLDER
 from sql.warehouse import Warehouse
@@ -44,12 +44,9 @@ def export(
 
 def record(warehouse: Warehouse, snapshot_id: str, path: Path) -> None:
     """Tell in `export_v1` that a copy is made, as a URI that names this machine."""
-    values = [
-        bigquery.ScalarQueryParameter("snapshot_id", "STRING", snapshot_id),
-        bigquery.ScalarQueryParameter("path", "STRING", f"file://{socket.gethostname()}{quote(path.as_posix())}"),
-        bigquery.ScalarQueryParameter("made_at", "TIMESTAMP", datetime.now(UTC)),
-    ]
-    warehouse.query(warehouse.render(_RECORD), values)
+    place = f"file://{socket.gethostname()}{quote(path.as_posix())}"
+    values = {"snapshot_id": snapshot_id, "path": place, "made_at": datetime.now(UTC)}
+    warehouse.query(warehouse.render(_RECORD), parameters(values))
 
 
 def _check(path: Path, overwrite: bool) -> None:

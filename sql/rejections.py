@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from google.cloud import bigquery
-
+from sql.parameters import parameters
 from sql.tables import FOLDER
 from sql.warehouse import Warehouse
 
@@ -33,17 +32,9 @@ class Rejections:
 def rejections(warehouse: Warehouse, stream: str, reason: str, fingerprints: Sequence[str]) -> Rejections:
     """What a stream's encoders have not embedded because of a reason. Raises what `Warehouse.query` does."""
     now = datetime.now(UTC)
-    rows = warehouse.query(
-        warehouse.render(_QUERY),
-        [
-            bigquery.ScalarQueryParameter("start_at", "TIMESTAMP", now - _KEPT),
-            bigquery.ScalarQueryParameter("end_at", "TIMESTAMP", now),
-            bigquery.ScalarQueryParameter("start_of_events", "TIMESTAMP", _START_OF_EVENTS),
-            bigquery.ScalarQueryParameter("stream", "STRING", stream),
-            bigquery.ScalarQueryParameter("reason", "STRING", reason),
-            bigquery.ArrayQueryParameter("fingerprints", "STRING", list(fingerprints)),
-        ],
-    )
+    times = {"start_at": now - _KEPT, "end_at": now, "start_of_events": _START_OF_EVENTS}
+    values = {"stream": stream, "reason": reason, "fingerprints": list(fingerprints), **times}
+    rows = warehouse.query(warehouse.render(_QUERY), parameters(values))
     unidentified = [row for row in rows if row["event_id"] is None]
     found = [row for row in rows if row["event_id"] is not None and row["is_open"]]
     return Rejections(

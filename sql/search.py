@@ -1,11 +1,10 @@
 """Search: the rows of a snapshot whose vectors are nearest to one of them, told by their ids."""
 
-from typing import Any, NamedTuple
-
-from google.cloud import bigquery
+from typing import NamedTuple
 
 from privacy import UserError
 from sql.datasets.spec import SPLITS, Split
+from sql.parameters import parameters
 from sql.snapshots import Manifest
 from sql.tables import FOLDER
 from sql.warehouse import Warehouse
@@ -38,17 +37,9 @@ def nearest(
         raise UserError(f"The number of neighbours is {top}, but must lie from 1 to {MAX_TOP:,}.")
     if manifest.is_pairs:
         raise UserError(f"The snapshot {manifest.snapshot_id} is one of pairs: search needs rows of one vector each.")
-    values = _values(manifest, event_id, top, split)
-    if not warehouse.query(warehouse.render(_PRESENT), values[:2])[0]["found"]:
+    asked = {"snapshot_id": manifest.snapshot_id, "event_id": event_id}
+    if not warehouse.query(warehouse.render(_PRESENT), parameters(asked))[0]["found"]:
         raise UserError(f"The event {event_id!r} is not in the snapshot {manifest.snapshot_id}.")
     template = _EXACT if warehouse.emulator else _VECTOR_SEARCH
+    values = parameters({**asked, "top": top, "splits": [split] if split else SPLITS})
     return [Neighbour(**row) for row in warehouse.query(warehouse.render(template), values)]
-
-
-def _values(manifest: Manifest, event_id: str, top: int, split: Split | None) -> list[Any]:
-    return [
-        bigquery.ScalarQueryParameter("snapshot_id", "STRING", manifest.snapshot_id),
-        bigquery.ScalarQueryParameter("event_id", "STRING", event_id),
-        bigquery.ScalarQueryParameter("top", "INT64", top),
-        bigquery.ArrayQueryParameter("splits", "STRING", [split] if split else list(SPLITS)),
-    ]

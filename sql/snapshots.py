@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.cloud import bigquery
 
 from privacy import UserError
 from sql.datasets.spec import Split
+from sql.parameters import parameters
 from sql.read import read
 from sql.tables import FOLDER, table
 from sql.warehouse import Warehouse
@@ -115,8 +115,8 @@ def list_manifests(warehouse: Warehouse, dataset: str | None = None) -> list[Man
 
 
 def _finished(warehouse: Warehouse, reference: str | None) -> list[Manifest]:
-    parameter = bigquery.ScalarQueryParameter("reference", "STRING", reference)
-    return [_manifest(row) for row in warehouse.query(warehouse.render(_FINISHED), [parameter])]
+    rows = warehouse.query(warehouse.render(_FINISHED), parameters({"reference": reference}))
+    return [_manifest(row) for row in rows]
 
 
 def _manifest(row: Mapping[str, Any]) -> Manifest:

@@ -19,8 +19,9 @@ from google.cloud import bigquery
 
 from privacy import UserError
 from privacy.pseudonyms import PseudonymKey
+from sql.parameters import Parameters, parameters
 from sql.tables import FOLDER
-from sql.warehouse import Parameters, Warehouse, unanswered
+from sql.warehouse import Warehouse, unanswered
 
 MAX_ID_LENGTH = 256
 """As for an event's subject: a longer one has no embeddings."""
@@ -87,16 +88,17 @@ def sync(warehouse: Warehouse, source: BusinessColumn, key: PseudonymKey, synced
         "subject_map": warehouse.table_id(_MAP),
         "worklist": f"{warehouse.dataset_id('subjects')}.{_PREFIX}{secrets.token_hex(8)}",
     }
-    key_id = bigquery.ScalarQueryParameter("subject_key_id", "STRING", key.key_id)
+    key_id = {"subject_key_id": key.key_id}
     with _worklist(warehouse, places["worklist"]) as worklist:
         with _told(f"BigQuery does not read {source.table}: check that this account may read it, in this region"):
-            _run(warehouse, warehouse.render(_UNMAPPED, **places), [key_id])
+            _run(warehouse, warehouse.render(_UNMAPPED, **places), parameters(key_id))
         for page in _pages(warehouse, worklist):
             pseudonyms = _pseudonyms(page, key, synced)
             if not pseudonyms:
                 continue
             with _told("The subject map takes no rows: run the command again, and check that this account may write"):
-                job = _run(warehouse, warehouse.render(_MERGE, **places), [key_id, *_arrays(pseudonyms)])
+                keys = {"handles": list(pseudonyms), "subject_keys": list(pseudonyms.values())}
+                job = _run(warehouse, warehouse.render(_MERGE, **places), parameters(key_id | keys))
             new = int(job.num_dml_affected_rows or 0)
             synced.new += new
             synced.known += len(pseudonyms) - new  # another run was quicker
@@ -183,13 +185,6 @@ def _pseudonyms(page: Sequence[Any], key: PseudonymKey, synced: Synced) -> dict[
         else:
             pseudonyms[row["handle"]] = key.pseudonym(row["customer_id"])
     return pseudonyms
-
-
-def _arrays(pseudonyms: dict[str, str]) -> list[bigquery.ArrayQueryParameter]:
-    return [
-        bigquery.ArrayQueryParameter("handles", "STRING", list(pseudonyms)),
-        bigquery.ArrayQueryParameter("subject_keys", "STRING", list(pseudonyms.values())),
-    ]
 
 
 def _run(warehouse: Warehouse, statement: str, parameters: Parameters) -> bigquery.QueryJob:

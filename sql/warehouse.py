@@ -1,6 +1,6 @@
 """The warehouse client: where the tables are, making and checking them, queries. One code, local or real."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,11 +15,10 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from privacy import Unavailable, UserError
+from sql.parameters import Parameters
 from sql.places import Emulator, Places
 from sql.rendering import environment
 from sql.tables import FOLDER, ROLES, Table, functions, names, table
-
-Parameters = Sequence[bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter]
 
 
 @dataclass(frozen=True)

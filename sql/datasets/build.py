@@ -13,7 +13,8 @@ from sql.datasets.commit import commit
 from sql.datasets.dataset import Dataset
 from sql.datasets.rendering import template
 from sql.datasets.splits import NEAR_DUPLICATES, Step
-from sql.datasets.statements import Build, Statement, parameters
+from sql.datasets.statements import Build, Statement
+from sql.parameters import parameters
 from sql.snapshots import Manifest, batches, digest, find, list_manifests
 from sql.tables import table
 from sql.warehouse import Warehouse

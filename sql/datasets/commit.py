@@ -1,15 +1,17 @@
 """The manifest of a snapshot: the proof that it can be made again, and the point from which readers see it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
-
-from google.cloud import bigquery
 
 from sql.datasets.dataset import sql_digest
 from sql.datasets.report import Report
-from sql.datasets.statements import Build, parameters
+from sql.datasets.statements import Build
+from sql.parameters import parameters, structs
+
+_SOURCE = {"table_name": "STRING", "row_count": "INT64"}
+_REMOVAL = {"rule": "STRING", "parameters": "STRING", "rows_in": "INT64", "removed": "INT64"}
+_COUNT = {"split": "STRING", "label": "STRING", "row_count": "INT64"}
 
 
 def commit(
@@ -27,15 +29,8 @@ def commit(
         build.template("manifest"),
         [
             *parameters({**values, **times, "bytes_processed": processed}),
-            _structs("sources", tables),
-            _structs("ledger", lines),
-            _structs("counts", [count._asdict() for count in found.counts]),
+            structs("sources", _SOURCE, tables),
+            structs("ledger", _REMOVAL, lines),
+            structs("counts", _COUNT, [count._asdict() for count in found.counts]),
         ],
     )
-
-
-def _structs(name: str, rows: Sequence[Mapping[str, Any]]) -> bigquery.ArrayQueryParameter:
-    structs = [bigquery.StructQueryParameter(None, *parameters(row)) for row in rows]
-    kind = structs[0].struct_types if structs else {"table_name": "STRING", "row_count": "INT64"}
-    types = [bigquery.ScalarQueryParameterType(each, name=field) for field, each in kind.items()]  # type: ignore[no-untyped-call]
-    return bigquery.ArrayQueryParameter(name, bigquery.StructQueryParameterType(*types), structs)  # type: ignore[no-untyped-call]

@@ -13,7 +13,8 @@ from privacy import UserError
 from sql.datasets import sources
 from sql.datasets.rendering import template
 from sql.datasets.sources import Columns
-from sql.datasets.statements import Build, parameters
+from sql.datasets.statements import Build
+from sql.parameters import parameters
 from sql.warehouse import Warehouse, unanswered
 
 PREFIX = "copy_"

@@ -12,7 +12,7 @@ from sql.datasets import copies, work
 from sql.datasets.build import Run, Told, mark, prepare
 from sql.datasets.dataset import Dataset
 from sql.datasets.splits import NEAR_DUPLICATES
-from sql.datasets.statements import parameters
+from sql.parameters import parameters
 from sql.snapshots import Manifest
 from sql.warehouse import Warehouse
 

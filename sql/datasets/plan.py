@@ -7,7 +7,8 @@ from privacy import UserError
 from sql.datasets import build, cost, splits
 from sql.datasets.dataset import Dataset
 from sql.datasets.spec import DatasetSpec
-from sql.datasets.statements import Build, Statement, parameters
+from sql.datasets.statements import Build, Statement
+from sql.parameters import parameters
 from sql.warehouse import Warehouse
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from privacy import UserError
 from sql.datasets.spec import SPLITS, DatasetSpec
 from sql.datasets.splits import Step
-from sql.datasets.statements import OUTSIDE, Build, parameters
+from sql.datasets.statements import OUTSIDE, Build
+from sql.parameters import parameters
 from sql.snapshots import Count, Removal
 
 _MIN_TELLING = 20

@@ -10,8 +10,9 @@ from google.cloud import bigquery
 from privacy import UserError
 from sql.datasets.rendering import template
 from sql.datasets.spec import Source
+from sql.parameters import Parameters
 from sql.subjects import MAX_ID_LENGTH
-from sql.warehouse import Parameters, Warehouse, unanswered
+from sql.warehouse import Warehouse, unanswered
 
 _CUSTOMER, _PSEUDONYM, PERSON, KNOWN_AT = "customer_id", "subject_key", "person_key", "known_at"
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sql.datasets.spec import ByPerson, ByTime
-from sql.datasets.statements import Build, Statement, parameters
+from sql.datasets.statements import Build, Statement
+from sql.parameters import parameters
 
 BANDS, BITS = 10, 12
 """Of the buckets of near duplicates: so many chances to meet, and planes that must all agree in one."""

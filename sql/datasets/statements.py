@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
-from google.cloud import bigquery
 
 from privacy import UserError
 from sql.datasets import sources
@@ -16,8 +15,9 @@ from sql.datasets.queries import RESERVED, Query
 from sql.datasets.rendering import template
 from sql.datasets.sources import Columns
 from sql.datasets.spec import Value
+from sql.parameters import Parameters, parameters
 from sql.rendering import environment
-from sql.warehouse import Parameters, Warehouse
+from sql.warehouse import Warehouse
 
 OLDEST = timedelta(days=3660)
 """How far back before the as-of events are looked for; a stream's own `max_age` is as long."""
@@ -32,7 +32,6 @@ _LABEL_OUTPUT = {
     "pair": ("left_event_id", "right_event_id", "label", "labelled_at"),
     "subject": ("person_key", "label", "labelled_at"),
 }
-_TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING", datetime: "TIMESTAMP"}
 
 
 @dataclass(frozen=True)
@@ -111,11 +110,6 @@ class Build:
         named = sorted(judged.tables - {"event"})
         return f"{event},\n{sources.render(self.columns, named, self.warehouse)}" if named else event
 
-    def parameters(self, query: Query, values: Mapping[str, Value | None], judged: Judged) -> list[Any]:
-        """The values that a query uses."""
-        types = {name: each.type for name, each in query.header.parameters.items()}
-        return [bound(name, values[name], types[name]) for name in sorted(judged.parameters - RESERVED)]
-
     def eligible(self) -> Statement:
         """The stream's events as they were known, without vectors."""
         spec = self.dataset.spec
@@ -135,9 +129,9 @@ class Build:
         outputs(query, judged, _LABEL_OUTPUT[spec.kind])
         inputs = self.inputs(judged, _EVENT, self.event, alive=False)
         sql = self.template(f"labelled_{spec.kind}", inputs=inputs, query=text)
-        return Statement("labelled", sql, [*self._label_parameters(), *self.parameters(query, values, judged)])
+        return Statement("labelled", sql, [*self._label_parameters(), *parameters(_used(values, judged))])
 
-    def _label_parameters(self) -> list[Any]:
+    def _label_parameters(self) -> Parameters:
         label = self.dataset.spec.label
         lowest, highest = label.range or (0.0, 0.0)
         values: dict[str, Any] = {"unlabelled": UNLABELLED, "ambiguous": AMBIGUOUS, "immature": IMMATURE}
@@ -145,7 +139,7 @@ class Build:
         values |= {"as_of": self.as_of, "mature_at": self.as_of - (label.maturity or timedelta(0))}
         if label.window:
             values["window_seconds"] = int(label.window.total_seconds())
-        return [*parameters(values), bound("classes", label.classes, "strings")]
+        return parameters({**values, "classes": label.classes})
 
     def rule(self, position: int) -> Statement:
         """A rule of the spec, which marks the examples that it removes."""
@@ -154,10 +148,8 @@ class Build:
         outputs(query, judged, ("example_id", "event_id"))
         inputs = self.inputs(judged, _EXAMPLE, self.example, alive=True)
         sql = self.template("rule", inputs=inputs, query=text, without_subject=query.header.without_subject)
-        values_of = self.parameters(query, values, judged)
-        return Statement(
-            query.name, sql, [*parameters({"as_of": self.as_of, "step": FIRST_RULE + position}), *values_of]
-        )
+        own = parameters({"as_of": self.as_of, "step": FIRST_RULE + position})
+        return Statement(query.name, sql, [*own, *parameters(_used(values, judged))])
 
 
 def outputs(query: Query, judged: Judged, wanted: Sequence[str]) -> None:
@@ -166,14 +158,6 @@ def outputs(query: Query, judged: Judged, wanted: Sequence[str]) -> None:
         raise UserError(f"{query.where} gives {', '.join(judged.output)}, but must give {', '.join(wanted)}.")
 
 
-def parameters(values: Mapping[str, Any]) -> list[bigquery.ScalarQueryParameter]:
-    """Scalars by name, of the types that they have."""
-    return [bigquery.ScalarQueryParameter(name, _TYPES[type(value)], value) for name, value in values.items()]
-
-
-def bound(name: str, value: Any, kind: str) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    """A value as a parameter of the type that a query's header says."""
-    if kind == "strings":
-        return bigquery.ArrayQueryParameter(name, "STRING", list(value))
-    types = {"integer": "INT64", "number": "FLOAT64", "boolean": "BOOL", "timestamp": "TIMESTAMP"}
-    return bigquery.ScalarQueryParameter(name, types.get(kind, "STRING"), value)
+def _used(values: Mapping[str, Value | None], judged: Judged) -> dict[str, Value | None]:
+    """The values that a query uses."""
+    return {name: values[name] for name in sorted(judged.parameters - RESERVED)}

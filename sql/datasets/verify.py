@@ -8,7 +8,7 @@ from sql.datasets.build import Run, Told, forget, mark, materialise, prepare
 from sql.datasets.dataset import sql_digest
 from sql.datasets.diff import dataset_of
 from sql.datasets.rendering import template
-from sql.datasets.statements import parameters
+from sql.parameters import parameters
 from sql.snapshots import Manifest, batches, digest
 from sql.warehouse import Warehouse
 

@@ -19,6 +19,7 @@ from google.cloud import bigquery
 from privacy import UserError
 from sql.datasets.rendering import template
 from sql.datasets.statements import Build, Statement
+from sql.parameters import parameters
 from sql.snapshots import list_manifests
 from sql.warehouse import Warehouse, unanswered
 
@@ -100,7 +101,7 @@ def sweep(warehouse: Warehouse) -> None:
                 client.delete_table(each, not_found_ok=True, retry=retry)
     except (GoogleAPIError, ConnectionError) as error:
         raise unanswered(error) from None
-    warehouse.query(template(warehouse, "sweep"), [bigquery.ArrayQueryParameter("live", "STRING", sorted(live))])
+    warehouse.query(template(warehouse, "sweep"), parameters({"live": sorted(live)}))
 
 
 def _is_live(warehouse: Warehouse, table: bigquery.TableReference) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from google.cloud import bigquery
 
 from sql.append import append_all
+from sql.parameters import parameters
 from sql.rows import EmbeddingRow, RejectionRow, Row
 from sql.warehouse import Warehouse
 
@@ -51,12 +51,7 @@ def put_in(warehouse: Warehouse, case: Path, function: str, *, turned: bool) -> 
         warehouse.query(
             f"INSERT INTO `{warehouse.table_id('tombstone_v1')}` (person_key, subject_keys, erased_before,"
             " certificate_id) VALUES (@person_key, @subject_keys, @erased_before, @certificate_id)",
-            [
-                bigquery.ScalarQueryParameter("person_key", "STRING", each["person_key"]),
-                bigquery.ArrayQueryParameter("subject_keys", "STRING", each["subject_keys"]),
-                bigquery.ScalarQueryParameter("erased_before", "TIMESTAMP", each["erased_before"]),
-                bigquery.ScalarQueryParameter("certificate_id", "STRING", each["certificate_id"]),
-            ],
+            parameters(each),
         )
 
 
@@ -67,8 +62,7 @@ def ask(warehouse: Warehouse, function: str, question: dict[str, Any]) -> list[d
     if "as_of" in question:
         statement += f" WHERE {KNOWN_AT[function]} <= @as_of"
         times["as_of"] = question["as_of"]
-    parameters = [bigquery.ScalarQueryParameter(each, "TIMESTAMP", time) for each, time in times.items()]
-    return warehouse.query(statement, parameters)
+    return warehouse.query(statement, parameters(times))
 
 
 def match(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
