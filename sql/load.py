@@ -151,5 +151,4 @@ def pseudonymised(table: pa.Table, column: str, key: PseudonymKey) -> pa.Table:
 def _table_id(warehouse: Warehouse, name: str) -> str:
     if not re.fullmatch(r"([A-Za-z_]\w{0,127}\.)?[A-Za-z_]\w{0,127}", name, re.ASCII):
         raise UserError(f"The table is {name!r}, but must be TABLE or DATASET.TABLE of letters, digits and _.")
-    dataset, _, table = name.rpartition(".")
-    return f"{warehouse.places.project}.{dataset or warehouse.places.events}.{table}"
+    return warehouse.business_table_id(name)

@@ -46,11 +46,6 @@ class BusinessColumn:
     """TABLE of the events dataset, or DATASET.TABLE."""
     name: str
 
-    def table_id(self, warehouse: Warehouse) -> str:
-        """Project, dataset and table."""
-        dataset, _, table = self.table.rpartition(".")
-        return f"{warehouse.places.project}.{dataset or warehouse.places.events}.{table}"
-
 
 @dataclass
 class Synced:
@@ -83,7 +78,7 @@ def sync(warehouse: Warehouse, source: BusinessColumn, key: PseudonymKey, synced
     that does not fit, Unavailable when BigQuery is away.
     """
     places = {
-        "source": source.table_id(warehouse),
+        "source": warehouse.business_table_id(source.table),
         "column": _live_name(warehouse, source),
         "subject_map": warehouse.table_id(_MAP),
         "worklist": f"{warehouse.dataset_id('subjects')}.{_PREFIX}{secrets.token_hex(8)}",
@@ -120,7 +115,7 @@ def _live_name(warehouse: Warehouse, source: BusinessColumn) -> str:
 
 
 def _live_table(warehouse: Warehouse, source: BusinessColumn) -> bigquery.Table:
-    table_id, client, retry = source.table_id(warehouse), warehouse.client, warehouse.retry
+    table_id, client, retry = warehouse.business_table_id(source.table), warehouse.client, warehouse.retry
     dataset_id = table_id.rpartition(".")[0]
     with _told(f"BigQuery does not show {source.table}: check its name and that this account may read it"):
         try:

@@ -62,6 +62,11 @@ class Warehouse:
         """Project, dataset and table."""
         return f"{self.dataset_id(table(name).dataset)}.{name}"
 
+    def business_table_id(self, name: str) -> str:
+        """Project, dataset and table of a business table: TABLE of the events dataset, or DATASET.TABLE."""
+        dataset, _, own = name.rpartition(".")
+        return f"{self.places.project}.{dataset or self.places.events}.{own}"
+
     def query(self, statement: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """Run one statement; unqualified tables are those of the events dataset. Values go in as parameters only.
 

@@ -66,8 +66,7 @@ def look(warehouse: Warehouse, sources: Iterable[Source]) -> dict[str, Columns]:
 
 
 def _look(warehouse: Warehouse, source: Source) -> Columns:
-    dataset, _, name = source.table.rpartition(".")
-    table_id = f"{warehouse.places.project}.{dataset or warehouse.places.events}.{name}"
+    table_id = warehouse.business_table_id(source.table)
     try:
         fields = list(warehouse.client.get_table(table_id, retry=warehouse.retry).schema)
     except (NotFound, Forbidden) as error:
