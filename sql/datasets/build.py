@@ -74,7 +74,7 @@ def build(warehouse: Warehouse, dataset: Dataset, settle: timedelta, told: Told)
     if any(each.snapshot_id == snapshot_id for each in list_manifests(warehouse, dataset.spec.dataset)):
         return Built(find(warehouse, snapshot_id), is_new=False)
     work.sweep(warehouse)
-    ready = prepare(warehouse, dataset, f"{work.PREFIX}{snapshot_id}")
+    ready = prepare(warehouse, dataset, snapshot_id)
     with work.tables(ready):
         try:
             run = mark(copies.make(ready, snapshot_id), told)
@@ -90,7 +90,7 @@ def build(warehouse: Warehouse, dataset: Dataset, settle: timedelta, told: Told)
             )
         except BaseException:
             forget(warehouse, snapshot_id)
-            copies.drop(warehouse, snapshot_id, copies.mutable(ready))
+            copies.drop(ready, snapshot_id)
             raise
     return Built(find(warehouse, snapshot_id), is_new=True, warnings=found.warnings)
 
@@ -105,9 +105,9 @@ def check_time(dataset: Dataset, settle: timedelta) -> None:
         )
 
 
-def prepare(warehouse: Warehouse, dataset: Dataset, name: str) -> Build:
-    """A build with its sources looked up, working in tables of that name. Raises UserError."""
-    return Build(dataset, warehouse, sources.look(warehouse, dataset.spec.sources), name)
+def prepare(warehouse: Warehouse, dataset: Dataset, snapshot_id: str) -> Build:
+    """A build under that id, with its sources looked up. Raises UserError."""
+    return Build(dataset, warehouse, sources.look(warehouse, dataset.spec.sources), f"{work.PREFIX}{snapshot_id}")
 
 
 def mark(build: Build, told: Told) -> Run:

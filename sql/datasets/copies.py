@@ -3,7 +3,7 @@
 A copy is a table `copy_<snapshot id>_<source>` of the snapshots dataset, with persons in place of customer ids.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -35,17 +35,13 @@ def kept(build: Build, snapshot_id: str) -> Build:
     return replace(build, columns={**build.columns, **found})
 
 
-def drop(warehouse: Warehouse, snapshot_id: str, names: Iterable[str]) -> None:
+def drop(build: Build, snapshot_id: str) -> None:
     """Takes the copies of a build that failed away; what cannot be taken away now, the next build sweeps."""
-    for name in names:
+    warehouse = build.warehouse
+    for columns in _mutable(build):
         with suppress(GoogleAPIError, ConnectionError):
-            table_id = f"{warehouse.dataset_id('snapshots')}.{PREFIX}{snapshot_id}_{name}"
+            table_id = _table(warehouse, snapshot_id, columns)
             warehouse.client.delete_table(table_id, not_found_ok=True, retry=warehouse.retry)
-
-
-def mutable(build: Build) -> list[str]:
-    """The names of the sources that are copied."""
-    return [columns.source.name for columns in _mutable(build)]
 
 
 def _mutable(build: Build) -> Iterator[Columns]:

@@ -59,7 +59,7 @@ def dataset_of(manifest: Manifest) -> Dataset:
 
 @contextmanager
 def _marked(warehouse: Warehouse, manifest: Manifest, told: Told) -> Iterator[Run]:
-    build = prepare(warehouse, dataset_of(manifest), f"{work.PREFIX}{secrets.token_hex(12)}")
+    build = prepare(warehouse, dataset_of(manifest), secrets.token_hex(12))
     with work.tables(build):
         yield mark(copies.kept(build, manifest.snapshot_id), told)
 

@@ -35,7 +35,7 @@ class Plan:
 def plan(warehouse: Warehouse, dataset: Dataset, settle: timedelta) -> Plan:
     """Judge a dataset's queries, look up its sources, and reckon what the build reads. Raises UserError."""
     build.check_time(dataset, settle)
-    ready = build.prepare(warehouse, dataset, f"build_{dataset.snapshot_id}")
+    ready = build.prepare(warehouse, dataset, dataset.snapshot_id)
     eligible = ready.eligible()
     marking = [step.statement for step in splits.steps(ready) if step.statement]
     last = Statement("snapshot", ready.template("snapshot_pair" if dataset.spec.label.kind == "pair" else "snapshot"))

@@ -30,7 +30,7 @@ def verify(warehouse: Warehouse, manifest: Manifest, told: Told) -> Verdict:
     told("digest")
     stored, kept = digest(batches(warehouse, manifest.snapshot_id))
     again = secrets.token_hex(12)
-    build = prepare(warehouse, dataset_of(manifest), f"{work.PREFIX}{again}")
+    build = prepare(warehouse, dataset_of(manifest), again)
     with work.tables(build):
         try:
             run = mark(copies.kept(build, manifest.snapshot_id), told)

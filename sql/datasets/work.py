@@ -17,6 +17,7 @@ from google.api_core.exceptions import Conflict, Forbidden, GoogleAPIError, NotF
 from google.cloud import bigquery
 
 from privacy import UserError
+from sql.datasets import copies
 from sql.datasets.rendering import template
 from sql.datasets.statements import Build, Statement
 from sql.parameters import parameters
@@ -25,7 +26,7 @@ from sql.warehouse import Warehouse, unanswered
 
 PREFIX = "build_"
 _WORK = re.compile(rf"{PREFIX}([0-9a-f]+)_(?:event|example)")
-_COPY = re.compile(r"copy_([0-9a-f]+)_\w+")
+_COPY = re.compile(rf"{copies.PREFIX}([0-9a-f]+)_\w+")
 _KEPT = timedelta(hours=12)
 _STRING, _TIME, _FLOAT, _INT = "STRING", "TIMESTAMP", "FLOAT64", "INT64"
 _ATTRIBUTES = bigquery.SchemaField(
