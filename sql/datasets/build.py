@@ -71,8 +71,9 @@ def build(warehouse: Warehouse, dataset: Dataset, settle: timedelta, told: Told)
     """
     check_time(dataset, settle)
     snapshot_id = dataset.snapshot_id
-    if any(each.snapshot_id == snapshot_id for each in list_manifests(warehouse, dataset.spec.dataset)):
-        return Built(find(warehouse, snapshot_id), is_new=False)
+    for manifest in list_manifests(warehouse, dataset.spec.dataset):
+        if manifest.snapshot_id == snapshot_id:
+            return Built(manifest, is_new=False)
     work.sweep(warehouse)
     ready = prepare(warehouse, dataset, snapshot_id)
     with work.tables(ready):
