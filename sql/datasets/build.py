@@ -50,12 +50,20 @@ class Run:
         self.told(statement.name)
         warehouse = self.build.warehouse
         try:
-            warehouse.scanned(statement.sql, statement.parameters)  # its words on faults of SQL quote no row
             job = warehouse.run(statement.sql, statement.parameters, self._left(), quotes=False)[1]
         except UserError as error:
-            raise UserError(f"The step {statement.name} of the build failed. {error}") from None
+            fault = self._fault(statement) or error
+            raise UserError(f"The step {statement.name} of the build failed. {fault}") from None
         self.processed += job.total_bytes_processed or 0
         return job
+
+    def _fault(self, statement: Statement) -> UserError | None:
+        """What is wrong with SQL that failed, if it is at fault: the words of a dry run, which quote no row."""
+        try:
+            self.build.warehouse.scanned(statement.sql, statement.parameters)
+        except UserError as error:
+            return error
+        return None
 
     def _left(self) -> int | None:
         """Bytes that may still be billed."""

@@ -129,6 +129,29 @@ def test_a_build_that_fails_leaves_nothing(shop: Shop, step: str) -> None:
     assert shop.left() == (0, 0, [])
 
 
+_BROKEN = """/*
+says: Names a column that is not there.
+without_subject: keep
+*/
+SELECT event.example_id, event.event_id FROM event WHERE event.nothing = 1
+"""
+
+
+def test_a_dry_run_tells_the_fault_of_a_step_that_failed_and_of_no_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> int:
+        raise UserError("BigQuery refused the query: Name nothing not found.")
+
+    monkeypatch.setattr(Warehouse, "scanned", refuse)
+    (shop.folder / "rules").mkdir()
+    (shop.folder / "rules" / "broken.sql").write_text(_BROKEN)
+
+    assert shop.build().is_new
+    with pytest.raises(UserError, match=r"The step broken of the build failed\. .*: Name nothing not found\.$"):
+        shop.build(rules=["broken"])
+
+
 _KILLED = """
 import os, signal, sys
 from datetime import timedelta
