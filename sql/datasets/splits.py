@@ -29,9 +29,9 @@ def steps(build: Build) -> list[Step]:
     label, rules = build.dataset.spec.label, build.dataset.parameters()[1:]
     maturity = {"seconds": int(label.maturity.total_seconds())} if label.maturity else {}
     found = [Step("labelled", {"query": label.query}), Step("unambiguous", {}), Step("mature", maturity)]
-    for position, (query, values) in enumerate(rules):
+    for query, values in rules:
         told = {name: value for name, value in values.items() if value is not None}
-        found.append(Step(query.name, told, build.rule(position)))
+        found.append(Step(query.name, told, build.rule(query, values, step=len(found))))
     for name, told, given in _of_split(build):
         known = None if given is None else _marking(build, name, {"step": len(found), **given})
         found.append(Step(name, told, known))

@@ -21,8 +21,8 @@ from sql.warehouse import Warehouse
 
 OLDEST = timedelta(days=3660)
 """How far back before the as-of events are looked for; a stream's own `max_age` is as long."""
-UNLABELLED, AMBIGUOUS, IMMATURE, FIRST_RULE = range(4)
-"""Lines of the ledger: what a label removes, then the rules."""
+UNLABELLED, AMBIGUOUS, IMMATURE = range(3)
+"""The first lines of the ledger: what a label removes."""
 OUTSIDE = -1
 """Of labels that are none of the classes: one is too many."""
 _EVENT = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
@@ -141,14 +141,13 @@ class Build:
             values["window_seconds"] = int(label.window.total_seconds())
         return parameters({**values, "classes": label.classes})
 
-    def rule(self, position: int) -> Statement:
-        """A rule of the spec, which marks the examples that it removes."""
-        query, values = self.dataset.parameters()[1 + position]
+    def rule(self, query: Query, values: Mapping[str, Value | None], step: int) -> Statement:
+        """Marks the examples that a rule removes, by its line of the ledger. Raises UserError."""
         text, judged = self.rendered(query, values)
         outputs(query, judged, ("example_id", "event_id"))
         inputs = self.inputs(judged, _EXAMPLE, self.example, alive=True)
         sql = self.template("rule", inputs=inputs, query=text, without_subject=query.header.without_subject)
-        own = parameters({"as_of": self.as_of, "step": FIRST_RULE + position})
+        own = parameters({"as_of": self.as_of, "step": step})
         return Statement(query.name, sql, [*own, *parameters(_used(values, judged))])
 
 
