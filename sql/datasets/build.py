@@ -178,11 +178,10 @@ def materialise(run: Run, snapshot_id: str) -> None:
 
 
 def _snapshot(run: Run, snapshot_id: str, first_at: datetime, last_at: datetime) -> Statement:
-    spec = run.build.dataset.spec
-    name = "snapshot_pair" if spec.label.kind == "pair" else "snapshot"
-    values: dict[str, Any] = {"snapshot_id": snapshot_id, "stream": spec.stream, "fingerprint": run.fingerprint}
+    stream = run.build.dataset.spec.stream
+    values: dict[str, Any] = {"snapshot_id": snapshot_id, "stream": stream, "fingerprint": run.fingerprint}
     values |= {"as_of": run.build.as_of, "start_at": first_at, "end_at": last_at + timedelta(microseconds=1)}
-    return Statement("snapshot", run.build.template(name), parameters(values))
+    return run.build.snapshot(parameters(values))
 
 
 def _dimension(run: Run, snapshot_id: str) -> int:

@@ -8,7 +8,7 @@ from sql.datasets import build, cost, splits
 from sql.datasets.dataset import Dataset
 from sql.datasets.spec import DatasetSpec
 from sql.datasets.statements import Build, Statement
-from sql.parameters import parameters
+from sql.parameters import Parameters, parameters
 from sql.warehouse import Warehouse
 
 
@@ -38,12 +38,11 @@ def plan(warehouse: Warehouse, dataset: Dataset, settle: timedelta) -> Plan:
     ready = build.prepare(warehouse, dataset, dataset.snapshot_id)
     eligible = ready.eligible()
     marking = [step.statement for step in splits.steps(ready) if step.statement]
-    last = Statement("snapshot", ready.template("snapshot_pair" if dataset.spec.label.kind == "pair" else "snapshot"))
     near = dataset.spec.split.near_duplicates
     return Plan(
         dataset.snapshot_id,
-        (eligible, ready.labelled(), *marking, splits.assign(ready), last),
-        _reckoned(ready) if warehouse.emulator else _scanned(ready, eligible),
+        (eligible, ready.labelled(), *marking, splits.assign(ready), ready.snapshot()),
+        _reckoned(ready, eligible) if warehouse.emulator else _scanned(ready, eligible),
         is_reckoned=warehouse.emulator is not None,
         recall=splits.recall(near.cosine) if near else None,
     )
@@ -60,18 +59,20 @@ def check_budget(spec: DatasetSpec, found: Plan) -> None:
 
 def _scanned(ready: Build, eligible: Statement) -> int:
     """What BigQuery's dry run says of the events, of all their vectors, and of the sources."""
-    names = ("stream", "encoder", "encoder_version", "start_at", "end_at")
-    values = [each for each in eligible.parameters if each.name in names]
     read = ready.warehouse.scanned(eligible.sql, eligible.parameters)
-    read += ready.warehouse.scanned(ready.template("vectors"), values)
+    read += ready.warehouse.scanned(ready.template("vectors"), _of_events(eligible))
     as_of = parameters({"as_of": ready.as_of})
     return read + sum(
         ready.warehouse.scanned(ready.template("source", of=columns), as_of) for columns in ready.columns.values()
     )
 
 
-def _reckoned(ready: Build) -> int:
-    names = ("stream", "encoder", "encoder_version", "start_at", "end_at")
-    values = [each for each in ready.eligible().parameters if each.name in names]
-    (volume,) = ready.warehouse.query(ready.template("volume"), values)
+def _reckoned(ready: Build, eligible: Statement) -> int:
+    """What the events' number and dimension let expect."""
+    (volume,) = ready.warehouse.query(ready.template("volume"), _of_events(eligible))
     return cost.reading(volume["deliveries"], volume["dimension"]).bytes
+
+
+def _of_events(eligible: Statement) -> Parameters:
+    """Which events they are, whatever was known of them."""
+    return [each for each in eligible.parameters if each.name != "as_of"]

@@ -150,6 +150,11 @@ class Build:
         own = parameters({"as_of": self.as_of, "step": step})
         return Statement(query.name, sql, [*own, *parameters(_used(values, judged))])
 
+    def snapshot(self, values: Parameters = ()) -> Statement:
+        """The rows that are left, with their vectors; its values are known once all the others have run."""
+        name = "snapshot_pair" if self.dataset.spec.label.kind == "pair" else "snapshot"
+        return Statement("snapshot", self.template(name), values)
+
 
 def outputs(query: Query, judged: Judged, wanted: Sequence[str]) -> None:
     """Raises UserError unless a query gives just these columns."""
