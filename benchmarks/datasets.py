@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from benchmarks.figures import Figure, figure, seconds
+from benchmarks.rows import make_rows
 from benchmarks.throughput import warehouse
 from sql.append import Appender
 from sql.datasets.build import build
@@ -55,27 +56,10 @@ def measure(count: int) -> list[Figure]:
 
 
 def _rows(count: int) -> list[EmbeddingRow]:
-    numbers = np.random.default_rng(0)
-    return [
-        EmbeddingRow(
-            stream=f"bench_{count}",
-            event_id=f"e-{number}",
-            subject_key=f"person-{number % (count // 10)}",
-            subject_key_id="k",
-            occurred_at=_AS_OF - timedelta(minutes=number % 200_000),
-            logged_at=_AS_OF - timedelta(minutes=number % 200_000),
-            modality="text",
-            encoder="bench",
-            encoder_version="1.0.0",
-            encoder_fingerprint="0" * 64,
-            embedding=numbers.standard_normal(DIMENSION, np.float32),
-            truncated=False,
-            attributes=(("channel", "chat"),),
-            message_id=str(number),
-            size=100,
-        )
-        for number in range(count)
-    ]
+    """Of ten events a person, in one stream for each count."""
+    subjects = [f"person-{number % (count // 10)}" for number in range(count)]
+    times = [_AS_OF - timedelta(minutes=number % 200_000) for number in range(count)]
+    return make_rows(f"bench_{count}", subjects, times, DIMENSION)
 
 
 def _facts(count: int) -> dict[str, pa.Table]:

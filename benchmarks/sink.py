@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import numpy as np
 from google.cloud.bigquery_storage_v1 import types
 
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
+from benchmarks.rows import make_rows
 from benchmarks.throughput import warehouse
 from pipelines.write import MAX_ROWS
 from sql.append import Appender
@@ -62,24 +62,4 @@ def _requests(rows: Sequence[EmbeddingRow], place: Warehouse) -> list[types.Appe
 
 
 def _rows(dimension: int) -> list[EmbeddingRow]:
-    numbers, now = np.random.default_rng(0), datetime.now(UTC)
-    return [
-        EmbeddingRow(
-            stream="bench_sink",
-            event_id=f"e-{number}",
-            subject_key="0" * 64,
-            subject_key_id="0" * 16,
-            occurred_at=now,
-            logged_at=now,
-            modality="text",
-            encoder="bench",
-            encoder_version="1.0.0",
-            encoder_fingerprint="0" * 64,
-            embedding=numbers.standard_normal(dimension, np.float32),
-            truncated=False,
-            attributes=(("channel", "chat"),),
-            message_id=str(number),
-            size=100,
-        )
-        for number in range(MAX_ROWS)
-    ]
+    return make_rows("bench_sink", ["0" * 64] * MAX_ROWS, [datetime.now(UTC)] * MAX_ROWS, dimension)

@@ -1,0 +1,33 @@
+"""Embedding rows for the benches that write them or build from them, of an encoder that there is not."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from sql.rows import EmbeddingRow
+
+
+def make_rows(stream: str, subjects: Sequence[str], times: Sequence[datetime], dimension: int) -> list[EmbeddingRow]:
+    """An event for each subject and time, with the same vectors each time."""
+    numbers = np.random.default_rng(0)
+    return [
+        EmbeddingRow(
+            stream=stream,
+            event_id=f"e-{number}",
+            subject_key=subject,
+            subject_key_id="0" * 16,
+            occurred_at=time,
+            logged_at=time,
+            modality="text",
+            encoder="bench",
+            encoder_version="1.0.0",
+            encoder_fingerprint="0" * 64,
+            embedding=numbers.standard_normal(dimension, np.float32),
+            truncated=False,
+            attributes=(("channel", "chat"),),
+            message_id=str(number),
+            size=100,
+        )
+        for number, (subject, time) in enumerate(zip(subjects, times, strict=True))
+    ]
