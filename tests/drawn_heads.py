@@ -30,9 +30,10 @@ def write_head(
     """A head whose weights are drawn from its name and version."""
     encoder = spec or lookup("minilm@1.0.0")
     classes = told.pop("classes", CLASSES if kind == "linear" else ())
+    plain = told.pop("identity", False)
     torch.manual_seed(_seed(f"{name}{version}"))
     head = _KINDS[kind](encoder.dimension, len(classes))
-    for parameter in head.parameters():
+    for parameter in () if plain else head.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     graph = to_onnx(head, encoder.dimension)
     whole: dict[str, Any] = {
