@@ -146,9 +146,9 @@ class _Maker:
         recorder = Recorder(self.given.warehouse, self.config.limits.log_rows, count)
 
         async def flush() -> None:
-            await asyncio.to_thread(recorder.close, FLUSH_SECONDS)
-            if recorder.lost:
-                self.given.told(f"{recorder.lost:,} rows could not be logged, and are lost.")
+            lost = await asyncio.to_thread(recorder.close, FLUSH_SECONDS)
+            if lost:
+                self.given.told(f"{lost:,} rows could not be logged, and are lost.")
 
         self.ended.append(flush)
         return recorder

@@ -59,7 +59,7 @@ class LocalHeads:
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
         """See `Classifying.rank`."""
-        session, found = self.live.of(model, fingerprint), self._indexes.get(index)
+        session, found = self.live.of(model, fingerprint, vector), self._indexes.get(index)
         if found is None:
             raise Refused(Fault.NOT_FOUND)
         loop = asyncio.get_running_loop()

@@ -57,7 +57,7 @@ class LiveHeads:
 
     def answer(self, name: str, fingerprint: str, vector: Vector) -> Answer:
         """What a head says of a vector of shape (dimension,). Raises Refused for one of another encoder."""
-        session = self.of(name, fingerprint)
+        session = self.of(name, fingerprint, vector)
         manifest = session.manifest
         ((output, answered),) = session.answer(embedding=np.asarray(vector, np.float32)[None]).items()
         model = Model.of(manifest)
@@ -65,13 +65,15 @@ class LiveHeads:
             return Answer(model=model, probabilities=dict(zip(manifest.classes, answered[0].tolist(), strict=True)))
         return Answer(model=model, value=float(answered[0]))
 
-    def of(self, name: str, fingerprint: str) -> HeadSession:
-        """The head that is live now, for vectors of that encoder. Raises Refused for another."""
+    def of(self, name: str, fingerprint: str, vector: Vector) -> HeadSession:
+        """The head that is live now, for a vector of that encoder. Raises Refused for another."""
         session = self._sessions.get(name)
         if session is None:
             raise Refused(Fault.NOT_FOUND)
         if session.manifest.fingerprint != fingerprint:
             raise Refused(Fault.HEAD_MISMATCH)
+        if vector.shape != (self._wanted[name].encoder.dimension,):
+            raise Refused(Fault.BAD_REQUEST)
         return session
 
     def refresh(self) -> list[str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from privacy import Unavailable, UserError
+from privacy import Unavailable
 from sql.append import Appender
 from sql.rows import EmbeddingRow, PredictionRow
 from sql.warehouse import Warehouse
@@ -29,7 +29,7 @@ class Recorder:
         self._told = told
         self._closing = threading.Event()
         self._deadline = float("inf")
-        self.lost = 0
+        self._lost = self._in_hand = 0
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
@@ -40,15 +40,18 @@ class Recorder:
         except queue.Full:
             self._drop([row])
 
-    def close(self, seconds: float) -> None:
-        """Write what waits, for about so long at most; `lost` then says how many rows never were. Put no more."""
+    def close(self, seconds: float) -> int:
+        """Write what waits, for about so long at most; says how many rows were lost since the start. Put no more."""
         self._deadline = time.monotonic() + seconds
         self._closing.set()
         self._thread.join(seconds + self._retry_seconds)
+        return self._lost + self._in_hand + self._queue.qsize()
 
     def _work(self) -> None:
         while not (self._closing.is_set() and self._queue.empty()):
-            self._write(self._taken(WAIT_SECONDS))
+            rows = self._taken(WAIT_SECONDS)
+            self._in_hand = len(rows)
+            self._write(rows)
 
     def _taken(self, wait: float = 0.0) -> list[Logged]:
         """Up to a batch of rows, those that come within the wait."""
@@ -73,15 +76,17 @@ class Recorder:
             except Unavailable:  # it was retried; the queue fills meanwhile, and what it cannot hold is dropped
                 if time.monotonic() < self._deadline:
                     continue
+                self._in_hand -= len(rows)
                 self._drop(rows)
                 return
-            except UserError:
+            except Exception:  # noqa: BLE001 - whatever it is, the next rows are to be written
                 refused = len(rows)
             self._told(table, "refused", refused)
             self._told(table, "written", len(rows) - refused)
+            self._in_hand -= len(rows)
             return
 
     def _drop(self, rows: Sequence[Logged]) -> None:
-        self.lost += len(rows)
+        self._lost += len(rows)
         for row in rows:
             self._told(row.TABLE, "dropped", 1)

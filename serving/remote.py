@@ -169,5 +169,5 @@ def vector_of(content: bytes) -> Vector:
     """A vector that came. Raises Refused for what is none."""
     vector = np.frombuffer(content, "<f4") if len(content) % 4 == 0 and content else None
     if vector is None or not np.isfinite(vector).all():
-        raise Refused(Reason.NON_FINITE_EMBEDDING)
+        raise Refused(Fault.BAD_REQUEST)
     return vector.astype(np.float32)

@@ -40,7 +40,7 @@ def orchestrate(service: Service, orchestrator: Orchestrator) -> None:
     async def offers(_: Request) -> Response:
         return told(await _offers(orchestrator))
 
-    service.add("GET", "/v1/heads", "known", offers, (), Offers, "What can be asked")
+    service.add("GET", "/v1/heads", "known", offers, (503,), Offers, "What can be asked")
 
 
 def _predicting(service: Service, orchestrator: Orchestrator, name: str, head: Served) -> None:

@@ -25,6 +25,7 @@ from serving.problems import described, not_here, problem
 Handler = Callable[[Request], Awaitable[Response]]
 Need = Scope | Literal["known", "nothing"]
 """What a caller must be allowed; just known; or nothing."""
+_WITH_CONTENT: tuple[Need, ...] = ("predict", "score", "encode", "classify")
 _LEFT = 499
 """The status of a request whose caller went; nobody sees it but the metrics."""
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
@@ -57,7 +58,9 @@ class Service:
         judged = need != "nothing"
         refusals = {*statuses, 500, 504}
         if judged:
-            refusals |= {421, 503} if self._door.is_open else {401, 403, 503}
+            refusals |= {421} if self._door.is_open else {401, 403}
+        if need in _WITH_CONTENT:
+            refusals.add(503)
         if judged and not self._door.is_open:
             extra["security"] = [{"bearer": []}]
         self.app.add_api_route(
@@ -88,7 +91,7 @@ class Service:
                 if need == "nothing":
                     return await handle(request)
                 await self._door.check(request.headers, None if need == "known" else need)
-                return await self._within(handle, request)
+                return await (self._within(handle, request) if need in _WITH_CONTENT else handle(request))
         except ClientDisconnect:
             return Response(status_code=_LEFT)
         except Refused as error:

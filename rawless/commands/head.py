@@ -102,15 +102,19 @@ def show_all(
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """List the heads, newest first."""
+    """List the heads, newest first, and which are live here."""
     from heads import registry
+    from heads.deployment import live_version
+    from rawless import home
     from rawless.places import open_warehouse
 
     fingerprint = _fingerprint(encoder) if encoder else None
+    known = registry.heads(open_warehouse(warehouse), fingerprint=fingerprint)
+    live = {name: live_version(home.heads(), name) for name in {each.head for each in known}}
     found = [
-        {"head": f"{each.head}@{each.version}", "kind": each.kind, "snapshot": each.snapshot_id,
-         "encoder": each.fingerprint[:12], "created_at": each.created_at}
-        for each in registry.heads(open_warehouse(warehouse), fingerprint=fingerprint)
+        {"head": f"{each.head}@{each.version}", "live": live[each.head] == each.version, "kind": each.kind,
+         "snapshot": each.snapshot_id, "encoder": each.fingerprint[:12], "created_at": each.created_at}
+        for each in known
     ]  # fmt: skip
     if json:
         print_json(found)

@@ -1,0 +1,99 @@
+"""Promise 1 for the services: a marker in any place of a request is found nowhere but in the encoder's memory."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from audit.search import Search
+from sql.warehouse import Warehouse
+from tests.serving.conftest import Bench, bench, eventually
+
+__all__ = ["bench"]
+MARKER = "Rosalind-0815-Quibble-Zanzibar"
+JSON = {"content-type": "application/json"}
+METADATA = {"rawless-event-id": "msg-0001", "rawless-subject-id": f"customer {MARKER}"}
+
+
+def _requests() -> Iterator[tuple[str, bytes, dict[str, str]]]:
+    """Path, body and headers, with the marker in every place, good and broken in every way."""
+    good, path = json.dumps({"text": f"{MARKER} is my name."}).encode(), "/v1/heads/topic/predict"
+    yield path, good, METADATA
+    yield path, good, {}
+    yield f"{path}?text={MARKER}&{MARKER}=1", good, METADATA
+    yield f"/v1/heads/{MARKER}/predict", good, METADATA
+    yield f"/{MARKER}", good, METADATA
+    for body in (
+        MARKER.encode(),
+        b"{" + MARKER.encode(),
+        json.dumps({MARKER: MARKER}).encode(),
+        json.dumps({"text": [MARKER]}).encode(),
+        json.dumps({"text": f"{MARKER}\0"}).encode(),
+        json.dumps({"text": MARKER * 100}).encode(),
+        json.dumps({"text": MARKER * 1000}).encode(),
+        b'{"text": "\xff' + MARKER.encode() + b'"}',
+    ):
+        yield path, body, METADATA
+    for name in ("event-id", "occurred-at", "subject-id", "attributes", "assignment-key"):
+        yield path, good, {**METADATA, f"rawless-{name}": MARKER}
+    yield path, good, {**METADATA, "rawless-attributes": json.dumps({"channel": MARKER, MARKER: "chat"})}
+    yield path, good, {**METADATA, "content-type": f"text/{MARKER}"}
+    yield path, good, {**METADATA, "authorization": f"Bearer {MARKER}", "user-agent": MARKER, "traceparent": MARKER}
+
+
+@pytest.mark.parametrize("role", ["all", "split"])
+def test_nothing_of_a_request_is_left_behind(
+    bench: Bench,
+    warehouse: Warehouse,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    role: str,
+) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    monkeypatch.setenv("TMPDIR", str(left))
+    monkeypatch.setattr(tempfile, "tempdir", str(left))
+    bench.deploy("topic")
+    bench.deploy("next")
+    heads = {"topic": {"log": True, "shadow": ["next"]}}
+    said: list[str] = []
+    with caplog.at_level("DEBUG", "rawless"), bench.running:
+        client = (
+            bench.start(heads, warehouse=warehouse) if role == "all" else _split(bench, heads, warehouse, monkeypatch)
+        )
+        statuses = set()
+        for path, body, headers in _requests():
+            answer = client.post(path, content=body, headers={**JSON, **headers})
+            statuses.add(answer.status_code)
+            said += [answer.text, str(answer.headers)]
+        eventually(lambda: bool(warehouse.query("SELECT event_id FROM prediction_v1")))
+        said.append(client.get("/metrics").text)
+
+    said += [*capfd.readouterr(), *bench.said, *(repr(each.__dict__) for each in _ours(caplog))]
+    search = Search([MARKER.encode()])
+    found = search.in_bytes("\n".join(said).encode(), "what was said") | search.in_tables(warehouse)
+    found |= search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
+    assert {trace.place for trace in found} == set()
+    assert statuses == {200, 404, 413, 415, 422}
+
+
+def _ours(caplog: pytest.LogCaptureFixture) -> list[object]:
+    """Records of all but the client that the test itself asks with."""
+    return [each for each in caplog.records if not each.name.startswith(("httpx", "httpcore"))]
+
+
+def _split(
+    bench: Bench, heads: dict[str, object], warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> httpx.Client:
+    from serving.remote import TOKEN_VARIABLE
+    from tests.serving.test_services import ACCESS, SERVICE
+
+    monkeypatch.setenv(TOKEN_VARIABLE, SERVICE)
+    urls = {role: {"url": str(bench.start(heads, role, access=ACCESS).base_url)} for role in ("encoder", "classifier")}
+    return bench.start(heads, "orchestrator", warehouse=warehouse, **urls)

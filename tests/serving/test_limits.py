@@ -1,0 +1,186 @@
+"""A service that is asked too much, too slowly or for too long."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from urllib.parse import urlparse
+
+import httpx
+import pytest
+
+import serving.encoding
+from encoders.encoder import Encoder
+from privacy import Unavailable
+from serving.encoding import LocalEncoders
+from tests.serving.conftest import Bench, eventually
+
+PREDICT = "/v1/heads/topic/predict"
+TEXT = {"text": "Where is my parcel?"}
+
+
+class _Held:
+    """The real encoder, which gives nothing out before it may."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.spec, self.places = encoder.spec, encoder.places
+        self.go_on = threading.Event()
+        self.fault: Exception | None = None
+        self._encoder = encoder
+
+    def submit(self, *arguments: object) -> "Future[object]":
+        outcome: Future[object] = Future()
+        outcome.set_running_or_notify_cancel()
+        threading.Thread(target=self._answer, args=(outcome, arguments)).start()
+        return outcome
+
+    def _answer(self, outcome: "Future[object]", arguments: tuple[object, ...]) -> None:
+        self.go_on.wait(30)
+        if self.fault:
+            outcome.set_exception(self.fault)
+        else:
+            outcome.set_result(self._encoder.submit(*arguments).result())  # type: ignore[arg-type]
+
+    def runs(self) -> list[object]:
+        return []
+
+
+@pytest.fixture
+def held(minilm: Encoder, monkeypatch: pytest.MonkeyPatch) -> _Held:
+    made = _Held(minilm)
+    monkeypatch.setattr(serving.encoding, "load", lambda *_: made)
+    return made
+
+
+def _ask(client: httpx.Client, answers: list[httpx.Response]) -> threading.Thread:
+    thread = threading.Thread(target=lambda: answers.append(client.post(PREDICT, json=TEXT)))
+    thread.start()
+    return thread
+
+
+def test_more_than_may_wait_are_told_when_to_come_back(bench: Bench, held: _Held) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, limits={"queue": 3})
+    answers: list[httpx.Response] = []
+    threads = [_ask(client, answers) for _ in range(3)]
+    eventually(lambda: "rawless_requests_in_progress 3.0" in client.get("/metrics").text)
+
+    refused = client.post(PREDICT, json=TEXT)
+    probe = client.get("/healthz")
+    held.go_on.set()
+    for each in threads:
+        each.join()
+
+    assert (refused.status_code, refused.json()["reason"]) == (503, "queue_full")
+    assert int(refused.headers["retry-after"]) > 0
+    assert probe.status_code == 200
+    assert [each.status_code for each in answers] == [200] * 3
+    assert client.post(PREDICT, json=TEXT).status_code == 200
+
+
+def test_what_takes_too_long_is_answered_and_still_takes_its_place(bench: Bench, held: _Held) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, limits={"queue": 2, "seconds": 0.3})
+
+    slow = [client.post(PREDICT, json=TEXT) for _ in range(2)]
+    full = client.post(PREDICT, json=TEXT)
+    held.go_on.set()
+    eventually(lambda: client.post(PREDICT, json=TEXT).status_code == 200)
+
+    assert [(each.status_code, each.json()["reason"]) for each in slow] == [(504, "too_slow")] * 2
+    assert full.json()["reason"] == "queue_full"
+
+
+def test_an_encoder_that_fails_for_all_is_unavailable(bench: Bench, held: _Held) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    held.fault = Unavailable("The encoder ran out of memory; secret words")
+    held.go_on.set()
+
+    answer = client.post(PREDICT, json=TEXT)
+
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert "secret" not in answer.text
+
+
+def test_a_fault_of_ours_is_told_without_its_words(
+    bench: Bench, held: _Held, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    held.fault = ValueError("could not encode 'Where is my parcel?'")
+    held.go_on.set()
+
+    answer = client.post(PREDICT, json=TEXT)
+
+    assert (answer.status_code, answer.json()["reason"]) == (500, "internal")
+    assert "parcel" not in answer.text + "".join(capfd.readouterr())
+
+
+def _raw(client: httpx.Client, sent: bytes) -> socket.socket:
+    at = urlparse(str(client.base_url))
+    made = socket.create_connection((at.hostname, at.port), timeout=30)
+    made.sendall(sent)
+    return made
+
+
+def _head(headers: Mapping[str, object]) -> bytes:
+    lines = [f"POST {PREDICT} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""]).encode()
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, limits={"seconds": 0.3})
+
+    with _raw(client, _head({"Content-Length": 100}) + b'{"text": "a') as slow:
+        answer = slow.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 504")
+
+
+def test_a_caller_who_goes_half_way_leaves_no_trace(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    _raw(client, _head({"Content-Length": 100}) + b'{"text": "Rosalind').close()
+    eventually(lambda: 'route="/v1/heads/topic/predict",status="499"' in client.get("/metrics").text)
+
+    assert client.post(PREDICT, json=TEXT).status_code == 200
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_body_of_unknown_length_is_cut_off_at_the_limit(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+
+    with _raw(client, _head({"Transfer-Encoding": "chunked"})) as endless:
+        try:
+            for _ in range(1000):
+                endless.sendall(chunk)
+        except OSError:
+            pass  # it was told to go
+        answer = endless.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 413") or answer == b""
+    assert client.post(PREDICT, json=TEXT).status_code == 200
+
+
+def test_an_encoder_never_holds_more_than_it_may(minilm: Encoder) -> None:
+    from events.stream import Stream
+    from privacy import Raw
+    from serving.faults import Refused
+    from tests.serving.conftest import TEXT_STREAM
+
+    encoders, stream = LocalEncoders([minilm.spec], "cpu", 2), Stream.model_validate(TEXT_STREAM)
+
+    async def flood() -> list[object]:
+        asked = [encoders.encode(stream, minilm.spec.fingerprint, Raw(b"hello")) for _ in range(20)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(flood())
+    refused = [each for each in found if isinstance(each, Refused)]
+    assert 0 < len(refused) <= 18
+    assert {each.code.value for each in refused} == {"queue_full"}
