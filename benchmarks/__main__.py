@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import bundles, datasets, heads, hostile, memory, runtimes, sink, startup, throughput
+from benchmarks import bundles, datasets, heads, hostile, memory, runtimes, serving, sink, startup, throughput
 from benchmarks.report import RESULTS, keep, show
 from benchmarks.work import own_home
 
@@ -20,6 +20,7 @@ PARTS = {
     "hostile": hostile.measure,
     "datasets": datasets.measure,
     "heads": heads.measure,
+    "serving": serving.measure,
 }
 
 

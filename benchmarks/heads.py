@@ -23,7 +23,7 @@ MUST = "<= 20"
 
 def measure(count: int) -> list[Figure]:
     """Seconds of both, and how often each is right on test."""
-    task = _task()
+    task = made_up(ROWS, HELD_OUT)
     made: dict[str, list[float]] = {"head": [], "scikit-learn": []}
     sides = {
         "head": lambda: seconds(lambda: made["head"].append(_head(task))),
@@ -38,18 +38,19 @@ def measure(count: int) -> list[Figure]:
     ]
 
 
-def _task() -> Task:
+def made_up(rows: int, held_out: int, fingerprint: str = "0" * 64) -> Task:
     """Classes around ten centres, so near to each other that none is told for sure."""
     chance = np.random.default_rng(0)
-    count = ROWS + 2 * HELD_OUT
+    count = rows + 2 * held_out
     labels = chance.integers(0, CLASSES, count)
     vectors = chance.standard_normal((count, DIMENSION), np.float32)
     vectors += 0.12 * chance.standard_normal((CLASSES, DIMENSION), np.float32)[labels]
-    cuts = np.split(np.arange(count), [ROWS, ROWS + HELD_OUT])
+    cuts = np.split(np.arange(count), [rows, rows + held_out])
     splits = {split: _examples(vectors[places], labels[places]) for split, places in zip(SPLITS, cuts, strict=True)}
     at = datetime(2026, 1, 1, tzinfo=UTC)
     label = {"classes": [str(number) for number in range(CLASSES)], "kind": "event"}
-    manifest = Manifest("bench", "0" * 24, {"spec": {"label": label}}, "", at, "0" * 64, (), (), (), "", 0, at)
+    spec = {"spec": {"label": label, "encoder": "minilm@1.0.0"}}
+    manifest = Manifest("bench", "0" * 24, spec, "", at, fingerprint, (), (), (), "", 0, at)
     return Task(HeadSpec(head="bench", snapshot="bench", kind="linear"), manifest, splits)
 
 
