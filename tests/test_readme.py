@@ -1,7 +1,9 @@
 """Every command of the README, run as it stands there, answers what stands there."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,11 +71,29 @@ def test_the_demo_answers_what_the_readme_says(environment: dict[str, str]) -> N
     assert _shape(answered) == _shape(shown)
     assert "found in 0 places" in answered
     assert "in 9 of 9 spellings" in answered
+    _check_served(environment)
+
+
+def _check_served(environment: dict[str, str]) -> None:
+    """What the README asks the demo's service, and what it is answered, but for numbers and ids."""
+    (shown,) = re.findall(r"<!-- output: serve -->\n```text\n(.*?)```", README, re.DOTALL)
+    asked = re.findall(r"^\$ (curl .*)\n(.*)$", shown, re.MULTILINE)
+    assert len(asked) == 2
+    command = ["rawless", "serve", f"{environment['RAWLESS_HOME']}/service/serve.yaml", "--port", "0", "--json"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
+        lines = iter(service.stdout.readline, "}\n") if service.stdout else ()
+        url = json.loads("".join(lines) + "}")["url"]
+        answers = [(_run(each.replace("localhost:8080", url), environment), expected) for each, expected in asked]
+        service.send_signal(signal.SIGTERM)
+
+    assert service.returncode == 0
+    for answered, expected in answers:
+        assert _shape(answered) == _shape(expected)
 
 
 def _shape(output: str) -> list[str]:
-    plain = re.sub(r"\b(licence|reference|docstring|package)-\d+|\b[0-9a-f]{24}\b", "ID", output)
-    return [re.sub(r"[\d.,]*\d", "N", " ".join(line.split())) for line in plain.splitlines() if "━" not in line]
+    plain = re.sub(r"\b(licence|reference|docstring|package)-\d+|\b[0-9a-f]{24,64}\b|\b[0-9a-f-]{36}\b", "ID", output)
+    return [re.sub(r"[\d.,]*\d(e-\d+)?", "N", " ".join(line.split())) for line in plain.splitlines() if "━" not in line]
 
 
 @pytest.mark.parametrize("target", re.findall(r"`?(?:\$ )?make (\w+)", README))

@@ -32,6 +32,7 @@ SELECT COUNT(DISTINCT event_id) AS events FROM embedding_event_v1
 WHERE occurred_at >= TIMESTAMP '1970-01-01' AND logged_at >= TIMESTAMP '{since}' AND stream = '{stream}'
 """
 _ASKED_TEXTS = ("licence-005", "reference-040")
+_ASK = """curl localhost:8080/v1/heads/text_kind/predict --json '{"text": "Returns the sum of two numbers."}'"""
 _ASKED_DIGITS = range(0, 1797, 18)
 
 
@@ -46,7 +47,7 @@ def demo(json: Json = False) -> None:
 
 
 def _run(folder: Path, talk: bool) -> dict[str, Any]:
-    from rawless.demo import datasets, digits, heads, streaming, texts, today
+    from rawless.demo import datasets, digits, heads, service, streaming, texts, today
     from rawless.jobs import Order
     from rawless.places import key_source, open_warehouse
 
@@ -89,6 +90,7 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     with progress("Training heads"):
         snapshot_id = report["dataset"]["snapshot_id"]
         report["heads"] = heads.heads(warehouse, snapshot_id, kinds, _own())
+    report["service"] = str(service.write())
     report["search"] = _search(contents, warehouse, left)
     if talk:
         _tell(report)
@@ -166,6 +168,8 @@ def _tell(report: dict[str, Any]) -> None:
     say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
     say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)")
     say("\nTry next:")
+    say(f"  rawless serve {report['service']}, and in another terminal:")
+    say(f"    {_ASK}")
     say(f"  change a rule in {_own() / 'digit_uploads-30.yaml'}, and run: rawless dataset build FILE")
     say('  rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
     say("  rawless stream check examples/support_message/stream.yaml")

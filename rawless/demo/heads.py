@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from heads.deployment import deploy
 from heads.examples import open_task
 from heads.ship import ship
 from heads.spec import load_head_spec
@@ -57,7 +58,7 @@ def text_snapshot(warehouse: Warehouse, kinds: dict[str, list[str]], own: Path) 
 
 
 def heads(warehouse: Warehouse, digits_id: str, kinds: dict[str, list[str]], own: Path) -> list[dict[str, Any]]:
-    """A linear head for the digits and one for the texts, and a page about each."""
+    """A linear head for the digits and one for the texts, both live, and a page about each."""
     texts = text_snapshot(warehouse, kinds, own)
     snapshots = {"digit": find(warehouse, digits_id), "text_kind": texts}
     return [_head(warehouse, name, snapshot, own) for name, snapshot in snapshots.items()]
@@ -69,6 +70,7 @@ def _head(warehouse: Warehouse, name: str, snapshot: Manifest, own: Path) -> dic
     spec = load_head_spec(file)
     trained = train(open_task(warehouse, spec, snapshot), lambda _: None)
     manifest, folder = ship(warehouse, trained, home.heads())
+    deploy(home.heads(), name, manifest.version, new_layout=True)
     page = home.folder() / "reports" / f"{name}.html"
     write_page(warehouse, snapshot, [(manifest, trained.evaluation)], page)
     found = trained.evaluation

@@ -1,0 +1,24 @@
+"""The demo's service: a file that serves its heads, beside the streams that say what they take."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rawless import home
+from rawless.demo import digits, texts
+
+_STREAMS: dict[str, dict[str, Any]] = {"digit": digits.STREAM, "text_kind": texts.STREAM}
+_RULES: dict[str, Any] = {"minimum_confidence": 0.5}
+
+
+def write() -> Path:
+    """The file."""
+    folder = home.folder() / "service"
+    folder.mkdir(exist_ok=True)
+    for stream in _STREAMS.values():
+        (folder / f"{stream['stream']}.yaml").write_text(yaml.safe_dump(stream, sort_keys=False))
+    heads = {name: {"stream": f"{stream['stream']}.yaml", "rules": _RULES} for name, stream in _STREAMS.items()}
+    file = folder / "serve.yaml"
+    file.write_text(yaml.safe_dump({"heads": heads}, sort_keys=False))
+    return file
