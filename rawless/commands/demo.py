@@ -32,7 +32,10 @@ SELECT COUNT(DISTINCT event_id) AS events FROM embedding_event_v1
 WHERE occurred_at >= TIMESTAMP '1970-01-01' AND logged_at >= TIMESTAMP '{since}' AND stream = '{stream}'
 """
 _ASKED_TEXTS = ("licence-005", "reference-040")
-_ASK = """curl localhost:8080/v1/heads/text_kind/predict --json '{"text": "Returns the sum of two numbers."}'"""
+_ASK = (
+    "curl -s localhost:8080/v1/heads/text_kind/predict "
+    """--json '{"text": "You may copy and sell this software free of charge."}'"""
+)
 _ASKED_DIGITS = range(0, 1797, 18)
 
 
