@@ -74,7 +74,7 @@ class _Encode(beam.DoFn):
             outcome, now = future.result(), datetime.now(UTC)
             if isinstance(outcome, Encoded):
                 _lag(spec.ref, now, event)
-                yield _row(spec, fingerprint, event, outcome, now)
+                yield EmbeddingRow.of(event, spec, fingerprint, outcome.vector, outcome.truncated)
             else:
                 count_rejection(Stage.ENCODE, outcome, spec.ref)
                 yield rejection(event.stream, refusal_of(event, outcome), Stage.ENCODE, now, fingerprint)
@@ -94,26 +94,6 @@ def _measure(encoder: Encoder) -> None:
 def _lag(ref: str, now: datetime, event: Event) -> None:
     seconds = (now - event.occurred_at).total_seconds()
     Metrics.distribution(namespace(ref), "lag_seconds").update(max(0, int(seconds)))
-
-
-def _row(spec: EncoderSpec, fingerprint: str, event: Event, encoded: Encoded, now: datetime) -> EmbeddingRow:
-    return EmbeddingRow(
-        stream=event.stream,
-        event_id=event.event_id,
-        subject_key=event.subject_key,
-        subject_key_id=event.subject_key_id,
-        occurred_at=event.occurred_at,
-        logged_at=now,
-        modality=spec.modality,
-        encoder=spec.name,
-        encoder_version=spec.version,
-        encoder_fingerprint=fingerprint,
-        embedding=encoded.vector,
-        truncated=encoded.truncated,
-        attributes=event.attributes,
-        message_id=event.message_id,
-        size=event.size,
-    )
 
 
 class Encode(beam.PTransform):

@@ -20,8 +20,9 @@ from serving.faults import Refused
 from serving.metrics import Metrics
 from serving.recorder import Recorder
 from serving.requests import Asked, Reader
-from serving.rows import embedding_row, prediction_row
+from serving.rows import prediction_row
 from serving.rules import Abstention
+from sql.rows import EmbeddingRow
 
 MAX_SHADOWS = 64
 """Questions to shadows at a time; what comes beyond is counted and left out."""
@@ -123,7 +124,8 @@ class Orchestrator:
         if isinstance(outcome, Reason):
             raise Refused(outcome)
         if head.log and self._parts.recorder:
-            row = embedding_row(asked.event, spec, self._fingerprints[head.encoder], outcome)
+            fingerprint = self._fingerprints[head.encoder]
+            row = EmbeddingRow.of(asked.event, spec, fingerprint, outcome.vector, outcome.truncated)
             self._parts.recorder.put(row)
         return outcome
 

@@ -1,34 +1,11 @@
-"""The rows of the opt-in log: what was served, as an embedding event and as a prediction."""
+"""What was served, as a row of the opt-in log."""
 
 from datetime import UTC, datetime
 
-from encoders.encoder import Encoded
-from encoders.spec import EncoderSpec
 from events.event import Event
 from serving.answers import Answer
 from serving.rules import Abstention
-from sql.rows import EmbeddingRow, PredictionRow
-
-
-def embedding_row(event: Event, spec: EncoderSpec, fingerprint: str, encoded: Encoded) -> EmbeddingRow:
-    """As ingest would log the event."""
-    return EmbeddingRow(
-        stream=event.stream,
-        event_id=event.event_id,
-        subject_key=event.subject_key,
-        subject_key_id=event.subject_key_id,
-        occurred_at=event.occurred_at,
-        logged_at=datetime.now(UTC),
-        modality=spec.modality,
-        encoder=spec.name,
-        encoder_version=spec.version,
-        encoder_fingerprint=fingerprint,
-        embedding=encoded.vector,
-        truncated=encoded.truncated,
-        attributes=event.attributes,
-        message_id=event.message_id,
-        size=event.size,
-    )
+from sql.rows import PredictionRow
 
 
 def prediction_row(event: Event, answer: Answer, abstention: Abstention | None) -> PredictionRow | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,38 @@ Attributes = tuple[tuple[str, str], ...]
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _BUCKETS = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
+
+
+class _Event(Protocol):
+    """What a row tells of an event: all but its content."""
+
+    @property
+    def stream(self) -> str: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def subject_key(self) -> str | None: ...
+    @property
+    def subject_key_id(self) -> str | None: ...
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def attributes(self) -> Attributes: ...
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class _Encoder(Protocol):
+    """What a row tells of an encoder."""
+
+    @property
+    def modality(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +78,29 @@ class EmbeddingRow:
     """Not a column: it goes with the rejection if the row is refused."""
     size: int
     """Not a column, likewise."""
+
+    @classmethod
+    def of(
+        cls, event: "_Event", encoder: "_Encoder", fingerprint: str, embedding: npt.NDArray[np.float32], truncated: bool
+    ) -> "EmbeddingRow":
+        """The row of an event that was encoded now, whoever encoded it."""
+        return cls(
+            stream=event.stream,
+            event_id=event.event_id,
+            subject_key=event.subject_key,
+            subject_key_id=event.subject_key_id,
+            occurred_at=event.occurred_at,
+            logged_at=datetime.now(UTC),
+            modality=encoder.modality,
+            encoder=encoder.name,
+            encoder_version=encoder.version,
+            encoder_fingerprint=fingerprint,
+            embedding=embedding,
+            truncated=truncated,
+            attributes=event.attributes,
+            message_id=event.message_id,
+            size=event.size,
+        )
 
 
 @dataclass(frozen=True, slots=True)
