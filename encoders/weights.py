@@ -30,7 +30,7 @@ def find(spec: EncoderSpec) -> Path:
         mend = f"Put {', '.join(spec.files)} there, or mend the spec's source."
     else:
         mend = (
-            f"Put {', '.join(spec.files)} into {_folder(spec)}/ below a folder that {WEIGHTS_VARIABLE} names, or set "
+            f"Put {', '.join(spec.files)} into {folder(spec)}/ below a folder that {WEIGHTS_VARIABLE} names, or set "
             f"{download.HUB_VARIABLE}=1 to allow the download."
         )
     raise UserError(f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. {mend}")
@@ -58,7 +58,7 @@ def _places(spec: EncoderSpec) -> Iterator[Path]:
         yield Path(os.path.expanduser(name)).absolute()  # noqa: PTH111 - raises for no user
         return
     if root := os.environ.get(WEIGHTS_VARIABLE):
-        yield Path(root) / _folder(spec)
+        yield Path(root) / folder(spec)
     if kind == "torchvision":
         yield download.torch_cache()
     if kind == "gs":
@@ -66,13 +66,13 @@ def _places(spec: EncoderSpec) -> Iterator[Path]:
     if kind == "hf":
         yield from _hugging_face_cache(name)
     if name in _PACKAGES:
-        package, folder = _PACKAGES[name]
+        package, within = _PACKAGES[name]
         found = importlib.util.find_spec(package)
         if found and found.submodule_search_locations:
-            yield Path(found.submodule_search_locations[0]) / folder
+            yield Path(found.submodule_search_locations[0]) / within
 
 
-def _folder(spec: EncoderSpec) -> str:
+def folder(spec: EncoderSpec) -> str:
     """Where the spec's files lie below RAWLESS_WEIGHTS."""
     kind, _, name = spec.weights.source.partition(":")
     return kind if kind == "torchvision" else name.strip("/")

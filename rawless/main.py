@@ -13,6 +13,7 @@ from rawless.commands import (
     demo,
     doctor,
     encoder,
+    encoder_bake,
     head,
     head_deploy,
     head_import,
@@ -51,6 +52,7 @@ app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(query.sql)
 app.add_typer(dataset.app, name="dataset")
+encoder.app.command("bake")(encoder_bake.bake)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)

@@ -89,6 +89,19 @@ def test_stream_check_accepts_the_example(rawless: Rawless) -> None:
     assert "support_message, text, encoded by minilm@1.0.0" in done.out
 
 
+def test_encoders_are_baked_where_the_image_looks_for_them(
+    rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = rawless("encoder", "bake", "minilm@1.0.0")
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path))
+
+    done = rawless("encoder", "bake", "minilm@1.0.0", "resnet18-seeded@1.0.0", "--json")
+
+    assert without.code == 2
+    assert "RAWLESS_WEIGHTS is not set" in without.err
+    assert [row["folder"] for row in done.json] == [f"{tmp_path}/sentence-transformers/all-MiniLM-L6-v2", None]
+
+
 def test_doctor_finds_everything_here(rawless: Rawless) -> None:
     done = rawless("doctor", "--json")
 

@@ -1,0 +1,49 @@
+"""What baking puts below RAWLESS_WEIGHTS, and what it refuses."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from encoders import weights
+from encoders.bake import bake
+from encoders.catalogue import lookup
+from privacy import UserError
+
+
+def test_baked_files_are_found_without_package_and_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = lookup("minilm@1.0.0")
+
+    place = bake(spec, tmp_path)
+
+    monkeypatch.setattr(weights, "_PACKAGES", {})
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path))
+    assert weights.find(spec) == place == tmp_path / "sentence-transformers" / "all-MiniLM-L6-v2"
+    assert sorted(path.name for path in place.iterdir()) == sorted(spec.files)
+
+
+def test_baking_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path))
+    spec = lookup("minilm@1.0.0")
+
+    assert bake(spec, tmp_path) == bake(spec, tmp_path)
+
+
+def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, given = lookup("minilm@1.0.0"), tmp_path / "given"
+    shutil.copytree(weights.find(spec), given / weights.folder(spec))
+    (given / weights.folder(spec) / "config.json").write_text("{}")
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(given))
+
+    with pytest.raises(UserError, match=r"config.json is not the file that minilm@1.0.0 names"):
+        bake(spec, tmp_path / "image")
+
+
+def test_an_unsealed_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"resnet50@1.0.0 is not sealed, so its files cannot be verified"):
+        bake(lookup("resnet50@1.0.0"), tmp_path)
+
+
+def test_weights_drawn_from_a_seed_need_no_file(tmp_path: Path) -> None:
+    assert bake(lookup("resnet18-seeded@1.0.0"), tmp_path) is None
+    assert not list(tmp_path.iterdir())
