@@ -62,8 +62,9 @@ def summarise(
 
 
 def launched(result: PipelineResult, stream: str, encoders: Sequence[str]) -> dict[str, Any]:
-    """What there is to say of a job that goes on elsewhere."""
-    return {"stream": stream, "encoders": list(encoders), "job": result.job_id()}
+    """What there is to say of a job that goes on elsewhere: no id yet where only its template was written."""
+    job = result.job_id() if getattr(result, "has_job", True) else None
+    return {"stream": stream, "encoders": list(encoders), "job": job}
 
 
 def _embeddings(tally: Tally) -> int:

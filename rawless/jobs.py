@@ -68,15 +68,15 @@ def prepare(order: Order, stream: "Stream") -> Prepared:
     from events.pubsub import Subscription
     from events.sources import open_source
     from pipelines import options
-    from rawless.places import open_warehouse
 
     source = open_source(order.source, stream, order.metadata)
     beam = options.parse(order.beam, streaming=isinstance(source, Subscription))
     _check(order, stream, source, beam)
-    warehouse = open_warehouse(order.warehouse)
+    local = options.is_local(beam)
+    warehouse = _warehouse(order, local)
     if isinstance(source, Subscription):
         source = _attached(source, order, stream)
-    return Prepared(_job(stream, source, order, warehouse), beam)
+    return Prepared(_job(stream, source, order, warehouse, local), beam)
 
 
 def replay(order: Order, reason: "Reason") -> dict[str, Any]:
@@ -89,7 +89,6 @@ def replay(order: Order, reason: "Reason") -> dict[str, Any]:
     from events.sources import open_source
     from events.stream import load_stream
     from pipelines import live, options
-    from rawless.places import open_warehouse
     from sql.rejections import rejections
 
     stream = load_stream(order.stream_file)
@@ -97,8 +96,9 @@ def replay(order: Order, reason: "Reason") -> dict[str, Any]:
     beam = options.parse(order.beam)
     _check(order, stream, source, beam)
     with progress(f"Replaying {stream.stream}", lambda: live.told(stream.stream)):
-        warehouse = open_warehouse(order.warehouse)
-        job = _job(stream, source, order, warehouse)
+        local = options.is_local(beam)
+        warehouse = _warehouse(order, local)
+        job = _job(stream, source, order, warehouse, local)
         fingerprints = [spec.fingerprint for spec in job.encoders]
         before = rejections(warehouse, stream.stream, reason.value, fingerprints)
         summary: dict[str, Any] = {"reason": reason.value, "unidentified": before.unidentified}
@@ -121,19 +121,32 @@ def _seek(subscription: str, first: datetime | None) -> str:
     )
 
 
-def _job(stream: "Stream", source: "Source | Subscription", order: Order, warehouse: "Warehouse") -> "Ingest":
-    """The job, its encoders and key looked at."""
+def _warehouse(order: Order, local: bool) -> "Warehouse":
+    from rawless.places import job_warehouse, open_warehouse
+
+    return open_warehouse(order.warehouse) if local or order.warehouse is None else job_warehouse(order.warehouse)
+
+
+def _job(
+    stream: "Stream", source: "Source | Subscription", order: Order, warehouse: "Warehouse", local: bool
+) -> "Ingest":
+    """The job, its encoders and key looked at. What launches a job elsewhere need not have its workers' device."""
     from encoders.load import load
     from pipelines.ingest import Ingest
     from rawless.commands.stream import check_modality
     from rawless.places import key_source
-    from rawless.registry import register, resolve
+    from rawless.registry import is_registered, register, resolve
 
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         check_modality(stream, spec)
-        load(spec, order.device)  # sealed, complete, and still giving its probe
-        register(warehouse, spec)
+        load(spec, order.device if local else "auto")  # sealed, complete, and still giving its probe
+        if local:
+            register(warehouse, spec)
+        elif not is_registered(warehouse, spec):  # a job's account may only read that table
+            raise UserError(
+                f"{spec.ref} is not registered: run `rawless encoder register {spec.ref} --warehouse FILE`."
+            )
     if len({spec.fingerprint for spec in specs}) < len(specs):
         raise UserError(f"{stream.stream} names one encoder twice, by different names: {', '.join(stream.encoders)}.")
     key = key_source(warehouse)

@@ -10,6 +10,7 @@ from sql.places import Places, load_places
 from sql.warehouse import Warehouse
 
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
+JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1")
 LOCAL = Places(
     project=local_stack.LOCAL_PROJECT, events="events", snapshots="snapshots", subjects="subjects", audit="audit"
 )
@@ -22,6 +23,16 @@ def open_warehouse(file: Path | None) -> Warehouse:
     else:
         warehouse = Warehouse(LOCAL, local_stack.up(home.folder()).bigquery)
     warehouse.ensure()
+    return warehouse
+
+
+def job_warehouse(file: Path) -> Warehouse:
+    """The warehouse as a job elsewhere finds it: only the tables that it uses are looked at, and nothing is made.
+
+    Its account may write two tables and read one (terraform: the worker), and so may not make any.
+    """
+    warehouse = Warehouse(load_places(file))
+    warehouse.check(JOB_TABLES)
     return warehouse
 
 

@@ -54,16 +54,8 @@ def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
     Raises UserError when it is unsealed, or when its name and version already belong to another fingerprint.
     """
     fingerprint = spec.fingerprint
-    for other in registered(warehouse, spec.name, spec.version):
-        if other.fingerprint == fingerprint:
-            return False
-        found = changes(other, spec)
-        bump = required_bump(found)
-        raise UserError(
-            f"{spec.ref} is registered with fingerprint {other.fingerprint[:12]}, but this spec has "
-            f"{fingerprint[:12]}: {', '.join(change.field for change in found)} differ. That is a {bump.value} change: "
-            f"give the spec version {next_version(spec.version, bump)}."
-        )
+    if is_registered(warehouse, spec):
+        return False
     row = EncoderRow(
         name=spec.name,
         version=spec.version,
@@ -74,3 +66,19 @@ def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
     )
     append_all(warehouse, [row])
     return True
+
+
+def is_registered(warehouse: Warehouse, spec: EncoderSpec) -> bool:
+    """Whether `encoder_v1` has the spec. Raises UserError as `register` does."""
+    fingerprint = spec.fingerprint
+    for other in registered(warehouse, spec.name, spec.version):
+        if other.fingerprint == fingerprint:
+            return True
+        found = changes(other, spec)
+        bump = required_bump(found)
+        raise UserError(
+            f"{spec.ref} is registered with fingerprint {other.fingerprint[:12]}, but this spec has "
+            f"{fingerprint[:12]}: {', '.join(change.field for change in found)} differ. That is a {bump.value} change: "
+            f"give the spec version {next_version(spec.version, bump)}."
+        )
+    return False

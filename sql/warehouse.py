@@ -1,6 +1,6 @@
 """The warehouse client: where the tables are, making and checking them, queries. One code, local or real."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -117,12 +117,28 @@ class Warehouse:
         except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
             raise unanswered(error) from None
 
+    def check(self, names: Iterable[str]) -> None:
+        """Hold live tables against their schemas and make nothing, for an account that may only use them.
+
+        Raises UserError naming the table that is missing or differs, Unavailable when BigQuery is away.
+        """
+        try:
+            for name in names:
+                self._compare(name, self.client.get_table(self.table_id(name), retry=self.retry))
+        except (NotFound, Forbidden, BadRequest) as error:
+            raise UserError(f"BigQuery refused to show a table that the job needs: {_first_line(error)}") from None
+        except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
+            raise unanswered(error) from None
+
     def _ensure_table(self, name: str) -> None:
         try:
             live = self.client.get_table(self.table_id(name), retry=self.retry)
         except NotFound:
             wanted = table(name).to_bigquery(self.table_id(name))
             live = self.client.create_table(wanted, exists_ok=True, retry=self.retry)
+        self._compare(name, live)
+
+    def _compare(self, name: str, live: bigquery.Table) -> None:
         if fault := _difference(table(name), live):
             raise UserError(
                 f"The table {self.table_id(name)} differs from sql/{name}/schema.yaml: {fault}. Migrate the table, or "

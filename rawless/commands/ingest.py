@@ -46,7 +46,8 @@ def print_summary(summary: dict[str, Any]) -> None:
     """What a job did, in words."""
     encoders = ", ".join(summary["encoders"])
     if "job" in summary:
-        say(f"{summary['stream']}: job {summary['job']} is launched, with {encoders}.")
+        launched = f"job {summary['job']} is launched" if summary["job"] else "the job's graph is written"
+        say(f"{summary['stream']}: {launched}, with {encoders}.")
         return
     say(f"{summary['stream']}: {summary['read']:,} events read, {summary['embeddings']:,} embeddings by {encoders}.")
     rejected = sum(summary["rejections"].values())

@@ -60,6 +60,14 @@ def test_ensure_makes_a_table_that_is_missing(warehouse: Warehouse) -> None:
     assert warehouse.query(f"SELECT COUNT(*) AS n FROM `{warehouse.table_id('export_v1')}`") == [{"n": 0}]
 
 
+def test_a_check_makes_no_table_that_is_missing(warehouse: Warehouse) -> None:
+    warehouse.client.delete_table(warehouse.table_id("rejection_v1"))
+
+    warehouse.check(["embedding_event_v1"])
+    with pytest.raises(UserError, match=r"refused to show a table that the job needs: .*rejection_v1"):
+        warehouse.check(["rejection_v1"])
+
+
 def test_ensure_replaces_a_function_that_is_out_of_date(warehouse: Warehouse) -> None:
     events = warehouse.dataset_id("events")
     call = f"SELECT message_id FROM `{events}.rejection`(TIMESTAMP '2026-01-01', TIMESTAMP '2026-02-01')"

@@ -1,0 +1,8 @@
+"""The file that the Flex Template launcher runs."""
+
+import sys
+
+from rawless.template import launch
+
+if __name__ == "__main__":
+    sys.exit(launch(sys.argv[1:]))
