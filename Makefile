@@ -1,9 +1,12 @@
-# make setup | demo | test | check | bench: each sets up what it needs.
+# make setup | demo | test | check | bench: each sets up what it needs. make image needs Docker.
 PYTHON ?= python3
+IMAGE ?= rawless
+VARIANT ?= cuda
+ENCODERS ?= minilm@1.0.0
 BIN := .venv/bin
 DONE := .venv/.done
 
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo test check bench image lock clean
 
 setup: $(DONE)
 
@@ -26,13 +29,22 @@ check: $(DONE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar sql
+	$(BIN)/hadolint Dockerfile
 
 bench: $(DONE)
 	$(BIN)/python -m benchmarks
 
+# A digest is looked up with: docker buildx imagetools inspect NAME:TAG --format '{{.Manifest.Digest}}'
+image:
+	docker build --target $(VARIANT) --build-arg ENCODERS="$(ENCODERS)" --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) \
+		--build-arg BEAM_DIGEST=$(BEAM_DIGEST) --build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) --tag $(IMAGE) .
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+# The second lock is the part of the first that an image needs.
 lock: $(DONE)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--all-extras --upgrade pyproject.toml --output-file requirements.lock
+	$(COMPILE) --all-extras --upgrade pyproject.toml --output-file requirements.lock
+	$(COMPILE) --no-annotate --constraint requirements.lock pyproject.toml --output-file requirements.worker.lock
 
 clean:
 	rm -rf .venv .rawless .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

