@@ -43,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
+app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
 app.command("load")(load.load)
 app.command("publish")(publish.publish)

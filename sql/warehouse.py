@@ -124,7 +124,7 @@ class Warehouse:
         """
         try:
             for name in names:
-                self._compare(name, self.client.get_table(self.table_id(name), retry=self.retry))
+                self.compare(name, self.client.get_table(self.table_id(name), retry=self.retry))
         except (NotFound, Forbidden, BadRequest) as error:
             raise UserError(f"BigQuery refused to show a table that the job needs: {_first_line(error)}") from None
         except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
@@ -136,9 +136,10 @@ class Warehouse:
         except NotFound:
             wanted = table(name).to_bigquery(self.table_id(name))
             live = self.client.create_table(wanted, exists_ok=True, retry=self.retry)
-        self._compare(name, live)
+        self.compare(name, live)
 
-    def _compare(self, name: str, live: bigquery.Table) -> None:
+    def compare(self, name: str, live: bigquery.Table) -> None:
+        """Raise UserError naming table and column when a live table differs from its schema."""
         if fault := _difference(table(name), live):
             raise UserError(
                 f"The table {self.table_id(name)} differs from sql/{name}/schema.yaml: {fault}. Migrate the table, or "

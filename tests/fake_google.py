@@ -28,6 +28,7 @@ class FakeGoogle:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer in one packet: in two, the second would wait for the first
 
             def log_message(self, *_: Any) -> None:
                 """Says nothing."""

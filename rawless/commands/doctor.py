@@ -3,26 +3,20 @@
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from privacy import RawlessError
+from privacy import RawlessError, UserError
 from rawless import home, local_stack
-from rawless.options import Json
+from rawless.options import Json, WarehouseFile
 from rawless.output import print_json, progress, say
+from rawless.preflight.finding import Finding
 
 _FREE_BYTES = 2 * 10**9
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `detail` says what was found, or what mends it."""
-
-    check: str
-    ok: bool
-    detail: str
 
 
 def _python() -> str:
@@ -89,14 +83,39 @@ def _look(name: str, check: Callable[[], str]) -> Finding:
         return Finding(name, False, f"{type(error).__name__}: run `make setup` again")
 
 
-def doctor(json: Json = False) -> None:
-    """Look at everything that a local run needs; exit code 1 when something has to be mended."""
+def doctor(
+    context: typer.Context,
+    warehouse: WarehouseFile = None,
+    source: Annotated[
+        str | None, typer.Option(help="With --warehouse: the subscription of the job, as pubsub:projects/P/….")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Look at everything that a local run needs; exit code 1 when something has to be mended.
+
+    With --warehouse: at what the warehouse on Google Cloud needs, and what the job whose Beam options come after --
+    would need; each thing that is missing comes with the command that mends it, and the exit code is 2.
+    """
+    if warehouse is None and (context.args or source):
+        raise UserError("Options of a job are looked at with --warehouse FILE alone: name one, or leave them out.")
     with progress("Looking"):
-        findings = [_look(name, check) for name, check in _CHECKS.items()]
+        findings = _preflight(warehouse, context.args, source) if warehouse else _here()
     if json:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             say(f"{'ok  ' if finding.ok else 'MEND'} {finding.check}: {finding.detail}")
+            if finding.command:
+                say(f"     {finding.command}")
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(2 if warehouse else 1)
+
+
+def _here() -> list[Finding]:
+    return [_look(name, check) for name, check in _CHECKS.items()]
+
+
+def _preflight(file: Path, arguments: list[str], source: str | None) -> list[Finding]:
+    from rawless.preflight.run import findings
+
+    return findings(file, arguments, source)
