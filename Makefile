@@ -6,7 +6,7 @@ ENCODERS ?= minilm@1.0.0
 BIN := .venv/bin
 DONE := .venv/.done
 
-.PHONY: setup demo test check bench image lock clean
+.PHONY: setup demo test check terraform bench image lock clean
 
 setup: $(DONE)
 
@@ -23,13 +23,18 @@ demo: $(DONE)
 test: $(DONE)
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-check: $(DONE)
+check: $(DONE) terraform
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar sql
 	$(BIN)/hadolint Dockerfile
+
+# Without a cloud and without a provider: neither is needed to know names, options and tables.
+terraform: $(DONE)
+	terraform fmt -check -recursive terraform
+	terraform -chdir=terraform/design test
 
 bench: $(DONE)
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,57 @@
+# Names are made here alone, so that what grants, what is granted and what the job is told cannot differ.
+locals {
+  dashed = { for name in keys(var.streams) : name => replace(name, "_", "-") }
+
+  streams = { for name in keys(var.streams) : name => {
+    stream         = name
+    topic          = "${var.prefix}-${local.dashed[name]}"
+    subscription   = "${var.prefix}-${local.dashed[name]}-ingest"
+    schema         = "${var.prefix}-${local.dashed[name]}"
+    temp_bucket    = "${var.raw_project}-${var.prefix}-${local.dashed[name]}-temp"
+    worker_account = "${var.prefix}-w-${local.dashed[name]}"
+    job            = "${var.prefix}-${local.dashed[name]}-${var.streams[name].release}"
+    file           = var.streams[name].file
+    contract = jsonencode({
+      type = "record"
+      name = name
+      doc  = "The attributes of a message of ${name}. Its data is the payload, or empty where uri names the object."
+      fields = concat(
+        [for field in ["event_id", "occurred_at", "stream"] : { name = field, type = "string" }],
+        [for field in concat(["subject_id", "uri"], keys(try(yamldecode(file(var.streams[name].file)).attributes, {}))) :
+        { name = field, type = "string", default = "" }],
+      )
+    })
+    # The buckets that its events may name objects of.
+    claim_check_buckets = distinct([
+      for prefix in try(yamldecode(file(var.streams[name].file)).uri_prefixes, []) : regex("^gs://([^/]+)/", prefix)[0]
+    ])
+  } }
+
+  # BigQuery takes no hyphens.
+  datasets = { for role in ["events", "snapshots", "subjects", "audit"] : role => "${var.prefix}_${role}" }
+
+  services = { for role in ["encoder", "classifier", "orchestrator"] : role => {
+    name    = "${var.prefix}-${role}"
+    account = "${var.prefix}-${role}"
+  } }
+
+  config_bucket = "${var.raw_project}-${var.prefix}-config"
+  heads_bucket  = "${var.raw_project}-${var.prefix}-heads"
+  log_bucket    = "${var.raw_project}-${var.prefix}-usage-logs"
+  network       = "${var.prefix}-egress-denied"
+  secret        = "${var.prefix}-pseudonym-key"
+  secret_name   = "projects/${var.raw_project}/secrets/${local.secret}/versions/${var.pseudonym_key_version}"
+
+  repository = {
+    location = split("-docker.pkg.dev/", var.image)[0]
+    project  = split("/", var.image)[1]
+    name     = split("/", var.image)[2]
+  }
+
+  # What `--warehouse FILE` reads (sql/places.py).
+  warehouse_file = merge(local.datasets, {
+    project          = var.warehouse_project
+    location         = var.region
+    pseudonym_secret = local.secret_name
+  })
+}

@@ -1,0 +1,73 @@
+output "names" {
+  description = "Names of everything but the streams'."
+  value = {
+    datasets      = local.datasets
+    services      = local.services
+    config_bucket = local.config_bucket
+    heads_bucket  = local.heads_bucket
+    log_bucket    = local.log_bucket
+    network       = local.network
+    secret        = local.secret
+    repository    = local.repository
+  }
+}
+
+output "streams" {
+  description = "Names of each stream's topic, subscription, bucket, account and job."
+  value       = local.streams
+}
+
+output "jobs" {
+  description = "What each stream's job is launched with."
+  value       = local.jobs
+}
+
+output "retention" {
+  description = "How long anything is kept."
+  value       = local.retention
+}
+
+output "tables" {
+  description = "The tables of sql/, by name."
+  value       = local.tables
+}
+
+output "policy_tags" {
+  description = "Names of the policy tags that columns carry."
+  value       = keys(local.tagged_columns)
+}
+
+output "apis" {
+  description = "APIs that each project needs."
+  value       = local.apis
+}
+
+output "keys" {
+  description = "The keys, each with its project and the services that use it."
+  value       = local.keys
+}
+
+output "warehouse_file" {
+  description = "The warehouse file that the job, the services and the commands read."
+  value       = local.warehouse_file
+}
+
+output "service_files" {
+  description = "The services' files by role; none without a service file."
+  value       = var.service_file == "" ? {} : local.service_files
+}
+
+output "urls" {
+  description = "Addresses of the services by role."
+  value       = local.urls
+}
+
+output "reasons" {
+  description = "Codes of rejections, by what a rise of each asks for."
+  value       = local.reasons
+}
+
+output "rejection_alerts" {
+  description = "Alerts on rejections: codes, severity and query of each."
+  value       = local.rejection_alerts
+}

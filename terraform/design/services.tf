@@ -1,0 +1,24 @@
+# APIs of each project. `rawless doctor` names those that are off.
+locals {
+  apis = {
+    raw = [
+      "artifactregistry.googleapis.com", "bigquery.googleapis.com", "bigquerystorage.googleapis.com",
+      "cloudkms.googleapis.com", "compute.googleapis.com", "dataflow.googleapis.com", "dns.googleapis.com",
+      "iam.googleapis.com", "logging.googleapis.com", "monitoring.googleapis.com", "orgpolicy.googleapis.com",
+      "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com", "storage.googleapis.com",
+    ]
+    warehouse = [
+      "bigquery.googleapis.com", "bigquerydatapolicy.googleapis.com", "bigquerystorage.googleapis.com",
+      "cloudkms.googleapis.com", "datacatalog.googleapis.com", "iam.googleapis.com", "logging.googleapis.com",
+      "orgpolicy.googleapis.com",
+    ]
+  }
+
+  # Services that must use keys of ours: each one's agent is granted its key before anything is encrypted by it.
+  keys = {
+    raw       = { project = "raw", agents = ["pubsub", "storage", "dataflow", "compute"] }
+    secret    = { project = "raw", agents = ["secretmanager"] }
+    serving   = { project = "raw", agents = ["run", "storage"] }
+    warehouse = { project = "warehouse", agents = ["bigquery"] }
+  }
+}

@@ -1,0 +1,74 @@
+run "names_say_what_they_are_of" {
+  command = plan
+
+  assert {
+    condition     = output.streams["digit_upload"].topic == "rawless-digit-upload" && output.streams["digit_upload"].job == "rawless-digit-upload-a"
+    error_message = "Topic and job are named after prefix and stream."
+  }
+  assert {
+    condition     = output.names.datasets.subjects == "rawless_subjects"
+    error_message = "A dataset is named after prefix and role."
+  }
+  assert {
+    condition     = length(distinct(values(output.names.datasets))) == 4
+    error_message = "The four datasets are datasets of their own."
+  }
+}
+
+run "the_longest_names_fit" {
+  command = plan
+  variables {
+    prefix      = "rawlessr"
+    raw_project = "abcdefghijklmnopqrstuvwxyz1234"
+    streams     = { abcdefghij_abcdefg = { file = "tests/uploads.yaml", release = "abcdefgh" } }
+  }
+
+  assert {
+    condition     = length(output.streams["abcdefghij_abcdefg"].temp_bucket) <= 63
+    error_message = "A bucket's name has at most 63 characters."
+  }
+  assert {
+    condition     = length(output.streams["abcdefghij_abcdefg"].worker_account) <= 30
+    error_message = "An account's name has at most 30 characters."
+  }
+  assert {
+    condition     = output.streams["abcdefghij_abcdefg"].claim_check_buckets == tolist(["acme-uploads", "acme-scans"])
+    error_message = "The buckets of claim checks are those of the stream's file, once each."
+  }
+}
+
+run "a_stream_is_what_its_file_says" {
+  command = plan
+  variables {
+    streams = { other_name = { file = "tests/uploads.yaml" } }
+  }
+  expect_failures = [var.streams]
+}
+
+run "the_warehouse_is_another_project" {
+  command = plan
+  variables {
+    warehouse_project = "acme-production"
+  }
+  expect_failures = [var.warehouse_project]
+}
+
+run "an_image_is_named_by_its_digest" {
+  command = plan
+  variables {
+    image = "europe-west4-docker.pkg.dev/acme-production/rawless/rawless:latest"
+  }
+  expect_failures = [var.image]
+}
+
+run "the_warehouse_file_names_a_version_of_the_key" {
+  command = plan
+  variables {
+    pseudonym_key_version = 3
+  }
+
+  assert {
+    condition     = output.warehouse_file.pseudonym_secret == "projects/acme-production/secrets/rawless-pseudonym-key/versions/3"
+    error_message = "The warehouse file names the secret's version."
+  }
+}
