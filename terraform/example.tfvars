@@ -1,0 +1,30 @@
+# Copy it, and name your own. Everything that is not here has a default: see variables.tf.
+raw_project       = "acme-production"
+warehouse_project = "acme-embeddings"
+region            = "europe-west4"
+image             = "europe-west4-docker.pkg.dev/acme-production/rawless/rawless@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+streams = {
+  photo_upload = {
+    file       = "example-stream.yaml"
+    publishers = ["serviceAccount:shop@acme-shop.iam.gserviceaccount.com"]
+  }
+  support_message = {
+    file         = "../examples/support_message/stream.yaml"
+    accelerator  = ""
+    machine_type = "n2-standard-4"
+    publishers   = ["serviceAccount:helpdesk@acme-shop.iam.gserviceaccount.com"]
+  }
+}
+
+service_file     = "example-service.yaml"
+callers          = ["shop@acme-shop.iam.gserviceaccount.com"]
+launchers        = ["serviceAccount:delivery@acme-build.iam.gserviceaccount.com"]
+dataset_builders = ["builder@acme-embeddings.iam.gserviceaccount.com"]
+groups = {
+  owners     = "warehouse-owners@acme.example"
+  scientists = "data-scientists@acme.example"
+  auditors   = "privacy-office@acme.example"
+}
+channels      = ["projects/acme-production/notificationChannels/1234567890"]
+access_policy = "123456789"

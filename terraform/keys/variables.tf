@@ -1,0 +1,34 @@
+variable "projects" {
+  type        = object({ raw = string, warehouse = string })
+  description = "Ids of the two projects."
+}
+
+variable "numbers" {
+  type        = object({ raw = string, warehouse = string })
+  description = "Numbers of the two projects."
+}
+
+variable "region" {
+  type        = string
+  description = "Where the keys are, and all that they encrypt."
+}
+
+variable "prefix" {
+  type        = string
+  description = "What names start with."
+}
+
+variable "keys" {
+  type        = map(object({ project = string, agents = list(string) }))
+  description = "The keys, each with its project and the services that use it."
+}
+
+variable "retention" {
+  type        = object({ key_rotation_seconds = number, key_destruction_seconds = number })
+  description = "How often keys rotate, and for how long a destroyed one can be restored."
+}
+
+variable "secret" {
+  type        = string
+  description = "Name of the secret that holds the pseudonym key."
+}

@@ -1,0 +1,124 @@
+# The trust boundary, room by room: terraform/README.md draws it.
+data "google_project" "raw" {
+  project_id = var.raw_project
+}
+
+data "google_project" "warehouse" {
+  project_id = var.warehouse_project
+}
+
+locals {
+  projects = { raw = var.raw_project, warehouse = var.warehouse_project }
+  numbers  = { raw = data.google_project.raw.number, warehouse = data.google_project.warehouse.number }
+  workers  = { for name, account in google_service_account.worker : name => account.member }
+  services = module.serving.accounts
+  builders = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
+}
+
+module "design" {
+  source                = "./design"
+  raw_project           = var.raw_project
+  raw_project_number    = local.numbers.raw
+  warehouse_project     = var.warehouse_project
+  region                = var.region
+  prefix                = var.prefix
+  pseudonym_key_version = var.pseudonym_key_version
+  image                 = var.image
+  streams               = var.streams
+  service_file          = var.service_file
+  callers               = var.callers
+}
+
+module "keys" {
+  source     = "./keys"
+  projects   = local.projects
+  numbers    = local.numbers
+  region     = var.region
+  prefix     = var.prefix
+  keys       = module.design.keys
+  retention  = module.design.retention
+  secret     = module.design.names.secret
+  depends_on = [google_project_service.raw, google_project_service.warehouse]
+}
+
+module "perimeter" {
+  source        = "./perimeter"
+  project       = var.raw_project
+  numbers       = local.numbers
+  region        = var.region
+  network       = module.design.names.network
+  cidr          = var.cidr
+  access_policy = var.access_policy
+  key_readers   = local.builders
+  publishers    = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
+  launchers     = var.launchers
+  callers       = setunion(values(local.workers), values(local.services))
+}
+
+module "raw" {
+  source        = "./raw"
+  for_each      = module.design.streams
+  project       = var.raw_project
+  region        = var.region
+  names         = each.value
+  worker        = google_service_account.worker[each.key]
+  job           = module.design.jobs[each.key]
+  template      = "gs://${google_storage_bucket.config.name}/templates/${var.prefix}.json"
+  config_bucket = google_storage_bucket.config.name
+  log_bucket    = google_storage_bucket.usage_logs.name
+  subnetwork    = module.perimeter.subnetwork
+  key           = module.keys.keys.raw
+  secret        = module.keys.secret
+  repository    = module.design.names.repository
+  retention     = module.design.retention
+  publishers    = var.streams[each.key].publishers
+  launchers     = var.launchers
+  waits_for     = concat(module.warehouse.worker_grants, module.perimeter.walls)
+  channels      = var.channels
+  depends_on    = [google_storage_bucket_object.warehouse_file]
+}
+
+module "warehouse" {
+  source            = "./warehouse"
+  project           = var.warehouse_project
+  region            = var.region
+  prefix            = var.prefix
+  datasets          = module.design.names.datasets
+  tables            = module.design.tables
+  policy_tags       = module.design.policy_tags
+  time_travel_hours = module.design.retention.time_travel_hours
+  key               = module.keys.keys.warehouse
+  workers           = local.workers
+  services          = local.services
+  dataset_builders  = var.dataset_builders
+  owners            = var.groups.owners
+  scientists        = var.groups.scientists
+  auditors          = var.groups.auditors
+}
+
+module "serving" {
+  source        = "./serving"
+  project       = var.raw_project
+  region        = var.region
+  services      = module.design.names.services
+  files         = module.design.service_files
+  image         = var.image
+  network       = { network = module.perimeter.network, subnetwork = module.perimeter.subnetwork }
+  key           = module.keys.keys.serving
+  secret        = module.keys.secret
+  config_bucket = google_storage_bucket.config.name
+  heads_bucket  = module.design.names.heads_bucket
+  log_bucket    = google_storage_bucket.usage_logs.name
+  callers       = var.callers
+  deployers     = var.launchers
+}
+
+module "observability" {
+  source           = "./observability"
+  projects         = local.projects
+  prefix           = var.prefix
+  audit_dataset    = module.warehouse.datasets.audit
+  rejection_alerts = module.design.rejection_alerts
+  channels         = var.channels
+  workers          = toset(values(local.workers))
+}

@@ -1,0 +1,26 @@
+# Counts of log lines. They have no labels: what a line says stays in the log.
+locals {
+  audited = "logName:\"cloudaudit.googleapis.com\""
+  service = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^${var.prefix}-\" httpRequest.status"
+  filters = {
+    # The sentence is pipelines' own (sql/append.py).
+    bigquery_away    = "resource.type=\"dataflow_step\" \"The warehouse took no rows for\""
+    perimeter        = "${local.audited} protoPayload.metadata.\"@type\"=\"type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata\""
+    human_on_raw     = "logName:\"cloudaudit.googleapis.com%2Fdata_access\" protoPayload.serviceName=(\"pubsub.googleapis.com\" OR \"storage.googleapis.com\" OR \"secretmanager.googleapis.com\") NOT protoPayload.authenticationInfo.principalEmail=~\"gserviceaccount[.]com$\""
+    key_destroyed    = "${local.audited} protoPayload.methodName=~\"(DestroyCryptoKeyVersion|DestroySecretVersion|DeleteSecret)$\""
+    refused_callers  = "${local.service}=(401 OR 403)"
+    services_failing = "${local.service}>=500"
+  }
+}
+
+resource "google_logging_metric" "told" {
+  for_each = local.filters
+  project  = var.projects.raw
+  name     = "${var.prefix}/${each.key}"
+  filter   = each.value
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+}

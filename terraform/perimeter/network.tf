@@ -1,0 +1,125 @@
+# A network without a way out but to Google's APIs that VPC Service Controls guard.
+terraform {
+  required_providers {
+    google = { source = "hashicorp/google" }
+  }
+}
+
+locals {
+  # restricted.googleapis.com: APIs outside of VPC Service Controls are not reached through it.
+  restricted_range     = "199.36.153.4/30"
+  restricted_addresses = [for number in range(4) : cidrhost(local.restricted_range, number)]
+  restricted_domains   = { googleapis = "googleapis.com.", registry = "pkg.dev.", run = "run.app." }
+}
+
+resource "google_compute_network" "of" {
+  project                         = var.project
+  name                            = var.network
+  auto_create_subnetworks         = false
+  delete_default_routes_on_create = true
+}
+
+resource "google_compute_subnetwork" "workers" {
+  project                  = var.project
+  name                     = var.network
+  region                   = var.region
+  network                  = google_compute_network.of.id
+  ip_cidr_range            = var.cidr
+  private_ip_google_access = true
+
+  log_config {
+    aggregation_interval = "INTERVAL_10_MIN"
+    flow_sampling        = 0.5
+    metadata             = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+resource "google_compute_route" "to_restricted_apis" {
+  project          = var.project
+  name             = "${var.network}-apis"
+  network          = google_compute_network.of.name
+  dest_range       = local.restricted_range
+  next_hop_gateway = "default-internet-gateway"
+}
+
+resource "google_compute_firewall" "deny_egress" {
+  project            = var.project
+  name               = "${var.network}-deny"
+  network            = google_compute_network.of.name
+  direction          = "EGRESS"
+  priority           = 65534
+  destination_ranges = ["0.0.0.0/0"]
+
+  deny {
+    protocol = "all"
+  }
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+resource "google_compute_firewall" "worker_reaches_apis" {
+  project            = var.project
+  name               = "${var.network}-apis"
+  network            = google_compute_network.of.name
+  direction          = "EGRESS"
+  priority           = 1000
+  destination_ranges = [local.restricted_range]
+
+  allow {
+    protocol = "tcp"
+    ports    = ["443"]
+  }
+}
+
+# Dataflow's workers shuffle among themselves: it tags them so, and asks for these two ports.
+resource "google_compute_firewall" "worker_reaches_worker" {
+  for_each           = toset(["INGRESS", "EGRESS"])
+  project            = var.project
+  name               = "${var.network}-workers-${lower(each.value)}"
+  network            = google_compute_network.of.name
+  direction          = each.value
+  priority           = 1000
+  target_tags        = ["dataflow"]
+  source_ranges      = each.value == "INGRESS" ? [var.cidr] : null
+  destination_ranges = each.value == "EGRESS" ? [var.cidr] : null
+
+  allow {
+    protocol = "tcp"
+    ports    = ["12345-12346"]
+  }
+}
+
+resource "google_dns_managed_zone" "restricted" {
+  for_each   = local.restricted_domains
+  project    = var.project
+  name       = "${var.network}-${each.key}"
+  dns_name   = each.value
+  visibility = "private"
+
+  private_visibility_config {
+    networks {
+      network_url = google_compute_network.of.id
+    }
+  }
+}
+
+resource "google_dns_record_set" "addresses" {
+  for_each     = local.restricted_domains
+  project      = var.project
+  managed_zone = google_dns_managed_zone.restricted[each.key].name
+  name         = each.value
+  type         = "A"
+  ttl          = 300
+  rrdatas      = local.restricted_addresses
+}
+
+resource "google_dns_record_set" "names" {
+  for_each     = local.restricted_domains
+  project      = var.project
+  managed_zone = google_dns_managed_zone.restricted[each.key].name
+  name         = "*.${each.value}"
+  type         = "CNAME"
+  ttl          = 300
+  rrdatas      = [each.value]
+}

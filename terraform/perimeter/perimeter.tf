@@ -1,0 +1,109 @@
+# The wall around the production project: even an account with every role cannot carry content out through an API.
+locals {
+  # What can hold or carry content. A service that is not here is not reached from the network either.
+  guarded = [
+    "artifactregistry.googleapis.com", "bigquery.googleapis.com", "bigquerystorage.googleapis.com",
+    "cloudkms.googleapis.com", "compute.googleapis.com", "dataflow.googleapis.com", "logging.googleapis.com",
+    "monitoring.googleapis.com", "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com",
+    "storage.googleapis.com",
+  ]
+}
+
+resource "google_access_context_manager_service_perimeter" "production" {
+  parent = "accessPolicies/${var.access_policy}"
+  name   = "accessPolicies/${var.access_policy}/servicePerimeters/${replace(var.network, "-", "_")}"
+  title  = "Raw content of ${var.project}"
+
+  status {
+    resources           = ["projects/${var.numbers.raw}"]
+    restricted_services = local.guarded
+
+    vpc_accessible_services {
+      enable_restriction = true
+      allowed_services   = ["RESTRICTED-SERVICES"]
+    }
+
+    # The one way out: rows appended to the warehouse, encoders looked up there.
+    egress_policies {
+      title = "Embeddings to the warehouse"
+      egress_from {
+        identities = var.callers
+      }
+      egress_to {
+        resources = ["projects/${var.numbers.warehouse}"]
+        operations {
+          service_name = "bigquery.googleapis.com"
+          method_selectors {
+            method = "*"
+          }
+        }
+      }
+    }
+
+    # Nobody enters but accounts of machines that are named here. A person needs more than break-glass's role: an access
+    # level, which is the organisation's to give.
+    ingress_policies {
+      title = "Pseudonym key for the subject map"
+      ingress_from {
+        identities = var.key_readers
+        sources {
+          access_level = "*"
+        }
+      }
+      ingress_to {
+        resources = ["projects/${var.numbers.raw}"]
+        operations {
+          service_name = "secretmanager.googleapis.com"
+          method_selectors {
+            method = "*"
+          }
+        }
+      }
+    }
+
+    ingress_policies {
+      title = "Producers"
+      ingress_from {
+        identities = var.publishers
+        sources {
+          access_level = "*"
+        }
+      }
+      ingress_to {
+        resources = ["projects/${var.numbers.raw}"]
+        dynamic "operations" {
+          for_each = ["pubsub.googleapis.com", "storage.googleapis.com"]
+          content {
+            service_name = operations.value
+            method_selectors {
+              method = "*"
+            }
+          }
+        }
+      }
+    }
+
+    # It manages every service here, and by its roles reads no content.
+    ingress_policies {
+      title = "Delivery pipeline"
+      ingress_from {
+        identities = var.launchers
+        sources {
+          access_level = "*"
+        }
+      }
+      ingress_to {
+        resources = ["projects/${var.numbers.raw}"]
+        dynamic "operations" {
+          for_each = local.guarded
+          content {
+            service_name = operations.value
+            method_selectors {
+              method = "*"
+            }
+          }
+        }
+      }
+    }
+  }
+}

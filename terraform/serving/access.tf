@@ -1,0 +1,40 @@
+# Who may call whom. The same accounts stand in the services' files, which check each token once more.
+resource "google_cloud_run_v2_service_iam_member" "caller_asks_orchestrator" {
+  for_each = { for account in var.callers : account => account if contains(keys(var.files), "orchestrator") }
+  project  = var.project
+  location = var.region
+  name     = google_cloud_run_v2_service.of["orchestrator"].name
+  role     = "roles/run.invoker"
+  member   = "serviceAccount:${each.value}"
+}
+
+resource "google_cloud_run_v2_service_iam_member" "orchestrator_asks_encoder" {
+  count    = contains(keys(var.files), "encoder") ? 1 : 0
+  project  = var.project
+  location = var.region
+  name     = google_cloud_run_v2_service.of["encoder"].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.of["orchestrator"].member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "orchestrator_asks_classifier" {
+  count    = contains(keys(var.files), "classifier") ? 1 : 0
+  project  = var.project
+  location = var.region
+  name     = google_cloud_run_v2_service.of["classifier"].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.of["orchestrator"].member
+}
+
+resource "google_secret_manager_secret_iam_member" "orchestrator_reads_pseudonym_key" {
+  secret_id = var.secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.of["orchestrator"].member
+}
+
+resource "google_storage_bucket_iam_member" "service_reads_config" {
+  for_each = var.services
+  bucket   = var.config_bucket
+  role     = "roles/storage.objectViewer"
+  member   = google_service_account.of[each.key].member
+}

@@ -1,0 +1,32 @@
+# Heads that are deployed. They hold weights learned from embeddings: confidential, like those.
+resource "google_storage_bucket" "heads" {
+  project                     = var.project
+  name                        = var.heads_bucket
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  encryption {
+    default_kms_key_name = var.key
+  }
+  # A roll-back needs what was deployed before.
+  versioning {
+    enabled = true
+  }
+  logging {
+    log_bucket = var.log_bucket
+  }
+}
+
+resource "google_storage_bucket_iam_member" "classifier_reads_heads" {
+  bucket = google_storage_bucket.heads.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.of["classifier"].member
+}
+
+resource "google_storage_bucket_iam_member" "deployer_writes_heads" {
+  for_each = var.deployers
+  bucket   = google_storage_bucket.heads.name
+  role     = "roles/storage.objectUser"
+  member   = each.value
+}

@@ -1,0 +1,90 @@
+# Who reads what. google_bigquery_dataset_iam_* is not used: it would remove the authorized function.
+resource "google_bigquery_dataset_access" "builder_reads_events" {
+  for_each      = var.dataset_builders
+  project       = var.project
+  dataset_id    = google_bigquery_dataset.of["events"].dataset_id
+  role          = "READER"
+  user_by_email = each.value
+}
+
+resource "google_bigquery_dataset_access" "builder_writes_snapshots" {
+  for_each      = var.dataset_builders
+  project       = var.project
+  dataset_id    = google_bigquery_dataset.of["snapshots"].dataset_id
+  role          = "WRITER"
+  user_by_email = each.value
+}
+
+# Fills the map (`rawless subjects sync`) and joins by it.
+resource "google_bigquery_dataset_access" "builder_writes_subject_map" {
+  for_each      = var.dataset_builders
+  project       = var.project
+  dataset_id    = google_bigquery_dataset.of["subjects"].dataset_id
+  role          = "WRITER"
+  user_by_email = each.value
+}
+
+# A build leaves out whom a tombstone names, by a statement of its own.
+resource "google_bigquery_table_iam_member" "builder_reads_tombstones" {
+  for_each   = var.dataset_builders
+  project    = var.project
+  dataset_id = google_bigquery_dataset.of["audit"].dataset_id
+  table_id   = google_bigquery_table.of["tombstone_v1"].table_id
+  role       = "roles/bigquery.dataViewer"
+  member     = "serviceAccount:${each.value}"
+}
+
+resource "google_bigquery_dataset_access" "scientist_reads_snapshots" {
+  project        = var.project
+  dataset_id     = google_bigquery_dataset.of["snapshots"].dataset_id
+  role           = "READER"
+  group_by_email = var.scientists
+}
+
+# Training tells of its head, an export of its file.
+resource "google_bigquery_table_iam_member" "scientist_registers" {
+  for_each   = toset(["head_v1", "export_v1"])
+  project    = var.project
+  dataset_id = google_bigquery_dataset.of["snapshots"].dataset_id
+  table_id   = google_bigquery_table.of[each.value].table_id
+  role       = "roles/bigquery.dataEditor"
+  member     = "group:${var.scientists}"
+}
+
+resource "google_bigquery_table_iam_member" "classifier_reads_snapshots" {
+  for_each   = toset(["snapshot_v1", "snapshot_manifest_v1"])
+  project    = var.project
+  dataset_id = google_bigquery_dataset.of["snapshots"].dataset_id
+  table_id   = google_bigquery_table.of[each.value].table_id
+  role       = "roles/bigquery.dataViewer"
+  member     = var.services.classifier
+}
+
+resource "google_bigquery_dataset_access" "auditor_reads_audit" {
+  project        = var.project
+  dataset_id     = google_bigquery_dataset.of["audit"].dataset_id
+  role           = "READER"
+  group_by_email = var.auditors
+}
+
+locals {
+  # Whoever reads runs queries and read sessions; neither shows a row by itself.
+  readers = merge(
+    { for each in var.dataset_builders : "builder/${each}" => "serviceAccount:${each}" },
+    { scientist = "group:${var.scientists}", auditor = "group:${var.auditors}" },
+  )
+}
+
+resource "google_project_iam_member" "reader_runs_queries" {
+  for_each = local.readers
+  project  = var.project
+  role     = "roles/bigquery.jobUser"
+  member   = each.value
+}
+
+resource "google_project_iam_member" "reader_opens_read_sessions" {
+  for_each = merge(local.readers, { classifier = var.services.classifier })
+  project  = var.project
+  role     = "roles/bigquery.readSessionUser"
+  member   = each.value
+}

@@ -1,0 +1,83 @@
+# What machines of the production project may do here: append, and look up encoders.
+# bigquery.dataEditor would let them read and delete what they write.
+resource "google_project_iam_custom_role" "appender" {
+  project     = var.project
+  role_id     = "${var.prefix}_appender"
+  title       = "Rawless appender"
+  description = "Appends rows to a table, and sees its schema"
+  permissions = ["bigquery.tables.get", "bigquery.tables.updateData"]
+}
+
+locals {
+  embedding_event = google_bigquery_table.of["embedding_event_v1"]
+  rejection       = google_bigquery_table.of["rejection_v1"]
+  prediction      = google_bigquery_table.of["prediction_v1"]
+  encoder         = google_bigquery_table.of["encoder_v1"]
+}
+
+resource "google_bigquery_table_iam_member" "worker_appends_embeddings" {
+  for_each   = var.workers
+  project    = var.project
+  dataset_id = local.embedding_event.dataset_id
+  table_id   = local.embedding_event.table_id
+  role       = google_project_iam_custom_role.appender.name
+  member     = each.value
+}
+
+resource "google_bigquery_table_iam_member" "worker_appends_rejections" {
+  for_each   = var.workers
+  project    = var.project
+  dataset_id = local.rejection.dataset_id
+  table_id   = local.rejection.table_id
+  role       = google_project_iam_custom_role.appender.name
+  member     = each.value
+}
+
+resource "google_bigquery_table_iam_member" "worker_reads_encoders" {
+  for_each   = var.workers
+  project    = var.project
+  dataset_id = local.encoder.dataset_id
+  table_id   = local.encoder.table_id
+  role       = "roles/bigquery.dataViewer"
+  member     = each.value
+}
+
+# The launch asks encoder_v1 by a query.
+resource "google_project_iam_member" "worker_runs_queries" {
+  for_each = var.workers
+  project  = var.project
+  role     = "roles/bigquery.jobUser"
+  member   = each.value
+}
+
+resource "google_bigquery_table_iam_member" "orchestrator_appends_embeddings" {
+  project    = var.project
+  dataset_id = local.embedding_event.dataset_id
+  table_id   = local.embedding_event.table_id
+  role       = google_project_iam_custom_role.appender.name
+  member     = var.services.orchestrator
+}
+
+resource "google_bigquery_table_iam_member" "orchestrator_appends_predictions" {
+  project    = var.project
+  dataset_id = local.prediction.dataset_id
+  table_id   = local.prediction.table_id
+  role       = google_project_iam_custom_role.appender.name
+  member     = var.services.orchestrator
+}
+
+resource "google_bigquery_table_iam_member" "service_reads_encoders" {
+  for_each   = var.services
+  project    = var.project
+  dataset_id = local.encoder.dataset_id
+  table_id   = local.encoder.table_id
+  role       = "roles/bigquery.dataViewer"
+  member     = each.value
+}
+
+resource "google_project_iam_member" "service_runs_queries" {
+  for_each = var.services
+  project  = var.project
+  role     = "roles/bigquery.jobUser"
+  member   = each.value
+}
