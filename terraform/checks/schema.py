@@ -1,0 +1,158 @@
+"""The provider's schema, pinned: `python -m terraform.checks.schema` writes `schema.json` again.
+
+Providers come from no package registry, but bindings generated from their schemas do: the wheels of
+cdktf-cdktf-provider-google and -google-beta carry, of each resource, a file that says every attribute's type and
+whether it is required. Only the resources that terraform/ uses are kept.
+"""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).parent.parent
+FILE = Path(__file__).parent / "schema.json"
+BINDINGS = "16.12.1"
+VERSION = "6.50.0"
+PROVIDERS = ("google", "google-beta")
+
+_USED = re.compile(r'^(resource|data) "(google_\w+)"', re.MULTILINE)
+# What a binding's JavaScript says of an attribute or block that can be set, and of what can only be read.
+_ENTRY = re.compile(
+    r"^ +(\w+): \{\n +value: (?P<value>.*),\n +isBlock: (?P<block>\w+),\n +type: \"(?P<kind>\w+)\",\n"
+    r" +storageClassType: \"(?P<storage>\w+)\",",
+    re.MULTILINE,
+)
+_READ = re.compile(
+    r"// (\w+) - computed: true, optional: false, required: false\n +get \w+\(\) \{\n +return this\.(\w+)"
+)
+_FUNCTION = re.compile(r"^function (\w+)ToHclTerraform\(struct\) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
+_SET_FROM = re.compile(r"(?:struct\.|struct!\.|this\._)(\w+)")
+_NESTED = re.compile(r"(\w+)ToHclTerraform")
+# And its declarations, of what must be.
+_INTERFACE = re.compile(r"^export interface (\w+)(?: extends [\w.]+)? \{(.*?)^\}", re.MULTILINE | re.DOTALL)
+_REQUIRED = re.compile(r"^ +readonly (\w+):", re.MULTILINE)
+_SIMPLE = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
+
+
+def used(tree: Path) -> dict[str, set[str]]:
+    """The types of resources and of data that the files of a tree name, by kind."""
+    found: dict[str, set[str]] = {"resource": set(), "data": set()}
+    for path in tree.rglob("*.tf"):
+        for kind, name in _USED.findall(path.read_text(encoding="utf-8")):
+            found[kind].add(name)
+    return found
+
+
+class Binding:
+    """A resource's binding: its JavaScript and its declarations."""
+
+    def __init__(self, script: str, declarations: str) -> None:
+        self._functions = dict(_FUNCTION.findall(script))
+        self._required = {name: set(_REQUIRED.findall(body)) for name, body in _INTERFACE.findall(declarations)}
+        self._main = script[script.rindex("static generateConfigForImport") :]
+
+    def schema(self) -> dict[str, Any]:
+        """Attributes with their types and modes, and blocks."""
+        config = next(iter(self._required))  # what is not nested comes first
+        own = self._level(self._main[self._main.index("synthesizeHclAttributes") :], config)
+        for name, getter in _READ.findall(self._main):
+            own["attributes"].setdefault(name, [_got(getter), "computed"])
+        return {kind: dict(sorted(own[kind].items())) for kind in ("attributes", "blocks")}
+
+    def _level(self, entries: str, interface: str) -> dict[str, Any]:
+        required = self._required.get(interface, set())
+        attributes: dict[str, Any] = {}
+        blocks: dict[str, Any] = {}
+        for entry in _ENTRY.finditer(entries):
+            source = _SET_FROM.search(entry["value"])
+            is_required = source is not None and source[1] in required
+            nested = _NESTED.search(entry["value"])
+            if entry["block"] == "true" and nested and nested[1] in self._functions:
+                inner = self._level(self._functions[nested[1]], nested[1][0].upper() + nested[1][1:])
+                many = "listMapperHcl" in entry["value"]
+                blocks[entry[1]] = {"nesting": entry["kind"], "many": many, "required": is_required, **inner}
+            else:
+                mode = "required" if is_required else "optional"
+                attributes[entry[1]] = [_type(entry["kind"], entry["storage"]), mode]
+        return {"attributes": dict(sorted(attributes.items())), "blocks": dict(sorted(blocks.items()))}
+
+
+def _type(kind: str, storage: str) -> Any:
+    if kind == "simple":
+        return _SIMPLE[storage]
+    element = re.sub(r"(List|Map)$", "", storage)
+    return [kind, _SIMPLE.get(element, "dynamic")]
+
+
+def _got(getter: str) -> Any:
+    """The type of what a getter of the binding gives."""
+    for word, found in (("Number", "number"), ("Boolean", "bool"), ("List", ["list", "string"]), ("String", "string")):
+        if f"get{word}Attribute" in getter:
+            return found
+    return ["map", "string"] if "Map" in getter else "string"
+
+
+def _bindings(provider: str, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Every resource's name, script and declarations, of a provider's wheel."""
+    wheel = f"cdktf-cdktf-provider-{provider}=={BINDINGS}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wheel]
+    subprocess.run(command, check=True)
+    (path,) = folder.glob(f"*{provider.replace('-', '_')}-{BINDINGS}*.whl")
+    with zipfile.ZipFile(path) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".jsii.tgz")]
+        packed = io.BytesIO(archive.read(name))
+    yield from _resources(packed)
+
+
+def _resources(packed: IO[bytes]) -> Iterator[tuple[str, str, str]]:
+    texts: dict[str, dict[str, str]] = {}
+    with tarfile.open(fileobj=packed) as tar:
+        for member in tar:
+            *_, name, file_name = ("", *member.name.split("/"))
+            if file_name in ("index.js", "index.d.ts") and (file := tar.extractfile(member)):
+                texts.setdefault(name, {})[file_name] = file.read().decode()
+    for name, files in texts.items():
+        if len(files) == 2:
+            yield name, files["index.js"], files["index.d.ts"]
+
+
+def extract(tree: Path) -> dict[str, Any]:
+    """The schema of all that a tree uses, by provider and kind. Raises SystemExit for a type that no provider has."""
+    wanted = used(tree)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for provider in PROVIDERS:
+            types: dict[str, dict[str, Any]] = {"resource": {}, "data": {}}
+            found[provider] = types
+            for name, script, declarations in _bindings(provider, Path(folder)):
+                kind = "data" if name.startswith("data-google-") else "resource"
+                match = re.search(r'tfResourceType = "(\w+)"', script)
+                if match and match[1] in wanted[kind]:
+                    types[kind][match[1]] = Binding(script, declarations).schema()
+    for kind, names in wanted.items():
+        if missing := names - set(found["google"][kind]) - set(found["google-beta"][kind]):
+            sys.exit(f"The providers have no {kind} {', '.join(sorted(missing))}.")
+    first = found["google"]  # a type that both have is taken from it
+    found["google-beta"] = {
+        kind: {name: each for name, each in types.items() if name not in first[kind]}
+        for kind, types in found["google-beta"].items()
+    }
+    return {"version": VERSION, "bindings": BINDINGS, "providers": found}
+
+
+def written(schema: dict[str, Any]) -> str:
+    """As JSON, each type in a line of its own."""
+    text = json.dumps(schema, separators=(",", ":"), sort_keys=True)
+    return re.sub(r'"google_\w+":\{"attributes"', r"\n\g<0>", text) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(written(extract(ROOT)), encoding="utf-8")
