@@ -42,17 +42,18 @@ module "keys" {
 }
 
 module "perimeter" {
-  source        = "./perimeter"
-  project       = var.raw_project
-  numbers       = local.numbers
-  region        = var.region
-  network       = module.design.names.network
-  cidr          = var.cidr
-  access_policy = var.access_policy
-  key_readers   = local.builders
-  publishers    = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
-  launchers     = var.launchers
-  callers       = setunion(values(local.workers), values(local.services))
+  source          = "./perimeter"
+  project         = var.raw_project
+  numbers         = local.numbers
+  region          = var.region
+  network         = module.design.names.network
+  cidr            = var.cidr
+  access_policy   = var.access_policy
+  driver_projects = var.driver_projects
+  key_readers     = local.builders
+  publishers      = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
+  launchers       = var.launchers
+  callers         = setunion(values(local.workers), values(local.services))
 }
 
 module "raw" {

@@ -92,6 +92,16 @@ variable "cidr" {
   description = "Addresses of the workers' subnetwork."
 }
 
+variable "driver_projects" {
+  type        = set(string)
+  default     = []
+  description = "Numbers of Google's projects that workers fetch the GPU's driver from, if the perimeter refuses it (docs/gpu.md)."
+  validation {
+    condition     = alltrue([for each in var.driver_projects : can(regex("^[0-9]+$", each))])
+    error_message = "driver_projects must be numbers of projects."
+  }
+}
+
 variable "break_glass" {
   type        = object({ member = string, until = string, ticket = string })
   default     = null

@@ -61,6 +61,26 @@ resource "google_access_context_manager_service_perimeter" "production" {
       }
     }
 
+    # Reading alone, of buckets that hold nothing of ours.
+    dynamic "egress_policies" {
+      for_each = length(var.driver_projects) == 0 ? [] : [var.driver_projects]
+      content {
+        title = "GPU drivers"
+        egress_from {
+          identity_type = "ANY_SERVICE_ACCOUNT"
+        }
+        egress_to {
+          resources = [for number in egress_policies.value : "projects/${number}"]
+          operations {
+            service_name = "storage.googleapis.com"
+            method_selectors {
+              method = "google.storage.objects.get"
+            }
+          }
+        }
+      }
+    }
+
     ingress_policies {
       title = "Producers"
       ingress_from {

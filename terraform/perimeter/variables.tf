@@ -55,3 +55,12 @@ variable "key_readers" {
   type        = set(string)
   description = "Accounts outside that may read the pseudonym key: those that fill the subject map."
 }
+
+variable "driver_projects" {
+  type        = set(string)
+  description = "Numbers of Google's projects that workers fetch the GPU's driver from, if the perimeter refuses it (docs/gpu.md)."
+  validation {
+    condition     = alltrue([for each in var.driver_projects : can(regex("^[0-9]+$", each))])
+    error_message = "driver_projects must be numbers of projects."
+  }
+}
