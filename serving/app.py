@@ -80,8 +80,8 @@ class _Maker:
 
     def _parts(self, role: Role) -> tuple[Encoding, Classifying]:
         if role == "all":
-            heads = self._heads()  # first: a fault of theirs is told in no time
-            return self._encoders(), heads
+            found = self._heads()  # first: a fault of theirs is told in no time
+            return self._encoders(), found
         if self.config.encoder is None or self.config.classifier is None:
             raise UserError("An orchestrator by itself calls two services: give encoder.url and classifier.url.")
         seconds = self.config.limits.seconds

@@ -1,7 +1,7 @@
 """The warehouse client: where the tables are, making and checking them, queries. One code, local or real."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -101,13 +101,15 @@ class Warehouse:
     def ensure(self) -> None:
         """Make the datasets, tables and functions that are missing, and hold the live ones against the schema.
 
-        Raises UserError naming table and column when a live table differs, Unavailable when BigQuery is away.
+        What this account may not see is left as it is: a scientist sees snapshots alone, and needs no more. Raises
+        UserError naming table and column when a live table differs, Unavailable when BigQuery is away.
         """
         try:
             for role in ROLES:
                 dataset = bigquery.Dataset(self.dataset_id(role))
                 dataset.location = self.places.location
-                self.client.create_dataset(dataset, exists_ok=True, retry=self.retry)
+                with suppress(Forbidden):  # then it was made by who may
+                    self.client.create_dataset(dataset, exists_ok=True, retry=self.retry)
             for name in names():
                 self._ensure_table(name)
             for name, template in functions().items():
@@ -133,6 +135,8 @@ class Warehouse:
     def _ensure_table(self, name: str) -> None:
         try:
             live = self.client.get_table(self.table_id(name), retry=self.retry)
+        except Forbidden:
+            return
         except NotFound:
             wanted = table(name).to_bigquery(self.table_id(name))
             live = self.client.create_table(wanted, exists_ok=True, retry=self.retry)
@@ -150,6 +154,8 @@ class Warehouse:
         statement = self.render(template)
         try:
             live = self.client.get_routine(f"{self.dataset_id('events')}.{name}", retry=self.retry)
+        except Forbidden:
+            return
         except NotFound:
             live = None
         if live is None or _squeezed(str(live.body)) not in _squeezed(statement):

@@ -29,12 +29,13 @@ def write(shop: Shop) -> Callable[..., Path]:
 def test_from_a_file_to_a_snapshot_and_back_to_its_rows(
     rawless: Rawless, write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    planned = rawless("dataset", "plan", write(), "--json").json
-    built = rawless("dataset", "build", write(), "--json").json
-    again = rawless("dataset", "build", write(), "--json").json
-    shown = rawless("dataset", "show", "uploads", "--verify", "--json")
+    file = write(dataset="from_a_file")
+    planned = rawless("dataset", "plan", file, "--json").json
+    built = rawless("dataset", "build", file, "--json").json
+    again = rawless("dataset", "build", file, "--json").json
+    shown = rawless("dataset", "show", "from_a_file", "--verify", "--json")
     exported = rawless("dataset", "export", built["snapshot_id"], "--to", tmp_path / "x.parquet", "--json").json
-    near = rawless("search", "--snapshot", "uploads", "--event", "e-5", "--top", "3", "--json").json
+    near = rawless("search", "--snapshot", "from_a_file", "--event", "e-5", "--top", "3", "--json").json
 
     assert planned["snapshot_id"] == built["snapshot_id"] == again["snapshot_id"] == exported["snapshot_id"]
     assert (built["new"], again["new"]) == (True, False)

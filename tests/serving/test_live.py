@@ -67,8 +67,9 @@ def test_no_request_is_lost_through_many_changes(bench: Bench) -> None:
     asking = [threading.Thread(target=ask) for _ in range(4)]
     for each in asking:
         each.start()
-    for version in range(2, 22):
-        bench.deploy("topic", version)
+    for version in range(1, 22):
+        if version > 1:
+            bench.deploy("topic", version)
         eventually(lambda version=version: version in seen)  # type: ignore[misc]
     ended.set()
     for each in asking:

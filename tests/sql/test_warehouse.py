@@ -1,6 +1,7 @@
 """The warehouse client: tables made once and held against their schema, and faults told in a sentence."""
 
 import pickle
+import re
 import socket
 import traceback
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from google.cloud import bigquery
 
 from privacy import RawlessError, Unavailable, UserError
-from sql.places import Emulator, load_places
+from sql.places import Emulator, Places, load_places
 from sql.tables import functions, names, table
 from sql.warehouse import Warehouse
+from tests.fake_google import fake_google, refused
 
 Within = Callable[[float, Callable[[], object]], BaseException]
 
@@ -52,6 +54,33 @@ def test_ensure_twice_changes_nothing(warehouse: Warehouse) -> None:
     warehouse.ensure()
     assert state() == before
     assert warehouse.query("SELECT COUNT(*) AS n FROM stream_pointer_v1") == [{"n": 1}]
+
+
+def test_ensure_leaves_alone_what_an_account_may_not_see() -> None:
+    places = Places(project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit")
+
+    class Scientist(dict[str, Any]):
+        """Who sees the snapshots' tables, and is refused all else."""
+
+        broken = False
+
+        def get(self, asked: str, default: Any = None) -> Any:
+            found = re.fullmatch(r"GET .*/datasets/snapshots/tables/(\w+)", asked)
+            if not found:
+                return refused(403, "PERMISSION_DENIED")
+            live = table(found[1]).to_bigquery(f"local-dev.snapshots.{found[1]}").to_api_repr()
+            return live | ({"schema": {"fields": []}} if self.broken else {})
+
+    with fake_google() as google:
+        google.answers = Scientist()
+        warehouse = Warehouse(places, Emulator(google.url, "127.0.0.1:9"), retry_seconds=1.0)
+        warehouse.ensure()
+        google.answers.broken = True
+        with pytest.raises(UserError, match="differs from sql/"):
+            warehouse.ensure()
+
+    assert any("GET" in each and "/tables/snapshot_v1" in each for each in google.asked)
+    assert not any(each.startswith("POST") and "/tables" in each for each in google.asked)
 
 
 def test_ensure_makes_a_table_that_is_missing(warehouse: Warehouse) -> None:
