@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import capacity
-from benchmarks.capacity import KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
+from benchmarks.capacity import HOUR, KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
 from rawless.output import say
 from sql.datasets.cost import dollars, told
 
@@ -27,7 +27,7 @@ _NONE = "none"
 
 def page() -> str:
     """The whole page."""
-    parts = (_head(), _workers(), _rates(), _payloads(), _storage(), _limits(), _sources())
+    parts = (_head(), at_rest(), _workers(), _rates(), _payloads(), _storage(), _limits(), _sources())
     return "\n\n".join(parts) + "\n"
 
 
@@ -38,6 +38,21 @@ Computed by `python -m benchmarks.scale` from the throughput in [benchmarks/resu
 prices in [benchmarks/prices.yaml](../benchmarks/prices.yaml), in US dollars. **Only the CPU was measured**, one worker
 of two cores, and workers are taken to add up. **No T4 and no L4 ever ran this**: their figures are an assumption, each
 with the ratio that it rests on. The last section names every figure's source."""
+
+
+def at_rest() -> str:
+    """What each part costs a month while nothing comes."""
+    month = assumed("month")
+    cpu, memory = (assumed(f"service_{each}") * price(f"run_{each.removesuffix('s')}") for each in ("cpus", "memory"))
+    rows = [
+        *((f"a stream's job, one {kind} worker", f"{price(f'{kind.lower()}_worker') * month:,.0f}") for kind in KINDS),
+        ("encoder, classifier and orchestrator, one instance each", f"{(cpu + memory) * month * HOUR:,.0f}"),
+        ("keys, and the pseudonym key's secret", f"{assumed('keys') * price('kms_key') + price('secret'):,.2f}"),
+        ("topics, subscriptions, buckets, tables, network, perimeter, alerts", "0, but for what lies in them"),
+    ]
+    return f"""## At rest
+
+{_table(("part", "dollars a month"), rows)}"""
 
 
 def _workers() -> str:

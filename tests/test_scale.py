@@ -1,5 +1,7 @@
 """The page of scale and cost is what its script says, and its arithmetic is that of the published prices."""
 
+import re
+
 import pytest
 
 from benchmarks import capacity, scale
@@ -9,6 +11,20 @@ from sql.datasets import cost
 
 def test_the_page_is_what_the_script_writes() -> None:
     assert scale.PAGE.read_text() == scale.page()
+
+
+def test_the_readme_says_what_each_part_costs_at_rest() -> None:
+    readme = (scale.PAGE.parent.parent / "README.md").read_text()
+
+    assert scale.at_rest().split("\n\n", 1)[1] in readme
+
+
+def test_what_rests_is_what_terraform_makes() -> None:
+    variables = (scale.PAGE.parent.parent / "terraform" / "serving" / "variables.tf").read_text()
+    sizes = re.findall(r'cpu = "(\d+)", memory = "(\d+)Gi", min = (\d+)', variables)
+
+    assert assumed("service_cpus") == sum(int(cpu) * int(least) for cpu, _, least in sizes)
+    assert assumed("service_memory") == sum(int(memory) * int(least) for _, memory, least in sizes)
 
 
 def test_inline_pictures_cost_what_is_published_both_ways() -> None:
