@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from privacy import UserError
+from serving.connection import Connection
 
 KEEP_ALIVE_SECONDS = 75
 
@@ -39,7 +40,7 @@ def serve(app: ASGIApp, at: socket.socket, seconds: float, started: Callable[[],
     `started` is called when requests are answered.
     """
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
+        app, loop="uvloop", http=Connection, ws="none", lifespan="on", log_config=None, access_log=False,
         server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=math.ceil(seconds) + 1,
     )  # fmt: skip
     server = _Server(config, started)

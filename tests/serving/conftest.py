@@ -24,6 +24,7 @@ from privacy import Raw
 from privacy.pseudonyms import PseudonymKey
 from serving.app import Given, Role, make_app
 from serving.config import load_config
+from serving.connection import Connection
 from serving.server import bound, url_of
 from sql.warehouse import Warehouse
 from tests.drawn_heads import write_head
@@ -90,7 +91,7 @@ class Bench:
 def serving(app: Any) -> Iterator[httpx.Client]:
     """An app at a free port of this machine, until its client is given back."""
     with bound("127.0.0.1", 0) as at:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", loop="asyncio"))
+        server = uvicorn.Server(uvicorn.Config(app, http=Connection, log_config=None, access_log=False, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [at]})
         thread.start()
         transport = httpx.HTTPTransport(retries=100)  # until it listens

@@ -13,6 +13,7 @@ import pytest
 import serving.encoding
 from encoders.encoder import Encoder
 from privacy import Unavailable
+from serving.connection import MAX_HEADERS
 from serving.encoding import LocalEncoders
 from tests.serving.conftest import Bench, eventually
 
@@ -184,3 +185,88 @@ def test_an_encoder_never_holds_more_than_it_may(minilm: Encoder) -> None:
     refused = [each for each in found if isinstance(each, Refused)]
     assert 0 < len(refused) <= 18
     assert {each.code.value for each in refused} == {"queue_full"}
+
+
+def _refused(client: httpx.Client, sent: bytes, more: bytes) -> bytes:
+    """What is answered to what is sent, and then goes on for as long as it may."""
+    with _raw(client, sent) as endless:
+        endless.settimeout(10)
+        try:
+            for _ in range(64):
+                endless.sendall(more)
+        except ConnectionError:
+            pass  # it was told to go
+        try:
+            return endless.recv(4096)
+        except ConnectionError:
+            return b""
+
+
+@pytest.mark.parametrize("before", [b"GET /", b"GET /healthz HTTP/1.1\r\nX: "])
+def test_a_head_without_end_is_not_held(bench: Bench, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
+    """The parser would keep all of it, and take ever longer for each byte more."""
+    monkeypatch.setattr("serving.connection.SECONDS", 60)
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    answer = _refused(client, before, b"a" * (1 << 20))
+
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+    assert client.get("/healthz").status_code == 200
+
+
+def test_headers_without_number_are_refused(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    answer = _refused(client, _head({f"X-{number}": 1 for number in range(MAX_HEADERS)}), b"")
+
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+def test_what_comes_after_a_body_is_no_header(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    body = b'e\r\n{"text": "hi"}\r\n0\r\nRawless-Event-Id: no id\r\nContent-Type: text/html\r\n\r\n'
+
+    with _raw(client, _head({"Transfer-Encoding": "chunked"}) + body) as trailing:
+        answer = trailing.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: l"])
+def test_a_head_that_does_not_come_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr("serving.connection.SECONDS", 0.2)
+    bench.deploy("topic")
+
+    with _raw(bench.start({"topic": {}}), sent) as idle:
+        idle.settimeout(5)
+        assert idle.recv(4096) == b""
+
+
+def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.connection.SECONDS", 0.5)
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, limits={"seconds": 0.2})
+
+    with _raw(client, _head({"Content-Length": 100})) as slow:
+        slow.settimeout(5)
+        told = slow.recv(4096)
+        while rest := slow.recv(4096):
+            told += rest
+
+    assert told.startswith(b"HTTP/1.1 504")
+
+
+def test_a_request_for_another_protocol_is_answered_in_this_one(bench: Bench) -> None:
+    bench.deploy("topic")
+    asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+    with _raw(bench.start({"topic": {}}), asked) as one:
+        answer = one.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer.lower()
