@@ -39,8 +39,11 @@ class Service:
         lifespan: Any,
     ) -> None:  # fmt: skip
         """`ready` raises Refused while requests cannot be answered."""
-        # No pages of documentation: they load scripts from elsewhere.
-        self.app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+        # No pages of documentation: they load scripts from elsewhere. No redirects: they repeat what was asked.
+        self.app = FastAPI(
+            title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+            lifespan=lifespan,
+        )  # fmt: skip
         self.app.add_exception_handler(HTTPException, not_here)
         self._door, self._limits, self._metrics, self._ready = door, limits, metrics, ready
         self._held = 0

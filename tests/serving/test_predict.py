@@ -127,12 +127,17 @@ def test_what_is_wrong_is_told_by_a_closed_code_and_nothing_of_it(client: httpx.
 
 @pytest.mark.parametrize(
     ("path", "method", "status", "reason"),
-    [("/v1/heads/other/predict", "POST", 404, "not_found"), (PREDICT, "GET", 405, "method_not_allowed")],
+    [
+        ("/v1/heads/other/predict", "POST", 404, "not_found"),
+        (PREDICT, "GET", 405, "method_not_allowed"),
+        (f"{PREDICT}/?{MARKER}", "POST", 404, "not_found"),
+    ],
 )
 def test_what_is_not_there(client: httpx.Client, path: str, method: str, status: int, reason: str) -> None:
     answer = client.request(method, path)
 
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+    assert MARKER not in str(answer.headers)
 
 
 def test_a_picture_is_held_to_its_streams_limits(bench: Bench, resnet: Encoder, picture: bytes) -> None:
