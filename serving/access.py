@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from google.auth import jwt
@@ -23,6 +24,8 @@ _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 _LONGEST_TOKEN = 4096
 _SKEW_SECONDS = 10
 _CERTIFICATES_SECONDS = 3600.0
+_RETRY_SECONDS = 10.0
+"""Without certificates, before they are asked for again."""
 _CERTIFICATES_URL = "https://www.googleapis.com/oauth2/v1/certs"
 Certificates = Callable[[], Mapping[str, str]]
 
@@ -36,6 +39,8 @@ class Door:
         self.is_open = access is None
         """Whether no token is asked for."""
         self._google = GoogleTokens(access.google, certificates or fetched) if access and access.google else None
+        # One at a time, and no thread of anybody else's, however many come while Google is away.
+        self._proving = ThreadPoolExecutor(1, "tokens")
 
     async def check(self, headers: Headers, scope: Scope | None) -> None:
         """Raises Refused for a caller who is not known, or not for this; for any scope, when it is None."""
@@ -54,7 +59,8 @@ class Door:
             return None
         found = _known(token, self._tokens)
         if found is None and self._google and token.count(".") == 2:
-            return await asyncio.to_thread(self._google.scopes, token)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._proving, self._google.scopes, token)
         return found.scopes if found else None
 
 
@@ -75,12 +81,12 @@ def _check_host(headers: Headers) -> None:
 
 
 class GoogleTokens:
-    """Google ID tokens for one audience, from accounts that are named."""
+    """Google ID tokens for one audience, from accounts that are named. For one thread at a time."""
 
     def __init__(self, google: Google, certificates: Certificates) -> None:
         self._google = google
         self._certificates = certificates
-        self._cached: Mapping[str, str] = {}
+        self._cached: Mapping[str, str] | None = None
         self._until = 0.0
 
     def scopes(self, token: str) -> tuple[Scope, ...] | None:
@@ -93,7 +99,7 @@ class GoogleTokens:
             claims = jwt.decode(
                 token, self._known_certificates(), audience=self._google.audience, clock_skew_in_seconds=_SKEW_SECONDS
             )
-        except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError):
+        except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return None
         if claims.get("iss") not in _ISSUERS or claims.get("email_verified") is not True:
             return None
@@ -101,7 +107,10 @@ class GoogleTokens:
 
     def _known_certificates(self) -> Mapping[str, str]:
         if time.monotonic() >= self._until:
+            self._cached, self._until = None, time.monotonic() + _RETRY_SECONDS
             self._cached, self._until = self._certificates(), time.monotonic() + _CERTIFICATES_SECONDS
+        if self._cached is None:
+            raise Unavailable("Google's certificates could not be fetched a moment ago.")
         return self._cached
 
 

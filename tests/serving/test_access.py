@@ -1,5 +1,7 @@
 """Who may call what, and what nobody learns."""
 
+import asyncio
+import base64
 import hashlib
 import time
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import crypt, jwt
 from starlette.datastructures import Headers
 
-from privacy import UserError
+from privacy import Unavailable, UserError
 from serving.access import Door
 from serving.config import Access
 from serving.faults import Refused
@@ -142,8 +144,6 @@ async def _may(door: Door, token: str, scope: Any = "encode") -> str:
 
 
 def test_a_google_id_token_proves_an_account(signer: tuple[crypt.RSASigner, dict[str, str]]) -> None:
-    import asyncio
-
     fetched: list[int] = []
 
     def certificates() -> dict[str, str]:
@@ -172,6 +172,26 @@ def test_a_google_id_token_proves_an_account(signer: tuple[crypt.RSASigner, dict
     assert told(key=crypt.RSASigner.from_string(pem, key_id="k2")) == "unauthorized"
     assert asyncio.run(_may(door, "a.b.c")) == "unauthorized"
     assert asyncio.run(_may(door, "eyJhbGciOiJub25lIn0.e30.")) == "unauthorized"
+    deep = base64.urlsafe_b64encode(b"[" * 2000).decode().rstrip("=")
+    assert asyncio.run(_may(door, f"eyJhbGciOiJSUzI1NiJ9.{deep}.eA")) == "unauthorized"
+    assert len(fetched) == 1
+
+
+def test_certificates_that_cannot_be_had_are_not_asked_for_at_every_request(
+    signer: tuple[crypt.RSASigner, dict[str, str]],
+) -> None:
+    """Whoever knows an account's name could else have this service ask Google without end."""
+    fetched: list[int] = []
+
+    def away() -> dict[str, str]:
+        fetched.append(1)
+        raise Unavailable("Google is away")
+
+    door = Door(Access.model_validate({"google": {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}}), away)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            asyncio.run(_may(door, jwt.encode(signer[0], _claims()).decode()))
+
     assert len(fetched) == 1
 
 
