@@ -73,7 +73,9 @@ class Orchestrator:
     async def predict(self, name: str, request: Request) -> Prediction:
         """The answer for the item that a request carries. Raises Refused, or Unavailable."""
         head, asked = self.served[name], await self._readers[name].read(request)
-        names = [each for each in (name, *head.also) if not self._held(each, asked)]
+        # Judged once: a kill switch may come or go while content is encoded.
+        judged = {each: self._held(each, asked) for each in (name, *head.also)}
+        names = [each for each, held in judged.items() if held is None]
         answers: dict[str, Prediction] = {}
         truncated = False
         if names:
@@ -81,8 +83,9 @@ class Orchestrator:
             truncated = encoded.truncated
             found = await asyncio.gather(*(self._answer(self.served[each], asked, encoded) for each in names))
             answers = dict(zip(names, found, strict=True))
-        for each in (name, *head.also):
-            answers.setdefault(each, self._abstained(each, asked, truncated))
+        for each, held in judged.items():
+            if held:
+                answers[each] = self._abstained(each, asked, held, truncated)
         return answers[name].model_copy(update={"also": {each: answers[each] for each in head.also}})
 
     async def score(self, name: str, request: Request, top: int) -> Scores:
@@ -110,9 +113,8 @@ class Orchestrator:
         """Why a name does not answer a request, before anything is encoded."""
         return self.served[name].rules.before(dict(asked.event.attributes), stopped=name in self._stopped)
 
-    def _abstained(self, name: str, asked: Asked, truncated: bool) -> Prediction:
-        held = self._held(name, asked)
-        self._parts.metrics.abstentions.labels(name, str(held)).inc()
+    def _abstained(self, name: str, asked: Asked, held: Abstention, truncated: bool) -> Prediction:
+        self._parts.metrics.abstentions.labels(name, held.value).inc()
         return Prediction(
             head=name, event_id=asked.event.event_id, model=None, prediction=self.served[name].rules.fallback,
             probabilities=None, abstention=held, truncated=truncated,

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from urllib.parse import urlparse
@@ -91,6 +92,25 @@ def test_what_takes_too_long_is_answered_and_still_takes_its_place(bench: Bench,
 
     assert [(each.status_code, each.json()["reason"]) for each in slow] == [(504, "too_slow")] * 2
     assert full.json()["reason"] == "queue_full"
+
+
+def test_a_kill_switch_that_goes_while_content_is_encoded_holds_for_it(bench: Bench, held: _Held) -> None:
+    for name in ("topic", "urgency"):
+        bench.deploy(name)
+    (bench.folder / "stop").touch()
+    client = bench.start({"topic": {"also": ["urgency"], "rules": {"kill_switch": "stop"}}, "urgency": {}})
+    answers: list[httpx.Response] = []
+    thread = _ask(client, answers)
+    eventually(lambda: "rawless_requests_in_progress 1.0" in client.get("/metrics").text)
+
+    (bench.folder / "stop").unlink()
+    time.sleep(0.3)  # several looks
+    held.go_on.set()
+    thread.join()
+
+    told = answers[0].json()
+    assert (told["abstention"], told["prediction"], told["model"]) == ("kill_switch", None, None)
+    assert told["also"]["urgency"]["abstention"] is None
 
 
 def test_an_encoder_that_fails_for_all_is_unavailable(bench: Bench, held: _Held) -> None:
