@@ -138,7 +138,7 @@ def read(folder: Path) -> tuple[HeadManifest, bytes]:
     try:
         fields = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         graph = (folder / MODEL).read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{folder} is no head's folder: {MODEL} and {MANIFEST} cannot be read there ({type(error).__name__})."
         ) from None

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from heads import artefact
 from heads.artefact import HeadManifest
@@ -96,7 +96,7 @@ def read(heads: Path, name: str) -> Deployment:
         _ = found.stack
     except FileNotFoundError:
         return Deployment()
-    except (OSError, ValidationError, IndexError) as error:
+    except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}): remove it, then deploy again.") from None
     return found
 

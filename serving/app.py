@@ -166,11 +166,16 @@ class _Maker:
                 await watching
 
     async def _watch(self) -> None:
+        failed: set[str] = set()
         while True:
             await asyncio.sleep(self.config.limits.watch_seconds)
             for look in self.watched:
-                with suppress(OSError):  # a folder that is away for a while
+                try:
                     await asyncio.to_thread(look)
+                except Exception as error:  # noqa: BLE001 - whatever it met, the next look must come
+                    if (what := type(error).__name__) not in failed:
+                        self.given.told(f"A look at heads and kill switches failed ({what}); it is tried again.")
+                    failed.add(what)
 
 
 def make_app(role: Role, host: str, config: ServeConfig, served: Mapping[str, Served], given: Given) -> ASGIApp:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from encoders.spec import EncoderSpec, Vector
-from heads.artefact import HeadManifest
+from heads.artefact import MANIFEST, HeadManifest
 from heads.deployment import layout_difference, live_version
 from heads.session import HeadSession, open_head
 from privacy import UserError
@@ -29,6 +29,13 @@ class Wanted(NamedTuple):
     """Whether its answers are held to a minimum of confidence."""
 
 
+class _Seen(NamedTuple):
+    """A version that was refused; it is tried again when its folder was written since."""
+
+    version: int
+    written: int | None
+
+
 class LiveHeads:
     """The live version of each head that a service names. Safe to ask from several threads, also while it refreshes."""
 
@@ -39,7 +46,7 @@ class LiveHeads:
         """
         self._folder, self._wanted, self._told = folder, wanted, told
         self._sessions = {name: self._load(name, self._deployed(name)) for name in wanted}
-        self._refused: dict[str, int] = {}
+        self._refused: dict[str, _Seen] = {}
 
     def __getitem__(self, name: str) -> HeadSession:
         """The head that is live now."""
@@ -81,19 +88,20 @@ class LiveHeads:
         return [told for name in self._sessions if (told := self._refresh(name))]
 
     def _refresh(self, name: str) -> str | None:
-        live, version = self._sessions[name].manifest, 0
+        live, seen = self._sessions[name].manifest, _Seen(0, None)
         try:
             version = self._deployed(name)
             if version == live.version:
                 self._settled(name)
                 return None
-            if version == self._refused.get(name):
+            seen = _Seen(version, _written(self._folder / name / str(version)))
+            if seen == self._refused.get(name):
                 return None
             session = self._load(name, version)
             if fault := layout_difference(live, session.manifest):
                 raise UserError(f"it has another layout: {fault}. Start the service anew to take it.")
         except UserError as error:
-            return self._kept(name, version, error)
+            return self._kept(name, seen, error)
         self._sessions[name] = session
         self._settled(name)
         return f"{name}@{version} answers from now on, instead of {name}@{live.version}."
@@ -102,12 +110,13 @@ class LiveHeads:
         self._refused.pop(name, None)
         self._told(name, True)
 
-    def _kept(self, name: str, version: int, error: UserError) -> str | None:
-        if self._refused.get(name) == version:
+    def _kept(self, name: str, seen: "_Seen", error: UserError) -> str | None:
+        if self._refused.get(name) == seen:
             return None
-        self._refused[name] = version
+        self._refused[name] = seen
         self._told(name, False)
-        return f"{name}@{version} is not taken up, {name}@{self._sessions[name].manifest.version} stays: {error}"
+        what = f"{name}@{seen.version}" if seen.version else f"What is deployed of {name}"
+        return f"{what} is not taken up, {name}@{self._sessions[name].manifest.version} stays: {error}"
 
     def _deployed(self, name: str) -> int:
         version = live_version(self._folder, name)
@@ -136,6 +145,14 @@ class LiveHeads:
             raise UserError(f"{told} answers a number, so heads.{wanted.at}.rules.minimum_confidence cannot hold it.")
         _try(session, wanted.encoder.dimension, told)
         return session
+
+
+def _written(folder: Path) -> int | None:
+    """When a head's manifest was, which comes last of its files; None while it is not there."""
+    try:
+        return (folder / MANIFEST).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _try(session: HeadSession, dimension: int, told: str) -> None:

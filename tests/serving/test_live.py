@@ -1,6 +1,7 @@
 """Heads that change while they are asked, and heads that never begin to be."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,56 @@ def test_a_broken_version_is_not_taken_up(bench: Bench) -> None:
     assert "topic@3 is not taken up, topic@2 stays" in bench.said[1]
     assert "cannot be read" in bench.said[2]
     assert _version(client) == 2
+
+
+def test_a_version_whose_files_come_after_its_deployment_is_taken_up(bench: Bench, tmp_path: Path) -> None:
+    """A bucket, or a copy by hand, may bring them in any order."""
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    write_head(tmp_path / "elsewhere", "topic", 2)
+    pointer = bench.heads / "topic" / deployment.FILE
+
+    pointer.write_text(pointer.read_text().replace('"version": 1', '"version":2').replace('"version":1', '"version":2'))
+    eventually(lambda: bench.said != [])
+    shutil.copytree(tmp_path / "elsewhere" / "topic" / "2", bench.heads / "topic" / "2")
+    eventually(lambda: _version(client) == 2)
+
+    assert "topic@2 is not taken up, topic@1 stays" in bench.said[0]
+    assert bench.said[-1] == "topic@2 answers from now on, instead of topic@1."
+
+
+@pytest.mark.parametrize("manifest", ["[" * 100_000, '{"head": "\\ud800"}', "9" * 5000])
+def test_a_manifest_that_breaks_its_reader_ends_no_look(bench: Bench, manifest: str) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    bench.deploy("topic", 2)
+    eventually(lambda: _version(client) == 2)
+    write_head(bench.heads, "topic", 3)
+    (bench.heads / "topic" / "3" / "manifest.json").write_text(manifest)
+    pointer = bench.heads / "topic" / deployment.FILE
+    pointer.write_text(pointer.read_text().replace('"version": 2', '"version": 3'))
+    eventually(lambda: len(bench.said) == 2)
+    deployment.rollback(bench.heads, "topic")
+    eventually(lambda: _version(client) == 1)
+
+
+def test_a_look_that_fails_is_not_the_last(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresh, left = LiveHeads.refresh, [RuntimeError("words"), RuntimeError("words")]
+
+    def failing(live: LiveHeads) -> list[str]:
+        if left:
+            raise left.pop()
+        return refresh(live)
+
+    monkeypatch.setattr(LiveHeads, "refresh", failing)
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    bench.deploy("topic", 2)
+    eventually(lambda: _version(client) == 2)
+
+    assert bench.said[0] == "A look at heads and kill switches failed (RuntimeError); it is tried again."
+    assert len(bench.said) == 2
 
 
 def _rewritten(folder: Path, **fields: Any) -> None:
