@@ -55,8 +55,14 @@ class Orchestrator:
 
     def look(self) -> None:
         """See which kill switches are there."""
-        switches = {name: head.rules.kill_switch for name, head in self.served.items()}
-        self._stopped = frozenset(name for name, switch in switches.items() if switch and switch.exists())
+        self._stopped = frozenset(name for name in self.served if self._stops(name))
+
+    def _stops(self, name: str) -> bool:
+        switch = self.served[name].rules.kill_switch
+        try:
+            return switch is not None and switch.exists()
+        except OSError:  # a folder that is away for a while
+            return name in self._stopped
 
     async def finish(self) -> None:
         """Wait for the shadows that are being asked."""

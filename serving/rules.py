@@ -45,6 +45,8 @@ class Rules(BaseModel):
 
     def fault(self, stream: Stream, *, scores: bool) -> str | None:
         """What is wrong with the rules for a stream, as the end of a sentence."""
+        if self.kill_switch and (error := _unseen(self.kill_switch)):
+            return f"rules.kill_switch cannot be looked at ({error}): name another path."
         for rule, values in (("allow", self.allow), ("deny", self.deny)):
             for name, listed in values.items():
                 if name not in stream.attributes:
@@ -67,6 +69,17 @@ class Rules(BaseModel):
         """What is decided by the answer."""
         unsure = probabilities is not None and not confident(self.minimum_confidence, probabilities)
         return Abstention.LOW_CONFIDENCE if unsure else None
+
+
+def _unseen(path: Path) -> str | None:
+    """Why nobody can tell whether a file is there."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        return type(error).__name__
+    return None
 
 
 def denied(deny: Mapping[str, tuple[str, ...]], attributes: Attributes) -> bool:

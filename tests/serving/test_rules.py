@@ -1,5 +1,6 @@
 """Business rules: what they hold back, and what is refused in a file."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -39,6 +40,26 @@ def test_a_kill_switch_is_a_file_that_is_there(bench: Bench) -> None:
 
     assert before["abstention"] is None
     assert (stopped["prediction"], stopped["probabilities"], stopped["model"]) == ("app", None, None)
+
+
+def test_a_kill_switch_that_cannot_be_seen_stays_as_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.deploy("topic")
+    switches = {name: {"rules": {"kill_switch": f"stop_{name}"}} for name in ("topic", "urgency")}
+    bench.deploy("urgency")
+    (bench.folder / "stop_topic").touch()
+    client = bench.start(switches)
+    exists = Path.exists
+
+    def away(path: Path) -> bool:
+        if path.name == "stop_topic":
+            raise PermissionError
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", away)
+    (bench.folder / "stop_urgency").touch()
+    eventually(lambda: client.post("/v1/heads/urgency/predict", json={"text": "a"}).json()["abstention"] is not None)
+
+    assert _ask(client)["abstention"] == "kill_switch"
 
 
 def test_attributes_are_allowed_and_denied(bench: Bench) -> None:
@@ -84,6 +105,8 @@ def test_without_rules_nobody_is_held_back() -> None:
     [
         ({"topic": {"rules": {"allow": {"colour": ["red"]}}}}, {}, "rules.allow names the attribute colour"),
         ({"topic": {"rules": {"deny": {"channel": ["post"]}}}}, {}, "rules.deny.channel names 'post'"),
+        ({"topic": {"rules": {"kill_switch": "a" * 300}}}, {}, "rules.kill_switch cannot be looked at .OSError"),
+        ({"topic": {"rules": {"kill_switch": "a\0b"}}}, {}, "rules.kill_switch cannot be looked at .ValueError"),
         ({"topic": {"rules": {"minimum_confidence": 2}}}, {}, "heads.topic.rules.minimum_confidence is 2"),
         ({"topic": {"index": "a", "rules": {"fallback": "x"}}}, {}, "rules of a head with an index"),
         ({"topic": {"index": "a", "log": True}}, {}, "index belongs to a head that scores queries"),
