@@ -92,7 +92,7 @@ class Scores(_Answer):
 class Arm(_Answer):
     """A head that answers under a name, with its share of the keys."""
 
-    model: Model | None = Field(description="null while the classifier is away")
+    model: Model
     weight: float
     classes: list[str]
 

@@ -23,7 +23,7 @@ from serving.faults import Fault, Refused
 EVENT_ID, OCCURRED_AT, SUBJECT_ID, ATTRIBUTES, ASSIGNMENT_KEY = (
     f"rawless-{name}" for name in ("event-id", "occurred-at", "subject-id", "attributes", "assignment-key")
 )
-_MAX_HEADER = 8192
+MAX_HEADER = 8192
 _TEXT_TYPE = "application/json"
 _JSON_ROOM = 1024
 """Bytes of a JSON body around its text."""
@@ -39,6 +39,11 @@ def content_types(stream: Stream) -> list[str]:
 def max_body(stream: Stream) -> int:
     """Bytes: JSON spells one byte of text in six."""
     return stream.max_bytes if stream.modality == "image" else 6 * stream.max_bytes + _JSON_ROOM
+
+
+def needs_event_id(stream: Stream, *, logged: bool) -> bool:
+    """Whether its caller has to name an event, since a made-up id would not match the stream's pattern."""
+    return logged and not stream.allows_id(str(uuid4()))
 
 
 class Asked(NamedTuple):
@@ -59,7 +64,7 @@ class Reader:
         self._parser = Parser(self._stream, key if logged else None)
         unnamed = self._stream if logged else self._stream.model_copy(update={"event_id": "uuid"})
         self._unnamed = Parser(unnamed, key if logged else None)
-        self._makes_ids = unnamed.allows_id(str(uuid4()))
+        self._makes_ids = not needs_event_id(stream, logged=logged)
 
     async def read(self, request: Request) -> Asked:
         """The event that a request carries. Raises Refused."""
@@ -139,7 +144,7 @@ def _text(headers: Headers, name: str) -> str | None:
     values = headers.getlist(name)
     if not values:
         return None
-    if len(values) > 1 or len(values[0]) > _MAX_HEADER:
+    if len(values) > 1 or len(values[0]) > MAX_HEADER:
         raise Rejected(Reason.MALFORMED_EVENT)
     try:
         return values[0].encode("latin-1").decode()

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 
+from events.parse import MAX_SUBJECT_LENGTH
 from events.stream import Enumerated, IdPattern, Stream
 from heads.artefact import HeadManifest
 from privacy import Reason
@@ -181,21 +182,24 @@ def _described(head: Served) -> dict[str, Any]:
         body = _body(dict.fromkeys(content_types(stream), schema))
     else:
         body = _body(dict.fromkeys(content_types(stream), _BINARY))
-    return {"requestBody": body, "parameters": _metadata(stream)}
+    return {"requestBody": body, "parameters": _metadata(stream, logged=head.log)}
 
 
-def _metadata(stream: Stream) -> list[dict[str, Any]]:
-    pattern = stream.event_id
-    ids: dict[str, Any] = {"pattern": f"^{pattern.pattern}$"} if isinstance(pattern, IdPattern) else _FORMATS[pattern]
+def _metadata(stream: Stream, *, logged: bool) -> list[dict[str, Any]]:
+    id_ = stream.event_id
+    ids: dict[str, Any] = {"pattern": f"^(?:{id_.pattern})$"} if isinstance(id_, IdPattern) else _FORMATS[id_]
     values = {
         name: {"enum": list(rule.enum)} if isinstance(rule, Enumerated) else {"pattern": f"^(?:{rule.pattern})$"}
         for name, rule in stream.attributes.items()
     }
     object_ = {"type": "object", "properties": {name: {"type": "string"} | each for name, each in values.items()}}
     headers = [
-        _header(requests.EVENT_ID, **ids),
+        _header(requests.EVENT_ID, required=requests.needs_event_id(stream, logged=logged), **ids),
         _header(requests.OCCURRED_AT, format="date-time"),
-        _header(requests.ASSIGNMENT_KEY, maxLength=256),
+        _header(requests.ASSIGNMENT_KEY, maxLength=requests.MAX_HEADER),
         {"name": "Rawless-Attributes", "in": "header", "content": {"application/json": {"schema": object_}}},
     ]
-    return headers if stream.subject == "none" else [*headers, _header(requests.SUBJECT_ID, maxLength=256)]
+    if stream.subject == "none":
+        return headers
+    needed = logged and stream.subject == "required"
+    return [*headers, _header(requests.SUBJECT_ID, required=needed, maxLength=MAX_SUBJECT_LENGTH)]

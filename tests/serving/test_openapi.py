@@ -8,13 +8,15 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from encoders.catalogue import lookup
-from tests.serving.conftest import Bench
+from sql.warehouse import Warehouse
+from tests.serving.conftest import TEXT_STREAM, Bench
 
 EXAMPLES = 40
 MARKER = "Rosalind-0815-Quibble"
@@ -56,6 +58,28 @@ def test_the_description_is_complete(service: httpx.Client) -> None:
     pictures = described["paths"]["/v1/heads/digit/predict"]["post"]
     assert list(pictures["requestBody"]["content"]) == ["image/png", "image/jpeg", "application/octet-stream"]
     assert "Rawless-Subject-Id" not in {each["name"] for each in pictures["parameters"]}
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_what_a_log_needs_is_described_as_needed(bench: Bench, warehouse: Warehouse, logged: bool) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {"log": logged}}, warehouse=warehouse)
+
+    parameters = client.get("/openapi.json").json()["paths"]["/v1/heads/topic/predict"]["post"]["parameters"]
+
+    needed = {each["name"] for each in parameters if each.get("required")}
+    assert needed == ({"Rawless-Event-Id", "Rawless-Subject-Id"} if logged else set())
+
+
+def test_an_ids_pattern_holds_for_the_whole_id(bench: Bench) -> None:
+    bench.deploy("topic")
+    either = TEXT_STREAM | {"event_id": {"pattern": "msg-\\d|note-\\d"}}
+    (bench.folder / "either.yaml").write_text(yaml.safe_dump(either))
+
+    client = bench.start({"topic": {"stream": "either.yaml"}})
+    described = client.get("/openapi.json").json()["paths"]["/v1/heads/topic/predict"]["post"]["parameters"]
+
+    assert described[0]["schema"]["pattern"] == "^(?:msg-\\d|note-\\d)$"
 
 
 _UNTOLD = [openapi_checks.negative_data_rejection, openapi_checks.positive_data_acceptance]
