@@ -17,6 +17,7 @@ class Fault(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     MISDIRECTED = "misdirected"
     HEAD_MISMATCH = "head_mismatch"
+    HEAD_FAILED = "head_failed"
     QUEUE_FULL = "queue_full"
     UNAVAILABLE = "unavailable"
     TOO_SLOW = "too_slow"
@@ -32,6 +33,7 @@ _STATUS: dict[Code, HTTPStatus] = {
     Fault.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Fault.MISDIRECTED: HTTPStatus.MISDIRECTED_REQUEST,
     Fault.HEAD_MISMATCH: HTTPStatus.SERVICE_UNAVAILABLE,
+    Fault.HEAD_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
     Fault.QUEUE_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
     Fault.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Fault.TOO_SLOW: HTTPStatus.GATEWAY_TIMEOUT,
@@ -47,6 +49,7 @@ _DETAILS: dict[Code, str] = {
     Fault.UNSUPPORTED_MEDIA_TYPE: "The Content-Type is none that this path takes; /openapi.json says which.",
     Fault.MISDIRECTED: "Without tokens, this service answers under the names of this machine alone, such as localhost.",
     Fault.HEAD_MISMATCH: "The head takes vectors of another encoder, so it was not asked.",
+    Fault.HEAD_FAILED: "The head gives no finite answer for this content.",
     Fault.QUEUE_FULL: "As much is waiting as may; send the request again.",
     Fault.UNAVAILABLE: "A part of the service is away; send the request again.",
     Fault.TOO_SLOW: "The answer took longer than it may; send the request again.",

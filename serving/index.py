@@ -10,6 +10,7 @@ from encoders.spec import Vector
 from heads.session import HeadSession
 from privacy import UserError
 from serving.answers import Match, Model, Ranking
+from serving.faults import Fault, Refused
 from sql.snapshots import batches, find
 from sql.warehouse import Warehouse
 
@@ -34,6 +35,8 @@ class Index(NamedTuple):
         cosines = self.directions @ _direction(mapped[None])[0]
         found = np.argpartition(-cosines, min(CANDIDATES, len(cosines)) - 1)[:CANDIDATES]
         scores = cosines[found] if session.manifest.kind == "query_transform" else _scores(session, vector, self, found)
+        if not np.isfinite(scores).all():
+            raise Refused(Fault.HEAD_FAILED)
         order = np.lexsort((self.ids[found], -cosines[found], -scores))[:top]
         matches = [
             Match(event_id=str(self.ids[row]), score=float(score), cosine=float(cosines[row]))

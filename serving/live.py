@@ -67,6 +67,8 @@ class LiveHeads:
         session = self.of(name, fingerprint, vector)
         manifest = session.manifest
         ((output, answered),) = session.answer(embedding=np.asarray(vector, np.float32)[None]).items()
+        if not np.isfinite(answered).all():
+            raise Refused(Fault.HEAD_FAILED)
         model = Model.of(manifest)
         if output == "probabilities":
             return Answer(model=model, probabilities=dict(zip(manifest.classes, answered[0].tolist(), strict=True)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import onnx
 import pytest
 
@@ -226,6 +227,18 @@ def test_an_encoder_that_is_unsealed_or_drifted_does_not_start(bench: Bench, min
     for spec, says in ((unsealed, "is not sealed"), (drifted, "does not reproduce its golden probe")):
         with pytest.raises(UserError, match=says):
             make_app("all", "127.0.0.1", config, served, bench.given()._replace(specs={"minilm@1.0.0": spec}))
+
+
+def test_an_answer_that_is_no_number_is_none(bench: Bench, minilm: Encoder) -> None:
+    """Of a head that answers zeros well, as it is asked when it is loaded."""
+    from serving.faults import Refused
+
+    bench.deploy("number", kind="number")
+    wanted = {"number": Wanted(minilm.spec, PREDICTS, "number", False)}
+    live = LiveHeads(bench.heads, wanted, lambda *_: None)
+
+    with pytest.raises(Refused, match="head_failed"):
+        live.answer("number", minilm.spec.fingerprint, np.full(384, 3e38, np.float32))
 
 
 def test_a_head_is_never_asked_with_vectors_of_another_encoder(bench: Bench, minilm: Encoder) -> None:
