@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, StrictInt, model_validator
+import httpx
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, StrictInt, model_validator
 
 from events.stream import Stream, load_stream
 from privacy import UserError
@@ -13,7 +14,21 @@ from serving.rules import Rules
 from sql.datasets.spec import Name
 
 Scope = Literal["predict", "score", "encode", "classify", "metrics"]
-Url = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\-_\[\]:]+(/[A-Za-z0-9.\-_/]*)?$", max_length=256)]
+
+
+def _reachable(url: str) -> str:
+    try:
+        _ = httpx.URL(url).host
+    except (httpx.InvalidURL, ValueError):
+        raise ValueError("a URL names a host, and a port that there can be") from None
+    return url
+
+
+Url = Annotated[
+    str,
+    Field(pattern=r"^https?://[A-Za-z0-9.\-_\[\]:]+(/[A-Za-z0-9.\-_/]*)?$", max_length=256),
+    AfterValidator(_reachable),
+]
 
 
 class _Part(BaseModel):

@@ -119,6 +119,8 @@ def test_without_rules_nobody_is_held_back() -> None:
         ({}, {}, "heads is {}"),
         ({"topic": {}}, {"access": {}}, "access names nobody"),
         ({"topic": {}}, {"encoder": {"url": "ftp://x"}}, "encoder.url is 'ftp://x'"),
+        ({"topic": {}}, {"encoder": {"url": "http://[::1"}}, "encoder.url is 'http://\\[::1'"),
+        ({"topic": {}}, {"encoder": {"url": "https://xn--"}}, "encoder.url is 'https://xn--'"),
         ({"topic": {"streams": "x"}}, {}, "heads.topic.streams is unknown"),
     ],
 )
