@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from heads.artefact import HeadManifest
 from serving.rules import Abstention
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Model(_Answer):
@@ -37,8 +37,14 @@ class Answer(_Answer):
     """What a head said of one vector: probabilities by class, or a number."""
 
     model: Model
-    probabilities: dict[str, float] | None = None
+    probabilities: dict[str, float] | None = Field(default=None, min_length=1)
     value: float | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Answer":
+        if (self.probabilities is None) == (self.value is None):
+            raise ValueError("an answer is probabilities or a value")
+        return self
 
     @property
     def prediction(self) -> str | float | None:

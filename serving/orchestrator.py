@@ -16,7 +16,7 @@ from serving.assignment import assigned
 from serving.classifying import Classifying
 from serving.config import Served
 from serving.encoding import Encoding
-from serving.faults import Refused
+from serving.faults import Fault, Refused
 from serving.metrics import Metrics
 from serving.recorder import Recorder
 from serving.requests import Asked, Reader
@@ -131,6 +131,8 @@ class Orchestrator:
         outcome = await self._parts.encoding.encode(head.stream, self._fingerprints[head.encoder], asked.event.payload)
         if isinstance(outcome, Reason):
             raise Refused(outcome)
+        if outcome.vector.shape != (spec.dimension,):  # a service may answer anything; nothing of it is logged
+            raise Refused(Fault.UNAVAILABLE)
         if head.log and self._parts.recorder:
             fingerprint = self._fingerprints[head.encoder]
             row = EmbeddingRow.of(asked.event, spec, fingerprint, outcome.vector, outcome.truncated)

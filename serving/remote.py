@@ -32,6 +32,7 @@ _CONNECT_SECONDS = 2.0
 _TOKEN_SECONDS = 45 * 60.0
 """Google's ID tokens hold for an hour."""
 M = TypeVar("M", bound=BaseModel)
+A = TypeVar("A", Answer, Ranking)
 _MANIFESTS = TypeAdapter(list[HeadManifest])
 
 
@@ -40,7 +41,7 @@ class _Caller:
 
     def __init__(self, remote: Remote, seconds: float) -> None:
         """Raises UserError when there is no token."""
-        self._remote = remote
+        self._remote, self._seconds = remote, seconds
         self._token, self._until = "", 0.0
         if remote.identity == "token" and not os.environ.get(TOKEN_VARIABLE):
             raise UserError(f"{remote.url} asks for a token: set {TOKEN_VARIABLE}, or identity: google.")
@@ -66,19 +67,28 @@ class _Caller:
     async def _asked(
         self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
+        try:
+            async with asyncio.timeout(self._seconds):  # the client's own is for each part of an answer
+                answer = await self._answered(method, path, content, headers)
+        except TimeoutError:
+            raise Refused(Fault.UNAVAILABLE) from None
+        if answer.status_code != httpx.codes.OK:
+            raise Refused(_code(answer))
+        return answer
+
+    async def _answered(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str] | None
+    ) -> httpx.Response:
         for attempt in (1, 2):
             try:
                 url = self._remote.url.rstrip("/") + path
-                answer = await self._client.request(method, url, content=content, headers=headers)
-                break
+                return await self._client.request(method, url, content=content, headers=headers)
             except httpx.TimeoutException:
                 raise Refused(Fault.UNAVAILABLE) from None
             except httpx.HTTPError:  # a kept connection may have died since; its words may hold what was sent
                 if attempt == 2:
-                    raise Refused(Fault.UNAVAILABLE) from None
-        if answer.status_code != httpx.codes.OK:
-            raise Refused(_code(answer))
-        return answer
+                    break
+        raise Refused(Fault.UNAVAILABLE)
 
     async def _identity(self) -> dict[str, str]:
         token = f"Bearer {await self._known_token()}"
@@ -101,9 +111,9 @@ def _code(answer: httpx.Response) -> Fault | Reason:
         reason = Problem.model_validate_json(answer.content).reason
     except ValidationError:
         return Fault.UNAVAILABLE
-    if reason in (Fault.QUEUE_FULL, Fault.HEAD_MISMATCH, Fault.TOO_SLOW):
+    if reason in (Fault.QUEUE_FULL, Fault.HEAD_MISMATCH, Fault.HEAD_FAILED, Fault.TOO_SLOW):
         return Fault(reason)
-    if answer.status_code < 500 and reason in tuple(Reason):
+    if answer.status_code < 500 and reason in tuple(Reason) and Refused(Reason(reason)).status == answer.status_code:
         return Reason(reason)
     return Fault.UNAVAILABLE  # not allowed, not known there, or broken
 
@@ -132,7 +142,10 @@ class RemoteEncoders(_Caller):
             raise
         if answer.headers.get(FINGERPRINT) != fingerprint:
             raise Refused(Fault.HEAD_MISMATCH)
-        return Encoded(vector_of(answer.content), answer.headers.get(TRUNCATED) == "true")
+        try:
+            return Encoded(vector_of(answer.content), answer.headers.get(TRUNCATED) == "true")
+        except Refused:  # the caller did nothing wrong
+            raise Refused(Fault.UNAVAILABLE) from None
 
 
 class RemoteHeads(_Caller):
@@ -141,7 +154,7 @@ class RemoteHeads(_Caller):
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
         """See `Classifying.answer`."""
         found = await self.call("POST", f"/v1/models/{model}/answer", bytes_of(vector), {FINGERPRINT: fingerprint})
-        return _read(Answer, found)
+        return _of(model, fingerprint, _read(Answer, found))
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
@@ -149,7 +162,8 @@ class RemoteHeads(_Caller):
         """See `Classifying.rank`."""
         headers = {FINGERPRINT: fingerprint, ATTRIBUTES: json.dumps(dict(attributes))}
         path = f"/v1/models/{model}/rank/{index}?top={top}"
-        return _read(Ranking, await self.call("POST", path, bytes_of(vector), headers))
+        found = await self.call("POST", path, bytes_of(vector), headers)
+        return _of(model, fingerprint, _read(Ranking, found))
 
     async def manifests(self) -> list[HeadManifest]:
         """See `Classifying.manifests`."""
@@ -165,6 +179,13 @@ def _read(model: type[M], found: httpx.Response) -> M:
         return model.model_validate_json(found.content)
     except ValidationError:
         raise Refused(Fault.UNAVAILABLE) from None
+
+
+def _of(model: str, fingerprint: str, answer: A) -> A:
+    """An answer, if it is one of the head that was asked. Raises Refused."""
+    if (answer.model.head, answer.model.encoder_fingerprint) != (model, fingerprint):
+        raise Refused(Fault.HEAD_MISMATCH)
+    return answer
 
 
 def bytes_of(vector: Vector) -> bytes:
