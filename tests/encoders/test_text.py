@@ -5,6 +5,7 @@ import logging
 import random
 import re
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -199,6 +200,17 @@ def test_a_text_of_megabytes_is_cut(minilm: Encoder) -> None:
     assert outcome.truncated
 
 
+def test_a_text_of_megabytes_stops_no_other_thread(minilm: Encoder) -> None:
+    outcome = minilm.submit(Raw(b"where is my parcel " * 500_000))
+    longest, before = 0.0, time.monotonic()
+    while not outcome.done():
+        time.sleep(0.001)
+        longest, before = max(longest, time.monotonic() - before), time.monotonic()
+
+    assert isinstance(outcome.result(), Encoded)
+    assert longest < 0.5
+
+
 class Failing:
     """A runtime that raises, or answers NaN, for batches that hold the marked item (or for all)."""
 
@@ -274,10 +286,10 @@ def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: TextEnc
     before, real = encode(tiny_encoder, *GOOD), tiny_encoder._tokenizer
 
     class Raising:
-        def encode(self, text: str) -> Any:
-            if MARK in text:
-                raise ValueError(text)
-            return real.encode(text)
+        def encode_batch_fast(self, texts: list[str]) -> Any:
+            if MARK in texts[0]:
+                raise ValueError(texts)
+            return real.encode_batch_fast(texts)
 
     tiny_encoder._tokenizer = Raising()
     outcomes = encode(tiny_encoder, *with_marked(3))
@@ -371,7 +383,7 @@ def test_memory_that_ends_in_the_tokenizer_is_no_rejection(
     tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Tokenizer:
-        def encode(self, text: str) -> Any:
+        def encode_batch_fast(self, texts: list[str]) -> Any:
             raise MemoryError
 
     monkeypatch.setattr(tiny_encoder, "_tokenizer", Tokenizer())
