@@ -34,10 +34,10 @@ def url_of(at: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, at: socket.socket, seconds: float, started: Callable[[], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM; then finish what is held, for so many seconds at most. A second one stops at once.
+def serve(app: ASGIApp, at: socket.socket, seconds: float, started: Callable[[], None]) -> bool:
+    """Serve until Ctrl-C or SIGTERM; then finish what is held, for so many seconds at most.
 
-    `started` is called when requests are answered.
+    `started` is called when requests are answered. A second Ctrl-C stops at once; says whether none came.
     """
     config = uvicorn.Config(
         app, loop="uvloop", http=Connection, ws="none", lifespan="on", log_config=None, access_log=False,
@@ -51,6 +51,7 @@ def serve(app: ASGIApp, at: socket.socket, seconds: float, started: Callable[[],
             server.run(sockets=[at])
     finally:
         signal.signal(signal.SIGTERM, before)
+    return not server.force_exit
 
 
 class _Server(uvicorn.Server):

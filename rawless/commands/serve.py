@@ -1,6 +1,7 @@
 """`rawless serve`: encoders and heads behind one door."""
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -52,9 +53,10 @@ def serve(
             else:
                 say(f"{', '.join(sorted(served))} at {where} (role {role}); Ctrl-C finishes what is held and stops.")
 
-        run(app, at, config.limits.seconds, started)
+        finished = run(app, at, config.limits.seconds, started)
     if not json:
-        say("Stopped; every request that was taken was answered.")
+        told = "every request that was taken was answered" if finished else "what was held was not answered"
+        say(f"Stopped; {told}.")
 
 
 def _given(
@@ -75,5 +77,10 @@ def _given(
         warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
         key=key_source(opened()).load() if subjects else None,
         device=device,
-        told=warn,
+        told=_told,
     )
+
+
+def _told(sentence: str) -> None:
+    with suppress(OSError, SystemExit):  # whoever listened may be gone, which ends no service
+        warn(sentence)

@@ -165,6 +165,41 @@ def test_ctrl_c_answers_what_was_taken(folder: Path, started: Callable[..., Runn
     assert said == ""
 
 
+def test_a_service_whose_words_nobody_reads_goes_on(folder: Path, started: Callable[..., Running]) -> None:
+    door = started(_file(folder, "unread.yaml"), "--port", "0", "--json")
+    url = door.url()
+    assert door.process.stderr is not None
+    door.process.stderr.close()
+    write_head(folder / "heads", "topic", 2)
+
+    deployment.deploy(folder / "heads", "topic", 2)  # which it wants to tell of
+    with httpx.Client(base_url=url) as client:
+        eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["model"]["version"] == 2)
+        deployment.rollback(folder / "heads", "topic")
+        eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["model"]["version"] == 1)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_says_what_it_cost(folder: Path, started: Callable[..., Running]) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    door = started(_file(folder, "hurried.yaml", limits={"seconds": 60}), "--port", str(port))
+    assert door.process.stdout is not None
+    assert f"127.0.0.1:{port}" in door.process.stdout.readline()
+    lines = ("Host: localhost", "Content-Type: application/json", "Content-Length: 9", "", "")
+    with socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall("\r\n".join((f"POST {PREDICT} HTTP/1.1", *lines)).encode())
+        eventually(lambda: "in_progress 1.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+        door.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            door.process.wait(1)
+        code, said = door.end(signal.SIGINT)
+
+    assert (code, said) == (0, "Stopped; what was held was not answered.\n")
+
+
 def test_what_is_wrong_is_told_in_a_sentence(rawless: Rawless, folder: Path, tmp_path: Path) -> None:
     import socket
 
