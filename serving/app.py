@@ -2,8 +2,9 @@
 
 import asyncio
 import ipaddress
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,6 +33,7 @@ from sql.warehouse import Warehouse
 Role = Literal["all", "encoder", "classifier", "orchestrator"]
 FLUSH_SECONDS = 10.0
 """For the log, when the service ends."""
+_LAST_LOOK_SECONDS = 1.0
 
 
 class Given(NamedTuple):
@@ -159,23 +161,25 @@ class _Maker:
         async with AsyncExitStack() as stack:
             for end in reversed(self.ended):
                 stack.push_async_callback(end)
-            watching = asyncio.create_task(self._watch())
+            ended = threading.Event()
+            looking = [threading.Thread(target=self._watch, args=(look, ended), daemon=True) for look in self.watched]
+            for each in looking:
+                each.start()
             yield
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            ended.set()
+            for each in looking:
+                each.join(_LAST_LOOK_SECONDS)
 
-    async def _watch(self) -> None:
+    def _watch(self, look: Callable[[], None], ended: threading.Event) -> None:
+        """Look again and again, in a thread of its own: a folder that hangs hides nothing else, and ends no end."""
         failed: set[str] = set()
-        while True:
-            await asyncio.sleep(self.config.limits.watch_seconds)
-            for look in self.watched:
-                try:
-                    await asyncio.to_thread(look)
-                except Exception as error:  # noqa: BLE001 - whatever it met, the next look must come
-                    if (what := type(error).__name__) not in failed:
-                        self.given.told(f"A look at heads and kill switches failed ({what}); it is tried again.")
-                    failed.add(what)
+        while not ended.wait(self.config.limits.watch_seconds):
+            try:
+                look()
+            except Exception as error:  # noqa: BLE001 - whatever it met, the next look must come
+                if (what := type(error).__name__) not in failed:
+                    self.given.told(f"A look at heads and kill switches failed ({what}); it is tried again.")
+                failed.add(what)
 
 
 def make_app(role: Role, host: str, config: ServeConfig, served: Mapping[str, Served], given: Given) -> ASGIApp:

@@ -1,8 +1,10 @@
 """Heads that change while they are asked, and heads that never begin to be."""
 
 import json
+import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,21 @@ def test_a_look_that_fails_is_not_the_last(bench: Bench, monkeypatch: pytest.Mon
 
     assert bench.said[0] == "A look at heads and kill switches failed (RuntimeError); it is tried again."
     assert len(bench.said) == 2
+
+
+def test_a_folder_that_hangs_hides_no_kill_switch_and_holds_no_end(bench: Bench) -> None:
+    """As a mounted bucket may. A pipe that nobody writes to hangs too."""
+    bench.deploy("topic")
+    pointer = bench.heads / "topic" / deployment.FILE
+    with bench.running:
+        client = bench.start({"topic": {"rules": {"kill_switch": "stop"}}})
+        pointer.unlink()
+        os.mkfifo(pointer)
+        time.sleep(0.2)  # it looks there
+        (bench.folder / "stop").touch()
+        eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["abstention"] == "kill_switch")
+
+    os.close(os.open(pointer, os.O_WRONLY))  # only now its thread reads on
 
 
 def _rewritten(folder: Path, **fields: Any) -> None:
