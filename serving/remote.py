@@ -79,15 +79,14 @@ class _Caller:
     async def _answered(
         self, method: str, path: str, content: bytes | None, headers: Mapping[str, str] | None
     ) -> httpx.Response:
-        for attempt in (1, 2):
+        url = self._remote.url.rstrip("/") + path
+        for _ in range(2):  # a kept connection may have died since
             try:
-                url = self._remote.url.rstrip("/") + path
                 return await self._client.request(method, url, content=content, headers=headers)
             except httpx.TimeoutException:
-                raise Refused(Fault.UNAVAILABLE) from None
-            except httpx.HTTPError:  # a kept connection may have died since; its words may hold what was sent
-                if attempt == 2:
-                    break
+                break
+            except httpx.HTTPError:  # its words may hold what was sent
+                continue
         raise Refused(Fault.UNAVAILABLE)
 
     async def _identity(self) -> dict[str, str]:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +174,6 @@ def test_a_folder_that_hangs_hides_no_kill_switch_and_holds_no_end(bench: Bench)
         client = bench.start({"topic": {"rules": {"kill_switch": "stop"}}})
         pointer.unlink()
         os.mkfifo(pointer)
-        time.sleep(0.2)  # it looks there
         (bench.folder / "stop").touch()
         eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["abstention"] == "kill_switch")
 
