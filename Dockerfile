@@ -49,7 +49,7 @@ COPY --from=build /usr/local /usr/local
 COPY --from=build /opt/rawless /opt/rawless
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
-COPY template /template
+COPY terraform/template /template
 # No hub, no telemetry and no cache at run time; Beam's boot runs the Python of this image and installs nothing.
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py \
     HF_HUB_OFFLINE=1 \

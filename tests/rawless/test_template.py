@@ -23,7 +23,7 @@ from sql.warehouse import Warehouse
 from tests.fake_google import FakeGoogle, credentials_file, fake_google
 
 ROOT = Path(__file__).parent.parent.parent
-METADATA = json.loads((ROOT / "template" / "metadata.json").read_text())
+METADATA = json.loads((ROOT / "terraform" / "template" / "metadata.json").read_text())
 PARAMETERS = {each["name"]: each for each in METADATA["parameters"]}
 OWN = {"stream", "source", "warehouse", "device"}
 L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
@@ -167,7 +167,7 @@ def test_a_mistake_is_told_in_a_sentence_and_nothing_is_launched(
 
 
 def test_the_entry_file_of_the_image_is_that_launch() -> None:
-    text = (ROOT / "template" / "launch.py").read_text()
+    text = (ROOT / "terraform" / "template" / "launch.py").read_text()
 
     assert "from rawless.template import launch" in text
     assert "sys.exit(launch(sys.argv[1:]))" in text
