@@ -3,6 +3,7 @@
 from collections import Counter
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,3 +77,15 @@ def test_shadows_are_asked_and_not_told(bench: Bench) -> None:
     eventually(lambda: seen("next") and seen("number"))
     assert told["model"]["head"] == "topic"
     assert "next" not in str(told)
+
+
+def test_more_shadows_than_may_wait_are_left_out_and_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.orchestrator.MAX_SHADOWS", 1)
+    for name in ("topic", "next", "last"):
+        bench.deploy(name)
+    client = bench.start({"topic": {"shadow": ["next", "last"]}})
+
+    client.post("/v1/heads/topic/predict", json={"text": "hello"})
+
+    left_out = 'rawless_shadow_answers_total{head="topic",outcome="skipped",shadow="last"} 1.0'
+    eventually(lambda: left_out in client.get("/metrics").text)

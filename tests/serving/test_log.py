@@ -18,6 +18,7 @@ from events.stream import Stream
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
+from privacy import Unavailable
 from privacy.pseudonyms import KeySource, PseudonymKey
 from serving.recorder import Recorder
 from sql.places import Emulator, Places
@@ -198,6 +199,39 @@ def test_a_full_queue_never_makes_anybody_wait(warehouse: Warehouse, monkeypatch
 
     assert recorder.close(10.0) == len(dropped) == 6
     assert sum(each[2] for each in told if each[1] == "written") == 4
+
+
+def test_a_warehouse_that_is_away_for_a_while_costs_no_row(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    recorder = Recorder(warehouse, 10, lambda *each: told.append(each))
+    append, faults = recorder._appender.append, [Unavailable("away"), Unavailable("away"), ValueError("words")]
+
+    def failing(rows: Any) -> list[int]:
+        if faults:
+            raise faults.pop(0)
+        return append(rows)  # type: ignore[return-value]
+
+    monkeypatch.setattr(recorder._appender, "append", failing)
+    recorder.put(_row(1))  # is tried again until somebody refuses it for good
+    eventually(lambda: (PredictionRow.TABLE, "refused", 1) in told)
+    recorder.put(_row(2))
+
+    assert recorder.close(10.0) == 0
+    assert sum(each[2] for each in told if each[1] == "written") == 1
+
+
+def test_what_a_shadow_is_unsure_of_is_logged_as_an_abstention(bench: Bench, warehouse: Warehouse) -> None:
+    for name in ("topic", "next"):
+        bench.deploy(name)
+    heads = {"topic": {"log": True, "shadow": ["next"], "rules": {"minimum_confidence": 1.0}}}
+    client = bench.start(heads, warehouse=warehouse)
+
+    client.post("/v1/heads/topic/predict", json={"text": "Where is my parcel?"}, headers=METADATA)
+    eventually(lambda: len(warehouse.query(PREDICTIONS)) == 2)
+
+    assert {row["abstention"] for row in warehouse.query(PREDICTIONS)} == {"low_confidence"}
 
 
 def test_a_log_without_a_warehouse_is_refused(bench: Bench, minilm: Encoder) -> None:
