@@ -211,12 +211,12 @@ def test_the_same_search_finds_a_planted_leak(
 ) -> None:
     """The tests above can fail: a step that logs what it was given is caught, however the content is spelled."""
     leak = spelled(MARKER.encode())[spelling].decode("latin-1")
-    honest = pipelines.encode._row
+    honest = pipelines.encode._lag
 
     def leaks(*arguments: Any) -> Any:
         logging.getLogger("some.library").warning("encoded %s", leak)
         return honest(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_row", leaks)
+    monkeypatch.setattr(pipelines.encode, "_lag", leaks)
 
     assert run({"text": "harmless"}) == {"what was said"}

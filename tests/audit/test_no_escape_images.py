@@ -191,12 +191,12 @@ def test_the_same_search_finds_pixels_that_leak(
 ) -> None:
     """The tests above can fail: a step that logs an array of pixels is caught."""
     metadata = uploads({"pixels.png": _file("PNG")})
-    honest = pipelines.encode._row
+    honest = pipelines.encode._lag
 
     def leaks(*arguments: Any) -> Any:
         logging.getLogger("some.library").warning("encoded %s", list(PIXELS.tobytes()))
         return honest(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_row", leaks)
+    monkeypatch.setattr(pipelines.encode, "_lag", leaks)
 
     assert run(pictures, f"files:{tmp_path}/uploads/pixels.png", metadata) == {"what was said"}
