@@ -91,11 +91,11 @@ class Bench:
 def serving(app: Any) -> Iterator[httpx.Client]:
     """An app at a free port of this machine, until its client is given back."""
     with bound("127.0.0.1", 0) as at:
+        at.listen()  # whoever comes before the server waits for it
         server = uvicorn.Server(uvicorn.Config(app, http=Connection, log_config=None, access_log=False, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [at]})
         thread.start()
-        transport = httpx.HTTPTransport(retries=100)  # until it listens
-        with httpx.Client(base_url=url_of(at), timeout=60, transport=transport) as client:
+        with httpx.Client(base_url=url_of(at), timeout=60) as client:
             yield client
         server.should_exit = True
         thread.join()
