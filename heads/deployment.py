@@ -4,7 +4,6 @@ HEADS/NAME/1/, HEADS/NAME/2/, …      the versions (`heads.artefact`)
 HEADS/NAME/deployed.json             what was deployed and rolled back, the oldest first
 """
 
-import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,9 +118,10 @@ def _write(heads: Path, name: str, deployment: Deployment) -> None:
     """In one step, so that no service reads half of it."""
     path = heads / name / FILE
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".deployed", delete=False) as file:
-            file.write(deployment.model_dump_json(indent=2))
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, path)  # noqa: PTH105 - the same
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".deployed") as folder:  # gone, whatever happens
+            new = Path(folder) / FILE
+            new.write_text(deployment.model_dump_json(indent=2))
+            new.chmod(0o644)
+            new.replace(path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({type(error).__name__}): mend the folder's permissions.") from None

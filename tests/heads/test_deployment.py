@@ -99,3 +99,18 @@ def test_a_broken_file_is_told(heads: Path, content: str) -> None:
 
     with pytest.raises(UserError, match="cannot be read"):
         live_version(heads, "topic")
+
+
+def test_a_full_disk_leaves_nothing_and_what_was_live(heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(heads, "topic", 1)
+    before = sorted(each.name for each in (heads / "topic").iterdir())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match="cannot be written"):
+        deploy(heads, "topic", 2)
+
+    assert live_version(heads, "topic") == 1
+    assert sorted(each.name for each in (heads / "topic").iterdir()) == before
