@@ -177,6 +177,9 @@ def _fault(head: Served, served: Mapping[str, Served]) -> str | None:
     """What is wrong with one, as the end of a sentence that begins with its name."""
     if head.encoder not in head.stream.encoders:
         return f"encoder is {head.encoder}, but the stream has {', '.join(head.stream.encoders)}: name one of them."
+    for field, names in (("shadow", (*head.arms, *head.shadow)), ("also", head.also)):
+        if twice := [each for each in names if names.count(each) > 1]:  # it would be asked twice, and logged twice
+            return f"{field} names {twice[0]}, which answers already: name each once."
     for other in head.also:
         if other == head.name or other not in served:
             return f"also names {other}, but that is no other name under heads."
