@@ -255,6 +255,15 @@ def test_what_comes_after_a_body_is_no_header(bench: Bench) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
+def test_metadata_that_are_sent_twice_are_refused(bench: Bench) -> None:
+    """Whoever stands between may have read the other one."""
+    bench.deploy("topic")
+    twice = b"Content-Length: 13\r\nRawless-Event-Id: msg-0001\r\nRawless-Event-Id: msg-0002\r\n\r\n"
+
+    with _raw(bench.start({"topic": {}}), _head({})[:-2] + twice + b'{"text": "a"}') as one:
+        assert one.recv(4096).startswith(b"HTTP/1.1 422")
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: l"])
 def test_a_head_that_does_not_come_is_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes
