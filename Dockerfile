@@ -27,15 +27,9 @@ WORKDIR /src
 COPY requirements.worker.lock ./
 RUN python -m pip install --no-build-isolation --require-hashes --requirement requirements.worker.lock
 COPY pyproject.toml README.md LICENSE ./
-COPY privacy privacy
-COPY events events
-COPY encoders encoders
 COPY sql sql
+COPY encoders encoders
 COPY pipelines pipelines
-COPY heads heads
-COPY lifecycle lifecycle
-COPY audit audit
-COPY serving serving
 COPY rawless rawless
 RUN python -m pip install --no-build-isolation --no-deps . && python -m pip check
 # Weights: fetched from the hub, here alone, and refused unless every file has the digest that the sealed spec names and

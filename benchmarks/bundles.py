@@ -12,10 +12,10 @@ from queue import Queue
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.throughput import whole
 from benchmarks.work import Work, minilm, resnet18, resnet50
-from encoders.limits import ImageLimits
-from events.event import Event
+from encoders.image_formats.limits import ImageLimits
 from pipelines.encode import _Encode
-from privacy import Raw
+from rawless.events.event import Event
+from rawless.privacy import Raw
 
 THREADS = 12
 SMALL = 4

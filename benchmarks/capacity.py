@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.report import RESULTS
-from privacy.configuration import read_mapping
-from sql.datasets.cost import TIB, width
-from sql.tables import table
+from rawless.config import read_mapping
+from rawless.datasets.cost import TIB, width
+from rawless.warehouse.tables import table
 
 PRICES = Path(__file__).parent / "prices.yaml"
 MILLION, GIB, GB, HOUR = 10**6, 2**30, 10**9, 3600

@@ -13,12 +13,12 @@ import yaml
 from benchmarks.figures import Figure, figure, seconds
 from benchmarks.rows import make_rows
 from benchmarks.throughput import warehouse
-from sql.append import Appender
-from sql.datasets.build import build
-from sql.datasets.dataset import Dataset, open_dataset
-from sql.load import load_file
-from sql.rows import EmbeddingRow
-from sql.warehouse import Warehouse
+from rawless.datasets.build import build
+from rawless.datasets.dataset import Dataset, open_dataset
+from rawless.warehouse.append import Appender
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.load import load_file
+from rawless.warehouse.rows import EmbeddingRow
 
 COUNTS = (5_000, 20_000, 40_000)
 DIMENSION = 384

@@ -8,12 +8,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.figures import Figure, figure, rounds, seconds
-from heads.examples import Examples, Task, make_head
-from heads.kinds import Head
-from heads.spec import HeadSpec
-from heads.train import Rows, answers, fit
-from sql.datasets.spec import SPLITS
-from sql.snapshots import Manifest
+from rawless.datasets.snapshots import Manifest
+from rawless.datasets.spec import SPLITS
+from rawless.heads.examples import Examples, Task, make_head
+from rawless.heads.fit import Rows, answers, fit
+from rawless.heads.modules import Head
+from rawless.heads.spec import HeadSpec
 
 ROWS, DIMENSION, CLASSES = 50_000, 384, 10
 HELD_OUT = 5_000

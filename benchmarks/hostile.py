@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.figures import Figure, figure, peak
-from encoders.containers.png import chunk
+from encoders.image_formats.png import chunk
 
 ROUNDS = 5
 
@@ -52,9 +52,9 @@ def _judge(content: bytes) -> None:
     """Prints outcome, growth of the process's memory in MB, and milliseconds of each round."""
     from encoders.catalogue import lookup
     from encoders.image import prepare
+    from encoders.image_formats.limits import ImageLimits
     from encoders.image_spec import ImageSpec
-    from encoders.limits import ImageLimits
-    from privacy import Reason, guarded
+    from rawless.privacy import Reason, guarded
 
     spec = lookup("resnet18-seeded@1.0.0")
     if not isinstance(spec, ImageSpec):

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure as Canvas
 from benchmarks import report
 from benchmarks.throughput import job, lines
 from benchmarks.work import Work, minilm, own_home, resnet18, resnet50
-from rawless import home, local_stack
-from rawless.output import print_table, say
+from rawless.cli.output import print_table, say
+from rawless.local import home, stack
 
 PICTURE = Path(__file__).parent.parent / "docs" / "where-time-goes.svg"
 INTERVAL = 0.02
@@ -135,7 +135,7 @@ def _draw(rows: list[dict[str, object]]) -> None:
 def main() -> None:
     """Measure, print and draw."""
     with own_home():
-        local_stack.up(home.folder())
+        stack.up(home.folder())
         rows = measure()
     stages = [name for name in rows[0] if name != "encoder"]
     table = [{"": name} | {str(row["encoder"]): row[name] for row in rows} for name in stages]

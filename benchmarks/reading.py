@@ -5,8 +5,8 @@
 
 from pathlib import Path
 
-from rawless.output import say
-from sql.datasets.cost import PRICE_PER_TIB, reading, told
+from rawless.cli.output import say
+from rawless.datasets.cost import PRICE_PER_TIB, reading, told
 
 PAGE = Path(__file__).parent.parent / "docs" / "snapshot-cost.md"
 EVENTS = {"1 M": 10**6, "100 M": 10**8, "10 G": 10**10}

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure as Canvas
 
 from benchmarks.figures import Figure
-from rawless.output import print_table
+from rawless.cli.output import print_table
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import numpy as np
 
-from sql.rows import EmbeddingRow
+from rawless.warehouse.rows import EmbeddingRow
 
 
 def make_rows(stream: str, subjects: Sequence[str], times: Sequence[datetime], dimension: int) -> list[EmbeddingRow]:

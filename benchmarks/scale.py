@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import capacity
 from benchmarks.capacity import HOUR, KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
-from rawless.output import say
-from sql.datasets.cost import dollars, told
+from rawless.cli.output import say
+from rawless.datasets.cost import dollars, told
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale-and-cost.md"
 _SIZES = (1024, 10 * 1024, 100 * 1024, 1024 * 1024)

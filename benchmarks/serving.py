@@ -21,12 +21,12 @@ from benchmarks.load import Seen, load, loaded
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import load as load_encoder
-from heads import artefact, deployment
-from heads.graph import to_onnx
-from heads.session import HeadSession, open_head
-from heads.training import train
-from privacy import Raw
 from rawless.demo.texts import texts
+from rawless.heads import artefact, deployment
+from rawless.heads.onnx_graph import to_onnx
+from rawless.heads.session import HeadSession, open_head
+from rawless.heads.training import train
+from rawless.privacy import Raw
 
 ENCODER = "minilm@1.0.0"
 CALLERS = 16

@@ -9,9 +9,9 @@ from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.rows import make_rows
 from benchmarks.throughput import warehouse
 from pipelines.write import MAX_ROWS
-from sql.append import Appender
-from sql.rows import EmbeddingRow, to_arrow
-from sql.warehouse import Warehouse
+from rawless.warehouse.append import Appender
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.rows import EmbeddingRow, to_arrow
 
 REQUESTS = 4
 DIMENSIONS = {"minilm": 384, "resnet18": 512, "resnet50": 2048}

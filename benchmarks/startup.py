@@ -10,14 +10,14 @@ import yaml
 from benchmarks.figures import Figure, Side, figure, rounds, seconds
 from benchmarks.throughput import write_events
 from benchmarks.work import Work, minilm, resnet18
-from rawless import home, local_stack
+from rawless.local import home, stack
 
 MUST = "<= 15"
 
 
 def measure(count: int) -> list[Figure]:
     """Seconds until the command has ended, its row in the local BigQuery, which was up before."""
-    local_stack.up(home.folder())
+    stack.up(home.folder())
     with tempfile.TemporaryDirectory() as folder:
         sides = {work.label: _command(work, Path(folder) / work.label) for work in (resnet18(1), minilm(1))}
         found = rounds(sides, count)

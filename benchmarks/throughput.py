@@ -12,16 +12,16 @@ from benchmarks import stock
 from benchmarks.figures import Figure, Side, figure, ratios, rounds, seconds
 from benchmarks.work import Work, minilm, resnet18, resnet50
 from encoders.load import load
-from events.publish import Published, publish
-from events.pubsub import PubSub, Subscription
-from events.sources import open_source
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
-from privacy import Raw
-from rawless import home, local_stack
-from rawless.places import LOCAL, key_source, topic_of
-from sql.warehouse import Warehouse
+from rawless.connect import LOCAL, key_source, topic_of
+from rawless.events.publish import Published, publish
+from rawless.events.sources import open_source
+from rawless.events.sources.pubsub import PubSub, Subscription
+from rawless.local import home, stack
+from rawless.privacy import Raw
+from rawless.warehouse.client import Warehouse
 
 FEW = 16
 """Events of the job whose time is taken off: what remains is the steady state, without the start of a pipeline."""
@@ -98,7 +98,7 @@ def job(work: Work, folder: Path) -> Ingest:
 def write_events(work: Work, folder: Path) -> Path:
     """The payloads as events, one a line, in a new folder."""
     folder.mkdir()
-    path = folder / "events.jsonl"
+    path = folder / "rawless.events.sources.jsonl"
     occurred_at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     with path.open("w") as file:
         for number, payload in enumerate(work.payloads):
@@ -111,7 +111,7 @@ def write_events(work: Work, folder: Path) -> Path:
 def warehouse() -> Warehouse:
     """Datasets for benches, on the local stack."""
     names = {role: f"bench_{role}" for role in ("events", "snapshots", "subjects", "audit")}
-    made = Warehouse(LOCAL.model_copy(update=names), local_stack.up(home.folder()).bigquery)
+    made = Warehouse(LOCAL.model_copy(update=names), stack.up(home.folder()).bigquery)
     made.ensure()
     return made
 
@@ -124,7 +124,7 @@ def lines(job: Ingest, events: int) -> float:
 def messages(job: Ingest, events: int) -> float:
     """Seconds for the same events as messages, which wait when the job starts, without the time after the last."""
     name = f"projects/{LOCAL.project}/subscriptions/{job.stream.stream}"
-    subscription = Subscription(name, PubSub(local_stack.up(home.folder()).pubsub), until_idle=0.0)
+    subscription = Subscription(name, PubSub(stack.up(home.folder()).pubsub), until_idle=0.0)
     topic = topic_of(subscription.project, job.stream.stream)
     subscription.pubsub.ensure_subscription(name, topic)
     assert not isinstance(job.source, Subscription)  # noqa: S101 - as `job` made it

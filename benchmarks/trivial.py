@@ -7,7 +7,7 @@ import torch
 from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
 from encoders.catalogue import lookup
-from encoders.limits import ImageLimits
+from encoders.image_formats.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
 

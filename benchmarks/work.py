@@ -15,9 +15,9 @@ from encoders.catalogue import lookup
 from encoders.image_spec import ImageSpec
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
-from events.stream import Stream
-from rawless import home, local_stack
 from rawless.demo.texts import texts
+from rawless.events.stream import Stream
+from rawless.local import home, stack
 
 _MEDIAN_WORDS = 2.7
 """Natural logarithm of the median count of words a text: most are short, as messages are, and some are cut off."""
@@ -51,7 +51,7 @@ def own_home() -> Iterator[None]:
         try:
             yield
         finally:
-            local_stack.down(Path(folder))
+            stack.down(Path(folder))
             os.environ.pop(home.HOME_VARIABLE)
             if before is not None:
                 os.environ[home.HOME_VARIABLE] = before

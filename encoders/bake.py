@@ -6,7 +6,7 @@ from pathlib import Path
 from encoders import seeded, weights
 from encoders.digests import check
 from encoders.spec import EncoderSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 
 def bake(spec: EncoderSpec, root: Path) -> Path | None:

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from encoders.batcher import Batcher, Budget, Outcome
+from encoders.bisect_batch import OutOfMemory, halving, memory_told
 from encoders.encoder import BatchRun, Encoded
-from encoders.halving import OutOfMemory, halving, memory_told
-from encoders.limits import ImageLimits
+from encoders.image_formats.limits import ImageLimits
 from encoders.runtimes import Inputs, Runtime, faster
 from encoders.runtimes.eager import Eager
 from encoders.spec import EncoderSpec
-from privacy import Raw, Reason, Unavailable, guarded
+from rawless.errors import Unavailable
+from rawless.privacy import Raw, Reason, guarded
 
 P = TypeVar("P")
 """An item prepared for the model: tokens, or pixels."""

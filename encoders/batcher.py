@@ -18,7 +18,8 @@ from threading import Condition, Semaphore
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from encoders.encoder import BatchRun, Encoded
-from privacy import Reason, Unavailable, guarded
+from rawless.errors import Unavailable
+from rawless.privacy import Reason, guarded
 
 P = TypeVar("P")
 """An item prepared for the model: tokens, or pixels."""

@@ -7,8 +7,8 @@ from typing import Any
 from encoders.image_spec import ImageSpec
 from encoders.spec import EncoderSpec
 from encoders.text_spec import TextSpec
-from privacy import UserError
-from privacy.configuration import check, read_mapping
+from rawless.config import check, read_mapping
+from rawless.errors import UserError
 
 FOLDER = Path(__file__).parent / "specs"
 _KINDS: dict[str, type[EncoderSpec]] = {"text": TextSpec, "image": ImageSpec}

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from encoders import seeded, weights
 from encoders.image_spec import ImageSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 
 def read(spec: ImageSpec) -> dict[str, torch.Tensor]:

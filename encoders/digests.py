@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from encoders.spec import EncoderSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 
 def digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from encoders.digests import check
 from encoders.spec import EncoderSpec
-from privacy import Unavailable, UserError
+from rawless.errors import Unavailable, UserError
 
 HUB_VARIABLE = "RAWLESS_HUB"
 RETRY_SECONDS = 60.0

@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 
 import torch
 
-from encoders.limits import ImageLimits
+from encoders.image_formats.limits import ImageLimits
 from encoders.spec import EncoderSpec, Vector
-from privacy import Raw, Reason, UserError
+from rawless.errors import UserError
+from rawless.privacy import Raw, Reason
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from encoders import weights
 from encoders.text_spec import TextSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 
 class Transformer(nn.Module):

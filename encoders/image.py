@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import torch
 
 from encoders import resnet
-from encoders.allowance import Allowance
 from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
-from encoders.decode import opened, pixels
+from encoders.image_formats.decode import opened, pixels
+from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImagePreprocessing, ImageSpec
-from encoders.limits import ImageLimits
 from encoders.preprocess import crop, normalise, resized_size
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
-from privacy import Reason, Rejected
+from encoders.weighted_semaphore import Allowance
+from rawless.privacy import Reason, Rejected
 
 BATCH = 8
 CUDA_BATCH = 64

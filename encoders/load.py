@@ -13,7 +13,7 @@ from encoders.image_spec import ImageSpec
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
 from encoders.text_spec import TextSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 if TYPE_CHECKING:  # each brings libraries that take seconds to import
     from encoders.image import ImageEncoder

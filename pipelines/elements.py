@@ -5,9 +5,9 @@ from typing import Any
 
 from apache_beam import coders
 
-from events.event import Delivery, Event
-from privacy.coder import RefusingCoder
-from sql.rows import EmbeddingRow, RejectionRow
+from rawless.events.event import Delivery, Event
+from rawless.privacy.coder import RefusingCoder
+from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 
 class RowCoder(coders.Coder):

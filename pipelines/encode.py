@@ -13,14 +13,14 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from encoders.encoder import Device, Encoded, Encoder
-from encoders.limits import ImageLimits
+from encoders.image_formats.limits import ImageLimits
 from encoders.load import load
 from encoders.spec import EncoderSpec
-from events.event import Event
-from events.stream import Limits
-from pipelines.reject import REJECTED, Refused, count_rejection, namespace, refusal_of, rejection
-from privacy import Reason, Stage
-from sql.rows import EmbeddingRow, RejectionRow
+from pipelines.rejections import REJECTED, Refused, count_rejection, namespace, refusal_of, rejection
+from rawless.events.event import Event
+from rawless.events.stream import Limits
+from rawless.privacy import Reason, Stage
+from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 MAX_BYTES = 32_000_000
 """Of events of one bundle that wait for their vectors. How many may wait is the encoder's to say."""

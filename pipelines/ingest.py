@@ -6,15 +6,15 @@ import apache_beam as beam
 
 from encoders.encoder import Device
 from encoders.spec import EncoderSpec
-from events.pubsub import Subscription
-from events.sources import Source
-from events.stream import Stream
 from pipelines.encode import Encode
 from pipelines.parse import Parse
 from pipelines.read import Read
 from pipelines.write import Write
-from privacy.pseudonyms import KeySource
-from sql.warehouse import Warehouse
+from rawless.events.sources import Source
+from rawless.events.sources.pubsub import Subscription
+from rawless.events.stream import Stream
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from apache_beam.io.gcp.gcsio import GcsIO
 from google.api_core.exceptions import BadRequest, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 
-from events.objects import Place, read_file
-from privacy import Reason, Rejected, Unavailable
+from rawless.errors import Unavailable
+from rawless.events.objects import Place, read_file
+from rawless.privacy import Reason, Rejected
 
 # Else the client asks for the bucket in a thread of its own, whose log lines no guard withholds.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")

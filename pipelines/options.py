@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.options.pipeline_options import _BeamArgumentParser as BeamArgumentParser
 
-from privacy import UserError
-from privacy.pseudonyms import KEY_VARIABLE
+from rawless.errors import UserError
+from rawless.privacy.pseudonyms import KEY_VARIABLE
 
 NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 """Dataflow writes the element that failed to the temp location unless this experiment is set."""

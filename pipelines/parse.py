@@ -8,14 +8,14 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from events.event import Delivery, Event, Refusal
-from events.parse import Parser
-from events.stream import Stream
 from pipelines.objects import read_object
-from pipelines.reject import NAMESPACE, REJECTED, Refused, count_rejection, rejection
-from privacy import Stage
-from privacy.pseudonyms import KeySource
-from sql.rows import RejectionRow
+from pipelines.rejections import NAMESPACE, REJECTED, Refused, count_rejection, rejection
+from rawless.events.event import Delivery, Event, Refusal
+from rawless.events.parse import Parser
+from rawless.events.stream import Stream
+from rawless.privacy import Stage
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.rows import RejectionRow
 
 
 class _Parse(beam.DoFn):

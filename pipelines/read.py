@@ -7,12 +7,12 @@ import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
 from apache_beam.metrics import Metrics
 
-from events.event import Delivery
-from events.messages import delivery_of
-from events.pubsub import Subscription
-from events.sources import Source
-from pipelines import live, stopping
-from pipelines.reject import NAMESPACE
+from pipelines import progress, stop_signal
+from pipelines.rejections import NAMESPACE
+from rawless.events.event import Delivery
+from rawless.events.messages import delivery_of
+from rawless.events.sources import Source
+from rawless.events.sources.pubsub import Subscription
 
 
 def _redacted(_: PubsubMessage) -> str:
@@ -38,7 +38,7 @@ class _Counted(beam.DoFn):
 
     def _count(self) -> None:
         self._read.inc()
-        live.add(self._stream, "read")
+        progress.add(self._stream, "read")
 
 
 class _FromShards(_Counted):
@@ -47,10 +47,10 @@ class _FromShards(_Counted):
         self._source = source
 
     def process(self, shard: Any) -> Iterator[Delivery]:
-        for delivery in () if stopping.asked() else self._source.read(shard):
+        for delivery in () if stop_signal.asked() else self._source.read(shard):
             self._count()
             yield delivery
-            if stopping.asked():
+            if stop_signal.asked():
                 return
 
 

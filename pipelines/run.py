@@ -7,13 +7,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from events.pubsub import Subscription
-from pipelines import graph, stopping
-from pipelines.direct import reading
+from pipelines import graph_check, stop_signal
 from pipelines.ingest import Ingest
+from pipelines.local_pubsub import reading
 from pipelines.options import is_local
 from pipelines.summary import launched, summarise
-from privacy import RawlessError, Unavailable, UserError
+from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.events.sources.pubsub import Subscription
 
 _WHERE = " [while running"
 _OURS = re.compile(rf"privacy\.errors\.(Unavailable|UserError): ([^\n]*?)(?:{re.escape(_WHERE)}|\n|$)")
@@ -27,7 +27,7 @@ def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]
     """
     pipeline = beam.Pipeline(options=options)
     job.build(pipeline)
-    graph.check(pipeline)
+    graph_check.check(pipeline)
     encoders = [spec.ref for spec in job.encoders]
     failure: RawlessError | None = None
     try:
@@ -38,12 +38,12 @@ def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]
             result.wait_until_finish()
     except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only a sentence of ours goes on
         failure = told(error)
-    if stopping.insisted():
+    if stop_signal.insisted():
         raise KeyboardInterrupt  # some runners turn it into a failure of their own
     if failure is not None:
         raise failure
     seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0
-    return {**summarise(result, job.stream.stream, encoders, seconds, idle), "stopped": stopping.asked()}
+    return {**summarise(result, job.stream.stream, encoders, seconds, idle), "stopped": stop_signal.asked()}
 
 
 def told(error: BaseException) -> RawlessError:

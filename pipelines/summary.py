@@ -7,7 +7,7 @@ from typing import Any
 
 from apache_beam.runners.runner import PipelineResult
 
-from pipelines.reject import namespace
+from pipelines.rejections import namespace
 
 _REJECTED = "rejected."
 

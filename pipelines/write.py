@@ -9,12 +9,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipelines import live
-from pipelines.reject import count_rejection, namespace, refusal_of, rejection
-from privacy import Reason, Stage, Unavailable
-from sql.append import appender
-from sql.rows import EmbeddingRow, RejectionRow
-from sql.warehouse import Warehouse
+from pipelines import progress
+from pipelines.rejections import count_rejection, namespace, refusal_of, rejection
+from rawless.errors import Unavailable
+from rawless.privacy import Reason, Stage
+from rawless.warehouse.append import appender
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 MAX_ROWS = 500
 MAX_SECONDS = 5.0
@@ -56,12 +57,12 @@ def _written(row: EmbeddingRow | RejectionRow, *, refused: bool) -> RejectionRow
     if isinstance(row, RejectionRow):
         if refused:  # never lost in silence: the source delivers again
             raise Unavailable("The warehouse refused a row of rejection_v1; compare it with sql/rejection_v1.")
-        live.add(row.stream, "rejections")
+        progress.add(row.stream, "rejections")
         return None
     encoder = f"{row.encoder}@{row.encoder_version}"
     if not refused:
         Metrics.counter(namespace(encoder), "embeddings").inc()
-        live.add(row.stream, "embeddings")
+        progress.add(row.stream, "embeddings")
         return None
     count_rejection(Stage.WRITE, Reason.ROW_REFUSED, encoder)
     refusal = refusal_of(row, Reason.ROW_REFUSED)

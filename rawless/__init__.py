@@ -1,1 +1,1 @@
-"""The front door: command line, local stack, demo, report pages."""
+"""Privacy-preserving embedding event pipeline: raw content in, only embeddings out."""

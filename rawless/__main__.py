@@ -1,6 +1,6 @@
 """`python -m rawless`: the command line."""
 
-from rawless.main import main
+from rawless.cli.main import main
 
 if __name__ == "__main__":
     main()

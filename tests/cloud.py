@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from sql.places import Places
-from sql.tables import ROLES
-from sql.warehouse import Warehouse
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Places
+from rawless.warehouse.tables import ROLES
 
 PROJECT_VARIABLE = "RAWLESS_TEST_PROJECT"
 

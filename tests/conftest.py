@@ -19,15 +19,16 @@ from hypothesis import settings
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
 from encoders.load import load
-from events.pubsub import PubSub, Subscription
-from events.stream import Stream
-from pipelines import stopping
-from privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
-from rawless import local_stack
-from rawless.local_stack import Stack
-from rawless.places import PUBSUB_VARIABLE
-from sql.places import Places
-from sql.warehouse import Warehouse
+from pipelines import stop_signal
+from rawless.connect import PUBSUB_VARIABLE
+from rawless.events.sources.pubsub import PubSub, Subscription
+from rawless.events.stream import Stream
+from rawless.local import stack as local_stack
+from rawless.local.stack import Stack
+from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Places
+from tests.cloud import cloud_warehouse
 from tests.shop import Shop, open_shop
 
 # The machine is shared, so no single example has a deadline; CI looks at the same examples every time.
@@ -72,6 +73,16 @@ def warehouse(stack: Stack) -> Warehouse:
     return made
 
 
+@pytest.fixture(params=["local", pytest.param("cloud", marks=pytest.mark.cloud)])
+def either(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """The local BigQuery, or the real one."""
+    if request.param == "local":
+        yield request.getfixturevalue("warehouse")
+        return
+    with cloud_warehouse() as warehouse:
+        yield warehouse
+
+
 @pytest.fixture
 def shop(warehouse: Warehouse, tmp_path: Path) -> Shop:
     """A small business with uploads, confirmations and closed accounts."""
@@ -98,7 +109,7 @@ def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     monkeypatch.delenv("RAWLESS_WEIGHTS", raising=False)
     monkeypatch.delenv(PUBSUB_VARIABLE, raising=False)
-    stopping.reset()
+    stop_signal.reset()
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +143,7 @@ def stream() -> Stream:
 def write_events(tmp_path: Path) -> Callable[..., Path]:
     """Writes events (dicts, or lines of bytes) as JSON lines, with what every event needs filled in."""
 
-    def write(*events: dict[str, Any] | bytes, name: str = "events.jsonl") -> Path:
+    def write(*events: dict[str, Any] | bytes, name: str = "rawless.events.sources.jsonl") -> Path:
         path = tmp_path / name
         lines = [each if isinstance(each, bytes) else json.dumps(event(**each)).encode() for each in events]
         path.write_bytes(b"".join(line + b"\n" for line in lines))

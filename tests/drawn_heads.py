@@ -9,10 +9,10 @@ import torch
 
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
-from heads import artefact
-from heads.artefact import HeadManifest
-from heads.graph import to_onnx
-from heads.kinds import Classifier, Head, Pair, QueryTransform, Regression
+from rawless.heads import artefact
+from rawless.heads.artefact import HeadManifest
+from rawless.heads.modules import Classifier, Head, Pair, QueryTransform, Regression
+from rawless.heads.onnx_graph import to_onnx
 
 CLASSES = ("account", "app", "payment")
 _KINDS: Mapping[str, Callable[[int, int], Head]] = {

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from sql.append import append_all
-from sql.datasets.build import Built, build
-from sql.datasets.dataset import Dataset, open_dataset
-from sql.load import load_file
-from sql.rows import EmbeddingRow
-from sql.warehouse import Warehouse
+from rawless.datasets.build import Built, build
+from rawless.datasets.dataset import Dataset, open_dataset
+from rawless.warehouse.append import append_all
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.load import load_file
+from rawless.warehouse.rows import EmbeddingRow
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
 LABEL = """/*

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from privacy.pseudonyms import KEY_VARIABLE
-from rawless import local_stack
+from rawless.local import stack
+from rawless.privacy.pseudonyms import KEY_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"RAWLESS_HOME": str(tmp_path), "PATH": path, "COLUMNS": "100", KEY_VARIABLE: "A" * 43 + "="}
     yield {**os.environ, **own}
-    local_stack.down(tmp_path)
+    stack.down(tmp_path)
 
 
 def _run(command: str, environment: dict[str, str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import capacity, scale
 from benchmarks.capacity import GIB, KINDS, LOADS, RATES, Worker, assumed, worker
-from sql.datasets import cost
+from rawless.datasets import cost
 
 
 def test_the_page_is_what_the_script_writes() -> None:

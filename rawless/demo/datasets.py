@@ -8,14 +8,14 @@ from typing import Any
 
 import yaml
 
-from privacy.pseudonyms import PseudonymKey
+from rawless.datasets.build import Built, build
+from rawless.datasets.dataset import open_dataset
+from rawless.datasets.diff import diff, summed
 from rawless.demo import customer, today
 from rawless.demo.digits import CUSTOMERS
-from sql.datasets.build import Built, build
-from sql.datasets.dataset import open_dataset
-from sql.datasets.diff import diff, summed
-from sql.load import load_file
-from sql.warehouse import Warehouse
+from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.load import load_file
 
 LABEL = """/*
 says: The digit that the customer confirmed, the last time.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
-from encoders.containers.png import chunk
-from privacy import UserError
+from encoders.image_formats.png import chunk
 from rawless.demo import customer, occurred_at
+from rawless.errors import UserError
 
 STREAM = {
     "stream": "digit_upload",

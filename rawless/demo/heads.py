@@ -7,18 +7,18 @@ from typing import Any
 
 import yaml
 
-from heads.deployment import deploy
-from heads.examples import open_task
-from heads.ship import ship
-from heads.spec import load_head_spec
-from heads.training import train
-from rawless import home
+from rawless.datasets.build import build
+from rawless.datasets.dataset import open_dataset
+from rawless.datasets.snapshots import Manifest, find
+from rawless.heads.deployment import deploy
+from rawless.heads.examples import open_task
+from rawless.heads.publish import ship
+from rawless.heads.spec import load_head_spec
+from rawless.heads.training import train
+from rawless.local import home
 from rawless.report.page import write as write_page
-from sql.datasets.build import build
-from sql.datasets.dataset import open_dataset
-from sql.load import load_file
-from sql.snapshots import Manifest, find
-from sql.warehouse import Warehouse
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.load import load_file
 
 LABEL = """/*
 says: What kind of text an agent said that it is, the last time.

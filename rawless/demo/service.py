@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from rawless import home
 from rawless.demo import digits, texts
+from rawless.local import home
 
 _STREAMS: dict[str, dict[str, Any]] = {"digit": digits.STREAM, "text_kind": texts.STREAM}
 _RULES: dict[str, Any] = {"minimum_confidence": 0.5}

@@ -5,24 +5,34 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from events.messages import MAX_MESSAGE_BYTES
-from events.publish import Published, publish
-from events.pubsub import Subscription
-from events.sources import open_batch
-from events.stream import load_stream
-from pipelines import live
-from rawless.interrupts import gentle
-from rawless.jobs import Order, Prepared, prepare
-from rawless.places import LOCAL, topic_of
+from pipelines import progress
+from pipelines.interrupts import stop_on_interrupt
+from pipelines.launch import Order, Prepared, prepare
+from rawless.connect import LOCAL, topic_of
+from rawless.events.messages import MAX_MESSAGE_BYTES
+from rawless.events.publish import Published, publish
+from rawless.events.sources import open_batch
+from rawless.events.sources.pubsub import Subscription
+from rawless.events.stream import load_stream
 
 UNTIL_IDLE = 5.0
 """Seconds without a message after which a job ends."""
+
+
+@dataclass(frozen=True)
+class Producer:
+    """A stream file, and where the events that are published to that stream are."""
+
+    stream_file: Path
+    source: str
+    metadata: Path | None = None
 
 
 @dataclass
@@ -30,7 +40,7 @@ class Line:
     """One stream's way: what its producer has, and what its job is."""
 
     name: str
-    producer: Order
+    producer: Producer
     job: Prepared
     published: Published = field(default_factory=Published)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -48,11 +58,11 @@ class Line:
         return source
 
 
-def line(name: str, producer: Order) -> Line:
+def line(name: str, producer: Producer) -> Line:
     """A producer that reads a file, and the job that reads the subscription named like the stream, from now on."""
     stream = load_stream(producer.stream_file)
     subscription = f"projects/{LOCAL.project}/subscriptions/{stream.stream}"
-    reader = Order(producer.stream_file, f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
+    reader = Order(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
     made = Line(name, producer, prepare(reader, stream))
     with made.source.pubsub.subscriber() as client:  # a demo that was stopped may have left messages
         client.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
@@ -61,7 +71,7 @@ def line(name: str, producer: Order) -> Line:
 
 def run(lines: Sequence[Line]) -> None:
     """Run all at once, until every message is read."""
-    with gentle(), _shown(lines), ThreadPoolExecutor(2 * len(lines)) as pool:
+    with stop_on_interrupt(), _shown(lines), ThreadPoolExecutor(2 * len(lines)) as pool:
         running: list[Future[None]] = [pool.submit(_read, each) for each in lines]
         running += [pool.submit(_publish, each) for each in lines]
         wait(running)
@@ -88,7 +98,7 @@ class _Counts:
     def __rich__(self) -> Table:
         table = Table("", "published", "read", "embeddings", "rejected", header_style="bold")
         for each in self.lines:
-            seen = live.counts(each.stream)
+            seen = progress.counts(each.stream)
             counts = (each.published.messages, seen["read"], seen["embeddings"], seen["rejections"])
             table.add_row(each.name, *(f"{count:,}" for count in counts))
         return table

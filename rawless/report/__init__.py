@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from privacy import UserError
+from rawless.errors import UserError
 
 
 def check_installed() -> None:

@@ -6,21 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from heads.evaluation import Evaluation
-from heads.measures import Measure
-from rawless.report.chart import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    Chart,
-    figure,
-    legend_above,
-    plain,
-    rows_axis,
-    tick,
-)
+from rawless.heads.evaluation import Evaluation
+from rawless.heads.metrics import Measure
+from rawless.report.chart import BLUE, GREEN, GREY, ORANGE, PURPLE, Chart, figure, legend_above, plain, rows_axis, tick
 from rawless.report.terms import TERMS, words
 
 MOST_SLICES = 20

@@ -7,11 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from heads.artefact import HeadManifest
-from heads.evaluation import Evaluation
+from rawless.datasets.snapshots import Manifest
+from rawless.heads.artefact import HeadManifest
+from rawless.heads.evaluation import Evaluation
 from rawless.report.chart import GREY, PALETTE, SKY, SPLIT_COLOURS, SYMBOLS, VERMILION, Chart, figure, plain
 from rawless.report.projection import Points
-from sql.snapshots import Manifest
 
 Judged = tuple[HeadManifest, Evaluation]
 MOST_GROUPS = 14

@@ -11,17 +11,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from heads.artefact import HeadManifest
-from heads.evaluation import Evaluation, Mistake, Suspect
-from privacy import UserError
+from rawless.datasets.snapshots import Manifest, batches
+from rawless.datasets.spec import SPLITS
+from rawless.errors import UserError
+from rawless.heads.artefact import HeadManifest
+from rawless.heads.evaluation import Evaluation, Mistake, Suspect
 from rawless.report import projection, snapshot_charts
 from rawless.report.chart import Chart, templates
 from rawless.report.head_charts import head_charts
 from rawless.report.map_chart import embedding_map
 from rawless.report.terms import BASELINES, TERMS, words
-from sql.datasets.spec import SPLITS
-from sql.snapshots import Manifest, batches
-from sql.warehouse import Warehouse
+from rawless.warehouse.client import Warehouse
 
 SHOWN = 25
 """Mistakes and suspects that are listed."""

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from heads.readers import ids_of, matrix
-from sql.snapshots import SCHEMA, Manifest
+from rawless.datasets.snapshots import SCHEMA, Manifest
+from rawless.heads.readers import ids_of, matrix
 
 MOST_POINTS = 3000
 SEED = 0

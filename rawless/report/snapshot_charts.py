@@ -2,9 +2,9 @@
 
 import plotly.graph_objects as go
 
+from rawless.datasets.snapshots import Manifest
+from rawless.datasets.spec import SPLITS
 from rawless.report.chart import BLUE, SPLIT_COLOURS, VERMILION, Chart, figure, legend_above, plain, rows_axis
-from sql.datasets.spec import SPLITS
-from sql.snapshots import Manifest
 
 MINUS = "\N{MINUS SIGN}"
 _LINE, _THIN_LINE, _MANY = 30, 19, 12

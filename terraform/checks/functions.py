@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from sql.rendering import environment
-from sql.tables import FOLDER, ROLES, functions
+from rawless.warehouse.tables import FOLDER, ROLES, functions
+from rawless.warehouse.templates import environment
 
 WHERE = Path("terraform/warehouse/functions")
 

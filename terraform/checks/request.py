@@ -9,14 +9,14 @@ from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.transforms.environments import DockerEnvironment
 
 from encoders.catalogue import lookup
-from events.pubsub import Subscription
-from events.stream import Stream
-from pipelines import graph, options
+from pipelines import graph_check, options
 from pipelines.ingest import Ingest
-from privacy import UserError
-from privacy.pseudonyms import KeySource
-from sql.places import Places
-from sql.warehouse import Warehouse
+from rawless.errors import UserError
+from rawless.events.sources.pubsub import Subscription
+from rawless.events.stream import Stream
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Places
 from terraform.checks.plan import Resource
 
 JOB = "google_dataflow_flex_template_job"
@@ -72,7 +72,7 @@ def _pipeline(job: Resource) -> beam.Pipeline:
     ingest = Ingest(stream, Subscription(subscription), (lookup("minilm@1.0.0"),), KeySource(), Warehouse(places))
     pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(["--streaming"]))
     ingest.build(pipeline)
-    graph.check(pipeline)
+    graph_check.check(pipeline)
     return pipeline
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from privacy import Reason
+from rawless.privacy import Reason
 from terraform.checks.plan import Resource
 
 RUNBOOKS = Path("docs/runbooks.md")

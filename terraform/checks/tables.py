@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sql import tables
+from rawless.warehouse import tables
 from terraform.checks.plan import Resource
 
 _DAY = 24 * 60 * 60 * 1000

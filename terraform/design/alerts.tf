@@ -1,4 +1,4 @@
-# The reasons of privacy/reasons.py (a check holds the two together), by what a rise of each asks for.
+# The reasons of rawless/privacy/reasons.py (a check holds the two together), by what a rise of each asks for.
 locals {
   reasons = {
     # Every one is a fault of ours: one in ten minutes is told.
@@ -16,7 +16,7 @@ locals {
   # Share of what was read in ten minutes above which a reason is told.
   rejection_shares = { ours = 0, objects = 0.001, producers = 0.02 }
 
-  # Counters as pipelines/reject.py names them. The incident says which of them rose: `rejected.STAGE.REASON`.
+  # Counters as pipelines/rejections.py names them. The incident says which of them rose: `rejected.STAGE.REASON`.
   counter = "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\",job_name=~\"${var.prefix}-.*\""
   rejection_alerts = { for group, reasons in local.reasons : group => {
     reasons  = reasons

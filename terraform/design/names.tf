@@ -48,7 +48,7 @@ locals {
     name     = split("/", var.image)[2]
   }
 
-  # What `--warehouse FILE` reads (sql/places.py).
+  # What `--warehouse FILE` reads (rawless/warehouse/config.py).
   warehouse_file = merge(local.datasets, {
     project          = var.warehouse_project
     location         = var.region

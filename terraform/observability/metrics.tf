@@ -3,7 +3,7 @@ locals {
   audited = "logName:\"cloudaudit.googleapis.com\""
   service = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^${var.prefix}-\" httpRequest.status"
   filters = {
-    # The sentence is pipelines' own (sql/append.py).
+    # The sentence is pipelines' own (rawless/warehouse/append.py).
     bigquery_away    = "resource.type=\"dataflow_step\" \"The warehouse took no rows for\""
     perimeter        = "${local.audited} protoPayload.metadata.\"@type\"=\"type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata\""
     human_on_raw     = "logName:\"cloudaudit.googleapis.com%2Fdata_access\" protoPayload.serviceName=(\"pubsub.googleapis.com\" OR \"storage.googleapis.com\" OR \"secretmanager.googleapis.com\") NOT protoPayload.authenticationInfo.principalEmail=~\"gserviceaccount[.]com$\""

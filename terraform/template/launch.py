@@ -2,7 +2,7 @@
 
 import sys
 
-from rawless.template import launch
+from rawless.cli.flex_template import launch
 
 if __name__ == "__main__":
     sys.exit(launch(sys.argv[1:]))

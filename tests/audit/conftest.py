@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 import apache_beam as beam
 import pytest
 
-from audit.search import Search
-from events.pubsub import Subscription
 from pipelines import options
-from pipelines.direct import reading
 from pipelines.ingest import Ingest
+from pipelines.local_pubsub import reading
 from pipelines.run import told
-from privacy import Raw
-from sql.warehouse import Warehouse
+from rawless.audit.search import Search
+from rawless.events.sources.pubsub import Subscription
+from rawless.privacy import Raw
+from rawless.warehouse.client import Warehouse
 
 Searched = Callable[..., set[str]]
 

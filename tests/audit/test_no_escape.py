@@ -17,16 +17,16 @@ import pipelines.encode
 import pipelines.parse
 import pipelines.read
 import pipelines.write
-from audit.search import spelled
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
-from events.publish import Published, publish
-from events.pubsub import Subscription
-from events.sources import open_batch, open_source
-from events.stream import Stream
 from pipelines.ingest import Ingest
-from privacy.pseudonyms import KeySource
-from sql.warehouse import Warehouse
+from rawless.audit.search import spelled
+from rawless.events.publish import Published, publish
+from rawless.events.sources import open_batch, open_source
+from rawless.events.sources.pubsub import Subscription
+from rawless.events.stream import Stream
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
 from tests.conftest import topic_of
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
@@ -169,7 +169,7 @@ def test_no_marker_escapes_from_a_parser_with_a_fault(
     warehouse: Warehouse,
     talkative: Callable[[str], Callable[..., NoReturn]],
 ) -> None:
-    monkeypatch.setattr("events.parse.Parser._payload", talkative(MARKER))
+    monkeypatch.setattr("rawless.events.parse.Parser._payload", talkative(MARKER))
 
     assert run({"text": MARKER}, {"text": MARKER}) == set()
     assert warehouse.query("SELECT DISTINCT reason FROM rejection_v1") == [{"reason": "internal"}]
@@ -195,7 +195,7 @@ def test_no_marker_escapes_when_the_warehouse_is_away(
 ) -> None:
     from google.api_core.exceptions import ServiceUnavailable
 
-    from sql.append import Appender
+    from rawless.warehouse.append import Appender
 
     def away(self: Any, name: str, batch: Any) -> None:
         raise ServiceUnavailable(f"away: {batch.to_pylist()}")

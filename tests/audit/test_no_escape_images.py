@@ -15,11 +15,11 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 import encoders.image
 import pipelines.encode
 from encoders.catalogue import lookup
-from events.sources import open_source
-from events.stream import Stream
 from pipelines.ingest import Ingest
-from privacy.pseudonyms import KeySource
-from sql.warehouse import Warehouse
+from rawless.events.sources import open_source
+from rawless.events.stream import Stream
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
 NUMBERS = list(MARKER.encode())

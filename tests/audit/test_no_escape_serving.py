@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from audit.search import Search
-from sql.warehouse import Warehouse
+from rawless.audit.search import Search
+from rawless.warehouse.client import Warehouse
 from tests.serving.conftest import Bench, bench, eventually
 
 __all__ = ["bench"]
@@ -94,7 +94,7 @@ def _together(bench: Bench, heads: dict[str, object], warehouse: Warehouse, _: p
 def _apart(
     bench: Bench, heads: dict[str, object], warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> httpx.Client:
-    from serving.remote import TOKEN_VARIABLE
+    from rawless.serving.remote import TOKEN_VARIABLE
     from tests.serving.test_services import ACCESS, SERVICE
 
     monkeypatch.setenv(TOKEN_VARIABLE, SERVICE)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.search import FRAGMENT, SHORTEST, Search, spelled
-from sql.warehouse import Warehouse
+from rawless.audit.search import FRAGMENT, SHORTEST, Search, spelled
+from rawless.warehouse.client import Warehouse
 
 CONTENT = "My card 4711-0815 was charged twice — Zoë, 東京".encode()
 
@@ -41,7 +41,7 @@ def test_a_file_name_made_of_content_is_found(tmp_path: Path) -> None:
 
 
 def test_a_leak_across_the_border_of_two_chunks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.search._CHUNK", 64)
+    monkeypatch.setattr("rawless.audit.search._CHUNK", 64)
     for start in range(50, 80):
         (tmp_path / "log").write_bytes(b"." * start + CONTENT + b"." * 100)
         assert Search([CONTENT]).in_folder(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from encoders import weights
 from encoders.bake import bake
 from encoders.catalogue import lookup
-from privacy import UserError
+from rawless.errors import UserError
 
 
 def test_baked_files_are_found_without_package_and_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

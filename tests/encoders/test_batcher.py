@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from encoders.batcher import Batcher, Budget, Outcome, around
 from encoders.encoder import Encoded
-from privacy import Reason, Unavailable
+from rawless.errors import Unavailable
+from rawless.privacy import Reason
 
 LIMIT = 30.0
 """Seconds until a test that waits in vain fails."""

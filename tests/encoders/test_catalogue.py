@@ -16,7 +16,8 @@ from encoders.load import load
 from encoders.probe import deviation
 from encoders.seal import seal
 from encoders.text_spec import TextSpec
-from privacy import Raw, UserError
+from rawless.errors import UserError
+from rawless.privacy import Raw
 
 
 @pytest.mark.parametrize("ref", refs())

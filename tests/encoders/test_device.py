@@ -7,7 +7,8 @@ import torch
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder, pick_device
 from encoders.load import load
-from privacy import Raw, UserError
+from rawless.errors import UserError
+from rawless.privacy import Raw
 
 
 @pytest.mark.gpu

@@ -25,7 +25,8 @@ from encoders.encoder import Encoded
 from encoders.image_spec import ImageSpec
 from encoders.load import load
 from encoders.seal import seal
-from privacy import Raw, RawlessError, Unavailable, UserError
+from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.privacy import Raw
 
 pytestmark = [
     pytest.mark.usefixtures("no_weights_here"),

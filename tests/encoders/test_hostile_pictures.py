@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from encoders.catalogue import lookup
-from encoders.decode import opened
 from encoders.encoder import Encoded
 from encoders.image import prepare
+from encoders.image_formats.decode import opened
+from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImageSpec
-from encoders.limits import ImageLimits
 from encoders.load import load
-from privacy import Raw, Reason, guarded
+from rawless.privacy import Raw, Reason, guarded
 from tests.encoders.pictures import (
     PNG,
     SIZE,
@@ -159,9 +159,9 @@ WATCH = """
 import json, os, resource, signal, sys, warnings
 from pathlib import Path
 from encoders.catalogue import lookup
-from encoders.decode import opened, pixels
-from encoders.limits import ImageLimits
-from privacy import Rejected
+from encoders.image_formats.decode import opened, pixels
+from encoders.image_formats.limits import ImageLimits
+from rawless.privacy import Rejected
 warnings.simplefilter("ignore")
 policy = lookup("resnet18-seeded@1.0.0").preprocessing
 def outcome(path):

@@ -20,11 +20,12 @@ from encoders import resnet
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.image import BATCH, ImageEncoder, budget
+from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImageSpec
-from encoders.limits import ImageLimits
 from encoders.load import load
 from encoders.text import TextEncoder
-from privacy import Raw, Reason, Unavailable
+from rawless.errors import Unavailable
+from rawless.privacy import Raw, Reason
 
 MakeSpec = Callable[..., ImageSpec]
 MakePicture = Callable[..., Image.Image]

@@ -16,7 +16,8 @@ from encoders.image_spec import Architecture, ImageSpec
 from encoders.load import load
 from encoders.seal import seal
 from encoders.spec import Probe
-from privacy import Raw, UserError
+from rawless.errors import UserError
+from rawless.privacy import Raw
 
 MakeSpec = Callable[..., ImageSpec]
 ANOTHER = "0" * 64

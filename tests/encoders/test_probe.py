@@ -19,7 +19,8 @@ from encoders.seal import seal
 from encoders.spec import EncoderSpec, Probe
 from encoders.text import TextEncoder
 from encoders.text_spec import TextSpec
-from privacy import Raw, UserError
+from rawless.errors import UserError
+from rawless.privacy import Raw
 
 MakeSpec = Callable[..., EncoderSpec]
 

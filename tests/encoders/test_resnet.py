@@ -15,7 +15,7 @@ from torch import nn
 
 from encoders import resnet
 from encoders.image_spec import ImageSpec
-from privacy import UserError
+from rawless.errors import UserError
 
 MakeSpec = Callable[..., ImageSpec]
 State = dict[str, Any]

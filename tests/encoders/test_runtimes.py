@@ -21,7 +21,7 @@ from encoders.runtimes.eager import Eager
 from encoders.runtimes.openvino import OpenVino
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
-from privacy import Raw
+from rawless.privacy import Raw
 from tests.encoders.pictures import saved
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from encoders.image_spec import ImageSpec
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from encoders.text_spec import TextSpec, TextWeights
-from privacy import UserError
+from rawless.errors import UserError
 
 FILE = "model.safetensors"
 MakeSpec = Callable[..., ImageSpec]

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertModel
 
 from encoders import weights
+from encoders.bisect_batch import OutOfMemory
 from encoders.encoder import Encoded, Encoder
-from encoders.halving import OutOfMemory
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
-from privacy import Raw, Reason, Unavailable
+from rawless.errors import Unavailable
+from rawless.privacy import Raw, Reason
 
 MakeSpec = Callable[..., EncoderSpec]
 MARK = "zebra9131"

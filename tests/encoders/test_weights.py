@@ -16,7 +16,8 @@ from encoders.load import load
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from encoders.text import TextEncoder
-from privacy import Raw, RawlessError, UserError
+from rawless.errors import RawlessError, UserError
+from rawless.privacy import Raw
 
 MakeSpec = Callable[..., EncoderSpec]
 

@@ -9,14 +9,15 @@ from google.pubsub_v1 import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.event import Delivery, Event, Refusal
-from events.messages import FIELDS, MAX_MESSAGE_BYTES, Message, delivery_of, message_of
-from events.parse import Parser
-from events.stream import Stream
-from privacy import Raw, Reason, UserError
-from privacy.configuration import check
-from privacy.pseudonyms import PseudonymKey
-from rawless.local_pubsub.checks import check_messages
+from rawless.config import check
+from rawless.errors import UserError
+from rawless.events.event import Delivery, Event, Refusal
+from rawless.events.messages import FIELDS, MAX_MESSAGE_BYTES, Message, delivery_of, message_of
+from rawless.events.parse import Parser
+from rawless.events.stream import Stream
+from rawless.local.pubsub.checks import check_messages
+from rawless.privacy import Raw, Reason
+from rawless.privacy.pseudonyms import PseudonymKey
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 STREAM = Stream.model_validate(

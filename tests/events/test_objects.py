@@ -13,8 +13,9 @@ from google.api_core.retry import retry_base, retry_unary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.objects import MAX_URI, Place, fault_of_prefix, locate, read_file
-from privacy import Reason, Rejected, Unavailable, guarded
+from rawless.errors import Unavailable
+from rawless.events.objects import MAX_URI, Place, fault_of_prefix, locate, read_file
+from rawless.privacy import Reason, Rejected, guarded
 
 SECRET = b"my card ends in 4711"
 MARKER = "Rosalind-0815"

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from events.event import Delivery, Event, Known, Refusal
-from events.objects import Place
-from events.parse import Parsed, Parser
-from events.stream import Stream
-from privacy import Raw, Reason, Rejected, Unavailable
-from privacy.pseudonyms import PseudonymKey
+from rawless.errors import Unavailable
+from rawless.events.event import Delivery, Event, Known, Refusal
+from rawless.events.objects import Place
+from rawless.events.parse import Parsed, Parser
+from rawless.events.stream import Stream
+from rawless.privacy import Raw, Reason, Rejected
+from rawless.privacy.pseudonyms import PseudonymKey
 
 NOW = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
 KEY = PseudonymKey(bytes(range(32)))

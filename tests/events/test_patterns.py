@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.patterns import fault_of, matches
+from rawless.events.patterns import fault_of, matches
 
 ORDINARY = [
     r"[A-Za-z0-9_-]{1,64}",

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from encoders.limits import ImageLimits
-from events.stream import Stream, load_stream
-from privacy import UserError
+from encoders.image_formats.limits import ImageLimits
+from rawless.errors import UserError
+from rawless.events.stream import Stream, load_stream
 
 EXAMPLE = r"""
 stream: support_message

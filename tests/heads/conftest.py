@@ -10,11 +10,11 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from heads.examples import Examples, Task
-from heads.spec import HeadSpec
-from heads.train import Rows
-from sql.datasets.spec import SPLITS
-from sql.snapshots import Manifest
+from rawless.datasets.snapshots import Manifest
+from rawless.datasets.spec import SPLITS
+from rawless.heads.examples import Examples, Task
+from rawless.heads.fit import Rows
+from rawless.heads.spec import HeadSpec
 from tests.shop import Shop
 
 MakeTask = Callable[..., Task]

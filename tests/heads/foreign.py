@@ -16,8 +16,8 @@ from torch import nn
 
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec, Probe
-from heads.importing import Imported
-from heads.session import HeadSession
+from rawless.heads.importing.importer import Imported
+from rawless.heads.session import HeadSession
 
 DIMENSION = 8
 ROWS = np.random.default_rng(1).standard_normal((50, DIMENSION)).astype(np.float32)

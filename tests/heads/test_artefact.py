@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from heads import artefact
-from heads.artefact import HeadManifest, manifest_of
-from heads.examples import Task
-from heads.graph import to_onnx
-from heads.session import open_head
-from heads.train import answers
-from heads.training import Trained, train
-from privacy import UserError
+from rawless.errors import UserError
+from rawless.heads import artefact
+from rawless.heads.artefact import HeadManifest, manifest_of
+from rawless.heads.examples import Task
+from rawless.heads.fit import answers
+from rawless.heads.onnx_graph import to_onnx
+from rawless.heads.session import open_head
+from rawless.heads.training import Trained, train
 from tests.heads.conftest import make_task
 
 CHANCE = np.random.default_rng(0)

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encoders.catalogue import lookup
-from heads.deployment import FILE, deploy, live_version, read, rollback
-from privacy import UserError
+from rawless.errors import UserError
+from rawless.heads.deployment import FILE, deploy, live_version, read, rollback
 from tests.drawn_heads import write_head
 
 VERSIONS = (1, 2, 3)

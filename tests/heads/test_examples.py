@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from heads.examples import open_task
-from heads.spec import HeadSpec
-from heads.training import train
-from privacy import UserError
-from sql.datasets.spec import SPLITS
-from sql.snapshots import Manifest
+from rawless.datasets.snapshots import Manifest
+from rawless.datasets.spec import SPLITS
+from rawless.errors import UserError
+from rawless.heads.examples import open_task
+from rawless.heads.spec import HeadSpec
+from rawless.heads.training import train
 from tests.shop import AS_OF, EVENTS, Shop
 
 SPEC = HeadSpec(head="made", snapshot="made", kind="query_transform", tenant="channel")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from heads.readers import frame, hugging_face, torch_dataset
-from privacy import UserError
-from sql.datasets.spec import SPLITS
-from sql.snapshots import Manifest
+from rawless.datasets.snapshots import Manifest
+from rawless.datasets.spec import SPLITS
+from rawless.errors import UserError
+from rawless.heads.readers import frame, hugging_face, torch_dataset
 from tests.shop import Shop
 
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from heads import registry
-from heads.artefact import HeadManifest, Tensor
-from heads.measures import Measure
-from privacy import UserError
-from sql.warehouse import Warehouse
+from rawless.errors import UserError
+from rawless.heads import registry
+from rawless.heads.artefact import HeadManifest, Tensor
+from rawless.heads.metrics import Measure
+from rawless.warehouse.client import Warehouse
 
 
 def _manifest(head: str, version: int, fingerprint: str = "f" * 64) -> HeadManifest:

@@ -9,10 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from heads.evaluation import Evaluation
-from heads.examples import make_head
-from heads.train import fit, judge
-from heads.training import train
+from rawless.heads.evaluation import Evaluation
+from rawless.heads.examples import make_head
+from rawless.heads.fit import fit, judge
+from rawless.heads.training import train
 from tests.heads.conftest import DIGITS, make_task
 
 

@@ -12,12 +12,13 @@ import torch
 from encoders import weights
 from encoders.encoder import Encoder
 from encoders.load import build
-from events.sources import open_batch
-from events.stream import Stream
-from heads.examples import Task
-from lifecycle.finetune import contents, finetune
-from privacy import Raw, UserError
-from privacy.pseudonyms import KeySource
+from rawless.errors import UserError
+from rawless.events.sources import open_batch
+from rawless.events.stream import Stream
+from rawless.heads.examples import Task
+from rawless.lifecycle.finetune import contents, finetune
+from rawless.privacy import Raw
+from rawless.privacy.pseudonyms import KeySource
 from tests.heads.conftest import make_task
 
 WORDS = ("My parcel is late", "My card was charged twice")
@@ -39,8 +40,8 @@ def source(tmp_path: Path, stream: Stream) -> Path:
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     told = {"occurred_at": at, "stream": stream.stream, "subject_id": "c-1"}
     lines = [json.dumps({**told, "event_id": f"e-{n}", "text": _text(n)}) for n in range(50)]
-    (tmp_path / "events.jsonl").write_text("\n".join(lines))
-    return tmp_path / "events.jsonl"
+    (tmp_path / "rawless.events.sources.jsonl").write_text("\n".join(lines))
+    return tmp_path / "rawless.events.sources.jsonl"
 
 
 def test_it_learns_and_leaves_the_encoder_as_it_was(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from events.pubsub import ACK_SECONDS, PubSub, Subscription
-from rawless.local_stack import LOCAL_PROJECT
-from sql.places import Emulator
-from sql.warehouse import Warehouse
+from rawless.events.sources.pubsub import ACK_SECONDS, PubSub, Subscription
+from rawless.local.stack import LOCAL_PROJECT
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Emulator
 from tests.cloud import cloud_warehouse
 
 IMAGE_VARIABLE = "RAWLESS_TEST_BIGQUERY_IMAGE"

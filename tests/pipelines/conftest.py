@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from encoders.catalogue import lookup
-from events.sources import open_source
-from events.stream import Stream
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
-from privacy.pseudonyms import KeySource
-from sql.warehouse import Warehouse
+from rawless.events.sources import open_source
+from rawless.events.stream import Stream
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
 
 EVER = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
 

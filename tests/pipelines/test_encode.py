@@ -14,13 +14,14 @@ from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
-from encoders.limits import ImageLimits
+from encoders.image_formats.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
-from events.event import Event
 from pipelines import encode
-from privacy import Raw, Reason, Rejected, Unavailable
-from sql.rows import EmbeddingRow, RejectionRow
+from rawless.errors import Unavailable
+from rawless.events.event import Event
+from rawless.privacy import Raw, Reason, Rejected
+from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 SPEC = lookup("minilm@1.0.0")
 LIMIT = 30.0

@@ -24,18 +24,19 @@ from PIL import Image
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import load
-from events import objects
-from events.sources import open_source
-from events.stream import Stream
 from pipelines import objects as pipeline_objects
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
-from privacy import Raw, Unavailable
-from privacy.pseudonyms import KeySource
-from rawless import main
-from rawless.local_stack import Stack
-from sql.warehouse import Warehouse
+from rawless.cli import main
+from rawless.errors import Unavailable
+from rawless.events import objects
+from rawless.events.sources import open_source
+from rawless.events.stream import Stream
+from rawless.local.stack import Stack
+from rawless.privacy import Raw
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
 
 REF = "resnet18-seeded@1.0.0"
 MARKER = "Rosalind-0815"
@@ -192,7 +193,7 @@ def test_the_same_pictures_through_every_source_give_the_vectors_of_the_encoder(
     summaries = [ingest(stream, f"files:{folder}/**", metadata)]
     for form, payload in forms.items():
         events = {f"{form}-{number}": payload(name) for number, name in enumerate(PICTURES)}
-        summaries.append(ingest(stream, f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}"))
+        summaries.append(ingest(stream, f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'picture', events)}"))
 
     for summary in summaries:
         assert (summary["read"], summary["embeddings"], summary["rejections"]) == (len(PICTURES), len(PICTURES), {})
@@ -217,7 +218,7 @@ def test_a_text_by_uri_gives_the_vector_of_the_encoder(
     uris += ["gs://bucket/bad.txt", "gs://bucket/empty.txt", "gs://bucket/none.txt", "gs://other/a.txt"]
     events = {f"e-{number}": {"uri": uri} for number, uri in enumerate(uris)}
 
-    summary = ingest(stream, f"jsonl:{lines(tmp_path / 'events.jsonl', 'message', events)}")
+    summary = ingest(stream, f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'message', events)}")
 
     direct = minilm.encode([Raw(text.encode()) for text in [*texts.values()] * 2])
     found = [np.array(row["embedding"], dtype=np.float32) for row in rows("embedding_event")]
@@ -259,7 +260,7 @@ def test_the_limits_of_the_stream_hold_for_files_and_objects_alike(
 
     by_files = ingest(stream, f"files:{folder}/*", listed(tmp_path / "m.csv", ids))
     events = {f"{ids[name]}-uri": {"uri": prefix + name} for name in ids}
-    by_uri = ingest(stream, f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}")
+    by_uri = ingest(stream, f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'picture', events)}")
 
     for summary in (by_files, by_uri):
         assert summary["rejections"] == counts
@@ -317,7 +318,11 @@ def test_a_folder_that_goes_before_the_job_fails_it_and_the_next_run_loses_nothi
     stream = pictures.model_copy(update={"uri_prefixes": (f"file://{folder}/",)})
     metadata = listed(tmp_path / "m.csv", {name: f"e-{number}" for number, name in enumerate(PICTURES)})
     events = {"e-0": {"uri": f"file://{folder}/a.png"}}
-    where = f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}" if source == "uri" else f"files:{folder}/**"
+    where = (
+        f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'picture', events)}"
+        if source == "uri"
+        else f"files:{folder}/**"
+    )
     given = metadata if source == "files" else None
     job = Ingest(stream, open_source(where, stream, given), (lookup(REF),), key, warehouse, "cpu")
 

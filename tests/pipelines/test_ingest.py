@@ -13,9 +13,10 @@ import pytest
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from pipelines.ingest import Ingest
-from privacy import Raw, Unavailable
-from sql.places import Emulator
-from sql.warehouse import Warehouse
+from rawless.errors import Unavailable
+from rawless.privacy import Raw
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Emulator
 
 Ingested = Callable[..., dict[str, Any]]
 Rows = Callable[[], list[dict[str, Any]]]
@@ -203,14 +204,14 @@ def test_a_warehouse_that_is_away_fails_the_job_and_the_next_run_loses_nothing(
 def test_a_row_that_the_warehouse_refuses_becomes_a_rejection(
     ingest: Ingested, embeddings: Rows, rejections: Rows, write_events: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sql.append
+    from rawless.warehouse import append
 
-    honest = sql.append.fits
+    honest = append.fits
 
     def refuses_b(row: Any) -> bool:
         return honest(row) and not (row.TABLE == "embedding_event_v1" and row.event_id == "b")
 
-    monkeypatch.setattr(sql.append, "fits", refuses_b)
+    monkeypatch.setattr(append, "fits", refuses_b)
     summary = ingest(write_events({"event_id": "a"}, {"event_id": "b"}, {"event_id": "c"}))
 
     assert [row["event_id"] for row in embeddings()] == ["a", "c"]

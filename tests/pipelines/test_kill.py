@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from rawless.local_stack import Stack
-from rawless.places import LOCAL
-from sql.warehouse import Warehouse
+from rawless.connect import LOCAL
+from rawless.local.stack import Stack
+from rawless.warehouse.client import Warehouse
 
 EVENTS = 1_100
 LIMIT_SECONDS = 120

@@ -18,10 +18,11 @@ from apache_beam.io.gcp import gcsio, gcsio_retry
 from google.cloud import storage
 from google.cloud.storage import retry
 
-from events.objects import Place, locate
 from pipelines import objects
 from pipelines.objects import read_object
-from privacy import Reason, Rejected, Unavailable, guarded
+from rawless.errors import Unavailable
+from rawless.events.objects import Place, locate
+from rawless.privacy import Reason, Rejected, guarded
 
 # The client abandons the connection of a download that was refused, open as it is.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -4,7 +4,7 @@ import pytest
 from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, StandardOptions
 
 from pipelines import options
-from privacy import UserError
+from rawless.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,15 @@ from google.cloud.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from encoders.catalogue import lookup
-from events.publish import Published, publish
-from events.pubsub import PubSub, Subscription
-from events.sources import open_batch
-from events.stream import Stream
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
-from privacy.pseudonyms import KeySource
-from sql.warehouse import Warehouse
+from rawless.events.publish import Published, publish
+from rawless.events.sources import open_batch
+from rawless.events.sources.pubsub import PubSub, Subscription
+from rawless.events.stream import Stream
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
 from tests.conftest import topic_of
 from tests.pipelines import backends
 from tests.pipelines.backends import Backend

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import privacy
-from privacy import Raw, RawlessError, Reason, Rejected, Unavailable, UserError, guarded
+from rawless import privacy
+from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.privacy import Raw, Reason, Rejected, guarded
 
 MARKER = "my card ends in 4711"
 

@@ -8,8 +8,8 @@ from apache_beam import coders
 from apache_beam.coders.coder_impl import create_OutputStream
 from apache_beam.transforms.window import GlobalWindows
 
-from privacy import Raw
-from privacy.coder import RefusingCoder
+from rawless.privacy import Raw
+from rawless.privacy.coder import RefusingCoder
 
 MARKER = b"my card ends in 4711"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from privacy import Raw, Reason, guarded
-from privacy.logs import withheld
+from rawless.privacy import Raw, Reason, guarded
+from rawless.privacy.logs import withheld
 
 MARKER = "my card ends in 4711"
 WITHHELD = "withheld: this was logged while raw content was in hand"
@@ -181,7 +181,7 @@ def test_a_formatter_that_fails_inside_prints_no_content(
 
 
 def _run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
-    start = f"import logging, warnings\nfrom privacy import guarded\nMARKER = {MARKER!r}\n"
+    start = f"import logging, warnings\nfrom rawless.privacy import guarded\nMARKER = {MARKER!r}\n"
     return subprocess.run(
         [sys.executable, *options, "-c", start + script], capture_output=True, text=True, check=True, timeout=60
     )
@@ -222,7 +222,7 @@ def test_debug_logging_of_everything_shows_no_content() -> None:
 
 
 def test_a_raw_in_a_process_without_any_set_up_brings_the_guard_along() -> None:
-    done = _run("from privacy.raw import Raw\nguarded(logging.error, MARKER)")
+    done = _run("from rawless.privacy.raw import Raw\nguarded(logging.error, MARKER)")
     assert WITHHELD in done.stderr
     assert MARKER not in done.stderr
 

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy import UserError
-from privacy.pseudonyms import KEY_VARIABLE, KeySource, PseudonymKey, create_key_file
+from rawless.errors import UserError
+from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, PseudonymKey, create_key_file
 
 SECRET = bytes(range(32))
 OTHER = bytes(range(1, 33))
@@ -143,7 +143,7 @@ def test_threads_that_make_a_key_at_once_agree_on_one(tmp_path: Path) -> None:
 
 def test_processes_that_make_a_key_at_once_agree_on_one(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib\nfrom privacy.pseudonyms import KeySource, create_key_file\n"
+        "import sys, pathlib\nfrom rawless.privacy.pseudonyms import KeySource, create_key_file\n"
         "sys.stdin.read()\n"  # all wait here until they are let go together
         "create_key_file(pathlib.Path(sys.argv[1])); print(KeySource(path=sys.argv[1]).load().key_id)"
     )

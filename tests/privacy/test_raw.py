@@ -18,8 +18,8 @@ from apache_beam import coders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.event import Delivery
-from privacy import Raw
+from rawless.events.event import Delivery
+from rawless.privacy import Raw
 
 MARKER = "my card ends in 4711"
 

@@ -18,15 +18,15 @@ from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import load
 from encoders.spec import Vector
-from heads import deployment
-from heads.artefact import HeadManifest
-from privacy import Raw
-from privacy.pseudonyms import PseudonymKey
-from serving.app import Given, Role, make_app
-from serving.config import load_config
-from serving.connection import Connection
-from serving.server import bound, url_of
-from sql.warehouse import Warehouse
+from rawless.heads import deployment
+from rawless.heads.artefact import HeadManifest
+from rawless.privacy import Raw
+from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.serving.app import Given, Role, make_app
+from rawless.serving.config import load_config
+from rawless.serving.connection import Connection
+from rawless.serving.server import bound, url_of
+from rawless.warehouse.client import Warehouse
 from tests.drawn_heads import write_head
 
 TEXT_STREAM = {

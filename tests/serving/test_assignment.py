@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.assignment import assigned
+from rawless.serving.assignment import assigned
 from tests.serving.conftest import Bench, eventually
 
 ARMS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=5)
@@ -80,7 +80,7 @@ def test_shadows_are_asked_and_not_told(bench: Bench) -> None:
 
 
 def test_more_shadows_than_may_wait_are_left_out_and_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.orchestrator.MAX_SHADOWS", 1)
+    monkeypatch.setattr("rawless.serving.orchestrator.MAX_SHADOWS", 1)
     for name in ("topic", "next", "last"):
         bench.deploy(name)
     client = bench.start({"topic": {"shadow": ["next", "last"]}})

@@ -11,11 +11,11 @@ from urllib.parse import urlparse
 import httpx
 import pytest
 
-import serving.encoding
 from encoders.encoder import Encoder
-from privacy import Unavailable
-from serving.connection import MAX_HEADERS
-from serving.encoding import LocalEncoders
+from rawless.errors import Unavailable
+from rawless.serving import encoding
+from rawless.serving.connection import MAX_HEADERS
+from rawless.serving.encoding import LocalEncoders
 from tests.serving.conftest import Bench, eventually
 
 PREDICT = "/v1/heads/topic/predict"
@@ -51,7 +51,7 @@ class _Held:
 @pytest.fixture
 def held(minilm: Encoder, monkeypatch: pytest.MonkeyPatch) -> _Held:
     made = _Held(minilm)
-    monkeypatch.setattr(serving.encoding, "load", lambda *_: made)
+    monkeypatch.setattr(encoding, "load", lambda *_: made)
     return made
 
 
@@ -190,9 +190,9 @@ def test_a_body_of_unknown_length_is_cut_off_at_the_limit(bench: Bench) -> None:
 
 
 def test_an_encoder_never_holds_more_than_it_may(minilm: Encoder) -> None:
-    from events.stream import Stream
-    from privacy import Raw
-    from serving.faults import Refused
+    from rawless.events.stream import Stream
+    from rawless.privacy import Raw
+    from rawless.serving.refusals import Refused
     from tests.serving.conftest import TEXT_STREAM
 
     encoders, stream = LocalEncoders([minilm.spec], "cpu", 2), Stream.model_validate(TEXT_STREAM)
@@ -225,7 +225,7 @@ def _refused(client: httpx.Client, sent: bytes, more: bytes) -> bytes:
 @pytest.mark.parametrize("before", [b"GET /", b"GET /healthz HTTP/1.1\r\nX: "])
 def test_a_head_without_end_is_not_held(bench: Bench, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
     """The parser would keep all of it, and take ever longer for each byte more."""
-    monkeypatch.setattr("serving.connection.SECONDS", 60)
+    monkeypatch.setattr("rawless.serving.connection.SECONDS", 60)
     bench.deploy("topic")
     client = bench.start({"topic": {}})
 
@@ -268,7 +268,7 @@ def test_metadata_that_are_sent_twice_are_refused(bench: Bench) -> None:
 def test_a_head_that_does_not_come_is_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr("serving.connection.SECONDS", 0.2)
+    monkeypatch.setattr("rawless.serving.connection.SECONDS", 0.2)
     bench.deploy("topic")
 
     with _raw(bench.start({"topic": {}}), sent) as idle:
@@ -277,7 +277,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(
 
 
 def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.connection.SECONDS", 0.5)
+    monkeypatch.setattr("rawless.serving.connection.SECONDS", 0.5)
     bench.deploy("topic")
     client = bench.start({"topic": {}}, limits={"seconds": 0.2})
 

@@ -15,7 +15,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from encoders.catalogue import lookup
-from sql.warehouse import Warehouse
+from rawless.warehouse.client import Warehouse
 from tests.serving.conftest import TEXT_STREAM, Bench
 
 EXAMPLES = 40

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from encoders.encoder import Encoder
-from heads.session import open_head
-from serving.answers import Prediction, Problem
+from rawless.heads.session import open_head
+from rawless.serving.responses import Prediction, Problem
 from tests.drawn_heads import CLASSES
 from tests.serving.conftest import Bench, vector_of
 

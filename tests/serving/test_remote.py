@@ -5,9 +5,9 @@ import asyncio
 import httpx
 import pytest
 
-from serving import remote
-from serving.config import Remote
-from serving.remote import TOKEN_VARIABLE, RemoteHeads
+from rawless.serving import remote
+from rawless.serving.config import Remote
+from rawless.serving.remote import TOKEN_VARIABLE, RemoteHeads
 
 
 def _asked(service: Remote) -> httpx.Headers:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.stream import Stream
-from privacy import UserError
-from serving.config import load_config
-from serving.rules import Abstention, Rules
+from rawless.errors import UserError
+from rawless.events.stream import Stream
+from rawless.serving.config import load_config
+from rawless.serving.rules import Abstention, Rules
 from tests.serving.conftest import TEXT_STREAM, Bench, eventually
 
 PREDICT = "/v1/heads/topic/predict"

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from encoders.encoder import Encoder
-from privacy import UserError
-from serving.remote import TOKEN_VARIABLE
-from sql.append import append_all
+from rawless.errors import UserError
+from rawless.serving.remote import TOKEN_VARIABLE
+from rawless.warehouse.append import append_all
 from tests.serving.conftest import Bench, vector_of
 from tests.shop import Shop, make_row
 

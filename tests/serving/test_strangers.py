@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from encoders.encoder import Encoder
-from serving.remote import TOKEN_VARIABLE
+from rawless.serving.remote import TOKEN_VARIABLE
 from tests.serving.conftest import Bench, vector_of
 
 PREDICT = "/v1/heads/topic/predict"

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import yaml
 
-from sql.append import append_all
-from sql.parameters import parameters
-from sql.rows import EmbeddingRow, RejectionRow, Row
-from sql.warehouse import Warehouse
+from rawless.warehouse.append import append_all
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.parameters import parameters
+from rawless.warehouse.rows import EmbeddingRow, RejectionRow, Row
 
 HERE = Path(__file__).parent
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)

@@ -30,15 +30,15 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from privacy import UserError
-from sql.append import append_all
-from sql.datasets.build import Built, build
-from sql.datasets.dataset import open_dataset
-from sql.datasets.spec import SPLITS
-from sql.load import load_file
-from sql.rows import EmbeddingRow
-from sql.tables import table
-from sql.warehouse import Warehouse
+from rawless.datasets.build import Built, build
+from rawless.datasets.dataset import open_dataset
+from rawless.datasets.spec import SPLITS
+from rawless.errors import UserError
+from rawless.warehouse.append import append_all
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.load import load_file
+from rawless.warehouse.rows import EmbeddingRow
+from rawless.warehouse.tables import table
 
 Rows = list[dict[str, Any]]
 

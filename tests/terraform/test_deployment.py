@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from events.stream import load_stream
-from serving.config import load_config
-from sql.places import load_places
+from rawless.events.stream import load_stream
+from rawless.serving.config import load_config
+from rawless.warehouse.config import load_places
 from terraform.checks import everything, plan, request, schema
 from terraform.checks.plan import REPOSITORY, Resource
 

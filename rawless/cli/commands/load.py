@@ -1,0 +1,36 @@
+"""`rawless load`: a file into a table of the business side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rawless.cli.options import Json, WarehouseFile
+from rawless.cli.output import print_json, say
+from rawless.errors import UserError
+
+
+def load(
+    table: Annotated[str, typer.Argument(help="TABLE of the events dataset, or DATASET.TABLE.")],
+    file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet file.")],
+    pseudonymise: Annotated[
+        str | None, typer.Option(help="Replace this column of subject ids by subject_key and subject_key_id.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the table's rows instead of adding.")] = False,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Load a file of business facts (closures, confirmations) into a table; columns and types are taken from it."""
+    from rawless.connect import key_source, open_warehouse
+    from rawless.warehouse import tables
+    from rawless.warehouse.load import load_file
+
+    if table.split(".")[-1].lower() in (*tables.names(), *tables.functions()):
+        raise UserError(f"{table} is a table of Rawless, which only its jobs write: choose another name.")
+    place = open_warehouse(warehouse)
+    key = key_source(place).load() if pseudonymise else None
+    rows, columns = load_file(place, table, file, key=key, subject_column=pseudonymise, replace=replace)
+    if json:
+        print_json({"table": table, "rows": rows, "columns": columns})
+    else:
+        say(f"{rows:,} rows into {table} ({', '.join(columns)}).")

@@ -1,0 +1,167 @@
+"""From a delivery to a checked event, or to a refusal. Every rule of design: The raw event."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from rawless.events.event import Delivery, Event, Known, Refusal
+from rawless.events.objects import ReadObject, locate, read_file
+from rawless.events.payload import FORMS, form_of, inline
+from rawless.events.stream import Stream
+from rawless.privacy import Raw, Reason, Rejected, guarded
+from rawless.privacy.pseudonyms import PseudonymKey
+
+T = TypeVar("T")
+
+MAX_AHEAD = timedelta(days=1)
+MAX_SUBJECT_LENGTH = 256
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
+_FIELDS = {"event_id", "occurred_at", "stream", "subject_id", "attributes", *FORMS}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The outcome for one delivery, and how many attributes and fields were dropped from it."""
+
+    outcome: Event | Refusal
+    dropped: int
+
+
+class Parser:
+    """Checks the deliveries of one stream."""
+
+    def __init__(self, stream: Stream, key: PseudonymKey | None, read_object: ReadObject = read_file) -> None:
+        """`key` may be None only for a stream without subjects. Without `read_object`, objects are local files."""
+        self._stream = stream
+        self._key = key
+        self._read_object = read_object
+
+    def parse(self, delivery: Delivery, now: datetime) -> Parsed:
+        """Check one delivery against the stream. `now` must be aware. Never raises for what the delivery holds."""
+        work = _Work()
+        event = guarded(self._parse, delivery, now, work)
+        if isinstance(event, Reason):
+            return Parsed(Refusal(work.known, event, delivery.size, delivery.message_id), work.dropped)
+        return Parsed(event, work.dropped)
+
+    def _parse(self, delivery: Delivery, now: datetime, work: "_Work") -> Event:
+        if isinstance(delivery.fields, Reason):
+            raise Rejected(delivery.fields)
+        fields = delivery.fields.reveal()
+        work.dropped += len(fields.keys() - _FIELDS)
+        # Ids first, each for itself: whatever else is wrong, the valid ones are told with the rejection.
+        event_id = _attempt(self._event_id, fields)
+        subject = _attempt(self._subject, fields)
+        work.known = self._known(event_id, subject)
+        attributes = _attempt(self._attributes, fields)
+        if not isinstance(attributes, Reason):
+            work.dropped += attributes[1]
+        for outcome in (event_id, subject):
+            if isinstance(outcome, Reason):
+                raise Rejected(outcome)
+        self._check_stream(fields)
+        if isinstance(attributes, Reason):
+            raise Rejected(attributes)
+        occurred_at = self._occurred_at(fields, now)
+        payload = self._payload(fields)
+        return Event(
+            stream=self._stream.stream,
+            event_id=work.known.event_id or "",
+            subject_key=work.known.subject_key,
+            subject_key_id=work.known.subject_key_id,
+            occurred_at=occurred_at,
+            attributes=attributes[0],
+            payload=Raw(payload),
+            size=len(payload),
+            message_id=delivery.message_id,
+        )
+
+    def _event_id(self, fields: Mapping[str, object]) -> str:
+        value = fields.get("event_id")
+        if value is None or value == "":
+            raise Rejected(Reason.MISSING_EVENT_ID)
+        if not isinstance(value, str) or not self._stream.allows_id(value):
+            raise Rejected(Reason.BAD_EVENT_ID)
+        return value
+
+    def _check_stream(self, fields: Mapping[str, object]) -> None:
+        if fields.get("stream") != self._stream.stream:
+            raise Rejected(Reason.UNKNOWN_STREAM)
+
+    def _subject(self, fields: Mapping[str, object]) -> str | None:
+        value = fields.get("subject_id")
+        if self._stream.subject == "none":
+            return None  # not even looked at
+        if value is None or (isinstance(value, str) and value.isspace()) or value == "":
+            if self._stream.subject == "required":
+                raise Rejected(Reason.MISSING_SUBJECT)
+            return None
+        if not isinstance(value, str) or len(value) > MAX_SUBJECT_LENGTH or not value.isprintable():
+            raise Rejected(Reason.MALFORMED_EVENT)
+        return value
+
+    def _known(self, event_id: str | Reason, subject: str | Reason | None) -> Known:
+        known = Known() if isinstance(event_id, Reason) else Known(event_id)
+        if subject is None or isinstance(subject, Reason) or self._key is None:
+            return known
+        return replace(known, subject_key=self._key.pseudonym(subject), subject_key_id=self._key.key_id)
+
+    def _occurred_at(self, fields: Mapping[str, object], now: datetime) -> datetime:
+        value = fields.get("occurred_at")
+        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+            raise Rejected(Reason.BAD_OCCURRED_AT)
+        try:
+            occurred_at = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):  # the 30th of February, a leap second, the year 0001 east of Greenwich
+            raise Rejected(Reason.BAD_OCCURRED_AT) from None
+        if not now - self._stream.limits.max_age <= occurred_at <= now + MAX_AHEAD:
+            raise Rejected(Reason.BAD_OCCURRED_AT)
+        return occurred_at
+
+    def _attributes(self, fields: Mapping[str, object]) -> tuple[tuple[tuple[str, str], ...], int]:
+        given = fields.get("attributes")
+        if given is None:
+            return (), 0
+        if not isinstance(given, Mapping):
+            raise Rejected(Reason.MALFORMED_EVENT)
+        rules = self._stream.attributes
+        # A value that breaks its rule may hold content, so it is dropped like an attribute that has no rule.
+        kept = {
+            name: value
+            for name, value in given.items()
+            if name in rules and isinstance(value, str) and rules[name].allows(value)
+        }
+        return tuple(sorted(kept.items())), len(given) - len(kept)
+
+    def _payload(self, fields: Mapping[str, object]) -> bytes:
+        form = form_of(fields)
+        payload = self._read(form, fields[form])
+        if not payload:
+            raise Rejected(Reason.EMPTY_TEXT if self._stream.modality == "text" else Reason.MISSING_PAYLOAD)
+        if len(payload) > self._stream.max_bytes:
+            raise Rejected(Reason.PAYLOAD_TOO_LARGE)
+        return payload
+
+    def _read(self, form: str, value: object) -> bytes:
+        if form == "text" and isinstance(value, str) and self._stream.modality != "text":
+            raise Rejected(Reason.WRONG_MODALITY)
+        if form == "uri" and isinstance(value, str):
+            return self._read_object(locate(value, self._stream.uri_prefixes), self._stream.max_bytes)
+        return inline(form, value)
+
+
+def _attempt(check: Callable[[Mapping[str, object]], T], fields: Mapping[str, object]) -> T | Reason:
+    try:
+        return check(fields)
+    except Rejected as rejected:
+        return rejected.reason
+
+
+@dataclass
+class _Work:
+    """What is known of a delivery so far, kept outside the step that may fail half-way."""
+
+    known: Known = field(default_factory=Known)
+    dropped: int = 0

@@ -1,0 +1,82 @@
+"""Publishing: from a bounded source to a Pub/Sub topic, as a producer would."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.api_core.exceptions import GoogleAPIError, NotFound, PermissionDenied
+from google.auth.exceptions import GoogleAuthError
+from google.pubsub_v1 import PublisherClient, types
+
+from rawless.errors import Unavailable, UserError
+from rawless.events.messages import MAX_MESSAGE_BYTES, Message, message_of
+from rawless.events.sources import Source
+from rawless.events.sources.pubsub import PubSub, retry, unanswered
+from rawless.privacy import Raw, Reason
+from rawless.privacy.logs import withheld
+
+RETRY_SECONDS = 60.0
+"""For how long a Pub/Sub that is away, or has no room, is asked again."""
+MAX_BATCH = 500
+"""Messages of one request; and MAX_MESSAGE_BYTES bounds their bytes."""
+
+
+@dataclass
+class Published:
+    """How far publishing is: messages that Pub/Sub took, and events that no message can carry, by reason."""
+
+    messages: int = 0
+    refused: Counter[Reason] = field(default_factory=Counter)
+
+
+def publish(source: Source, topic: str, pubsub: PubSub, told: Published) -> None:
+    """Publish every event of a source, counting into `told`.
+
+    Raises UserError when the topic may not be published to, Unavailable when Pub/Sub is away.
+    """
+    with pubsub.publisher() as client:
+        for batch in _batches(source, told.refused):
+            _send(client, topic, batch)
+            told.messages += len(batch)
+
+
+def _batches(source: Source, refused: Counter[Reason]) -> Iterator[list[Raw[Message]]]:
+    batch: list[Raw[Message]] = []
+    size = 0
+    for shard in source.shards():
+        for delivery in source.read(shard):
+            message = message_of(delivery)
+            if isinstance(message, Reason):
+                refused[message] += 1
+                continue
+            if batch and (len(batch) >= MAX_BATCH or size + message.reveal().size > MAX_MESSAGE_BYTES):
+                yield batch
+                batch, size = [], 0
+            batch.append(message)
+            size += message.reveal().size
+    if batch:
+        yield batch
+
+
+def _send(client: PublisherClient, topic: str, batch: list[Raw[Message]]) -> None:
+    failure: UserError | Unavailable | None = None
+    try:
+        with withheld():
+            client.publish(request=_request(topic, batch), retry=retry(RETRY_SECONDS), timeout=30.0)
+    except NotFound:
+        failure = UserError(f"The topic {topic} does not exist: create it, or name another in --topic.")
+    except PermissionDenied:
+        failure = UserError(f"This account may not publish to {topic}: grant it the role Pub/Sub Publisher.")
+    except (GoogleAPIError, GoogleAuthError) as error:
+        failure = unanswered(error)
+    if failure is not None:  # outside of the handler: the library's exception may hold the request
+        raise failure
+
+
+def _request(topic: str, batch: list[Raw[Message]]) -> Any:
+    messages = [each.reveal() for each in batch]
+    return types.PublishRequest(
+        topic=topic,
+        messages=[types.PubsubMessage(data=each.data, attributes=each.attributes) for each in messages],
+    )

@@ -1,0 +1,48 @@
+"""The background process of the local stack: BigQuery's protocol and Pub/Sub's, on loopback."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rawless.local import bigquery as local_bigquery
+from rawless.local.pubsub import service
+from rawless.local.pubsub.broker import Broker
+from rawless.local.stack import ADDRESS_FILE, hold_alive
+
+
+async def serve(home: Path) -> None:
+    """Serve until SIGTERM or SIGINT; the address file appears once requests are answered."""
+    alive = hold_alive(home)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    bigquery = await local_bigquery.start(home)
+    pubsub, address = service.start(Broker())
+    _publish(
+        home,
+        {
+            "pid": os.getpid(),
+            "bigquery_rest": bigquery.rest_url,
+            "bigquery_grpc": bigquery.grpc_endpoint,
+            "pubsub": address,
+        },
+    )
+    await stopping.wait()
+    (home / ADDRESS_FILE).unlink(missing_ok=True)
+    pubsub.stop(grace=None)
+    await bigquery.stop()
+    alive.close()
+
+
+def _publish(home: Path, address: dict[str, object]) -> None:
+    """Write the address file in one step, so that nobody reads half of it."""
+    draft = home / f"{ADDRESS_FILE}.{os.getpid()}"
+    draft.write_text(json.dumps(address))
+    draft.replace(home / ADDRESS_FILE)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,92 @@
+"""Pseudonyms: HMAC-SHA256 of a subject id under a secret key that never travels in a job."""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from rawless.errors import UserError
+
+KEY_VARIABLE = "RAWLESS_PSEUDONYM_KEY"
+KEY_BYTES = 32
+_MAKE_ONE = 'Make one with: python3 -c "import base64, os; print(base64.b64encode(os.urandom(32)).decode())"'
+
+
+class PseudonymKey:
+    """A secret of at least 256 bits. Its id is derived from it, so the same key has the same id everywhere."""
+
+    __slots__ = ("_secret", "key_id")
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self.key_id = "k" + hmac.new(secret, b"rawless pseudonym key id", hashlib.sha256).hexdigest()[:15]
+
+    def pseudonym(self, subject_id: str) -> str:
+        """The subject key: 64 hexadecimal digits."""
+        return hmac.new(self._secret, subject_id.encode(), hashlib.sha256).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"PseudonymKey({self.key_id})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a pseudonym key refuses to be pickled: pass its KeySource")
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """Where a process finds the key. Only this, never the key, is part of a job.
+
+    The environment variable RAWLESS_PSEUDONYM_KEY (base64) wins where it is set; else `secret`, the resource
+    name of a version in Secret Manager (projects/P/secrets/S/versions/V); else the file at `path`.
+    """
+
+    path: str | None = None
+    secret: str | None = None
+
+    def load(self) -> PseudonymKey:
+        """Read the key. Raises UserError when there is none or it is too short."""
+        if text := os.environ.get(KEY_VARIABLE):
+            return _decode(text.encode(errors="replace"), KEY_VARIABLE)
+        if self.secret:
+            return _decode(_from_secret_manager(self.secret), f"The secret {self.secret}")
+        if self.path and Path(self.path).is_file():
+            return _decode(Path(self.path).read_bytes(), f"The key file {self.path}")
+        looked = f" (no file {self.path})" if self.path else ""
+        raise UserError(
+            f"There is no pseudonym key{looked}: set {KEY_VARIABLE} to 32 random bytes in base64. {_MAKE_ONE}"
+        )
+
+
+def create_key_file(path: Path) -> None:
+    """Write a new random key, readable by its owner alone, unless the file exists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and linked in, so that a reader sees no half-written key and two makers agree on one.
+    with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # opened with mode 0600
+        file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+        file.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
+
+
+def _decode(text: bytes, where: str) -> PseudonymKey:
+    try:
+        secret = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        secret = b""
+    if len(secret) < KEY_BYTES:  # never quote the value
+        raise UserError(f"{where} must hold at least {KEY_BYTES} random bytes in base64. {_MAKE_ONE}")
+    return PseudonymKey(secret)
+
+
+def _from_secret_manager(name: str) -> bytes:
+    from google.cloud import secretmanager
+
+    client = secretmanager.SecretManagerServiceClient()
+    return bytes(client.access_secret_version(name=name).payload.data)

@@ -1,0 +1,51 @@
+"""Why an event gave no embedding: a closed list of codes, so that no free text is ever stored."""
+
+from enum import StrEnum
+
+from rawless.errors import RawlessError
+
+
+class Reason(StrEnum):
+    """A permanent fault of one event. A new fault gets a new code and a test."""
+
+    MISSING_EVENT_ID = "missing_event_id"
+    BAD_EVENT_ID = "bad_event_id"
+    BAD_OCCURRED_AT = "bad_occurred_at"
+    MISSING_SUBJECT = "missing_subject"
+    UNKNOWN_STREAM = "unknown_stream"
+    WRONG_MODALITY = "wrong_modality"
+    MISSING_PAYLOAD = "missing_payload"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    PAYLOAD_MISSING = "payload_missing"
+    """The object that the event names is not there."""
+    PAYLOAD_URI_FORBIDDEN = "payload_uri_forbidden"
+    UNDECODABLE_IMAGE = "undecodable_image"
+    UNSUPPORTED_IMAGE_FORMAT = "unsupported_image_format"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    EMPTY_TEXT = "empty_text"
+    INVALID_UTF8 = "invalid_utf8"
+    FORBIDDEN_CHARACTERS = "forbidden_characters"
+    MALFORMED_EVENT = "malformed_event"
+    ENCODER_FAILED = "encoder_failed"
+    NON_FINITE_EMBEDDING = "non_finite_embedding"
+    ROW_REFUSED = "row_refused"
+    """The warehouse would not take the row."""
+    INTERNAL = "internal"
+    """A fault of ours: every one is a bug to mend."""
+
+
+class Stage(StrEnum):
+    """The step at which an event was rejected."""
+
+    READ = "read"
+    PARSE = "parse"
+    ENCODE = "encode"
+    WRITE = "write"
+
+
+class Rejected(RawlessError):
+    """One event cannot become an embedding, for a permanent reason. Carries no text."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason

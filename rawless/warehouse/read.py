@@ -1,0 +1,65 @@
+"""Rows in bulk, through the Storage Read API: Arrow batches, one after the other."""
+
+from collections.abc import Iterator, Sequence
+
+import grpc
+import pyarrow as pa
+from google.api_core import exceptions
+from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+
+from rawless.errors import UserError
+from rawless.warehouse.client import Warehouse, unanswered
+
+CREATE_SECONDS = 600.0
+
+
+def read(warehouse: Warehouse, name: str, columns: Sequence[str], restriction: str) -> Iterator[pa.RecordBatch]:
+    """The columns of a table's rows for which `restriction` holds, as they were when the first batch was asked for.
+
+    The order is not defined. A batch is at most some megabytes, and one is held at a time. `restriction` is SQL and
+    knows no parameters: only values that were checked may stand in it. Raises UserError when the table cannot be
+    read, Unavailable when BigQuery is away.
+    """
+    client = None
+    try:
+        client = _client(warehouse)
+        retry = Retry(timeout=warehouse.retry_seconds)
+        session = _session(client, warehouse, name, columns, restriction, retry)
+        for stream in session.streams:
+            schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+            for answer in client.read_rows(stream.name, retry=retry):
+                yield pa.ipc.read_record_batch(pa.py_buffer(answer.arrow_record_batch.serialized_record_batch), schema)
+    except (exceptions.NotFound, exceptions.Forbidden, exceptions.BadRequest, exceptions.Unauthorized) as error:
+        raise UserError(
+            f"The table {warehouse.table_id(name)} cannot be read ({type(error).__name__}): check that it exists and "
+            "that this account may read it."
+        ) from None
+    except (exceptions.GoogleAPIError, ConnectionError, GoogleAuthError) as error:
+        raise unanswered(error) from None
+    finally:
+        if client is not None:
+            client.transport.close()
+
+
+def _client(warehouse: Warehouse) -> BigQueryReadClient:
+    if warehouse.emulator is None:
+        return BigQueryReadClient()
+    channel = grpc.insecure_channel(warehouse.emulator.grpc, options=[("grpc.max_receive_message_length", -1)])
+    return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+
+
+def _session(
+    client: BigQueryReadClient, warehouse: Warehouse, name: str, columns: Sequence[str], restriction: str, retry: Retry
+) -> types.ReadSession:
+    project, dataset, _ = warehouse.table_id(name).rsplit(".", 2)
+    wanted = types.ReadSession(
+        table=f"projects/{project}/datasets/{dataset}/tables/{name}",
+        data_format=types.DataFormat.ARROW,
+        read_options={"selected_fields": list(columns), "row_restriction": restriction},
+    )
+    return client.create_read_session(
+        parent=f"projects/{project}", read_session=wanted, max_stream_count=1, retry=retry, timeout=CREATE_SECONDS
+    )

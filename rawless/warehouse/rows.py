@@ -1,0 +1,215 @@
+"""Row types of the tables that jobs write: ids, enums, times and floats only, checked before the sink.
+
+The local BigQuery accepts what the real one refuses, so a row is judged here for both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import cache
+from math import isfinite
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rawless.warehouse.tables import table
+
+Attributes = tuple[tuple[str, str], ...]
+# Compared as they are: a time at the rim of the calendar cannot be turned into UTC.
+_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+_BUCKETS = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
+
+
+class _Event(Protocol):
+    """What a row tells of an event: all but its content."""
+
+    @property
+    def stream(self) -> str: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def subject_key(self) -> str | None: ...
+    @property
+    def subject_key_id(self) -> str | None: ...
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def attributes(self) -> Attributes: ...
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class _Encoder(Protocol):
+    """What a row tells of an encoder."""
+
+    @property
+    def modality(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRow:
+    """One row of `embedding_event_v1`. `embedding` has shape (dimension,)."""
+
+    TABLE: ClassVar[str] = "embedding_event_v1"
+
+    stream: str
+    event_id: str
+    subject_key: str | None
+    subject_key_id: str | None
+    occurred_at: datetime
+    logged_at: datetime
+    modality: str
+    encoder: str
+    encoder_version: str
+    encoder_fingerprint: str
+    embedding: npt.NDArray[np.float32]
+    truncated: bool
+    attributes: Attributes
+    message_id: str
+    """Not a column: it goes with the rejection if the row is refused."""
+    size: int
+    """Not a column, likewise."""
+
+    @classmethod
+    def of(
+        cls, event: "_Event", encoder: "_Encoder", fingerprint: str, embedding: npt.NDArray[np.float32], truncated: bool
+    ) -> "EmbeddingRow":
+        """The row of an event that was encoded now, whoever encoded it."""
+        return cls(
+            stream=event.stream,
+            event_id=event.event_id,
+            subject_key=event.subject_key,
+            subject_key_id=event.subject_key_id,
+            occurred_at=event.occurred_at,
+            logged_at=datetime.now(UTC),
+            modality=encoder.modality,
+            encoder=encoder.name,
+            encoder_version=encoder.version,
+            encoder_fingerprint=fingerprint,
+            embedding=embedding,
+            truncated=truncated,
+            attributes=event.attributes,
+            message_id=event.message_id,
+            size=event.size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionRow:
+    """One row of `rejection_v1`."""
+
+    TABLE: ClassVar[str] = "rejection_v1"
+
+    stream: str
+    event_id: str | None
+    subject_key: str | None
+    subject_key_id: str | None
+    message_id: str
+    stage: str
+    reason: str
+    size_bucket: str
+    encoder_fingerprint: str | None
+    rejected_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRow:
+    """One row of `encoder_v1`; `spec` is its JSON."""
+
+    TABLE: ClassVar[str] = "encoder_v1"
+
+    name: str
+    version: str
+    fingerprint: str
+    spec: str
+    sealed: bool
+    registered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRow:
+    """One row of `prediction_v1`."""
+
+    TABLE: ClassVar[str] = "prediction_v1"
+
+    stream: str
+    event_id: str
+    subject_key: str | None
+    subject_key_id: str | None
+    head: str
+    version: int
+    probabilities: tuple[tuple[str, float], ...]
+    """By class."""
+    abstention: str | None
+    predicted_at: datetime
+
+
+Row = EmbeddingRow | RejectionRow | EncoderRow | PredictionRow
+
+
+def size_bucket(size: int) -> str:
+    """A size in bytes as the power of ten that it stays under, so that the exact length is not told."""
+    return next((f"<{bound}" for bound in _BUCKETS if size < bound), f">={_BUCKETS[-1]}")
+
+
+def fits(row: Row) -> bool:
+    """Whether BigQuery would take the row: required values there, text valid, times aware, vectors finite."""
+    required, numbers = _required(row.TABLE), _numbers(row.TABLE)
+    return all(
+        _fits(value, floats=field.name in numbers) and not (field.name in required and value is None)
+        for field in fields(row)
+        for value in (getattr(row, field.name),)
+    )
+
+
+@cache
+def _required(name: str) -> frozenset[str]:
+    return frozenset(column.name for column in table(name).columns if column.mode != "NULLABLE")
+
+
+@cache
+def _numbers(name: str) -> frozenset[str]:
+    """The columns that hold numbers with fractions, in records too."""
+    columns = table(name).columns
+    return frozenset(each.name for each in columns if "FLOAT64" in (each.type, *(part.type for part in each.fields)))
+
+
+def _fits(value: Any, *, floats: bool) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.size > 0 and bool(np.isfinite(value).all())
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and _EARLIEST <= value <= _LATEST
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, tuple):
+        return all(_fits(part, floats=floats) for part in value)
+    if isinstance(value, float):
+        return floats and isfinite(value)
+    return value is None or isinstance(value, bool | int)
+
+
+def to_arrow(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Rows of one type as an Arrow batch with the table's schema."""
+    schema = table(rows[0].TABLE).arrow_schema
+    return pa.RecordBatch.from_arrays(
+        [_column([getattr(row, f.name) for row in rows], f) for f in schema], schema=schema
+    )
+
+
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    if isinstance(values[0], np.ndarray):
+        offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
+        return pa.ListArray.from_arrays(offsets, np.concatenate(values, dtype=np.float64))
+    if pa.types.is_list(field.type):  # of records, which rows hold as tuples
+        names = [each.name for each in field.type.value_type]
+        values = [[dict(zip(names, record, strict=True)) for record in records] for records in values]
+    return pa.array(values, field.type)

@@ -1,0 +1,98 @@
+"""Tables as folders: `sql/<table>_v1/schema.yaml` is the one truth that writers, local stack and terraform read."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+from google.cloud import bigquery
+from pydantic import BaseModel, ConfigDict, Field
+
+from rawless.config import read_yaml
+
+FOLDER = Path(__file__).parents[1] / "sql"
+DatasetRole = Literal["events", "snapshots", "subjects", "audit"]
+ROLES: tuple[DatasetRole, ...] = ("events", "snapshots", "subjects", "audit")
+
+_ARROW = {
+    "STRING": pa.string(),
+    "JSON": pa.string(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    "FLOAT64": pa.float64(),
+    "INT64": pa.int64(),
+    "BOOL": pa.bool_(),
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Part):
+    """One column, in BigQuery's words."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    type: Literal["STRING", "JSON", "TIMESTAMP", "FLOAT64", "INT64", "BOOL", "RECORD"]
+    mode: Literal["REQUIRED", "NULLABLE", "REPEATED"]
+    description: str
+    fields: tuple["Column", ...] = ()
+
+    def to_bigquery(self) -> bigquery.SchemaField:
+        """The column as the client library wants it."""
+        nested = [field.to_bigquery() for field in self.fields]
+        return bigquery.SchemaField(self.name, self.type, self.mode, description=self.description, fields=nested)
+
+    def to_arrow(self) -> pa.Field:
+        """The column as the Storage Write API wants it."""
+        one = pa.struct([field.to_arrow() for field in self.fields]) if self.fields else _ARROW[self.type]
+        return pa.field(self.name, pa.list_(one) if self.mode == "REPEATED" else one, self.mode != "REQUIRED")
+
+
+class Partition(_Part):
+    """By day of a timestamp column."""
+
+    field: str
+    filter_required: bool
+
+
+class Table(_Part):
+    """A table of Rawless."""
+
+    dataset: DatasetRole
+    description: str
+    partition: Partition | None = None
+    cluster: tuple[str, ...] = Field(max_length=4)
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """Every column, in order."""
+        return pa.schema([column.to_arrow() for column in self.columns])
+
+    def to_bigquery(self, table_id: str) -> bigquery.Table:
+        """The table as the client library wants it for creation."""
+        table = bigquery.Table(table_id, schema=[column.to_bigquery() for column in self.columns])
+        table.description = self.description
+        table.clustering_fields = list(self.cluster)
+        if self.partition:
+            table.time_partitioning = bigquery.TimePartitioning(field=self.partition.field)
+            table.require_partition_filter = self.partition.filter_required
+        return table
+
+
+@cache
+def table(name: str) -> Table:
+    """The table of that name, as in `embedding_event_v1`."""
+    return read_yaml(FOLDER / name / "schema.yaml", Table, what="table schema")
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every table's name."""
+    return tuple(sorted(path.parent.name for path in FOLDER.glob("*_v1/schema.yaml")))
+
+
+@cache
+def functions() -> dict[str, Path]:
+    """Every table function's name and its SQL template, which lies in the folder of the table that it reads."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*_v1/*.sql")) if f"{path.stem}_v1" == path.parent.name}

@@ -1,0 +1,56 @@
+"""Running commands in this process, as a user would see them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rawless.cli.main import run
+from rawless.connect import LOCAL
+from rawless.local.stack import Stack
+from rawless.warehouse.client import Warehouse
+from tests.shop import Shop, open_shop
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def rawless(stack: Stack, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs one command on the session's local stack."""
+
+    def call(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code = run([str(each) for each in arguments])
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A small business on the local stack that commands use, one for a file of tests."""
+    warehouse = Warehouse(LOCAL, stack.bigquery)
+    warehouse.ensure()
+    return open_shop(warehouse, tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture
+def stream_file(tmp_path: Path) -> Path:
+    """A stream file of its own."""
+    path = tmp_path / "stream.yaml"
+    path.write_text("stream: message\nmodality: text\nencoders: [minilm@1.0.0]\n")
+    return path

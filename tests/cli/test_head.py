@@ -1,0 +1,124 @@
+"""`rawless head`: from a snapshot to a folder, without an encoder."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from rawless.heads.session import open_head
+from tests.cli.conftest import Outcome
+from tests.shop import Shop
+
+Rawless = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def shop(shop: Shop) -> Shop:
+    """With a snapshot to train on."""
+    shop.build(dataset="trained_on")
+    return shop
+
+
+@pytest.fixture
+def write(shop: Shop) -> Callable[..., Path]:
+    """Writes a head's file; any field can be said otherwise."""
+
+    def file(**fields: object) -> Path:
+        path = shop.folder / "head.yaml"
+        path.write_text(yaml.safe_dump({"head": "cat_or_dog", "snapshot": "trained_on", "kind": "linear"} | fields))
+        return path
+
+    return file
+
+
+def test_from_a_file_to_a_folder_that_answers(rawless: Rawless, write: Callable[..., Path], tmp_path: Path) -> None:
+    first = rawless("head", "train", write(), "--json").json
+    second = rawless("head", "train", write(kind="mlp"), "--json").json
+    listed = rawless("head", "list", "--encoder", "f" * 64, "--json").json
+    shown = rawless("head", "show", "cat_or_dog@1", "--json").json
+    exported = rawless("head", "export", "cat_or_dog", "--to", tmp_path / "head", "--json").json
+    answer = open_head(tmp_path / "head").answer(embedding=np.ones((3, 8), np.float32))
+
+    assert (first["version"], second["version"]) == (1, 2)
+    assert first["snapshot_id"] == second["snapshot_id"] == shown["snapshot_id"]
+    assert [each["head"] for each in listed][:2] == ["cat_or_dog@2", "cat_or_dog@1"]
+    assert shown["kind"] == "linear"
+    assert shown["evaluation"]["measures"] == first["evaluation"]["measures"]
+    assert exported["digest"] == second["digest"]
+    np.testing.assert_allclose(answer["probabilities"].sum(1), 1, atol=1e-6)
+
+
+def test_what_people_read(rawless: Rawless, write: Callable[..., Path]) -> None:
+    trained = rawless("head", "train", write(head="read"))
+    shown = rawless("head", "show", "read", "--snapshot", "trained_on")
+
+    assert trained.code == shown.code == 0
+    for words in ("read@1: linear over tiny@1.0.0", "accuracy", "nearest_centroid", "probabilities: float32"):
+        assert words in trained.out
+    assert "Warning: There are few rows of train for: " in trained.err
+    assert "On trained_on" in shown.out
+
+
+def test_a_head_whose_folder_is_gone_is_told(rawless: Rawless, write: Callable[..., Path], tmp_path: Path) -> None:
+    shutil.rmtree(rawless("head", "train", write(head="gone"), "--json").json["folder"])
+
+    for command in (
+        ("head", "show", "gone"),
+        ("head", "export", "gone", "--to", tmp_path / "head"),
+        ("report", "dataset", "trained_on", "--head", "gone"),
+    ):
+        refused = rawless(*command)
+        assert refused.code == 2
+        assert "The head gone@1 is registered, but its folder " in refused.err
+
+
+def test_a_snapshot_of_another_encoder_is_refused(rawless: Rawless, shop: Shop, write: Callable[..., Path]) -> None:
+    rawless("head", "train", write(head="strict"))
+    shop.upload(range(120), stream="foreign", encoder="huge", encoder_fingerprint="9" * 64)
+    shop.build(dataset="foreign", stream="foreign", encoder="huge@1.0.0")
+    refused = rawless("head", "show", "strict", "--snapshot", "foreign")
+
+    assert refused.code == 2
+    assert "takes vectors of tiny@1.0.0" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"snapshot": "nothing"}, "There is no snapshot and no dataset 'nothing'"),
+        ({"kind": "pair"}, "cannot be trained on"),
+        ({"kind": "forest"}, "kind is 'forest'"),
+        ({"hidden": [3]}, "hidden belongs to kinds mlp and pair"),
+        ({"learning_rate": 0}, "learning_rate is 0"),
+        ({"tenant": "channel"}, "tenant belongs to kind query_transform"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(
+    rawless: Rawless, write: Callable[..., Path], fields: dict[str, object], words: str
+) -> None:
+    refused = rawless("head", "train", write(**fields))
+
+    assert refused.code == 2
+    assert words in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
+_TRAIN = """
+import sys
+from rawless.cli.main import run
+code = run(["head", "train", sys.argv[1]])
+encoders = {"encoders.image", "encoders.text", "torchvision", "transformers"}
+print(code, sorted(encoders & set(sys.modules)))
+"""
+
+
+def test_training_imports_no_encoder(shop: Shop, write: Callable[..., Path]) -> None:
+    command = [sys.executable, "-c", _TRAIN, str(write(head="alone"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "0 []"

@@ -1,0 +1,142 @@
+"""Replay: what was rejected is read again, from the source that has it, once what was wrong is mended."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rawless.connect import LOCAL
+from rawless.local.stack import Stack
+from rawless.warehouse.client import Warehouse
+from tests.cli.conftest import Outcome
+from tests.conftest import event
+
+Rawless = Callable[..., Outcome]
+
+
+@pytest.fixture
+def warehouse(stack: Stack) -> Warehouse:
+    """The one that commands use."""
+    made = Warehouse(LOCAL, stack.bigquery)
+    made.ensure()
+    return made
+
+
+def _stream(path: Path, name: str, **fields: Any) -> Path:
+    file = path / f"{name}-{len(list(path.iterdir()))}.yaml"
+    file.write_text(yaml.safe_dump({"stream": name, "modality": "text", "encoders": ["minilm@1.0.0"], **fields}))
+    return file
+
+
+def _lines(path: Path, *events: dict[str, Any]) -> Path:
+    file = path / "rawless.events.sources.jsonl"
+    file.write_text("".join(json.dumps(event(**each)) + "\n" for each in events))
+    return file
+
+
+def _rows(warehouse: Warehouse, stream: str) -> list[str]:
+    query = f"SELECT event_id FROM embedding_event_v1 WHERE stream = '{stream}' ORDER BY event_id"
+    return [row["event_id"] for row in warehouse.query(query)]
+
+
+def test_after_a_limit_was_raised_the_rejected_come_in_and_nothing_else(
+    rawless: Rawless, tmp_path: Path, warehouse: Warehouse
+) -> None:
+    source = _lines(
+        tmp_path,
+        {"stream": "raised", "event_id": "short", "text": "short"},
+        {"stream": "raised", "event_id": "long-1", "text": "long " * 20},
+        {"stream": "raised", "event_id": "long-2", "text": "long " * 21},
+        {"stream": "raised", "event_id": "an id with spaces", "text": "long " * 22},
+        {"stream": "raised", "event_id": "empty", "text": " "},
+        {"stream": "another", "event_id": "long-1", "text": "of another stream"},
+    )
+    small = _stream(tmp_path, "raised", limits={"max_bytes": 50})
+    options = ["--reason", "payload_too_large", "--source", f"jsonl:{source}", "--json"]
+    rawless("ingest", "--stream", small, "--source", f"jsonl:{source}")
+
+    still = rawless("replay", "--stream", small, *options).json
+    mended = rawless("replay", "--stream", _stream(tmp_path, "raised"), *options).json
+    again = rawless("replay", "--stream", _stream(tmp_path, "raised"), *options).json
+
+    assert (still["open_before"], still["read"], still["open"]) == (2, 2, 2)
+    assert (mended["open_before"], mended["read"], mended["embeddings"], mended["open"]) == (2, 2, 2, 0)
+    assert (again["open_before"], again["open"]) == (0, 0)
+    assert "read" not in again  # idempotent: the source is not even read
+    assert _rows(warehouse, "raised") == ["long-1", "long-2", "short"]
+
+
+def test_an_object_that_was_missing_is_read_when_it_is_there(
+    rawless: Rawless, tmp_path: Path, warehouse: Warehouse
+) -> None:
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    stream = _stream(tmp_path, "checked", uri_prefixes=[f"file://{objects}/"])
+    source = _lines(
+        tmp_path,
+        {"stream": "checked", "event_id": "late", "text": ..., "uri": f"file://{objects}/late.txt"},
+        {"stream": "checked", "event_id": "gone", "text": ..., "uri": f"file://{objects}/gone.txt"},
+    )
+    rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
+    (objects / "late.txt").write_text("Here I am.")
+
+    done = rawless("replay", "--stream", stream, "--reason", "payload_missing", "--source", f"jsonl:{source}")
+
+    assert done.code == 0
+    assert "checked: rejected as payload_missing and without an embedding: 2 before, 1 now." in done.out
+    assert "1 rejected: payload_missing 1." in done.out
+    assert _rows(warehouse, "checked") == ["late"]
+
+
+def test_what_has_no_id_cannot_be_found_again_and_is_told(rawless: Rawless, tmp_path: Path) -> None:
+    stream = _stream(tmp_path, "nameless")
+    source = _lines(tmp_path, {"stream": "nameless", "event_id": "no id at all"})
+    rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
+
+    done = rawless("replay", "--stream", stream, "--reason", "bad_event_id", "--source", f"jsonl:{source}")
+
+    assert done.code == 0
+    assert "without an id that could be stored, which cannot be found again: 1." in done.out
+    assert "nothing to replay" in done.out
+
+
+def test_an_encoder_that_lacks_an_embedding_keeps_the_event_open(
+    rawless: Rawless, tmp_path: Path, warehouse: Warehouse
+) -> None:
+    """A row by another encoder is no row by this one."""
+    stream = _stream(tmp_path, "migrating", limits={"max_bytes": 5})
+    source = _lines(tmp_path, {"stream": "migrating", "event_id": "one", "text": "A text."})
+    rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
+    warehouse.query(
+        "INSERT INTO embedding_event_v1 (stream, event_id, occurred_at, logged_at, modality, encoder, encoder_version,"
+        " encoder_fingerprint, embedding, truncated) VALUES ('migrating', 'one', CURRENT_TIMESTAMP(),"
+        " CURRENT_TIMESTAMP(), 'text', 'other', '1.0.0', 'another', [1.0], FALSE)"
+    )
+
+    options = ["--reason", "payload_too_large", "--source", f"jsonl:{source}", "--json"]
+    done = rawless("replay", "--stream", _stream(tmp_path, "migrating"), *options)
+
+    assert (done.json["open_before"], done.json["embeddings"], done.json["open"]) == (1, 1, 0)
+
+
+def test_for_messages_a_seek_is_named_and_when(rawless: Rawless, tmp_path: Path) -> None:
+    stream = _stream(tmp_path, "sought")
+    source = _lines(tmp_path, {"stream": "sought", "text": " "})
+    rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
+    name = "projects/local-dev/subscriptions/sought"
+
+    done = rawless("replay", "--stream", stream, "--reason", "empty_text", "--source", f"pubsub:{name}")
+
+    assert done.code == 2
+    assert f"only a seek brings them back, if the subscription retains acknowledged messages. Run `gcloud pubsub subscriptions seek {name} --time=TIME`" in done.err  # fmt: skip  # noqa: E501
+    assert "(the first was rejected at 20" in done.err
+
+
+def test_a_reason_that_is_none_is_refused(rawless: Rawless, tmp_path: Path) -> None:
+    done = rawless("replay", "--stream", _stream(tmp_path, "x"), "--reason", "bad_luck", "--source", "jsonl:x")
+
+    assert done.code == 2
+    assert "'bad_luck' is not one of 'missing_event_id'" in done.err

@@ -1,0 +1,249 @@
+"""`rawless serve` as processes of its own: started, killed, brought back, and ended in good order."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from rawless.heads import deployment
+from rawless.serving.remote import TOKEN_VARIABLE
+from tests.cli.conftest import Outcome
+from tests.drawn_heads import write_head
+from tests.serving.conftest import TEXT_STREAM, eventually
+
+Rawless = Callable[..., Outcome]
+TOKEN = "a-token-of-256-bits"
+PREDICT = "/v1/heads/topic/predict"
+MARKER = "Rosalind-0815-Quibble"
+SHUT = {"ConnectError", "ReadError", "RemoteProtocolError"}
+"""What a caller may meet whose next request finds the door shut."""
+ENVIRONMENT = {**os.environ, TOKEN_VARIABLE: TOKEN, "OMP_NUM_THREADS": "1"}
+
+
+class Running:
+    """A service as a process."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        self.arguments = [str(each) for each in arguments]
+        command = [sys.executable, "-m", "rawless", "serve", *self.arguments]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+
+    def url(self) -> str:
+        """Once it answers; also what it printed is JSON."""
+        assert self.process.stdout is not None
+        lines = []
+        while line := self.process.stdout.readline():
+            lines.append(line)
+            if line == "}\n":
+                return str(json.loads("".join(lines))["url"])
+        raise AssertionError(self.process.communicate()[1])
+
+    def end(self, how: signal.Signals) -> tuple[int, str]:
+        """Its exit code, and all that it said since."""
+        self.process.send_signal(how)
+        said = "".join(self.process.communicate(timeout=60))
+        return self.process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("service")
+    write_head(made / "heads", "topic")
+    deployment.deploy(made / "heads", "topic", 1)
+    (made / "message.yaml").write_text(yaml.safe_dump(TEXT_STREAM))
+    return made
+
+
+def _file(folder: Path, name: str, **fields: Any) -> Path:
+    path = folder / name
+    path.write_text(yaml.safe_dump({"heads": {"topic": {"stream": "message.yaml"}}, "head_folder": "heads"} | fields))
+    return path
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Running]]:
+    """Starts services, and kills those that are left."""
+    left: list[Running] = []
+
+    def start(*arguments: str | Path) -> Running:
+        left.append(Running(*arguments))
+        return left[-1]
+
+    yield start
+    for each in left:
+        each.process.kill()
+        each.process.communicate()
+
+
+class Load:
+    """Callers who go on asking, and what they were answered."""
+
+    def __init__(self, url: str, callers: int = 3) -> None:
+        self.answers: list[httpx.Response] = []
+        self.lost: list[str] = []
+        self._url, self._ended = url, threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(callers)]
+        for each in self._threads:
+            each.start()
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=60) as client:
+            while not self._ended.is_set():
+                try:
+                    self.answers.append(client.post(PREDICT, json={"text": f"{MARKER} asks"}))
+                except httpx.HTTPError as error:
+                    self.lost.append(type(error).__name__)
+                    return
+
+    def since(self, number: int) -> set[int]:
+        """The statuses since an answer."""
+        return {each.status_code for each in self.answers[number:]}
+
+    def end(self) -> None:
+        self._ended.set()
+        for each in self._threads:
+            each.join()
+
+
+def test_a_killed_encoder_or_classifier_is_503_until_it_is_back(folder: Path, started: Callable[..., Running]) -> None:
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    access = {"tokens": [{"name": "orchestrator", "sha256": digest, "scopes": ["encode", "classify"]}]}
+    file = _file(folder, "services.yaml", access=access)
+    services = {role: started(file, "--role", role, "--port", "0", "--json") for role in ("encoder", "classifier")}
+    urls = {role: {"url": each.url()} for role, each in services.items()}
+    door = started(_file(folder, "door.yaml", **urls), "--role", "orchestrator", "--port", "0", "--json")
+    load = Load(door.url())
+    eventually(lambda: len(load.answers) > 20)
+    before = load.since(0)
+    said = ""
+
+    for role, service in services.items():
+        service.process.kill()
+        said += "".join(service.process.communicate())
+        seen = len(load.answers)
+        eventually(lambda seen=seen: 503 in load.since(seen))  # type: ignore[misc]
+        services[role] = started(file, "--role", role, "--port", urls[role]["url"].rpartition(":")[2], "--json")
+        services[role].url()
+        eventually(lambda: load.answers[-1].status_code == 200)
+    ended = [door.end(signal.SIGTERM)]
+    load.end()
+    ended += [service.end(signal.SIGTERM) for service in services.values()]
+    refused = [each for each in load.answers if each.status_code == 503]
+
+    assert before == {200}
+    assert load.since(0) == {200, 503}
+    assert set(load.lost) <= SHUT
+    assert all(each.headers["retry-after"] == "1" and each.json()["reason"] == "unavailable" for each in refused)
+    assert [code for code, _ in ended] == [0, 0, 0]
+    assert MARKER not in said + "".join(each for _, each in ended) + "".join(each.text for each in refused)
+
+
+def test_ctrl_c_answers_what_was_taken(folder: Path, started: Callable[..., Running]) -> None:
+    door = started(_file(folder, "alone.yaml"), "--port", "0", "--json")
+    url = door.url()
+    load = Load(url, callers=8)
+    eventually(lambda: len(load.answers) > 50)
+
+    code, said = door.end(signal.SIGINT)
+    load.end()
+
+    assert code == 0
+    assert load.since(0) == {200}
+    assert set(load.lost) <= SHUT
+    assert said == ""
+
+
+def test_a_service_whose_words_nobody_reads_goes_on(folder: Path, started: Callable[..., Running]) -> None:
+    door = started(_file(folder, "unread.yaml"), "--port", "0", "--json")
+    url = door.url()
+    assert door.process.stderr is not None
+    door.process.stderr.close()
+    write_head(folder / "heads", "topic", 2)
+
+    deployment.deploy(folder / "heads", "topic", 2)  # which it wants to tell of
+    with httpx.Client(base_url=url) as client:
+        eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["model"]["version"] == 2)
+        deployment.rollback(folder / "heads", "topic")
+        eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["model"]["version"] == 1)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_says_what_it_cost(folder: Path, started: Callable[..., Running]) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    door = started(_file(folder, "hurried.yaml", limits={"seconds": 60}), "--port", str(port))
+    assert door.process.stdout is not None
+    assert f"127.0.0.1:{port}" in door.process.stdout.readline()
+    lines = ("Host: localhost", "Content-Type: application/json", "Content-Length: 9", "", "")
+    with socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall("\r\n".join((f"POST {PREDICT} HTTP/1.1", *lines)).encode())
+        eventually(lambda: "in_progress 1.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+        door.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            door.process.wait(1)
+        code, said = door.end(signal.SIGINT)
+
+    assert (code, said) == (0, "Stopped; what was held was not answered.\n")
+
+
+def test_what_is_wrong_is_told_in_a_sentence(rawless: Rawless, folder: Path, tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        for arguments, says in (
+            ((tmp_path / "none.yaml",), "none.yaml"),
+            ((_file(folder, "a.yaml"), "--port", port), f"127.0.0.1:{port} cannot be had"),
+            ((_file(folder, "a.yaml"), "--host", "0.0.0.0"), "say who may call under access"),
+            ((_file(folder, "a.yaml"), "--role", "encoder"), "needs a token: name them under access"),
+            ((_file(folder, "b.yaml", heads={"nix": {"stream": "message.yaml"}}),), "rawless head deploy nix"),
+            ((_file(folder, "c.yaml", heads={"topic": {"stream": "no.yaml"}}),), "no.yaml"),
+        ):
+            outcome = rawless("serve", *arguments)
+
+            assert outcome.code == 2
+            assert outcome.err.startswith("Error: ")
+            assert says in outcome.err
+            assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_head_is_deployed_and_rolled_back_by_name(rawless: Rawless, home: Path, tmp_path: Path) -> None:
+    from rawless.connect import LOCAL
+    from rawless.heads import registry
+    from rawless.local.stack import up
+    from rawless.warehouse.client import Warehouse
+
+    warehouse = Warehouse(LOCAL, up(home).bigquery)
+    warehouse.ensure()
+    for version in (1, 2):
+        registry.register(warehouse, write_head(home / "heads", "deployable", version))
+
+    first = rawless("head", "deploy", "deployable@1")
+    rawless("head", "deploy", "deployable")
+    elsewhere = rawless("head", "deploy", "deployable", "--to", tmp_path, "--json").json
+    back = rawless("head", "rollback", "deployable", "--json").json
+    listed = {each["head"]: each["live"] for each in rawless("head", "list", "--json").json}
+    refused = rawless("head", "rollback", "deployable")
+    unknown = rawless("head", "deploy", "nothing")
+
+    assert first.out == f"deployable@1 is live in {home / 'heads'}.\n"
+    assert (elsewhere["version"], back["version"]) == (2, 1)
+    assert deployment.live_version(tmp_path, "deployable") == 2
+    assert (listed["deployable@1"], listed["deployable@2"]) == (True, False)
+    assert (refused.code, unknown.code) == (2, 2)
+    assert "no version to go back to" in refused.err

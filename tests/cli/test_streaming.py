@@ -1,0 +1,283 @@
+"""`publish`, `ingest --source pubsub:…` and Ctrl-C, as a user meets them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines import stop_signal
+from pipelines.interrupts import stop_on_interrupt
+from rawless.connect import LOCAL
+from rawless.events.sources.pubsub import PubSub
+from rawless.local.stack import Stack
+from rawless.warehouse.client import Warehouse
+from tests.cli.conftest import Outcome
+from tests.conftest import event
+
+Rawless = Callable[..., Outcome]
+LIMIT_SECONDS = 120
+
+
+@pytest.fixture
+def warehouse(stack: Stack) -> Warehouse:
+    """The one that commands use."""
+    made = Warehouse(LOCAL, stack.bigquery)
+    made.ensure()
+    return made
+
+
+@pytest.fixture
+def stream_of(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a stream file."""
+
+    def make(name: str, **fields: Any) -> Path:
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(yaml.safe_dump({"stream": name, "modality": "text", "encoders": ["minilm@1.0.0"], **fields}))
+        return file
+
+    return make
+
+
+def _lines(path: Path, events: list[dict[str, Any] | bytes]) -> Path:
+    lines = [each if isinstance(each, bytes) else json.dumps(event(**each)).encode() for each in events]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return path
+
+
+def test_what_is_published_is_ingested(rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path) -> None:
+    stream = stream_of("told")
+    events = _lines(tmp_path / "e.jsonl", [{"stream": "told"}, {"stream": "told", "text": " "}, b"garbage"])
+
+    published = rawless("publish", "--stream", stream, "--source", f"jsonl:{events}")
+    source = "pubsub:projects/local-dev/subscriptions/told"
+    ingested = rawless("ingest", "--stream", stream, "--source", source, "--until-idle", "0.3")
+
+    assert published.code == ingested.code == 0
+    assert "told: 2 events published to projects/local-dev/topics/told." in published.out
+    assert "1 that no message can carry: malformed_event 1." in published.out
+    assert f"--source {source}" in published.out
+    assert "told: 2 events read, 1 embeddings by minilm@1.0.0." in ingested.out
+    assert "1 rejected: empty_text 1." in ingested.out
+    assert "of them idle" in ingested.out
+
+
+def test_a_subscription_that_is_missing_is_made_on_the_local_stack(
+    rawless: Rawless, stream_of: Callable[..., Path], stack: Stack
+) -> None:
+    name = "projects/local-dev/subscriptions/mine"
+
+    done = rawless("ingest", "--stream", stream_of("made"), "--source", f"pubsub:{name}", "--until-idle", "0", "--json")
+
+    assert done.json["read"] == 0
+    with PubSub(stack.pubsub).subscriber() as client:
+        assert client.get_subscription(subscription=name).topic == "projects/local-dev/topics/made"
+
+
+def test_pubsub_elsewhere_is_used_where_the_environment_names_it(
+    rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
+    monkeypatch.setattr("rawless.events.sources.pubsub.START_SECONDS", 0.2)
+    events = _lines(tmp_path / "e.jsonl", [{}])
+
+    done = rawless("publish", "--stream", stream_of("elsewhere"), "--source", f"jsonl:{events}")
+
+    assert done.code == 1
+    assert "Pub/Sub did not answer" in done.err
+
+
+REFUSED = {
+    "--until-idle is for pubsub": ["--source", "jsonl:{file}", "--until-idle", "1"],
+    "--source names 'subscriptions/x', but must name projects/": ["--source", "pubsub:subscriptions/x"],
+    "--source names '', but must name projects/": ["--source", "pubsub:"],
+    "--metadata is for files": ["--source", "pubsub:projects/local-dev/subscriptions/abc", "--metadata", "m.csv"],
+    "must be one of DirectRunner, DataflowRunner to read": [
+        "--source", "pubsub:projects/local-dev/subscriptions/abc", "--", "--runner=FnApiRunner",
+    ],
+    "Dataflow cannot reach the local stack": [
+        "--source", "pubsub:projects/local-dev/subscriptions/abc", "--", "--runner=DataflowRunner",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_a_mistake_is_told_in_a_sentence(
+    sentence: str, rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = _lines(tmp_path / "e.jsonl", [{}])
+    arguments = [each.format(file=file) for each in REFUSED[sentence]]
+
+    done = rawless("ingest", "--stream", stream_of("refused"), *arguments)
+
+    assert done.code == 2
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "sentence"),
+    [
+        ("a_stream", ["--topic", "a"], "--topic names 'a', but must name projects/PROJECT/topics/NAME"),
+        ("ab", [], "The stream names 'projects/local-dev/topics/ab', but must name"),
+        ("goog_x", [], "must name projects/PROJECT/topics/NAME"),
+        ("a_stream", ["--topic", ""], "--topic names '', but must name"),
+    ],
+)
+def test_a_topic_that_cannot_be_is_refused(
+    name: str, arguments: list[str], sentence: str, rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = _lines(tmp_path / "e.jsonl", [{}])
+
+    done = rawless("publish", "--stream", stream_of(name), "--source", f"jsonl:{file}", *arguments)
+
+    assert done.code == 2
+    assert sentence in done.err
+
+
+def test_publishing_where_nobody_listens_is_refused(
+    rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A subscription of the topic's name that is of another topic would get none of the events."""
+    file = _lines(tmp_path / "e.jsonl", [{}])
+    taken = "projects/local-dev/subscriptions/taken"
+    rawless("ingest", "--stream", stream_of("first"), "--source", f"pubsub:{taken}", "--until-idle", "0")
+
+    done = rawless(
+        "publish", "--stream", stream_of("second"), "--source", f"jsonl:{file}",
+        "--topic", "projects/local-dev/topics/taken",
+    )  # fmt: skip
+
+    assert done.code == 2
+    assert f"the subscription {taken} is of projects/local-dev/topics/first" in done.err
+
+
+def test_ctrl_c_is_gentle_when_nobody_listens_any_more(capfd: pytest.CaptureFixture[str]) -> None:
+    """As in a pipe to `tee`, which the same Ctrl-C ends."""
+    stderr = os.dup(2)
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, 2)
+    try:
+        with stop_on_interrupt():
+            signal.raise_signal(signal.SIGINT)
+            assert stop_signal.asked()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(writing)
+
+
+# --- Ctrl-C and kill
+
+
+@pytest.fixture
+def started(warehouse: Warehouse) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a command as a process of its own, and waits until it has written rows of a stream."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(stream: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        before = _count(warehouse, stream)
+        command = [sys.executable, "-m", "rawless", *(str(each) for each in arguments), "--json"]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        )
+        processes.append(process)
+        limit = time.monotonic() + LIMIT_SECONDS
+        while _count(warehouse, stream) == before:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < limit
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def _count(warehouse: Warehouse, stream: str) -> int:
+    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = '{stream}'")
+    return int(row["n"])
+
+
+def _seen(warehouse: Warehouse, stream: str) -> int:
+    between = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
+    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM events.embedding_event({between}) WHERE stream = '{stream}'")
+    return int(row["n"])
+
+
+def _long(stream: str, count: int) -> list[dict[str, Any] | bytes]:
+    text = "Some words that take a while."
+    return [{"stream": stream, "event_id": f"e-{n:05d}", "text": f"{n} {text}"} for n in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["lines", "messages"])
+def test_ctrl_c_finishes_what_was_read_and_a_second_stops_at_once(
+    kind: str,
+    rawless: Rawless,
+    stream_of: Callable[..., Path],
+    tmp_path: Path,
+    warehouse: Warehouse,
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    name, count = f"stopped_{kind}", 3000
+    stream, events = stream_of(name), _lines(tmp_path / "e.jsonl", _long(name, count))
+    source = f"jsonl:{events}" if kind == "lines" else f"pubsub:projects/local-dev/subscriptions/{name}"
+    if kind == "messages":
+        rawless("publish", "--stream", stream, "--source", f"jsonl:{events}")
+    command = ["ingest", "--stream", stream, "--source", source]
+
+    first = started(name, *command)
+    first.send_signal(signal.SIGINT)
+    out, err = first.communicate(timeout=LIMIT_SECONDS)
+    summary = json.loads(out)
+
+    assert first.returncode == (130 if kind == "lines" else 0)  # lines are left, which only another run will read
+    assert "Finishing what was read; Ctrl-C again stops at once." in err
+    assert summary["stopped"] is True
+    assert 0 < summary["read"] < count
+    assert summary["embeddings"] == summary["read"] == _count(warehouse, name)
+
+    second = started(name, *command)
+    second.send_signal(signal.SIGINT)
+    assert second.stderr is not None
+    while "Finishing" not in second.stderr.readline():
+        pass
+    second.send_signal(signal.SIGINT)
+    out, err = second.communicate(timeout=LIMIT_SECONDS)
+
+    assert second.returncode == 130
+    assert out == ""
+    assert err.strip() == "Stopped."
+
+
+def test_a_streaming_job_that_is_killed_loses_no_message(
+    rawless: Rawless,
+    stream_of: Callable[..., Path],
+    tmp_path: Path,
+    warehouse: Warehouse,
+    stack: Stack,
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    name, count = "killed_stream", 1200
+    stream, events = stream_of(name), _lines(tmp_path / "e.jsonl", _long(name, count))
+    subscription = f"projects/local-dev/subscriptions/{name}"
+    command = ["ingest", "--stream", stream, "--source", f"pubsub:{subscription}"]
+    rawless("publish", "--stream", stream, "--source", f"jsonl:{events}")
+
+    killed = started(name, *command)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    with PubSub(stack.pubsub).subscriber() as client:  # what it held comes again at once, and not in a minute
+        client.seek(request={"subscription": subscription, "time": "1970-01-02T00:00:00Z"})
+    rest = rawless(*command, "--until-idle", "0.5", "--json").json
+
+    assert 0 < rest["read"] <= count
+    assert _seen(warehouse, name) == count

@@ -1,0 +1,141 @@
+"""`rawless subjects sync`: what it does to the local stack, and what it says."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import bigquery
+
+from rawless.privacy.pseudonyms import KEY_VARIABLE
+from rawless.warehouse import subjects
+
+Rawless = Callable[..., Any]
+SECRET = "secret8251"
+COUNT = "SELECT COUNT(*) AS n, COUNT(DISTINCT person_key) AS persons FROM subjects.subject_map_v1 "
+
+
+@pytest.fixture
+def load(rawless: Rawless, tmp_path: Path) -> Callable[..., None]:
+    """Replaces a table by one of these customers."""
+
+    def put(table: str, *customers: str | int | None) -> None:
+        file = tmp_path / "customers.jsonl"
+        file.write_text("".join(json.dumps({"customer_id": each}) + "\n" for each in customers))
+        assert rawless("load", table, file, "--replace").code == 0
+
+    return put
+
+
+def test_rules_can_join_plain_ids_with_embeddings(
+    rawless: Rawless, load: Callable[..., None], stream_file: Path, write_events: Callable[..., Path]
+) -> None:
+    customers = ["o'Brien; --", '"', "e\u0301", " spaced ", "007", "x" * subjects.MAX_ID_LENGTH]
+    events = write_events(*({"event_id": f"sync-{n}", "subject_id": each} for n, each in enumerate(customers)))
+    assert rawless("ingest", "--stream", stream_file, "--source", f"jsonl:{events}").code == 0
+    load("joined_account", *customers)
+
+    assert rawless("subjects", "sync", "--from", "joined_account.customer_id").code == 0
+
+    joined = rawless(
+        "sql",
+        "SELECT event_id, account.customer_id "
+        "FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') AS event "
+        "JOIN subjects.subject_map_v1 AS subject USING (subject_key, subject_key_id) "
+        "JOIN joined_account AS account ON account.customer_id = subject.customer_id "
+        "WHERE event_id LIKE 'sync-%' ORDER BY event_id",
+        "--json",
+    )
+    assert joined.json == [{"event_id": f"sync-{n}", "customer_id": each} for n, each in enumerate(customers)]
+
+
+def test_it_says_what_was_new_and_what_was_left_out(rawless: Rawless, load: Callable[..., None]) -> None:
+    load("said_account", "said-1", "said-2", "said-2", None, "", "said\n", "x" * 300)
+
+    first = rawless("subjects", "sync", "--from", "said_account.customer_id")
+    second = rawless("subjects", "sync", "--from", "events.said_account.customer_id")
+
+    assert (first.code, first.err) == (0, "")
+    assert first.out.splitlines() == [
+        "2 customers of said_account.customer_id are new in the subject map, 0 were there; 2 rows have no id.",
+        "2 ids were left out, as no event can carry them: longer than 256 characters, or not printable.",
+    ]
+    assert "0 customers of events.said_account.customer_id are new in the subject map, 2 were there" in second.out
+
+
+def test_a_new_key_is_a_second_row_of_the_same_person(
+    rawless: Rawless, load: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("rotated_account", 910_001, 910_002)
+    command = ("subjects", "sync", "--from", "rotated_account.customer_id", "--json")
+    old = rawless(*command).json
+    monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(b"n" * 32).decode())
+
+    new = rawless(*command).json
+
+    counts = {"from": "rotated_account.customer_id", "new": 2, "known": 0, "without_id": 0, "unusable": 0}
+    assert (old, new) == ({**counts, "subject_key_id": old["subject_key_id"]}, {**counts, **new})
+    assert old["subject_key_id"] != new["subject_key_id"]
+    assert rawless("sql", COUNT + "WHERE customer_id LIKE '9100%'", "--json").json == [{"n": 4, "persons": 2}]
+
+
+MISTAKES = {
+    "no column": (["--from", "told_account.id"], "The table told_account has no column id: it has customer_id"),
+    "no table": (["--from", "nowhere.id"], "There is no table nowhere"),
+    "no source": ([], "Missing option '--from'"),
+    "not a column": (["--from", "told_account"], "--from is 'told_account', but must be TABLE.COLUMN"),
+    "the map": (["--from", "subjects.subject_map_v1.customer_id"], "which is what a sync fills"),
+    "no warehouse file": (["--from", "a.b", "--warehouse", "no.yaml"], "The warehouse file no.yaml does not exist"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(
+    name: str, rawless: Rawless, load: Callable[..., None]
+) -> None:
+    load("told_account", SECRET)
+    arguments, sentence = MISTAKES[name]
+
+    done = rawless("subjects", "sync", *arguments)
+
+    assert (done.code, done.out) == (2, "")
+    assert sentence in done.err
+    assert done.err.count("\n") == 1
+    assert SECRET not in done.err
+
+
+def test_a_table_that_wants_a_partition_filter_is_refused(
+    rawless: Rawless, load: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("filtered_account", SECRET)
+    shown = bigquery.Client.get_table
+
+    def filtered(client: bigquery.Client, table: Any, **options: Any) -> bigquery.Table:
+        live = shown(client, table, **options)
+        live.require_partition_filter = True  # the local BigQuery forgets it
+        return live
+
+    monkeypatch.setattr(bigquery.Client, "get_table", filtered)
+
+    done = rawless("subjects", "sync", "--from", "filtered_account.customer_id")
+
+    assert done.code == 2
+    assert "filtered_account is read with a partition filter only: name a view that has one" in done.err
+
+
+def test_a_fault_of_its_own_shows_no_id(
+    rawless: Rawless, load: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("faulty_account", SECRET)
+
+    def fail(*_: object) -> None:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr("rawless.privacy.pseudonyms.PseudonymKey.pseudonym", fail)
+
+    done = rawless("subjects", "sync", "--from", "faulty_account.customer_id")
+
+    assert done.code == 1
+    assert SECRET not in done.out + done.err

@@ -1,0 +1,247 @@
+"""A snapshot is immutable, can be made again, and a build that ends early leaves nothing."""
+
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rawless.datasets import build as building
+from rawless.datasets import staging_tables
+from rawless.datasets.diff import diff, summed
+from rawless.datasets.snapshots import find, list_manifests
+from rawless.datasets.splits import recall
+from rawless.datasets.verify import verify
+from rawless.errors import UserError
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.tables import ROLES
+from tests.shop import Shop
+
+
+def _quiet(_: str) -> None:
+    pass
+
+
+def test_the_same_dataset_gives_the_same_snapshot_however_its_file_is_written(shop: Shop) -> None:
+    first = shop.build()
+    again = shop.build(require={"min_rows": 5}, as_of="2026-02-01T01:00:00+01:00")
+
+    assert first.is_new
+    assert not again.is_new
+    assert again.manifest == first.manifest
+    assert shop.left() == (first.manifest.rows, 1, [])
+
+
+def test_the_ledger_adds_up_and_the_counts_are_the_rows(shop: Shop) -> None:
+    manifest = shop.build().manifest
+
+    left = manifest.ledger[0].rows_in
+    for line in manifest.ledger:
+        assert line.rows_in == left
+        left -= line.removed
+    rows = shop.rows(manifest.snapshot_id)
+    assert left == manifest.rows == len(rows)
+    for count in manifest.counts:
+        assert count.row_count == sum((r["split"], r["label"]) == (count.split, count.label) for r in rows.values())
+    assert {row["person_key"] for row in rows.values()} & {"person-3", "person-4"} == set()
+
+
+def test_a_person_is_in_one_split(shop: Shop) -> None:
+    rows = shop.rows(shop.build().manifest.snapshot_id).values()
+
+    splits = {row["person_key"]: {r["split"] for r in rows if r["person_key"] == row["person_key"]} for row in rows}
+    assert len(splits) == 38
+    assert all(len(each) == 1 for each in splits.values())
+
+
+def test_later_rows_change_nothing_and_move_nobody(shop: Shop) -> None:
+    before = shop.build().manifest
+    kept = shop.rows(before.snapshot_id)
+    late = datetime(2026, 3, 1, tzinfo=UTC)
+    shop.upload(range(30), logged_at=late)  # replayed after the as-of
+    shop.upload(range(200, 212), logged_at=late)
+    after = shop.build(as_of="2026-03-02T00:00:00Z", rules=["exclude_closed_accounts"]).manifest
+
+    assert verify(shop.warehouse, before, _quiet).findings == ()
+    grown = shop.rows(after.snapshot_id)
+    assert len(grown) > len(kept) - 1
+    assert all(grown[name]["split"] == row["split"] for name, row in kept.items())
+
+
+def test_verify_says_which_source_changed_and_who_was_erased(shop: Shop) -> None:
+    manifest = shop.build().manifest
+    closed = [datetime(2026, 1, 20, tzinfo=UTC)] * 3
+    shop.load("account_closed", {"subject_key": ["person-3", "person-4", "person-5"], "closed_at": closed})
+    shop.warehouse.query(
+        f"INSERT INTO `{shop.warehouse.table_id('tombstone_v1')}` (person_key, subject_keys, erased_before,"
+        " certificate_id) VALUES ('person-7', ['person-7'], TIMESTAMP '2027-01-01', 'c-1')"
+    )
+
+    verdict = verify(shop.warehouse, manifest, _quiet)
+
+    assert verdict.stored_is_equal
+    assert not verdict.rebuilt_is_equal
+    assert "The source account_closed had 2 rows at the as-of, and has 3 now." in verdict.findings
+    assert any("persons who were erased" in finding for finding in verdict.findings)
+    assert shop.left()[1:] == (1, [])
+
+
+def test_verify_sees_a_row_that_was_taken_out_of_the_snapshot(shop: Shop) -> None:
+    manifest = shop.build().manifest
+    shop.warehouse.query(f"DELETE FROM `{shop.warehouse.table_id('snapshot_v1')}` WHERE event_id = 'e-5'")
+
+    verdict = verify(shop.warehouse, manifest, _quiet)
+
+    assert not verdict.stored_is_equal
+    assert verdict.rebuilt_is_equal
+    assert any(finding.startswith(f"1 of {manifest.rows} rows are no longer kept") for finding in verdict.findings)
+
+
+def test_diff_tells_rows_in_out_relabelled_and_re_split_with_the_rule(shop: Shop) -> None:
+    before = shop.build().manifest
+    shorter = shop.build(rules=["exclude_closed_accounts", {"occurred_within": {"days": 30}}]).manifest
+    moves = diff(shop.warehouse, before, shorter, _quiet)
+    back = diff(shop.warehouse, shorter, before, _quiet)
+    salted = shop.build(split={"by": "person", "train": 0.6, "validation": 0.2, "test": 0.2, "salt": "b"}).manifest
+    resplit = diff(shop.warehouse, before, salted, _quiet)
+
+    gone = set(shop.rows(before.snapshot_id)) - set(shop.rows(shorter.snapshot_id))
+    assert gone
+    assert {move.example_id for move in moves} == gone
+    assert {(move.change, move.rule) for move in moves} == {("out", "occurred_within")}
+    assert summed(back) == [{"change": "in", "rule": "occurred_within", "rows": len(gone)}]
+    assert {move.change for move in resplit} == {"re-split"}
+    assert diff(shop.warehouse, before, before, _quiet) == []
+    assert shop.left()[2] == []
+
+
+@pytest.mark.parametrize("step", ["labelled", "split_by_person", "snapshot", "digest"])
+def test_a_build_that_fails_leaves_nothing(shop: Shop, step: str) -> None:
+    def fail(name: str) -> None:
+        if name == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shop.build(told=fail)
+
+    assert shop.left() == (0, 0, [])
+
+
+_BROKEN = """/*
+says: Names a column that is not there.
+without_subject: keep
+*/
+SELECT event.example_id, event.event_id FROM event WHERE event.nothing = 1
+"""
+
+
+def test_a_dry_run_tells_the_fault_of_a_step_that_failed_and_of_no_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> int:
+        raise UserError("BigQuery refused the query: Name nothing not found.")
+
+    monkeypatch.setattr(Warehouse, "scanned", refuse)
+    (shop.folder / "rules").mkdir()
+    (shop.folder / "rules" / "broken.sql").write_text(_BROKEN)
+
+    assert shop.build().is_new
+    with pytest.raises(UserError, match=r"The step broken of the build failed\. .*: Name nothing not found\.$"):
+        shop.build(rules=["broken"])
+
+
+_KILLED = """
+import os, signal, sys
+from datetime import timedelta
+from pathlib import Path
+from rawless.datasets.build import build
+from rawless.datasets.dataset import open_dataset
+from rawless.warehouse.config import Emulator, Places
+from rawless.warehouse.client import Warehouse
+places, rest, grpc, file = sys.argv[1:]
+warehouse = Warehouse(Places.model_validate_json(places), Emulator(rest, grpc))
+
+def told(name):
+    if name == "digest":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+build(warehouse, open_dataset(Path(file)), timedelta(0), told)
+"""
+
+
+def test_a_killed_build_is_seen_by_nobody_and_swept_by_the_next(shop: Shop) -> None:
+    shop.dataset()
+    place, emulator = shop.warehouse.places, shop.warehouse.emulator
+    assert emulator is not None
+    command = [sys.executable, "-c", _KILLED, place.model_dump_json(), emulator.rest, emulator.grpc]
+    killed = subprocess.run([*command, str(shop.folder / "dataset.yaml")], check=False)
+
+    rows, manifests, tables = shop.left()
+    assert killed.returncode == -signal.SIGKILL
+    assert rows > 0
+    assert (manifests, len(tables)) == (0, 2)
+    with pytest.raises(UserError, match="There is no snapshot"):
+        find(shop.warehouse, "uploads")
+
+    other = shop.build(dataset="others", label={"query": "confirmed_upload", "classes": ["cat", "dog", "cow"]})
+    assert shop.left() == (other.manifest.rows, 1, [])
+
+
+def test_a_build_that_goes_on_is_not_swept(shop: Shop) -> None:
+    seen: list[Any] = []
+
+    def sweep(name: str) -> None:
+        if name == "digest":
+            staging_tables.sweep(shop.warehouse)
+            seen.append(shop.left())
+            with pytest.raises(UserError, match="Another process builds this snapshot now"):
+                shop.build()
+
+    built = shop.build(told=sweep)
+
+    assert seen[0][0] == built.manifest.rows
+    assert shop.left() == (built.manifest.rows, 1, [])
+
+
+def test_rows_exported_and_loaded_elsewhere_build_the_same_digest(
+    shop: Shop, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = shop.build().manifest
+    names = {role: f"{name}_elsewhere" for role, name in warehouse.places.model_dump().items() if role in ROLES}
+    elsewhere = Warehouse(warehouse.places.model_copy(update=names), warehouse.emulator)
+    elsewhere.ensure()
+    for name in ("embedding_event_v1", "confirmed", "account_closed"):
+        source = f"{warehouse.dataset_id('events')}.{name}"
+        if name != "embedding_event_v1":
+            warehouse.query(f"CREATE TABLE `{elsewhere.dataset_id('events')}.{name}` AS SELECT * FROM `{source}`")
+        else:
+            target = elsewhere.table_id(name)
+            warehouse.query(
+                f"INSERT INTO `{target}` SELECT * FROM `{source}` WHERE occurred_at > TIMESTAMP '2000-01-01'"
+            )
+    there = building.build(elsewhere, shop.dataset(), timedelta(0), _quiet).manifest
+
+    assert there.row_digest == here.row_digest
+    assert there.snapshot_id == here.snapshot_id
+
+
+def test_no_text_but_ids_and_closed_lists_is_in_a_snapshot(shop: Shop) -> None:
+    row = next(iter(shop.rows(shop.build().manifest.snapshot_id).values()))
+
+    texts = {name for name, value in row.items() if isinstance(value, str)}
+    assert texts == {"snapshot_id", "event_id", "stream", "label", "split", "person_key", "encoder_fingerprint"}
+
+
+def test_the_recall_of_the_buckets_is_that_of_the_formula() -> None:
+    assert recall(0.98) == pytest.approx(0.997, abs=0.002)
+    assert recall(0.5) < 0.1
+
+
+def test_manifests_are_listed_newest_first(shop: Shop) -> None:
+    first = shop.build().manifest
+    second = shop.build(rules=["exclude_closed_accounts"]).manifest
+
+    assert [each.snapshot_id for each in list_manifests(shop.warehouse)] == [second.snapshot_id, first.snapshot_id]
+    assert find(shop.warehouse, "uploads") == second

@@ -1,0 +1,119 @@
+"""Dataset files: a mistake is told by field, value and rule, and no value of one becomes SQL."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rawless.errors import UserError
+from tests.shop import SPEC, Shop
+
+PERSONS = SPEC["split"]
+TIMES = {"by": "time", "validation_from": "2026-01-10T00:00:00Z", "test_from": "2026-01-20T00:00:00Z"}
+PAIR = {"query": "confirmed_upload", "kind": "pair", "classes": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"split": PERSONS | {"test": 0.3}}, "add up to 1, not to 1.1"),
+        ({"split": PERSONS | {"train": 0.8, "test": 0}}, "train and test are more than 0"),
+        ({"split": PERSONS | {"train": 1.6, "test": -0.8}}, "split"),
+        ({"split": PERSONS | {"by": "weather"}}, "split"),
+        ({"split": PERSONS | {"near_duplicates": {"cosine": 1.0}}}, "cosine"),
+        ({"split": PERSONS | {"near_duplicates": {"cosine": 0.9}}, "label": PAIR}, "compares rows of one vector"),
+        ({"split": TIMES | {"test_from": "2026-01-09T00:00:00Z"}}, "validation_from lies before test_from"),
+        ({"split": TIMES | {"gap": "11d"}}, "by more than the gap"),
+        ({"split": TIMES | {"test_from": "2026-01-20T00:00:00"}}, "test_from"),
+        ({"as_of": "2026-02-01T00:00:00"}, "as_of"),
+        ({"as_of": "soon"}, "as_of"),
+        ({"label": {"query": "confirmed_upload", "classes": ["cat"]}}, "at least two classes"),
+        ({"label": {"query": "confirmed_upload", "classes": ["cat", "cat"]}}, "all different"),
+        ({"label": {"query": "confirmed_upload", "classes": ["cat", "a dog"]}}, "classes"),
+        ({"label": {"query": "confirmed_upload", "type": "number"}}, "range: [lowest, highest]"),
+        ({"label": {"query": "confirmed_upload", "type": "number", "range": [2, 1]}}, "range: [lowest, highest]"),
+        ({"label": {"query": "confirmed_upload", "type": "number", "range": [0, ".inf"]}}, "range"),
+        ({"label": SPEC["label"] | {"window": "30d"}}, "window, as in 30d, belongs to a label of kind subject"),
+        ({"label": SPEC["label"] | {"maturity": "a week"}}, "maturity"),
+        ({"label": SPEC["label"] | {"kind": "pair"}}, "labels by event, but the dataset's label has kind pair"),
+        ({"label": SPEC["label"] | {"query": "nothing"}}, "There is no label nothing"),
+        ({"rules": ["exclude_everything"]}, "There is no rule exclude_everything"),
+        ({"rules": [{"occurred_within": {"weeks": 2}}]}, "knows no parameter 'weeks'"),
+        ({"rules": [{"cap_per_subject": {}}]}, "needs the parameter events"),
+        ({"rules": [{"cap_per_subject": {"events": "2"}}]}, "must be a whole number of at least 1"),
+        ({"rules": [{"sample": {"share": 1.5}}]}, "must be a number of at least 0 and at most 1"),
+        ({"rules": [{"exclude_subjects": {"subjects": "staff"}}]}, "reads staff, but the sources are"),
+        ({"sources": [{"table": "confirmed"}]}, "has either known_at"),
+        ({"sources": [{"table": "confirmed", "known_at": "at", "mutable": "copy"}]}, "has either known_at"),
+        ({"sources": [{"table": "a.x", "known_at": "t"}, {"table": "b.x", "known_at": "t"}]}, "are named alike"),
+        ({"sources": [{"table": "event", "known_at": "t"}]}, "cannot be named event"),
+        ({"budget": {"max_bytes_billed": "50 apples"}}, "a whole number and a unit"),
+        ({"require": {"min_rows": 0}}, "min_rows"),
+        ({"encoder": "tiny"}, "encoder"),
+        ({"dataset": "Uploads!"}, "dataset"),
+        ({"colour": "red"}, "colour"),
+        ({"stream": "nobody"}, "No event of nobody that tiny@1.0.0 embedded"),
+        ({"as_of": "2999-01-01T00:00:00Z"}, "must not be later than"),
+        ({"require": {"min_rows": 500}}, "require.min_rows is 500"),
+        ({"require": {"min_per_label": 80}}, "require.min_per_label is 80"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_and_leaves_nothing(shop: Shop, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as raised:
+        shop.build(**fields)
+
+    assert words in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+    assert shop.left() == (0, 0, [])
+
+
+HOSTILE = (
+    "x'; DROP TABLE confirmed; --",
+    'x"); DELETE FROM confirmed WHERE TRUE; SELECT ("',
+    "x` UNION ALL SELECT 1 FROM `confirmed",
+    "{{ 7 * 7 }}{% raw %}",
+    "x'\\'*/ OR TRUE /*",
+    "@as_of\n)",
+)
+WHOLE: dict[str, Any] = SPEC | {
+    "folder": ".",
+    "rules": [
+        {"exclude_closed_accounts": {"closed": "account_closed"}},
+        {"attribute_in": {"attribute": "channel", "values": ["chat"]}},
+        {"sample": {"share": 0.9, "salt": "s"}},
+    ],
+}
+WHOLE["label"] = SPEC["label"] | {"kind": "event", "maturity": "1d"}
+
+
+def _texts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the texts of a dataset are, names of parameters and rules among them."""
+    if isinstance(value, str):
+        yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from _texts(part, (*path, key))
+
+
+def _with(path: tuple[Any, ...], text: str) -> dict[str, Any]:
+    whole = copy.deepcopy(WHOLE)
+    place = whole
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = text
+    return whole
+
+
+@pytest.mark.parametrize("path", list(_texts(WHOLE)), ids=lambda path: ".".join(map(str, path)))
+def test_no_value_becomes_sql(shop: Shop, path: tuple[Any, ...]) -> None:
+    """Each is refused, or a parameter that matches nothing, or salts: all tables stay as they were."""
+    for text in HOSTILE:
+        if path[-1] == "salt":
+            assert 0 < shop.build(**_with(path, text)).manifest.rows <= 120
+        else:
+            with pytest.raises(UserError) as raised:
+                shop.build(**_with(path, text))
+            assert len(str(raised.value).splitlines()) == 1
+        (kept,) = shop.warehouse.query("SELECT COUNT(*) AS n FROM confirmed")
+        assert kept["n"] == 120

@@ -1,0 +1,278 @@
+"""Decoding ordinary pictures: the pixels that Pillow gives, under the policy that the spec states, within limits."""
+
+import struct
+import warnings
+from functools import cache
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageOps
+
+from encoders.catalogue import lookup
+from encoders.image_formats.decode import opened, pixels
+from encoders.image_formats.limits import ImageLimits
+from encoders.image_spec import ImagePreprocessing, ImageSpec
+from rawless.privacy import Reason, Rejected
+from tests.encoders.pictures import (
+    MAGIC_BYTES,
+    SIZE,
+    animated_webp,
+    bmp,
+    chunk,
+    exif,
+    gif,
+    noise,
+    ordinary,
+    png,
+    saved,
+    segment,
+    tiff,
+)
+
+Pixels = npt.NDArray[np.uint8]
+LIMITS = ImageLimits()
+TURNED = [
+    None,
+    None,
+    np.fliplr,
+    lambda each: np.rot90(each, 2),
+    np.flipud,
+    lambda each: each.swapaxes(0, 1),
+    lambda each: np.rot90(each, -1),
+    lambda each: np.rot90(each, 2).swapaxes(0, 1),
+    np.rot90,
+]
+"""What each orientation asks for, told without Pillow."""
+
+
+@cache
+def policy(**fields: str) -> ImagePreprocessing:
+    spec = lookup("resnet18-seeded@1.0.0")
+    assert isinstance(spec, ImageSpec)
+    return spec.preprocessing.model_copy(update=fields)
+
+
+def decoded(content: bytes, **fields: str) -> Pixels:
+    image = opened(content, LIMITS)
+    judged = image.size
+    picture = pixels(image, policy(**fields))
+    assert image.size == judged
+    assert picture.mode == "RGB"
+    return np.asarray(picture)
+
+
+def reason_of(content: bytes, limits: ImageLimits = LIMITS) -> Reason:
+    with pytest.raises(Rejected) as caught:
+        pixels(opened(content, limits), policy())
+    return caught.value.reason
+
+
+def plain(content: bytes, orientation: str = "apply", alpha: str = "white") -> Pixels:
+    """The same by Pillow alone, and by arithmetic where the policy is ours."""
+    image = Image.open(BytesIO(content))
+    image.load()
+    if orientation == "apply":
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        high = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(high[..., None], 3, axis=2)
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB"))
+    layered = np.asarray(image.convert("RGBA")).astype(np.float64)
+    if alpha == "drop":
+        return layered[..., :3].astype(np.uint8)
+    share = layered[..., 3:] / 255
+    return np.round(layered[..., :3] * share + (255 if alpha == "white" else 0) * (1 - share)).astype(np.uint8)
+
+
+def far(one: Pixels, other: Pixels) -> int:
+    """The greatest difference of two pictures of one shape."""
+    assert one.shape == other.shape
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+@pytest.mark.parametrize("alpha", ["white", "black", "drop"])
+@pytest.mark.parametrize("name", sorted(ordinary()))
+def test_an_ordinary_picture_has_the_pixels_that_pillow_gives(name: str, alpha: str) -> None:
+    content = ordinary()[name]
+    rounding = 1 if alpha != "drop" else 0
+    assert far(decoded(content, alpha=alpha), plain(content, alpha=alpha)) <= rounding
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(ordinary()) if "turned" in name])
+def test_an_orientation_is_left_alone_where_the_spec_ignores_it(name: str) -> None:
+    content = ordinary()[name]
+    found = decoded(content, exif_orientation="ignore")
+    assert far(found, plain(content, orientation="ignore")) == 0
+    assert found.shape == (SIZE[1], SIZE[0], 3)
+
+
+@pytest.mark.parametrize("order", ["<", ">"], ids=["little-endian", "big-endian"])
+@pytest.mark.parametrize("kind", [3, 4], ids=["short", "long"])
+@pytest.mark.parametrize("turn", range(2, 9))
+def test_each_orientation_is_turned_upright(turn: int, kind: int, order: str) -> None:
+    source = np.asarray(noise("RGB"))
+    found = decoded(saved(noise("RGB"), "PNG", exif=b"Exif\0\0" + exif(turn, order, kind)))
+    assert far(found, TURNED[turn](source)) == 0
+
+
+def test_what_is_transparent_shows_the_background_or_the_colour_that_it_hides() -> None:
+    clear = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
+    half = Image.new("RGBA", (4, 4), (10, 20, 30, 128))
+    found = {
+        alpha: [decoded(saved(each, "PNG"), alpha=alpha)[0, 0].tolist() for each in (clear, half)]
+        for alpha in ("white", "black", "drop")
+    }
+    assert found == {
+        "white": [[255, 255, 255], [132, 137, 142]],
+        "black": [[0, 0, 0], [5, 10, 15]],
+        "drop": [[10, 20, 30], [10, 20, 30]],
+    }
+
+
+@pytest.mark.parametrize("name", ["png-palette-4-transparent", "png-palette-8", "png-RGB-transparent"])
+def test_dropping_transparency_warns_of_nothing(name: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decoded(ordinary()[name], alpha="drop")
+    assert caught == []
+
+
+def test_sixteen_bits_keep_their_upper_eight() -> None:
+    values = np.array([[0x0000, 0x00FF, 0x0100, 0x7FFF, 0x8000, 0xFFFF]], dtype=np.uint16)
+    found = decoded(saved(Image.fromarray(values), "PNG"))
+    assert found[0, :, 0].tolist() == [0x00, 0x00, 0x01, 0x7F, 0x80, 0xFF]
+    assert (found == found[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    "kind", ["jpeg", "webp", "gif", "png"], ids=["several-pictures-jpeg", "animated-webp", "animated-gif", "apng"]
+)
+def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+    first, second = Image.new("RGB", SIZE, (250, 0, 0)), Image.new("RGB", SIZE, (0, 0, 250))
+    maker = "MPO" if kind == "jpeg" else kind.upper()
+    found = decoded(saved(first, maker, save_all=True, append_images=[second, second]))
+    assert found.mean(axis=(0, 1)) == pytest.approx([250, 0, 0], abs=4)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_a_wrong_colour_profile_changes_no_pixel(kind: str) -> None:
+    quality = {"jpeg": {}, "png": {}, "webp": {"lossless": True}}[kind]
+    with_profile = saved(noise("RGB"), kind.upper(), icc_profile=b"swap all colours" * 99, **quality)
+    assert far(decoded(with_profile), decoded(saved(noise("RGB"), kind.upper(), **quality))) == 0
+
+
+DOWN = struct.pack(">HHLHH", 0x0112, 3, 1, 6, 0)
+ODD_EXIF = {
+    "nothing": (b"", 1),
+    "not-tiff": (b"zebra9131" * 9, 1),
+    "head-alone": (b"MM\0*", 1),
+    "starts-past-its-end": (tiff(DOWN, start=4_000_000_000), 1),
+    "starts-at-itself": (tiff(DOWN, start=0), 1),
+    "cut": (tiff(DOWN)[:16], 1),
+    "counts-too-many": (tiff(DOWN, count=65_535), 6),
+    "counts-none": (tiff(DOWN, count=0), 1),
+    "without-an-end": (tiff(DOWN, tail=b""), 6),
+    "next-is-itself": (tiff(DOWN, tail=struct.pack(">L", 8)), 6),
+    "holds-itself": (tiff(DOWN, *[struct.pack(">HHLL", tag, 4, 1, 8) for tag in (0x8769, 0x8825, 0x014A)]), 6),
+    "value-past-its-end": (tiff(struct.pack(">HHLL", 0x010E, 2, 4_000_000_000, 4_000_000_000), DOWN), 6),
+    "unknown-type": (tiff(struct.pack(">HHLL", 0x010E, 99, 1, 1), DOWN), 6),
+    "none-of-eight": (exif(9), 1),
+    "zero": (exif(0), 1),
+    "largest": (exif(65_535), 1),
+    "text": (tiff(struct.pack(">HHL4s", 0x0112, 2, 1, b"6")), 1),
+    "digits": (tiff(struct.pack(">HHLL", 0x0112, 2, 5_000, 26), tail=b"1" * 6_000), 1),
+    "prefixed-again": (b"Exif\0\0" + exif(6), 6),
+}
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+@pytest.mark.parametrize("name", sorted(ODD_EXIF))
+def test_odd_exif_breaks_no_picture_and_warns_of_nothing(name: str, kind: str) -> None:
+    tag, turn = ODD_EXIF[name]
+    jpeg = saved(noise("RGB"), "JPEG")
+    held = jpeg[:2] + segment(0xE1, b"Exif\0\0" + tag) + jpeg[2:]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = decoded(held if kind == "jpeg" else png(8, 2, chunk(b"eXIf", tag)))
+    assert caught == []
+    assert found.shape[:2] == (SIZE if turn == 6 else SIZE[::-1])
+
+
+@cache
+def others() -> dict[str, bytes]:
+    """Files of formats that are not allowed, and of none."""
+    made = {each: saved(noise("RGB", (32, 32)), each) for each in ("TIFF", "ICO", "PPM", "JPEG2000", "AVIF", "PCX")}
+    made |= {each: saved(noise("RGB", (32, 32)), each) for each in ("TGA", "DDS", "ICNS", "SGI", "PDF", "EPS")}
+    brand = {"HEIC": b"heic", "MP4": b"isom"}
+    made |= {name: b"\0\0\0\x18ftyp" + code + bytes(4) + code + b"mif1" for name, code in brand.items()}
+    words = {
+        "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+        "text": b"a picture of a cat",
+        "HTML": b"<!doctype html>",
+    }
+    empty = {"nothing": b"", "zero": b"\0", "zeros": bytes(4096), "PSD": b"8BPS\0\1" + bytes(40), "ZIP": b"PK\3\4" * 9}
+    wave = {
+        "WAVE": b"RIFF\x24\0\0\0WAVEfmt ",
+        "TIFF-of-Motorola": b"MM\0*" + bytes(40),
+        "DIB": saved(noise("L"), "DIB"),
+    }
+    late = {f"{kind}-after-a-space": b" " + saved(noise("RGB"), kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP")}
+    return made | words | empty | wave | late
+
+
+@pytest.mark.parametrize("name", sorted(others()))
+def test_a_file_of_another_format_is_unsupported(name: str) -> None:
+    assert reason_of(others()[name]) is Reason.UNSUPPORTED_IMAGE_FORMAT
+
+
+@pytest.mark.parametrize("kind", sorted(MAGIC_BYTES))
+@pytest.mark.parametrize("allowed", sorted(MAGIC_BYTES))
+def test_only_a_format_on_the_list_is_decoded(kind: str, allowed: str) -> None:
+    content, limits = saved(noise("RGB"), kind.upper()), ImageLimits(formats=(allowed,))
+    if kind == allowed:
+        assert opened(content, limits).size == SIZE
+    else:
+        assert reason_of(content, limits) is Reason.UNSUPPORTED_IMAGE_FORMAT
+
+
+@pytest.mark.parametrize("kind", sorted(MAGIC_BYTES))
+def test_the_limits_hold_to_the_pixel(kind: str) -> None:
+    content, (width, height) = saved(noise("RGB"), kind.upper()), SIZE
+    assert opened(content, ImageLimits(max_pixels=width * height, max_side=width)).size == SIZE
+    assert reason_of(content, ImageLimits(max_pixels=width * height - 1)) is Reason.TOO_MANY_PIXELS
+    assert reason_of(content, ImageLimits(max_side=width - 1)) is Reason.TOO_MANY_PIXELS
+
+
+def test_a_first_frame_larger_than_its_screen_is_judged_as_it_is_decoded() -> None:
+    content = gif((1, 1), (40, 60, 10, 10))
+    assert opened(content, LIMITS).size == (50, 70)
+    assert reason_of(content, ImageLimits(max_pixels=50 * 70 - 1)) is Reason.TOO_MANY_PIXELS
+
+
+NOTHING = {
+    "png": png(8, 2, size=(0, 5)),
+    "png-flat": png(8, 2, size=(5, 0)),
+    "gif": gif((0, 0), (0, 0, 0, 0)),
+    "gif-flat": gif((5, 0), (0, 0, 5, 0)),
+    "bmp": bmp((0, 5), 24, b""),
+    "bmp-flat": bmp((5, 0), 24, b""),
+    "bmp-negative": bmp((-5, 5), 24, bytes(80)),
+}
+
+
+@pytest.mark.parametrize("name", ["png", "png-flat", "gif", "gif-flat", "bmp", "bmp-flat"])
+def test_a_picture_without_pixels_cannot_be_decoded(name: str) -> None:
+    assert reason_of(NOTHING[name]) is Reason.UNDECODABLE_IMAGE
+
+
+def test_a_width_below_zero_is_no_width() -> None:
+    assert reason_of(NOTHING["bmp-negative"]) in (Reason.TOO_MANY_PIXELS, Reason.UNDECODABLE_IMAGE)
+
+
+def test_a_canvas_larger_than_its_only_frame_counts_as_large() -> None:
+    content = animated_webp((300, 200))
+    assert decoded(content).shape == (200, 300, 3)
+    assert reason_of(content, ImageLimits(max_pixels=59_999)) is Reason.TOO_MANY_PIXELS

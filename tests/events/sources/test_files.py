@@ -1,0 +1,557 @@
+"""Files with a CSV: every row and every matched file is accounted for, and no file's name goes anywhere."""
+
+import csv
+import io
+import os
+import pickle
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from rawless.errors import Unavailable, UserError
+from rawless.events import objects
+from rawless.events.event import Delivery, Event, Refusal
+from rawless.events.parse import Parser
+from rawless.events.sources.files import FilesSource
+from rawless.events.sources.lines import LINES_A_SHARD
+from rawless.events.stream import Stream
+from rawless.privacy import Raw, Reason
+
+NOW = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
+HEADER = "file,event_id,occurred_at,subject_id,channel"
+STREAM: dict[str, Any] = {
+    "stream": "note",
+    "modality": "text",
+    "encoders": ["minilm@1.0.0"],
+    "subject": "optional",
+    "attributes": {"channel": {"enum": ["chat", "email"]}},
+    "limits": {"max_bytes": 10},
+}
+PARSER = Parser(Stream.model_validate(STREAM | {"subject": "none"}), None)
+MARKER = "Rosalind-0815"
+Make = Callable[..., FilesSource]
+Told = tuple[str, str | None, Reason | bytes]
+
+
+def row(file: str = "a.txt", event_id: str = "a", channel: str = "chat", subject: str = "") -> str:
+    return f"{file},{event_id},2026-06-14T08:30:00Z,{subject},{channel}"
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes a checked source of a folder with these files, and a CSV with these rows or bytes."""
+
+    def source(
+        *rows: str | bytes,
+        files: tuple[str, ...] = ("a.txt",),
+        header: str | bytes = HEADER,
+        pattern: str = "*",
+        subject: str = "optional",
+        end: bytes = b"\n",
+    ) -> FilesSource:
+        folder = tmp_path / "notes"
+        folder.mkdir(exist_ok=True)
+        for name in files:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(os.fsencode(path.name)[:9])
+        metadata = tmp_path / "notes.csv"
+        metadata.write_bytes(b"".join(os.fsencode(line) + end for line in (header, *rows)))
+        made = FilesSource(f"{folder}/{pattern}", str(metadata), "note", 10, subject)  # type: ignore[arg-type]
+        made.check()
+        return made
+
+    return source
+
+
+def deliveries(source: FilesSource) -> Iterator[Delivery]:
+    """All deliveries; source and shards travel to each reader as they do to a worker."""
+    for shard in source.shards():
+        there, part = pickle.loads(pickle.dumps((source, shard)))
+        yield from there.read(part)
+
+
+def told(source: FilesSource) -> list[Told]:
+    """Of each delivery its message id, its event id if that is valid, and its payload or why there is none."""
+    return [_told(each) for each in deliveries(source)]
+
+
+def _told(delivery: Delivery) -> Told:
+    outcome = PARSER.parse(delivery, NOW).outcome
+    if isinstance(outcome, Refusal):
+        return outcome.message_id, outcome.known.event_id, outcome.reason
+    return outcome.message_id, outcome.event_id, outcome.payload.reveal()
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Wakes up what blocks, so that a failure is told and not waited for."""
+
+    def wake(*_: Any) -> None:
+        raise RuntimeError(f"It blocked for {seconds} seconds.")  # no OSError: some are swallowed
+
+    before = signal.signal(signal.SIGALRM, wake)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# --- the CSV
+
+HEADERS = {
+    "plain": (HEADER, row(), b"\n"),
+    "byte order mark": (b"\xef\xbb\xbf" + HEADER.encode(), row(), b"\n"),
+    "Windows line ends": (HEADER, row(), b"\r\n"),
+    "quoted": ('"file","event_id","occurred_at","subject_id","channel"', row().replace("chat", '"chat"'), b"\n"),
+    "reordered": ("channel,subject_id,occurred_at,event_id,file", ",".join(reversed(row().split(","))), b"\n"),
+}
+
+
+@pytest.mark.parametrize(("header", "line", "end"), HEADERS.values(), ids=HEADERS)
+def test_a_row_and_its_file_become_an_event(header: str | bytes, line: str, end: bytes, make: Make) -> None:
+    [delivery] = deliveries(make(line, header=header, end=end))
+    outcome = PARSER.parse(delivery, NOW).outcome
+    assert isinstance(outcome, Event)
+    assert (outcome.event_id, outcome.attributes) == ("a", (("channel", "chat"),))
+    assert outcome.occurred_at == datetime(2026, 6, 14, 8, 30, tzinfo=UTC)
+    assert outcome.payload.reveal() == b"a.txt"
+    assert outcome.message_id == "2"
+
+
+def test_columns_that_the_stream_does_not_allow_are_dropped_and_counted(make: Make) -> None:
+    [delivery] = deliveries(make(row() + ",angry,other,", header=HEADER + ",mood,text,stream"))
+    parsed = PARSER.parse(delivery, NOW)
+    assert isinstance(parsed.outcome, Event)
+    assert (parsed.outcome.attributes, parsed.dropped) == ((("channel", "chat"),), 2)
+
+
+def test_an_attribute_that_is_no_utf8_is_dropped_and_counted(make: Make) -> None:
+    stream = STREAM | {"subject": "none", "attributes": {"channel": {"pattern": "[a-z]{1,9}"}}}
+    [delivery] = deliveries(make(row(channel="ch\udcff")))
+    parsed = Parser(Stream.model_validate(stream), None).parse(delivery, NOW)
+    assert isinstance(parsed.outcome, Event)
+    assert (parsed.outcome.attributes, parsed.dropped) == ((), 1)
+
+
+def test_an_empty_cell_is_no_attribute_and_no_subject(make: Make) -> None:
+    [delivery] = deliveries(make(row(channel="")))
+    fields = delivery.fields.reveal()  # type: ignore[union-attr]
+    assert (fields["attributes"], fields["subject_id"]) == ({}, "")
+    assert PARSER.parse(delivery, NOW).dropped == 0
+
+
+BAD_HEADERS = {
+    "file": "its first line has no column file: add it.",
+    "event_id": "its first line has no column event_id: add it.",
+    "occurred_at": "its first line has no column occurred_at: add it.",
+    "subject_id": "its first line has no column subject_id: add it.",
+}
+
+
+@pytest.mark.parametrize(("column", "sentence"), BAD_HEADERS.items())
+def test_a_missing_column_is_told_by_its_name(column: str, sentence: str, make: Make, tmp_path: Path) -> None:
+    header = ",".join(name for name in HEADER.split(",") if name != column)
+    with pytest.raises(UserError) as refused:
+        make(header=header, subject="required")
+    assert str(refused.value) == f"--metadata names {tmp_path}/notes.csv, but {sentence}"
+
+
+@pytest.mark.parametrize("subject", ["optional", "none"])
+def test_the_column_of_subjects_may_be_missing_where_they_are_not_required(subject: str, make: Make) -> None:
+    source = make("a.txt,a,2026-06-14T08:30:00Z", header="file,event_id,occurred_at", subject=subject)
+    assert told(source) == [("2", "a", b"a.txt")]
+
+
+@pytest.mark.parametrize("column", ["file", "event_id", "channel"])
+def test_a_column_that_stands_twice_is_told_by_its_name(column: str, make: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        make(header=f"{HEADER},{column}")
+    assert str(refused.value).startswith(f"--metadata names {tmp_path}/notes.csv, but it has the column ")
+    assert column in str(refused.value)
+    assert str(refused.value).endswith(" twice: rename one.")
+
+
+@pytest.mark.parametrize(
+    "header", ["", "\r", '"file', "a.txt,a,2026-06-14T08:30:00Z", "file;event_id;occurred_at", "\0", "FILE,Event_id"]
+)
+def test_a_first_line_that_names_no_columns_is_told(header: str, make: Make) -> None:
+    with pytest.raises(UserError, match=r"has no column file: add it\.$"):
+        make(row(), header=header)
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[2J", "\udcff", "a" * 5000], ids=["empty", "escape", "no UTF-8", "long"])
+def test_the_sentence_on_a_column_that_stands_twice_is_short_and_printable(name: str, make: Make) -> None:
+    with pytest.raises(UserError, match=r" twice: rename one\.$") as refused:
+        make(header=f"{HEADER},{name},{name}")
+    assert str(refused.value).isprintable()
+    assert "column  twice" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_very_many_columns_are_checked_at_once(make: Make) -> None:
+    with alarm(20):
+        make(header=HEADER + "".join(f",c{number}" for number in range(100_000)))
+
+
+LINES: dict[str, tuple[str, str | None, Reason]] = {
+    "blank": ("", None, Reason.MALFORMED_EVENT),
+    "white space": ("  ", None, Reason.MALFORMED_EVENT),
+    "too few fields": ("a.txt,x,2026-06-14T08:30:00Z,", None, Reason.MALFORMED_EVENT),
+    "too many fields": (row("a.txt", "x") + ",", None, Reason.MALFORMED_EVENT),
+    "unterminated quote": ('"' + row("a.txt", "x"), None, Reason.MALFORMED_EVENT),
+    "text after a quote": ('"a.txt"x,' + row("a.txt", "x").split(",", 1)[1], None, Reason.MALFORMED_EVENT),
+    "a return in a field": (row("a.txt", "x\rx"), None, Reason.MALFORMED_EVENT),
+    "a huge field": (row("a.txt", "x" * 200_000), None, Reason.MALFORMED_EVENT),
+    "a huge line": (row("a.txt", "x" * (1 << 20)), None, Reason.PAYLOAD_TOO_LARGE),
+    "NUL in the id": (row("a.txt", "x\0"), None, Reason.BAD_EVENT_ID),
+    "NUL in the file": (row("a.txt\0", "x"), "x", Reason.PAYLOAD_MISSING),
+    "no id": (row("a.txt", ""), None, Reason.MISSING_EVENT_ID),
+    "bad id": (row("a.txt", "a.txt"), None, Reason.BAD_EVENT_ID),
+    "no UTF-8 in the id": (row("a.txt", "x\udcff"), None, Reason.BAD_EVENT_ID),
+    "no UTF-8 in the file": (row("a\udcff.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "bad date": (row("a.txt", "x").replace("T", " at "), "x", Reason.BAD_OCCURRED_AT),
+    "no such file": (row("b.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "no file named": (row("", "x"), "x", Reason.PAYLOAD_MISSING),
+    "the folder": (row(".", "x"), "x", Reason.PAYLOAD_MISSING),
+    "a folder": (row("sub", "x"), "x", Reason.PAYLOAD_MISSING),
+    "a file that the pattern does not match": (row("sub/b.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "outside": (row("../secret.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "outside on a detour": (row("sub/../../secret.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "a whole path": (row("/etc/passwd", "x"), "x", Reason.PAYLOAD_MISSING),
+    "a long path": (row("a/" * 20_000, "x"), "x", Reason.PAYLOAD_MISSING),
+    "a wildcard": (row("*.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "a hidden file": (row(".hidden.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "a large file": (row("large.txt", "x"), "x", Reason.PAYLOAD_TOO_LARGE),
+    "an empty file": (row("empty.txt", "x"), "x", Reason.EMPTY_TEXT),
+}
+
+
+@pytest.mark.parametrize(("line", "event_id", "reason"), LINES.values(), ids=LINES)
+def test_a_bad_row_is_refused_with_its_valid_id_and_costs_no_neighbour(
+    line: str, event_id: str | None, reason: Reason, make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    source = make(row(), line, row(), files=("a.txt", "sub/b.txt", ".hidden.txt"))
+    (tmp_path / "notes/large.txt").write_bytes(b"a" * 11)
+    (tmp_path / "notes/empty.txt").touch()
+    rows = [each for each in told(source) if not each[0].startswith("file-")]
+    assert rows == [("2", "a", b"a.txt"), ("3", event_id, reason), ("4", "a", b"a.txt")]
+
+
+def test_an_empty_file_is_no_picture(make: Make, tmp_path: Path) -> None:
+    source = make(row())
+    (tmp_path / "notes/a.txt").write_bytes(b"")
+    parser = Parser(Stream.model_validate(STREAM | {"modality": "image", "subject": "none"}), None)
+    [outcome] = [parser.parse(each, NOW).outcome for each in deliveries(source)]
+    assert isinstance(outcome, Refusal)
+    assert (outcome.known.event_id, outcome.reason) == ("a", Reason.MISSING_PAYLOAD)
+
+
+def test_thousands_of_rows_are_cut_into_shards_and_all_of_them_read(make: Make) -> None:
+    count = 2 * LINES_A_SHARD + 10
+    source = make(*(row(event_id=f"e{number}") for number in range(count)))
+    assert len(list(source.shards())) == 4  # of rows, and of what no row names
+    assert told(source) == [(str(number + 2), f"e{number}", b"a.txt") for number in range(count)]
+
+
+def test_two_rows_may_name_one_file_in_any_way_of_writing_it(make: Make) -> None:
+    rows = [row(name, event_id=f"e{number}") for number, name in enumerate(["a.txt", "./a.txt", "sub/../a.txt"])]
+    assert told(make(*rows)) == [(str(number + 2), f"e{number}", b"a.txt") for number in range(3)]
+
+
+# --- files that no row names
+
+
+def test_every_file_that_no_row_names_is_told_once_and_without_its_name(make: Make) -> None:
+    source = make(row("b.txt", "b"), "too,few", row("none.txt", "n"), files=("a.txt", "b.txt", "c.txt", "d.txt"))
+    assert told(source) == [
+        ("2", "b", b"b.txt"),
+        ("3", None, Reason.MALFORMED_EVENT),
+        ("4", "n", Reason.PAYLOAD_MISSING),
+        *[(f"file-{number}", None, Reason.MISSING_EVENT_ID) for number in (1, 2, 3)],
+    ]
+
+
+UNLISTED: dict[str, tuple[str, str | bytes]] = {
+    "it has the name of the column": ("file", ""),
+    "it stands at the end of a line that is too long to be read": ("a.txt", "x" * (1 << 20) + row("a.txt")),
+    "its row begins with a byte order mark": ("a.txt", b"\xef\xbb\xbf" + row("a.txt").encode()),
+    "its name is in another column": ("a.txt", row("b.txt", "a", "a.txt")),
+    "its row has a field too many": ("a.txt", row("a.txt") + ","),
+    "its name cannot stand on one line": ("a\nb.txt", "a\nb.txt,x"),
+    "its name is no UTF-8": ("\udcff.txt", row("\ufffd.txt")),
+}
+
+
+@pytest.mark.parametrize(("name", "line"), UNLISTED.values(), ids=UNLISTED)
+def test_a_file_is_unlisted_where(name: str, line: str | bytes, make: Make) -> None:
+    assert told(make(line, files=(name,)))[-1] == ("file-1", None, Reason.MISSING_EVENT_ID)
+
+
+# --- what is matched
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("*.txt", "a.txt"),
+        ("a.txt", "a.txt"),
+        ("?.txt", "a.txt"),
+        ("[ab].txt", "a.txt"),
+        ("**", "sub/deep/a.txt"),
+        ("**/*.txt", "sub/deep/a.txt"),
+        ("**/*.txt", "a.txt"),
+        ("*/deep/*", "sub/deep/a.txt"),
+        ("*", "no ending"),
+        ("*", "\udcff\udcfe.txt"),
+        ("*", "Grüße, 世界.txt"),
+        (".*", ".hidden.txt"),
+        ("*", "a" * 255),
+    ],
+    ids=lambda text: ascii(text)[:30],
+)
+def test_a_file_that_the_pattern_matches_is_read(pattern: str, name: str, make: Make) -> None:
+    quoted = f'"{name}"'
+    found = told(make(row(quoted), files=(name,), pattern=pattern))
+    assert found == [("2", "a", os.fsencode(Path(name).name)[:9])]
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "**/*"])
+def test_hidden_files_and_folders_are_not_matched(pattern: str, make: Make) -> None:
+    source = make(row(), files=("a.txt", ".hidden.txt", ".git/b.txt", "sub/.hidden.txt"), pattern=pattern)
+    assert told(source) == [("2", "a", b"a.txt")]
+
+
+@pytest.mark.parametrize("pattern", ["*.png", "none.txt", "none/*", "[", "sub", "", "a.txt/*", "\0*"], ids=repr)
+def test_a_pattern_that_matches_no_file_is_told(pattern: str, make: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        make(row(), files=("a.txt", "sub/b.txt"), pattern=pattern)
+    assert str(refused.value).startswith(f"--source names files:{tmp_path}/notes/{pattern}"[:40])
+    assert str(refused.value).endswith("but that matches no file: check the pattern.")
+
+
+# --- hostile folders
+
+
+def test_a_link_that_leads_out_of_the_folder_is_forbidden_and_one_that_stays_is_read(
+    make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    source = make(row("in.txt", "i"), row("out.txt", "o"), row("gone.txt", "g"), row("loop.txt", "l"), row())
+    for name, target in [("in", "a.txt"), ("out", "../secret.txt"), ("gone", "none.txt"), ("loop", "loop.txt")]:
+        (tmp_path / f"notes/{name}.txt").symlink_to(target)
+    assert told(source) == [
+        ("2", "i", b"a.txt"),
+        ("3", "o", Reason.PAYLOAD_URI_FORBIDDEN),
+        ("4", "g", Reason.PAYLOAD_MISSING),
+        ("5", "l", Reason.PAYLOAD_URI_FORBIDDEN),
+        ("6", "a", b"a.txt"),
+    ]
+
+
+def test_a_linked_folder_leads_nowhere_else(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/secret.txt").write_text("secret")
+    source = make(row("link/secret.txt", "o"), row(), pattern="**/*")
+    (tmp_path / "notes/link").symlink_to(tmp_path / "other")
+    (event_id, reason), good, *rest = [each[1:] for each in told(source)]
+    assert event_id == "o"
+    assert reason in (Reason.PAYLOAD_URI_FORBIDDEN, Reason.PAYLOAD_MISSING)
+    assert good == ("a", b"a.txt")
+    assert rest == []
+
+
+def test_folders_that_are_linked_into_themselves_do_not_multiply(make: Make, tmp_path: Path) -> None:
+    source = make(row(), pattern="**/*.txt")
+    for name in ("one", "two", "three"):
+        (tmp_path / f"notes/{name}").symlink_to(".")
+    with alarm(10):
+        pickle.loads(pickle.dumps(source)).check()
+        assert told(source)[0] == ("2", "a", b"a.txt")
+
+
+def test_folders_that_lie_very_deep_stop_nothing(make: Make, tmp_path: Path) -> None:
+    source = make(row(), pattern="**/*.txt")
+    folders = [tmp_path / ("notes" + "/a" * depth) for depth in range(1, 1500)]
+    for folder in folders:
+        folder.mkdir()
+    try:
+        pickle.loads(pickle.dumps(source)).check()
+        assert told(source) == [("2", "a", b"a.txt")]
+    finally:
+        for folder in reversed(folders):  # deeper than what pytest would tidy up
+            folder.rmdir()
+
+
+def test_what_is_no_plain_file_is_missing_and_waited_for_by_nobody(make: Make, tmp_path: Path) -> None:
+    source = make(row("pipe.txt", "p"), row("socket.txt", "s"), row())
+    os.mkfifo(tmp_path / "notes/pipe.txt")
+    with socket.socket(socket.AF_UNIX) as listening, alarm(30):
+        listening.bind(os.path.relpath(tmp_path / "notes/socket.txt"))
+        found = told(source)
+    assert [each[1:] for each in found] == [
+        ("p", Reason.PAYLOAD_MISSING),
+        ("s", Reason.PAYLOAD_MISSING),
+        ("a", b"a.txt"),
+    ]
+
+
+def test_a_file_that_goes_after_the_listing_is_missing_and_its_neighbours_are_read(make: Make, tmp_path: Path) -> None:
+    source = make(row(), row("b.txt", "b"), row(event_id="c"), files=("a.txt", "b.txt"))
+    reading = source.read(next(iter(source.shards())))
+    assert _told(next(reading)) == ("2", "a", b"a.txt")
+    (tmp_path / "notes/b.txt").unlink()
+    assert [_told(each) for each in reading] == [("3", "b", Reason.PAYLOAD_MISSING), ("4", "c", b"a.txt")]
+
+
+def test_a_file_that_may_not_be_read_is_unavailable_after_retries(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(row(f"{MARKER}.txt"), files=(f"{MARKER}.txt",))
+    refused = 0
+
+    def no_access(path: Any, *args: Any, **kwargs: Any) -> int:
+        nonlocal refused
+        if MARKER not in str(path):
+            return real(path, *args, **kwargs)
+        refused += 1
+        raise PermissionError(13, "Permission denied", path)
+
+    real = os.open
+    monkeypatch.setattr(os, "open", no_access)
+    monkeypatch.setattr(objects, "RETRY_SECONDS", 0.3)
+    with pytest.raises(Unavailable, match=r"^An object below .*/notes cannot be read \(PermissionError\); ") as raised:
+        told(source)
+    assert MARKER not in str(raised.value)
+    assert raised.value.__context__ is None
+    assert refused > 1
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["rows", "unlisted files"])
+def test_a_folder_that_is_away_from_a_worker_drops_nothing(
+    listed: bool, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(*[row()][:listed])
+    rows, unlisted = source.shards()
+    monkeypatch.setattr(objects, "RETRY_SECONDS", 0.1)
+    worker = pickle.loads(pickle.dumps(source))
+    (tmp_path / "notes").rename(tmp_path / "unmounted")
+    with pytest.raises(Unavailable):
+        list(worker.read(rows if listed else unlisted))
+
+
+def test_a_csv_that_is_away_from_a_worker_drops_nothing(make: Make, tmp_path: Path) -> None:
+    source = make(row())
+    for shard in source.shards():
+        worker = pickle.loads(pickle.dumps(source))
+        (tmp_path / "notes.csv").rename(tmp_path / "away.csv")
+        with pytest.raises(Unavailable) as raised:
+            list(worker.read(shard))
+        assert raised.value.__cause__ is None
+        (tmp_path / "away.csv").rename(tmp_path / "notes.csv")
+
+
+# --- what never shows
+
+
+def test_no_name_of_a_file_is_in_anything_that_a_source_gives(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{MARKER}-{number}.txt" for number in range(4)]
+    rows = [row(names[0]), row(names[1], names[1]), row(f"{MARKER}-none.txt"), row(f"{MARKER}-out.txt"), '"' + MARKER]
+    source = make(*rows, row(f"{MARKER}-large.txt"), files=tuple(names))
+    (tmp_path / f"notes/{MARKER}-out.txt").symlink_to(f"/{MARKER}")
+    (tmp_path / f"notes/{MARKER}-large.txt").write_bytes(b"a" * 11)
+    os.mkfifo(tmp_path / f"notes/{MARKER}-pipe.txt")
+    source.check()
+    with caplog.at_level("DEBUG"):
+        given = list(deliveries(source))
+        parsed = [PARSER.parse(each, NOW) for each in given]
+        shards = list(source.shards())
+    # Of the outcomes, the payload alone may hold the name: this file holds it.
+    shown = repr(given) + repr(parsed) + repr(shards) + repr(source) + caplog.text + "".join(capfd.readouterr())
+    assert len(given) == 6 + 3
+    assert MARKER not in shown
+    assert MARKER.encode() not in pickle.dumps((source, shards))
+
+
+# --- whatever comes
+
+_value = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
+_records = st.lists(
+    st.fixed_dictionaries(
+        {
+            "file": st.sampled_from(["a.txt", "b c.txt", 'ä,".txt']),
+            "event_id": _value,
+            "occurred_at": _value,
+            "subject_id": _value,
+            "channel": _value,
+        }
+    ),
+    max_size=5,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(_records, st.permutations(HEADER.split(",")), st.sampled_from(["\n", "\r\n"]), st.integers(0, 1))
+def test_what_a_csv_writer_wrote_is_what_is_read(
+    make: Make, records: list[dict[str, str]], columns: list[str], end: str, quoting: int
+) -> None:
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, columns, lineterminator=end, quoting=quoting)
+    writer.writeheader()
+    writer.writerows(records)
+    header, *lines = buffer.getvalue().encode().removesuffix(end.encode()).split(b"\n")
+    files = tuple({each["file"] for each in records} or {"a.txt"})
+    source = make(*lines, header=header, files=files, end=b"\n")
+    found = [each.fields.reveal() for each in deliveries(source) if isinstance(each.fields, Raw)]
+    read = [each for each in found if "payload" in each]  # the others are files that no row names
+    assert read == [
+        {
+            "event_id": each["event_id"],
+            "occurred_at": each["occurred_at"],
+            "subject_id": each["subject_id"],
+            "stream": "note",
+            "attributes": {"channel": each["channel"]} if each["channel"] else {},
+            "payload": each["file"].encode()[:9],
+        }
+        for each in records
+    ]
+
+
+_soup = st.lists(
+    st.sampled_from([b"\n", b"\r\n", b"\r", b",", b'"', b"a.txt", b"\0", b"\xff", b"\xef\xbb\xbf", row().encode()])
+    | st.binary(max_size=9),
+    max_size=20,
+).map(b"".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.sampled_from([HEADER.encode() + b"\n", b"\xef\xbb\xbf" + HEADER.encode() + b"\r\n", b""]), _soup)
+def test_any_bytes_of_a_csv_are_refused_at_the_check_or_all_accounted_for(
+    make: Make, start: bytes, body: bytes
+) -> None:
+    content = start + body
+    try:
+        source = make(header=content, end=b"")
+    except UserError:
+        event("refused at the check")
+        return
+    found = told(source)
+    lines = content.count(b"\n") + (not content.endswith(b"\n"))
+    assert [each[0] for each in found if each[0] != "file-1"] == [str(number) for number in range(2, lines + 1)]
+    assert len(found) <= lines  # one file at most that no row names
+    assert not [each for each in found if each[2] is Reason.INTERNAL]
+    listed = any(each[2] == b"a.txt" for each in found)
+    assert not listed or found[-1][0] != "file-1"

@@ -1,0 +1,175 @@
+"""JSON lines: what one line may hold, and what becomes of one that is no event."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rawless.errors import Unavailable, UserError
+from rawless.events.event import Delivery
+from rawless.events.sources.jsonl import JsonlSource, line_limit
+from rawless.privacy import Raw, Reason
+
+MAX_BYTES = 2000
+
+
+def _read(path: Path, max_bytes: int = MAX_BYTES) -> list[Delivery]:
+    source = JsonlSource(str(path), max_bytes)
+    return [each for shard in source.shards() for each in source.read(shard)]
+
+
+def _told(delivery: Delivery) -> Any:
+    """The reason, or the fields themselves."""
+    return delivery.fields.reveal() if isinstance(delivery.fields, Raw) else delivery.fields
+
+
+@pytest.fixture
+def read_lines(tmp_path: Path) -> Callable[[bytes], list[Any]]:
+    """What is told of a file of these bytes, line by line."""
+
+    def read(content: bytes) -> list[Any]:
+        path = tmp_path / "rawless.events.sources.jsonl"
+        path.write_bytes(content)
+        return [_told(each) for each in _read(path)]
+
+    return read
+
+
+def test_the_deliveries_carry_number_size_and_fields(tmp_path: Path) -> None:
+    path = tmp_path / "rawless.events.sources.jsonl"
+    path.write_bytes(b'{"text": "a"}\n{"text": "\xc3\xa9"}\n')
+    first, second = _read(path)
+    assert (first.message_id, first.size, _told(first)) == ("1", 14, {"text": "a"})
+    assert (second.message_id, second.size, _told(second)) == ("2", 15, {"text": "é"})
+    assert isinstance(first.fields, Raw)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"", b"  \n", b"\t\r\n"])
+def test_an_object_is_read_whatever_ends_its_line(end: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
+    assert read_lines(b'{"a": 1}' + end) == [{"a": 1}]
+
+
+def test_a_byte_order_mark_is_skipped_at_the_beginning_alone(read_lines: Callable[[bytes], list[Any]]) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert read_lines(mark + b"{}\n" + mark + b"{}\n") == [{}, Reason.MALFORMED_EVENT]
+
+
+MALFORMED = {
+    "empty": b"",
+    "white space": b" \t ",
+    "a carriage return": b"\r",
+    "a byte order mark": b"\xef\xbb\xbf\xef\xbb\xbf",
+    "words": b"my card ends in 4711",
+    "a number": b"4711",
+    "a text": b'"text"',
+    "null": b"null",
+    "true": b"true",
+    "a list": b'[{"event_id": "a"}]',
+    "no number": b"NaN",
+    "half an object": b'{"event_id": "a"',
+    "two objects": b'{"event_id": "a"} {"event_id": "b"}',
+    "single quotes": b"{'event_id': 'a'}",
+    "a comma too many": b'{"event_id": "a",}',
+    "NUL": b'{"event_id": "\0"}',
+    "NUL alone": b"\0" * 9,
+    "control characters": b'{"text": "a\tb"}',
+    "half an escape": b'{"text": "\\u12"}',
+    "deep lists": b"[" * 100_000,
+    "deep objects": b'{"a":' * 100_000,
+    "deep and closed": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a huge integer": b'{"text": ' + b"1" * 5000 + b"}",
+    "a huge integer alone": b"1" * 100_000,
+}
+
+
+@pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_line_that_is_no_object_is_a_rejection_like_any_other(
+    line: bytes, read_lines: Callable[[bytes], list[Any]]
+) -> None:
+    told = read_lines(b'{"a": 1}\n' + line + b'\n{"a": 2}\n')
+    assert told == [{"a": 1}, Reason.MALFORMED_EVENT, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\xff", b'{"text": "\xff"}', b'{"text": "\xc3"}', b'{"text": "\xed\xa0\x80"}', b"\xff\xfe{\0}\0", b"\xc0\x80"],
+)
+def test_a_line_that_is_no_utf8_is_a_rejection(line: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
+    assert read_lines(b"{}\n" + line + b"\n{}") == [{}, Reason.INVALID_UTF8, {}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"occurred_at": NaN, "text": -Infinity}',
+        b'{"text": 1e999}',
+        b'{"text": "a", "text": "b"}',
+        b'{"text": "\\ud800"}',
+        b'{"text": "\\u0000"}',
+        b'{"": {"": [{}]}}',
+    ],
+)
+def test_odd_values_of_an_object_are_left_to_the_parser(line: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
+    [told] = read_lines(line)
+    assert isinstance(told, dict)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(), max_size=3), max_size=6))
+def test_what_was_written_is_what_is_read(tmp_path: Path, written: list[dict[str, Any]]) -> None:
+    path = tmp_path / "rawless.events.sources.jsonl"
+    for ascii_only in (True, False):
+        lines = [json.dumps(each, ensure_ascii=ascii_only) for each in written]
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        assert [_told(each) for each in _read(path)] == written
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_no_bytes_at_all_make_the_reader_fail(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rawless.events.sources.jsonl"
+    path.write_bytes(content)
+    told = [_told(each) for each in _read(path)]
+    allowed = (Reason.INVALID_UTF8, Reason.MALFORMED_EVENT)
+    assert all(isinstance(each, dict) or each in allowed for each in told)
+
+
+def test_a_refused_line_shows_nothing_of_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "rawless.events.sources.jsonl"
+    path.write_bytes(b'{"text": "my card ends in 4711"}\nmy card ends in 4711\n\xffmy card ends in 4711\n')
+    with caplog.at_level("DEBUG"):
+        shown = repr(_read(path)) + caplog.text
+    assert "4711" not in shown
+
+
+def test_a_line_that_holds_the_largest_payload_is_looked_into_however_it_is_spelled(tmp_path: Path) -> None:
+    max_bytes = 3 << 20
+    path = tmp_path / "rawless.events.sources.jsonl"
+    path.write_text('{"text": "' + "\\u0041" * max_bytes + '", "event_id": "' + "a" * 128 + '"}\n')
+    [delivery] = _read(path, max_bytes)
+    assert len(_told(delivery)["text"]) == max_bytes
+
+
+def test_a_line_over_its_limit_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "rawless.events.sources.jsonl"
+    path.write_bytes(b'{}\n{"text": "' + b"a" * line_limit(MAX_BYTES) + b'"}\n{}\n')
+    assert [_told(each) for each in _read(path)] == [{}, Reason.PAYLOAD_TOO_LARGE, {}]
+
+
+def test_a_file_that_vanishes_after_the_check_is_unavailable_and_not_empty(tmp_path: Path) -> None:
+    path = tmp_path / "rawless.events.sources.jsonl"
+    path.write_bytes(b"{}\n")
+    source = JsonlSource(str(path), MAX_BYTES)
+    source.check()
+    [shard] = source.shards()
+    path.unlink()
+    with pytest.raises(Unavailable, match="could not be opened"):
+        list(source.shards())
+    with pytest.raises(Unavailable, match="could not be opened"):
+        list(source.read(shard))
+    with pytest.raises(UserError, match="there is no such file"):
+        source.check()

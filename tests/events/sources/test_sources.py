@@ -1,0 +1,120 @@
+"""Sources: each wrong `--source` is one sentence, told before anything starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rawless.errors import UserError
+from rawless.events.sources import open_source
+from rawless.events.sources.jsonl import JsonlSource
+from rawless.events.stream import Stream
+
+KINDS = "must be one of: jsonl:PATH, files:GLOB, pubsub:projects/P/subscriptions/S."
+STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ":", "jsonl", "jsonl:", "rawless.events.sources.jsonl", "JSONL:events.jsonl", " jsonl:events.jsonl", "s3:a:b"],
+)
+def test_a_kind_that_is_unknown_is_told_with_those_that_are(text: str) -> None:
+    with pytest.raises(UserError) as refused:
+        open_source(text, STREAM)
+    assert str(refused.value) == f"--source is {text!r}, but {KINDS}"
+
+
+@pytest.mark.parametrize("place", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
+def test_a_place_where_no_file_is_is_told_in_one_sentence(place: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "there.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match=r"^--source names .*check the path\.$") as refused:
+        open_source(f"jsonl:{tmp_path}/{place}", STREAM)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_good_source_gives_every_delivery(write_events: Callable[..., Path]) -> None:
+    path = write_events({"event_id": "one"}, {"event_id": "two"})
+    source = open_source(f"jsonl:{path}", STREAM)
+    deliveries = [each for shard in source.shards() for each in source.read(shard)]
+    assert [each.fields.reveal()["event_id"] for each in deliveries] == ["one", "two"]  # type: ignore[union-attr]
+
+
+def test_a_relative_path_and_one_with_colons_and_spaces_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my: events.jsonl").write_text("{}\n")
+    source = open_source("jsonl:my: events.jsonl", STREAM)
+    monkeypatch.chdir("/")  # a worker's folder is another
+    assert len([each for shard in source.shards() for each in source.read(shard)]) == 1
+
+
+def test_an_empty_file_is_a_source_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    assert list(open_source(f"jsonl:{tmp_path / 'empty.jsonl'}", STREAM).shards()) == []
+
+
+def test_the_longest_line_follows_from_the_limit_of_the_stream(tmp_path: Path) -> None:
+    text = "é" * 20_000_000  # 40 MB, as JSON in UTF-8
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"text": "' + text + '"}\n', encoding="utf-8")
+    for max_bytes, looked_into in [(20_000, False), (40_000_000, True)]:
+        source = JsonlSource(str(path), max_bytes)
+        [delivery] = [each for shard in source.shards() for each in source.read(shard)]
+        assert (delivery.fields != "payload_too_large") is looked_into
+
+
+# --- files
+
+
+def test_files_without_metadata_are_told_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError) as refused:
+        open_source(f"files:{tmp_path}/*", STREAM)
+    assert str(refused.value) == (
+        "files: needs --metadata FILE.csv, with the columns file, event_id, occurred_at, subject_id and the stream's "
+        "attributes."
+    )
+
+
+def test_files_in_a_bucket_are_told_of_claim_checks(tmp_path: Path) -> None:
+    for metadata in (None, tmp_path / "a.csv"):
+        with pytest.raises(UserError, match=r"^files: reads local files; for objects, .* uri_prefixes\.$"):
+            open_source("files:gs://bucket/*.png", STREAM, metadata)
+
+
+def test_metadata_with_lines_of_json_is_told(write_events: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^--metadata is for files: sources alone; .*\.$"):
+        open_source(f"jsonl:{write_events({})}", STREAM, tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("place", ["none.csv", "sub", "a.txt/b", "n" * 300])
+def test_metadata_that_is_no_file_is_told(place: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError, match=r"^--metadata names .*there is no such file: check the path\.$"):
+        open_source(f"files:{tmp_path}/*.txt", STREAM, tmp_path / place)
+
+
+def test_files_and_metadata_by_relative_paths_are_read_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a: b").mkdir()
+    Path("a: b/c.txt").write_text("c")
+    Path("m.csv").write_text("file,event_id,occurred_at,subject_id\nc.txt,e,2026-06-14T08:30:00Z,s\n")
+    source = open_source("files:a: b/*.txt", STREAM, Path("m.csv"))
+    monkeypatch.chdir("/")  # a worker's folder is another
+    [delivery] = [each for shard in source.shards() for each in source.read(shard)]
+    fields = delivery.fields.reveal()  # type: ignore[union-attr]
+    assert (fields["event_id"], fields["stream"], fields["payload"]) == ("e", "message", b"c")
+
+
+def test_the_columns_of_metadata_follow_from_the_subjects_of_the_stream(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "m.csv").write_text("file,event_id,occurred_at\n")
+    for subject in ("optional", "none"):
+        open_source(f"files:{tmp_path}/*.txt", STREAM.model_copy(update={"subject": subject}), tmp_path / "m.csv")
+    with pytest.raises(UserError, match=r"has no column subject_id: add it\.$"):
+        open_source(f"files:{tmp_path}/*.txt", STREAM, tmp_path / "m.csv")

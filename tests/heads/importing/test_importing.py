@@ -1,0 +1,165 @@
+"""A model made elsewhere answers as it did there, and becomes a version like any other."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+
+from encoders.spec import EncoderSpec
+from rawless.datasets.snapshots import find
+from rawless.errors import UserError
+from rawless.heads import publish
+from rawless.heads.importing.importer import judged, read
+from rawless.heads.metrics import Measure
+from rawless.heads.publish import place
+from rawless.heads.session import open_head
+from tests.heads.foreign import (
+    LABELS,
+    PLAIN,
+    ROWS,
+    answer,
+    from_scikit_learn,
+    from_tensorflow,
+    from_torch,
+    has_tensorflow,
+    spec,
+    written,
+)
+from tests.shop import Shop
+
+CLASSIFIERS: dict[str, Any] = {
+    "logistic_regression": LogisticRegression(),
+    "perceptron": MLPClassifier((10,), solver="lbfgs", max_iter=5000, random_state=0),
+    "trees": RandomForestClassifier(5, max_depth=3, random_state=0),
+}
+
+
+class Pairs(nn.Module):
+    """How near two vectors are."""
+
+    def forward(self, right: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+        return torch.tanh((left - 2 * right).sum(1, keepdim=True))
+
+
+@pytest.fixture
+def eight(tmp_path: Path) -> EncoderSpec:
+    return spec(tmp_path)[0]
+
+
+def test_a_model_of_torch_answers_as_it_did(tmp_path: Path, eight: EncoderSpec) -> None:
+    layers = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 3), nn.Softmax(1))
+    imported = read(from_torch(tmp_path / "model.onnx", layers), eight, "made", ("a", "b", "c"))
+
+    np.testing.assert_allclose(answer(imported), layers(torch.from_numpy(ROWS)).detach(), atol=1e-5)
+    assert imported.manifest.classes == ("a", "b", "c")
+    assert [tuple(each) for each in imported.manifest.outputs] == [("probabilities", ("batch", 3), "float32")]
+    assert (imported.manifest.kind, imported.manifest.fingerprint) == ("imported", eight.fingerprint)
+    assert str(Path(torch.__file__).parent).encode() not in imported.graph
+
+
+@pytest.mark.parametrize("labels", [LABELS, np.array(["no", "maybe", "yes"])[LABELS]], ids=["numbers", "words"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_of_scikit_learn_answers_its_probabilities(
+    tmp_path: Path, eight: EncoderSpec, name: str, labels: Any
+) -> None:
+    model = CLASSIFIERS[name].fit(ROWS, labels)
+    imported = read(from_scikit_learn(tmp_path / "model.onnx", model, zipmap=False), eight, "made")
+
+    np.testing.assert_allclose(answer(imported), model.predict_proba(ROWS), atol=1e-4)
+    assert [each.name for each in imported.signature.labels] == ["label"]
+    assert imported.manifest.classes == ("0", "1", "2")
+
+
+def test_a_regression_of_scikit_learn_answers_a_number_for_each_row(tmp_path: Path, eight: EncoderSpec) -> None:
+    model = Ridge().fit(ROWS, ROWS.sum(1))
+    imported = read(from_scikit_learn(tmp_path / "model.onnx", model), eight, "made")
+
+    np.testing.assert_allclose(answer(imported), model.predict(ROWS), atol=1e-4)
+    assert [tuple(each) for each in imported.manifest.outputs] == [("value", ("batch",), "float32")]
+
+
+@pytest.mark.skipif(not has_tensorflow(), reason="TensorFlow and tf2onnx are not installed")
+def test_a_model_of_tensorflow_answers_as_it_did(tmp_path: Path, eight: EncoderSpec) -> None:
+    weights = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    imported = read(from_tensorflow(tmp_path / "model.onnx", weights), eight, "made")
+
+    powers = np.exp(np.maximum(ROWS, 0) @ weights)
+    np.testing.assert_allclose(answer(imported), powers / powers.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_two_inputs_are_a_pair_and_keep_their_sides(tmp_path: Path, eight: EncoderSpec) -> None:
+    imported = read(from_torch(tmp_path / "model.onnx", Pairs(), 2), eight, "made")
+
+    found = answer(imported, left=ROWS, right=ROWS[::-1].copy())
+    np.testing.assert_allclose(found, np.tanh((ROWS - 2 * ROWS[::-1]).sum(1)), atol=1e-5)
+    assert [each.name for each in imported.manifest.inputs] == ["left", "right"]
+
+
+def test_a_name_inside_that_the_signature_needs_makes_way(tmp_path: Path, eight: EncoderSpec) -> None:
+    """Here the input has the name that the answer gets, and what is inside the name that the input gets."""
+    text = PLAIN.replace("vector", "probabilities").replace("summed", "embedding").replace("weights", "value")
+    plain = read(written(tmp_path / "plain.onnx", PLAIN), eight, "made")
+    other = read(written(tmp_path / "other.onnx", text), eight, "made")
+
+    np.testing.assert_array_equal(answer(other), answer(plain))
+    assert (other.manifest.inputs, other.manifest.outputs) == (plain.manifest.inputs, plain.manifest.outputs)
+    assert {each.name for each in onnx.load_from_string(other.graph).graph.initializer} == {"value_inside"}
+
+
+@pytest.fixture
+def uploads(shop: Shop, eight: EncoderSpec) -> Shop:
+    """Snapshots whose vectors are the encoder's, of classes and of numbers."""
+    shop.upload(range(120), stream="eight", encoder="eight", encoder_fingerprint=eight.fingerprint)
+    shop.build(dataset="of_classes", stream="eight", encoder="eight@1.0.0")
+    return shop
+
+
+def test_it_is_placed_registered_and_judged(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
+    snapshot = find(uploads.warehouse, "of_classes")
+    imported = read(written(tmp_path / "model.onnx", PLAIN), eight, "made", ("cat", "dog"))
+    manifest = judged(uploads.warehouse, imported, snapshot)
+    made = [place(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
+
+    assert [(each.version, folder) for each, folder in made] == [
+        (number, tmp_path / "heads" / "made" / str(number)) for number in (1, 2)
+    ]
+    session = open_head(made[1][1])
+    np.testing.assert_allclose(session.answer(embedding=ROWS)["probabilities"], answer(imported))
+    assert [each.name for each in session.manifest.metrics][:2] == ["accuracy", "macro_f1"]
+    assert all(isinstance(each, Measure) and each.low <= each.value <= each.high for each in manifest.metrics)
+    assert session.manifest.hyperparameters["judged_on"] == snapshot.snapshot_id
+
+
+def test_it_is_not_judged_on_other_classes_or_vectors(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
+    snapshot = find(uploads.warehouse, "of_classes")
+    path = written(tmp_path / "model.onnx", PLAIN)
+    number = from_torch(tmp_path / "number.onnx", nn.Linear(8, 1))
+    other = eight.model_copy(update={"tolerance": 0.01})
+
+    with pytest.raises(UserError, match=r"made tells 0, 1, but the labels of .* are cat, dog"):
+        judged(uploads.warehouse, read(path, eight, "made"), snapshot)
+    with pytest.raises(UserError, match=r"made tells a number, but the labels of .* are cat, dog"):
+        judged(uploads.warehouse, read(number, eight, "made"), snapshot)
+    with pytest.raises(UserError, match="takes vectors of eight@1"):
+        judged(uploads.warehouse, read(path, other, "made", ("cat", "dog")), snapshot)
+
+
+def test_a_head_that_cannot_be_registered_leaves_no_folder(
+    uploads: Shop, tmp_path: Path, eight: EncoderSpec, monkeypatch: Any
+) -> None:
+    imported = read(written(tmp_path / "model.onnx", PLAIN), eight, "made")
+
+    def away(*arguments: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(publish.registry, "register", away)
+    with pytest.raises(ConnectionError):
+        place(uploads.warehouse, imported.manifest, imported.graph, tmp_path / "heads")
+    assert not (tmp_path / "heads" / "made" / "1").exists()

@@ -1,0 +1,134 @@
+"""The local servers: started when absent, found again, replaced after a kill, data kept."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from encoders.encoder import Encoder
+from rawless.connect import LOCAL
+from rawless.errors import UserError
+from rawless.local import stack as local_stack
+from rawless.warehouse.append import Appender
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.rows import EncoderRow
+
+
+@pytest.fixture
+def own_home(tmp_path: Path) -> Iterator[Path]:
+    """A home whose servers are stopped afterwards."""
+    yield tmp_path
+    local_stack.down(tmp_path)
+
+
+def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) -> None:
+    first = local_stack.up(own_home)
+    Warehouse(LOCAL, first.bigquery).ensure()
+    Warehouse(LOCAL, first.bigquery).query("CREATE TABLE events.kept AS SELECT 42 AS answer")
+    os.kill(first.pid, signal.SIGKILL)
+    local_stack._until(lambda: local_stack.find(own_home) is None, 10)
+    assert (own_home / local_stack.ADDRESS_FILE).exists()
+
+    second = local_stack.up(own_home)
+
+    assert second.pid != first.pid
+    assert Warehouse(LOCAL, second.bigquery).query("SELECT answer FROM kept") == [{"answer": 42}]
+
+
+def test_modules_in_the_users_folder_are_not_run(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sql.py").write_text("raise SystemExit('this is not our sql')")
+    monkeypatch.chdir(tmp_path)
+
+    assert local_stack.up(own_home).pid
+
+
+def test_several_commands_at_once_start_one_server(own_home: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        stacks = set(pool.map(lambda _: local_stack.up(own_home).pid, range(3)))
+
+    assert len(stacks) == 1
+
+
+def test_down_stops_it_and_says_whether_there_was_one(own_home: Path) -> None:
+    local_stack.up(own_home)
+
+    assert local_stack.down(own_home) is True
+    assert local_stack.find(own_home) is None
+    assert local_stack.down(own_home) is False
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"pid": "x"}', '{"pid": 999999999}', '{"pid": 1, "bigquery_rest": 7}']
+)
+def test_a_broken_address_file_counts_as_no_server(content: str, tmp_path: Path) -> None:
+    (tmp_path / local_stack.ADDRESS_FILE).write_text(content)
+
+    assert local_stack.find(tmp_path) is None
+
+
+def test_the_server_never_sees_the_pseudonym_key(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWLESS_PSEUDONYM_KEY", "a-key-that-stays-here")
+
+    stack = local_stack.up(own_home)
+
+    assert b"a-key-that-stays-here" not in Path(f"/proc/{stack.pid}/environ").read_bytes()
+
+
+def test_a_query_beside_appends_answers_itself(warehouse: Warehouse, minilm: Encoder) -> None:
+    """The emulator's one database connection is used by both; an append's result was once a query's answer."""
+    spec = minilm.spec
+    encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
+    done = threading.Event()
+
+    def append() -> None:
+        while not done.is_set():
+            Appender(warehouse).append([encoder] * 20)
+
+    with ThreadPoolExecutor(2) as pool:
+        appending = [pool.submit(append) for _ in range(2)]
+        try:
+            answers = [warehouse.query(f"SELECT {number} AS n, 'x' AS x") for number in range(50)]
+        finally:
+            done.set()
+        for each in appending:
+            each.result()
+
+    assert answers == [[{"n": number, "x": "x"}] for number in range(50)]
+
+
+def test_a_row_is_kept_once_and_no_past_of_its_table(warehouse: Warehouse, minilm: Encoder, home: Path) -> None:
+    """The emulator copied the whole table at every append: gigabytes, and an erased row lived on."""
+    spec = minilm.spec
+    encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
+    appender = Appender(warehouse)
+    database = home / "bigquery"
+    appender.append([encoder] * 400)
+    before = _size(database)
+
+    for _ in range(30):
+        appender.append([encoder])
+
+    assert _size(database) - before < 430 * len(spec.fingerprint) * 30 / 2  # half of thirty copies of one column
+    with pytest.raises(UserError, match="the local BigQuery keeps no past states of its tables"):
+        warehouse.query("SELECT * FROM encoder_v1 FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01 00:00:00'")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_server_that_is_busy_is_not_taken_for_a_dead_one(own_home: Path) -> None:
+    """Another would be started, which cannot have the database, and this one's address would be gone."""
+    stack = local_stack.up(own_home)
+    os.kill(stack.pid, signal.SIGSTOP)
+    try:
+        assert local_stack.up(own_home) == stack
+    finally:
+        os.kill(stack.pid, signal.SIGCONT)

@@ -1,0 +1,142 @@
+"""A page as a browser reads it, and snapshots and heads to make one of, with and without a warehouse."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rawless.datasets.snapshots import Count, Manifest, Removal
+from rawless.heads.artefact import HeadManifest, Tensor
+from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, Slice, Suspect
+from rawless.heads.metrics import Bin, Measure
+from rawless.report.projection import Points, Projection
+
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><b>%{x}"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Page:
+    """What a browser finds in a page."""
+
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, list[list[str]]] = field(default_factory=dict)
+    headings: list[str] = field(default_factory=list)
+    text: str = ""
+
+    def table(self, name: str) -> list[list[str]]:
+        """The rows of a table's body, by its id or class."""
+        return self.tables[name]
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.page, self.inside, self.figure, self.rows = Page(), [""], None, []
+
+    def handle_starttag(self, tag, attrs):
+        told = dict(attrs)
+        self.page.tags.append((tag, told))
+        if tag not in ("meta", "img", "input"):
+            self.inside.append(tag)
+        if tag == "script":
+            self.figure = told.get("data-for")
+            self.page.scripts.append("")
+        if tag == "table":
+            self.rows = self.page.tables.setdefault(told.get("id") or told.get("class") or "ledger", [])
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag in ("h1", "h2", "h3"):
+            self.page.headings.append("")
+
+    def handle_endtag(self, tag):
+        self.inside.pop()
+
+    def handle_data(self, data):
+        if self.inside[-1] == "script":
+            self.page.scripts[-1] += data
+            if self.figure:
+                self.page.figures[self.figure] = json.loads(data)
+            return
+        self.page.text += data
+        if {"td", "th"} & set(self.inside):
+            self.rows[-1][-1] = (self.rows[-1][-1] + " " + data.strip()).strip()
+        if self.inside[-1] in ("h1", "h2", "h3"):
+            self.page.headings[-1] += data
+
+
+def read_page(text: str) -> Page:
+    """The page as a parser of HTML finds it."""
+    reader = _Reader()
+    reader.feed(text)
+    reader.close()
+    return reader.page
+
+
+def manifest_of(label: str = "cat", rule: str = "rule", **fields: Any) -> Manifest:
+    """A snapshot of 40 rows with two labels."""
+    spec = {"spec": {"encoder": "tiny@1.0.0", "label": {"classes": [label, "dog"]}}}
+    whole: dict[str, Any] = {
+        "dataset": "uploads", "snapshot_id": "a" * 24, "spec": spec, "sql_digest": "", "as_of": AT,
+        "fingerprint": "f" * 64, "sources": (), "ledger": (Removal(rule, {"days": label}, 50, 10),),
+        "counts": (
+            Count("train", label, 10), Count("train", "dog", 10), Count("test", label, 12), Count("test", "dog", 8),
+        ),
+        "row_digest": "", "bytes_processed": 0, "created_at": AT,
+    }  # fmt: skip
+    return Manifest(**(whole | fields))
+
+
+def points_of(label: str = "cat", event_id: str = "e", count: int = 40) -> Points:
+    """Rows of that snapshot: the first half is train."""
+    labels = [label if n % 2 else "dog" for n in range(count)]
+    splits = ["train" if n < count // 2 else "test" for n in range(count)]
+    places = np.random.default_rng(0).standard_normal((2, count, 2))
+    projections = (Projection("UMAP", "UMAP.", places[0]), Projection("PCA", "PCA.", places[1]))
+    return Points([f"{event_id}-{n}" for n in range(count)], labels, splits, ["tiny@1.0.0"] * count, projections, count)
+
+
+def judged_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[HeadManifest, Evaluation]:
+    """A head of that snapshot, which is wrong on two rows of test."""
+    accuracy = Measure("accuracy", 0.9, 0.8, 0.95)
+    told: dict[str, Any] = {
+        "rows": {"train": 20, "validation": 0, "test": 20},
+        "measures": (accuracy, Measure("log_loss", 0.3, 0.2, 0.4), Measure("roc_auc", float("nan"), 0.0, 0.0)),
+        "baselines": {"majority": (Measure("accuracy", 0.5, 0.4, 0.6),)},
+        "slices": (Slice("attribute", label, 11, accuracy),), "classes": (label, "dog"), "confusion": ((11, 1), (1, 7)),
+        "calibration": (Bin(0.95, 0.9, 20),), "suspects": (Suspect(f"{event_id}-3", label, "dog", 0.9),),
+        "mistakes": (Mistake(f"{event_id}-21", label, "dog", 0.99), Mistake(f"{event_id}-22", "dog", label, 0.6)),
+        "learning_curve": (CurvePoint(10, 0.8), CurvePoint(20, 0.9)), "train_losses": (1.0, 0.5, 0.4),
+        "validation_losses": (1.1, 0.7, 0.8), "best_epoch": 2, "warnings": (f"Few rows for {label}.",),
+    }  # fmt: skip
+    head = HeadManifest(
+        head=fields.pop("head", "pets"), version=1, kind="linear", encoder="tiny", encoder_version="1.0.0",
+        fingerprint="f" * 64, snapshot_id=fields.pop("snapshot_id", "a" * 24), classes=(label, "dog"),
+        inputs=(Tensor("embedding", ("batch", 2), "float32"),),
+        outputs=(Tensor("probabilities", ("batch", 2), "float32"),), metrics=(accuracy,), hyperparameters={},
+        libraries={}, created_at=AT, digest="d",
+    )  # fmt: skip
+    return head, Evaluation(**(told | fields))
+
+
+@pytest.fixture(scope="session")
+def layers() -> Callable[[Page, str], dict[str, list[int]]]:
+    """The layers of the map by their names, for one colouring: the rows in each."""
+
+    def of(page: Page, colour: str) -> dict[str, list[int]]:
+        return {
+            each["name"]: each["meta"]["rows"]
+            for each in page.figures["map"]["data"]
+            if each["meta"]["colour"] == colour
+        }
+
+    return of

@@ -1,0 +1,55 @@
+"""A real browser draws every chart, in each setting of the switches, without an error and without a request."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rawless.report.page import render
+from tests.report.conftest import HOSTILE, judged_of, manifest_of, points_of, read_page
+
+BROWSER = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+_CLICKS = """
+<script>
+const seen = [];
+for (const input of document.querySelectorAll(".switches input")) {
+  input.click();
+  const shown = document.getElementById("map").data.filter((trace) => trace.visible);
+  seen.push(input.value + "=" + shown.reduce((sum, trace) => sum + trace.x.length, 0));
+}
+document.body.dataset.seen = seen.join(",");
+</script>
+"""
+
+
+def _open(path: Path, folder: Path) -> tuple[str, list[str]]:
+    """The page after its scripts ran, and what its console said."""
+    command = [
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--enable-logging=stderr",
+        "--log-level=0", "--virtual-time-budget=10000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_it_draws_without_an_error_whatever_things_are_named(tmp_path: Path) -> None:
+    text = render(manifest_of(HOSTILE), points_of(HOSTILE, HOSTILE), [judged_of(HOSTILE, HOSTILE, head=HOSTILE)])
+    (tmp_path / "page.html").write_text(text.replace("</body>", f"{_CLICKS}</body>"))
+    drawn, console = _open(tmp_path / "page.html", tmp_path / "profile")
+
+    assert console == []
+    assert "<title>owned" not in drawn
+    assert len(re.findall(r'class="main-svg"', drawn)) >= len(read_page(text).figures)
+    (seen,) = re.findall(r'data-seen="([^"]*)"', drawn)
+    assert [each.rpartition("=")[2] for each in seen.split(",")] == ["40"] * 6
+
+
+def test_the_browser_would_tell_of_a_request(tmp_path: Path) -> None:
+    text = render(manifest_of(), points_of(), []).replace("</body>", '<img src="https://example.invalid/x.png"></body>')
+    (tmp_path / "page.html").write_text(text)
+    _, console = _open(tmp_path / "page.html", tmp_path / "profile")
+
+    assert any("Content Security Policy" in line for line in console)

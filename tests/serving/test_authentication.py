@@ -1,0 +1,206 @@
+"""Who may call what, and what nobody learns."""
+
+import asyncio
+import base64
+import hashlib
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import crypt, jwt
+from starlette.datastructures import Headers
+
+from rawless.errors import Unavailable, UserError
+from rawless.serving.authentication import Door
+from rawless.serving.config import Access
+from rawless.serving.refusals import Refused
+from tests.serving.conftest import Bench
+
+WEB, PROMETHEUS = "web-token-of-256-bits", "prometheus-token-of-256-bits"
+TOKENS = [
+    {"name": "web", "sha256": hashlib.sha256(WEB.encode()).hexdigest(), "scopes": ["predict", "score"]},
+    {"name": "prometheus", "sha256": hashlib.sha256(PROMETHEUS.encode()).hexdigest(), "scopes": ["metrics"]},
+]
+PREDICT = "/v1/heads/topic/predict"
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def test_a_token_opens_what_it_is_for(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, access={"tokens": TOKENS})
+
+    def status(method: str, path: str, headers: Mapping[str, str]) -> int:
+        return client.request(method, path, json={"text": "hello"}, headers=headers).status_code
+
+    assert status("POST", PREDICT, _bearer(WEB)) == 200
+    assert status("POST", PREDICT, _bearer(PROMETHEUS)) == 403
+    assert status("GET", "/metrics", _bearer(PROMETHEUS)) == 200
+    assert status("GET", "/metrics", _bearer(WEB)) == 403
+    for path in ("/v1/heads", "/openapi.json"):
+        assert status("GET", path, _bearer(WEB)) == status("GET", path, _bearer(PROMETHEUS)) == 200
+    for headers in ({}, _bearer(WEB + "x"), {"authorization": f"Basic {WEB}"}, _bearer("x" * 5000)):
+        assert status("POST", PREDICT, headers) == status("GET", "/v1/heads", headers) == 401
+        assert status("GET", "/openapi.json", headers) == status("GET", "/metrics", headers) == 401
+    assert status("GET", "/healthz", {}) == status("GET", "/readyz", {}) == 200
+    assert status("GET", "/v1/heads", {**_bearer(WEB), "host": "orchestrator.example"}) == 200
+
+
+def test_a_stranger_is_turned_away_before_the_body_is_read(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, access={"tokens": TOKENS})
+
+    answer = client.post(PREDICT, content=b"x" * 10_000_000, headers={"content-type": "text/plain"})
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_without_tokens_only_the_names_of_this_machine_are_answered(bench: Bench) -> None:
+    """A page in a browser here could else ask it under a name of its own that leads here."""
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    answers = {
+        host: client.get("/v1/heads", headers={"host": host}).status_code
+        for host in ("localhost", "localhost:80", "127.0.0.1:1", "[::1]:80", "evil.example", "localhost.evil.example")
+    }
+
+    assert list(answers.values()) == [200, 200, 200, 200, 421, 421]
+
+
+@pytest.mark.parametrize(
+    ("role", "host", "says"),
+    [
+        ("encoder", "127.0.0.1", "The role encoder is asked by other services, so it needs a token"),
+        ("classifier", "localhost", "The role classifier"),
+        ("all", "0.0.0.0", "At 0.0.0.0 others can reach the service"),
+        ("orchestrator", "10.0.0.7", "At 10.0.0.7 others"),
+    ],
+)
+def test_a_service_that_others_reach_does_not_start_without_tokens(
+    bench: Bench, role: Any, host: str, says: str
+) -> None:
+    from rawless.serving.app import make_app
+    from rawless.serving.config import load_config
+
+    config, served = load_config(bench.file({"topic": {}}))
+
+    with pytest.raises(UserError, match=says):
+        make_app(role, host, config, served, bench.given())
+
+
+def test_tokens_are_kept_as_digests_alone(bench: Bench) -> None:
+    from rawless.serving.config import load_config
+
+    with pytest.raises(UserError, match="sha256"):
+        load_config(bench.file({"topic": {}}, access={"tokens": [TOKENS[0] | {"sha256": WEB}]}))
+
+
+ACCOUNT, AUDIENCE = "orchestrator@project.iam.gserviceaccount.com", "https://encoder.example"
+
+
+@pytest.fixture(scope="module")
+def signer() -> tuple[crypt.RSASigner, dict[str, str]]:
+    """A key of ours in Google's place, and its certificate."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    return crypt.RSASigner.from_string(pem, key_id="k1"), {"k1": certificate}
+
+
+def _claims(**other: Any) -> dict[str, Any]:
+    now = int(time.time())
+    whole = {
+        "iss": "https://accounts.google.com",
+        "aud": AUDIENCE,
+        "email": ACCOUNT,
+        "email_verified": True,
+        "iat": now,
+        "exp": now + 3600,
+    }
+    return whole | other
+
+
+async def _may(door: Door, token: str, scope: Any = "encode") -> str:
+    try:
+        await door.check(Headers(_bearer(token)), scope)
+    except Refused as refused:
+        return refused.code.value
+    return "yes"
+
+
+def test_a_google_id_token_proves_an_account(signer: tuple[crypt.RSASigner, dict[str, str]]) -> None:
+    fetched: list[int] = []
+
+    def certificates() -> dict[str, str]:
+        fetched.append(1)
+        return signer[1]
+
+    google = {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}
+    door = Door(Access.model_validate({"google": google}), certificates)
+
+    def told(scope: str = "encode", key: crypt.RSASigner = signer[0], **claims: Any) -> str:
+        token = jwt.encode(key, _claims(**claims)).decode()
+        return asyncio.run(_may(door, token, scope))
+
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = other.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    assert told() == "yes"
+    assert told(scope="classify") == "forbidden"
+    assert told(email="stranger@example.com") == "unauthorized"
+    assert told(aud="https://other.example") == "unauthorized"
+    assert told(iss="https://evil.example") == "unauthorized"
+    assert told(email_verified=False) == "unauthorized"
+    assert told(exp=int(time.time()) - 60, iat=int(time.time()) - 120) == "unauthorized"
+    assert told(key=crypt.RSASigner.from_string(pem, key_id="k1")) == "unauthorized"
+    assert told(key=crypt.RSASigner.from_string(pem, key_id="k2")) == "unauthorized"
+    assert asyncio.run(_may(door, "a.b.c")) == "unauthorized"
+    assert asyncio.run(_may(door, "eyJhbGciOiJub25lIn0.e30.")) == "unauthorized"
+    deep = base64.urlsafe_b64encode(b"[" * 2000).decode().rstrip("=")
+    assert asyncio.run(_may(door, f"eyJhbGciOiJSUzI1NiJ9.{deep}.eA")) == "unauthorized"
+    assert len(fetched) == 1
+
+
+def test_certificates_that_cannot_be_had_are_not_asked_for_at_every_request(
+    signer: tuple[crypt.RSASigner, dict[str, str]],
+) -> None:
+    """Whoever knows an account's name could else have this service ask Google without end."""
+    fetched: list[int] = []
+
+    def away() -> dict[str, str]:
+        fetched.append(1)
+        raise Unavailable("Google is away")
+
+    door = Door(Access.model_validate({"google": {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}}), away)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            asyncio.run(_may(door, jwt.encode(signer[0], _claims()).decode()))
+
+    assert len(fetched) == 1
+
+
+def test_nothing_tells_of_a_token(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, access={"tokens": TOKENS})
+    client.post(PREDICT, json={"text": "hello"}, headers=_bearer(WEB))
+    client.post(PREDICT, json={"text": "hello"}, headers=_bearer("a-wrong-token"))
+
+    said = "".join(capfd.readouterr()) + client.get("/metrics", headers=_bearer(PROMETHEUS)).text
+    assert WEB not in said
+    assert "a-wrong-token" not in said

@@ -1,0 +1,266 @@
+"""Heads that change while they are asked, and heads that never begin to be."""
+
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+
+from encoders.catalogue import lookup
+from encoders.encoder import Encoder
+from encoders.spec import Probe
+from rawless.errors import UserError
+from rawless.heads import deployment
+from rawless.serving.config import load_config
+from rawless.serving.head_store import PREDICTS, LiveHeads, Wanted
+from tests.drawn_heads import write_head
+from tests.serving.conftest import Bench, eventually
+
+PREDICT = "/v1/heads/topic/predict"
+
+
+def _version(client: httpx.Client) -> int:
+    return int(client.post(PREDICT, json={"text": "hello"}).json()["model"]["version"])
+
+
+def _metric(client: httpx.Client, line: str) -> float:
+    found = [each for each in client.get("/metrics").text.splitlines() if each.startswith(line)]
+    return float(found[0].split()[-1]) if found else 0.0
+
+
+def test_a_new_version_is_taken_up_and_given_back_without_a_restart(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    first = _version(client)
+    bench.deploy("topic", 2)
+    eventually(lambda: _version(client) == 2)
+    deployment.rollback(bench.heads, "topic")
+    eventually(lambda: _version(client) == 1)
+
+    assert first == 1
+    assert bench.said == [
+        "topic@2 answers from now on, instead of topic@1.",
+        "topic@1 answers from now on, instead of topic@2.",
+    ]
+
+
+def test_no_request_is_lost_through_many_changes(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, limits={"watch_seconds": 0.01})
+    seen: dict[int, set[float]] = {}
+    failed: list[int] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            answer = client.post(PREDICT, json={"text": "hello"})
+            if answer.status_code == 200:
+                told = answer.json()
+                seen.setdefault(told["model"]["version"], set()).add(round(told["probabilities"]["app"], 4))
+            else:
+                failed.append(answer.status_code)
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for each in asking:
+        each.start()
+    for version in range(1, 22):
+        if version > 1:
+            bench.deploy("topic", version)
+        eventually(lambda version=version: version in seen)  # type: ignore[misc]
+    ended.set()
+    for each in asking:
+        each.join()
+
+    assert failed == []
+    assert sorted(seen) == list(range(1, 22))
+    assert all(len(answers) == 1 for answers in seen.values())  # never one head's answer under another's version
+
+
+def test_another_layout_is_not_taken_up_until_the_service_starts_anew(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    bench.deploy("topic", 2, classes=("yes", "no"), new_layout=True)
+    eventually(lambda: bench.said != [])
+    stays, current = _version(client), _metric(client, 'rawless_head_current{head="topic"}')
+    anew = bench.start({"topic": {}})
+
+    assert "topic@2 is not taken up, topic@1 stays: it has another layout" in bench.said[0]
+    assert (stays, current) == (1, 0)
+    assert _version(anew) == 2
+    assert len(bench.said) == 1  # told once, not at every look
+
+
+def test_a_broken_version_is_not_taken_up(bench: Bench) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    bench.deploy("topic", 2)
+    (bench.heads / "topic" / "3").mkdir()
+    pointer = bench.heads / "topic" / deployment.FILE
+    eventually(lambda: _version(client) == 2)
+    pointer.write_text(pointer.read_text().replace('"version": 2', '"version": 3'))
+    eventually(lambda: len(bench.said) == 2)
+    pointer.write_text("{")
+    eventually(lambda: len(bench.said) == 3)
+
+    assert "topic@3 is not taken up, topic@2 stays" in bench.said[1]
+    assert "cannot be read" in bench.said[2]
+    assert _version(client) == 2
+
+
+def test_a_version_whose_files_come_after_its_deployment_is_taken_up(bench: Bench, tmp_path: Path) -> None:
+    """A bucket, or a copy by hand, may bring them in any order."""
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    write_head(tmp_path / "elsewhere", "topic", 2)
+    pointer = bench.heads / "topic" / deployment.FILE
+
+    pointer.write_text(pointer.read_text().replace('"version": 1', '"version":2').replace('"version":1', '"version":2'))
+    eventually(lambda: bench.said != [])
+    shutil.copytree(tmp_path / "elsewhere" / "topic" / "2", bench.heads / "topic" / "2")
+    eventually(lambda: _version(client) == 2)
+
+    assert "topic@2 is not taken up, topic@1 stays" in bench.said[0]
+    assert bench.said[-1] == "topic@2 answers from now on, instead of topic@1."
+
+
+@pytest.mark.parametrize("manifest", ["[" * 100_000, '{"head": "\\ud800"}', "9" * 5000])
+def test_a_manifest_that_breaks_its_reader_ends_no_look(bench: Bench, manifest: str) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+
+    bench.deploy("topic", 2)
+    eventually(lambda: _version(client) == 2)
+    write_head(bench.heads, "topic", 3)
+    (bench.heads / "topic" / "3" / "manifest.json").write_text(manifest)
+    pointer = bench.heads / "topic" / deployment.FILE
+    pointer.write_text(pointer.read_text().replace('"version": 2', '"version": 3'))
+    eventually(lambda: len(bench.said) == 2)
+    deployment.rollback(bench.heads, "topic")
+    eventually(lambda: _version(client) == 1)
+
+
+def test_a_look_that_fails_is_not_the_last(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresh, left = LiveHeads.refresh, [RuntimeError("words"), RuntimeError("words")]
+
+    def failing(live: LiveHeads) -> list[str]:
+        if left:
+            raise left.pop()
+        return refresh(live)
+
+    monkeypatch.setattr(LiveHeads, "refresh", failing)
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    bench.deploy("topic", 2)
+    eventually(lambda: _version(client) == 2)
+
+    assert bench.said[0] == "A look at heads and kill switches failed (RuntimeError); it is tried again."
+    assert len(bench.said) == 2
+
+
+def test_a_folder_that_hangs_hides_no_kill_switch_and_holds_no_end(bench: Bench) -> None:
+    """As a mounted bucket may. A pipe that nobody writes to hangs too."""
+    bench.deploy("topic")
+    pointer = bench.heads / "topic" / deployment.FILE
+    with bench.running:
+        client = bench.start({"topic": {"rules": {"kill_switch": "stop"}}})
+        pointer.unlink()
+        os.mkfifo(pointer)
+        (bench.folder / "stop").touch()
+        eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["abstention"] == "kill_switch")
+
+    os.close(os.open(pointer, os.O_WRONLY))  # only now its thread reads on
+
+
+def _rewritten(folder: Path, **fields: Any) -> None:
+    """A head's manifest with other fields, and the digest that fits them: what only its maker could do."""
+    from rawless.heads.artefact import HeadManifest
+
+    path = folder / "manifest.json"
+    manifest = HeadManifest.model_validate(json.loads(path.read_text()) | fields)
+    path.write_text(manifest.sealed((folder / "head.onnx").read_bytes()).model_dump_json())
+
+
+def test_what_does_not_fit_is_refused_before_the_first_request(bench: Bench) -> None:
+    resnet = lookup("resnet18-seeded@1.0.0")
+    bench.deploy("of_pictures", spec=resnet)
+    bench.deploy("of_pairs", kind="pair")
+    bench.deploy("numbers", kind="number")
+    bench.deploy("renamed")
+    _rewritten(bench.heads / "renamed" / "1", head="other")
+    bench.deploy("misdeclared")
+    _rewritten(bench.heads / "misdeclared" / "1", classes=("a", "b"))
+    write_head(bench.heads, "undeployed")
+    bench.deploy("another_width", spec=resnet)
+    _rewritten(bench.heads / "another_width" / "1", fingerprint=lookup("minilm@1.0.0").fingerprint)
+    bench.deploy("two_answers")
+    _with_two_answers(bench.heads / "two_answers" / "1")
+    for head, told, says in (
+        ("of_pictures", {}, "takes vectors of resnet18-seeded@1.0.0"),
+        ("of_pairs", {}, "takes left, right, but heads.of_pairs answers of one item"),
+        ("numbers", {"rules": {"minimum_confidence": 0.5}}, "answers a number, so heads.numbers.rules"),
+        ("renamed", {}, "holds other@1"),
+        ("misdeclared", {}, r"answers probabilities \[1, 3\], which is not what a head answers"),
+        ("undeployed", {}, "is not deployed in .*rawless head deploy undeployed"),
+        ("another_width", {}, "but its encoder's vectors have 384 values"),
+        ("two_answers", {}, "does not answer"),
+        ("never_made", {}, "is not deployed"),
+    ):
+        with pytest.raises(UserError, match=says):
+            bench.start({head: told})
+
+
+def _with_two_answers(folder: Path) -> None:
+    model = onnx.load(folder / "head.onnx")
+    model.graph.output.append(model.graph.output[0])
+    model.graph.output[1].name = model.graph.node[0].output[0]
+    model.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 384
+    from rawless.heads.artefact import tensors
+
+    (folder / "head.onnx").write_bytes(model.SerializeToString())
+    _rewritten(folder, **{name: [list(each) for each in found] for name, found in tensors(model).items()})
+
+
+def test_an_encoder_that_is_unsealed_or_drifted_does_not_start(bench: Bench, minilm: Encoder) -> None:
+    bench.deploy("topic")
+    _, served = load_config(bench.file({"topic": {}}))
+    probe = minilm.spec.probe
+    assert probe is not None
+    from rawless.serving.app import make_app
+
+    config, _ = load_config(bench.file({"topic": {}}))
+    unsealed = minilm.spec.model_copy(update={"probe": None})
+    drifted = minilm.spec.model_copy(update={"probe": Probe.of(probe.input, probe.values + 0.5)})
+    for spec, says in ((unsealed, "is not sealed"), (drifted, "does not reproduce its golden probe")):
+        with pytest.raises(UserError, match=says):
+            make_app("all", "127.0.0.1", config, served, bench.given()._replace(specs={"minilm@1.0.0": spec}))
+
+
+def test_an_answer_that_is_no_number_is_none(bench: Bench, minilm: Encoder) -> None:
+    """Of a head that answers zeros well, as it is asked when it is loaded."""
+    from rawless.serving.refusals import Refused
+
+    bench.deploy("number", kind="number")
+    wanted = {"number": Wanted(minilm.spec, PREDICTS, "number", False)}
+    live = LiveHeads(bench.heads, wanted, lambda *_: None)
+
+    with pytest.raises(Refused, match="head_failed"):
+        live.answer("number", minilm.spec.fingerprint, np.full(384, 3e38, np.float32))
+
+
+def test_a_head_is_never_asked_with_vectors_of_another_encoder(bench: Bench, minilm: Encoder) -> None:
+    from rawless.serving.refusals import Refused
+
+    bench.deploy("topic")
+    live = LiveHeads(bench.heads, {"topic": Wanted(minilm.spec, PREDICTS, "topic", False)}, lambda *_: None)
+
+    with pytest.raises(Refused, match="head_mismatch"):
+        live.answer("topic", "e" * 64, minilm.spec.probe.values)  # type: ignore[union-attr]

@@ -1,0 +1,146 @@
+"""Scoring a query: cosine over an index first, the head on the best of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from encoders.encoder import Encoder
+from rawless.errors import UserError
+from rawless.heads.session import HeadSession, open_head
+from rawless.serving.vector_index import CANDIDATES, Index, open_index
+from rawless.warehouse.client import Warehouse
+from tests.drawn_heads import write_head
+from tests.serving.conftest import Bench, vector_of
+from tests.shop import Shop, make_row
+
+ROWS, DIMENSION = 300, 384
+
+
+@pytest.fixture
+def index(minilm: Encoder) -> Index:
+    vectors = np.random.default_rng(0).normal(0.01, 0.05, (ROWS, DIMENSION)).astype(np.float32)
+    directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = np.array([f"e-{number:03}" for number in range(ROWS)])
+    return Index("a" * 24, minilm.spec.fingerprint, ids, vectors, directions)
+
+
+def _head(folder: Path, kind: str, **told: Any) -> HeadSession:
+    write_head(folder, kind, kind=kind, **told)
+    return open_head(folder / kind / "1")
+
+
+@pytest.mark.parametrize("top", [1, 10, CANDIDATES])
+def test_a_head_of_pairs_orders_the_nearest_hundred(index: Index, tmp_path: Path, top: int) -> None:
+    head, query = _head(tmp_path, "pair"), np.random.default_rng(1).normal(0, 0.05, DIMENSION).astype(np.float32)
+
+    found = index.rank(head, query, {}, top)
+
+    cosines = index.vectors @ query / np.linalg.norm(index.vectors, axis=1) / np.linalg.norm(query)
+    nearest = np.argsort(-cosines)[:CANDIDATES]
+    scores = head.answer(left=np.tile(query, (CANDIDATES, 1)), right=index.vectors[nearest])["score"]
+    order = np.argsort(-scores)[:top]
+    assert [each.event_id for each in found.matches] == [str(index.ids[nearest[place]]) for place in order]
+    np.testing.assert_allclose([each.score for each in found.matches], scores[order], atol=1e-5)
+    np.testing.assert_allclose([each.cosine for each in found.matches], cosines[nearest[order]], atol=1e-5)
+
+
+def test_a_transform_maps_the_query_of_its_tenant(index: Index, tmp_path: Path) -> None:
+    told = {"tenants": ("", "shop_b"), "hyperparameters": {"tenant": "channel"}}
+    head, query = _head(tmp_path, "by_tenant", **told), np.ones(DIMENSION, np.float32)
+
+    def best(**attributes: str) -> list[str]:
+        return [each.event_id for each in index.rank(head, query, attributes, 5).matches]
+
+    def expected(tenant: int) -> list[str]:
+        (mapped,) = head.answer(query=query[None], tenant=np.array([tenant]))["embedding"]
+        return [str(each) for each in index.ids[np.argsort(-(index.directions @ mapped))[:5]]]
+
+    assert best(channel="shop_b") == expected(1)
+    assert best(channel="another") == best() == expected(0)
+    assert expected(0) != expected(1)
+
+
+def test_an_index_smaller_than_what_is_asked_answers_what_it_has(index: Index, tmp_path: Path) -> None:
+    small = index._replace(ids=index.ids[:3], vectors=index.vectors[:3], directions=index.directions[:3])
+
+    assert len(small.rank(_head(tmp_path, "pair"), np.ones(DIMENSION, np.float32), {}, 100).matches) == 3
+
+
+def _stocked(shop: Shop, minilm: Encoder, texts: dict[str, str]) -> str:
+    """A snapshot of texts under their event ids."""
+    from rawless.warehouse.append import append_all
+
+    told = {"stream": "upload", "encoder": "minilm", "encoder_fingerprint": minilm.spec.fingerprint}
+    rows = [
+        make_row(number, told | {"event_id": event_id, "embedding": vector_of(minilm, text.encode())})
+        for number, (event_id, text) in enumerate(texts.items())
+    ]
+    append_all(shop.warehouse, rows)
+    return shop.build(encoder="minilm@1.0.0", rules=None).manifest.snapshot_id
+
+
+TEXTS = {
+    "e-0": "How do I pay my invoice?",
+    "e-1": "The app crashes when I open it.",
+    "e-2": "Please delete my account.",
+    "e-3": "Which payment methods are there?",
+}
+
+
+def test_a_query_over_http_finds_what_it_is_near_to(bench: Bench, shop: Shop, minilm: Encoder) -> None:
+    snapshot = _stocked(shop, minilm, TEXTS)
+    write_head(bench.heads, "related", kind="query_transform", identity=True)
+    bench.deploy("scorer", kind="pair")
+    from rawless.heads.deployment import deploy
+
+    deploy(bench.heads, "related", 1)
+    client = bench.start(
+        {"related": {"index": snapshot}, "scorer": {"index": "uploads", "rules": {"deny": {"channel": ["email"]}}}},
+        warehouse=shop.warehouse,
+    )
+
+    near = client.post("/v1/heads/related/score?top=2", json={"text": "What ways of paying do you offer?"}).json()
+    scored = client.post("/v1/heads/scorer/score", json={"text": "What ways of paying do you offer?"}).json()
+    denied = client.post(
+        "/v1/heads/scorer/score",
+        json={"text": "What ways of paying do you offer?"},
+        headers={"rawless-attributes": json.dumps({"channel": "email"})},
+    ).json()
+    wrong = [
+        client.post(f"/v1/heads/scorer/score?{q}", json={"text": "a"}) for q in ("top=0", "top=x", "top=101", "a=1")
+    ]
+
+    assert [each["event_id"] for each in near["matches"]] == ["e-3", "e-0"]
+    assert near["snapshot_id"] == scored["snapshot_id"] == snapshot
+    assert (near["model"]["head"], near["model"]["version"]) == ("related", 1)
+    assert sorted(each["event_id"] for each in scored["matches"]) == sorted(TEXTS)
+    assert (denied["abstention"], denied["matches"]) == ("denied", [])
+    assert [each.status_code for each in wrong] == [400] * 4
+
+
+def test_an_index_of_another_encoder_or_of_nothing_is_refused(
+    bench: Bench, shop: Shop, warehouse: Warehouse, minilm: Encoder
+) -> None:
+    other = shop.build().manifest.snapshot_id
+    bench.deploy("scorer", kind="pair")
+
+    with pytest.raises(UserError, match=r"vectors are of another encoder than minilm@1\.0\.0"):
+        bench.start({"scorer": {"index": other}}, warehouse=warehouse)
+    with pytest.raises(UserError, match=r"There is no snapshot and no dataset 'nothing'"):
+        bench.start({"scorer": {"index": "nothing"}}, warehouse=warehouse)
+    with pytest.raises(UserError, match="needs a warehouse"):
+        bench.start({"scorer": {"index": other}})
+
+
+def test_an_index_of_pairs_holds_their_right_events_once(shop: Shop) -> None:
+    snapshot = shop.build().manifest.snapshot_id
+
+    index = open_index(shop.warehouse, snapshot)
+
+    rows = shop.rows(snapshot)
+    assert sorted(index.ids) == sorted(rows)
+    np.testing.assert_allclose(index.vectors[0], rows[str(index.ids[0])]["embedding"], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(index.directions, axis=1), 1, atol=1e-5)

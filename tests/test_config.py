@@ -1,0 +1,233 @@
+"""A file of settings is read into a checked model, or refused in one sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from rawless.config import check, read_yaml
+from rawless.errors import UserError
+
+
+class Strict(BaseModel):
+    """As the models of the rooms are: unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Square(Strict):
+    side: int = Field(ge=1)
+
+
+class Circle(Strict):
+    radius: int = Field(ge=1)
+    filled: bool = False
+
+
+def _kind(value: Any) -> str:
+    return "<circle>" if isinstance(value, Circle) or (isinstance(value, dict) and "radius" in value) else "<square>"
+
+
+Shape = Annotated[Annotated[Square, Tag("<square>")] | Annotated[Circle, Tag("<circle>")], Discriminator(_kind)]
+"""As the rooms write a union: the tag, in angle brackets, is not shown to the user."""
+
+
+class Drawing(Strict):
+    title: str
+    colour: Literal["red", "blue"] = "red"
+    shapes: dict[Annotated[str, Field(pattern="^[a-z]+$")], Shape] = {}
+    tags: tuple[str, ...] = ()
+
+    @field_validator("title")
+    @classmethod
+    def _short(cls, title: str) -> str:
+        if len(title) > 100:
+            raise ValueError("a title has at most 100 characters")
+        return title
+
+    @model_validator(mode="after")
+    def _named_shapes(self) -> "Drawing":
+        if self.title == "empty" and self.shapes:
+            raise ValueError("shapes: an empty drawing has none")
+        return self
+
+
+@pytest.fixture
+def refusal(tmp_path: Path) -> Callable[[str | bytes], str]:
+    """The sentence for a file of this text, with its path replaced by FILE."""
+
+    def refuse(text: str | bytes) -> str:
+        path = tmp_path / "drawing.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(UserError) as refused:
+            read_yaml(path, Drawing, what="drawing")
+        assert refused.value.__cause__ is None
+        sentence = str(refused.value).replace(str(path), "FILE")
+        assert sentence.startswith("The drawing FILE")
+        assert sentence.endswith(".")
+        assert "\n" not in sentence
+        assert len(sentence) < 400
+        return sentence.removeprefix("The drawing FILE")
+
+    return refuse
+
+
+def test_a_good_file_becomes_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "drawing.yaml"
+    path.write_text("title: Fläche\nshapes: {a: {side: 2}, b: {radius: 3}}\n", encoding="utf-8")
+    read = read_yaml(path, Drawing, what="drawing")
+    assert read == Drawing(title="Fläche", shapes={"a": Square(side=2), "b": Circle(radius=3)})
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        read_yaml(tmp_path / "none.yaml", Drawing, what="drawing")
+    assert str(refused.value) == f"The drawing {tmp_path / 'none.yaml'} does not exist: check the path."
+
+
+@pytest.mark.parametrize("name", ["", "file/below", "n" * 300], ids=["a directory", "below a file", "too long a name"])
+def test_a_path_that_names_no_file_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("title: a")
+    with pytest.raises(UserError, match=r"^The drawing .* (cannot be read as UTF-8 text|does not exist)"):
+        read_yaml(tmp_path / name, Drawing, what="drawing")
+
+
+@pytest.mark.parametrize("held", [b"title: \xff", b"\xff\xfet\x00i\x00", b"title: \xed\xa0\x80"])
+def test_a_file_that_is_no_utf8_is_refused(held: bytes, refusal: Callable[[bytes], str]) -> None:
+    assert refusal(held) == " cannot be read as UTF-8 text (UnicodeDecodeError)."
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("title: a: b\n", 1),
+        ("title: a\ncolour: [red\n", 3),
+        ("title: a\n\tcolour: red\n", 2),
+        ("title: 'a\n", 2),
+        ("title: a\ncolour: *nowhere\n", 2),
+        ("title: a\ncolour: !colour red\n", 2),
+        ("title: a\n? {a: b}\n: c\n", 2),
+        ("title: a\n--- \ntitle: b\n", 2),
+        ("!!python/object/apply:os.system ['true']\n", 1),
+    ],
+)
+def test_bad_yaml_is_told_with_its_line(text: str, line: int, refusal: Callable[[str], str]) -> None:
+    assert f" is no valid YAML at line {line}, column " in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("title: a\ntitle: b\n", 2, "title"),
+        ("title: a\nshapes:\n  a: {side: 1}\n  b: {side: 1}\n  a: {side: 2}\n", 5, "a"),
+        ("title: a\nshapes: {a: {side: 1, side: 2}}\n", 2, "side"),
+        ("title: a\n'title': b\n", 2, "title"),
+    ],
+)
+def test_a_key_given_twice_is_refused_where_yaml_would_keep_the_last(
+    text: str, line: int, key: str, refusal: Callable[[str], str]
+) -> None:
+    sentence = refusal(text)
+    assert f"at line {line}, column" in sentence
+    assert sentence.endswith(f"the key {key!r} stands twice.")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("", "NoneType"), ("- title\n", "list"), ("title\n", "str"), ("4\n", "int"), ("# a\n", "NoneType")],
+)
+def test_a_file_that_is_no_mapping_is_refused(text: str, kind: str, refusal: Callable[[str], str]) -> None:
+    assert refusal(text) == f" must be a mapping of fields to values, not {kind}."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "title: 2026-13-45\n",
+        "title: a\0b\n",
+        "title: !!int ''\n",
+        "title: !!bool maybe\n",
+        "title: !!timestamp tomorrow\n",
+        "title: !!float x\n",
+        "title: !!map [a, b]\n",
+        "title: !!map a\n",
+        "title: !!set [a]\n",
+        "title: " + "1" * 5000 + "\n",
+        "[" * 5000,
+        "{a: " * 5000,
+    ],
+    ids=lambda text: text.strip()[:24],
+)
+def test_a_value_that_yaml_cannot_make_is_a_sentence_and_no_traceback(text: str, refusal: Callable[[str], str]) -> None:
+    assert "is no valid YAML" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("colour: red\n", "the field title is missing; add it."),
+        ("title: a\ncolor: red\n", "the field color is unknown; remove it or mend its name."),
+        ("title: a\nshapes: {a: {side: 2, colour: red}}\n", "the field shapes.a.colour is unknown"),
+        ("title: a\ncolour: green\n", "colour is 'green', but the rule is: Input should be 'red' or 'blue'."),
+        ("title: 5\n", "title is 5, but the rule is: Input should be a valid string."),
+        ("title: a\ntags: [a, 5]\n", "tags.1 is 5, but the rule is: Input should be a valid string."),
+        ("title: a\nshapes: {a: {side: 0}}\n", "shapes.a.side is 0, but the rule is: Input should be greater than"),
+        ("title: empty\nshapes: {a: {side: 1}}\n", "shapes: an empty drawing has none."),
+        ("title: &a [*a]\n", "title is [[...]], but the rule is: Input should be a valid string."),
+    ],
+)
+def test_a_broken_rule_is_told_with_field_value_and_rule(
+    text: str, sentence: str, refusal: Callable[[str], str]
+) -> None:
+    assert sentence in refusal(text)
+
+
+def test_the_complaint_is_about_the_kind_that_was_meant_and_not_the_first_of_the_list(
+    refusal: Callable[[str], str],
+) -> None:
+    sentence = refusal("title: a\nshapes: {a: {radius: 0}}\n")
+    assert "shapes.a.radius is 0, but the rule is: Input should be greater than or equal to 1." in sentence
+
+
+def test_an_unknown_field_with_a_capital_is_named(refusal: Callable[[str], str]) -> None:
+    assert "the field Colour is unknown" in refusal("title: a\nColour: red\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"title: {'t' * 5000}\n",
+        f"title: [{'t' * 5000}]\n",
+        f"title: a\ncolour: {'t' * 5000}\n",
+        f"title: a\n{'t' * 500}: b\n",
+        f"title: a\n{'t' * 500}: b\n{'t' * 500}: b\n",
+        'title: a\n"a field\\n\\nof three lines": b\n',
+        'title: a\ncolour: "a value\\n\\nof three lines"\n',
+    ],
+    ids=["title", "list", "colour", "unknown field", "key given twice", "field of lines", "value of lines"],
+)
+def test_long_values_and_line_breaks_do_not_swamp_the_sentence(text: str, refusal: Callable[[str], str]) -> None:
+    refusal(text)  # which looks at its length and lines
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["title", "colour", "shapes", "tags", "other"]),
+        st.recursive(
+            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=5)),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+            max_leaves=5,
+        ),
+    )
+)
+def test_any_data_is_the_model_or_a_sentence(data: dict[str, Any]) -> None:
+    told = ""
+    try:
+        check(data, Drawing, where="Here")
+    except UserError as refused:
+        told = str(refused)
+    assert not told or (told.startswith("Here: ") and told.endswith("."))

@@ -1,0 +1,286 @@
+"""Loading files of business facts: rows in, pseudonyms for plain ids, and faults told without a cell."""
+
+import contextlib
+import json
+import socket
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from google.cloud import bigquery
+
+from rawless.errors import RawlessError, UserError
+from rawless.privacy.pseudonyms import KeySource, PseudonymKey
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Emulator
+from rawless.warehouse.load import load_file
+
+SECRET = "secret8251"
+Within = Callable[[float, Callable[[], object]], BaseException]
+ROWS = [{"event_id": "a", "label": "late"}, {"event_id": "b", "label": "lost"}]
+
+
+@pytest.fixture
+def pseudonyms(key: KeySource) -> PseudonymKey:
+    return key.load()
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Rows as a file of the kind that its name says."""
+    if path.suffix == ".csv":
+        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        path.write_text("\n".join(lines) + "\n")
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_file_of_each_kind_becomes_rows(warehouse: Warehouse, tmp_path: Path, kind: str) -> None:
+    loaded = load_file(warehouse, "facts", write(tmp_path / f"facts.{kind}", ROWS))
+    assert loaded == (2, ["event_id", "label"])
+    assert warehouse.query("SELECT event_id, label FROM facts ORDER BY event_id") == ROWS
+
+
+def test_values_keep_their_types(warehouse: Warehouse, tmp_path: Path) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    row = {"number": 7, "ratio": 0.1, "yes": True, "at": at, "text": "é€", "nothing": None}
+    columns = pa.Table.from_pylist([row]).set_column(5, "nothing", pa.array([None], pa.string()))
+    pyarrow.parquet.write_table(columns, tmp_path / "facts.parquet")
+    load_file(warehouse, "facts", tmp_path / "facts.parquet")
+    assert warehouse.query("SELECT * FROM facts") == [row]
+
+
+def test_a_second_file_is_appended_and_replace_replaces(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = write(tmp_path / "facts.csv", ROWS)
+    load_file(warehouse, "facts", file)
+    load_file(warehouse, "facts", file)
+    assert warehouse.query("SELECT COUNT(*) AS n FROM facts") == [{"n": 4}]
+    load_file(warehouse, "facts", file, replace=True)
+    assert warehouse.query("SELECT COUNT(*) AS n FROM facts") == [{"n": 2}]
+
+
+def test_a_dataset_can_be_named(warehouse: Warehouse, tmp_path: Path) -> None:
+    name = f"{warehouse.places.subjects}.facts"
+    load_file(warehouse, name, write(tmp_path / "facts.csv", ROWS))
+    assert warehouse.query(f"SELECT COUNT(*) AS n FROM {name}") == [{"n": 2}]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_plain_ids_are_replaced_by_pseudonyms(
+    warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey, kind: str
+) -> None:
+    rows = [{"customer": f"{SECRET}-{number}", "label": "late"} for number in range(3)]
+    file = write(tmp_path / f"facts.{kind}", rows)
+    _, columns = load_file(warehouse, "facts", file, key=pseudonyms, subject_column="customer")
+    assert columns == ["label", "subject_key", "subject_key_id"]
+    found = warehouse.query("SELECT * FROM facts")
+    assert {row["subject_key"] for row in found} == {pseudonyms.pseudonym(f"{SECRET}-{each}") for each in range(3)}
+    assert {row["subject_key_id"] for row in found} == {pseudonyms.key_id}
+    assert SECRET not in str(found)
+
+
+@pytest.mark.parametrize("subject", ["customer-1", "007", "42", "1e5", "1.50", "2026-01-02", "true"])
+def test_an_id_in_a_csv_is_the_text_that_stands_there(
+    warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey, subject: str
+) -> None:
+    # The event's producer sends the same id as text: only the same text has the same pseudonym.
+    file = write(tmp_path / "facts.csv", [{"customer": subject, "label": "late"}])
+    load_file(warehouse, "facts", file, key=pseudonyms, subject_column="customer")
+    assert warehouse.query("SELECT subject_key FROM facts") == [{"subject_key": pseudonyms.pseudonym(subject)}]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("present", ["customer-1", 42])
+def test_a_missing_id_stays_missing(
+    warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey, kind: str, present: str | int
+) -> None:
+    missing = "" if kind == "csv" else None
+    rows = [{"customer": present, "label": "late"}, {"customer": missing, "label": "lost"}]
+    file = write(tmp_path / f"facts.{kind}", rows)
+    load_file(warehouse, "facts", file, key=pseudonyms, subject_column="customer")
+    assert warehouse.query("SELECT subject_key, subject_key_id FROM facts ORDER BY label") == [
+        {"subject_key": pseudonyms.pseudonym(str(present)), "subject_key_id": pseudonyms.key_id},
+        {"subject_key": None, "subject_key_id": None},
+    ]
+
+
+@pytest.mark.parametrize("text", ["NA", "null", "nan", "NULL", "N/A"])
+def test_a_text_that_looks_like_nothing_stays_a_text(
+    warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey, text: str
+) -> None:
+    # NA is a country, Null a surname; only an empty cell is missing.
+    file = write(tmp_path / "facts.csv", [{"customer": "a", "label": "late"}, {"customer": text, "label": text}])
+    load_file(warehouse, "facts", file, key=pseudonyms, subject_column="customer")
+    found = warehouse.query("SELECT label FROM facts WHERE subject_key = @key", [_text("key", pseudonyms, text)])
+    assert found == [{"label": text}]
+
+
+def _text(name: str, pseudonyms: PseudonymKey, subject: str) -> bigquery.ScalarQueryParameter:
+    return bigquery.ScalarQueryParameter(name, "STRING", pseudonyms.pseudonym(subject))
+
+
+def assert_one_sentence(error: BaseException) -> None:
+    """It quotes no cell; nor does what a traceback would print."""
+    assert SECRET not in "".join(traceback.format_exception(error))
+    assert len(str(error).splitlines()) == 1
+
+
+def told(caught: pytest.ExceptionInfo[BaseException]) -> str:
+    assert_one_sentence(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("facts.xlsx", b"", "must end in one of .csv, .jsonl, .parquet"),
+        ("facts", b"", "must end in one of"),
+        ("gone.csv", None, "does not exist"),
+        ("empty.csv", b"", "cannot be read as csv"),
+        ("header.csv", b"a,b\n", "has no rows"),
+        ("ragged.csv", f"a,b\n{SECRET},2,3\n".encode(), "cannot be read as csv"),
+        ("broken.jsonl", f'{{"a": "{SECRET}"\n'.encode(), "cannot be read as jsonl"),
+        ("mixed.jsonl", f'{{"a": 1}}\n{{"a": "{SECRET}"}}\n'.encode(), "cannot be read as jsonl"),
+        ("list.jsonl", f'["{SECRET}"]\n'.encode(), "cannot be read as jsonl"),
+        ("empty.jsonl", b"", ""),
+        ("broken.parquet", f"PAR1{SECRET}PAR1".encode(), "cannot be read as parquet"),
+        ("short.parquet", b"PAR1", "cannot be read as parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_one_sentence(
+    warehouse: Warehouse, tmp_path: Path, name: str, content: bytes | None, expected: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_file(warehouse, "facts", tmp_path / name)
+    assert expected in told(caught)
+    assert name in str(caught.value)
+
+
+def test_text_that_is_not_utf8_is_told_in_one_sentence(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes(f"a\ncaf\xe9 {SECRET}\n".encode("latin-1"))
+    with pytest.raises(UserError) as caught:
+        load_file(warehouse, "facts", tmp_path / "latin.csv")
+    told(caught)
+
+
+def test_a_folder_is_no_file(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "facts.csv").mkdir()
+    with pytest.raises(UserError, match=r"facts\.csv"):
+        load_file(warehouse, "facts", tmp_path / "facts.csv")
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are(
+    warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey
+) -> None:
+    file = write(tmp_path / "facts.csv", [{"customer": SECRET, "label": "late"}])
+    with pytest.raises(UserError, match=r"--pseudonymise names 'who', but the file has customer, label") as caught:
+        load_file(warehouse, "facts", file, key=pseudonyms, subject_column="who")
+    told(caught)
+
+
+def twice_named(path: Path) -> Path:
+    path.write_text(f"customer,customer\n{SECRET},b\n")
+    return path
+
+
+def with_nested_ids(path: Path) -> Path:
+    return write(path, [{"customer": {"id": SECRET}}])
+
+
+def with_listed_ids(path: Path) -> Path:
+    return write(path, [{"customer": [SECRET]}])
+
+
+def with_a_key_of_its_own(path: Path) -> Path:
+    return write(path, [{"customer": SECRET, "subject_key": SECRET}])
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("facts.csv", twice_named),
+        ("facts.jsonl", with_nested_ids),
+        ("facts.parquet", with_listed_ids),
+        ("facts.csv", with_a_key_of_its_own),
+    ],
+    ids=["column twice", "nested", "lists", "subject_key is there already"],
+)
+def test_a_column_that_cannot_be_pseudonymised_is_told_in_one_sentence(
+    warehouse: Warehouse,
+    tmp_path: Path,
+    pseudonyms: PseudonymKey,
+    within: Within,
+    name: str,
+    make: Callable[[Path], Path],
+) -> None:
+    file = make(tmp_path / name)
+    error = within(10, lambda: load_file(warehouse, "facts", file, key=pseudonyms, subject_column="customer"))
+    assert isinstance(error, UserError), repr(error)
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b.c", "1facts", "a;DROP TABLE x", "`a`", "a.", ".a", "é", "a" * 130])
+def test_a_bad_table_name_is_told_in_one_sentence(warehouse: Warehouse, tmp_path: Path, name: str) -> None:
+    file = write(tmp_path / "facts.csv", [{"event_id": SECRET}])
+    with pytest.raises(UserError, match=r"must be TABLE or DATASET\.TABLE") as caught:
+        load_file(warehouse, name, file)
+    told(caught)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"event_id": "c", "number": SECRET}, {"event_id": "c", "number": 1, "extra": SECRET}],
+    ids=["another type", "another column"],
+)
+def test_a_file_that_does_not_fit_the_table_quotes_no_cell(
+    warehouse: Warehouse, tmp_path: Path, row: dict[str, Any]
+) -> None:
+    load_file(warehouse, "facts", write(tmp_path / "facts.csv", [{"event_id": "a", "number": 1}]))
+    with pytest.raises(UserError) as caught:
+        load_file(warehouse, "facts", write(tmp_path / "other.csv", [row]))
+    assert "facts" in told(caught)
+
+
+def test_a_dataset_that_is_not_there_is_told(warehouse: Warehouse, tmp_path: Path, within: Within) -> None:
+    # BigQuery answers 404, the local one 500, which counts as away.
+    file, brief = write(tmp_path / "facts.csv", [{"event_id": SECRET}]), replace(warehouse, retry_seconds=1.0)
+    error = within(10, lambda: load_file(brief, "nowhere.facts", file))
+    assert isinstance(error, RawlessError), repr(error)
+    assert_one_sentence(error)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_nanoseconds_load_or_are_told_without_a_traceback(warehouse: Warehouse, tmp_path: Path, kind: str) -> None:
+    if kind == "csv":
+        write(tmp_path / "facts.csv", [{"event_id": SECRET, "at": "2026-01-02 03:04:05.123456789"}])
+    else:
+        at = pa.array([1_767_323_045_123_456_789], pa.timestamp("ns", tz="UTC"))
+        pyarrow.parquet.write_table(pa.table({"event_id": [SECRET], "at": at}), tmp_path / "facts.parquet")
+    file = tmp_path / f"facts.{kind}"
+    with contextlib.suppress(UserError):
+        load_file(warehouse, "facts", file)
+        assert warehouse.query("SELECT COUNT(*) AS n FROM facts") == [{"n": 1}]
+
+
+def test_a_warehouse_that_is_away_is_told_within_the_retry_time(
+    warehouse: Warehouse, tmp_path: Path, within: Within
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    away = replace(warehouse, emulator=Emulator(f"http://{address}", address), retry_seconds=1.0)
+    file = write(tmp_path / "facts.csv", [{"event_id": SECRET}])
+    error = within(10, lambda: load_file(away, "facts", file))
+    assert isinstance(error, RawlessError), repr(error)
+    assert_one_sentence(error)

@@ -1,0 +1,250 @@
+"""Filling the subject map: one row a customer and key, persons kept, and no id where none may be."""
+
+import json
+import socket
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from google.api_core.exceptions import BadRequest
+from google.cloud import bigquery
+
+from rawless.errors import RawlessError, UserError
+from rawless.events.parse import MAX_SUBJECT_LENGTH
+from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.warehouse import subjects
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Emulator
+from rawless.warehouse.load import load_file
+from rawless.warehouse.subjects import Synced
+
+OLD, NEW = PseudonymKey(b"1" * 32), PseudonymKey(b"2" * 32)
+SECRET = "secret8251"
+HOSTILE = [
+    "'; DROP TABLE x; --", '"', "'", "`", "\\", "\\n", "@handles", "{{ subjects }}", "%s", "é", "e\u0301", "顧客", "😀",
+    " leading", "trailing ", "a b", "007", "7", "A", "a", "NULL", "x" * MAX_SUBJECT_LENGTH,
+]  # fmt: skip
+
+
+@pytest.fixture
+def put(warehouse: Warehouse, tmp_path: Path) -> Callable[..., None]:
+    """Adds ids to the table `account`."""
+
+    def load(ids: Iterable[Any], kind: pa.DataType | None = None, table: str = "account") -> None:
+        pa.parquet.write_table(pa.table({"id": pa.array(ids, kind or pa.string())}), tmp_path / "ids.parquet")
+        load_file(warehouse, table, tmp_path / "ids.parquet")
+
+    return load
+
+
+def sync(warehouse: Warehouse, key: PseudonymKey = OLD, source: str = "account.id") -> Synced:
+    synced = Synced()
+    subjects.sync(warehouse, subjects.business_column(source), key, synced)
+    return synced
+
+
+def mapped(warehouse: Warehouse) -> list[tuple[str, str, str, str]]:
+    found = warehouse.query(
+        "SELECT customer_id, subject_key, subject_key_id, person_key "
+        f"FROM {warehouse.places.subjects}.subject_map_v1 ORDER BY customer_id, subject_key_id"
+    )
+    return [tuple(row.values()) for row in found]  # type: ignore[misc]
+
+
+def row(customer: str, key: PseudonymKey, first: PseudonymKey | None = None) -> tuple[str, str, str, str]:
+    """The row of a customer under a key, whose first pseudonym was made by `first`."""
+    return customer, key.pseudonym(customer), key.key_id, (first or key).pseudonym(customer)
+
+
+def tables(warehouse: Warehouse) -> list[str]:
+    return [each.table_id for each in warehouse.client.list_tables(warehouse.dataset_id("subjects"))]
+
+
+def before_merge(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, call: Callable[[int], None]) -> None:
+    """Calls with 1, 2, … before a page goes in."""
+    query, pages = warehouse.client.query, iter(range(1, 1000))
+
+    def watched(statement: str, **options: Any) -> bigquery.QueryJob:
+        if "MERGE" in statement:
+            call(next(pages))
+        return query(statement, **options)
+
+    monkeypatch.setattr(warehouse.client, "query", watched)
+
+
+def told(caught: BaseException) -> str:
+    assert isinstance(caught, RawlessError), repr(caught)
+    assert SECRET not in "".join(traceback.format_exception(caught))
+    assert len(str(caught).splitlines()) == 1
+    return str(caught)
+
+
+def test_each_customer_gets_one_row_and_a_second_run_finds_them(warehouse: Warehouse, put: Callable[..., None]) -> None:
+    put(["a", "b", "a", "a"])
+    assert sync(warehouse) == Synced(new=2)
+    assert sync(warehouse) == Synced(known=2)
+    put(["c", "b"])
+    assert sync(warehouse) == Synced(new=1, known=2)
+    assert mapped(warehouse) == [row(each, OLD) for each in "abc"]
+    assert tables(warehouse) == ["subject_map_v1"]
+
+
+def test_hostile_ids_are_taken_as_the_text_they_are(warehouse: Warehouse, put: Callable[..., None]) -> None:
+    put(HOSTILE)
+    assert sync(warehouse) == Synced(new=len(HOSTILE))
+    assert sync(warehouse) == Synced(known=len(HOSTILE))
+    assert set(mapped(warehouse)) == {row(each, OLD) for each in HOSTILE}
+
+
+def test_numbers_are_the_text_that_an_event_would_carry(warehouse: Warehouse, put: Callable[..., None]) -> None:
+    numbers = [0, 7, -7, 2**63 - 1, None]
+    put(numbers, pa.int64())
+    assert sync(warehouse) == Synced(new=4, without_id=1)
+    assert set(mapped(warehouse)) == {row(str(each), OLD) for each in numbers if each is not None}
+
+
+def test_missing_and_unusable_ids_are_counted_and_left_out(warehouse: Warehouse, put: Callable[..., None]) -> None:
+    put([None, "", "  ", None, "a", "x" * (subjects.MAX_ID_LENGTH + 1), "tab\t", "line\n", "\u3000"])
+    assert sync(warehouse) == Synced(new=1, without_id=4, unusable=4)
+    assert sync(warehouse) == Synced(known=1, without_id=4, unusable=4)
+    assert mapped(warehouse) == [row("a", OLD)]
+    assert subjects.MAX_ID_LENGTH == MAX_SUBJECT_LENGTH
+
+
+def test_a_new_key_keeps_the_person(warehouse: Warehouse, put: Callable[..., None]) -> None:
+    put(["a", "b"])
+    sync(warehouse)
+    put(["c"])
+    assert sync(warehouse, NEW) == Synced(new=3)
+    assert sync(warehouse, NEW) == Synced(known=3)
+    third = PseudonymKey(b"3" * 32)
+    assert sync(warehouse, third) == Synced(new=3)
+    wanted = [row(each, key, OLD) for each in "ab" for key in (OLD, NEW, third)]
+    assert set(mapped(warehouse)) == {*wanted, row("c", NEW), row("c", third, NEW)}
+
+
+def test_a_stopped_run_is_gone_on_with(
+    warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"customer-{number:02}" for number in range(10)]
+    put(ids)
+
+    def stop(page: int) -> None:
+        if page == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(subjects, "PAGE_ROWS", 3)
+        before_merge(warehouse, patched, stop)
+        with pytest.raises(KeyboardInterrupt):
+            sync(warehouse)
+    there = mapped(warehouse)
+    assert 0 < len(there) < 10
+    assert tables(warehouse) == ["subject_map_v1"]
+
+    assert sync(warehouse) == Synced(new=10 - len(there), known=len(there))
+    assert mapped(warehouse) == [row(each, OLD) for each in ids]
+
+
+@pytest.mark.parametrize("other", [OLD, NEW], ids=["same key", "another key"])
+def test_two_runs_at_once_make_no_row_twice_and_one_person(
+    warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch, other: PseudonymKey
+) -> None:
+    put(["a", "b"])
+    beside = replace(warehouse)
+
+    def another(page: int) -> None:
+        sync(beside, other)
+
+    before_merge(warehouse, monkeypatch, another)
+    assert sync(warehouse) == (Synced(known=2) if other is OLD else Synced(new=2))
+    assert set(mapped(beside)) == {row(each, key, other) for each in "ab" for key in (OLD, other)}
+
+
+def test_what_a_killed_run_left_is_dropped(
+    warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(["a"])
+    for name in ("subject_sync_left", "mine"):
+        warehouse.query(f"CREATE TABLE {warehouse.places.subjects}.{name} AS SELECT 'a' AS customer_id")
+    sync(warehouse)
+    assert "subject_sync_left" in tables(warehouse)  # may be of a run that goes on
+    monkeypatch.setattr(subjects, "_KEPT", timedelta(0))
+    sync(warehouse)
+    assert sorted(tables(warehouse)) == ["mine", "subject_map_v1"]
+
+
+def test_no_request_holds_an_id_and_none_is_too_large(
+    warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put([f"{SECRET}-{number}" for number in range(20_001)])
+    requests, query = [], warehouse.client.query
+
+    def watched(statement: str, *, job_config: bigquery.QueryJobConfig, **options: Any) -> bigquery.QueryJob:
+        requests.append(statement + json.dumps(job_config.to_api_repr()))
+        return query(statement, job_config=job_config, **options)
+
+    monkeypatch.setattr(warehouse.client, "query", watched)
+    assert sync(warehouse) == Synced(new=20_001)
+    assert 2_000_000 < max(map(len, requests)) < 8_000_000
+    assert not any(SECRET in each for each in requests)
+    assert len({each[0] for each in mapped(warehouse)}) == 20_001
+
+
+MISTAKES = {
+    "nowhere.id": r"no table nowhere: the dataset local-dev\.events_\d+ has .*account",
+    "nowhere.account.id": "no table nowhere.account|does not show nowhere.account",
+    "account.name": "The table account has no column name: it has id",
+    "amount.id": r"The column amount\.id is FLOAT64, but customer ids are STRING or INT64",
+    "embedding_event_v1.embedding": "is FLOAT64 REPEATED",
+    "subject_map_v1.customer_id": "which is what a sync fills",
+    "other.Subject_Map_v1.customer_id": "which is what a sync fills",
+    "account": r"must be TABLE\.COLUMN or DATASET\.TABLE\.COLUMN",
+    "account.id; DROP TABLE x": r"must be TABLE\.COLUMN",
+    "account.id\n": r"must be TABLE\.COLUMN",
+}
+
+
+@pytest.mark.parametrize("source", MISTAKES)
+def test_a_mistake_is_told_in_one_sentence(warehouse: Warehouse, put: Callable[..., None], source: str) -> None:
+    put([SECRET])
+    put([1.5], pa.float64(), "amount")
+    with pytest.raises(UserError, match=MISTAKES[source]) as caught:
+        sync(warehouse, source=source)
+    told(caught.value)
+    assert mapped(warehouse) == []
+
+
+def test_an_error_of_bigquery_quotes_no_id(
+    warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put([SECRET])
+    warehouse.query("CREATE VIEW broken AS SELECT CAST(id AS INT64) AS id FROM account")
+    with pytest.raises(UserError, match="BigQuery does not read broken") as caught:
+        sync(warehouse, source="broken.id")
+    told(caught.value)
+
+    def refuse(page: int) -> None:
+        raise BadRequest(f"it quotes {SECRET}")
+
+    before_merge(warehouse, monkeypatch, refuse)
+    with pytest.raises(UserError, match="takes no rows: run the command again") as caught:
+        sync(warehouse)
+    told(caught.value)
+    assert tables(warehouse) == ["subject_map_v1"]
+
+
+def test_a_warehouse_that_is_away_is_told(
+    warehouse: Warehouse, within: Callable[[float, Callable[[], object]], BaseException]
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    away = replace(warehouse, emulator=Emulator(f"http://{address}", address), retry_seconds=1.0)
+    assert "did not answer" in told(within(10, lambda: sync(away)))
