@@ -1,30 +1,36 @@
-"""Running jobs for commands: everything that can be checked is checked before a job starts."""
+"""From a request to a job that can run: everything that can be checked is checked before the job starts."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from encoders.load import load
+from pipelines import options
+from pipelines.ingest import Ingest
+from pipelines.interrupts import stop_on_interrupt
+from pipelines.run import run
+from rawless.connect import job_warehouse, key_source, open_pubsub, open_warehouse, topic_of
 from rawless.errors import UserError
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    from pipelines.ingest import Ingest
-    from rawless.events.sources import Source
-    from rawless.events.sources.pubsub import Subscription
-    from rawless.events.stream import Stream
-    from rawless.privacy import Reason
-    from rawless.warehouse.client import Warehouse
+from rawless.events.sources import Source, open_source
+from rawless.events.sources.pubsub import Subscription
+from rawless.events.sources.selection import Selected
+from rawless.events.stream import Stream
+from rawless.privacy import Reason
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.encoder_registry import is_registered, register, resolve
+from rawless.warehouse.rejections import rejections
 
 MAX_REPLAYED = 100_000
 """Events of one replay, since their ids travel in the job; another run takes the next."""
 
 
 @dataclass(frozen=True)
-class Order:
+class IngestRequest:
     """What a command was asked to run, beside the stream: its options, as they were given."""
 
     source: str
@@ -36,54 +42,41 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedJob:
     """A job that can run."""
 
-    ingest: "Ingest"
-    beam: "PipelineOptions"
+    ingest: Ingest
+    beam: PipelineOptions
 
     def run(self) -> dict[str, Any]:
         """Run it to its end and return its summary; Ctrl-C ends it gently."""
-        from pipelines.interrupts import stop_on_interrupt
-        from pipelines.run import run
-
         with stop_on_interrupt():
             return run(self.ingest, self.beam, time.monotonic())
 
 
-def prepare(order: Order, stream: "Stream") -> Prepared:
+def prepare(request: IngestRequest, stream: Stream) -> PreparedJob:
     """An ingest job for a stream, ready to run. Raises UserError when something is amiss."""
-    from rawless.events.sources.pubsub import Subscription
-
-    job = _checked(order, stream)
+    job = _checked(request, stream)
     source = job.ingest.source
     if not isinstance(source, Subscription):
         return job
-    return replace(job, ingest=replace(job.ingest, source=_attached(source, order, stream)))
+    return replace(job, ingest=replace(job.ingest, source=_attached(source, request, stream)))
 
 
-def _checked(order: Order, stream: "Stream") -> Prepared:
-    from pipelines import options
-    from rawless.events.sources import open_source
-    from rawless.events.sources.pubsub import Subscription
-
-    source = open_source(order.source, stream, order.metadata)
-    beam = options.parse(order.beam, streaming=isinstance(source, Subscription))
-    _check(order, stream, source, beam)
+def _checked(request: IngestRequest, stream: Stream) -> PreparedJob:
+    source = open_source(request.source, stream, request.metadata)
+    beam = options.parse(request.beam, streaming=isinstance(source, Subscription))
+    _check(request, stream, source, beam)
     local = options.is_local(beam)
-    return Prepared(_job(stream, source, order, _warehouse(order, local), local), beam)
+    return PreparedJob(_job(stream, source, request, _warehouse(request, local), local), beam)
 
 
-def replay(order: Order, stream: "Stream", reason: "Reason") -> dict[str, Any]:
+def replay(request: IngestRequest, stream: Stream, reason: Reason) -> dict[str, Any]:
     """Read a bounded source again, for the events that were rejected for a reason, and return what became of them.
 
     Raises UserError like `prepare`, and for a subscription, whose messages cannot be read again.
     """
-    from rawless.events.sources.pubsub import Subscription
-    from rawless.events.sources.selection import Selected
-    from rawless.warehouse.rejections import rejections
-
-    job = _checked(order, stream)
+    job = _checked(request, stream)
     warehouse, source = job.ingest.warehouse, job.ingest.source
     fingerprints = [spec.fingerprint for spec in job.ingest.encoders]
     before = rejections(warehouse, stream.stream, reason.value, fingerprints)
@@ -107,25 +100,18 @@ def _seek(subscription: str, first: datetime | None) -> str:
     )
 
 
-def _warehouse(order: Order, local: bool) -> "Warehouse":
-    from rawless.connect import job_warehouse, open_warehouse
-
-    return open_warehouse(order.warehouse) if local or order.warehouse is None else job_warehouse(order.warehouse)
+def _warehouse(request: IngestRequest, local: bool) -> Warehouse:
+    return open_warehouse(request.warehouse) if local or request.warehouse is None else job_warehouse(request.warehouse)
 
 
 def _job(
-    stream: "Stream", source: "Source | Subscription", order: Order, warehouse: "Warehouse", local: bool
-) -> "Ingest":
+    stream: Stream, source: Source | Subscription, request: IngestRequest, warehouse: Warehouse, local: bool
+) -> Ingest:
     """The job, its encoders and key looked at. What launches a job elsewhere need not have its workers' device."""
-    from encoders.load import load
-    from pipelines.ingest import Ingest
-    from rawless.connect import key_source
-    from rawless.warehouse.encoder_registry import is_registered, register, resolve
-
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         stream.check_modality(spec.ref, spec.modality)
-        load(spec, order.device if local else "auto")  # sealed, complete, and still giving its probe
+        load(spec, request.device if local else "auto")  # sealed, complete, and still giving its probe
         if local:
             register(warehouse, spec)
         elif not is_registered(warehouse, spec):  # a job's account may only read that table
@@ -137,26 +123,21 @@ def _job(
     key = key_source(warehouse)
     if stream.subject != "none":
         key.load()
-    return Ingest(stream, source, specs, key, warehouse, order.device)
+    return Ingest(stream, source, specs, key, warehouse, request.device)
 
 
-def _check(order: Order, stream: "Stream", source: "Source | Subscription", beam: "PipelineOptions") -> None:
-    from pipelines.options import is_local
-    from rawless.events.sources.pubsub import Subscription
-
-    if order.until_idle is not None and not (isinstance(source, Subscription) and is_local(beam)):
+def _check(request: IngestRequest, stream: Stream, source: Source | Subscription, beam: PipelineOptions) -> None:
+    if request.until_idle is not None and not (isinstance(source, Subscription) and options.is_local(beam)):
         raise UserError("--until-idle is for pubsub: sources on this machine alone: leave it out.")
-    if order.warehouse is None and not is_local(beam):
+    if request.warehouse is None and not options.is_local(beam):
         raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
     if stream.leakage is not None:
         raise UserError(f"{stream.stream} has a leakage gate, which this version cannot hold yet: leave leakage out.")
 
 
-def _attached(source: "Subscription", order: Order, stream: "Stream") -> "Subscription":
+def _attached(source: Subscription, request: IngestRequest, stream: Stream) -> Subscription:
     """The source, where Pub/Sub is; on an emulator the subscription is made, of the topic named like the stream."""
-    from rawless.connect import open_pubsub, topic_of
-
-    pubsub = open_pubsub(order.warehouse)
+    pubsub = open_pubsub(request.warehouse)
     # Google's subscriptions have topics of their own; only where one is made here must the name do for a topic.
     pubsub.ensure_subscription(source.name, topic_of(source.project, stream.stream) if pubsub.emulator else "")
-    return replace(source, pubsub=pubsub, until_idle=order.until_idle)
+    return replace(source, pubsub=pubsub, until_idle=request.until_idle)

@@ -1,16 +1,22 @@
-"""The exceptions that may leave a room. The tree is drawn in `privacy/__init__.py`."""
+"""Every exception that Rawless raises on purpose.
+
+RawlessError
+├── UserError              the caller's mistake: one sentence with field, value, rule and fix (exit code 2)
+├── Unavailable            a transient failure that outlived its retries; nothing was dropped (exit code 1)
+└── privacy.Rejected       a permanent failure of one event: a closed `Reason`, never a text
+"""
 
 
 class RawlessError(Exception):
-    """Base of every error that Rawless raises on purpose."""
+    """Base class of every error that Rawless raises on purpose."""
 
 
 class UserError(RawlessError):
-    """A mistake of the caller, told in one sentence that names field, value, rule and fix."""
+    """A mistake of the caller, described in one sentence that names field, value, rule and fix."""
 
 
 class Unavailable(RawlessError):
-    """Something outside stayed away longer than the retries; nothing was dropped.
+    """A dependency was unavailable for longer than the retries; nothing was dropped.
 
-    The sentence is written by us. It never quotes another exception, which may hold content.
+    The sentence is written by Rawless. It never quotes another exception, which may hold content.
     """

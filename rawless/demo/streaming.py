@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipelines import progress
 from pipelines.interrupts import stop_on_interrupt
-from pipelines.launch import Order, Prepared, prepare
+from pipelines.launch import IngestRequest, PreparedJob, prepare
 from rawless.connect import LOCAL, topic_of
 from rawless.events.messages import MAX_MESSAGE_BYTES
 from rawless.events.publish import Published, publish
@@ -41,7 +41,7 @@ class Line:
 
     name: str
     producer: Producer
-    job: Prepared
+    job: PreparedJob
     published: Published = field(default_factory=Published)
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ def line(name: str, producer: Producer) -> Line:
     """A producer that reads a file, and the job that reads the subscription named like the stream, from now on."""
     stream = load_stream(producer.stream_file)
     subscription = f"projects/{LOCAL.project}/subscriptions/{stream.stream}"
-    reader = Order(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
+    reader = IngestRequest(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
     made = Line(name, producer, prepare(reader, stream))
     with made.source.pubsub.subscriber() as client:  # a demo that was stopped may have left messages
         client.seek(request={"subscription": subscription, "time": datetime.now(UTC)})

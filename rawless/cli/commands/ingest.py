@@ -32,10 +32,10 @@ def ingest(
     """
     declared = load_stream(stream)
     warn(declared.leakage_warning())
-    from pipelines.launch import Order, prepare
+    from pipelines.launch import IngestRequest, prepare
     from pipelines.progress import told
 
-    request = Order(source, metadata, until_idle, device, warehouse, context.args)
+    request = IngestRequest(source, metadata, until_idle, device, warehouse, context.args)
     with progress(f"Ingesting {declared.stream}", lambda: told(declared.stream)):
         summary = prepare(request, declared).run()
     if json:

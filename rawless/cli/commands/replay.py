@@ -28,11 +28,11 @@ def replay(
     """
     declared = load_stream(stream)
     warn(declared.leakage_warning())
-    from pipelines.launch import Order
+    from pipelines.launch import IngestRequest
     from pipelines.launch import replay as run
     from pipelines.progress import told
 
-    request = Order(source, metadata, None, device, warehouse, context.args)
+    request = IngestRequest(source, metadata, None, device, warehouse, context.args)
     with progress(f"Replaying {declared.stream}", lambda: told(declared.stream)):
         summary = run(request, declared, reason)
     if json:
