@@ -121,6 +121,25 @@ def test_a_query_over_http_finds_what_it_is_near_to(bench: Bench, shop: Shop, mi
     assert [each.status_code for each in wrong] == [400] * 4
 
 
+def test_names_that_share_an_index_read_it_once(
+    bench: Bench, shop: Shop, minilm: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, read = _stocked(shop, minilm, TEXTS), []
+    for name in ("first", "second"):
+        bench.deploy(name, kind="pair")
+
+    def opened(warehouse: Warehouse, reference: str) -> Index:
+        read.append(reference)
+        return open_index(warehouse, reference)
+
+    monkeypatch.setattr("rawless.serving.app.open_index", opened)
+    client = bench.start({name: {"index": snapshot} for name in ("first", "second")}, warehouse=shop.warehouse)
+    found = [client.post(f"/v1/heads/{name}/score", json={"text": "a"}).json() for name in ("first", "second")]
+
+    assert read == [snapshot]
+    assert [len(each["matches"]) for each in found] == [len(TEXTS)] * 2
+
+
 def test_an_index_of_another_encoder_or_of_nothing_is_refused(
     bench: Bench, shop: Shop, warehouse: Warehouse, minilm: Encoder
 ) -> None:
