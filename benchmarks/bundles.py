@@ -12,8 +12,8 @@ from queue import Queue
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.throughput import whole
 from benchmarks.work import Work, minilm, resnet18, resnet50
-from encoders.image_formats.limits import ImageLimits
 from pipelines.encode import _Encode
+from rawless.content import ImageLimits
 from rawless.events.event import Event
 from rawless.privacy import Raw
 

@@ -52,8 +52,8 @@ def _judge(content: bytes) -> None:
     """Prints outcome, growth of the process's memory in MB, and milliseconds of each round."""
     from encoders.catalogue import lookup
     from encoders.image import prepare
-    from encoders.image_formats.limits import ImageLimits
     from encoders.image_spec import ImageSpec
+    from rawless.content import ImageLimits
     from rawless.privacy import Reason, guarded
 
     spec = lookup("resnet18-seeded@1.0.0")

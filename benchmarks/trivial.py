@@ -7,9 +7,9 @@ import torch
 from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
 from encoders.catalogue import lookup
-from encoders.image_formats.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
+from rawless.content import ImageLimits
 
 REF = "minilm@1.0.0"
 """Whose name and dimension it has."""

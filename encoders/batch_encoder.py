@@ -16,10 +16,10 @@ import torch
 from encoders.batcher import Batcher, Budget, Outcome
 from encoders.bisect_batch import OutOfMemory, halving, memory_told
 from encoders.encoder import BatchRun, Encoded
-from encoders.image_formats.limits import ImageLimits
 from encoders.runtimes import Inputs, Runtime, faster
 from encoders.runtimes.eager import Eager
 from encoders.spec import EncoderSpec
+from rawless.content import ImageLimits
 from rawless.errors import Unavailable
 from rawless.privacy import Raw, Reason, guarded
 

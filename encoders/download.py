@@ -1,8 +1,6 @@
 """Fetching weights that are not here yet: from a hub when that is allowed, from object storage by digest."""
 
-import contextlib
 import os
-import tempfile
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 from encoders.digests import check
 from encoders.spec import EncoderSpec
 from rawless.errors import Unavailable, UserError
+from rawless.files import atomic_write
 
 HUB_VARIABLE = "RAWLESS_HUB"
 RETRY_SECONDS = 60.0
@@ -117,9 +116,7 @@ def _keep(spec: EncoderSpec, blob: Any, path: Path) -> None:
     """Download an object beside its place and move it in whole, so that a cut or other one is never taken for it."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    with tempfile.NamedTemporaryFile(dir=path.parent) as file:
+    with atomic_write(path, keep_existing=True) as file:  # another process may be first, with the same file
         blob.download_to_file(file, retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS))
         file.flush()
         check(spec, path.name, Path(file.name), where=f"{path.name} below {spec.weights.source}")
-        with contextlib.suppress(FileExistsError):  # another process was first, with the same file
-            os.link(file.name, path)

@@ -7,8 +7,8 @@ from typing import Literal, Protocol
 
 import torch
 
-from encoders.image_formats.limits import ImageLimits
 from encoders.spec import EncoderSpec, Vector
+from rawless.content import ImageLimits
 from rawless.errors import UserError
 from rawless.privacy import Raw, Reason
 

@@ -10,12 +10,12 @@ from encoders import resnet
 from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
 from encoders.image_formats.decode import opened, pixels
-from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImagePreprocessing, ImageSpec
 from encoders.preprocess import crop, normalise, resized_size
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
 from encoders.weighted_semaphore import Allowance
+from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 
 BATCH = 8

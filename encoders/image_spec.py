@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from encoders.spec import EncoderSpec, Files, Part, Probe, Weights
+from encoders.spec import EncoderSpec, Files, Probe, Weights
+from rawless.config import FrozenModel
 
 Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 _PROBE = Path(__file__).parent / "probe.jpg"
@@ -44,7 +45,7 @@ class ImageWeights(Weights):
         return next(iter(self.files))
 
 
-class ImagePreprocessing(Part):
+class ImagePreprocessing(FrozenModel):
     """From the bytes of a file to the pixels that the model sees.
 
     Fixed, and so part of what the fields below mean: pictures are decoded by Pillow; of animations the first frame

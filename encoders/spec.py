@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from rawless.config import FrozenModel
+from rawless.content import Modality
 from rawless.errors import UserError
 
 Vector = npt.NDArray[np.float32]
@@ -23,20 +25,14 @@ Files = dict[FileName, Digest | None]
 """File names and their sha256; None while the file has not been seen."""
 
 
-class Part(BaseModel):
-    """A part of a spec: frozen, and without fields that nobody knows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Weights(Part):
+class Weights(FrozenModel):
     """Where the weights come from and what they are."""
 
     source: str
     files: Files = Field(min_length=1)
 
 
-class Probe(Part):
+class Probe(FrozenModel):
     """A tiny built-in input and the vector that the encoder must give for it."""
 
     input: str = Field(min_length=1, max_length=10_000)
@@ -66,12 +62,12 @@ def _unpack(text: str) -> Vector:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
 
 
-class EncoderSpec(Part):
+class EncoderSpec(FrozenModel):
     """A frozen encoder, exactly. Everything but the probe is its identity."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     version: str = Field(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")
-    modality: Literal["text", "image"]
+    modality: Modality
     weights: Weights
     l2_normalise: bool
     dimension: int = Field(ge=1, le=32768)

@@ -11,10 +11,10 @@ import torch
 from encoders import huggingface
 from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
-from encoders.image_formats.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
 from encoders.text_spec import TextSpec
+from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 
 BUDGET = Budget(cost=256, run_cost=8, places=1_024, wait_seconds=0.002)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
-from encoders.spec import Digest, EncoderSpec, FileName, Files, Part, Weights
+from encoders.spec import Digest, EncoderSpec, FileName, Files, Weights
+from rawless.config import FrozenModel
 
 _CODE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
 _PROBE = "Zoë paid £3.50 for two CAFÉS at 東京 — wasn't that naïve? 😀 antidisestablishmentarianism"
@@ -35,7 +36,7 @@ class TextWeights(Weights):
         return files
 
 
-class TextPreprocessing(Part):
+class TextPreprocessing(FrozenModel):
     """From text to token ids."""
 
     tokenizer: SafeFiles = Field(min_length=1)

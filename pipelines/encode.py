@@ -13,10 +13,10 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from encoders.encoder import Device, Encoded, Encoder
-from encoders.image_formats.limits import ImageLimits
 from encoders.load import load
 from encoders.spec import EncoderSpec
 from pipelines.rejections import REJECTED, Refused, count_rejection, namespace, refusal_of, rejection
+from rawless.content import ImageLimits
 from rawless.events.event import Event
 from rawless.events.stream import Limits
 from rawless.privacy import Reason, Stage
@@ -101,7 +101,7 @@ class Encode(beam.PTransform):
 
     def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: Limits) -> None:
         super().__init__()
-        self._step = _Encode(specs, device, ImageLimits(limits.max_pixels, limits.max_side, limits.formats))
+        self._step = _Encode(specs, device, limits)
 
     def expand(self, events: beam.PCollection[Event]) -> Any:
         """From events to embedding rows, and rejections beside them."""

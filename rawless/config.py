@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from rawless.errors import UserError
 
@@ -14,6 +14,12 @@ M = TypeVar("M", bound=BaseModel)
 _LONGEST_VALUE = 60
 _LONGEST = timedelta(days=366_000)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
+
+
+class FrozenModel(BaseModel):
+    """Base class of every model that is read from a file: immutable, without unknown fields, with finite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _duration(value: Any) -> Any:

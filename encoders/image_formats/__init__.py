@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from encoders.image_formats import bmp, gif, jpeg, png, webp
-from encoders.image_formats.limits import ImageFormat
+from rawless.content import ImageFormat
 
 _MAGIC: tuple[tuple[ImageFormat, re.Pattern[bytes]], ...] = (
     ("jpeg", re.compile(rb"\xff\xd8\xff")),

@@ -10,8 +10,8 @@ from PIL import Image, ImageFile
 
 from encoders.image_formats import format_of, needed
 from encoders.image_formats.exif import orientation
-from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImagePreprocessing
+from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 
 T = TypeVar("T")

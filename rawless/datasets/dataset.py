@@ -5,8 +5,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from rawless.config import FrozenModel
 from rawless.datasets.query_files import Query, bind, find
 from rawless.datasets.spec import DatasetSpec, Value, load_dataset
 from rawless.warehouse.tables import FOLDER
@@ -14,10 +13,8 @@ from rawless.warehouse.tables import FOLDER
 TEMPLATES = FOLDER / "templates"
 
 
-class Dataset(BaseModel):
+class Dataset(FrozenModel):
     """What a manifest holds of a snapshot, so that it can be built again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     spec: DatasetSpec
     label: Query

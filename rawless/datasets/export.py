@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from rawless.datasets.snapshots import SCHEMA, Manifest, RowDigest, batches
 from rawless.errors import UserError
+from rawless.files import atomic_write
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import FOLDER
@@ -60,18 +61,12 @@ def _check(path: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def _written(path: Path) -> Iterator[BinaryIO]:
-    """A file beside the path that takes its place when all went well, and is taken away when not."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """A file that takes the place of `path` when all of it was written. Raises UserError."""
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with atomic_write(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
     except OSError as error:
         raise UserError(_sentence(path, error)) from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _sentence(path: Path, error: OSError) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from rawless.config import check
+from rawless.config import FrozenModel, check
 from rawless.datasets.spec import Column, Name, Text, Time, Value
 from rawless.errors import UserError
 from rawless.warehouse.tables import FOLDER
@@ -23,17 +23,13 @@ _HEADER = re.compile(r"\s*/\*(.*?)\*/", re.DOTALL)
 _LONGEST = 20_000
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def _no_reserved(names: dict[str, Any]) -> dict[str, Any]:
     if taken := RESERVED & set(names):
         raise ValueError(f"{min(taken)} is a parameter that every query has")
     return names
 
 
-class Parameter(_Part):
+class Parameter(FrozenModel):
     """What a query asks for. A `source` is a declared source's name, a `column` one of its columns."""
 
     type: Literal["integer", "number", "string", "strings", "boolean", "timestamp", "source", "column"]
@@ -44,19 +40,19 @@ class Parameter(_Part):
     says: str = ""
 
 
-class Header(_Part):
+class Header(FrozenModel):
     """The comment at the top of a query."""
 
     says: str = Field(min_length=1, max_length=300)
     """One sentence."""
-    parameters: Annotated[dict[Name, Parameter], AfterValidator(_no_reserved)] = {}
+    parameters: Annotated[dict[Name, Parameter], AfterValidator(_no_reserved)] = Field(default_factory=dict)
     kind: Literal["event", "pair", "subject"] | None = None
     """Of a label."""
     without_subject: Literal["keep", "drop", "judge"] | None = None
     """What a rule does with events of nobody: keeps them, drops them, or judges them as all others."""
 
 
-class Query(_Part):
+class Query(FrozenModel):
     """A file of SQL, as text, so that a snapshot's manifest can hold it."""
 
     folder: Folder
@@ -121,7 +117,7 @@ def bind(query: Query, given: Mapping[str, Value]) -> dict[str, Value | None]:
     if unknown := sorted(set(given) - set(header.parameters)):
         takes = ", ".join(header.parameters) or "none"
         raise UserError(f"{query.where} knows no parameter {unknown[0]!r}: it takes {takes}.")
-    bound: dict[str, Value | None] = {}
+    bound: dict[str, Value | None] = Field(default_factory=dict)
     for name, parameter in header.parameters.items():
         value = given.get(name, parameter.default)
         if value is None and not parameter.optional:

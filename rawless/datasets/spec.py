@@ -8,15 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     model_validator,
 )
 
-from rawless.config import Duration, read_yaml
+from rawless.config import Duration, FrozenModel, read_yaml
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -54,11 +52,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Source(_Part):
+class Source(FrozenModel):
     """A table of business facts that label and rules may read."""
 
     table: str = Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,127}\.)?[a-z_][a-z0-9_]{0,62}$")
@@ -85,11 +79,11 @@ class Source(_Part):
         return self
 
 
-class Label(_Part):
+class Label(FrozenModel):
     """What is learned: a query, and the closed list or the range that its answers lie in."""
 
     query: Name
-    parameters: dict[str, Value] = {}
+    parameters: dict[str, Value] = Field(default_factory=dict)
     kind: Literal["event", "pair", "subject"] = "event"
     classes: tuple[LabelClass, ...] = ()
     type: Literal["class", "number"] = "class"
@@ -112,20 +106,20 @@ class Label(_Part):
         return self
 
 
-class Rule(_Part):
+class Rule(FrozenModel):
     """A rule of the spec, with its parameters."""
 
     name: Name
-    parameters: dict[str, Value] = {}
+    parameters: dict[str, Value] = Field(default_factory=dict)
 
 
-class NearDuplicates(_Part):
+class NearDuplicates(FrozenModel):
     """Rows whose near neighbour is in another split are dropped."""
 
     cosine: float = Field(ge=0.5, lt=1)
 
 
-class ByPerson(_Part):
+class ByPerson(FrozenModel):
     """All rows of a person in one split, by a salted hash: unmoved when data grows."""
 
     by: Literal["person"]
@@ -146,7 +140,7 @@ class ByPerson(_Part):
         return self
 
 
-class ByTime(_Part):
+class ByTime(FrozenModel):
     """Train before validation before test, with a gap before each boundary whose rows are dropped."""
 
     by: Literal["time"]
@@ -162,7 +156,7 @@ class ByTime(_Part):
         return self
 
 
-class Require(_Part):
+class Require(FrozenModel):
     """What a snapshot must have to be of use."""
 
     min_rows: int = Field(default=1, ge=1)
@@ -170,13 +164,13 @@ class Require(_Part):
     """Of every class."""
 
 
-class Budget(_Part):
+class Budget(FrozenModel):
     """What a build may cost."""
 
     max_bytes_billed: Bytes
 
 
-class DatasetSpec(_Part):
+class DatasetSpec(FrozenModel):
     """A labelled dataset: stream, encoder, sources, label, rules, split, and the time at which all of it was known."""
 
     dataset: Name

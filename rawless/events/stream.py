@@ -3,12 +3,10 @@
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StrictInt,
@@ -16,7 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from rawless.config import Duration, read_yaml
+from rawless.config import Duration, FrozenModel, read_yaml
+from rawless.content import ImageLimits, Modality
 from rawless.errors import UserError
 from rawless.events.messages import FIELDS
 from rawless.events.objects import fault_of_prefix
@@ -28,7 +27,7 @@ _ID_PATTERNS = {
     "uuid": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
     "ulid": "[0-7][0-9A-HJKMNP-TV-Z]{25}",
 }
-_PICTURE_LIMITS = {"max_pixels", "max_side", "formats"}
+_IMAGE_LIMITS = set(ImageLimits.model_fields)
 _MAX_BYTES = {"text": 1_000_000, "image": 10_000_000}
 
 
@@ -46,21 +45,15 @@ def _prefix(prefix: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Pattern = Annotated[str, AfterValidator(_bounded)]
-Modality = Literal["text", "image"]
-ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IdPattern(_Part):
+class IdPattern(FrozenModel):
     """Event ids by a regular expression that the whole id must match."""
 
     pattern: Pattern
 
 
-class Enumerated(_Part):
+class Enumerated(FrozenModel):
     """An attribute whose value is one of a list."""
 
     enum: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(min_length=1, max_length=1000)
@@ -70,7 +63,7 @@ class Enumerated(_Part):
         return value in self.enum
 
 
-class Matched(_Part):
+class Matched(FrozenModel):
     """An attribute whose whole value matches a bounded pattern."""
 
     pattern: Pattern
@@ -99,27 +92,21 @@ EventId = Annotated[
 ]
 
 
-class Limits(_Part):
-    """What an event may measure. `max_bytes` is of the payload; None means the modality's default."""
+class Limits(ImageLimits):
+    """Limits on an event. `max_bytes` is of the payload; None means the modality's default."""
 
     max_bytes: StrictInt | None = Field(default=None, ge=1, le=100_000_000)
     max_age: Duration = timedelta(days=3660)
-    max_pixels: StrictInt = Field(default=50_000_000, ge=1, le=89_000_000)
-    """Of a picture, width times height; decoding takes up to some 16 bytes of memory for each."""
-    max_side: StrictInt = Field(default=10_000, ge=1, le=65_535)
-    """Of a picture, its longer side in pixels."""
-    formats: tuple[ImageFormat, ...] = Field(default=get_args(ImageFormat), min_length=1)
-    """Of pictures, those that are decoded."""
 
 
-class Leakage(_Part):
+class Leakage(FrozenModel):
     """The gate on the encoder's last leakage audit."""
 
     max: dict[Name, Annotated[float, Field(ge=0, le=1)]]
     max_age: Duration
 
 
-class Stream(_Part):
+class Stream(FrozenModel):
     """One kind of event: modality, encoders, limits, allowed attributes."""
 
     stream: Name
@@ -127,7 +114,7 @@ class Stream(_Part):
     encoders: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(min_length=1)
     event_id: EventId = IdPattern(pattern="[A-Za-z0-9_-]{1,64}")
     subject: Literal["required", "optional", "none"] = "required"
-    attributes: dict[Name, Attribute] = {}
+    attributes: dict[Name, Attribute] = Field(default_factory=dict)
     limits: Limits = Limits()
     uri_prefixes: tuple[Annotated[str, AfterValidator(_prefix)], ...] = Field(default=(), max_length=100)
     """Where claim checks may point."""
@@ -147,7 +134,7 @@ class Stream(_Part):
 
     @model_validator(mode="after")
     def _picture_limits_are_for_pictures(self) -> "Stream":
-        given = sorted(self.limits.model_fields_set & _PICTURE_LIMITS)
+        given = sorted(self.limits.model_fields_set & _IMAGE_LIMITS)
         if given and self.modality != "image":
             raise ValueError(f"limits.{given[0]} is for streams of images, and this is one of {self.modality}s")
         return self

@@ -4,34 +4,31 @@ HEADS/NAME/1/, HEADS/NAME/2/, …      the versions (`heads.artefact`)
 HEADS/NAME/deployed.json             what was deployed and rolled back, the oldest first
 """
 
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
+from rawless.config import FrozenModel
 from rawless.errors import UserError
+from rawless.files import write_text
 from rawless.heads import artefact
 from rawless.heads.artefact import HeadManifest
 
 FILE = "deployed.json"
 
 
-class Change(BaseModel):
+class Change(FrozenModel):
     """A version that was made live."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     action: Literal["deploy", "rollback"]
     version: int = Field(ge=1)
     at: AwareDatetime
 
 
-class Deployment(BaseModel):
+class Deployment(FrozenModel):
     """Everything that was made live of one head, the oldest first."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     changes: tuple[Change, ...] = ()
 
@@ -115,13 +112,8 @@ def layout_difference(live: HeadManifest, other: HeadManifest) -> str | None:
 
 
 def _write(heads: Path, name: str, deployment: Deployment) -> None:
-    """In one step, so that no service reads half of it."""
     path = heads / name / FILE
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".deployed") as folder:  # gone, whatever happens
-            new = Path(folder) / FILE
-            new.write_text(deployment.model_dump_json(indent=2))
-            new.chmod(0o644)
-            new.replace(path)
+        write_text(path, deployment.model_dump_json(indent=2), mode=0o644)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({type(error).__name__}): mend the folder's permissions.") from None

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from rawless.config import read_yaml
+from rawless.config import FrozenModel, read_yaml
 from rawless.datasets.spec import LabelClass, Name
 
 Kind = Literal["linear", "mlp", "pair", "query_transform"]
@@ -15,10 +15,8 @@ PAIR_HIDDEN = (256, 128, 64)
 """Of two vectors concatenated, before the score."""
 
 
-class HeadSpec(BaseModel):
+class HeadSpec(FrozenModel):
     """A head to train. What is not said is a default, and recorded with the rest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     head: Name
     snapshot: str = Field(min_length=1, max_length=64)

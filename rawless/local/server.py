@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from rawless.files import write_text
 from rawless.local import bigquery as local_bigquery
 from rawless.local.pubsub import service
 from rawless.local.pubsub.broker import Broker
@@ -38,10 +39,7 @@ async def serve(home: Path) -> None:
 
 
 def _publish(home: Path, address: dict[str, object]) -> None:
-    """Write the address file in one step, so that nobody reads half of it."""
-    draft = home / f"{ADDRESS_FILE}.{os.getpid()}"
-    draft.write_text(json.dumps(address))
-    draft.replace(home / ADDRESS_FILE)
+    write_text(home / ADDRESS_FILE, json.dumps(address))
 
 
 if __name__ == "__main__":

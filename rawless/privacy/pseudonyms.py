@@ -2,17 +2,16 @@
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from rawless.errors import UserError
+from rawless.files import atomic_write
 
 KEY_VARIABLE = "RAWLESS_PSEUDONYM_KEY"
 KEY_BYTES = 32
@@ -67,12 +66,10 @@ class KeySource:
 def create_key_file(path: Path) -> None:
     """Write a new random key, readable by its owner alone, unless the file exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and linked in, so that a reader sees no half-written key and two makers agree on one.
-    with tempfile.NamedTemporaryFile(dir=path.parent) as file:  # opened with mode 0600
+    if path.exists():
+        return
+    with atomic_write(path, keep_existing=True) as file:  # so that two processes agree on one key
         file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-        file.flush()
-        with contextlib.suppress(FileExistsError):
-            os.link(file.name, path)
 
 
 def _decode(text: bytes, where: str) -> PseudonymKey:

@@ -1,7 +1,5 @@
 """The page of a snapshot and its heads: one HTML file that needs no network and loads nothing."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from plotly.offline import get_plotlyjs
 from rawless.datasets.snapshots import Manifest, batches
 from rawless.datasets.spec import SPLITS
 from rawless.errors import UserError
+from rawless.files import write_text
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation, Mistake, Suspect
 from rawless.report import projection, snapshot_charts
@@ -105,16 +104,8 @@ def _count_rows(snapshot: Manifest) -> list[tuple[str, list[int]]]:
 
 
 def _put(path: Path, text: str) -> None:
-    """Whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # which makes it with mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_text(path, text)
     except OSError as error:
         raise UserError(f"The page {path} cannot be written ({type(error).__name__}): name another file.") from None

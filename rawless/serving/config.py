@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import httpx
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, StrictInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, StrictInt, model_validator
 
-from rawless.config import read_yaml
+from rawless.config import FrozenModel, read_yaml
 from rawless.datasets.spec import Name
 from rawless.errors import UserError
 from rawless.events.stream import Stream, load_stream
@@ -31,18 +31,14 @@ Url = Annotated[
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class HeadConfig(_Part):
+class HeadConfig(FrozenModel):
     """A name that callers ask."""
 
     stream: Path
     """The stream's file: what content is taken, its limits, ids and attributes."""
     encoder: str | None = None
     """Of the stream's encoders the one whose vectors the head takes; the first by default."""
-    arms: dict[Name, PositiveFloat] = {}
+    arms: dict[Name, PositiveFloat] = Field(default_factory=dict)
     """The heads that answer, with their weights; the head of this name by default."""
     shadow: tuple[Name, ...] = ()
     """Heads that are asked too, after the answer, and not told."""
@@ -55,7 +51,7 @@ class HeadConfig(_Part):
     """Whether what is served is logged as an embedding event and a prediction."""
 
 
-class Token(_Part):
+class Token(FrozenModel):
     """A caller with a bearer token, which is kept as its digest."""
 
     name: Name
@@ -63,14 +59,14 @@ class Token(_Part):
     scopes: tuple[Scope, ...] = Field(min_length=1)
 
 
-class Google(_Part):
+class Google(FrozenModel):
     """Callers with a Google ID token."""
 
     audience: str = Field(min_length=1, max_length=256)
     accounts: dict[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], tuple[Scope, ...]] = Field(min_length=1)
 
 
-class Access(_Part):
+class Access(FrozenModel):
     """Who may call."""
 
     tokens: tuple[Token, ...] = ()
@@ -83,7 +79,7 @@ class Access(_Part):
         return self
 
 
-class Remote(_Part):
+class Remote(FrozenModel):
     """A service that the orchestrator calls."""
 
     url: Url
@@ -91,7 +87,7 @@ class Remote(_Part):
     """What it is told: the bearer token in RAWLESS_SERVICE_TOKEN, or a Google ID token of this machine's account."""
 
 
-class ServiceLimits(_Part):
+class ServiceLimits(FrozenModel):
     """What a service holds at most."""
 
     queue: StrictInt = Field(default=64, ge=1, le=10_000)
@@ -104,7 +100,7 @@ class ServiceLimits(_Part):
     """How often deployments and kill switches are looked at."""
 
 
-class ServeConfig(_Part):
+class ServeConfig(FrozenModel):
     """A service."""
 
     heads: dict[Name, HeadConfig] = Field(min_length=1)
@@ -118,7 +114,7 @@ class ServeConfig(_Part):
     limits: ServiceLimits = ServiceLimits()
 
 
-class Served(_Part):
+class Served(FrozenModel):
     """A name with all that its file says, read and checked."""
 
     name: str
@@ -165,7 +161,7 @@ def _served(name: str, head: HeadConfig, folder: Path) -> Served:
 
 
 def _check_streams(path: Path, served: Mapping[str, Served]) -> None:
-    seen: dict[str, Stream] = {}
+    seen: dict[str, Stream] = Field(default_factory=dict)
     for name, head in served.items():
         if seen.setdefault(head.stream.stream, head.stream) != head.stream:
             raise UserError(

@@ -6,7 +6,6 @@ from threading import BoundedSemaphore
 from typing import Protocol
 
 from encoders.encoder import Device, Encoded, Encoder
-from encoders.image_formats.limits import ImageLimits
 from encoders.load import load
 from encoders.spec import EncoderSpec
 from rawless.events.stream import Stream
@@ -50,7 +49,7 @@ class LocalEncoders:
         if not places.acquire(blocking=False):
             raise Refused(Fault.QUEUE_FULL)
         limits = stream.limits
-        future = encoder.submit(item, ImageLimits(limits.max_pixels, limits.max_side, limits.formats))
+        future = encoder.submit(item, limits)
         # When it is done, not when its caller goes: a request that was too slow still takes its place.
         future.add_done_callback(lambda _: places.release())
         return await asyncio.wrap_future(future)

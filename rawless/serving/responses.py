@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rawless.content import Modality
 from rawless.heads.artefact import HeadManifest
 from rawless.serving.rules import Abstention
 
@@ -109,7 +110,7 @@ class Offer(_Answer):
     head: str
     path: str
     stream: str
-    modality: Literal["text", "image"]
+    modality: Modality
     content_types: list[str]
     arms: list[Arm]
 

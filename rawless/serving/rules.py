@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from rawless.config import FrozenModel
 from rawless.events.stream import Stream
 
 
@@ -23,16 +24,14 @@ Values = dict[str, tuple[str, ...]]
 """Of attributes, by their name."""
 
 
-class Rules(BaseModel):
+class Rules(FrozenModel):
     """The rules of one name. What is not said holds nobody back."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kill_switch: Path | None = None
     """Nothing is answered while there is such a file."""
-    allow: Values = {}
+    allow: Values = Field(default_factory=dict)
     """Only requests that have one of these values of each attribute are answered."""
-    deny: Values = {}
+    deny: Values = Field(default_factory=dict)
     """Requests that have one of these values of any attribute are not answered."""
     minimum_confidence: float | None = Field(default=None, gt=0, le=1)
     """The highest probability must be at least this."""

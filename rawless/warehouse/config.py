@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from rawless.config import read_yaml
+from rawless.config import FrozenModel, read_yaml
 
 _DatasetName = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
 
 
-class Places(BaseModel):
+class Places(FrozenModel):
     """Where the tables are: a warehouse file. Datasets of their own, so that each has its own readers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     project: str = Field(pattern=r"^[a-z][a-z0-9.:-]{4,60}[a-z0-9]$")
     location: str = Field(default="US", pattern=r"^[A-Za-z0-9-]{2,30}$")

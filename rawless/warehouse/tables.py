@@ -6,9 +6,9 @@ from typing import Literal
 
 import pyarrow as pa
 from google.cloud import bigquery
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from rawless.config import read_yaml
+from rawless.config import FrozenModel, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "sql"
 DatasetRole = Literal["events", "snapshots", "subjects", "audit"]
@@ -24,11 +24,7 @@ _ARROW = {
 }
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Column(_Part):
+class Column(FrozenModel):
     """One column, in BigQuery's words."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -48,14 +44,14 @@ class Column(_Part):
         return pa.field(self.name, pa.list_(one) if self.mode == "REPEATED" else one, self.mode != "REQUIRED")
 
 
-class Partition(_Part):
+class Partition(FrozenModel):
     """By day of a timestamp column."""
 
     field: str
     filter_required: bool
 
 
-class Table(_Part):
+class Table(FrozenModel):
     """A table of Rawless."""
 
     dataset: DatasetRole

@@ -23,9 +23,9 @@ from encoders.catalogue import lookup
 from encoders.encoder import Encoded
 from encoders.image import prepare
 from encoders.image_formats.decode import opened
-from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImageSpec
 from encoders.load import load
+from rawless.content import ImageLimits
 from rawless.privacy import Raw, Reason, guarded
 from tests.encoders.pictures import (
     PNG,
@@ -160,7 +160,7 @@ import json, os, resource, signal, sys, warnings
 from pathlib import Path
 from encoders.catalogue import lookup
 from encoders.image_formats.decode import opened, pixels
-from encoders.image_formats.limits import ImageLimits
+from rawless.content import ImageLimits
 from rawless.privacy import Rejected
 warnings.simplefilter("ignore")
 policy = lookup("resnet18-seeded@1.0.0").preprocessing

@@ -20,10 +20,10 @@ from encoders import resnet
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.image import BATCH, ImageEncoder, budget
-from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImageSpec
 from encoders.load import load
 from encoders.text import TextEncoder
+from rawless.content import ImageLimits
 from rawless.errors import Unavailable
 from rawless.privacy import Raw, Reason
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from encoders.image_formats.limits import ImageLimits
+from rawless.content import ImageLimits
 from rawless.errors import UserError
 from rawless.events.stream import Stream, load_stream
 

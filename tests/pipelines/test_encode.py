@@ -14,10 +14,10 @@ from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
-from encoders.image_formats.limits import ImageLimits
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
 from pipelines import encode
+from rawless.content import ImageLimits
 from rawless.errors import Unavailable
 from rawless.events.event import Event
 from rawless.privacy import Raw, Reason, Rejected

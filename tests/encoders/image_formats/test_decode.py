@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 
 from encoders.catalogue import lookup
 from encoders.image_formats.decode import opened, pixels
-from encoders.image_formats.limits import ImageLimits
 from encoders.image_spec import ImagePreprocessing, ImageSpec
+from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 from tests.encoders.pictures import (
     MAGIC_BYTES,

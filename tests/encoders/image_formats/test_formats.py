@@ -14,8 +14,8 @@ from PIL import Image
 from encoders.image_formats import format_of, needed
 from encoders.image_formats.decode import opened, pixels
 from encoders.image_formats.jpeg import MAX_SCANS, MAX_SEGMENTS
-from encoders.image_formats.limits import ImageFormat, ImageLimits
 from encoders.image_spec import ImagePreprocessing
+from rawless.content import ImageFormat, ImageLimits
 from rawless.privacy import Reason, Rejected
 from tests.encoders.pictures import (
     MAGIC_BYTES,

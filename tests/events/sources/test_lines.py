@@ -218,7 +218,7 @@ def _frames_of_the_rooms(error: BaseException) -> Iterator[FrameType]:
     rooms = {Path(module.__file__ or "").parent for module in (events, privacy)}
     trace = error.__traceback__
     while trace:
-        if Path(trace.tb_frame.f_code.co_filename).parent in rooms:
+        if not rooms.isdisjoint(Path(trace.tb_frame.f_code.co_filename).parents):
             yield trace.tb_frame
         trace = trace.tb_next
 

@@ -1,0 +1,22 @@
+"""The kinds of content that an event may carry: modalities, image formats, and the limits on images."""
+
+from typing import Literal, get_args
+
+from pydantic import Field, StrictInt
+
+from rawless.config import FrozenModel
+
+Modality = Literal["text", "image"]
+ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp"]
+IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+
+
+class ImageLimits(FrozenModel):
+    """Limits on an image, checked from its header before any pixel is decoded."""
+
+    max_pixels: StrictInt = Field(default=50_000_000, ge=1, le=89_000_000)
+    """Width times height, as stored; decoding takes up to about 16 bytes of memory for each."""
+    max_side: StrictInt = Field(default=10_000, ge=1, le=65_535)
+    """Pixels of the longer side, as stored."""
+    formats: tuple[ImageFormat, ...] = Field(default=IMAGE_FORMATS, min_length=1)
+    """The formats that are decoded."""
