@@ -122,7 +122,9 @@ class _Maker:
                 continue
             if self.given.warehouse is None:
                 raise UserError(f"heads.{head.name}.index needs a warehouse: name one with --warehouse.")
-            index = found.setdefault(head.index, open_index(self.given.warehouse, head.index))
+            if head.index not in found:
+                found[head.index] = open_index(self.given.warehouse, head.index)
+            index = found[head.index]
             if index.fingerprint != self.given.specs[head.encoder].fingerprint:
                 raise UserError(
                     f"heads.{head.name}.index is {index.snapshot_id}, whose vectors are of another encoder than "
