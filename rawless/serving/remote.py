@@ -86,7 +86,7 @@ class _Caller:
                 return await self._client.request(method, url, content=content, headers=headers)
             except httpx.TimeoutException:
                 break
-            except httpx.HTTPError:  # its words may hold what was sent
+            except Exception:  # noqa: BLE001, S112 - a dying connection raises more than httpx's own; texts may hold content
                 continue
         raise Refused(Fault.UNAVAILABLE)
 
