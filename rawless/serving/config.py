@@ -161,7 +161,7 @@ def _served(name: str, head: HeadConfig, folder: Path) -> Served:
 
 
 def _check_streams(path: Path, served: Mapping[str, Served]) -> None:
-    seen: dict[str, Stream] = Field(default_factory=dict)
+    seen: dict[str, Stream] = {}
     for name, head in served.items():
         if seen.setdefault(head.stream.stream, head.stream) != head.stream:
             raise UserError(
