@@ -15,7 +15,7 @@ from encoders.load import load
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
-from rawless.connect import LOCAL, key_source, topic_of
+from rawless.connect import LOCAL_CONFIG, open_key_source, topic_name
 from rawless.events.publish import Published, publish
 from rawless.events.sources import open_source
 from rawless.events.sources.pubsub import PubSub, Subscription
@@ -92,7 +92,7 @@ def _ingest(work: Work, folder: Path) -> dict[str, Side]:
 def job(work: Work, folder: Path) -> Ingest:
     """An ingest job over lines, into datasets of its own on the local stack."""
     opened, place = open_source(f"jsonl:{write_events(work, folder)}", work.stream), warehouse()
-    return Ingest(work.stream, opened, (work.spec,), key_source(place), place, "cpu")
+    return Ingest(work.stream, opened, (work.spec,), open_key_source(place), place, "cpu")
 
 
 def write_events(work: Work, folder: Path) -> Path:
@@ -111,7 +111,7 @@ def write_events(work: Work, folder: Path) -> Path:
 def warehouse() -> Warehouse:
     """Datasets for benches, on the local stack."""
     names = {role: f"bench_{role}" for role in ("events", "snapshots", "subjects", "audit")}
-    made = Warehouse(LOCAL.model_copy(update=names), stack.up(home.folder()).bigquery)
+    made = Warehouse(LOCAL_CONFIG.model_copy(update=names), stack.up(home.folder()).bigquery)
     made.ensure()
     return made
 
@@ -123,9 +123,9 @@ def lines(job: Ingest, events: int) -> float:
 
 def messages(job: Ingest, events: int) -> float:
     """Seconds for the same events as messages, which wait when the job starts, without the time after the last."""
-    name = f"projects/{LOCAL.project}/subscriptions/{job.stream.stream}"
+    name = f"projects/{LOCAL_CONFIG.project}/subscriptions/{job.stream.stream}"
     subscription = Subscription(name, PubSub(stack.up(home.folder()).pubsub), until_idle=0.0)
-    topic = topic_of(subscription.project, job.stream.stream)
+    topic = topic_name(subscription.project, job.stream.stream)
     subscription.pubsub.ensure_subscription(name, topic)
     assert not isinstance(job.source, Subscription)  # noqa: S101 - as `job` made it
     publish(job.source, topic, subscription.pubsub, Published())

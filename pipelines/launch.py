@@ -14,7 +14,7 @@ from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.interrupts import stop_on_interrupt
 from pipelines.run import run
-from rawless.connect import job_warehouse, key_source, open_pubsub, open_warehouse, topic_of
+from rawless.connect import open_job_warehouse, open_key_source, open_pubsub, open_warehouse, topic_name
 from rawless.errors import UserError
 from rawless.events.sources import Source, open_source
 from rawless.events.sources.pubsub import Subscription
@@ -101,7 +101,9 @@ def _seek(subscription: str, first: datetime | None) -> str:
 
 
 def _warehouse(request: IngestRequest, local: bool) -> Warehouse:
-    return open_warehouse(request.warehouse) if local or request.warehouse is None else job_warehouse(request.warehouse)
+    if local or request.warehouse is None:
+        return open_warehouse(request.warehouse)
+    return open_job_warehouse(request.warehouse)
 
 
 def _job(
@@ -120,7 +122,7 @@ def _job(
             )
     if len({spec.fingerprint for spec in specs}) < len(specs):
         raise UserError(f"{stream.stream} names one encoder twice, by different names: {', '.join(stream.encoders)}.")
-    key = key_source(warehouse)
+    key = open_key_source(warehouse)
     if stream.subject != "none":
         key.load()
     return Ingest(stream, source, specs, key, warehouse, request.device)
@@ -139,5 +141,5 @@ def _attached(source: Subscription, request: IngestRequest, stream: Stream) -> S
     """The source, where Pub/Sub is; on an emulator the subscription is made, of the topic named like the stream."""
     pubsub = open_pubsub(request.warehouse)
     # Google's subscriptions have topics of their own; only where one is made here must the name do for a topic.
-    pubsub.ensure_subscription(source.name, topic_of(source.project, stream.stream) if pubsub.emulator else "")
+    pubsub.ensure_subscription(source.name, topic_name(source.project, stream.stream) if pubsub.emulator else "")
     return replace(source, pubsub=pubsub, until_idle=request.until_idle)

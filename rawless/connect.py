@@ -1,4 +1,4 @@
-"""From the options of a command to a warehouse and a key."""
+"""Open the warehouse, Pub/Sub and the pseudonym key that a command's options name."""
 
 import os
 from pathlib import Path
@@ -11,20 +11,27 @@ from rawless.warehouse.config import Places, load_places
 
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
 JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1")
-LOCAL = Places(project=stack.LOCAL_PROJECT, events="events", snapshots="snapshots", subjects="subjects", audit="audit")
+LOCAL_CONFIG = Places(
+    project=stack.LOCAL_PROJECT, events="events", snapshots="snapshots", subjects="subjects", audit="audit"
+)
+"""The local stack's project and datasets."""
 
 
-def open_warehouse(file: Path | None) -> Warehouse:
-    """The warehouse that `--warehouse` names, or the local one (started when absent), with its tables made."""
-    warehouse = Warehouse(load_places(file)) if file else Warehouse(LOCAL, stack.up(home.folder()).bigquery)
+def open_warehouse(file: Path | None = None) -> Warehouse:
+    """Open the warehouse that a warehouse file describes, and create the tables that it lacks.
+
+    Without a file this is the warehouse of the local stack, which is started if it is not running. Raises UserError for
+    a file that is not valid, Unavailable when the local stack does not start or the warehouse does not answer.
+    """
+    warehouse = Warehouse(load_places(file)) if file else Warehouse(LOCAL_CONFIG, stack.up(home.folder()).bigquery)
     warehouse.ensure()
     return warehouse
 
 
-def job_warehouse(file: Path) -> Warehouse:
-    """The warehouse as a job elsewhere finds it: only the tables that it uses are looked at, and nothing is made.
+def open_job_warehouse(file: Path) -> Warehouse:
+    """Open the warehouse for a job that runs elsewhere: check the tables that it uses, and create none.
 
-    Its account may write two tables and read one (terraform: the worker), and so may not make any.
+    The job's service account may write two tables and read one (see the worker role in terraform), but create none.
     """
     warehouse = Warehouse(load_places(file))
     warehouse.check(JOB_TABLES)
@@ -32,24 +39,27 @@ def job_warehouse(file: Path) -> Warehouse:
 
 
 def open_pubsub(file: Path | None) -> PubSub:
-    """Pub/Sub: where PUBSUB_EMULATOR_HOST says, else Google's when a warehouse is named, else the local one."""
+    """Open the Pub/Sub that PUBSUB_EMULATOR_HOST names; else Google's with a warehouse file, the local one without."""
     if host := os.environ.get(PUBSUB_VARIABLE):
         return PubSub(host)
     return PubSub() if file is not None else PubSub(stack.up(home.folder()).pubsub)
 
 
 def default_topic(file: Path | None, stream: str) -> str:
-    """The topic named like a stream, in the warehouse's project."""
-    return topic_of(LOCAL.project if file is None else load_places(file).project, stream)
+    """Return the name of a stream's topic in the warehouse's project."""
+    return topic_name(LOCAL_CONFIG.project if file is None else load_places(file).project, stream)
 
 
-def topic_of(project: str, stream: str) -> str:
-    """The topic named like a stream. Raises UserError when a topic cannot have that name."""
+def topic_name(project: str, stream: str) -> str:
+    """Return the name of a stream's topic in a project. Raises UserError if Pub/Sub does not allow the name."""
     return check_name(f"projects/{project}/topics/{stream}", "topics", "The stream")
 
 
-def key_source(warehouse: Warehouse) -> KeySource:
-    """Where the pseudonym key is: in the environment or Secret Manager, or, locally, in a file made when missing."""
+def open_key_source(warehouse: Warehouse) -> KeySource:
+    """Return where to load the pseudonym key from: the environment, Secret Manager, or a local file.
+
+    The file is used with the local stack only, and is created with a new key if it does not exist.
+    """
     if warehouse.emulator is None:
         return KeySource(secret=warehouse.places.pseudonym_secret)
     create_key_file(home.key_file())

@@ -15,7 +15,7 @@ from rich.table import Table
 from pipelines import progress
 from pipelines.interrupts import stop_on_interrupt
 from pipelines.launch import IngestRequest, PreparedJob, prepare
-from rawless.connect import LOCAL, topic_of
+from rawless.connect import LOCAL_CONFIG, topic_name
 from rawless.events.messages import MAX_MESSAGE_BYTES
 from rawless.events.publish import Published, publish
 from rawless.events.sources import open_batch
@@ -61,7 +61,7 @@ class Line:
 def line(name: str, producer: Producer) -> Line:
     """A producer that reads a file, and the job that reads the subscription named like the stream, from now on."""
     stream = load_stream(producer.stream_file)
-    subscription = f"projects/{LOCAL.project}/subscriptions/{stream.stream}"
+    subscription = f"projects/{LOCAL_CONFIG.project}/subscriptions/{stream.stream}"
     reader = IngestRequest(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
     made = Line(name, producer, prepare(reader, stream))
     with made.source.pubsub.subscriber() as client:  # a demo that was stopped may have left messages
@@ -86,7 +86,7 @@ def _read(one: Line) -> None:
 def _publish(one: Line) -> None:
     stream = one.job.ingest.stream
     events = open_batch(one.producer.source, stream, one.producer.metadata, max_bytes=MAX_MESSAGE_BYTES)
-    publish(events, topic_of(one.source.project, stream.stream), one.source.pubsub, one.published)
+    publish(events, topic_name(one.source.project, stream.stream), one.source.pubsub, one.published)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def with_finetuned(warehouse: Warehouse, trained: Trained, content: Content, tol
 
     from encoders.catalogue import lookup
     from encoders.load import build
-    from rawless.connect import key_source
+    from rawless.connect import open_key_source
     from rawless.events.sources import open_batch
     from rawless.events.stream import load_stream
     from rawless.lifecycle.finetune import contents, finetune
@@ -35,7 +35,7 @@ def with_finetuned(warehouse: Warehouse, trained: Trained, content: Content, tol
     spec = lookup(str(task.manifest.spec["spec"]["encoder"]))
     if spec.fingerprint != task.manifest.fingerprint:
         raise UserError(f"The encoder {spec.ref} of the catalogue is not the one of {task.manifest.snapshot_id}.")
-    key = None if stream.subject == "none" else key_source(warehouse).load()
+    key = None if stream.subject == "none" else open_key_source(warehouse).load()
     told("reading content")
     raw = contents(open_batch(content.source, stream, content.metadata), stream, key, ids)
     found = finetune(task, build(spec, torch.device("cpu")), raw, content.epochs, told)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rawless.cli.main import run
-from rawless.connect import LOCAL
+from rawless.connect import LOCAL_CONFIG
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 from tests.shop import Shop, open_shop
@@ -43,7 +43,7 @@ def rawless(stack: Stack, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ou
 @pytest.fixture(scope="module")
 def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A small business on the local stack that commands use, one for a file of tests."""
-    warehouse = Warehouse(LOCAL, stack.bigquery)
+    warehouse = Warehouse(LOCAL_CONFIG, stack.bigquery)
     warehouse.ensure()
     return open_shop(warehouse, tmp_path_factory.mktemp("shop"))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rawless.connect import LOCAL
+from rawless.connect import LOCAL_CONFIG
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
@@ -20,7 +20,7 @@ Rawless = Callable[..., Outcome]
 @pytest.fixture
 def warehouse(stack: Stack) -> Warehouse:
     """The one that commands use."""
-    made = Warehouse(LOCAL, stack.bigquery)
+    made = Warehouse(LOCAL_CONFIG, stack.bigquery)
     made.ensure()
     return made
 

@@ -223,12 +223,12 @@ def test_what_is_wrong_is_told_in_a_sentence(rawless: Rawless, folder: Path, tmp
 
 
 def test_a_head_is_deployed_and_rolled_back_by_name(rawless: Rawless, home: Path, tmp_path: Path) -> None:
-    from rawless.connect import LOCAL
+    from rawless.connect import LOCAL_CONFIG
     from rawless.heads import registry
     from rawless.local.stack import up
     from rawless.warehouse.client import Warehouse
 
-    warehouse = Warehouse(LOCAL, up(home).bigquery)
+    warehouse = Warehouse(LOCAL_CONFIG, up(home).bigquery)
     warehouse.ensure()
     for version in (1, 2):
         registry.register(warehouse, write_head(home / "heads", "deployable", version))

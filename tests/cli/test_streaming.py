@@ -15,7 +15,7 @@ import yaml
 
 from pipelines import stop_signal
 from pipelines.interrupts import stop_on_interrupt
-from rawless.connect import LOCAL
+from rawless.connect import LOCAL_CONFIG
 from rawless.events.sources.pubsub import PubSub
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
@@ -29,7 +29,7 @@ LIMIT_SECONDS = 120
 @pytest.fixture
 def warehouse(stack: Stack) -> Warehouse:
     """The one that commands use."""
-    made = Warehouse(LOCAL, stack.bigquery)
+    made = Warehouse(LOCAL_CONFIG, stack.bigquery)
     made.ensure()
     return made
 

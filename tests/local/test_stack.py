@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from encoders.encoder import Encoder
-from rawless.connect import LOCAL
+from rawless.connect import LOCAL_CONFIG
 from rawless.errors import UserError
 from rawless.local import stack as local_stack
 from rawless.warehouse.append import Appender
@@ -28,8 +28,8 @@ def own_home(tmp_path: Path) -> Iterator[Path]:
 
 def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) -> None:
     first = local_stack.up(own_home)
-    Warehouse(LOCAL, first.bigquery).ensure()
-    Warehouse(LOCAL, first.bigquery).query("CREATE TABLE events.kept AS SELECT 42 AS answer")
+    Warehouse(LOCAL_CONFIG, first.bigquery).ensure()
+    Warehouse(LOCAL_CONFIG, first.bigquery).query("CREATE TABLE events.kept AS SELECT 42 AS answer")
     os.kill(first.pid, signal.SIGKILL)
     local_stack._until(lambda: local_stack.find(own_home) is None, 10)
     assert (own_home / local_stack.ADDRESS_FILE).exists()
@@ -37,7 +37,7 @@ def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) 
     second = local_stack.up(own_home)
 
     assert second.pid != first.pid
-    assert Warehouse(LOCAL, second.bigquery).query("SELECT answer FROM kept") == [{"answer": 42}]
+    assert Warehouse(LOCAL_CONFIG, second.bigquery).query("SELECT answer FROM kept") == [{"answer": 42}]
 
 
 def test_modules_in_the_users_folder_are_not_run(

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from rawless.connect import LOCAL
+from rawless.connect import LOCAL_CONFIG
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 
@@ -31,7 +31,7 @@ def test_killed_twice_and_run_to_the_end_nothing_is_lost_and_nothing_twice(
         for number in range(EVENTS)
     ]
     source = write_events(*events, b"garbage", {"stream": "killed", "text": ""})
-    warehouse = Warehouse(LOCAL, stack.bigquery)
+    warehouse = Warehouse(LOCAL_CONFIG, stack.bigquery)
     warehouse.ensure()
     command = [
         sys.executable,

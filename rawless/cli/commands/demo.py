@@ -50,7 +50,7 @@ def demo(json: Json = False) -> None:
 
 
 def _run(folder: Path, talk: bool) -> dict[str, Any]:
-    from rawless.connect import key_source, open_warehouse
+    from rawless.connect import open_key_source, open_warehouse
     from rawless.demo import datasets, digits, heads, service, streaming, texts, today
 
     started = time.monotonic()
@@ -87,7 +87,7 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
     }
     with progress("Building a dataset"):
-        key = key_source(warehouse).load()
+        key = open_key_source(warehouse).load()
         report["dataset"] = datasets.snapshots(warehouse, key, folder, classes, _own())
     with progress("Training heads"):
         snapshot_id = report["dataset"]["snapshot_id"]

@@ -41,11 +41,11 @@ def _stack() -> str:
 
 
 def _key() -> str:
-    from rawless.connect import LOCAL, key_source
+    from rawless.connect import LOCAL_CONFIG, open_key_source
     from rawless.warehouse.client import Warehouse
     from rawless.warehouse.config import Emulator
 
-    return f"pseudonym key {key_source(Warehouse(LOCAL, Emulator('', ''))).load().key_id}"
+    return f"pseudonym key {open_key_source(Warehouse(LOCAL_CONFIG, Emulator('', ''))).load().key_id}"
 
 
 def _device() -> str:

@@ -21,14 +21,14 @@ def load(
     json: Json = False,
 ) -> None:
     """Load a file of business facts (closures, confirmations) into a table; columns and types are taken from it."""
-    from rawless.connect import key_source, open_warehouse
+    from rawless.connect import open_key_source, open_warehouse
     from rawless.warehouse import tables
     from rawless.warehouse.load import load_file
 
     if table.split(".")[-1].lower() in (*tables.names(), *tables.functions()):
         raise UserError(f"{table} is a table of Rawless, which only its jobs write: choose another name.")
     place = open_warehouse(warehouse)
-    key = key_source(place).load() if pseudonymise else None
+    key = open_key_source(place).load() if pseudonymise else None
     rows, columns = load_file(place, table, file, key=key, subject_column=pseudonymise, replace=replace)
     if json:
         print_json({"table": table, "rows": rows, "columns": columns})

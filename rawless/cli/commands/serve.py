@@ -62,7 +62,7 @@ def serve(
 def _given(
     role: "Role", config: "ServeConfig", served: "Mapping[str, Served]", device: DeviceName, file: Path | None
 ) -> "Given":
-    from rawless.connect import key_source, open_warehouse
+    from rawless.connect import open_key_source, open_warehouse
     from rawless.local import home
     from rawless.serving.app import Given
     from rawless.warehouse.encoder_registry import resolve
@@ -75,7 +75,7 @@ def _given(
         specs={head.encoder: resolve(opened, head.encoder) for head in served.values()},
         heads=config.head_folder or home.heads(),
         warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
-        key=key_source(opened()).load() if subjects else None,
+        key=open_key_source(opened()).load() if subjects else None,
         device=device,
         told=_told,
     )

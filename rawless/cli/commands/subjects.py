@@ -25,12 +25,12 @@ def sync(
 
     Run it again when customers have come, and after the pseudonym key has changed: persons stay the same.
     """
-    from rawless.connect import key_source, open_warehouse
+    from rawless.connect import open_key_source, open_warehouse
     from rawless.warehouse import subjects
 
     column = subjects.business_column(origin)
     place = open_warehouse(warehouse)
-    key = key_source(place).load()
+    key = open_key_source(place).load()
     synced = subjects.Synced()
     with progress(f"Mapping customers of {origin}", lambda: f"{synced.new:,} new"):
         subjects.sync(place, column, key, synced)
