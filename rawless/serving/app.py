@@ -16,18 +16,18 @@ from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import PseudonymKey
 from rawless.serving import routes
-from rawless.serving.authentication import LOOPBACK, Door
-from rawless.serving.classification import Classifying, LocalHeads
-from rawless.serving.config import ServeConfig, Served
-from rawless.serving.encoding import Encoding, LocalEncoders
-from rawless.serving.head_store import PREDICTS, SCORES, LiveHeads, Wanted
+from rawless.serving.authentication import LOOPBACK, Authenticator
+from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend
+from rawless.serving.config import ServeConfig, ServedHead
+from rawless.serving.encoding import EncoderBackend, LocalEncoderBackend
+from rawless.serving.head_store import PREDICTS, SCORES, HeadRequirement, HeadStore
 from rawless.serving.metrics import Metrics
-from rawless.serving.orchestrator import Orchestrator, Parts
-from rawless.serving.prediction_log import Recorder
+from rawless.serving.orchestrator import Components, Orchestrator
+from rawless.serving.prediction_log import PredictionLog
 from rawless.serving.problems import closed
-from rawless.serving.remote import RemoteEncoders, RemoteHeads
+from rawless.serving.remote import RemoteClassifierBackend, RemoteEncoderBackend
 from rawless.serving.service import Service
-from rawless.serving.vector_index import Index, open_index
+from rawless.serving.vector_index import VectorIndex, load_index
 from rawless.warehouse.client import Warehouse
 
 Role = Literal["all", "encoder", "classifier", "orchestrator"]
@@ -36,24 +36,24 @@ FLUSH_SECONDS = 10.0
 _LAST_LOOK_SECONDS = 1.0
 
 
-class Given(NamedTuple):
+class Dependencies(NamedTuple):
     """What a service is given beside its file."""
 
     specs: Mapping[str, EncoderSpec]
     """The encoders by their reference."""
-    heads: Path
+    head_folder: Path
     warehouse: Warehouse | None
     """Needed for indexes and for the log."""
-    key: PseudonymKey | None
+    pseudonym_key: PseudonymKey | None
     device: Device
-    told: Callable[[str], None]
+    report: Callable[[str], None]
     """Takes a sentence for whoever runs the service."""
 
 
-class _Maker:
+class AppFactory:
     """Makes the app of one role, part by part."""
 
-    def __init__(self, config: ServeConfig, served: Mapping[str, Served], given: Given) -> None:
+    def __init__(self, config: ServeConfig, served: Mapping[str, ServedHead], given: Dependencies) -> None:
         self.config, self.served, self.given = config, served, given
         self.metrics = Metrics()
         self.watched: list[Callable[[], None]] = []
@@ -78,22 +78,27 @@ class _Maker:
         return closed(service.app)
 
     def _service(self, title: str, ready: Callable[[], Awaitable[None]]) -> Service:
-        return Service(title, Door(self.config.access), self.config.limits, self.metrics, ready, self._lifespan)
+        return Service(
+            title, Authenticator(self.config.access), self.config.limits, self.metrics, ready, self._lifespan
+        )
 
-    def _parts(self, role: Role) -> tuple[Encoding, Classifying]:
+    def _parts(self, role: Role) -> tuple[EncoderBackend, ClassifierBackend]:
         if role == "all":
             found = self._heads()  # first: a fault of theirs is told in no time
             return self._encoders(), found
         if self.config.encoder is None or self.config.classifier is None:
             raise UserError("An orchestrator by itself calls two services: give encoder.url and classifier.url.")
         seconds = self.config.limits.seconds
-        encoders, heads = RemoteEncoders(self.config.encoder, seconds), RemoteHeads(self.config.classifier, seconds)
+        encoders, heads = (
+            RemoteEncoderBackend(self.config.encoder, seconds),
+            RemoteClassifierBackend(self.config.classifier, seconds),
+        )
         self.ended += [encoders.close, heads.close]
         return encoders, heads
 
-    def _encoders(self) -> LocalEncoders:
+    def _encoders(self) -> LocalEncoderBackend:
         needed = {head.encoder: self.given.specs[head.encoder] for head in self.served.values()}
-        encoders = LocalEncoders(list(needed.values()), self.given.device, self.config.limits.queue)
+        encoders = LocalEncoderBackend(list(needed.values()), self.given.device, self.config.limits.queue)
 
         def count() -> None:
             for encoder, size in encoders.batches():
@@ -102,28 +107,28 @@ class _Maker:
         self.watched.append(count)
         return encoders
 
-    def _heads(self) -> LocalHeads:
+    def _heads(self) -> LocalClassifierBackend:
         def current(name: str, is_current: bool) -> None:
             self.metrics.current.labels(name).set(is_current)
 
-        live = LiveHeads(self.given.heads, wanted(self.served, self.given.specs), current)
+        live = HeadStore(self.given.head_folder, wanted(self.served, self.given.specs), current)
 
         def refresh() -> None:
             for sentence in live.refresh():
-                self.given.told(sentence)
+                self.given.report(sentence)
 
         self.watched.append(refresh)
-        return LocalHeads(live, self._indexes())
+        return LocalClassifierBackend(live, self._indexes())
 
-    def _indexes(self) -> dict[str, Index]:
-        found: dict[str, Index] = {}
+    def _indexes(self) -> dict[str, VectorIndex]:
+        found: dict[str, VectorIndex] = {}
         for head in self.served.values():
             if head.index is None:
                 continue
             if self.given.warehouse is None:
                 raise UserError(f"heads.{head.name}.index needs a warehouse: name one with --warehouse.")
             if head.index not in found:
-                found[head.index] = open_index(self.given.warehouse, head.index)
+                found[head.index] = load_index(self.given.warehouse, head.index)
             index = found[head.index]
             if index.fingerprint != self.given.specs[head.encoder].fingerprint:
                 raise UserError(
@@ -132,14 +137,14 @@ class _Maker:
                 )
         return found
 
-    def _orchestrator(self, encoding: Encoding, classifying: Classifying) -> Orchestrator:
-        parts = Parts(encoding, classifying, self.metrics, self._recorder())
-        orchestrator = Orchestrator(self.served, self.given.specs, self.given.key, parts)
+    def _orchestrator(self, encoding: EncoderBackend, classifying: ClassifierBackend) -> Orchestrator:
+        parts = Components(encoding, classifying, self.metrics, self._recorder())
+        orchestrator = Orchestrator(self.served, self.given.specs, self.given.pseudonym_key, parts)
         self.watched.append(orchestrator.look)
         self.ended.insert(0, orchestrator.finish)
         return orchestrator
 
-    def _recorder(self) -> Recorder | None:
+    def _recorder(self) -> PredictionLog | None:
         if not any(head.log for head in self.served.values()):
             return None
         if self.given.warehouse is None:
@@ -148,12 +153,12 @@ class _Maker:
         def count(table: str, outcome: str, rows: int) -> None:
             self.metrics.rows.labels(table, outcome).inc(rows)
 
-        recorder = Recorder(self.given.warehouse, self.config.limits.log_rows, count)
+        recorder = PredictionLog(self.given.warehouse, self.config.limits.log_rows, count)
 
         async def flush() -> None:
             lost = await asyncio.to_thread(recorder.close, FLUSH_SECONDS)
             if lost:
-                self.given.told(f"{lost:,} rows could not be logged, and are lost.")
+                self.given.report(f"{lost:,} rows could not be logged, and are lost.")
 
         self.ended.append(flush)
         return recorder
@@ -180,13 +185,15 @@ class _Maker:
                 look()
             except Exception as error:  # noqa: BLE001 - whatever it met, the next look must come
                 if (what := type(error).__name__) not in failed:
-                    self.given.told(f"A look at heads and kill switches failed ({what}); it is tried again.")
+                    self.given.report(f"A look at heads and kill switches failed ({what}); it is tried again.")
                 failed.add(what)
 
 
-def make_app(role: Role, host: str, config: ServeConfig, served: Mapping[str, Served], given: Given) -> ASGIApp:
+def create_app(
+    role: Role, host: str, config: ServeConfig, served: Mapping[str, ServedHead], given: Dependencies
+) -> ASGIApp:
     """The app of a role, to be served at an address. Raises UserError for whatever does not fit or cannot be loaded."""
-    return _Maker(config, served, given).make(role, host)
+    return AppFactory(config, served, given).make(role, host)
 
 
 def check_access(config: ServeConfig, role: Role, host: str) -> None:
@@ -206,9 +213,9 @@ def _is_loopback(host: str) -> bool:
         return host in LOOPBACK
 
 
-def wanted(served: Mapping[str, Served], specs: Mapping[str, EncoderSpec]) -> dict[str, Wanted]:
+def wanted(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> dict[str, HeadRequirement]:
     """What each head must be. Raises UserError for one that two names want otherwise."""
-    found: dict[str, Wanted] = {}
+    found: dict[str, HeadRequirement] = {}
     for head in served.values():
         inputs = PREDICTS if head.index is None else SCORES
         confident = head.rules.minimum_confidence is not None
@@ -217,5 +224,5 @@ def wanted(served: Mapping[str, Served], specs: Mapping[str, EncoderSpec]) -> di
             if before and (before.encoder, before.inputs) != (specs[head.encoder], inputs):
                 raise UserError(f"The head {model} is asked by heads.{before.at} and by heads.{head.name} otherwise.")
             confident = confident or (before.confident if before else False)
-            found[model] = Wanted(specs[head.encoder], inputs, head.name, confident)
+            found[model] = HeadRequirement(specs[head.encoder], inputs, head.name, confident)
     return found

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 
 
-def assigned(experiment: str, key: str, arms: Mapping[str, float]) -> str:
+def assign_arm(experiment: str, key: str, arms: Mapping[str, float]) -> str:
     """The arm of a key, drawn with the arms' weights.
 
     Weighted rendezvous hashing (Schindelhauer and Schomaker, 2005): when one arm's weight changes, keys move to it or

@@ -16,8 +16,8 @@ from google.auth.exceptions import GoogleAuthError
 from starlette.datastructures import Headers
 
 from rawless.errors import Unavailable
-from rawless.serving.config import Access, Google, Scope, Token
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.config import AccessConfig, GoogleConfig, Scope, TokenConfig
+from rawless.serving.errors import ErrorCode, RequestError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
@@ -30,28 +30,28 @@ _CERTIFICATES_URL = "https://www.googleapis.com/oauth2/v1/certs"
 Certificates = Callable[[], Mapping[str, str]]
 
 
-class Door:
+class Authenticator:
     """Judges whether a request may do what it asks."""
 
-    def __init__(self, access: Access | None, certificates: Certificates | None = None) -> None:
+    def __init__(self, access: AccessConfig | None, certificates: Certificates | None = None) -> None:
         """`certificates` gives Google's public ones by their id; they are fetched by default."""
         self._tokens = access.tokens if access else ()
         self.is_open = access is None
         """Whether no token is asked for."""
-        self._google = GoogleTokens(access.google, certificates or fetched) if access and access.google else None
+        self._google = GoogleTokenVerifier(access.google, certificates or fetched) if access and access.google else None
         # One at a time, and no thread of anybody else's, however many come while Google is away.
         self._proving = ThreadPoolExecutor(1, "tokens")
 
     async def check(self, headers: Headers, scope: Scope | None) -> None:
-        """Raises Refused for a caller who is not known, or not for this; for any scope, when it is None."""
+        """Raises RequestError for a caller who is not known, or not for this; for any scope, when it is None."""
         if self.is_open:
             _check_host(headers)
             return
         scopes = await self._scopes(headers.get("authorization", ""))
         if scopes is None:
-            raise Refused(Fault.UNAUTHORIZED)
+            raise RequestError(ErrorCode.UNAUTHORIZED)
         if scope is not None and scope not in scopes:
-            raise Refused(Fault.FORBIDDEN)
+            raise RequestError(ErrorCode.FORBIDDEN)
 
     async def _scopes(self, authorization: str) -> tuple[Scope, ...] | None:
         kind, _, token = authorization.partition(" ")
@@ -64,7 +64,7 @@ class Door:
         return found.scopes if found else None
 
 
-def _known(token: str, tokens: tuple[Token, ...]) -> Token | None:
+def _known(token: str, tokens: tuple[TokenConfig, ...]) -> TokenConfig | None:
     digest, found = hashlib.sha256(token.encode()).hexdigest(), None
     for each in tokens:  # all of them, whichever it is
         if hmac.compare_digest(digest, each.sha256):
@@ -77,13 +77,13 @@ def _check_host(headers: Headers) -> None:
     host = headers.get("host", "localhost")
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if name.lower() not in LOOPBACK:
-        raise Refused(Fault.MISDIRECTED)
+        raise RequestError(ErrorCode.MISDIRECTED)
 
 
-class GoogleTokens:
+class GoogleTokenVerifier:
     """Google ID tokens for one audience, from accounts that are named. For one thread at a time."""
 
-    def __init__(self, google: Google, certificates: Certificates) -> None:
+    def __init__(self, google: GoogleConfig, certificates: Certificates) -> None:
         self._google = google
         self._certificates = certificates
         self._cached: Mapping[str, str] | None = None

@@ -7,15 +7,15 @@ from typing import Protocol
 
 from encoders.spec import Vector
 from rawless.heads.artefact import HeadManifest
-from rawless.serving.head_store import LiveHeads
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.head_store import HeadStore
 from rawless.serving.responses import Answer, Ranking
-from rawless.serving.vector_index import Index
+from rawless.serving.vector_index import VectorIndex
 
 THREADS = 2
 
 
-class Classifying(Protocol):
+class ClassifierBackend(Protocol):
     """Whatever asks heads: those here, or a service. Every call raises Refused for a head that does not fit."""
 
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
@@ -33,14 +33,14 @@ class Classifying(Protocol):
         ...
 
     async def check_ready(self) -> None:
-        """Raises Refused while it cannot answer."""
+        """Raises RequestError while it cannot answer."""
         ...
 
 
-class LocalHeads:
+class LocalClassifierBackend:
     """The heads and indexes of this process. They are asked in threads of their own, so that no request waits."""
 
-    def __init__(self, live: LiveHeads, indexes: Mapping[str, Index]) -> None:
+    def __init__(self, live: HeadStore, indexes: Mapping[str, VectorIndex]) -> None:
         self.live = live
         self._indexes = indexes
         self._threads = ThreadPoolExecutor(THREADS, "heads")
@@ -51,23 +51,23 @@ class LocalHeads:
         return sorted(self._indexes)
 
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
-        """See `Classifying.answer`."""
+        """See `ClassifierBackend.answer`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self.live.answer, model, fingerprint, vector)
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
-        """See `Classifying.rank`."""
+        """See `ClassifierBackend.rank`."""
         session, found = self.live.of(model, fingerprint, vector), self._indexes.get(index)
         if found is None:
-            raise Refused(Fault.NOT_FOUND)
+            raise RequestError(ErrorCode.NOT_FOUND)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, found.rank, session, vector, attributes, top)
 
     async def manifests(self) -> list[HeadManifest]:
-        """See `Classifying.manifests`."""
+        """See `ClassifierBackend.manifests`."""
         return self.live.manifests
 
     async def check_ready(self) -> None:
-        """See `Classifying.check_ready`; they were checked when they were loaded."""
+        """See `ClassifierBackend.check_ready`; they were checked when they were loaded."""

@@ -51,7 +51,7 @@ class HeadConfig(FrozenModel):
     """Whether what is served is logged as an embedding event and a prediction."""
 
 
-class Token(FrozenModel):
+class TokenConfig(FrozenModel):
     """A caller with a bearer token, which is kept as its digest."""
 
     name: Name
@@ -59,27 +59,27 @@ class Token(FrozenModel):
     scopes: tuple[Scope, ...] = Field(min_length=1)
 
 
-class Google(FrozenModel):
+class GoogleConfig(FrozenModel):
     """Callers with a Google ID token."""
 
     audience: str = Field(min_length=1, max_length=256)
     accounts: dict[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], tuple[Scope, ...]] = Field(min_length=1)
 
 
-class Access(FrozenModel):
+class AccessConfig(FrozenModel):
     """Who may call."""
 
-    tokens: tuple[Token, ...] = ()
-    google: Google | None = None
+    tokens: tuple[TokenConfig, ...] = ()
+    google: GoogleConfig | None = None
 
     @model_validator(mode="after")
-    def _somebody(self) -> "Access":
+    def _somebody(self) -> "AccessConfig":
         if not self.tokens and self.google is None:
             raise ValueError("access names nobody: give tokens, google, or both")
         return self
 
 
-class Remote(FrozenModel):
+class RemoteConfig(FrozenModel):
     """A service that the orchestrator calls."""
 
     url: Url
@@ -106,15 +106,15 @@ class ServeConfig(FrozenModel):
     heads: dict[Name, HeadConfig] = Field(min_length=1)
     head_folder: Path | None = None
     """Where deployed heads lie; the local heads by default."""
-    access: Access | None = None
-    encoder: Remote | None = None
+    access: AccessConfig | None = None
+    encoder: RemoteConfig | None = None
     """For the orchestrator by itself: where the encoder service is."""
-    classifier: Remote | None = None
+    classifier: RemoteConfig | None = None
     """Likewise."""
     limits: ServiceLimits = ServiceLimits()
 
 
-class Served(FrozenModel):
+class ServedHead(FrozenModel):
     """A name with all that its file says, read and checked."""
 
     name: str
@@ -133,7 +133,7 @@ class Served(FrozenModel):
         return tuple(dict.fromkeys((*self.arms, *self.shadow)))
 
 
-def load_config(path: Path) -> tuple[ServeConfig, dict[str, Served]]:
+def load_config(path: Path) -> tuple[ServeConfig, dict[str, ServedHead]]:
     """Read and check a service's file and its streams. Raises UserError naming field, value and rule."""
     config = read_yaml(path, ServeConfig, what="service file")
     config = config.model_copy(update={"head_folder": config.head_folder and path.parent / config.head_folder})
@@ -145,9 +145,9 @@ def load_config(path: Path) -> tuple[ServeConfig, dict[str, Served]]:
     return config, served
 
 
-def _served(name: str, head: HeadConfig, folder: Path) -> Served:
+def _served(name: str, head: HeadConfig, folder: Path) -> ServedHead:
     stream = load_stream(folder / head.stream)
-    return Served(
+    return ServedHead(
         name=name,
         stream=stream,
         encoder=head.encoder or stream.encoders[0],
@@ -160,7 +160,7 @@ def _served(name: str, head: HeadConfig, folder: Path) -> Served:
     )
 
 
-def _check_streams(path: Path, served: Mapping[str, Served]) -> None:
+def _check_streams(path: Path, served: Mapping[str, ServedHead]) -> None:
     seen: dict[str, Stream] = {}
     for name, head in served.items():
         if seen.setdefault(head.stream.stream, head.stream) != head.stream:
@@ -169,7 +169,7 @@ def _check_streams(path: Path, served: Mapping[str, Served]) -> None:
             )
 
 
-def _fault(head: Served, served: Mapping[str, Served]) -> str | None:
+def _fault(head: ServedHead, served: Mapping[str, ServedHead]) -> str | None:
     """What is wrong with one, as the end of a sentence that begins with its name."""
     if head.encoder not in head.stream.encoders:
         return f"encoder is {head.encoder}, but the stream has {', '.join(head.stream.encoders)}: name one of them."

@@ -12,7 +12,7 @@ SECONDS = 10.0
 """For a head, and for the rest of a body that was answered before its end."""
 
 
-class Connection(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """Uvicorn's, which takes headers without end, and waits for them for ever."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

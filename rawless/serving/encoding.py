@@ -10,25 +10,25 @@ from encoders.load import load
 from encoders.spec import EncoderSpec
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.errors import ErrorCode, RequestError
 
 
-class Encoding(Protocol):
+class EncoderBackend(Protocol):
     """Whatever turns content into vectors: encoders here, or a service."""
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
         """The embedding of an item, or why there is none.
 
-        Raises Refused when too much waits already, and Unavailable when the fault is not the item's.
+        Raises RequestError when too much waits already, and Unavailable when the fault is not the item's.
         """
         ...
 
     async def check_ready(self) -> None:
-        """Raises Refused while it cannot encode."""
+        """Raises RequestError while it cannot encode."""
         ...
 
 
-class LocalEncoders:
+class LocalEncoderBackend:
     """The encoders of this process."""
 
     def __init__(self, specs: Sequence[EncoderSpec], device: Device, queue: int) -> None:
@@ -42,12 +42,12 @@ class LocalEncoders:
         }
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
-        """See `Encoding.encode`."""
+        """See `EncoderBackend.encode`."""
         encoder, places = self._encoders.get(fingerprint), self._places.get(fingerprint)
         if encoder is None or places is None:
-            raise Refused(Fault.NOT_FOUND)
+            raise RequestError(ErrorCode.NOT_FOUND)
         if not places.acquire(blocking=False):
-            raise Refused(Fault.QUEUE_FULL)
+            raise RequestError(ErrorCode.QUEUE_FULL)
         limits = stream.limits
         future = encoder.submit(item, limits)
         # When it is done, not when its caller goes: a request that was too slow still takes its place.
@@ -55,7 +55,7 @@ class LocalEncoders:
         return await asyncio.wrap_future(future)
 
     async def check_ready(self) -> None:
-        """See `Encoding.check_ready`; they were verified when they were loaded."""
+        """See `EncoderBackend.check_ready`; they were verified when they were loaded."""
 
     @property
     def fingerprints(self) -> list[str]:

@@ -11,14 +11,14 @@ from rawless.errors import UserError
 from rawless.heads.artefact import MANIFEST, HeadManifest
 from rawless.heads.deployment import layout_difference, live_version
 from rawless.heads.session import HeadSession, open_head
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.responses import Answer, Model
 
 PREDICTS, SCORES = (("embedding",),), (("left", "right"), ("query",), ("query", "tenant"))
 """The inputs of heads that answer of one item, and of those that score a query."""
 
 
-class Wanted(NamedTuple):
+class HeadRequirement(NamedTuple):
     """What a head must be to go where the file names it."""
 
     encoder: EncoderSpec
@@ -29,24 +29,24 @@ class Wanted(NamedTuple):
     """Whether its answers are held to a minimum of confidence."""
 
 
-class _Seen(NamedTuple):
+class _RejectedVersion(NamedTuple):
     """A version that was refused; it is tried again when its folder was written since."""
 
     version: int
     written: int | None
 
 
-class LiveHeads:
+class HeadStore:
     """The live version of each head that a service names. Safe to ask from several threads, also while it refreshes."""
 
-    def __init__(self, folder: Path, wanted: Mapping[str, Wanted], told: Callable[[str, bool], None]) -> None:
+    def __init__(self, folder: Path, wanted: Mapping[str, HeadRequirement], told: Callable[[str, bool], None]) -> None:
         """Load them. `told` learns of each head whether what is deployed now is what answers.
 
         Raises UserError for one that is not deployed, or does not fit.
         """
         self._folder, self._wanted, self._told = folder, wanted, told
         self._sessions = {name: self._load(name, self._deployed(name)) for name in wanted}
-        self._refused: dict[str, _Seen] = {}
+        self._refused: dict[str, _RejectedVersion] = {}
 
     def __getitem__(self, name: str) -> HeadSession:
         """The head that is live now."""
@@ -63,26 +63,26 @@ class LiveHeads:
         return [self._sessions[name].manifest for name in self.names]
 
     def answer(self, name: str, fingerprint: str, vector: Vector) -> Answer:
-        """What a head says of a vector of shape (dimension,). Raises Refused for one of another encoder."""
+        """What a head says of a vector of shape (dimension,). Raises RequestError for one of another encoder."""
         session = self.of(name, fingerprint, vector)
         manifest = session.manifest
         ((output, answered),) = session.answer(embedding=np.asarray(vector, np.float32)[None]).items()
         if not np.isfinite(answered).all():
-            raise Refused(Fault.HEAD_FAILED)
+            raise RequestError(ErrorCode.HEAD_FAILED)
         model = Model.of(manifest)
         if output == "probabilities":
             return Answer(model=model, probabilities=dict(zip(manifest.classes, answered[0].tolist(), strict=True)))
         return Answer(model=model, value=float(answered[0]))
 
     def of(self, name: str, fingerprint: str, vector: Vector) -> HeadSession:
-        """The head that is live now, for a vector of that encoder. Raises Refused for another."""
+        """The head that is live now, for a vector of that encoder. Raises RequestError for another."""
         session = self._sessions.get(name)
         if session is None:
-            raise Refused(Fault.NOT_FOUND)
+            raise RequestError(ErrorCode.NOT_FOUND)
         if session.manifest.fingerprint != fingerprint:
-            raise Refused(Fault.HEAD_MISMATCH)
+            raise RequestError(ErrorCode.HEAD_MISMATCH)
         if vector.shape != (self._wanted[name].encoder.dimension,):
-            raise Refused(Fault.BAD_REQUEST)
+            raise RequestError(ErrorCode.BAD_REQUEST)
         return session
 
     def refresh(self) -> list[str]:
@@ -90,13 +90,13 @@ class LiveHeads:
         return [told for name in self._sessions if (told := self._refresh(name))]
 
     def _refresh(self, name: str) -> str | None:
-        live, seen = self._sessions[name].manifest, _Seen(0, None)
+        live, seen = self._sessions[name].manifest, _RejectedVersion(0, None)
         try:
             version = self._deployed(name)
             if version == live.version:
                 self._settled(name)
                 return None
-            seen = _Seen(version, _written(self._folder / name / str(version)))
+            seen = _RejectedVersion(version, _written(self._folder / name / str(version)))
             if seen == self._refused.get(name):
                 return None
             session = self._load(name, version)
@@ -112,7 +112,7 @@ class LiveHeads:
         self._refused.pop(name, None)
         self._told(name, True)
 
-    def _kept(self, name: str, seen: "_Seen", error: UserError) -> str | None:
+    def _kept(self, name: str, seen: "_RejectedVersion", error: UserError) -> str | None:
         if self._refused.get(name) == seen:
             return None
         self._refused[name] = seen

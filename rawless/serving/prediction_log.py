@@ -19,7 +19,7 @@ WAIT_SECONDS = 0.5
 """Rows wait no longer than this for others."""
 
 
-class Recorder:
+class PredictionLog:
     """A bounded queue of rows, and the thread that writes them through the writer that jobs use."""
 
     def __init__(self, warehouse: Warehouse, most: int, told: Callable[[str, Outcome, int], None]) -> None:

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rawless.privacy import Reason
-from rawless.serving.refusals import RETRY_AFTER_SECONDS, Fault, Refused, codes
+from rawless.serving.errors import RETRY_AFTER_SECONDS, ErrorCode, RequestError, codes
 from rawless.serving.responses import Problem
 
 MEDIA_TYPE = "application/problem+json"
-_HERE = {404: Fault.NOT_FOUND, 405: Fault.METHOD_NOT_ALLOWED}
+_HERE = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
 
 
-def problem(refused: Refused, headers: dict[str, str] | None = None) -> Response:
+def problem(refused: RequestError, headers: dict[str, str] | None = None) -> Response:
     """What a caller sees of a refusal."""
     status = HTTPStatus(refused.status)
     body = Problem(title=status.phrase, status=status, detail=refused.detail, reason=refused.code.value)
@@ -43,11 +43,11 @@ def described(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-async def not_here(_: Request, error: Exception) -> Response:
+async def handle_http_exception(_: Request, error: Exception) -> Response:
     """A path or method that there is not; the framework's words are not told."""
     if not isinstance(error, HTTPException):
-        return problem(Refused(Reason.INTERNAL))
-    return problem(Refused(_HERE.get(error.status_code, Fault.BAD_REQUEST)), dict(error.headers or {}))
+        return problem(RequestError(Reason.INTERNAL))
+    return problem(RequestError(_HERE.get(error.status_code, ErrorCode.BAD_REQUEST)), dict(error.headers or {}))
 
 
 def closed(app: ASGIApp) -> ASGIApp:
@@ -67,6 +67,6 @@ def closed(app: ASGIApp) -> ASGIApp:
             if scope["type"] != "http":
                 raise
             if not begun:
-                await problem(Refused(Reason.INTERNAL))(scope, receive, send)
+                await problem(RequestError(Reason.INTERNAL))(scope, receive, send)
 
     return guarded

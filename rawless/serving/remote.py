@@ -20,8 +20,8 @@ from rawless.errors import UserError
 from rawless.events.stream import Stream
 from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Raw, Reason
-from rawless.serving.config import Remote
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.config import RemoteConfig
+from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.requests import ATTRIBUTES
 from rawless.serving.responses import Answer, Problem, Ranking
 
@@ -37,10 +37,10 @@ A = TypeVar("A", Answer, Ranking)
 _MANIFESTS = TypeAdapter(list[HeadManifest])
 
 
-class _Caller:
+class _ServiceClient:
     """Calls one service, as who we are. Whatever goes wrong there is told as it must be told here."""
 
-    def __init__(self, remote: Remote, seconds: float) -> None:
+    def __init__(self, remote: RemoteConfig, seconds: float) -> None:
         """Raises UserError when there is no token."""
         self._remote, self._seconds = remote, seconds
         self._token, self._until = "", 0.0
@@ -55,13 +55,13 @@ class _Caller:
         await self._client.aclose()
 
     async def check_ready(self) -> None:
-        """Raises Refused while the service is not ready."""
+        """Raises RequestError while the service is not ready."""
         await self._asked("GET", "/readyz", headers=await self._identity())
 
     async def call(
         self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Its answer, which is a good one. Raises Refused."""
+        """Its answer, which is a good one. Raises RequestError."""
         own = {**await self._identity(), "content-type": BYTES, **(headers or {})}
         return await self._asked(method, path, content, own)
 
@@ -72,9 +72,9 @@ class _Caller:
             async with asyncio.timeout(self._seconds):  # the client's own is for each part of an answer
                 answer = await self._answered(method, path, content, headers)
         except TimeoutError:
-            raise Refused(Fault.UNAVAILABLE) from None
+            raise RequestError(ErrorCode.UNAVAILABLE) from None
         if answer.status_code != httpx.codes.OK:
-            raise Refused(_code(answer))
+            raise RequestError(_code(answer))
         return answer
 
     async def _answered(
@@ -88,7 +88,7 @@ class _Caller:
                 break
             except Exception:  # noqa: BLE001, S112 - a dying connection raises more than httpx's own; texts may hold content
                 continue
-        raise Refused(Fault.UNAVAILABLE)
+        raise RequestError(ErrorCode.UNAVAILABLE)
 
     async def _identity(self) -> dict[str, str]:
         token = f"Bearer {await self._known_token()}"
@@ -105,17 +105,21 @@ class _Caller:
         return self._token
 
 
-def _code(answer: httpx.Response) -> Fault | Reason:
+def _code(answer: httpx.Response) -> ErrorCode | Reason:
     """What a service refused for, as the orchestrator's caller is to learn it."""
     try:
         reason = Problem.model_validate_json(answer.content).reason
     except ValidationError:
-        return Fault.UNAVAILABLE
-    if reason in (Fault.QUEUE_FULL, Fault.HEAD_MISMATCH, Fault.HEAD_FAILED, Fault.TOO_SLOW):
-        return Fault(reason)
-    if answer.status_code < 500 and reason in tuple(Reason) and Refused(Reason(reason)).status == answer.status_code:
+        return ErrorCode.UNAVAILABLE
+    if reason in (ErrorCode.QUEUE_FULL, ErrorCode.HEAD_MISMATCH, ErrorCode.HEAD_FAILED, ErrorCode.TOO_SLOW):
+        return ErrorCode(reason)
+    if (
+        answer.status_code < 500
+        and reason in tuple(Reason)
+        and RequestError(Reason(reason)).status == answer.status_code
+    ):
         return Reason(reason)
-    return Fault.UNAVAILABLE  # not allowed, not known there, or broken
+    return ErrorCode.UNAVAILABLE  # not allowed, not known there, or broken
 
 
 def _google_token(audience: str) -> str:
@@ -126,65 +130,65 @@ def _google_token(audience: str) -> str:
     try:
         return str(id_token.fetch_id_token(Request(), audience))  # type: ignore[no-untyped-call]
     except GoogleAuthError:
-        raise Refused(Fault.UNAVAILABLE) from None
+        raise RequestError(ErrorCode.UNAVAILABLE) from None
 
 
-class RemoteEncoders(_Caller):
+class RemoteEncoderBackend(_ServiceClient):
     """The encoder service."""
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
-        """See `Encoding.encode`."""
+        """See `EncoderBackend.encode`."""
         try:
             answer = await self.call("POST", f"/v1/streams/{stream.stream}/encoders/{fingerprint}", item.reveal())
-        except Refused as refused:
+        except RequestError as refused:
             if isinstance(refused.code, Reason):
                 return refused.code
             raise
         if answer.headers.get(FINGERPRINT) != fingerprint:
-            raise Refused(Fault.HEAD_MISMATCH)
+            raise RequestError(ErrorCode.HEAD_MISMATCH)
         try:
             return Encoded(vector_of(answer.content), answer.headers.get(TRUNCATED) == "true")
-        except Refused:  # the caller did nothing wrong
-            raise Refused(Fault.UNAVAILABLE) from None
+        except RequestError:  # the caller did nothing wrong
+            raise RequestError(ErrorCode.UNAVAILABLE) from None
 
 
-class RemoteHeads(_Caller):
+class RemoteClassifierBackend(_ServiceClient):
     """The classifier service."""
 
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
-        """See `Classifying.answer`."""
+        """See `ClassifierBackend.answer`."""
         found = await self.call("POST", f"/v1/models/{model}/answer", bytes_of(vector), {FINGERPRINT: fingerprint})
         return _of(model, fingerprint, _read(Answer, found))
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
-        """See `Classifying.rank`."""
+        """See `ClassifierBackend.rank`."""
         headers = {FINGERPRINT: fingerprint, ATTRIBUTES: json.dumps(dict(attributes))}
         path = f"/v1/models/{model}/rank/{index}?top={top}"
         found = await self.call("POST", path, bytes_of(vector), headers)
         return _of(model, fingerprint, _read(Ranking, found))
 
     async def manifests(self) -> list[HeadManifest]:
-        """See `Classifying.manifests`."""
+        """See `ClassifierBackend.manifests`."""
         found = await self.call("GET", "/v1/models")
         try:
             return _MANIFESTS.validate_json(found.content)
         except ValidationError:
-            raise Refused(Fault.UNAVAILABLE) from None
+            raise RequestError(ErrorCode.UNAVAILABLE) from None
 
 
 def _read(model: type[M], found: httpx.Response) -> M:
     try:
         return model.model_validate_json(found.content)
     except ValidationError:
-        raise Refused(Fault.UNAVAILABLE) from None
+        raise RequestError(ErrorCode.UNAVAILABLE) from None
 
 
 def _of(model: str, fingerprint: str, answer: A) -> A:
-    """An answer, if it is one of the head that was asked. Raises Refused."""
+    """An answer, if it is one of the head that was asked. Raises RequestError."""
     if (answer.model.head, answer.model.encoder_fingerprint) != (model, fingerprint):
-        raise Refused(Fault.HEAD_MISMATCH)
+        raise RequestError(ErrorCode.HEAD_MISMATCH)
     return answer
 
 
@@ -194,8 +198,8 @@ def bytes_of(vector: Vector) -> bytes:
 
 
 def vector_of(content: bytes) -> Vector:
-    """A vector that came. Raises Refused for what is none."""
+    """A vector that came. Raises RequestError for what is none."""
     vector = np.frombuffer(content, "<f4") if len(content) % 4 == 0 and content else None
     if vector is None or not np.isfinite(vector).all():
-        raise Refused(Fault.BAD_REQUEST)
+        raise RequestError(ErrorCode.BAD_REQUEST)
     return vector.astype(np.float32)

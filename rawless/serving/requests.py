@@ -18,7 +18,7 @@ from rawless.events.sources.jsonl import json_object
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.errors import ErrorCode, RequestError
 
 EVENT_ID, OCCURRED_AT, SUBJECT_ID, ATTRIBUTES, ASSIGNMENT_KEY = (
     f"rawless-{name}" for name in ("event-id", "occurred-at", "subject-id", "attributes", "assignment-key")
@@ -46,7 +46,7 @@ def needs_event_id(stream: Stream, *, logged: bool) -> bool:
     return logged and not stream.allows_id(str(uuid4()))
 
 
-class Asked(NamedTuple):
+class InferenceRequest(NamedTuple):
     """A request that was read and checked."""
 
     event: Event
@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     """The caller's own, by which an arm is chosen."""
 
 
-class Reader:
+class RequestReader:
     """Reads the requests of one stream."""
 
     def __init__(self, stream: Stream, key: PseudonymKey | None, *, logged: bool) -> None:
@@ -66,23 +66,23 @@ class Reader:
         self._unnamed = Parser(unnamed, key if logged else None)
         self._makes_ids = not needs_event_id(stream, logged=logged)
 
-    async def read(self, request: Request) -> Asked:
-        """The event that a request carries. Raises Refused."""
+    async def read(self, request: Request) -> InferenceRequest:
+        """The event that a request carries. Raises RequestError."""
         check_type(request.headers, content_types(self._stream))
         body = await read_body(request, max_body(self._stream))
         found = guarded(self._parsed, body, request.headers)
         if isinstance(found, Reason):
-            raise Refused(found)
+            raise RequestError(found)
         return found
 
-    def _parsed(self, body: Raw[bytes], headers: Headers) -> Asked:
+    def _parsed(self, body: Raw[bytes], headers: Headers) -> InferenceRequest:
         fields = self._fields(body.reveal(), headers)
         parser = self._parser if EVENT_ID in headers else self._unnamed
         outcome = parser.parse(Delivery("", Raw(fields), 0), datetime.now(UTC)).outcome
         if isinstance(outcome, Refusal):
             raise Rejected(outcome.reason)
         given = (_text(headers, name) for name in (ASSIGNMENT_KEY, SUBJECT_ID, EVENT_ID))
-        return Asked(outcome, next(filter(None, given), outcome.event_id))
+        return InferenceRequest(outcome, next(filter(None, given), outcome.event_id))
 
     def _fields(self, body: bytes, headers: Headers) -> Mapping[str, object]:
         fields: dict[str, object] = {
@@ -105,32 +105,32 @@ def _given(value: str | None, made: str | None) -> str | None:
 
 
 def check_type(headers: Headers, allowed: list[str]) -> None:
-    """Raises Refused for a Content-Type that is not among them."""
+    """Raises RequestError for a Content-Type that is not among them."""
     kind, _, parameters = headers.get("content-type", "").partition(";")
     charset = re.fullmatch(r'\s*(charset="?utf-8"?)?\s*', parameters, re.ASCII | re.IGNORECASE)
     if kind.strip().lower() not in allowed or not charset or "content-encoding" in headers:
-        raise Refused(Fault.UNSUPPORTED_MEDIA_TYPE)
+        raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 
 
 async def read_body(request: Request, limit: int) -> Raw[bytes]:
-    """The body. Raises Refused for one of more than `limit` bytes, as soon as that is known."""
+    """The body. Raises RequestError for one of more than `limit` bytes, as soon as that is known."""
     told = request.headers.get("content-length", "")
     if told.isascii() and told.isdigit() and int(told[:20]) > limit:
-        raise Refused(Reason.PAYLOAD_TOO_LARGE)
+        raise RequestError(Reason.PAYLOAD_TOO_LARGE)
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise Refused(Reason.PAYLOAD_TOO_LARGE)
+            raise RequestError(Reason.PAYLOAD_TOO_LARGE)
         parts.append(part)
     return Raw(b"".join(parts))
 
 
 def attributes_of(headers: Headers) -> Mapping[str, str]:
-    """The attributes that another service of ours sends on. Raises Refused."""
+    """The attributes that another service of ours sends on. Raises RequestError."""
     found = guarded(_attributes, headers)
     if isinstance(found, Reason):
-        raise Refused(found)
+        raise RequestError(found)
     return {name: str(value) for name, value in (found or {}).items()}
 
 

@@ -12,11 +12,11 @@ from rawless.events.stream import Enumerated, IdPattern, Stream
 from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Reason
 from rawless.serving import requests
-from rawless.serving.classification import LocalHeads
-from rawless.serving.config import Served
-from rawless.serving.encoding import LocalEncoders
+from rawless.serving.classification import LocalClassifierBackend
+from rawless.serving.config import ServedHead
+from rawless.serving.encoding import LocalEncoderBackend
+from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.orchestrator import Orchestrator
-from rawless.serving.refusals import Fault, Refused
 from rawless.serving.remote import BYTES, FINGERPRINT, TRUNCATED, bytes_of, vector_of
 from rawless.serving.requests import attributes_of, check_type, content_types, read_body
 from rawless.serving.responses import Answer, Arm, Model, Offer, Offers, Prediction, Ranking, Scores
@@ -44,7 +44,7 @@ def orchestrate(service: Service, orchestrator: Orchestrator) -> None:
     service.add("GET", "/v1/heads", "known", offers, (503,), Offers, "What can be asked")
 
 
-def _predicting(service: Service, orchestrator: Orchestrator, name: str, head: Served) -> None:
+def _predicting(service: Service, orchestrator: Orchestrator, name: str, head: ServedHead) -> None:
     async def predict(request: Request) -> Response:
         return told(await orchestrator.predict(name, request))
 
@@ -52,7 +52,7 @@ def _predicting(service: Service, orchestrator: Orchestrator, name: str, head: S
     service.add("POST", path, "predict", predict, _CONTENT, Prediction, summary, **_described(head))
 
 
-def _scoring(service: Service, orchestrator: Orchestrator, name: str, head: Served) -> None:
+def _scoring(service: Service, orchestrator: Orchestrator, name: str, head: ServedHead) -> None:
     async def score(request: Request) -> Response:
         return told(await orchestrator.score(name, request, top_of(request)))
 
@@ -62,7 +62,7 @@ def _scoring(service: Service, orchestrator: Orchestrator, name: str, head: Serv
     service.add("POST", path, "score", score, _CONTENT, Scores, summary, **described)
 
 
-def path_of(head: Served) -> str:
+def path_of(head: ServedHead) -> str:
     """Where a name is asked."""
     return f"/v1/heads/{head.name}/{'predict' if head.index is None else 'score'}"
 
@@ -72,7 +72,7 @@ async def _offers(orchestrator: Orchestrator) -> Offers:
     return Offers(heads=[_offer(head, manifests) for head in orchestrator.served.values()])
 
 
-def _offer(head: Served, manifests: Mapping[str, HeadManifest]) -> Offer:
+def _offer(head: ServedHead, manifests: Mapping[str, HeadManifest]) -> Offer:
     return Offer(
         head=head.name,
         path=path_of(head),
@@ -87,18 +87,18 @@ def _offer(head: Served, manifests: Mapping[str, HeadManifest]) -> Offer:
     )
 
 
-def encode(service: Service, encoders: LocalEncoders, streams: Mapping[str, Stream]) -> None:
+def encode(service: Service, encoders: LocalEncoderBackend, streams: Mapping[str, Stream]) -> None:
     """The encoder service: content to its vector."""
 
     async def answer(request: Request) -> Response:
         stream = streams.get(request.path_params["stream"])
         if stream is None:
-            raise Refused(Fault.NOT_FOUND)
+            raise RequestError(ErrorCode.NOT_FOUND)
         check_type(request.headers, [BYTES])
         fingerprint = request.path_params["fingerprint"]
         outcome = await encoders.encode(stream, fingerprint, await read_body(request, stream.max_bytes))
         if isinstance(outcome, Reason):
-            raise Refused(outcome)
+            raise RequestError(outcome)
         headers = {FINGERPRINT: fingerprint, TRUNCATED: str(outcome.truncated).lower()}
         return Response(bytes_of(outcome.vector), media_type=BYTES, headers=headers)
 
@@ -110,7 +110,7 @@ def encode(service: Service, encoders: LocalEncoders, streams: Mapping[str, Stre
     )  # fmt: skip
 
 
-def classify(service: Service, heads: LocalHeads) -> None:
+def classify(service: Service, heads: LocalClassifierBackend) -> None:
     """The classifier service: vectors to answers."""
 
     async def answer(request: Request) -> Response:
@@ -144,12 +144,12 @@ async def _vector(request: Request) -> Any:
 
 
 def top_of(request: Request) -> int:
-    """How many a caller wants. Raises Refused for what is no number from 1 to 100, and for other parameters."""
+    """How many a caller wants. Raises RequestError for what is no number from 1 to 100, and for other parameters."""
     if request.query_params.keys() - {"top"}:
-        raise Refused(Fault.BAD_REQUEST)
+        raise RequestError(ErrorCode.BAD_REQUEST)
     text = request.query_params.get("top", str(DEFAULT_TOP))
     if not re.fullmatch(r"[1-9]\d{0,2}", text, re.ASCII) or int(text) > MAX_TOP:
-        raise Refused(Fault.BAD_REQUEST)
+        raise RequestError(ErrorCode.BAD_REQUEST)
     return int(text)
 
 
@@ -173,7 +173,7 @@ def _header(name: str, *, required: bool = False, **schema: str | int) -> dict[s
     return {"name": name.title(), "in": "header", "required": required, "schema": {"type": "string", **schema}}
 
 
-def _described(head: Served) -> dict[str, Any]:
+def _described(head: ServedHead) -> dict[str, Any]:
     """The body and the metadata that a name takes."""
     stream = head.stream
     if stream.modality == "text":

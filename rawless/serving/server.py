@@ -10,12 +10,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from rawless.errors import UserError
-from rawless.serving.connection import Connection
+from rawless.serving.connection import LimitedHttpProtocol
 
 KEEP_ALIVE_SECONDS = 75
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """A socket at an address; port 0 is any that is free. Raises UserError when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
@@ -28,7 +28,7 @@ def bound(host: str, port: int) -> socket.socket:
     return made
 
 
-def url_of(at: socket.socket) -> str:
+def socket_url(at: socket.socket) -> str:
     """Where a bound socket is reached."""
     host, port = at.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -40,7 +40,7 @@ def serve(app: ASGIApp, at: socket.socket, seconds: float, started: Callable[[],
     `started` is called when requests are answered. A second Ctrl-C stops at once; says whether none came.
     """
     config = uvicorn.Config(
-        app, loop="uvloop", http=Connection, ws="none", lifespan="on", log_config=None, access_log=False,
+        app, loop="uvloop", http=LimitedHttpProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
         server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=math.ceil(seconds) + 1,
     )  # fmt: skip
     server = _Server(config, started)

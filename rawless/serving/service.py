@@ -16,11 +16,11 @@ from starlette.requests import ClientDisconnect
 
 from rawless.errors import Unavailable
 from rawless.privacy import Reason
-from rawless.serving.authentication import Door
+from rawless.serving.authentication import Authenticator
 from rawless.serving.config import Scope, ServiceLimits
+from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.metrics import Metrics
-from rawless.serving.problems import described, not_here, problem
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.problems import described, handle_http_exception, problem
 from rawless.serving.responses import Health, Problem
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -36,8 +36,8 @@ class Service:
     """An app whose every handler is behind the door: whatever it meets, its caller gets an answer, and no traceback."""
 
     def __init__(
-        self, title: str, door: Door, limits: ServiceLimits, metrics: Metrics, ready: Callable[[], Awaitable[None]],
-        lifespan: Any,
+        self, title: str, door: Authenticator, limits: ServiceLimits, metrics: Metrics,
+        ready: Callable[[], Awaitable[None]], lifespan: Any,
     ) -> None:  # fmt: skip
         """`ready` raises Refused while requests cannot be answered."""
         # No pages of documentation: they load scripts from elsewhere. No redirects: they repeat what was asked.
@@ -45,7 +45,7 @@ class Service:
             title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
             lifespan=lifespan,
         )  # fmt: skip
-        self.app.add_exception_handler(HTTPException, not_here)
+        self.app.add_exception_handler(HTTPException, handle_http_exception)
         self._door, self._limits, self._metrics, self._ready = door, limits, metrics, ready
         self._held = 0
         self.add("GET", "/healthz", "nothing", _health, (), Health, "Whether the process lives")
@@ -98,21 +98,21 @@ class Service:
                 return await (self._within(handle, request) if need in _WITH_CONTENT else handle(request))
         except ClientDisconnect:
             return Response(status_code=_LEFT)
-        except Refused as error:
+        except RequestError as error:
             refused = error
         except TimeoutError:
-            refused = Refused(Fault.TOO_SLOW)
+            refused = RequestError(ErrorCode.TOO_SLOW)
         except Unavailable:
-            refused = Refused(Fault.UNAVAILABLE)
+            refused = RequestError(ErrorCode.UNAVAILABLE)
         except Exception:  # noqa: BLE001 - its text and frames may hold content, so nothing of it is told
-            refused = Refused(Reason.INTERNAL)
+            refused = RequestError(Reason.INTERNAL)
         self._metrics.refusals.labels(route, refused.code.value).inc()
         return problem(refused)
 
     async def _within(self, handle: Handler, request: Request) -> Response:
         """Handle a request, unless as many as may are held already: each holds its body in memory."""
         if self._held >= self._limits.queue:
-            raise Refused(Fault.QUEUE_FULL)
+            raise RequestError(ErrorCode.QUEUE_FULL)
         self._hold(1)
         try:
             return await handle(request)

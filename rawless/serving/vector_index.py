@@ -10,7 +10,7 @@ from encoders.spec import Vector
 from rawless.datasets.snapshots import batches, find
 from rawless.errors import UserError
 from rawless.heads.session import HeadSession
-from rawless.serving.refusals import Fault, Refused
+from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.responses import Match, Model, Ranking
 from rawless.warehouse.client import Warehouse
 
@@ -19,7 +19,7 @@ CANDIDATES = 100
 MAX_TOP = CANDIDATES
 
 
-class Index(NamedTuple):
+class VectorIndex(NamedTuple):
     """Events and their vectors: `vectors` and `directions` (of length 1) are float32 of shape (rows, dimension)."""
 
     snapshot_id: str
@@ -36,7 +36,7 @@ class Index(NamedTuple):
         found = np.argpartition(-cosines, min(CANDIDATES, len(cosines)) - 1)[:CANDIDATES]
         scores = cosines[found] if session.manifest.kind == "query_transform" else _scores(session, vector, self, found)
         if not np.isfinite(scores).all():
-            raise Refused(Fault.HEAD_FAILED)
+            raise RequestError(ErrorCode.HEAD_FAILED)
         order = np.lexsort((self.ids[found], -cosines[found], -scores))[:top]
         matches = [
             Match(event_id=str(self.ids[row]), score=float(score), cosine=float(cosines[row]))
@@ -61,14 +61,14 @@ def _mapped(session: HeadSession, vector: npt.NDArray[np.float32], attributes: M
 
 
 def _scores(
-    session: HeadSession, vector: npt.NDArray[np.float32], index: Index, found: npt.NDArray[np.int64]
+    session: HeadSession, vector: npt.NDArray[np.float32], index: VectorIndex, found: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
     pairs = {"left": np.broadcast_to(vector, (len(found), len(vector))), "right": index.vectors[found]}
     ((_, answered),) = session.answer(**{name: np.ascontiguousarray(each) for name, each in pairs.items()}).items()
     return answered if answered.ndim == 1 else np.ascontiguousarray(answered[:, -1])
 
 
-def open_index(warehouse: Warehouse, reference: str) -> Index:
+def load_index(warehouse: Warehouse, reference: str) -> VectorIndex:
     """The index of a snapshot's events; of a snapshot of pairs, its right ones. Raises UserError for an empty one."""
     manifest = find(warehouse, reference)
     names = ("right_event_id", "right_embedding") if manifest.is_pairs else ("event_id", "embedding")
@@ -81,7 +81,7 @@ def open_index(warehouse: Warehouse, reference: str) -> Index:
         raise UserError(f"The snapshot {manifest.snapshot_id} has no rows: name another as the index.")
     ids = sorted(found)
     vectors = np.stack([found[each] for each in ids])
-    return Index(manifest.snapshot_id, manifest.fingerprint, np.array(ids), vectors, _direction(vectors))
+    return VectorIndex(manifest.snapshot_id, manifest.fingerprint, np.array(ids), vectors, _direction(vectors))
 
 
 def _direction(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -22,10 +22,10 @@ from rawless.heads import deployment
 from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.serving.app import Given, Role, make_app
+from rawless.serving.app import Dependencies, Role, create_app
 from rawless.serving.config import load_config
-from rawless.serving.connection import Connection
-from rawless.serving.server import bound, url_of
+from rawless.serving.connection import LimitedHttpProtocol
+from rawless.serving.server import bind_socket, socket_url
 from rawless.warehouse.client import Warehouse
 from tests.drawn_heads import write_head
 
@@ -74,28 +74,30 @@ class Bench:
         path.write_text(yaml.safe_dump({"heads": whole, "limits": {"watch_seconds": 0.05}} | fields))
         return path
 
-    def given(self, warehouse: Warehouse | None = None) -> Given:
+    def given(self, warehouse: Warehouse | None = None) -> Dependencies:
         specs = {ref: lookup(ref) for ref in ("minilm@1.0.0", "resnet18-seeded@1.0.0")}
-        return Given(specs, self.heads, warehouse, PseudonymKey(b"k" * 32), "cpu", self.said.append)
+        return Dependencies(specs, self.heads, warehouse, PseudonymKey(b"k" * 32), "cpu", self.said.append)
 
     def start(
         self, heads: Mapping[str, Any], role: Role = "all", warehouse: Warehouse | None = None, **fields: Any
     ) -> httpx.Client:
         """A service, and a client of it."""
         config, served = load_config(self.file(heads, **fields))
-        app = make_app(role, "127.0.0.1", config, served, self.given(warehouse))
+        app = create_app(role, "127.0.0.1", config, served, self.given(warehouse))
         return self.running.enter_context(serving(app))
 
 
 @contextmanager
 def serving(app: Any) -> Iterator[httpx.Client]:
     """An app at a free port of this machine, until its client is given back."""
-    with bound("127.0.0.1", 0) as at:
+    with bind_socket("127.0.0.1", 0) as at:
         at.listen()  # whoever comes before the server waits for it
-        server = uvicorn.Server(uvicorn.Config(app, http=Connection, log_config=None, access_log=False, ws="none"))
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=LimitedHttpProtocol, log_config=None, access_log=False, ws="none")
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [at]})
         thread.start()
-        with httpx.Client(base_url=url_of(at), timeout=60) as client:
+        with httpx.Client(base_url=socket_url(at), timeout=60) as client:
             yield client
         server.should_exit = True
         thread.join()

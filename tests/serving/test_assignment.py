@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawless.serving.assignment import assigned
+from rawless.serving.assignment import assign_arm
 from tests.serving.conftest import Bench, eventually
 
 ARMS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=5)
@@ -15,7 +15,7 @@ KEYS = [f"customer-{number}" for number in range(20_000)]
 
 
 def test_shares_are_those_of_the_weights() -> None:
-    counts = Counter(assigned("topic", key, {"old": 70, "new": 20, "wild": 10}) for key in KEYS)
+    counts = Counter(assign_arm("topic", key, {"old": 70, "new": 20, "wild": 10}) for key in KEYS)
 
     assert abs(counts["old"] / len(KEYS) - 0.7) < 0.01
     assert abs(counts["new"] / len(KEYS) - 0.2) < 0.01
@@ -26,10 +26,10 @@ def test_a_key_moves_only_to_or_from_the_arm_whose_weight_changed(
     arms: dict[str, float], key: str, weight: float
 ) -> None:
     changed = min(arms)
-    before, after = assigned("topic", key, arms), assigned("topic", key, {**arms, changed: weight})
+    before, after = assign_arm("topic", key, arms), assign_arm("topic", key, {**arms, changed: weight})
 
     assert before in arms
-    assert before == assigned("topic", key, dict(reversed(arms.items())))
+    assert before == assign_arm("topic", key, dict(reversed(arms.items())))
     if weight >= arms[changed]:
         assert after in (before, changed)
     else:
@@ -38,7 +38,7 @@ def test_a_key_moves_only_to_or_from_the_arm_whose_weight_changed(
 
 def test_experiments_are_drawn_apart() -> None:
     arms = {"a": 1.0, "b": 1.0}
-    same = sum(assigned("topic", key, arms) == assigned("urgency", key, arms) for key in KEYS)
+    same = sum(assign_arm("topic", key, arms) == assign_arm("urgency", key, arms) for key in KEYS)
 
     assert abs(same / len(KEYS) - 0.5) < 0.02
 
@@ -58,7 +58,7 @@ def test_a_callers_key_decides_and_else_the_subject(bench: Bench) -> None:
     by_subject = {key: _arm(client, **{"rawless-subject-id": key}) for key in KEYS[:12]}
 
     assert by_key == again == by_subject
-    assert by_key == {key: assigned("topic", key, {"old": 1, "new": 1}) for key in KEYS[:12]}
+    assert by_key == {key: assign_arm("topic", key, {"old": 1, "new": 1}) for key in KEYS[:12]}
     assert set(by_key.values()) == {"old", "new"}
 
 

@@ -16,9 +16,9 @@ from google.auth import crypt, jwt
 from starlette.datastructures import Headers
 
 from rawless.errors import Unavailable, UserError
-from rawless.serving.authentication import Door
-from rawless.serving.config import Access
-from rawless.serving.refusals import Refused
+from rawless.serving.authentication import Authenticator
+from rawless.serving.config import AccessConfig
+from rawless.serving.errors import RequestError
 from tests.serving.conftest import Bench
 
 WEB, PROMETHEUS = "web-token-of-256-bits", "prometheus-token-of-256-bits"
@@ -88,13 +88,13 @@ def test_without_tokens_only_the_names_of_this_machine_are_answered(bench: Bench
 def test_a_service_that_others_reach_does_not_start_without_tokens(
     bench: Bench, role: Any, host: str, says: str
 ) -> None:
-    from rawless.serving.app import make_app
+    from rawless.serving.app import create_app
     from rawless.serving.config import load_config
 
     config, served = load_config(bench.file({"topic": {}}))
 
     with pytest.raises(UserError, match=says):
-        make_app(role, host, config, served, bench.given())
+        create_app(role, host, config, served, bench.given())
 
 
 def test_tokens_are_kept_as_digests_alone(bench: Bench) -> None:
@@ -135,10 +135,10 @@ def _claims(**other: Any) -> dict[str, Any]:
     return whole | other
 
 
-async def _may(door: Door, token: str, scope: Any = "encode") -> str:
+async def _may(door: Authenticator, token: str, scope: Any = "encode") -> str:
     try:
         await door.check(Headers(_bearer(token)), scope)
-    except Refused as refused:
+    except RequestError as refused:
         return refused.code.value
     return "yes"
 
@@ -151,7 +151,7 @@ def test_a_google_id_token_proves_an_account(signer: tuple[crypt.RSASigner, dict
         return signer[1]
 
     google = {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}
-    door = Door(Access.model_validate({"google": google}), certificates)
+    door = Authenticator(AccessConfig.model_validate({"google": google}), certificates)
 
     def told(scope: str = "encode", key: crypt.RSASigner = signer[0], **claims: Any) -> str:
         token = jwt.encode(key, _claims(**claims)).decode()
@@ -187,7 +187,9 @@ def test_certificates_that_cannot_be_had_are_not_asked_for_at_every_request(
         fetched.append(1)
         raise Unavailable("Google is away")
 
-    door = Door(Access.model_validate({"google": {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}}), away)
+    door = Authenticator(
+        AccessConfig.model_validate({"google": {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}}), away
+    )
     for _ in range(3):
         with pytest.raises(Unavailable):
             asyncio.run(_may(door, jwt.encode(signer[0], _claims()).decode()))

@@ -18,7 +18,7 @@ from encoders.spec import Probe
 from rawless.errors import UserError
 from rawless.heads import deployment
 from rawless.serving.config import load_config
-from rawless.serving.head_store import PREDICTS, LiveHeads, Wanted
+from rawless.serving.head_store import PREDICTS, HeadRequirement, HeadStore
 from tests.drawn_heads import write_head
 from tests.serving.conftest import Bench, eventually
 
@@ -149,14 +149,14 @@ def test_a_manifest_that_breaks_its_reader_ends_no_look(bench: Bench, manifest: 
 
 
 def test_a_look_that_fails_is_not_the_last(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    refresh, left = LiveHeads.refresh, [RuntimeError("words"), RuntimeError("words")]
+    refresh, left = HeadStore.refresh, [RuntimeError("words"), RuntimeError("words")]
 
-    def failing(live: LiveHeads) -> list[str]:
+    def failing(live: HeadStore) -> list[str]:
         if left:
             raise left.pop()
         return refresh(live)
 
-    monkeypatch.setattr(LiveHeads, "refresh", failing)
+    monkeypatch.setattr(HeadStore, "refresh", failing)
     bench.deploy("topic")
     client = bench.start({"topic": {}})
     bench.deploy("topic", 2)
@@ -234,33 +234,33 @@ def test_an_encoder_that_is_unsealed_or_drifted_does_not_start(bench: Bench, min
     _, served = load_config(bench.file({"topic": {}}))
     probe = minilm.spec.probe
     assert probe is not None
-    from rawless.serving.app import make_app
+    from rawless.serving.app import create_app
 
     config, _ = load_config(bench.file({"topic": {}}))
     unsealed = minilm.spec.model_copy(update={"probe": None})
     drifted = minilm.spec.model_copy(update={"probe": Probe.of(probe.input, probe.values + 0.5)})
     for spec, says in ((unsealed, "is not sealed"), (drifted, "does not reproduce its golden probe")):
         with pytest.raises(UserError, match=says):
-            make_app("all", "127.0.0.1", config, served, bench.given()._replace(specs={"minilm@1.0.0": spec}))
+            create_app("all", "127.0.0.1", config, served, bench.given()._replace(specs={"minilm@1.0.0": spec}))
 
 
 def test_an_answer_that_is_no_number_is_none(bench: Bench, minilm: Encoder) -> None:
     """Of a head that answers zeros well, as it is asked when it is loaded."""
-    from rawless.serving.refusals import Refused
+    from rawless.serving.errors import RequestError
 
     bench.deploy("number", kind="number")
-    wanted = {"number": Wanted(minilm.spec, PREDICTS, "number", False)}
-    live = LiveHeads(bench.heads, wanted, lambda *_: None)
+    wanted = {"number": HeadRequirement(minilm.spec, PREDICTS, "number", False)}
+    live = HeadStore(bench.heads, wanted, lambda *_: None)
 
-    with pytest.raises(Refused, match="head_failed"):
+    with pytest.raises(RequestError, match="head_failed"):
         live.answer("number", minilm.spec.fingerprint, np.full(384, 3e38, np.float32))
 
 
 def test_a_head_is_never_asked_with_vectors_of_another_encoder(bench: Bench, minilm: Encoder) -> None:
-    from rawless.serving.refusals import Refused
+    from rawless.serving.errors import RequestError
 
     bench.deploy("topic")
-    live = LiveHeads(bench.heads, {"topic": Wanted(minilm.spec, PREDICTS, "topic", False)}, lambda *_: None)
+    live = HeadStore(bench.heads, {"topic": HeadRequirement(minilm.spec, PREDICTS, "topic", False)}, lambda *_: None)
 
-    with pytest.raises(Refused, match="head_mismatch"):
+    with pytest.raises(RequestError, match="head_mismatch"):
         live.answer("topic", "e" * 64, minilm.spec.probe.values)  # type: ignore[union-attr]

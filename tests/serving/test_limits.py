@@ -15,7 +15,7 @@ from encoders.encoder import Encoder
 from rawless.errors import Unavailable
 from rawless.serving import encoding
 from rawless.serving.connection import MAX_HEADERS
-from rawless.serving.encoding import LocalEncoders
+from rawless.serving.encoding import LocalEncoderBackend
 from tests.serving.conftest import Bench, eventually
 
 PREDICT = "/v1/heads/topic/predict"
@@ -192,17 +192,17 @@ def test_a_body_of_unknown_length_is_cut_off_at_the_limit(bench: Bench) -> None:
 def test_an_encoder_never_holds_more_than_it_may(minilm: Encoder) -> None:
     from rawless.events.stream import Stream
     from rawless.privacy import Raw
-    from rawless.serving.refusals import Refused
+    from rawless.serving.errors import RequestError
     from tests.serving.conftest import TEXT_STREAM
 
-    encoders, stream = LocalEncoders([minilm.spec], "cpu", 2), Stream.model_validate(TEXT_STREAM)
+    encoders, stream = LocalEncoderBackend([minilm.spec], "cpu", 2), Stream.model_validate(TEXT_STREAM)
 
     async def flood() -> list[object]:
         asked = [encoders.encode(stream, minilm.spec.fingerprint, Raw(b"hello")) for _ in range(20)]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     found = asyncio.run(flood())
-    refused = [each for each in found if isinstance(each, Refused)]
+    refused = [each for each in found if isinstance(each, RequestError)]
     assert 0 < len(refused) <= 18
     assert {each.code.value for each in refused} == {"queue_full"}
 

@@ -20,7 +20,7 @@ from rawless.errors import Unavailable
 from rawless.events.sources import open_batch
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource, PseudonymKey
-from rawless.serving.prediction_log import Recorder
+from rawless.serving.prediction_log import PredictionLog
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator, Places
 from rawless.warehouse.rows import PredictionRow
@@ -169,7 +169,7 @@ def test_a_row_that_the_table_does_not_take_costs_no_other(warehouse: Warehouse)
     def count(table: str, outcome: str, rows: int) -> None:
         told[table, outcome] = told.get((table, outcome), 0) + rows
 
-    recorder = Recorder(warehouse, 100, count)
+    recorder = PredictionLog(warehouse, 100, count)
     for each in (_row(1), _row(2, head="a\nb"), _row(3)):
         recorder.put(each)
     recorder.close(10.0)
@@ -182,7 +182,7 @@ def test_a_row_that_the_table_does_not_take_costs_no_other(warehouse: Warehouse)
 def test_a_full_queue_never_makes_anybody_wait(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     writing, go_on = threading.Event(), threading.Event()
-    recorder = Recorder(warehouse, 3, lambda *each: told.append(each))
+    recorder = PredictionLog(warehouse, 3, lambda *each: told.append(each))
 
     def stuck(rows: Any) -> list[int]:
         writing.set()
@@ -205,7 +205,7 @@ def test_a_warehouse_that_is_away_for_a_while_costs_no_row(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
-    recorder = Recorder(warehouse, 10, lambda *each: told.append(each))
+    recorder = PredictionLog(warehouse, 10, lambda *each: told.append(each))
     append, faults = recorder._appender.append, [Unavailable("away"), Unavailable("away"), ValueError("words")]
 
     def failing(rows: Any) -> list[int]:

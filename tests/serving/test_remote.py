@@ -6,11 +6,11 @@ import httpx
 import pytest
 
 from rawless.serving import remote
-from rawless.serving.config import Remote
-from rawless.serving.remote import TOKEN_VARIABLE, RemoteHeads
+from rawless.serving.config import RemoteConfig
+from rawless.serving.remote import TOKEN_VARIABLE, RemoteClassifierBackend
 
 
-def _asked(service: Remote) -> httpx.Headers:
+def _asked(service: RemoteConfig) -> httpx.Headers:
     """The headers of the request by which it looks whether a service is ready."""
     seen: list[httpx.Headers] = []
 
@@ -19,7 +19,7 @@ def _asked(service: Remote) -> httpx.Headers:
         return httpx.Response(200)
 
     async def ask() -> None:
-        heads = RemoteHeads(service, 1.0)
+        heads = RemoteClassifierBackend(service, 1.0)
         await heads.close()
         heads._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         await heads.check_ready()
@@ -33,7 +33,7 @@ def test_cloud_run_gets_a_token_of_its_own_besides_the_services(monkeypatch: pyt
     """It takes the signature off the one that it looks at, which the service could not check then."""
     monkeypatch.setattr(remote, "_google_token", lambda audience: f"token for {audience}")
 
-    headers = _asked(Remote(url="https://encoder.example", identity="google"))
+    headers = _asked(RemoteConfig(url="https://encoder.example", identity="google"))
 
     assert headers["authorization"] == "Bearer token for https://encoder.example"
     assert headers["x-serverless-authorization"] == headers["authorization"]
@@ -42,7 +42,7 @@ def test_cloud_run_gets_a_token_of_its_own_besides_the_services(monkeypatch: pyt
 def test_a_token_of_our_own_goes_to_the_service_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, "secret")
 
-    headers = _asked(Remote(url="https://encoder.example"))
+    headers = _asked(RemoteConfig(url="https://encoder.example"))
 
     assert headers["authorization"] == "Bearer secret"
     assert "x-serverless-authorization" not in headers

@@ -10,7 +10,7 @@ import pytest
 from encoders.encoder import Encoder
 from rawless.errors import UserError
 from rawless.heads.session import HeadSession, open_head
-from rawless.serving.vector_index import CANDIDATES, Index, open_index
+from rawless.serving.vector_index import CANDIDATES, VectorIndex, load_index
 from rawless.warehouse.client import Warehouse
 from tests.drawn_heads import write_head
 from tests.serving.conftest import Bench, vector_of
@@ -20,11 +20,11 @@ ROWS, DIMENSION = 300, 384
 
 
 @pytest.fixture
-def index(minilm: Encoder) -> Index:
+def index(minilm: Encoder) -> VectorIndex:
     vectors = np.random.default_rng(0).normal(0.01, 0.05, (ROWS, DIMENSION)).astype(np.float32)
     directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = np.array([f"e-{number:03}" for number in range(ROWS)])
-    return Index("a" * 24, minilm.spec.fingerprint, ids, vectors, directions)
+    return VectorIndex("a" * 24, minilm.spec.fingerprint, ids, vectors, directions)
 
 
 def _head(folder: Path, kind: str, **told: Any) -> HeadSession:
@@ -33,7 +33,7 @@ def _head(folder: Path, kind: str, **told: Any) -> HeadSession:
 
 
 @pytest.mark.parametrize("top", [1, 10, CANDIDATES])
-def test_a_head_of_pairs_orders_the_nearest_hundred(index: Index, tmp_path: Path, top: int) -> None:
+def test_a_head_of_pairs_orders_the_nearest_hundred(index: VectorIndex, tmp_path: Path, top: int) -> None:
     head, query = _head(tmp_path, "pair"), np.random.default_rng(1).normal(0, 0.05, DIMENSION).astype(np.float32)
 
     found = index.rank(head, query, {}, top)
@@ -47,7 +47,7 @@ def test_a_head_of_pairs_orders_the_nearest_hundred(index: Index, tmp_path: Path
     np.testing.assert_allclose([each.cosine for each in found.matches], cosines[nearest[order]], atol=1e-5)
 
 
-def test_a_transform_maps_the_query_of_its_tenant(index: Index, tmp_path: Path) -> None:
+def test_a_transform_maps_the_query_of_its_tenant(index: VectorIndex, tmp_path: Path) -> None:
     told = {"tenants": ("", "shop_b"), "hyperparameters": {"tenant": "channel"}}
     head, query = _head(tmp_path, "by_tenant", **told), np.ones(DIMENSION, np.float32)
 
@@ -63,7 +63,7 @@ def test_a_transform_maps_the_query_of_its_tenant(index: Index, tmp_path: Path) 
     assert expected(0) != expected(1)
 
 
-def test_an_index_smaller_than_what_is_asked_answers_what_it_has(index: Index, tmp_path: Path) -> None:
+def test_an_index_smaller_than_what_is_asked_answers_what_it_has(index: VectorIndex, tmp_path: Path) -> None:
     small = index._replace(ids=index.ids[:3], vectors=index.vectors[:3], directions=index.directions[:3])
 
     assert len(small.rank(_head(tmp_path, "pair"), np.ones(DIMENSION, np.float32), {}, 100).matches) == 3
@@ -128,11 +128,11 @@ def test_names_that_share_an_index_read_it_once(
     for name in ("first", "second"):
         bench.deploy(name, kind="pair")
 
-    def opened(warehouse: Warehouse, reference: str) -> Index:
+    def opened(warehouse: Warehouse, reference: str) -> VectorIndex:
         read.append(reference)
-        return open_index(warehouse, reference)
+        return load_index(warehouse, reference)
 
-    monkeypatch.setattr("rawless.serving.app.open_index", opened)
+    monkeypatch.setattr("rawless.serving.app.load_index", opened)
     client = bench.start({name: {"index": snapshot} for name in ("first", "second")}, warehouse=shop.warehouse)
     found = [client.post(f"/v1/heads/{name}/score", json={"text": "a"}).json() for name in ("first", "second")]
 
@@ -157,7 +157,7 @@ def test_an_index_of_another_encoder_or_of_nothing_is_refused(
 def test_an_index_of_pairs_holds_their_right_events_once(shop: Shop) -> None:
     snapshot = shop.build().manifest.snapshot_id
 
-    index = open_index(shop.warehouse, snapshot)
+    index = load_index(shop.warehouse, snapshot)
 
     rows = shop.rows(snapshot)
     assert sorted(index.ids) == sorted(rows)

@@ -15,8 +15,8 @@ from rawless.cli.output import print_json, progress, say, warn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rawless.serving.app import Given, Role
-    from rawless.serving.config import ServeConfig, Served
+    from rawless.serving.app import Dependencies, Role
+    from rawless.serving.config import ServeConfig, ServedHead
 
 _LOG_RETRY_SECONDS = 5.0
 
@@ -35,17 +35,17 @@ def serve(
     json: Json = False,
 ) -> None:
     """Answer requests until Ctrl-C: raw content in, a prediction out. It finishes what it holds."""
-    from rawless.serving.app import check_access, make_app
+    from rawless.serving.app import check_access, create_app
     from rawless.serving.config import load_config
-    from rawless.serving.server import bound, url_of
+    from rawless.serving.server import bind_socket, socket_url
     from rawless.serving.server import serve as run
 
     config, served = load_config(file)
     check_access(config, role, host)
-    with bound(host, port) as at:
+    with bind_socket(host, port) as at:
         with progress(f"Loading what {role} needs"):
-            app = make_app(role, host, config, served, _given(role, config, served, device, warehouse))
-        where = url_of(at)
+            app = create_app(role, host, config, served, _given(role, config, served, device, warehouse))
+        where = socket_url(at)
 
         def started() -> None:
             if json:
@@ -60,24 +60,24 @@ def serve(
 
 
 def _given(
-    role: "Role", config: "ServeConfig", served: "Mapping[str, Served]", device: DeviceName, file: Path | None
-) -> "Given":
+    role: "Role", config: "ServeConfig", served: "Mapping[str, ServedHead]", device: DeviceName, file: Path | None
+) -> "Dependencies":
     from rawless.connect import open_key_source, open_warehouse
     from rawless.local import home
-    from rawless.serving.app import Given
+    from rawless.serving.app import Dependencies
     from rawless.warehouse.encoder_registry import resolve
 
     opened = cache(lambda: open_warehouse(file))  # a service with nothing to log and no index needs none
     logged = [head for head in served.values() if head.log and role in ("all", "orchestrator")]
     indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
     subjects = any(head.stream.subject != "none" for head in logged)
-    return Given(
+    return Dependencies(
         specs={head.encoder: resolve(opened, head.encoder) for head in served.values()},
-        heads=config.head_folder or home.heads(),
+        head_folder=config.head_folder or home.heads(),
         warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
-        key=open_key_source(opened()).load() if subjects else None,
+        pseudonym_key=open_key_source(opened()).load() if subjects else None,
         device=device,
-        told=_told,
+        report=_told,
     )
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from rawless.privacy import Reason
 
 
-class Fault(StrEnum):
+class ErrorCode(StrEnum):
     """Reasons beside those for which an event is rejected."""
 
     BAD_REQUEST = "bad_request"
@@ -23,36 +23,36 @@ class Fault(StrEnum):
     TOO_SLOW = "too_slow"
 
 
-Code = Fault | Reason
+Code = ErrorCode | Reason
 _STATUS: dict[Code, HTTPStatus] = {
-    Fault.BAD_REQUEST: HTTPStatus.BAD_REQUEST,
-    Fault.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
-    Fault.FORBIDDEN: HTTPStatus.FORBIDDEN,
-    Fault.NOT_FOUND: HTTPStatus.NOT_FOUND,
-    Fault.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
-    Fault.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    Fault.MISDIRECTED: HTTPStatus.MISDIRECTED_REQUEST,
-    Fault.HEAD_MISMATCH: HTTPStatus.SERVICE_UNAVAILABLE,
-    Fault.HEAD_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
-    Fault.QUEUE_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
-    Fault.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-    Fault.TOO_SLOW: HTTPStatus.GATEWAY_TIMEOUT,
+    ErrorCode.BAD_REQUEST: HTTPStatus.BAD_REQUEST,
+    ErrorCode.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
+    ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ErrorCode.MISDIRECTED: HTTPStatus.MISDIRECTED_REQUEST,
+    ErrorCode.HEAD_MISMATCH: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.HEAD_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ErrorCode.QUEUE_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorCode.TOO_SLOW: HTTPStatus.GATEWAY_TIMEOUT,
     Reason.PAYLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Reason.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 _DETAILS: dict[Code, str] = {
-    Fault.BAD_REQUEST: "A parameter is wrong; /openapi.json says what each may be.",
-    Fault.UNAUTHORIZED: "Send a token that is known here: Authorization: Bearer TOKEN.",
-    Fault.FORBIDDEN: "The token is known, but not for this.",
-    Fault.NOT_FOUND: "There is nothing here; /openapi.json says what there is.",
-    Fault.METHOD_NOT_ALLOWED: "This path takes another method; /openapi.json says which.",
-    Fault.UNSUPPORTED_MEDIA_TYPE: "The Content-Type is none that this path takes; /openapi.json says which.",
-    Fault.MISDIRECTED: "Without tokens, this service answers under the names of this machine alone, such as localhost.",
-    Fault.HEAD_MISMATCH: "The head takes vectors of another encoder, so it was not asked.",
-    Fault.HEAD_FAILED: "The head gives no finite answer for this content.",
-    Fault.QUEUE_FULL: "As much is waiting as may; send the request again.",
-    Fault.UNAVAILABLE: "A part of the service is away; send the request again.",
-    Fault.TOO_SLOW: "The answer took longer than it may; send the request again.",
+    ErrorCode.BAD_REQUEST: "A parameter is wrong; /openapi.json says what each may be.",
+    ErrorCode.UNAUTHORIZED: "Send a token that is known here: Authorization: Bearer TOKEN.",
+    ErrorCode.FORBIDDEN: "The token is known, but not for this.",
+    ErrorCode.NOT_FOUND: "There is nothing here; /openapi.json says what there is.",
+    ErrorCode.METHOD_NOT_ALLOWED: "This path takes another method; /openapi.json says which.",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The Content-Type is none that this path takes; /openapi.json says which.",
+    ErrorCode.MISDIRECTED: "Without tokens, the service answers only under a loopback host name such as localhost.",
+    ErrorCode.HEAD_MISMATCH: "The head takes vectors of another encoder, so it was not asked.",
+    ErrorCode.HEAD_FAILED: "The head gives no finite answer for this content.",
+    ErrorCode.QUEUE_FULL: "As much is waiting as may; send the request again.",
+    ErrorCode.UNAVAILABLE: "A part of the service is away; send the request again.",
+    ErrorCode.TOO_SLOW: "The answer took longer than it may; send the request again.",
     Reason.MISSING_EVENT_ID: "The stream's event ids cannot be made up here: send Rawless-Event-Id.",
     Reason.BAD_EVENT_ID: "Rawless-Event-Id does not match the stream's pattern.",
     Reason.BAD_OCCURRED_AT: "Rawless-Occurred-At is no time in RFC 3339 with an offset, or too old, or ahead of now.",
@@ -73,7 +73,7 @@ _DETAILS: dict[Code, str] = {
 RETRY_AFTER_SECONDS = 1
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that gets no answer. Raised inside of the service, told by the outermost layer."""
 
     def __init__(self, code: Code) -> None:
@@ -93,4 +93,4 @@ class Refused(Exception):
 
 def codes(status: int) -> list[Code]:
     """Those that a status may come with."""
-    return [code for code in _DETAILS if Refused(code).status == status]
+    return [code for code in _DETAILS if RequestError(code).status == status]
