@@ -98,7 +98,7 @@ def job(work: Work, folder: Path) -> Ingest:
 def write_events(work: Work, folder: Path) -> Path:
     """The payloads as events, one a line, in a new folder."""
     folder.mkdir()
-    path = folder / "rawless.events.sources.jsonl"
+    path = folder / "events.jsonl"
     occurred_at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     with path.open("w") as file:
         for number, payload in enumerate(work.payloads):

@@ -16,7 +16,9 @@ from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.events.sources.pubsub import Subscription
 
 _WHERE = " [while running"
-_OURS = re.compile(rf"privacy\.errors\.(Unavailable|UserError): ([^\n]*?)(?:{re.escape(_WHERE)}|\n|$)")
+_OWN_ERROR = re.compile(
+    rf"{re.escape(RawlessError.__module__)}\.(Unavailable|UserError): ([^\n]*?)(?:{re.escape(_WHERE)}|\n|$)"
+)
 
 
 def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def told(error: BaseException) -> RawlessError:
     """A job's failure as an error of ours. A step's own sentence is kept, all else of Beam's error is not."""
     if isinstance(error, UserError | Unavailable):  # from a worker in this process: Beam adds where it was
         return type(error)(str(error).split(_WHERE)[0])
-    if found := _OURS.findall(str(error)):  # from another process: the text of its traceback
+    if found := _OWN_ERROR.findall(str(error)):  # from another process: the text of its traceback
         kind, sentence = found[-1]
         return UserError(sentence) if kind == "UserError" else Unavailable(sentence)
     return Unavailable("The job failed by a fault of its own; nothing was dropped: run the same command again.")

@@ -143,7 +143,7 @@ def stream() -> Stream:
 def write_events(tmp_path: Path) -> Callable[..., Path]:
     """Writes events (dicts, or lines of bytes) as JSON lines, with what every event needs filled in."""
 
-    def write(*events: dict[str, Any] | bytes, name: str = "rawless.events.sources.jsonl") -> Path:
+    def write(*events: dict[str, Any] | bytes, name: str = "events.jsonl") -> Path:
         path = tmp_path / name
         lines = [each if isinstance(each, bytes) else json.dumps(event(**each)).encode() for each in events]
         path.write_bytes(b"".join(line + b"\n" for line in lines))

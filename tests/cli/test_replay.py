@@ -32,7 +32,7 @@ def _stream(path: Path, name: str, **fields: Any) -> Path:
 
 
 def _lines(path: Path, *events: dict[str, Any]) -> Path:
-    file = path / "rawless.events.sources.jsonl"
+    file = path / "events.jsonl"
     file.write_text("".join(json.dumps(event(**each)) + "\n" for each in events))
     return file
 

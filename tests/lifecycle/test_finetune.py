@@ -40,8 +40,8 @@ def source(tmp_path: Path, stream: Stream) -> Path:
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     told = {"occurred_at": at, "stream": stream.stream, "subject_id": "c-1"}
     lines = [json.dumps({**told, "event_id": f"e-{n}", "text": _text(n)}) for n in range(50)]
-    (tmp_path / "rawless.events.sources.jsonl").write_text("\n".join(lines))
-    return tmp_path / "rawless.events.sources.jsonl"
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    return tmp_path / "events.jsonl"
 
 
 def test_it_learns_and_leaves_the_encoder_as_it_was(

@@ -193,7 +193,7 @@ def test_the_same_pictures_through_every_source_give_the_vectors_of_the_encoder(
     summaries = [ingest(stream, f"files:{folder}/**", metadata)]
     for form, payload in forms.items():
         events = {f"{form}-{number}": payload(name) for number, name in enumerate(PICTURES)}
-        summaries.append(ingest(stream, f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'picture', events)}"))
+        summaries.append(ingest(stream, f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}"))
 
     for summary in summaries:
         assert (summary["read"], summary["embeddings"], summary["rejections"]) == (len(PICTURES), len(PICTURES), {})
@@ -218,7 +218,7 @@ def test_a_text_by_uri_gives_the_vector_of_the_encoder(
     uris += ["gs://bucket/bad.txt", "gs://bucket/empty.txt", "gs://bucket/none.txt", "gs://other/a.txt"]
     events = {f"e-{number}": {"uri": uri} for number, uri in enumerate(uris)}
 
-    summary = ingest(stream, f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'message', events)}")
+    summary = ingest(stream, f"jsonl:{lines(tmp_path / 'events.jsonl', 'message', events)}")
 
     direct = minilm.encode([Raw(text.encode()) for text in [*texts.values()] * 2])
     found = [np.array(row["embedding"], dtype=np.float32) for row in rows("embedding_event")]
@@ -260,7 +260,7 @@ def test_the_limits_of_the_stream_hold_for_files_and_objects_alike(
 
     by_files = ingest(stream, f"files:{folder}/*", listed(tmp_path / "m.csv", ids))
     events = {f"{ids[name]}-uri": {"uri": prefix + name} for name in ids}
-    by_uri = ingest(stream, f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'picture', events)}")
+    by_uri = ingest(stream, f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}")
 
     for summary in (by_files, by_uri):
         assert summary["rejections"] == counts
@@ -319,7 +319,7 @@ def test_a_folder_that_goes_before_the_job_fails_it_and_the_next_run_loses_nothi
     metadata = listed(tmp_path / "m.csv", {name: f"e-{number}" for number, name in enumerate(PICTURES)})
     events = {"e-0": {"uri": f"file://{folder}/a.png"}}
     where = (
-        f"jsonl:{lines(tmp_path / 'rawless.events.sources.jsonl', 'picture', events)}"
+        f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}"
         if source == "uri"
         else f"files:{folder}/**"
     )

@@ -32,7 +32,7 @@ def read_lines(tmp_path: Path) -> Callable[[bytes], list[Any]]:
     """What is told of a file of these bytes, line by line."""
 
     def read(content: bytes) -> list[Any]:
-        path = tmp_path / "rawless.events.sources.jsonl"
+        path = tmp_path / "events.jsonl"
         path.write_bytes(content)
         return [_told(each) for each in _read(path)]
 
@@ -40,7 +40,7 @@ def read_lines(tmp_path: Path) -> Callable[[bytes], list[Any]]:
 
 
 def test_the_deliveries_carry_number_size_and_fields(tmp_path: Path) -> None:
-    path = tmp_path / "rawless.events.sources.jsonl"
+    path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"text": "a"}\n{"text": "\xc3\xa9"}\n')
     first, second = _read(path)
     assert (first.message_id, first.size, _told(first)) == ("1", 14, {"text": "a"})
@@ -121,7 +121,7 @@ def test_odd_values_of_an_object_are_left_to_the_parser(line: bytes, read_lines:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(), max_size=3), max_size=6))
 def test_what_was_written_is_what_is_read(tmp_path: Path, written: list[dict[str, Any]]) -> None:
-    path = tmp_path / "rawless.events.sources.jsonl"
+    path = tmp_path / "events.jsonl"
     for ascii_only in (True, False):
         lines = [json.dumps(each, ensure_ascii=ascii_only) for each in written]
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -131,7 +131,7 @@ def test_what_was_written_is_what_is_read(tmp_path: Path, written: list[dict[str
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_make_the_reader_fail(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "rawless.events.sources.jsonl"
+    path = tmp_path / "events.jsonl"
     path.write_bytes(content)
     told = [_told(each) for each in _read(path)]
     allowed = (Reason.INVALID_UTF8, Reason.MALFORMED_EVENT)
@@ -139,7 +139,7 @@ def test_no_bytes_at_all_make_the_reader_fail(tmp_path: Path, content: bytes) ->
 
 
 def test_a_refused_line_shows_nothing_of_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "rawless.events.sources.jsonl"
+    path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"text": "my card ends in 4711"}\nmy card ends in 4711\n\xffmy card ends in 4711\n')
     with caplog.at_level("DEBUG"):
         shown = repr(_read(path)) + caplog.text
@@ -148,20 +148,20 @@ def test_a_refused_line_shows_nothing_of_itself(tmp_path: Path, caplog: pytest.L
 
 def test_a_line_that_holds_the_largest_payload_is_looked_into_however_it_is_spelled(tmp_path: Path) -> None:
     max_bytes = 3 << 20
-    path = tmp_path / "rawless.events.sources.jsonl"
+    path = tmp_path / "events.jsonl"
     path.write_text('{"text": "' + "\\u0041" * max_bytes + '", "event_id": "' + "a" * 128 + '"}\n')
     [delivery] = _read(path, max_bytes)
     assert len(_told(delivery)["text"]) == max_bytes
 
 
 def test_a_line_over_its_limit_is_too_large(tmp_path: Path) -> None:
-    path = tmp_path / "rawless.events.sources.jsonl"
+    path = tmp_path / "events.jsonl"
     path.write_bytes(b'{}\n{"text": "' + b"a" * line_limit(MAX_BYTES) + b'"}\n{}\n')
     assert [_told(each) for each in _read(path)] == [{}, Reason.PAYLOAD_TOO_LARGE, {}]
 
 
 def test_a_file_that_vanishes_after_the_check_is_unavailable_and_not_empty(tmp_path: Path) -> None:
-    path = tmp_path / "rawless.events.sources.jsonl"
+    path = tmp_path / "events.jsonl"
     path.write_bytes(b"{}\n")
     source = JsonlSource(str(path), MAX_BYTES)
     source.check()

@@ -16,7 +16,7 @@ STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "jsonl", "jsonl:", "rawless.events.sources.jsonl", "JSONL:events.jsonl", " jsonl:events.jsonl", "s3:a:b"],
+    ["", ":", "jsonl", "jsonl:", "events.jsonl", "JSONL:events.jsonl", " jsonl:events.jsonl", "s3:a:b"],
 )
 def test_a_kind_that_is_unknown_is_told_with_those_that_are(text: str) -> None:
     with pytest.raises(UserError) as refused:
