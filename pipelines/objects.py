@@ -26,7 +26,7 @@ def read_object(place: Place, limit: int) -> bytes:
             content: bytes = file.read(limit + 1)
             return content
     except (NotFound, BadRequest, NotImplementedError):  # a name that no object can have; a file compressed twice
-        raise Rejected(Reason.PAYLOAD_MISSING) from None
+        raise Rejected(Reason.OBJECT_NOT_FOUND) from None
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
         kind = type(error).__name__
     raise Unavailable(f"An object below gs://{place.root} cannot be read ({kind}); run again when it can.")

@@ -83,7 +83,7 @@ def _part(scheme: str, text: str) -> str | None:
 def read_file(place: Place, limit: int) -> bytes:
     """At most `limit + 1` bytes of a local file below its root.
 
-    Raises Rejected: payload_missing when there is no such file, payload_uri_forbidden when a link leads out of the
+    Raises Rejected: object_not_found when there is no such file, payload_uri_forbidden when a link leads out of the
     root; Unavailable when the root is not there or the file cannot be read after retries.
     """
     return retried(lambda: _read_file(place, limit))
@@ -108,7 +108,7 @@ def _read_file(place: Place, limit: int) -> bytes:
         descriptor = _open_below(folder, root, place.parts)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Rejected(Reason.PAYLOAD_MISSING)
+                raise Rejected(Reason.OBJECT_NOT_FOUND)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read(limit + 1)
         finally:
@@ -167,7 +167,7 @@ def _told(root: str) -> Iterator[None]:
     except OSError as error:
         number, kind = error.errno, type(error).__name__
     if number in _NOT_THERE:
-        raise Rejected(Reason.PAYLOAD_MISSING)
+        raise Rejected(Reason.OBJECT_NOT_FOUND)
     if number == errno.ELOOP:  # a link in the way
         raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
     raise Unavailable(f"An object below {root} cannot be read ({kind}); grant access, then run again.")

@@ -139,7 +139,7 @@ class Parser:
         form = form_of(fields)
         payload = self._read(form, fields[form])
         if not payload:
-            raise Rejected(Reason.EMPTY_TEXT if self._stream.modality == "text" else Reason.MISSING_PAYLOAD)
+            raise Rejected(Reason.EMPTY_TEXT if self._stream.modality == "text" else Reason.EMPTY_PAYLOAD)
         if len(payload) > self._stream.max_bytes:
             raise Rejected(Reason.PAYLOAD_TOO_LARGE)
         return payload

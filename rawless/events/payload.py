@@ -14,7 +14,7 @@ def form_of(fields: Mapping[str, object]) -> str:
     """The field that holds the payload. Raises Rejected when there is none, or several."""
     given = [name for name in FORMS if fields.get(name) is not None]
     if not given:
-        raise Rejected(Reason.MISSING_PAYLOAD)
+        raise Rejected(Reason.EMPTY_PAYLOAD)
     if len(given) > 1:
         raise Rejected(Reason.MALFORMED_EVENT)
     return given[0]

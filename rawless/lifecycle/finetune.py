@@ -77,7 +77,7 @@ def _prepared(encoder: BatchEncoder[Any], examples: Examples, raw: Mapping[str, 
     found = _Items([], [])
     for event_id, label in zip(examples.rows.ids, examples.rows.labels.tolist(), strict=True):
         content = raw.get(event_id)
-        ready = Reason.PAYLOAD_MISSING if content is None else encoder.prepare(content)
+        ready = Reason.OBJECT_NOT_FOUND if content is None else encoder.prepare(content)
         if not isinstance(ready, Reason):
             found.items.append(ready)
             found.labels.append(label)

@@ -14,9 +14,10 @@ class Reason(StrEnum):
     MISSING_SUBJECT = "missing_subject"
     UNKNOWN_STREAM = "unknown_stream"
     WRONG_MODALITY = "wrong_modality"
-    MISSING_PAYLOAD = "missing_payload"
+    EMPTY_PAYLOAD = "empty_payload"
+    """The event has no payload, or one of no bytes. Empty texts are EMPTY_TEXT."""
     PAYLOAD_TOO_LARGE = "payload_too_large"
-    PAYLOAD_MISSING = "payload_missing"
+    OBJECT_NOT_FOUND = "object_not_found"
     """The object that the event names is not there."""
     PAYLOAD_URI_FORBIDDEN = "payload_uri_forbidden"
     UNDECODABLE_IMAGE = "undecodable_image"
@@ -31,7 +32,18 @@ class Reason(StrEnum):
     ROW_REFUSED = "row_refused"
     """The warehouse would not take the row."""
     INTERNAL = "internal"
-    """A fault of ours: every one is a bug to mend."""
+    """A defect of Rawless itself: report every one as a bug."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Reason | None":
+        """Return the reason that an earlier version stored under another code."""
+        return _FORMER_CODES.get(value)
+
+
+_FORMER_CODES: dict[object, Reason] = {
+    "missing_payload": Reason.EMPTY_PAYLOAD,
+    "payload_missing": Reason.OBJECT_NOT_FOUND,
+}
 
 
 class Stage(StrEnum):

@@ -57,7 +57,7 @@ _DETAILS: dict[Code, str] = {
     Reason.BAD_EVENT_ID: "Rawless-Event-Id does not match the stream's pattern.",
     Reason.BAD_OCCURRED_AT: "Rawless-Occurred-At is no time in RFC 3339 with an offset, or too old, or ahead of now.",
     Reason.MISSING_SUBJECT: "What this head is asked is logged, and its stream requires a Rawless-Subject-Id.",
-    Reason.MISSING_PAYLOAD: "The body is empty, or holds no text.",
+    Reason.EMPTY_PAYLOAD: "The body is empty, or holds no text.",
     Reason.PAYLOAD_TOO_LARGE: "The content is larger than the stream's limit.",
     Reason.UNDECODABLE_IMAGE: "The image cannot be decoded.",
     Reason.UNSUPPORTED_IMAGE_FORMAT: "The image is of a format that the stream does not take.",

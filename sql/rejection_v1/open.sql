@@ -1,13 +1,14 @@
--- What became of the events of a stream that were rejected for one reason: one row an event, and one for all deliveries
--- whose id could not be stored. An event is open while one of the encoders has not embedded it.
+-- Return the state of the events of a stream that were rejected for one reason: one row for each event, and one for all
+-- deliveries whose id could not be stored. An event is open while one of the encoders has not embedded it. The function
+-- is read, not the table, so that rows with the reason's former code are found too.
 WITH rejected AS (
   SELECT
-    told.event_id,
-    COUNT(DISTINCT told.message_id) AS deliveries,
-    MIN(told.rejected_at) AS first_rejected_at
-  FROM `{{ events }}.rejection_v1` AS told
-  WHERE told.rejected_at >= @start_at AND told.rejected_at < @end_at AND told.stream = @stream AND told.reason = @reason
-  GROUP BY told.event_id
+    rejection.event_id,
+    COUNT(DISTINCT rejection.message_id) AS deliveries,
+    MIN(rejection.rejected_at) AS first_rejected_at
+  FROM `{{ events }}.rejection`(@start_at, @end_at) AS rejection
+  WHERE rejection.stream = @stream AND rejection.reason = @reason
+  GROUP BY rejection.event_id
 ),
 embedded AS (
   SELECT

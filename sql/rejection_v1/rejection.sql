@@ -1,26 +1,45 @@
--- Each rejected delivery once, for rejections in [start_at, end_at): a job that was killed and run again, or a
--- message that was delivered again, tells its rejections again, perhaps under another pseudonym key.
+-- Return each rejected delivery once, for rejections in [start_at, end_at). A job that was killed and run again, or a
+-- message that was delivered again, records its rejections again, perhaps under another pseudonym key. Reasons that were
+-- renamed are returned under their new names.
 CREATE OR REPLACE TABLE FUNCTION `{{ events }}.rejection`(start_at TIMESTAMP, end_at TIMESTAMP) AS (
-  WITH delivery AS (
+  WITH recorded AS (
     SELECT
-      told.stream,
-      told.event_id,
-      told.subject_key,
-      told.subject_key_id,
-      told.message_id,
-      told.stage,
-      told.reason,
-      told.size_bucket,
-      told.encoder_fingerprint,
-      told.rejected_at,
+      stored.stream,
+      stored.event_id,
+      stored.subject_key,
+      stored.subject_key_id,
+      stored.message_id,
+      stored.stage,
+      CASE stored.reason
+        WHEN 'missing_payload' THEN 'empty_payload'
+        WHEN 'payload_missing' THEN 'object_not_found'
+        ELSE stored.reason
+      END AS reason,
+      stored.size_bucket,
+      stored.encoder_fingerprint,
+      stored.rejected_at
+    FROM `{{ events }}.rejection_v1` AS stored
+    WHERE stored.rejected_at >= start_at AND stored.rejected_at < end_at
+  ),
+  delivery AS (
+    SELECT
+      recorded.stream,
+      recorded.event_id,
+      recorded.subject_key,
+      recorded.subject_key_id,
+      recorded.message_id,
+      recorded.stage,
+      recorded.reason,
+      recorded.size_bucket,
+      recorded.encoder_fingerprint,
+      recorded.rejected_at,
       ROW_NUMBER() OVER (
         PARTITION BY
-          told.stream, told.event_id, told.message_id, told.stage, told.reason, told.size_bucket,
-          told.encoder_fingerprint
-        ORDER BY told.rejected_at, FARM_FINGERPRINT(TO_JSON_STRING(told))
+          recorded.stream, recorded.event_id, recorded.message_id, recorded.stage, recorded.reason,
+          recorded.size_bucket, recorded.encoder_fingerprint
+        ORDER BY recorded.rejected_at, FARM_FINGERPRINT(TO_JSON_STRING(recorded))
       ) AS delivery_number
-    FROM `{{ events }}.rejection_v1` AS told
-    WHERE told.rejected_at >= start_at AND told.rejected_at < end_at
+    FROM recorded
   )
   SELECT
     stream,

@@ -4,11 +4,11 @@ locals {
     # Every one is a fault of ours: one in ten minutes is told.
     ours = ["encoder_failed", "internal", "non_finite_embedding", "row_refused"]
     # The objects that messages name: more than a few mean a bucket or a prefix, not a producer's slip.
-    objects = ["payload_missing", "payload_uri_forbidden"]
+    objects = ["object_not_found", "payload_uri_forbidden"]
     # What producers send.
     producers = [
-      "bad_event_id", "bad_occurred_at", "empty_text", "forbidden_characters", "invalid_utf8", "malformed_event",
-      "missing_event_id", "missing_payload", "missing_subject", "payload_too_large", "too_many_pixels",
+      "bad_event_id", "bad_occurred_at", "empty_payload", "empty_text", "forbidden_characters", "invalid_utf8", "malformed_event",
+      "missing_event_id", "missing_subject", "payload_too_large", "too_many_pixels",
       "undecodable_image", "unknown_stream", "unsupported_image_format", "wrong_modality",
     ]
   }

@@ -83,12 +83,33 @@ def test_an_object_that_was_missing_is_read_when_it_is_there(
     rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
     (objects / "late.txt").write_text("Here I am.")
 
-    done = rawless("replay", "--stream", stream, "--reason", "payload_missing", "--source", f"jsonl:{source}")
+    done = rawless("replay", "--stream", stream, "--reason", "object_not_found", "--source", f"jsonl:{source}")
 
     assert done.code == 0
-    assert "checked: rejected as payload_missing and without an embedding: 2 before, 1 now." in done.out
-    assert "1 rejected: payload_missing 1." in done.out
+    assert "checked: rejected as object_not_found and without an embedding: 2 before, 1 now." in done.out
+    assert "1 rejected: object_not_found 1." in done.out
     assert _rows(warehouse, "checked") == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("former", "reason"), [("missing_payload", "empty_payload"), ("payload_missing", "object_not_found")]
+)
+def test_a_former_code_replays_rows_with_the_old_and_the_new_code(
+    rawless: Rawless, tmp_path: Path, warehouse: Warehouse, former: str, reason: str
+) -> None:
+    stream = _stream(tmp_path, f"renamed_{reason}")
+    source = _lines(
+        tmp_path, {"stream": f"renamed_{reason}", "event_id": "1"}, {"stream": f"renamed_{reason}", "event_id": "2"}
+    )
+    for event_id, code in [("1", former), ("2", reason)]:
+        warehouse.query(
+            "INSERT INTO rejection_v1 (stream, event_id, message_id, stage, reason, size_bucket, rejected_at) VALUES"
+            f" ('renamed_{reason}', '{event_id}', '{event_id}', 'parse', '{code}', '<100', CURRENT_TIMESTAMP())"
+        )
+
+    done = rawless("replay", "--stream", stream, "--reason", former, "--source", f"jsonl:{source}", "--json")
+
+    assert (done.json["reason"], done.json["open_before"], done.json["open"]) == (reason, 2, 0)
 
 
 def test_what_has_no_id_cannot_be_found_again_and_is_told(rawless: Rawless, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_whatever_comes_pubsub_takes_the_message_or_there_is_a_reason(fields: di
         ({"event_id": "e", "text": "\ud83d"}, Reason.FORBIDDEN_CHARACTERS),
         ({"event_id": "e", "payload_base64": "**"}, Reason.MALFORMED_EVENT),
         ({"event_id": "e", "parts": {"a": "b"}}, Reason.WRONG_MODALITY),
-        ({"event_id": "e", "payload": Reason.PAYLOAD_MISSING}, Reason.PAYLOAD_MISSING),
+        ({"event_id": "e", "payload": Reason.OBJECT_NOT_FOUND}, Reason.OBJECT_NOT_FOUND),
         ({"event_id": "e", "payload": b"x" * MAX_MESSAGE_BYTES}, Reason.PAYLOAD_TOO_LARGE),
         ({}, Reason.MALFORMED_EVENT),
     ],

@@ -245,7 +245,7 @@ def test_a_link_that_leads_out_or_nowhere_gives_nothing(name: str, tree: Path) -
     "name", ["none", "none/none", "d", "d/e", "in_dir", "a/b", "in/b", "gone", "gone_dir", "pipe", "a" * 256, "\udcff"]
 )
 def test_what_is_no_file_is_missing(name: str, tree: Path) -> None:
-    assert _read(tree, name) is Reason.PAYLOAD_MISSING
+    assert _read(tree, name) is Reason.OBJECT_NOT_FOUND
 
 
 def test_the_root_itself_may_be_a_link_and_hold_escapes(tree: Path, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_whatever_is_named_no_byte_from_outside_of_the_prefix_is_read(tree: Path
     assert place.parts
     below = os.path.normpath(tree.joinpath(*place.parts))
     assert below == f"{tree}/" + "/".join(place.parts)  # nothing to normalise away
-    assert guarded(read_file, place, 100) in (b"good", Reason.PAYLOAD_MISSING, Reason.PAYLOAD_URI_FORBIDDEN)
+    assert guarded(read_file, place, 100) in (b"good", Reason.OBJECT_NOT_FOUND, Reason.PAYLOAD_URI_FORBIDDEN)
 
 
 @given(st.text(max_size=30) | st.text("gsfile:/.%b", max_size=20), st.sampled_from(["gs://b/", "gs://b/f/", FOLDER]))
@@ -353,7 +353,7 @@ def test_a_link_that_goes_while_it_is_looked_at_is_no_fault_of_ours(
 
     real = getattr(os, call)
     monkeypatch.setattr(os, call, gone)
-    assert _read(tree, "in") in (Reason.PAYLOAD_MISSING, Reason.PAYLOAD_URI_FORBIDDEN)
+    assert _read(tree, "in") in (Reason.OBJECT_NOT_FOUND, Reason.PAYLOAD_URI_FORBIDDEN)
 
 
 # --- limits
@@ -426,7 +426,7 @@ def test_a_root_that_comes_back_in_time_is_read(tmp_path: Path, waits: list[Call
 
 def test_a_missing_object_is_refused_at_once(tree: Path, waits: list[Callable[[], Any]]) -> None:
     waits.append(lambda: pytest.fail("It was asked for again."))
-    assert _read(tree, "none") is Reason.PAYLOAD_MISSING
+    assert _read(tree, "none") is Reason.OBJECT_NOT_FOUND
     assert _read(tree, "out") is Reason.PAYLOAD_URI_FORBIDDEN
 
 

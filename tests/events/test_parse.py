@@ -399,9 +399,9 @@ def test_every_form_of_a_payload_gives_its_bytes(form: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        ({}, Reason.MISSING_PAYLOAD),
-        ({"text": None, "uri": None, "parts": None}, Reason.MISSING_PAYLOAD),
-        ({"body": TEXT}, Reason.MISSING_PAYLOAD),
+        ({}, Reason.EMPTY_PAYLOAD),
+        ({"text": None, "uri": None, "parts": None}, Reason.EMPTY_PAYLOAD),
+        ({"body": TEXT}, Reason.EMPTY_PAYLOAD),
         ({"text": ""}, Reason.EMPTY_TEXT),
         ({"payload": b""}, Reason.EMPTY_TEXT),
         ({"payload_base64": ""}, Reason.EMPTY_TEXT),
@@ -451,8 +451,8 @@ def test_a_bad_payload_is_refused_for_its_reason(payload: dict[str, Any], reason
         ({"text": TEXT}, Reason.WRONG_MODALITY),
         ({"text": ""}, Reason.WRONG_MODALITY),
         ({"parts": {"title": "a"}}, Reason.WRONG_MODALITY),
-        ({"payload": b""}, Reason.MISSING_PAYLOAD),
-        ({"payload_base64": ""}, Reason.MISSING_PAYLOAD),
+        ({"payload": b""}, Reason.EMPTY_PAYLOAD),
+        ({"payload_base64": ""}, Reason.EMPTY_PAYLOAD),
         ({"payload": b"\x89PNG"}, None),
         ({"payload_base64": "iVBORw=="}, None),
     ],
@@ -512,7 +512,7 @@ def test_an_object_outside_of_the_prefixes_is_not_even_asked_for(uri: str) -> No
     ("content", "modality", "reason"),
     [
         (b"", "text", Reason.EMPTY_TEXT),
-        (b"", "image", Reason.MISSING_PAYLOAD),
+        (b"", "image", Reason.EMPTY_PAYLOAD),
         (b"a" * 2000, "text", None),
         (b"a" * 2001, "text", Reason.PAYLOAD_TOO_LARGE),
         (b"a" * 2001, "image", Reason.PAYLOAD_TOO_LARGE),
@@ -526,13 +526,13 @@ def test_what_an_object_holds_is_judged_like_any_payload(content: bytes, modalit
 
 def test_an_object_that_is_missing_is_refused_and_one_that_cannot_be_had_is_not() -> None:
     def missing(place: Place, limit: int) -> bytes:
-        raise Rejected(Reason.PAYLOAD_MISSING)
+        raise Rejected(Reason.OBJECT_NOT_FOUND)
 
     def away(place: Place, limit: int) -> bytes:
         raise Unavailable("The store is away; run again when it is back.")
 
     outcome = _parse_by(missing, uri="gs://bucket/a/b").outcome
-    assert outcome == Refusal(_whole(), Reason.PAYLOAD_MISSING, 321, "17")
+    assert outcome == Refusal(_whole(), Reason.OBJECT_NOT_FOUND, 321, "17")
     with pytest.raises(Unavailable, match=r"^The store is away; run again when it is back\.$") as raised:
         _parse_by(away, uri="gs://bucket/a/b")
     assert raised.value.__context__ is None
@@ -548,13 +548,13 @@ def test_no_object_is_read_for_an_event_that_is_refused_anyway(fault: dict[str, 
     assert outcome.reason is not Reason.INTERNAL
 
 
-@pytest.mark.parametrize("reason", [Reason.PAYLOAD_MISSING, Reason.PAYLOAD_URI_FORBIDDEN, Reason.INTERNAL])
+@pytest.mark.parametrize("reason", [Reason.OBJECT_NOT_FOUND, Reason.PAYLOAD_URI_FORBIDDEN, Reason.INTERNAL])
 def test_a_payload_that_the_source_could_not_read_is_refused_for_its_reason_with_the_valid_ids(reason: Reason) -> None:
     assert _parse(text=..., payload=reason).outcome == Refusal(_whole(), reason, 321, "17")
 
 
 def test_the_name_of_a_reason_is_no_reason() -> None:
-    assert _reason(text=..., payload="payload_missing") is Reason.MALFORMED_EVENT
+    assert _reason(text=..., payload="object_not_found") is Reason.MALFORMED_EVENT
 
 
 # --- what never shows

@@ -229,7 +229,7 @@ def test_a_text_by_uri_gives_the_vector_of_the_encoder(
     assert summary["rejections"] == {
         "empty_text": 1,
         "invalid_utf8": 1,
-        "payload_missing": 1,
+        "object_not_found": 1,
         "payload_uri_forbidden": 1,
     }
 
@@ -244,7 +244,7 @@ def test_the_limits_of_the_stream_hold_for_files_and_objects_alike(
         "other.jpg": (picture(4, "jpeg"), "unsupported_image_format"),
         "text.png": (b"my card ends in 4711", "unsupported_image_format"),
         "cut.png": (picture(5)[:-500], "undecodable_image"),
-        "empty.png": (b"", "missing_payload"),
+        "empty.png": (b"", "empty_payload"),
         "large.png": (picture(6) + bytes(700_000), "payload_too_large"),
     }
     limits = {"max_pixels": 200_000, "max_side": 600, "formats": ("png",), "max_bytes": 700_000}
@@ -254,7 +254,7 @@ def test_the_limits_of_the_stream_hold_for_files_and_objects_alike(
     limited = {"limits": pictures.limits.model_copy(update=limits), "uri_prefixes": (prefix,)}
     stream = pictures.model_copy(update=limited)
     reasons = {name: reason for name, (_, reason) in expected.items()}
-    reasons |= {"none.png": "payload_missing", "folder.png": "payload_missing"}
+    reasons |= {"none.png": "object_not_found", "folder.png": "object_not_found"}
     ids = {name: name.replace(".", "-") for name in reasons}
     counts = Counter(reason for reason in reasons.values() if reason)
 
@@ -296,7 +296,7 @@ def test_every_row_and_every_file_is_counted_and_no_name_of_a_file_is_anywhere(
         "bad_event_id": 1,
         "malformed_event": 2,
         "missing_event_id": 3,
-        "payload_missing": 1,
+        "object_not_found": 1,
         "payload_uri_forbidden": 1,
         "undecodable_image": 1,
     }
@@ -345,7 +345,7 @@ def test_the_command_reads_files_with_their_metadata(
 
     code = main.run([*told, "--metadata", str(metadata), "--json"])
     summary = json.loads(capfd.readouterr().out)
-    assert (code, summary["embeddings"], summary["rejections"]) == (0, 1, {"payload_missing": 1})
+    assert (code, summary["embeddings"], summary["rejections"]) == (0, 1, {"object_not_found": 1})
     assert summary["dropped_attributes"] == 2  # this stream allows no camera
 
     assert main.run(told) == 2

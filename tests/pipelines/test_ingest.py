@@ -63,7 +63,7 @@ HOSTILE = {
     "missing_subject": {"subject_id": None},
     "unknown_stream": {"stream": "other"},
     "wrong_modality": {"text": ..., "parts": {"title": "x"}},
-    "missing_payload": {"text": ...},
+    "empty_payload": {"text": ...},
     "payload_too_large": {"text": "x" * 2001},
     "payload_uri_forbidden": {"text": ..., "uri": "gs://bucket/object"},
     "empty_text": {"text": " \t\n"},

@@ -213,18 +213,18 @@ def test_an_object_is_read_by_exactly_its_name(name: str, store: Store) -> None:
 def test_an_object_that_is_not_there_is_missing_and_asked_for_once(store: Store) -> None:
     store.objects["bucket/folder/ab"] = Stored(b"content")
     for name in ("a", "a*", "abc", "AB", "ab%"):
-        assert read(name) is Reason.PAYLOAD_MISSING
+        assert read(name) is Reason.OBJECT_NOT_FOUND
     assert len(store.asked) == 5
 
 
 def test_an_object_that_goes_before_it_is_read_is_missing(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(b"content", media_status=[404])
-    assert read("a") is Reason.PAYLOAD_MISSING
+    assert read("a") is Reason.OBJECT_NOT_FOUND
 
 
 def test_a_name_that_the_store_finds_impossible_is_missing(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(metadata_status=[400])
-    assert read("a") is Reason.PAYLOAD_MISSING
+    assert read("a") is Reason.OBJECT_NOT_FOUND
 
 
 @pytest.mark.parametrize("name", ["../other/a", "./a", "b//a", "a/", "", "a\nb", "..", "x" * 2048])
@@ -265,7 +265,7 @@ def test_what_is_stored_as_compressed_is_not_inflated(limit: int, expected: byte
 
 def test_what_is_compressed_twice_is_missing_and_stops_nothing(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(BOMB, encoding="gzip", content_type="application/gzip")
-    assert read("a") is Reason.PAYLOAD_MISSING
+    assert read("a") is Reason.OBJECT_NOT_FOUND
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

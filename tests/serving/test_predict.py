@@ -93,7 +93,7 @@ REFUSED = {
     "no JSON": (f"{{{MARKER}", {}, 422, "malformed_event"),
     "no object": (f'["{MARKER}"]', {}, 422, "malformed_event"),
     "another field": (json.dumps({"text": "a", MARKER: 1}), {}, 422, "malformed_event"),
-    "no text": ("{}", {}, 422, "missing_payload"),
+    "no text": ("{}", {}, 422, "empty_payload"),
     "text of another type": (json.dumps({"text": [MARKER]}), {}, 422, "malformed_event"),
     "an empty text": ('{"text": " "}', {}, 422, "empty_text"),
     "half a character": ('{"text": "\\ud83d"}', {}, 422, "forbidden_characters"),
@@ -149,7 +149,7 @@ def test_a_picture_is_held_to_its_streams_limits(bench: Bench, resnet: Encoder, 
         return str(told["reason"])
 
     gif = b"GIF89a" + bytes(40)
-    assert reason(b"") == "missing_payload"
+    assert reason(b"") == "empty_payload"
     assert reason(b"no picture") == "unsupported_image_format"
     assert reason(gif) == "unsupported_image_format"
     assert reason(picture[:-20]) == "undecodable_image"

@@ -11,10 +11,21 @@ from rawless.events.stream import load_stream
 from rawless.privacy import Reason
 
 
+def _reason(code: str) -> Reason:
+    """Return the reason with this code, or with this former code."""
+    try:
+        return Reason(code)
+    except ValueError:
+        codes = ", ".join(repr(reason.value) for reason in Reason)
+        raise typer.BadParameter(f"{code!r} is not one of {codes}.") from None
+
+
 def replay(
     context: typer.Context,
     stream: StreamFile,
-    reason: Annotated[Reason, typer.Option(metavar="REASON", help="Why they were rejected, as in rejection_v1.")],
+    reason: Annotated[
+        Reason, typer.Option(metavar="REASON", parser=_reason, help="Why they were rejected, as in rejection_v1.")
+    ],
     source: BatchSource,
     metadata: Metadata = None,
     device: DeviceName = "auto",

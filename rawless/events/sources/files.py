@@ -35,7 +35,7 @@ class FilesSource:
     """Files, and a CSV with the columns file, event_id, occurred_at, subject_id and the stream's attributes.
 
     `file` is the path from the folder in which the pattern's first wildcard stands. A row whose file the pattern does
-    not match is payload_missing; a file that no row names is missing_event_id, its place in the order of such files
+    not match is object_not_found; a file that no row names is missing_event_id, its place in the order of such files
     the message id. File names go nowhere.
     """
 
@@ -113,7 +113,7 @@ class FilesSource:
     def _content(self, name: str) -> bytes:
         path = os.path.normpath(name)
         if path not in self._names:
-            raise Rejected(Reason.PAYLOAD_MISSING)
+            raise Rejected(Reason.OBJECT_NOT_FOUND)
         return read_file(Place("file", self._root, tuple(path.split("/"))), self.max_bytes)
 
     def _unlisted(self) -> Iterator[Delivery]:

@@ -215,23 +215,23 @@ LINES: dict[str, tuple[str, str | None, Reason]] = {
     "a huge field": (row("a.txt", "x" * 200_000), None, Reason.MALFORMED_EVENT),
     "a huge line": (row("a.txt", "x" * (1 << 20)), None, Reason.PAYLOAD_TOO_LARGE),
     "NUL in the id": (row("a.txt", "x\0"), None, Reason.BAD_EVENT_ID),
-    "NUL in the file": (row("a.txt\0", "x"), "x", Reason.PAYLOAD_MISSING),
+    "NUL in the file": (row("a.txt\0", "x"), "x", Reason.OBJECT_NOT_FOUND),
     "no id": (row("a.txt", ""), None, Reason.MISSING_EVENT_ID),
     "bad id": (row("a.txt", "a.txt"), None, Reason.BAD_EVENT_ID),
     "no UTF-8 in the id": (row("a.txt", "x\udcff"), None, Reason.BAD_EVENT_ID),
-    "no UTF-8 in the file": (row("a\udcff.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "no UTF-8 in the file": (row("a\udcff.txt", "x"), "x", Reason.OBJECT_NOT_FOUND),
     "bad date": (row("a.txt", "x").replace("T", " at "), "x", Reason.BAD_OCCURRED_AT),
-    "no such file": (row("b.txt", "x"), "x", Reason.PAYLOAD_MISSING),
-    "no file named": (row("", "x"), "x", Reason.PAYLOAD_MISSING),
-    "the folder": (row(".", "x"), "x", Reason.PAYLOAD_MISSING),
-    "a folder": (row("sub", "x"), "x", Reason.PAYLOAD_MISSING),
-    "a file that the pattern does not match": (row("sub/b.txt", "x"), "x", Reason.PAYLOAD_MISSING),
-    "outside": (row("../secret.txt", "x"), "x", Reason.PAYLOAD_MISSING),
-    "outside on a detour": (row("sub/../../secret.txt", "x"), "x", Reason.PAYLOAD_MISSING),
-    "a whole path": (row("/etc/passwd", "x"), "x", Reason.PAYLOAD_MISSING),
-    "a long path": (row("a/" * 20_000, "x"), "x", Reason.PAYLOAD_MISSING),
-    "a wildcard": (row("*.txt", "x"), "x", Reason.PAYLOAD_MISSING),
-    "a hidden file": (row(".hidden.txt", "x"), "x", Reason.PAYLOAD_MISSING),
+    "no such file": (row("b.txt", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "no file named": (row("", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "the folder": (row(".", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "a folder": (row("sub", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "a file that the pattern does not match": (row("sub/b.txt", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "outside": (row("../secret.txt", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "outside on a detour": (row("sub/../../secret.txt", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "a whole path": (row("/etc/passwd", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "a long path": (row("a/" * 20_000, "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "a wildcard": (row("*.txt", "x"), "x", Reason.OBJECT_NOT_FOUND),
+    "a hidden file": (row(".hidden.txt", "x"), "x", Reason.OBJECT_NOT_FOUND),
     "a large file": (row("large.txt", "x"), "x", Reason.PAYLOAD_TOO_LARGE),
     "an empty file": (row("empty.txt", "x"), "x", Reason.EMPTY_TEXT),
 }
@@ -255,7 +255,7 @@ def test_an_empty_file_is_no_picture(make: Make, tmp_path: Path) -> None:
     parser = Parser(Stream.model_validate(STREAM | {"modality": "image", "subject": "none"}), None)
     [outcome] = [parser.parse(each, NOW).outcome for each in deliveries(source)]
     assert isinstance(outcome, Refusal)
-    assert (outcome.known.event_id, outcome.reason) == ("a", Reason.MISSING_PAYLOAD)
+    assert (outcome.known.event_id, outcome.reason) == ("a", Reason.EMPTY_PAYLOAD)
 
 
 def test_thousands_of_rows_are_cut_into_shards_and_all_of_them_read(make: Make) -> None:
@@ -278,7 +278,7 @@ def test_every_file_that_no_row_names_is_told_once_and_without_its_name(make: Ma
     assert told(source) == [
         ("2", "b", b"b.txt"),
         ("3", None, Reason.MALFORMED_EVENT),
-        ("4", "n", Reason.PAYLOAD_MISSING),
+        ("4", "n", Reason.OBJECT_NOT_FOUND),
         *[(f"file-{number}", None, Reason.MISSING_EVENT_ID) for number in (1, 2, 3)],
     ]
 
@@ -354,7 +354,7 @@ def test_a_link_that_leads_out_of_the_folder_is_forbidden_and_one_that_stays_is_
     assert told(source) == [
         ("2", "i", b"a.txt"),
         ("3", "o", Reason.PAYLOAD_URI_FORBIDDEN),
-        ("4", "g", Reason.PAYLOAD_MISSING),
+        ("4", "g", Reason.OBJECT_NOT_FOUND),
         ("5", "l", Reason.PAYLOAD_URI_FORBIDDEN),
         ("6", "a", b"a.txt"),
     ]
@@ -367,7 +367,7 @@ def test_a_linked_folder_leads_nowhere_else(make: Make, tmp_path: Path) -> None:
     (tmp_path / "notes/link").symlink_to(tmp_path / "other")
     (event_id, reason), good, *rest = [each[1:] for each in told(source)]
     assert event_id == "o"
-    assert reason in (Reason.PAYLOAD_URI_FORBIDDEN, Reason.PAYLOAD_MISSING)
+    assert reason in (Reason.PAYLOAD_URI_FORBIDDEN, Reason.OBJECT_NOT_FOUND)
     assert good == ("a", b"a.txt")
     assert rest == []
 
@@ -401,8 +401,8 @@ def test_what_is_no_plain_file_is_missing_and_waited_for_by_nobody(make: Make, t
         listening.bind(os.path.relpath(tmp_path / "notes/socket.txt"))
         found = told(source)
     assert [each[1:] for each in found] == [
-        ("p", Reason.PAYLOAD_MISSING),
-        ("s", Reason.PAYLOAD_MISSING),
+        ("p", Reason.OBJECT_NOT_FOUND),
+        ("s", Reason.OBJECT_NOT_FOUND),
         ("a", b"a.txt"),
     ]
 
@@ -412,7 +412,7 @@ def test_a_file_that_goes_after_the_listing_is_missing_and_its_neighbours_are_re
     reading = source.read(next(iter(source.shards())))
     assert _told(next(reading)) == ("2", "a", b"a.txt")
     (tmp_path / "notes/b.txt").unlink()
-    assert [_told(each) for each in reading] == [("3", "b", Reason.PAYLOAD_MISSING), ("4", "c", b"a.txt")]
+    assert [_told(each) for each in reading] == [("3", "b", Reason.OBJECT_NOT_FOUND), ("4", "c", b"a.txt")]
 
 
 def test_a_file_that_may_not_be_read_is_unavailable_after_retries(
