@@ -318,11 +318,7 @@ def test_a_folder_that_goes_before_the_job_fails_it_and_the_next_run_loses_nothi
     stream = pictures.model_copy(update={"uri_prefixes": (f"file://{folder}/",)})
     metadata = listed(tmp_path / "m.csv", {name: f"e-{number}" for number, name in enumerate(PICTURES)})
     events = {"e-0": {"uri": f"file://{folder}/a.png"}}
-    where = (
-        f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}"
-        if source == "uri"
-        else f"files:{folder}/**"
-    )
+    where = f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}" if source == "uri" else f"files:{folder}/**"
     given = metadata if source == "files" else None
     job = Ingest(stream, open_source(where, stream, given), (lookup(REF),), key, warehouse, "cpu")
 
