@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from rawless.heads import deployment
 from rawless.serving.remote import TOKEN_VARIABLE
 from tests.cli.conftest import Outcome
 from tests.drawn_heads import write_head
+from tests.programs import Program
 from tests.serving.conftest import TEXT_STREAM, eventually
 
 Rawless = Callable[..., Outcome]
@@ -35,14 +35,10 @@ class Running:
 
     def __init__(self, *arguments: str | Path) -> None:
         self.arguments = [str(each) for each in arguments]
-        command = [sys.executable, "-m", "rawless", "serve", *self.arguments]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-        )
+        self.process = Program("serve", *self.arguments, environment=ENVIRONMENT)
 
     def url(self) -> str:
         """Once it answers; also what it printed is JSON."""
-        assert self.process.stdout is not None
         lines = []
         while line := self.process.stdout.readline():
             lines.append(line)
@@ -168,7 +164,6 @@ def test_ctrl_c_answers_what_was_taken(folder: Path, started: Callable[..., Runn
 def test_a_service_whose_words_nobody_reads_goes_on(folder: Path, started: Callable[..., Running]) -> None:
     door = started(_file(folder, "unread.yaml"), "--port", "0", "--json")
     url = door.url()
-    assert door.process.stderr is not None
     door.process.stderr.close()
     write_head(folder / "heads", "topic", 2)
 
@@ -186,7 +181,6 @@ def test_a_second_ctrl_c_stops_at_once_and_says_what_it_cost(folder: Path, start
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     door = started(_file(folder, "hurried.yaml", limits={"seconds": 60}), "--port", str(port))
-    assert door.process.stdout is not None
     assert f"127.0.0.1:{port}" in door.process.stdout.readline()
     lines = ("Host: localhost", "Content-Type: application/json", "Content-Length: 9", "", "")
     with socket.create_connection(("127.0.0.1", port)) as asking:

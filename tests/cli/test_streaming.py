@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
 from tests.conftest import event
+from tests.programs import Program
 
 Rawless = Callable[..., Outcome]
 LIMIT_SECONDS = 120
@@ -179,16 +178,13 @@ def test_ctrl_c_is_gentle_when_nobody_listens_any_more(capfd: pytest.CaptureFixt
 
 
 @pytest.fixture
-def started(warehouse: Warehouse) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def started(warehouse: Warehouse) -> Iterator[Callable[..., Program]]:
     """Starts a command as a process of its own, and waits until it has written rows of a stream."""
-    processes: list[subprocess.Popen[str]] = []
+    processes: list[Program] = []
 
-    def start(stream: str, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(stream: str, *arguments: str | Path) -> Program:
         before = _count(warehouse, stream)
-        command = [sys.executable, "-m", "rawless", *(str(each) for each in arguments), "--json"]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-        )
+        process = Program(*arguments, "--json")
         processes.append(process)
         limit = time.monotonic() + LIMIT_SECONDS
         while _count(warehouse, stream) == before:
@@ -225,7 +221,7 @@ def test_ctrl_c_finishes_what_was_read_and_a_second_stops_at_once(
     stream_of: Callable[..., Path],
     tmp_path: Path,
     warehouse: Warehouse,
-    started: Callable[..., subprocess.Popen[str]],
+    started: Callable[..., Program],
 ) -> None:
     name, count = f"stopped_{kind}", 3000
     stream, events = stream_of(name), _lines(tmp_path / "e.jsonl", _long(name, count))
@@ -247,7 +243,6 @@ def test_ctrl_c_finishes_what_was_read_and_a_second_stops_at_once(
 
     second = started(name, *command)
     second.send_signal(signal.SIGINT)
-    assert second.stderr is not None
     while "Finishing" not in second.stderr.readline():
         pass
     second.send_signal(signal.SIGINT)
@@ -264,7 +259,7 @@ def test_a_streaming_job_that_is_killed_loses_no_message(
     tmp_path: Path,
     warehouse: Warehouse,
     stack: Stack,
-    started: Callable[..., subprocess.Popen[str]],
+    started: Callable[..., Program],
 ) -> None:
     name, count = "killed_stream", 1200
     stream, events = stream_of(name), _lines(tmp_path / "e.jsonl", _long(name, count))

@@ -2,10 +2,8 @@
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ import yaml
 from rawless.connect import LOCAL_CONFIG
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
+from tests.programs import Program
 
 EVENTS = 1_100
 LIMIT_SECONDS = 120
@@ -34,9 +33,6 @@ def test_killed_twice_and_run_to_the_end_nothing_is_lost_and_nothing_twice(
     warehouse = Warehouse(LOCAL_CONFIG, stack.bigquery)
     warehouse.ensure()
     command = [
-        sys.executable,
-        "-m",
-        "rawless",
         "ingest",
         "--stream",
         str(stream),
@@ -47,9 +43,9 @@ def test_killed_twice_and_run_to_the_end_nothing_is_lost_and_nothing_twice(
 
     for _ in range(2):
         _kill_once_it_writes(command, warehouse)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True)
+    out, _ = Program(*command).communicate(timeout=LIMIT_SECONDS)
 
-    assert json.loads(done.stdout)["read"] == EVENTS + 2
+    assert json.loads(out)["read"] == EVENTS + 2
     seen = warehouse.query(
         "SELECT event_id FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
         "WHERE stream = 'killed' ORDER BY event_id"
@@ -65,7 +61,7 @@ def test_killed_twice_and_run_to_the_end_nothing_is_lost_and_nothing_twice(
 
 def _kill_once_it_writes(command: list[str], warehouse: Warehouse) -> None:
     before = _count(warehouse)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
+    process = Program(*command)
     limit = time.monotonic() + LIMIT_SECONDS
     try:
         while _count(warehouse) == before and time.monotonic() < limit:
@@ -73,9 +69,9 @@ def _kill_once_it_writes(command: list[str], warehouse: Warehouse) -> None:
                 process.wait(timeout=0.2)
                 break
     finally:
-        process.send_signal(signal.SIGKILL)
-        ended = process.wait()
-    assert ended == -signal.SIGKILL, "the job ended, or wrote nothing, before it could be killed"
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL, "the job ended, or wrote nothing, before it could be killed"
 
 
 def _count(warehouse: Warehouse) -> Any:
