@@ -7,11 +7,11 @@ from rawless.events.sources.pubsub import PubSub, check_name
 from rawless.local import home, stack
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import Places, load_places
+from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
 
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
 JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1")
-LOCAL_CONFIG = Places(
+LOCAL_CONFIG = WarehouseConfig(
     project=stack.LOCAL_PROJECT, events="events", snapshots="snapshots", subjects="subjects", audit="audit"
 )
 """The local stack's project and datasets."""
@@ -23,7 +23,7 @@ def open_warehouse(file: Path | None = None) -> Warehouse:
     Without a file this is the warehouse of the local stack, which is started if it is not running. Raises UserError for
     a file that is not valid, Unavailable when the local stack does not start or the warehouse does not answer.
     """
-    warehouse = Warehouse(load_places(file)) if file else Warehouse(LOCAL_CONFIG, stack.up(home.folder()).bigquery)
+    warehouse = Warehouse(load_warehouse_config(file)) if file else Warehouse(LOCAL_CONFIG, stack.up(home.folder()).bigquery)
     warehouse.ensure()
     return warehouse
 
@@ -33,7 +33,7 @@ def open_job_warehouse(file: Path) -> Warehouse:
 
     The job's service account may write two tables and read one (see the worker role in terraform), but create none.
     """
-    warehouse = Warehouse(load_places(file))
+    warehouse = Warehouse(load_warehouse_config(file))
     warehouse.check(JOB_TABLES)
     return warehouse
 
@@ -47,7 +47,7 @@ def open_pubsub(file: Path | None) -> PubSub:
 
 def default_topic(file: Path | None, stream: str) -> str:
     """Return the name of a stream's topic in the warehouse's project."""
-    return topic_name(LOCAL_CONFIG.project if file is None else load_places(file).project, stream)
+    return topic_name(LOCAL_CONFIG.project if file is None else load_warehouse_config(file).project, stream)
 
 
 def topic_name(project: str, stream: str) -> str:
@@ -61,6 +61,6 @@ def open_key_source(warehouse: Warehouse) -> KeySource:
     The file is used with the local stack only, and is created with a new key if it does not exist.
     """
     if warehouse.emulator is None:
-        return KeySource(secret=warehouse.places.pseudonym_secret)
+        return KeySource(secret=warehouse.config.pseudonym_secret)
     create_key_file(home.key_file())
     return KeySource(path=str(home.key_file()))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import Places
+from rawless.warehouse.config import WarehouseConfig
 from rawless.warehouse.tables import ROLES
 
 PROJECT_VARIABLE = "RAWLESS_TEST_PROJECT"
@@ -28,7 +28,7 @@ def cloud_warehouse() -> Iterator[Warehouse]:
     except DefaultCredentialsError:
         pytest.skip("there are no credentials of Google Cloud here")
     mark = f"rawless_test_{uuid.uuid4().hex[:12]}"
-    warehouse = Warehouse(Places(project=project, **{role: f"{mark}_{role}" for role in ROLES}))
+    warehouse = Warehouse(WarehouseConfig(project=project, **{role: f"{mark}_{role}" for role in ROLES}))
     try:
         warehouse.ensure()
         yield warehouse

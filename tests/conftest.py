@@ -27,7 +27,7 @@ from rawless.local import stack as local_stack
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import Places
+from rawless.warehouse.config import WarehouseConfig
 from tests.cloud import cloud_warehouse
 from tests.shop import Shop, open_shop
 
@@ -68,7 +68,7 @@ def warehouse(stack: Stack) -> Warehouse:
     """A warehouse with datasets of its own, all tables made."""
     number = next(_numbers)
     names = {role: f"{role}_{number}" for role in ("events", "snapshots", "subjects", "audit")}
-    made = Warehouse(Places(project="local-dev", **names), stack.bigquery, retry_seconds=5.0)
+    made = Warehouse(WarehouseConfig(project="local-dev", **names), stack.bigquery, retry_seconds=5.0)
     made.ensure()
     return made
 

@@ -151,9 +151,9 @@ def _spellings(fragment: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _rows(warehouse: Warehouse) -> Iterator[tuple[str, list[str]]]:
     """Every table, with the names of its columns and its rows as JSON."""
-    places = warehouse.places
-    for dataset in (places.events, places.snapshots, places.subjects, places.audit):
-        for item in warehouse.client.list_tables(f"{places.project}.{dataset}"):
+    config = warehouse.config
+    for dataset in (config.events, config.snapshots, config.subjects, config.audit):
+        for item in warehouse.client.list_tables(f"{config.project}.{dataset}"):
             name = f"{dataset}.{item.table_id}"
             live = warehouse.client.get_table(item.reference)
             field = live.time_partitioning.field if live.time_partitioning else None

@@ -69,9 +69,9 @@ class Build:
         """The time at which everything was known, in UTC."""
         return self.dataset.spec.as_of
 
-    def template(self, name: str, **places: object) -> str:
+    def template(self, name: str, **names: object) -> str:
         """One of our templates with the build's tables in their places."""
-        return template(self.warehouse, name, **{"event": self.event, "example": self.example, **places})
+        return template(self.warehouse, name, **{"event": self.event, "example": self.example, **names})
 
     def rendered(self, query: Query, values: Mapping[str, Value | None]) -> tuple[str, Judged]:
         """SQL of a label or rule with sources and columns in their places, and what its tree says. Raises UserError."""

@@ -4,6 +4,6 @@ from rawless.datasets.dataset import TEMPLATES
 from rawless.warehouse.client import Warehouse
 
 
-def template(warehouse: Warehouse, name: str, **places: object) -> str:
-    """A template of `sql/templates`, with the datasets' names and `places` in it."""
-    return warehouse.render(TEMPLATES / f"{name}.sql", **places)
+def template(warehouse: Warehouse, name: str, **names: object) -> str:
+    """A template of `sql/templates`, with the datasets' names and `names` in it."""
+    return warehouse.render(TEMPLATES / f"{name}.sql", **names)

@@ -17,7 +17,7 @@ def check(google: Google, job: Wanted) -> Iterator[Finding]:
 
 
 def _pseudonym(google: Google, job: Wanted) -> Finding:
-    version = job.places.pseudonym_secret
+    version = job.config.pseudonym_secret
     if version is None:
         command = f"{_MADE} | gcloud secrets create rawless-pseudonym-key --project={job.project} --data-file=-"
         return Finding("key", False, "The warehouse file names no pseudonym_secret: make one and name it.", command)

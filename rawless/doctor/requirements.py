@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines import options
 from rawless.errors import UserError
 from rawless.events.sources.pubsub import check_name
-from rawless.warehouse.config import Places
+from rawless.warehouse.config import WarehouseConfig
 
 _ACCELERATOR = re.compile(r"worker_accelerator=type:nvidia-(?:tesla-)?(\w+);count:(\d+)(;install-nvidia-driver)?")
 
@@ -20,7 +20,7 @@ _KEY = re.compile(re.sub("[A-Z]$|[A-Z](?=/)", "[^/]+", _KEY_FORM))
 class Wanted:
     """The job as its options describe it; what they leave out is None or 0."""
 
-    places: Places
+    config: WarehouseConfig
     file: Path
     arguments: tuple[str, ...]
     project: str
@@ -45,20 +45,20 @@ class Wanted:
         return bool(self.arguments)
 
 
-def wanted(places: Places, file: Path, arguments: Sequence[str], source: str | None) -> Wanted:
+def wanted(config: WarehouseConfig, file: Path, arguments: Sequence[str], source: str | None) -> Wanted:
     """From the warehouse file and Beam's options. Raises UserError for options that ingest would refuse."""
     subscription = _subscription(source) if source else None
     if not arguments:
-        return Wanted(places, file, (), places.project, subscription=subscription)
+        return Wanted(config, file, (), config.project, subscription=subscription)
     given = options.parse(arguments, streaming=True).get_all_options()
     if (key := given["dataflow_kms_key"]) and not _KEY.fullmatch(key):
         raise UserError(f"The Beam option --dataflow_kms_key is {key!r}, but must be {_KEY_FORM}.")
     found = _ACCELERATOR.search(",".join(given["dataflow_service_options"] or ()))
     return Wanted(
-        places=places,
+        config=config,
         file=file,
         arguments=tuple(arguments),
-        project=given["project"] or places.project,
+        project=given["project"] or config.project,
         region=given["region"],
         account=given["service_account_email"],
         kms_key=key,

@@ -13,7 +13,7 @@ _QUERY = {"bigquery.jobs.create": "roles/bigquery.jobUser"}
 
 def check(google: Google, job: Wanted) -> Iterator[Finding]:
     """Each permission of this account, and each role of the workers' account on what it uses."""
-    yield from _own(google, job.places.project, _QUERY)
+    yield from _own(google, job.config.project, _QUERY)
     if not job.runs_a_job:
         return
     yield from _own(google, job.project, _LAUNCH)
@@ -58,7 +58,7 @@ def _workers(google: Google, job: Wanted, member: str) -> Iterator[Finding]:
         own = google.get("pubsub", f"v1/{job.subscription}:getIamPolicy")
         add = f"gcloud pubsub subscriptions add-iam-policy-binding {job.subscription}"
         yield _bound("roles/pubsub.subscriber", member, job.subscription, add, own, above)
-    if secret := job.places.pseudonym_secret:
+    if secret := job.config.pseudonym_secret:
         _, project, _, name = secret.split("/")[:4]
         own = _read(google, "secretmanager", f"v1/projects/{project}/secrets/{name}:getIamPolicy")
         add = f"gcloud secrets add-iam-policy-binding {name} --project={project}"

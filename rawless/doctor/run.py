@@ -9,7 +9,7 @@ from rawless.doctor.finding import ME, Finding
 from rawless.doctor.google import Denied, Google
 from rawless.doctor.requirements import Wanted, wanted
 from rawless.errors import UserError
-from rawless.warehouse.config import load_places
+from rawless.warehouse.config import load_warehouse_config
 
 _Check = Callable[[Google, Wanted], Iterator[Finding]]
 _CHECKS: dict[str, tuple[_Check, str]] = {
@@ -27,14 +27,14 @@ def findings(file: Path, arguments: Sequence[str] = (), source: str | None = Non
 
     Raises UserError for a bad warehouse file and without credentials, Unavailable where an API does not answer.
     """
-    places = load_places(file)
+    config = load_warehouse_config(file)
     found: list[Finding] = []
     try:
-        job = wanted(places, file, arguments, source)
+        job = wanted(config, file, arguments, source)
         found += job_options.check(job) if arguments else ()
     except UserError as error:  # go on with the warehouse
         found.append(job_options.refused(error, file, arguments))
-        job = wanted(places, file, (), source)
+        job = wanted(config, file, (), source)
     google = Google(apis.ENDPOINT)
     for name, (check, role) in _CHECKS.items():
         found += _looked(name, check, role, google, job)

@@ -12,11 +12,11 @@ _JOB = ("artifactregistry", "cloudkms", "compute", "dataflow", "logging", "monit
 
 def check(google: Google, job: Wanted) -> Iterator[Finding]:
     """Each API, once in each project."""
-    needed = {job.places.project: set(_WAREHOUSE)}
+    needed = {job.config.project: set(_WAREHOUSE)}
     if job.runs_a_job:
         needed.setdefault(job.project, set()).update(_JOB)
-    if job.places.pseudonym_secret:
-        needed.setdefault(job.places.pseudonym_secret.split("/")[1], set()).add("secretmanager")
+    if job.config.pseudonym_secret:
+        needed.setdefault(job.config.pseudonym_secret.split("/")[1], set()).add("secretmanager")
     for project, names in needed.items():
         yield from _enabled(google, project, sorted(names))
 

@@ -15,17 +15,17 @@ from rawless.warehouse.client import Warehouse
 
 def check(google: Google, job: Wanted) -> Iterator[Finding]:
     """Each dataset; in those that are there, each table."""
-    places = job.places
+    config = job.config
     missing = {
         role
         for role in tables.ROLES
-        if google.get("bigquery", f"bigquery/v2/projects/{places.project}/datasets/{getattr(places, role)}") is None
+        if google.get("bigquery", f"bigquery/v2/projects/{config.project}/datasets/{getattr(config, role)}") is None
     }
     for role in sorted(missing):
-        dataset = f"{places.project}:{getattr(places, role)}"
-        command = f"bq --location={places.location} mk --dataset {dataset}"
+        dataset = f"{config.project}:{getattr(config, role)}"
+        command = f"bq --location={config.location} mk --dataset {dataset}"
         yield Finding("dataset", False, f"The dataset {dataset} does not exist.", command)
-    warehouse = Warehouse(places)
+    warehouse = Warehouse(config)
     for name in tables.names():
         if tables.table(name).dataset not in missing:
             yield _table(google, job, warehouse, name)

@@ -15,7 +15,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from rawless.errors import Unavailable, UserError
-from rawless.warehouse.config import Emulator, Places
+from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.parameters import Parameters
 from rawless.warehouse.tables import FOLDER, ROLES, Table, functions, names, table
 from rawless.warehouse.templates import environment
@@ -25,26 +25,26 @@ from rawless.warehouse.templates import environment
 class Warehouse:
     """A handle on the warehouse. Holds names alone, so that it travels in a job; connects when first used."""
 
-    places: Places
+    config: WarehouseConfig
     emulator: Emulator | None = None
     retry_seconds: float = field(default=60.0)
     """For how long a transient fault is retried before it is raised."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("places", "emulator", "retry_seconds")}
+        return {name: getattr(self, name) for name in ("config", "emulator", "retry_seconds")}
 
     @cached_property
     def client(self) -> bigquery.Client:
         """The official client."""
         if self.emulator is None:
             try:
-                return bigquery.Client(project=self.places.project, location=self.places.location)
+                return bigquery.Client(project=self.config.project, location=self.config.location)
             except GoogleAuthError:
                 raise UserError(
                     "There are no Google credentials here: run `gcloud auth application-default login`."
                 ) from None
         return bigquery.Client(
-            project=self.places.project,
+            project=self.config.project,
             credentials=AnonymousCredentials(),
             client_options=ClientOptions(api_endpoint=self.emulator.rest),
         )
@@ -56,7 +56,7 @@ class Warehouse:
 
     def dataset_id(self, role: str) -> str:
         """Project and dataset of a role, as in `project.events`."""
-        return f"{self.places.project}.{getattr(self.places, role)}"
+        return f"{self.config.project}.{getattr(self.config, role)}"
 
     def table_id(self, name: str) -> str:
         """Project, dataset and table."""
@@ -65,7 +65,7 @@ class Warehouse:
     def business_table_id(self, name: str) -> str:
         """Project, dataset and table of a business table: TABLE of the events dataset, or DATASET.TABLE."""
         dataset, _, own = name.rpartition(".")
-        return f"{self.places.project}.{dataset or self.places.events}.{own}"
+        return f"{self.config.project}.{dataset or self.config.events}.{own}"
 
     def query(self, statement: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """Run one statement; unqualified tables are those of the events dataset. Values go in as parameters only.
@@ -107,7 +107,7 @@ class Warehouse:
         try:
             for role in ROLES:
                 dataset = bigquery.Dataset(self.dataset_id(role))
-                dataset.location = self.places.location
+                dataset.location = self.config.location
                 with suppress(Forbidden):  # then it was made by who may
                     self.client.create_dataset(dataset, exists_ok=True, retry=self.retry)
             for name in names():
@@ -161,11 +161,11 @@ class Warehouse:
         if live is None or _squeezed(str(live.body)) not in _squeezed(statement):
             self.client.query(statement, retry=self.retry).result(retry=self.retry)
 
-    def render(self, template: Path, **places: object) -> str:
-        """A template of this folder, with the names of the datasets and `places` in it; Jinja puts in nothing else."""
+    def render(self, template: Path, **names: object) -> str:
+        """A template of this folder, with the names of the datasets and `names` in it; Jinja puts in nothing else."""
         datasets = {role: self.dataset_id(role) for role in ROLES}
         named = environment().get_template(template.relative_to(FOLDER).as_posix())
-        return named.render(datasets, **places)
+        return named.render(datasets, **names)
 
 
 @contextmanager

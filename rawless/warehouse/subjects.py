@@ -77,23 +77,23 @@ def sync(warehouse: Warehouse, source: BusinessColumn, key: PseudonymKey, synced
     What was put in stays when it is stopped, and the next run goes on there. Raises UserError for a table or column
     that does not fit, Unavailable when BigQuery is away.
     """
-    places = {
+    names = {
         "source": warehouse.business_table_id(source.table),
         "column": _live_name(warehouse, source),
         "subject_map": warehouse.table_id(_MAP),
         "worklist": f"{warehouse.dataset_id('subjects')}.{_PREFIX}{secrets.token_hex(8)}",
     }
     key_id = {"subject_key_id": key.key_id}
-    with _worklist(warehouse, places["worklist"]) as worklist:
+    with _worklist(warehouse, names["worklist"]) as worklist:
         with _told(f"BigQuery does not read {source.table}: check that this account may read it, in this region"):
-            _run(warehouse, warehouse.render(_UNMAPPED, **places), parameters(key_id))
+            _run(warehouse, warehouse.render(_UNMAPPED, **names), parameters(key_id))
         for page in _pages(warehouse, worklist):
             pseudonyms = _pseudonyms(page, key, synced)
             if not pseudonyms:
                 continue
             with _told("The subject map takes no rows: run the command again, and check that this account may write"):
                 keys = {"handles": list(pseudonyms), "subject_keys": list(pseudonyms.values())}
-                job = _run(warehouse, warehouse.render(_MERGE, **places), parameters(key_id | keys))
+                job = _run(warehouse, warehouse.render(_MERGE, **names), parameters(key_id | keys))
             new = int(job.num_dml_affected_rows or 0)
             synced.new += new
             synced.known += len(pseudonyms) - new  # another run was quicker

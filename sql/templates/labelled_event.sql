@@ -4,7 +4,7 @@ WITH {{ inputs }},
 label AS (
 {{ query }}
 ),
-{% include 'datasets/templates/latest.sql' %}
+{% include 'templates/latest.sql' %}
 SELECT
   event.event_id AS example_id,
   'only' AS side,

@@ -4,7 +4,7 @@ WITH {{ inputs }},
 label AS (
 {{ query }}
 ),
-{% include 'datasets/templates/latest.sql' %}
+{% include 'templates/latest.sql' %}
 SELECT
   TO_JSON_STRING([judged.left_event_id, judged.right_event_id]) AS example_id,
   side,

@@ -1,4 +1,4 @@
 {#- A source as it was known at the as-of, its customers turned into persons: `of` says how. -#}
 SELECT
   {{ of.expressions | join(',\n  ') }}
-{% include 'datasets/templates/source_rows.sql' %}
+{% include 'templates/source_rows.sql' %}

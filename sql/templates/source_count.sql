@@ -13,4 +13,4 @@ SELECT
   {%- else %}
   0 AS unmapped
   {%- endif %}
-{% include 'datasets/templates/source_rows.sql' %}
+{% include 'templates/source_rows.sql' %}

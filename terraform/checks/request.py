@@ -16,7 +16,7 @@ from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import Places
+from rawless.warehouse.config import WarehouseConfig
 from terraform.checks.plan import Resource
 
 JOB = "google_dataflow_flex_template_job"
@@ -67,9 +67,9 @@ def _pipeline(job: Resource) -> beam.Pipeline:
     Its options name no runner: with Dataflow's, Beam would ask Cloud Storage about the buckets as soon as it is made.
     """
     subscription = job.values["parameters"]["source"].removeprefix("pubsub:")
-    places = Places(project=job.values["project"], events="e", snapshots="s", subjects="u", audit="a")
+    config = WarehouseConfig(project=job.values["project"], events="e", snapshots="s", subjects="u", audit="a")
     stream = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
-    ingest = Ingest(stream, Subscription(subscription), (lookup("minilm@1.0.0"),), KeySource(), Warehouse(places))
+    ingest = Ingest(stream, Subscription(subscription), (lookup("minilm@1.0.0"),), KeySource(), Warehouse(config))
     pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(["--streaming"]))
     ingest.build(pipeline)
     graph_check.check(pipeline)

@@ -48,7 +48,7 @@ def test_a_leak_across_the_border_of_two_chunks_is_found(tmp_path: Path, monkeyp
 
 
 def test_a_content_in_a_table_is_found(warehouse: Warehouse) -> None:
-    dataset = warehouse.places.events
+    dataset = warehouse.config.events
     warehouse.query(f"CREATE TABLE {dataset}.notes (note STRING)")
     search = Search([CONTENT])
     assert search.in_tables(warehouse) == set()

@@ -95,7 +95,7 @@ def put(google: FakeGoogle, warehouse: Warehouse) -> FakeGoogle:
     """The files of a launch, in the bucket."""
     stream = {"stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"]}
     _put(google, "stream.yaml", stream)
-    _put(google, "warehouse.yaml", warehouse.places.model_dump())
+    _put(google, "warehouse.yaml", warehouse.config.model_dump())
     return google
 
 

@@ -158,10 +158,10 @@ from datetime import timedelta
 from pathlib import Path
 from rawless.datasets.build import build
 from rawless.datasets.dataset import open_dataset
-from rawless.warehouse.config import Emulator, Places
+from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.client import Warehouse
-places, rest, grpc, file = sys.argv[1:]
-warehouse = Warehouse(Places.model_validate_json(places), Emulator(rest, grpc))
+config, rest, grpc, file = sys.argv[1:]
+warehouse = Warehouse(WarehouseConfig.model_validate_json(config), Emulator(rest, grpc))
 
 def told(name):
     if name == "digest":
@@ -173,7 +173,7 @@ build(warehouse, open_dataset(Path(file)), timedelta(0), told)
 
 def test_a_killed_build_is_seen_by_nobody_and_swept_by_the_next(shop: Shop) -> None:
     shop.dataset()
-    place, emulator = shop.warehouse.places, shop.warehouse.emulator
+    place, emulator = shop.warehouse.config, shop.warehouse.emulator
     assert emulator is not None
     command = [sys.executable, "-c", _KILLED, place.model_dump_json(), emulator.rest, emulator.grpc]
     killed = subprocess.run([*command, str(shop.folder / "dataset.yaml")], check=False)
@@ -209,8 +209,8 @@ def test_rows_exported_and_loaded_elsewhere_build_the_same_digest(
     shop: Shop, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = shop.build().manifest
-    names = {role: f"{name}_elsewhere" for role, name in warehouse.places.model_dump().items() if role in ROLES}
-    elsewhere = Warehouse(warehouse.places.model_copy(update=names), warehouse.emulator)
+    names = {role: f"{name}_elsewhere" for role, name in warehouse.config.model_dump().items() if role in ROLES}
+    elsewhere = Warehouse(warehouse.config.model_copy(update=names), warehouse.emulator)
     elsewhere.ensure()
     for name in ("embedding_event_v1", "confirmed", "account_closed"):
         source = f"{warehouse.dataset_id('events')}.{name}"

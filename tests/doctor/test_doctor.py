@@ -11,7 +11,7 @@ import yaml
 
 from rawless.cli.main import run
 from rawless.warehouse import tables
-from rawless.warehouse.config import Places
+from rawless.warehouse.config import WarehouseConfig
 from tests.fake_google import FakeGoogle, credentials_file, fake_google, refused
 
 PLACES = {
@@ -66,9 +66,9 @@ SERVICES = "GET /serviceusage/v1/projects/{}/services:batchGet"
 
 def _table(name: str) -> dict[str, Any]:
     """As BigQuery shows a live table."""
-    places = Places.model_validate(PLACES)
-    dataset = getattr(places, tables.table(name).dataset)
-    return tables.table(name).to_bigquery(f"{places.project}.{dataset}.{name}").to_api_repr()
+    config = WarehouseConfig.model_validate(PLACES)
+    dataset = getattr(config, tables.table(name).dataset)
+    return tables.table(name).to_bigquery(f"{config.project}.{dataset}.{name}").to_api_repr()
 
 
 def _whole() -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _with_bigquery(image: str | None, backend: Backend) -> Iterator[Backend]:
 def cloud() -> Iterator[Backend]:
     """Real BigQuery and Pub/Sub, in datasets, a topic and a subscription that are deleted afterwards."""
     with cloud_warehouse() as warehouse:
-        name = f"projects/{warehouse.places.project}/subscriptions/{warehouse.places.events}"
+        name = f"projects/{warehouse.config.project}/subscriptions/{warehouse.config.events}"
         subscription = Subscription(name, PubSub(), until_idle=20.0)
         backend = Backend(warehouse, subscription)
         with subscription.pubsub.publisher() as publisher, subscription.pubsub.subscriber() as subscriber:

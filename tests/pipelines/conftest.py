@@ -47,7 +47,7 @@ def embeddings(warehouse: Warehouse) -> Callable[[], list[dict[str, Any]]]:
 
     def read() -> list[dict[str, Any]]:
         return warehouse.query(
-            f"SELECT * FROM {warehouse.places.events}.embedding_event({EVER}) ORDER BY event_id, encoder_fingerprint"
+            f"SELECT * FROM {warehouse.config.events}.embedding_event({EVER}) ORDER BY event_id, encoder_fingerprint"
         )
 
     return read
@@ -59,7 +59,7 @@ def rejections(warehouse: Warehouse) -> Callable[[], list[dict[str, Any]]]:
 
     def read() -> list[dict[str, Any]]:
         return warehouse.query(
-            f"SELECT * FROM {warehouse.places.events}.rejection({EVER}) ORDER BY CAST(message_id AS INT64), reason"
+            f"SELECT * FROM {warehouse.config.events}.rejection({EVER}) ORDER BY CAST(message_id AS INT64), reason"
         )
 
     return read

@@ -141,7 +141,7 @@ def rows(warehouse: Warehouse) -> Rows:
     """What a reader of embedding events or rejections sees."""
 
     def read(function: str) -> list[dict[str, Any]]:
-        return warehouse.query(f"SELECT * FROM {warehouse.places.events}.{function}({EVER}) ORDER BY event_id")
+        return warehouse.query(f"SELECT * FROM {warehouse.config.events}.{function}({EVER}) ORDER BY event_id")
 
     return read
 

@@ -130,7 +130,7 @@ def test_a_replay_changes_nothing_that_was_known_before(
     ingest(write_events({"event_id": "a", "text": "first"}))
     as_of = datetime.now(UTC)
     known = (
-        f"SELECT event_id, logged_at, embedding FROM {warehouse.places.events}.embedding_event("
+        f"SELECT event_id, logged_at, embedding FROM {warehouse.config.events}.embedding_event("
         f"TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') WHERE logged_at <= TIMESTAMP '{as_of.isoformat()}'"
     )
     before = warehouse.query(known)

@@ -85,12 +85,12 @@ def _run(backend: Backend, stream: Stream, key: KeySource) -> dict[str, Any]:
 
 
 def _logged(warehouse: Warehouse) -> list[str]:
-    query = f"SELECT event_id FROM {warehouse.places.events}.embedding_event({EVER}) ORDER BY event_id"
+    query = f"SELECT event_id FROM {warehouse.config.events}.embedding_event({EVER}) ORDER BY event_id"
     return [row["event_id"] for row in warehouse.query(query)]
 
 
 def _rejected(warehouse: Warehouse) -> Counter[str]:
-    query = f"SELECT reason, COUNT(*) AS n FROM {warehouse.places.events}.rejection({EVER}) GROUP BY reason"
+    query = f"SELECT reason, COUNT(*) AS n FROM {warehouse.config.events}.rejection({EVER}) GROUP BY reason"
     return Counter({row["reason"]: row["n"] for row in warehouse.query(query)})
 
 

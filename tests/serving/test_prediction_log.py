@@ -22,7 +22,7 @@ from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource, PseudonymKey
 from rawless.serving.prediction_log import PredictionLog
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import Emulator, Places
+from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.rows import PredictionRow
 from tests.serving.conftest import IMAGE_STREAM, TEXT_STREAM, Bench, eventually
 
@@ -145,8 +145,8 @@ def test_what_waits_is_written_at_the_end(bench: Bench, warehouse: Warehouse) ->
 
 def test_a_warehouse_that_is_away_costs_rows_and_no_request(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rawless.serving.app.FLUSH_SECONDS", 0.5)
-    places = Places(project="local-dev", events="e", snapshots="s", subjects="u", audit="a")
-    away = Warehouse(places, Emulator("http://127.0.0.1:9", "127.0.0.1:9"), 0.2)
+    config = WarehouseConfig(project="local-dev", events="e", snapshots="s", subjects="u", audit="a")
+    away = Warehouse(config, Emulator("http://127.0.0.1:9", "127.0.0.1:9"), 0.2)
     bench.deploy("topic")
     with bench.running:
         client = bench.start({"topic": {"log": True}}, warehouse=away)

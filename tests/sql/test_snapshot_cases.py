@@ -101,7 +101,7 @@ def put_in(warehouse: Warehouse, case: Path, folder: Path, *, turned: bool) -> N
 
 def load(warehouse: Warehouse, name: str, rows: Rows, folder: Path) -> None:
     """Puts rows into one of our tables, or into a business table that is made for them."""
-    place = f"{getattr(warehouse.places, table(name).dataset)}.{name}" if name.endswith("_v1") else name
+    place = f"{getattr(warehouse.config, table(name).dataset)}.{name}" if name.endswith("_v1") else name
     columns = {column: [row.get(column) for row in rows] for row in rows for column in row}
     arrays = {column: pa.array(values, kind(column, values)) for column, values in columns.items()}
     pyarrow.parquet.write_table(pa.table(arrays), folder / f"{name}.parquet")

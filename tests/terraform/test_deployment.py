@@ -9,7 +9,7 @@ import yaml
 
 from rawless.events.stream import load_stream
 from rawless.serving.config import load_config
-from rawless.warehouse.config import load_places
+from rawless.warehouse.config import load_warehouse_config
 from terraform.checks import everything, plan, request, schema
 from terraform.checks.plan import REPOSITORY, Resource
 
@@ -72,12 +72,12 @@ def test_the_files_that_it_makes_are_read_by_what_they_are_for(resources: list[R
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content, encoding="utf-8")
 
-    places = load_places(tmp_path / "warehouse.yaml")
+    config = load_warehouse_config(tmp_path / "warehouse.yaml")
     orchestrator, served = load_config(tmp_path / "orchestrator.yaml")
     encoder, _ = load_config(tmp_path / "encoder.yaml")
     classifier, _ = load_config(tmp_path / "classifier.yaml")
 
-    assert places.pseudonym_secret == "projects/acme-production/secrets/rawless-pseudonym-key/versions/1"
+    assert config.pseudonym_secret == "projects/acme-production/secrets/rawless-pseudonym-key/versions/1"
     assert load_stream(tmp_path / "streams" / "photo_upload.yaml").uri_prefixes == ("gs://acme-uploads/photos/",)
     assert set(served) == {"topic"}
     assert orchestrator.encoder is not None

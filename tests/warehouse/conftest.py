@@ -14,7 +14,7 @@ import pytest
 from google.cloud.bigquery_storage_v1 import types
 
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import Emulator, Places
+from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.rows import EmbeddingRow
 
 AppendRows = "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows"
@@ -109,8 +109,10 @@ def write_server() -> Iterator[tuple[WriteServer, Warehouse]]:
     server.add_generic_rpc_handlers((Handler(),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    places = Places(project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit")
-    yield told, Warehouse(places, Emulator("http://127.0.0.1:9", f"127.0.0.1:{port}"), retry_seconds=5.0)
+    config = WarehouseConfig(
+        project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit"
+    )
+    yield told, Warehouse(config, Emulator("http://127.0.0.1:9", f"127.0.0.1:{port}"), retry_seconds=5.0)
     server.stop(None).wait(10)
 
 

@@ -14,7 +14,7 @@ from google.cloud import bigquery
 
 from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import Emulator, Places, load_places
+from rawless.warehouse.config import Emulator, WarehouseConfig, load_warehouse_config
 from rawless.warehouse.tables import functions, names, table
 from tests.fake_google import fake_google, refused
 
@@ -57,7 +57,9 @@ def test_ensure_twice_changes_nothing(warehouse: Warehouse) -> None:
 
 
 def test_ensure_leaves_alone_what_an_account_may_not_see() -> None:
-    places = Places(project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit")
+    config = WarehouseConfig(
+        project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit"
+    )
 
     class Scientist(dict[str, Any]):
         """Who sees the snapshots' tables, and is refused all else."""
@@ -73,7 +75,7 @@ def test_ensure_leaves_alone_what_an_account_may_not_see() -> None:
 
     with fake_google() as google:
         google.answers = Scientist()
-        warehouse = Warehouse(places, Emulator(google.url, "127.0.0.1:9"), retry_seconds=1.0)
+        warehouse = Warehouse(config, Emulator(google.url, "127.0.0.1:9"), retry_seconds=1.0)
         warehouse.ensure()
         google.answers.broken = True
         with pytest.raises(UserError, match="differs from sql/"):
@@ -224,8 +226,8 @@ GOOD = "project: my-project\nevents: e\nsnapshots: s\nsubjects: u\naudit: a\n"
 def test_a_warehouse_file_names_project_and_datasets(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.yaml"
     path.write_text(GOOD + "pseudonym_secret: projects/p/secrets/s/versions/3\nlocation: EU\n")
-    places = load_places(path)
-    assert (places.project, places.events, places.location) == ("my-project", "e", "EU")
+    config = load_warehouse_config(path)
+    assert (config.project, config.events, config.location) == ("my-project", "e", "EU")
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_a_broken_warehouse_file_is_told_in_one_sentence(tmp_path: Path, content
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError) as caught:
-        load_places(path)
+        load_warehouse_config(path)
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -259,7 +261,7 @@ def test_the_subject_map_may_not_share_a_dataset(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.yaml"
     path.write_text(GOOD.replace("subjects: u", "subjects: e"))
     with pytest.raises(UserError, match="subjects"):
-        load_places(path)
+        load_warehouse_config(path)
 
 
 def test_errors_carry_no_traceback_of_the_client(warehouse: Warehouse) -> None:

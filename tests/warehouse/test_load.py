@@ -69,7 +69,7 @@ def test_a_second_file_is_appended_and_replace_replaces(warehouse: Warehouse, tm
 
 
 def test_a_dataset_can_be_named(warehouse: Warehouse, tmp_path: Path) -> None:
-    name = f"{warehouse.places.subjects}.facts"
+    name = f"{warehouse.config.subjects}.facts"
     load_file(warehouse, name, write(tmp_path / "facts.csv", ROWS))
     assert warehouse.query(f"SELECT COUNT(*) AS n FROM {name}") == [{"n": 2}]
 

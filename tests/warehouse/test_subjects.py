@@ -52,7 +52,7 @@ def sync(warehouse: Warehouse, key: PseudonymKey = OLD, source: str = "account.i
 def mapped(warehouse: Warehouse) -> list[tuple[str, str, str, str]]:
     found = warehouse.query(
         "SELECT customer_id, subject_key, subject_key_id, person_key "
-        f"FROM {warehouse.places.subjects}.subject_map_v1 ORDER BY customer_id, subject_key_id"
+        f"FROM {warehouse.config.subjects}.subject_map_v1 ORDER BY customer_id, subject_key_id"
     )
     return [tuple(row.values()) for row in found]  # type: ignore[misc]
 
@@ -172,7 +172,7 @@ def test_what_a_killed_run_left_is_dropped(
 ) -> None:
     put(["a"])
     for name in ("subject_sync_left", "mine"):
-        warehouse.query(f"CREATE TABLE {warehouse.places.subjects}.{name} AS SELECT 'a' AS customer_id")
+        warehouse.query(f"CREATE TABLE {warehouse.config.subjects}.{name} AS SELECT 'a' AS customer_id")
     sync(warehouse)
     assert "subject_sync_left" in tables(warehouse)  # may be of a run that goes on
     monkeypatch.setattr(subjects, "_KEPT", timedelta(0))
