@@ -117,7 +117,7 @@ def bind(query: Query, given: Mapping[str, Value]) -> dict[str, Value | None]:
     if unknown := sorted(set(given) - set(header.parameters)):
         takes = ", ".join(header.parameters) or "none"
         raise UserError(f"{query.where} knows no parameter {unknown[0]!r}: it takes {takes}.")
-    bound: dict[str, Value | None] = Field(default_factory=dict)
+    bound: dict[str, Value | None] = {}
     for name, parameter in header.parameters.items():
         value = given.get(name, parameter.default)
         if value is None and not parameter.optional:

@@ -10,7 +10,7 @@ from rawless.config import FrozenModel, read_yaml
 _DatasetName = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
 
 
-class Places(FrozenModel):
+class WarehouseConfig(FrozenModel):
     """Where the tables are: a warehouse file. Datasets of their own, so that each has its own readers."""
 
     project: str = Field(pattern=r"^[a-z][a-z0-9.:-]{4,60}[a-z0-9]$")
@@ -23,7 +23,7 @@ class Places(FrozenModel):
     """The pseudonym key in Secret Manager."""
 
     @model_validator(mode="after")
-    def _apart(self) -> "Places":
+    def _apart(self) -> "WarehouseConfig":
         names = [self.events, self.snapshots, self.subjects, self.audit]
         if len(set(names)) != len(names):
             raise ValueError(
@@ -32,9 +32,9 @@ class Places(FrozenModel):
         return self
 
 
-def load_places(path: Path) -> Places:
+def load_warehouse_config(path: Path) -> WarehouseConfig:
     """Read a warehouse file. Raises UserError naming field, value and rule."""
-    return read_yaml(path, Places, what="warehouse file")
+    return read_yaml(path, WarehouseConfig, what="warehouse file")
 
 
 @dataclass(frozen=True)
