@@ -23,7 +23,9 @@ def open_warehouse(file: Path | None = None) -> Warehouse:
     Without a file this is the warehouse of the local stack, which is started if it is not running. Raises UserError for
     a file that is not valid, Unavailable when the local stack does not start or the warehouse does not answer.
     """
-    warehouse = Warehouse(load_warehouse_config(file)) if file else Warehouse(LOCAL_CONFIG, stack.up(home.folder()).bigquery)
+    warehouse = (
+        Warehouse(load_warehouse_config(file)) if file else Warehouse(LOCAL_CONFIG, stack.up(home.folder()).bigquery)
+    )
     warehouse.ensure()
     return warehouse
 
