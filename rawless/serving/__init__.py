@@ -1,1 +1,1 @@
-"""Encoder, classifier and orchestrator as HTTP services: raw content in, a prediction out, one door."""
+"""HTTP services that take raw content and return predictions: encoder, classifier and orchestrator."""

@@ -1,4 +1,4 @@
-"""Which arm of an experiment a caller's key belongs to: the same one every time, in every process."""
+"""Assignment of callers to the arms of an experiment: deterministic, without shared state."""
 
 import hashlib
 import math
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 
 def assign_arm(experiment: str, key: str, arms: Mapping[str, float]) -> str:
-    """The arm of a key, drawn with the arms' weights.
+    """Return the arm of a key, drawn with probability proportional to the arms' weights.
 
-    Weighted rendezvous hashing (Schindelhauer and Schomaker, 2005): when one arm's weight changes, keys move to it or
-    from it, never between others.
+    Weighted rendezvous hashing (Schindelhauer and Schomaker, 2005): when the weight of one arm changes, keys only move
+    to or from that arm.
     """
     if len(arms) == 1:
         return next(iter(arms))
@@ -17,7 +17,7 @@ def assign_arm(experiment: str, key: str, arms: Mapping[str, float]) -> str:
 
 
 def _uniform(*parts: str) -> float:
-    """Between 0 and 1, both left out."""
+    """Return a hash of the parts, uniform in the open interval (0, 1)."""
     joined = b"".join(hashlib.sha256(part.encode()).digest() for part in parts)
     number = int.from_bytes(hashlib.sha256(joined).digest()[:8], "big")
-    return ((number >> 12) + 0.5) / 2**52  # as many bits as a float holds
+    return ((number >> 12) + 0.5) / 2**52  # 52 bits, which a float represents exactly

@@ -1,73 +1,96 @@
-"""Classifying for a service: vectors to answers, by the heads and indexes of this process."""
+"""Classifier backends: vectors to answers, by the heads and indexes of this process or by a classifier service."""
 
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+import numpy as np
+
 from encoders.spec import Vector
 from rawless.heads.artefact import HeadManifest
+from rawless.heads.session import HeadSession
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.head_store import HeadStore
-from rawless.serving.responses import Answer, Ranking
+from rawless.serving.responses import Answer, Model, Ranking
 from rawless.serving.vector_index import VectorIndex
 
 THREADS = 2
 
 
 class ClassifierBackend(Protocol):
-    """Whatever asks heads: those here, or a service. Every call raises Refused for a head that does not fit."""
+    """Calls heads. Every method raises RequestError for a head that is unknown or takes other vectors."""
 
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
-        """What a head says of a vector of shape (dimension,)."""
+        """Return the answer of a head for a vector of shape (dimension,)."""
         ...
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
-        """The best events of an index for a query's vector. `attributes` name the tenant, for heads that have some."""
+        """Return the `top` events of an index that match a query's vector best.
+
+        `attributes` name the tenant, for heads that have tenants.
+        """
         ...
 
     async def manifests(self) -> list[HeadManifest]:
-        """Of the heads that are live now."""
+        """Return the manifests of the live heads."""
         ...
 
     async def check_ready(self) -> None:
-        """Raises RequestError while it cannot answer."""
+        """Raise RequestError while heads cannot be called."""
         ...
 
 
 class LocalClassifierBackend:
-    """The heads and indexes of this process. They are asked in threads of their own, so that no request waits."""
+    """The heads and indexes of this process. They run in threads, so that the event loop does not wait for them."""
 
-    def __init__(self, live: HeadStore, indexes: Mapping[str, VectorIndex]) -> None:
-        self.live = live
+    def __init__(self, heads: HeadStore, indexes: Mapping[str, VectorIndex]) -> None:
+        """`indexes` are by the reference that the service's file uses."""
+        self._heads = heads
         self._indexes = indexes
         self._threads = ThreadPoolExecutor(THREADS, "heads")
 
     @property
+    def models(self) -> list[str]:
+        """The names of the heads, sorted."""
+        return self._heads.names
+
+    @property
     def indexes(self) -> list[str]:
-        """As the service's file names them."""
+        """The references of the indexes, sorted."""
         return sorted(self._indexes)
 
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
         """See `ClassifierBackend.answer`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self.live.answer, model, fingerprint, vector)
+        head = self._heads.get(model, fingerprint, vector)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call_head, head, vector)
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
         """See `ClassifierBackend.rank`."""
-        session, found = self.live.of(model, fingerprint, vector), self._indexes.get(index)
-        if found is None:
+        head, vector_index = self._heads.get(model, fingerprint, vector), self._indexes.get(index)
+        if vector_index is None:
             raise RequestError(ErrorCode.NOT_FOUND)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, found.rank, session, vector, attributes, top)
+        return await loop.run_in_executor(self._threads, vector_index.rank, head, vector, attributes, top)
 
     async def manifests(self) -> list[HeadManifest]:
         """See `ClassifierBackend.manifests`."""
-        return self.live.manifests
+        return self._heads.manifests
 
     async def check_ready(self) -> None:
-        """See `ClassifierBackend.check_ready`; they were checked when they were loaded."""
+        """Return immediately: heads are checked when they are loaded."""
+
+
+def call_head(head: HeadSession, vector: Vector) -> Answer:
+    """Return the answer of a head for a vector of shape (dimension,). Raises RequestError if it is not finite."""
+    ((output, values),) = head.answer(embedding=np.asarray(vector, np.float32)[None]).items()
+    if not np.isfinite(values).all():
+        raise RequestError(ErrorCode.HEAD_FAILED)
+    model = Model.of(head.manifest)
+    if output == "probabilities":
+        return Answer(model=model, probabilities=dict(zip(head.manifest.classes, values[0].tolist(), strict=True)))
+    return Answer(model=model, value=float(values[0]))

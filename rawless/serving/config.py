@@ -1,4 +1,4 @@
-"""The file of a service: which heads answer under which name, for what content, under what rules, to whom."""
+"""The file of a service: which heads it serves, for which content, under which rules, and who may call it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,43 +16,43 @@ from rawless.serving.rules import Rules
 Scope = Literal["predict", "score", "encode", "classify", "metrics"]
 
 
-def _reachable(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         _ = httpx.URL(url).host
     except (httpx.InvalidURL, ValueError):
-        raise ValueError("a URL names a host, and a port that there can be") from None
+        raise ValueError("a URL must have a valid host and port") from None
     return url
 
 
 Url = Annotated[
     str,
     Field(pattern=r"^https?://[A-Za-z0-9.\-_\[\]:]+(/[A-Za-z0-9.\-_/]*)?$", max_length=256),
-    AfterValidator(_reachable),
+    AfterValidator(_check_url),
 ]
 
 
 class HeadConfig(FrozenModel):
-    """A name that callers ask."""
+    """A served head: the name that callers use, and the deployed heads that answer for it."""
 
     stream: Path
-    """The stream's file: what content is taken, its limits, ids and attributes."""
+    """The stream's file, which defines the content that is accepted: its limits, ids and attributes."""
     encoder: str | None = None
-    """Of the stream's encoders the one whose vectors the head takes; the first by default."""
+    """The encoder of the stream whose vectors the head takes; the stream's first one by default."""
     arms: dict[Name, PositiveFloat] = Field(default_factory=dict)
-    """The heads that answer, with their weights; the head of this name by default."""
+    """The deployed heads that answer, with their weights; the deployed head of the same name by default."""
     shadow: tuple[Name, ...] = ()
-    """Heads that are asked too, after the answer, and not told."""
+    """Deployed heads that are called after the response was computed. Their answers are not returned."""
     also: tuple[Name, ...] = ()
-    """Other names of this file that answer of the same encoding."""
+    """Other served heads whose predictions, from the same encoding, are returned as well."""
     index: str | None = Field(default=None, min_length=1, max_length=64)
-    """For heads of pairs: the snapshot (an id, or a dataset's name for its newest) that queries are scored against."""
+    """For heads of pairs: the snapshot against which queries are scored (an id, or a dataset for its newest one)."""
     rules: Rules = Rules()
     log: bool = False
-    """Whether what is served is logged as an embedding event and a prediction."""
+    """Whether requests are logged as embedding events and predictions."""
 
 
 class TokenConfig(FrozenModel):
-    """A caller with a bearer token, which is kept as its digest."""
+    """A caller with a bearer token, of which only the digest is stored."""
 
     name: Name
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -60,22 +60,22 @@ class TokenConfig(FrozenModel):
 
 
 class GoogleConfig(FrozenModel):
-    """Callers with a Google ID token."""
+    """Callers with a Google ID token, by their account."""
 
     audience: str = Field(min_length=1, max_length=256)
     accounts: dict[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], tuple[Scope, ...]] = Field(min_length=1)
 
 
 class AccessConfig(FrozenModel):
-    """Who may call."""
+    """The callers of a service."""
 
     tokens: tuple[TokenConfig, ...] = ()
     google: GoogleConfig | None = None
 
     @model_validator(mode="after")
-    def _somebody(self) -> "AccessConfig":
+    def _has_callers(self) -> "AccessConfig":
         if not self.tokens and self.google is None:
-            raise ValueError("access names nobody: give tokens, google, or both")
+            raise ValueError("access has no callers: add tokens, google, or both")
         return self
 
 
@@ -84,38 +84,38 @@ class RemoteConfig(FrozenModel):
 
     url: Url
     identity: Literal["token", "google"] = "token"
-    """What it is told: the bearer token in RAWLESS_SERVICE_TOKEN, or a Google ID token of this machine's account."""
+    """How the orchestrator authenticates: the bearer token in RAWLESS_SERVICE_TOKEN, or a Google ID token."""
 
 
 class ServiceLimits(FrozenModel):
-    """What a service holds at most."""
+    """The limits of a service."""
 
     queue: StrictInt = Field(default=64, ge=1, le=10_000)
-    """Requests at a time; the next one is answered 503."""
+    """Requests in progress; the next one is answered with 503."""
     seconds: float = Field(default=10, gt=0, le=300)
-    """For a request, with the reading of its body; then it is answered 504."""
+    """Time for a request, including the reading of its body; then it is answered with 504."""
     log_rows: StrictInt = Field(default=10_000, ge=1, le=1_000_000)
-    """Rows that wait to be written; what comes beyond is dropped and counted."""
+    """Rows of the prediction log that wait to be written; further ones are dropped and counted."""
     watch_seconds: float = Field(default=0.5, gt=0, le=60)
-    """How often deployments and kill switches are looked at."""
+    """Interval between two checks of deployments and kill switches."""
 
 
 class ServeConfig(FrozenModel):
-    """A service."""
+    """The file of a service."""
 
     heads: dict[Name, HeadConfig] = Field(min_length=1)
     head_folder: Path | None = None
-    """Where deployed heads lie; the local heads by default."""
+    """The folder of the deployed heads; the local heads by default."""
     access: AccessConfig | None = None
     encoder: RemoteConfig | None = None
-    """For the orchestrator by itself: where the encoder service is."""
+    """The encoder service, for a separate orchestrator."""
     classifier: RemoteConfig | None = None
-    """Likewise."""
+    """The classifier service, for a separate orchestrator."""
     limits: ServiceLimits = ServiceLimits()
 
 
 class ServedHead(FrozenModel):
-    """A name with all that its file says, read and checked."""
+    """A served head with defaults applied, its stream loaded and its paths resolved."""
 
     name: str
     stream: Stream
@@ -129,23 +129,23 @@ class ServedHead(FrozenModel):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The heads that are asked, once each."""
+        """The names of the deployed heads that are called, without duplicates."""
         return tuple(dict.fromkeys((*self.arms, *self.shadow)))
 
 
 def load_config(path: Path) -> tuple[ServeConfig, dict[str, ServedHead]]:
-    """Read and check a service's file and its streams. Raises UserError naming field, value and rule."""
+    """Read and check a service's file and its streams. Raises UserError that names field, value and rule."""
     config = read_yaml(path, ServeConfig, what="service file")
     config = config.model_copy(update={"head_folder": config.head_folder and path.parent / config.head_folder})
-    served = {name: _served(name, head, path.parent) for name, head in config.heads.items()}
+    served = {name: _load_head(name, head, path.parent) for name, head in config.heads.items()}
     _check_streams(path, served)
     for name, head in served.items():
-        if fault := _fault(head, served):
-            raise UserError(f"The service file {path}: heads.{name}.{fault}")
+        if error := _find_error(head, served):
+            raise UserError(f"The service file {path}: heads.{name}.{error}")
     return config, served
 
 
-def _served(name: str, head: HeadConfig, folder: Path) -> ServedHead:
+def _load_head(name: str, head: HeadConfig, folder: Path) -> ServedHead:
     stream = load_stream(folder / head.stream)
     return ServedHead(
         name=name,
@@ -155,34 +155,35 @@ def _served(name: str, head: HeadConfig, folder: Path) -> ServedHead:
         shadow=head.shadow,
         also=head.also,
         index=head.index,
-        rules=head.rules.below(folder),
+        rules=head.rules.resolve(folder),
         log=head.log,
     )
 
 
 def _check_streams(path: Path, served: Mapping[str, ServedHead]) -> None:
-    seen: dict[str, Stream] = {}
+    streams: dict[str, Stream] = {}
     for name, head in served.items():
-        if seen.setdefault(head.stream.stream, head.stream) != head.stream:
+        if streams.setdefault(head.stream.stream, head.stream) != head.stream:
             raise UserError(
-                f"The service file {path}: heads.{name}.stream is another {head.stream.stream} than before."
+                f"The service file {path}: heads.{name}.stream and another head define the stream "
+                f"{head.stream.stream} differently: use one file for both."
             )
 
 
-def _fault(head: ServedHead, served: Mapping[str, ServedHead]) -> str | None:
-    """What is wrong with one, as the end of a sentence that begins with its name."""
+def _find_error(head: ServedHead, served: Mapping[str, ServedHead]) -> str | None:
+    """Return what is wrong with a head, as the end of a sentence that begins with its name, or None."""
     if head.encoder not in head.stream.encoders:
-        return f"encoder is {head.encoder}, but the stream has {', '.join(head.stream.encoders)}: name one of them."
+        return f"encoder is {head.encoder}, but the stream has {', '.join(head.stream.encoders)}: choose one of them."
     for field, names in (("shadow", (*head.arms, *head.shadow)), ("also", head.also)):
-        if twice := [each for each in names if names.count(each) > 1]:  # it would be asked twice, and logged twice
-            return f"{field} names {twice[0]}, which answers already: name each once."
+        if duplicates := [name for name in names if names.count(name) > 1]:  # called and logged twice
+            return f"{field} names {duplicates[0]}, which answers already: name each head once."
     for other in head.also:
         if other == head.name or other not in served:
-            return f"also names {other}, but that is no other name under heads."
+            return f"also names {other}, which is not another head of this file."
         if served[other].stream != head.stream or served[other].encoder != head.encoder:
-            return f"also names {other}, which takes another stream or encoder: they cannot share an encoding."
+            return f"also names {other}, which has another stream or encoder: they cannot share an encoding."
         if served[other].index or served[other].log != head.log:
-            return f"also names {other}, which has an index, or is logged otherwise: give both the same log."
+            return f"also names {other}, which has an index or another value of log: both must have the same."
     if head.index and (head.also or head.log):
-        return "index belongs to a head that scores queries, which neither has also nor is logged."
-    return head.rules.fault(head.stream, scores=head.index is not None)
+        return "index cannot be combined with also or log: a head with an index only scores queries."
+    return head.rules.find_error(head.stream, has_index=head.index is not None)

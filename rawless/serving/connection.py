@@ -1,87 +1,87 @@
-"""A caller's connection: what comes before and after a body is bounded as bodies are, and has to come in time."""
+"""The HTTP protocol of a connection, with limits on size and time for everything outside of a request's body."""
 
 from asyncio import BaseTransport, TimerHandle
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_UNREAD = 1 << 16
-"""Bytes of a path and headers, or of what is no content in a body: the parser holds them all, however many come."""
+MAX_NON_BODY_BYTES = 1 << 16
+"""Limit of the request line and headers, and of the framing around a body. The parser keeps them all in memory."""
 MAX_HEADERS = 100
-SECONDS = 10.0
-"""For a head, and for the rest of a body that was answered before its end."""
+TIMEOUT_SECONDS = 10.0
+"""For the headers of a request, and for the rest of a body whose response was sent before its end."""
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Uvicorn's, which takes headers without end, and waits for them for ever."""
+    """Uvicorn's protocol, which by itself accepts headers of any size and waits for them without a timeout."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unread = 0
-        self._in_head = True
-        self._patience: TimerHandle | None = None
+        self._non_body_bytes = 0
+        self._in_headers = True
+        self._timer: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Begin to wait for a request."""
+        """Start the timer for the first request."""
         super().connection_made(cast("Any", transport))
-        self._hurry()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        self._rest()
+        """Stop the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless too much came of which nothing was made."""
-        self._unread += len(data)
+        """Parse received data. Answer 400 when too much of it was neither body nor a complete set of headers."""
+        self._non_body_bytes += len(data)
         super().data_received(data)
-        if self._unread > MAX_UNREAD and not self.transport.is_closing():
-            self.send_400_response("Too much beside the body.")
+        if self._non_body_bytes > MAX_NON_BODY_BYTES and not self.transport.is_closing():
+            self.send_400_response("Request headers too large.")
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Start the limits of a request's headers."""
         super().on_message_begin()
-        self._in_head, self._unread = True, 0
-        self._hurry()
+        self._in_headers, self._non_body_bytes = True, 0
+        self._start_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One of the head. What comes after a body under such a name is none."""
-        if not self._in_head:
+        """Add a header. Trailers, which follow a body, are ignored."""
+        if not self._in_headers:
             return
         if len(self.headers) >= MAX_HEADERS:
             raise ValueError("too many headers")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there; how long its body may take, its handler says."""
-        self._in_head, self._unread = False, 0
-        self._rest()
+        """End the limits of the headers. The time for the body is limited by the handler."""
+        self._in_headers, self._non_body_bytes = False, 0
+        self._stop_timer()
         super().on_headers_complete()
-        if self.parser.should_upgrade():  # the parser reads nothing after it
+        if self.parser.should_upgrade():  # the parser stops reading there
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """A part of the content."""
-        self._unread = 0
+        """Take a part of the body."""
+        self._non_body_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All is there."""
-        self._unread = 0
-        self._rest()
+        """End a request that was received completely."""
+        self._non_body_bytes = 0
+        self._stop_timer()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Answered: what is left of its body must come now."""
+        """Start the timer for the rest of a body that was not read completely."""
         if self.cycle.response_complete and self.cycle.more_body:
-            self._hurry()
+            self._start_timer()
         super().on_response_complete()
 
-    def _hurry(self) -> None:
-        self._rest()
-        self._patience = self.loop.call_later(SECONDS, self.transport.close)
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(TIMEOUT_SECONDS, self.transport.close)
 
-    def _rest(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

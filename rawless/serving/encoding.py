@@ -1,4 +1,4 @@
-"""Encoding for a service: items of many requests through the encoders of this process, none of which waits for ever."""
+"""Encoder backends: content to vectors, by the encoders of this process or by an encoder service."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,18 @@ from rawless.serving.errors import ErrorCode, RequestError
 
 
 class EncoderBackend(Protocol):
-    """Whatever turns content into vectors: encoders here, or a service."""
+    """Turns content into vectors."""
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
-        """The embedding of an item, or why there is none.
+        """Return the embedding of an item, or the reason why there is none.
 
-        Raises RequestError when too much waits already, and Unavailable when the fault is not the item's.
+        Raises RequestError when the queue is full, and Unavailable when encoding failed because of something else than
+        the item.
         """
         ...
 
     async def check_ready(self) -> None:
-        """Raises RequestError while it cannot encode."""
+        """Raise RequestError while items cannot be encoded."""
         ...
 
 
@@ -32,36 +33,35 @@ class LocalEncoderBackend:
     """The encoders of this process."""
 
     def __init__(self, specs: Sequence[EncoderSpec], device: Device, queue: int) -> None:
-        """Load and verify them. Raises UserError for one that is unsealed, or does not reproduce its probe.
+        """Load and verify encoders, each of which holds at most `queue` items.
 
-        `queue` is how many items each may hold.
+        Raises UserError for an encoder that is not sealed, or that does not reproduce its probe.
         """
         self._encoders: Mapping[str, Encoder] = {spec.fingerprint: load(spec, device) for spec in specs}
-        self._places = {
+        self._slots = {
             fingerprint: BoundedSemaphore(min(queue, encoder.places)) for fingerprint, encoder in self._encoders.items()
         }
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
         """See `EncoderBackend.encode`."""
-        encoder, places = self._encoders.get(fingerprint), self._places.get(fingerprint)
-        if encoder is None or places is None:
+        encoder, slots = self._encoders.get(fingerprint), self._slots.get(fingerprint)
+        if encoder is None or slots is None:
             raise RequestError(ErrorCode.NOT_FOUND)
-        if not places.acquire(blocking=False):
+        if not slots.acquire(blocking=False):
             raise RequestError(ErrorCode.QUEUE_FULL)
-        limits = stream.limits
-        future = encoder.submit(item, limits)
-        # When it is done, not when its caller goes: a request that was too slow still takes its place.
-        future.add_done_callback(lambda _: places.release())
+        future = encoder.submit(item, stream.limits)
+        # Released when the item is done, not when its request ends: an item whose request timed out still has its slot.
+        future.add_done_callback(lambda _: slots.release())
         return await asyncio.wrap_future(future)
 
     async def check_ready(self) -> None:
-        """See `EncoderBackend.check_ready`; they were verified when they were loaded."""
+        """Return immediately: encoders are verified when they are loaded."""
 
     @property
     def fingerprints(self) -> list[str]:
-        """Of the encoders."""
+        """The fingerprints of the encoders, sorted."""
         return sorted(self._encoders)
 
-    def batches(self) -> list[tuple[str, int]]:
-        """The encoder and size of each batch since this was last asked."""
+    def take_batch_sizes(self) -> list[tuple[str, int]]:
+        """Return encoder reference and size of each batch that ran since the last call."""
         return [(encoder.spec.ref, run.size) for encoder in self._encoders.values() for run in encoder.runs()]

@@ -1,13 +1,14 @@
-"""Why a request got no answer: a status, a closed code, and a sentence of ours. Nothing of the request."""
+"""Errors of requests: a closed code, an HTTP status and a fixed sentence, which never quote the request."""
 
 from enum import StrEnum
 from http import HTTPStatus
 
+from rawless.errors import RawlessError
 from rawless.privacy import Reason
 
 
 class ErrorCode(StrEnum):
-    """Reasons beside those for which an event is rejected."""
+    """Codes of errors, in addition to the reasons for which an event is rejected."""
 
     BAD_REQUEST = "bad_request"
     UNAUTHORIZED = "unauthorized"
@@ -24,7 +25,8 @@ class ErrorCode(StrEnum):
 
 
 Code = ErrorCode | Reason
-_STATUS: dict[Code, HTTPStatus] = {
+RETRY_AFTER_SECONDS = 1
+_STATUSES: dict[Code, HTTPStatus] = {
     ErrorCode.BAD_REQUEST: HTTPStatus.BAD_REQUEST,
     ErrorCode.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
@@ -41,40 +43,39 @@ _STATUS: dict[Code, HTTPStatus] = {
     Reason.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 _DETAILS: dict[Code, str] = {
-    ErrorCode.BAD_REQUEST: "A parameter is wrong; /openapi.json says what each may be.",
-    ErrorCode.UNAUTHORIZED: "Send a token that is known here: Authorization: Bearer TOKEN.",
-    ErrorCode.FORBIDDEN: "The token is known, but not for this.",
-    ErrorCode.NOT_FOUND: "There is nothing here; /openapi.json says what there is.",
-    ErrorCode.METHOD_NOT_ALLOWED: "This path takes another method; /openapi.json says which.",
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The Content-Type is none that this path takes; /openapi.json says which.",
-    ErrorCode.MISDIRECTED: "Without tokens, the service answers only under a loopback host name such as localhost.",
-    ErrorCode.HEAD_MISMATCH: "The head takes vectors of another encoder, so it was not asked.",
-    ErrorCode.HEAD_FAILED: "The head gives no finite answer for this content.",
-    ErrorCode.QUEUE_FULL: "As much is waiting as may; send the request again.",
-    ErrorCode.UNAVAILABLE: "A part of the service is away; send the request again.",
-    ErrorCode.TOO_SLOW: "The answer took longer than it may; send the request again.",
-    Reason.MISSING_EVENT_ID: "The stream's event ids cannot be made up here: send Rawless-Event-Id.",
-    Reason.BAD_EVENT_ID: "Rawless-Event-Id does not match the stream's pattern.",
-    Reason.BAD_OCCURRED_AT: "Rawless-Occurred-At is no time in RFC 3339 with an offset, or too old, or ahead of now.",
-    Reason.MISSING_SUBJECT: "What this head is asked is logged, and its stream requires a Rawless-Subject-Id.",
-    Reason.EMPTY_PAYLOAD: "The body is empty, or holds no text.",
-    Reason.PAYLOAD_TOO_LARGE: "The content is larger than the stream's limit.",
+    ErrorCode.BAD_REQUEST: "The request is invalid; /openapi.json describes the allowed parameters and bodies.",
+    ErrorCode.UNAUTHORIZED: "The bearer token is missing or unknown; send Authorization: Bearer TOKEN.",
+    ErrorCode.FORBIDDEN: "The token does not permit this operation.",
+    ErrorCode.NOT_FOUND: "The resource does not exist; /openapi.json lists the available paths.",
+    ErrorCode.METHOD_NOT_ALLOWED: "This path does not support this method; /openapi.json lists its methods.",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "This path does not accept this type of content; /openapi.json lists its types.",
+    ErrorCode.MISDIRECTED: "Without access tokens, the service answers only under a loopback name such as localhost.",
+    ErrorCode.HEAD_MISMATCH: "The deployed head takes the vectors of another encoder.",
+    ErrorCode.HEAD_FAILED: "The head returned no finite value for this content.",
+    ErrorCode.QUEUE_FULL: "The request queue is full; retry later.",
+    ErrorCode.UNAVAILABLE: "A part of the service is unavailable; retry later.",
+    ErrorCode.TOO_SLOW: "The request timed out; retry later.",
+    Reason.MISSING_EVENT_ID: "The event id is missing; send the header Rawless-Event-Id.",
+    Reason.BAD_EVENT_ID: "The header Rawless-Event-Id does not match the stream's pattern.",
+    Reason.BAD_OCCURRED_AT: "The header Rawless-Occurred-At is not an RFC 3339 time with offset, or is out of range.",
+    Reason.MISSING_SUBJECT: "Requests are logged and the stream requires a subject; send Rawless-Subject-Id.",
+    Reason.EMPTY_PAYLOAD: "The body is empty, or has no text.",
+    Reason.PAYLOAD_TOO_LARGE: "The content exceeds the stream's size limit.",
     Reason.UNDECODABLE_IMAGE: "The image cannot be decoded.",
-    Reason.UNSUPPORTED_IMAGE_FORMAT: "The image is of a format that the stream does not take.",
-    Reason.TOO_MANY_PIXELS: "The image has more pixels than the stream's limit.",
+    Reason.UNSUPPORTED_IMAGE_FORMAT: "The stream does not accept this image format.",
+    Reason.TOO_MANY_PIXELS: "The image exceeds the stream's pixel limit.",
     Reason.EMPTY_TEXT: "The text is empty.",
-    Reason.INVALID_UTF8: "The body, or a header, is no UTF-8.",
-    Reason.FORBIDDEN_CHARACTERS: "The text holds characters that no text has.",
-    Reason.MALFORMED_EVENT: 'The body is not {"text": "…"}, or a Rawless- header has not the form that it must have.',
-    Reason.ENCODER_FAILED: "The encoder cannot encode this content.",
-    Reason.NON_FINITE_EMBEDDING: "The encoder gives no finite vector for this content.",
-    Reason.INTERNAL: "The service met a fault of its own.",
+    Reason.INVALID_UTF8: "The body or a header is not valid UTF-8.",
+    Reason.FORBIDDEN_CHARACTERS: "The text contains a NUL character or an unpaired surrogate.",
+    Reason.MALFORMED_EVENT: 'The body does not have the form {"text": "…"}, or a Rawless- header is malformed.',
+    Reason.ENCODER_FAILED: "The encoder failed on this content.",
+    Reason.NON_FINITE_EMBEDDING: "The encoder returned a vector that is not finite for this content.",
+    Reason.INTERNAL: "Internal error.",
 }
-RETRY_AFTER_SECONDS = 1
 
 
-class RequestError(Exception):
-    """A request that gets no answer. Raised inside of the service, told by the outermost layer."""
+class RequestError(RawlessError):
+    """A request that cannot be answered. `Service` turns it into a problem response."""
 
     def __init__(self, code: Code) -> None:
         super().__init__(code.value)
@@ -82,15 +83,15 @@ class RequestError(Exception):
 
     @property
     def status(self) -> int:
-        """Of HTTP: that of the code, 422 for what is wrong with the content."""
-        return _STATUS.get(self.code, HTTPStatus.UNPROCESSABLE_ENTITY).value
+        """The HTTP status: 422 for every reason that concerns the content."""
+        return _STATUSES.get(self.code, HTTPStatus.UNPROCESSABLE_ENTITY).value
 
     @property
     def detail(self) -> str:
-        """One sentence."""
-        return _DETAILS.get(self.code, "The content was refused.")
+        """One sentence for the caller."""
+        return _DETAILS.get(self.code, "The content was rejected.")
 
 
-def codes(status: int) -> list[Code]:
-    """Those that a status may come with."""
+def codes_of(status: int) -> list[Code]:
+    """Return the codes of the errors that have an HTTP status."""
     return [code for code in _DETAILS if RequestError(code).status == status]

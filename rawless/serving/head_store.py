@@ -1,6 +1,6 @@
-"""The heads that are live here: loaded as they were deployed, checked, and exchanged while requests go on."""
+"""The live heads of a service: loaded as they are deployed, checked, and replaced while requests are answered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,166 +11,180 @@ from rawless.errors import UserError
 from rawless.heads.artefact import MANIFEST, HeadManifest
 from rawless.heads.deployment import layout_difference, live_version
 from rawless.heads.session import HeadSession, open_head
+from rawless.serving.config import ServedHead
 from rawless.serving.errors import ErrorCode, RequestError
-from rawless.serving.responses import Answer, Model
 
-PREDICTS, SCORES = (("embedding",),), (("left", "right"), ("query",), ("query", "tenant"))
-"""The inputs of heads that answer of one item, and of those that score a query."""
+_ITEM_INPUTS = (("embedding",),)
+_PAIR_INPUTS = (("left", "right"), ("query",), ("query", "tenant"))
 
 
 class HeadRequirement(NamedTuple):
-    """What a head must be to go where the file names it."""
+    """What a deployed head must be to answer for a served head."""
 
     encoder: EncoderSpec
-    inputs: Sequence[tuple[str, ...]]
-    at: str
-    """The name that asks it."""
-    confident: bool
-    """Whether its answers are held to a minimum of confidence."""
+    is_of_pairs: bool
+    """Whether it scores queries against an index, instead of answering for one item."""
+    served_head: str
+    needs_classes: bool
+    """Whether its answers must reach a minimum confidence."""
+
+
+def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> dict[str, HeadRequirement]:
+    """Return the requirement of each deployed head. Raises UserError when two served heads require different ones."""
+    requirements: dict[str, HeadRequirement] = {}
+    for head in served.values():
+        encoder, is_of_pairs = specs[head.encoder], head.index is not None
+        needs_classes = head.rules.minimum_confidence is not None
+        for model in head.models:
+            if other := requirements.get(model):
+                if (other.encoder, other.is_of_pairs) != (encoder, is_of_pairs):
+                    raise UserError(
+                        f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
+                        "encoder or index: name different heads."
+                    )
+                needs_classes = needs_classes or other.needs_classes
+            requirements[model] = HeadRequirement(encoder, is_of_pairs, head.name, needs_classes)
+    return requirements
 
 
 class _RejectedVersion(NamedTuple):
-    """A version that was refused; it is tried again when its folder was written since."""
+    """A deployed version that does not fit. It is tried again when its manifest is written anew."""
 
     version: int
-    written: int | None
+    written_at: int | None
 
 
 class HeadStore:
-    """The live version of each head that a service names. Safe to ask from several threads, also while it refreshes."""
+    """The live version of each required head. Safe for concurrent use, also during a refresh."""
 
-    def __init__(self, folder: Path, wanted: Mapping[str, HeadRequirement], told: Callable[[str, bool], None]) -> None:
-        """Load them. `told` learns of each head whether what is deployed now is what answers.
+    def __init__(
+        self, folder: Path, requirements: Mapping[str, HeadRequirement], on_checked: Callable[[str, bool], None]
+    ) -> None:
+        """Load the heads from the folder of deployed heads.
 
-        Raises UserError for one that is not deployed, or does not fit.
+        `on_checked` takes a head's name and whether its deployed version is the live one, at each refresh. Raises
+        UserError for a head that is not deployed, or does not meet its requirement.
         """
-        self._folder, self._wanted, self._told = folder, wanted, told
-        self._sessions = {name: self._load(name, self._deployed(name)) for name in wanted}
-        self._refused: dict[str, _RejectedVersion] = {}
-
-    def __getitem__(self, name: str) -> HeadSession:
-        """The head that is live now."""
-        return self._sessions[name]
+        self._folder, self._requirements, self._on_checked = folder, requirements, on_checked
+        self._sessions = {name: self._load(name, self._deployed_version(name)) for name in requirements}
+        self._rejected: dict[str, _RejectedVersion] = {}
 
     @property
     def names(self) -> list[str]:
-        """Of all heads."""
+        """The names of all heads, sorted."""
         return sorted(self._sessions)
 
     @property
     def manifests(self) -> list[HeadManifest]:
-        """Of all heads, by name."""
+        """The manifests of all live heads, sorted by name."""
         return [self._sessions[name].manifest for name in self.names]
 
-    def answer(self, name: str, fingerprint: str, vector: Vector) -> Answer:
-        """What a head says of a vector of shape (dimension,). Raises RequestError for one of another encoder."""
-        session = self.of(name, fingerprint, vector)
-        manifest = session.manifest
-        ((output, answered),) = session.answer(embedding=np.asarray(vector, np.float32)[None]).items()
-        if not np.isfinite(answered).all():
-            raise RequestError(ErrorCode.HEAD_FAILED)
-        model = Model.of(manifest)
-        if output == "probabilities":
-            return Answer(model=model, probabilities=dict(zip(manifest.classes, answered[0].tolist(), strict=True)))
-        return Answer(model=model, value=float(answered[0]))
+    def get(self, name: str, fingerprint: str, vector: Vector) -> HeadSession:
+        """Return the live head that answers for a vector of shape (dimension,) of the encoder with a fingerprint.
 
-    def of(self, name: str, fingerprint: str, vector: Vector) -> HeadSession:
-        """The head that is live now, for a vector of that encoder. Raises RequestError for another."""
+        Raises RequestError for an unknown head, another encoder or another shape.
+        """
         session = self._sessions.get(name)
         if session is None:
             raise RequestError(ErrorCode.NOT_FOUND)
         if session.manifest.fingerprint != fingerprint:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
-        if vector.shape != (self._wanted[name].encoder.dimension,):
+        if vector.shape != (self._requirements[name].encoder.dimension,):
             raise RequestError(ErrorCode.BAD_REQUEST)
         return session
 
     def refresh(self) -> list[str]:
-        """Take up what was deployed since; a sentence for each head that changed, or does not fit and so did not."""
-        return [told for name in self._sessions if (told := self._refresh(name))]
+        """Load versions that were deployed since the last call.
 
-    def _refresh(self, name: str) -> str | None:
-        live, seen = self._sessions[name].manifest, _RejectedVersion(0, None)
+        Returns a message for each head that was replaced, or whose new version was rejected.
+        """
+        return [message for name in self._sessions if (message := self._refresh_head(name))]
+
+    def _refresh_head(self, name: str) -> str | None:
+        live, candidate = self._sessions[name].manifest, _RejectedVersion(0, None)
         try:
-            version = self._deployed(name)
+            version = self._deployed_version(name)
             if version == live.version:
-                self._settled(name)
+                self._accept(name)
                 return None
-            seen = _RejectedVersion(version, _written(self._folder / name / str(version)))
-            if seen == self._refused.get(name):
+            candidate = _RejectedVersion(version, _manifest_time(self._folder / name / str(version)))
+            if candidate == self._rejected.get(name):
                 return None
             session = self._load(name, version)
-            if fault := layout_difference(live, session.manifest):
-                raise UserError(f"it has another layout: {fault}. Start the service anew to take it.")
+            if difference := layout_difference(live, session.manifest):
+                raise UserError(f"its layout differs: {difference}. Restart the service to load it.")
         except UserError as error:
-            return self._kept(name, seen, error)
+            return self._reject(name, candidate, error)
         self._sessions[name] = session
-        self._settled(name)
-        return f"{name}@{version} answers from now on, instead of {name}@{live.version}."
+        self._accept(name)
+        return f"{name}@{version} replaced {name}@{live.version}."
 
-    def _settled(self, name: str) -> None:
-        self._refused.pop(name, None)
-        self._told(name, True)
+    def _accept(self, name: str) -> None:
+        self._rejected.pop(name, None)
+        self._on_checked(name, True)
 
-    def _kept(self, name: str, seen: "_RejectedVersion", error: UserError) -> str | None:
-        if self._refused.get(name) == seen:
+    def _reject(self, name: str, candidate: _RejectedVersion, error: UserError) -> str | None:
+        if self._rejected.get(name) == candidate:  # reported already
             return None
-        self._refused[name] = seen
-        self._told(name, False)
-        what = f"{name}@{seen.version}" if seen.version else f"What is deployed of {name}"
-        return f"{what} is not taken up, {name}@{self._sessions[name].manifest.version} stays: {error}"
+        self._rejected[name] = candidate
+        self._on_checked(name, False)
+        rejected = f"{name}@{candidate.version}" if candidate.version else f"The deployment of {name}"
+        return f"{rejected} was rejected, {name}@{self._sessions[name].manifest.version} stays live: {error}"
 
-    def _deployed(self, name: str) -> int:
+    def _deployed_version(self, name: str) -> int:
         version = live_version(self._folder, name)
         if version is None:
             raise UserError(
-                f"The head {name}, which {self._wanted[name].at} asks, is not deployed in {self._folder}: run "
-                f"`rawless head deploy {name}`."
+                f"The head {name} of heads.{self._requirements[name].served_head} is not deployed in {self._folder}: "
+                f"run `rawless head deploy {name}`."
             )
         return version
 
     def _load(self, name: str, version: int) -> HeadSession:
         session = open_head(self._folder / name / str(version))
-        wanted, manifest = self._wanted[name], session.manifest
-        told = f"{name}@{version}"
+        requirement, manifest = self._requirements[name], session.manifest
+        ref = f"{name}@{version}"
         if (manifest.head, manifest.version) != (name, version):
-            raise UserError(f"The folder of {told} holds {manifest.head}@{manifest.version}: deploy it again.")
-        session.check(wanted.encoder.fingerprint)
-        inputs = tuple(each.name for each in manifest.inputs)
-        if inputs not in wanted.inputs:
+            raise UserError(f"The folder of {ref} contains {manifest.head}@{manifest.version}: deploy {ref} again.")
+        session.check(requirement.encoder.fingerprint)
+        inputs = tuple(tensor.name for tensor in manifest.inputs)
+        if inputs not in (_PAIR_INPUTS if requirement.is_of_pairs else _ITEM_INPUTS):
             raise UserError(
-                f"{told} takes {', '.join(inputs)}, but heads.{wanted.at} "
-                f"{'scores queries against an index' if wanted.inputs == SCORES else 'answers of one item'}: name "
-                "another head, or give or take away its index."
+                f"{ref} takes {', '.join(inputs)}, but heads.{requirement.served_head} "
+                f"{'scores queries against an index' if requirement.is_of_pairs else 'answers for single items'}: name "
+                "another head, or add or remove its index."
             )
-        if wanted.confident and not manifest.classes:
-            raise UserError(f"{told} answers a number, so heads.{wanted.at}.rules.minimum_confidence cannot hold it.")
-        _try(session, wanted.encoder.dimension, told)
+        if requirement.needs_classes and not manifest.classes:
+            raise UserError(
+                f"{ref} returns a number, so heads.{requirement.served_head}.rules.minimum_confidence cannot apply: "
+                "remove it, or name another head."
+            )
+        _check_answer(session, requirement.encoder.dimension, ref)
         return session
 
 
-def _written(folder: Path) -> int | None:
-    """When a head's manifest was, which comes last of its files; None while it is not there."""
+def _manifest_time(folder: Path) -> int | None:
+    """Return when a head's manifest, the last of its files, was written, in nanoseconds; None if it does not exist."""
     try:
         return (folder / MANIFEST).stat().st_mtime_ns
     except OSError:
         return None
 
 
-def _try(session: HeadSession, dimension: int, told: str) -> None:
-    """Ask a head for nothing's vector. Raises UserError when it gives no answer of the shape that it should."""
+def _check_answer(session: HeadSession, dimension: int, ref: str) -> None:
+    """Call a head with zeros. Raises UserError unless it returns what its manifest declares."""
     manifest = session.manifest
-    for each in manifest.inputs:
-        if each.type == "float32" and each.shape[1:] != (dimension,):
-            raise UserError(f"{told} takes {each}, but its encoder's vectors have {dimension} values.")
+    for tensor in manifest.inputs:
+        if tensor.type == "float32" and tensor.shape[1:] != (dimension,):
+            raise UserError(f"{ref} takes {tensor}, but its encoder's vectors have {dimension} values.")
     try:
-        given = {
-            each.name: np.zeros(1, np.int64) if each.type == "int64" else np.zeros((1, dimension), np.float32)
-            for each in manifest.inputs
+        inputs = {
+            tensor.name: np.zeros(1, np.int64) if tensor.type == "int64" else np.zeros((1, dimension), np.float32)
+            for tensor in manifest.inputs
         }
-        ((output, answered),) = session.answer(**given).items()
+        ((output, values),) = session.answer(**inputs).items()
     except Exception as error:  # noqa: BLE001 - the runtime's own exceptions share no base class
-        raise UserError(f"{told} does not answer ({type(error).__name__}): import or train it again.") from None
+        raise UserError(f"{ref} does not answer ({type(error).__name__}): import or train it again.") from None
     shapes = {"probabilities": (1, len(manifest.classes)), "value": (1,), "score": (1,), "embedding": (1, dimension)}
-    if answered.shape != shapes.get(output) or not np.isfinite(answered).all():
-        raise UserError(f"{told} answers {output} {list(answered.shape)}, which is not what a head answers.")
+    if values.shape != shapes.get(output) or not np.isfinite(values).all():
+        raise UserError(f"{ref} returns {output} {list(values.shape)}, which is not what its manifest declares.")

@@ -1,4 +1,4 @@
-"""What Prometheus sees of a service: labels are names of its file and closed codes, never a caller's words."""
+"""Prometheus metrics of a service. Their labels are names from its file and closed codes, never a caller's data."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -10,18 +10,24 @@ class Metrics:
     """The metrics of one service."""
 
     def __init__(self) -> None:
-        self.registry = own = CollectorRegistry()
-        self.requests = Counter("rawless_requests", "Requests.", ("route", "status"), registry=own)
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter("rawless_requests", "Requests by HTTP status.", ("route", "status"), registry=registry)
         self.seconds = Histogram(
-            "rawless_request_seconds", "From headers to answer.", ("route",), buckets=_SECONDS, registry=own
-        )
-        self.refusals = Counter("rawless_refusals", "Requests without an answer.", ("route", "reason"), registry=own)
-        self.waiting = Gauge("rawless_requests_in_progress", "Requests that are being answered.", registry=own)
-        self.abstentions = Counter("rawless_abstentions", "Abstentions.", ("head", "reason"), registry=own)
-        self.answers = Counter("rawless_answers", "Answers of heads.", ("head", "version"), registry=own)
+            "rawless_request_seconds", "Time from the headers to the response.", ("route",), buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
+        self.refusals = Counter("rawless_refusals", "Failed requests.", ("route", "reason"), registry=registry)
+        self.in_progress = Gauge("rawless_requests_in_progress", "Requests in progress.", registry=registry)
+        self.abstentions = Counter("rawless_abstentions", "Abstentions.", ("head", "reason"), registry=registry)
+        self.answers = Counter("rawless_answers", "Answers by version.", ("head", "version"), registry=registry)
         self.shadows = Counter(
-            "rawless_shadow_answers", "Shadows beside answers.", ("head", "shadow", "outcome"), registry=own
+            "rawless_shadow_answers", "Answers of shadow heads.", ("head", "shadow", "outcome"), registry=registry
         )
-        self.batches = Histogram("rawless_batch_items", "Items of a batch.", ("encoder",), buckets=_SIZES, registry=own)
-        self.current = Gauge("rawless_head_current", "1: what is deployed answers.", ("head",), registry=own)
-        self.rows = Counter("rawless_log_rows", "Rows of the log.", ("table", "outcome"), registry=own)
+        self.batches = Histogram(
+            "rawless_batch_items", "Items per encoder batch.", ("encoder",), buckets=_SIZES, registry=registry
+        )
+        self.current = Gauge(
+            "rawless_head_current", "1 if the deployed version answers, 0 if it was rejected.", ("head",),
+            registry=registry,
+        )  # fmt: skip
+        self.rows = Counter("rawless_log_rows", "Rows of the prediction log.", ("table", "outcome"), registry=registry)

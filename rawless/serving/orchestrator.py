@@ -1,8 +1,7 @@
-"""What the orchestrator does: content is encoded once, heads are asked, rules decide, what is opted in is logged."""
+"""The orchestrator: encodes content once, calls heads, applies business rules and logs what is opted in."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from starlette.requests import Request
 
@@ -17,173 +16,171 @@ from rawless.serving.config import ServedHead
 from rawless.serving.encoding import EncoderBackend
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.metrics import Metrics
-from rawless.serving.prediction_log import PredictionLog
-from rawless.serving.prediction_rows import prediction_row
+from rawless.serving.prediction_log import PredictionLog, prediction_row
 from rawless.serving.requests import InferenceRequest, RequestReader
 from rawless.serving.responses import Answer, Prediction, Scores
 from rawless.serving.rules import Abstention
 from rawless.warehouse.rows import EmbeddingRow
 
 MAX_SHADOWS = 64
-"""Questions to shadows at a time; what comes beyond is counted and left out."""
-
-
-class Components(NamedTuple):
-    """What an orchestrator works with."""
-
-    encoding: EncoderBackend
-    classifying: ClassifierBackend
-    metrics: Metrics
-    recorder: PredictionLog | None
+"""Calls of shadow heads in progress; further ones are skipped and counted."""
 
 
 class Orchestrator:
-    """Answers requests under the names of a service's file."""
+    """Answers requests to served heads."""
 
     def __init__(
         self,
         served: Mapping[str, ServedHead],
         specs: Mapping[str, EncoderSpec],
-        key: PseudonymKey | None,
-        parts: Components,
+        pseudonym_key: PseudonymKey | None,
+        *,
+        encoder: EncoderBackend,
+        classifier: ClassifierBackend,
+        metrics: Metrics,
+        log: PredictionLog | None,
     ) -> None:
-        """`specs` are the encoders by their reference; `key` is needed where a head is logged."""
+        """`specs` are encoders by their reference. `pseudonym_key` is required if a served head is logged."""
         self.served = served
         self._specs = specs
         self._fingerprints = {ref: spec.fingerprint for ref, spec in specs.items()}
-        self._readers = {name: RequestReader(head.stream, key, logged=head.log) for name, head in served.items()}
-        self._parts = parts
+        self._readers = {
+            name: RequestReader(head.stream, pseudonym_key, logged=head.log) for name, head in served.items()
+        }
+        self._encoder, self._classifier, self._metrics, self._log = encoder, classifier, metrics, log
         self._shadows: set[asyncio.Task[None]] = set()
         self._stopped: frozenset[str] = frozenset()
-        self.look()
+        self.refresh_kill_switches()
 
-    def look(self) -> None:
-        """See which kill switches are there."""
-        self._stopped = frozenset(name for name in self.served if self._stops(name))
+    def refresh_kill_switches(self) -> None:
+        """Check which kill switches exist."""
+        self._stopped = frozenset(name for name in self.served if self._is_stopped(name))
 
-    def _stops(self, name: str) -> bool:
-        switch = self.served[name].rules.kill_switch
+    def _is_stopped(self, name: str) -> bool:
+        kill_switch = self.served[name].rules.kill_switch
         try:
-            return switch is not None and switch.exists()
-        except OSError:  # a folder that is away for a while
+            return kill_switch is not None and kill_switch.exists()
+        except OSError:  # the folder is unavailable, so the last known state stays
             return name in self._stopped
 
-    async def finish(self) -> None:
-        """Wait for the shadows that are being asked."""
+    async def finish_shadows(self) -> None:
+        """Wait for the calls of shadow heads in progress."""
         await asyncio.gather(*self._shadows)
 
     async def manifests(self) -> list[HeadManifest]:
-        """Of the heads that are live now."""
-        return await self._parts.classifying.manifests()
+        """Return the manifests of the live heads."""
+        return await self._classifier.manifests()
 
     async def check_ready(self) -> None:
-        """Raises RequestError while content cannot be encoded, or heads cannot be asked."""
-        await asyncio.gather(self._parts.encoding.check_ready(), self._parts.classifying.check_ready())
+        """Raise RequestError while content cannot be encoded, or heads cannot be called."""
+        await asyncio.gather(self._encoder.check_ready(), self._classifier.check_ready())
 
-    async def predict(self, name: str, request: Request) -> Prediction:
-        """The answer for the item that a request carries. Raises RequestError, or Unavailable."""
-        head, asked = self.served[name], await self._readers[name].read(request)
-        # Judged once: a kill switch may come or go while content is encoded.
-        judged = {each: self._held(each, asked) for each in (name, *head.also)}
-        names = [each for each, held in judged.items() if held is None]
-        answers: dict[str, Prediction] = {}
+    async def predict(self, name: str, http_request: Request) -> Prediction:
+        """Return the prediction of a served head for the item in a request. Raises RequestError or Unavailable."""
+        head, request = self.served[name], await self._readers[name].read(http_request)
+        # Checked once: a kill switch may appear or disappear while the content is encoded.
+        abstentions = {other: self._check_rules(other, request) for other in (name, *head.also)}
+        answering = [self.served[other] for other, abstention in abstentions.items() if abstention is None]
+        predictions: dict[str, Prediction] = {}
         truncated = False
-        if names:
-            encoded = await self._encoded(head, asked)
+        if answering:
+            encoded = await self._encode(head, request)
             truncated = encoded.truncated
-            found = await asyncio.gather(*(self._answer(self.served[each], asked, encoded) for each in names))
-            answers = dict(zip(names, found, strict=True))
-        for each, held in judged.items():
-            if held:
-                answers[each] = self._abstained(each, asked, held, truncated)
-        return answers[name].model_copy(update={"also": {each: answers[each] for each in head.also}})
+            answered = await asyncio.gather(*(self._predict(other, request, encoded) for other in answering))
+            predictions = {prediction.head: prediction for prediction in answered}
+        for other, abstention in abstentions.items():
+            if abstention:
+                predictions[other] = self._abstain(self.served[other], request, abstention, truncated)
+        return predictions[name].model_copy(update={"also": {other: predictions[other] for other in head.also}})
 
-    async def score(self, name: str, request: Request, top: int) -> Scores:
-        """The best events of an index for the query that a request carries. Raises RequestError, or Unavailable."""
-        head, asked = self.served[name], await self._readers[name].read(request)
-        if held := self._held(name, asked):
-            self._parts.metrics.abstentions.labels(name, held.value).inc()
+    async def score(self, name: str, http_request: Request, top: int) -> Scores:
+        """Return the `top` best matches for the query in a request. Raises RequestError or Unavailable."""
+        head, request = self.served[name], await self._readers[name].read(http_request)
+        if abstention := self._check_rules(name, request):
+            self._metrics.abstentions.labels(name, abstention.value).inc()
             return Scores(
-                head=name, event_id=asked.event.event_id, model=None, snapshot_id=None, matches=[], abstention=held,
-                truncated=False,
+                head=name, event_id=request.event.event_id, model=None, snapshot_id=None, matches=[],
+                abstention=abstention, truncated=False,
             )  # fmt: skip
-        encoded = await self._encoded(head, asked)
-        arm = assign_arm(name, asked.key, head.arms)
-        fingerprint, attributes = self._fingerprints[head.encoder], dict(asked.event.attributes)
-        ranking = await self._parts.classifying.rank(
-            arm, head.index or "", fingerprint, encoded.vector, attributes, top
+        encoded = await self._encode(head, request)
+        arm = assign_arm(name, request.assignment_key, head.arms)
+        ranking = await self._classifier.rank(
+            arm, head.index or "", self._fingerprints[head.encoder], encoded.vector, dict(request.event.attributes), top
         )
-        self._parts.metrics.answers.labels(name, f"{arm}@{ranking.model.version}").inc()
+        self._metrics.answers.labels(name, f"{arm}@{ranking.model.version}").inc()
         return Scores(
-            head=name, event_id=asked.event.event_id, model=ranking.model, snapshot_id=ranking.snapshot_id,
+            head=name, event_id=request.event.event_id, model=ranking.model, snapshot_id=ranking.snapshot_id,
             matches=ranking.matches, abstention=None, truncated=encoded.truncated,
         )  # fmt: skip
 
-    def _held(self, name: str, asked: InferenceRequest) -> Abstention | None:
-        """Why a name does not answer a request, before anything is encoded."""
-        return self.served[name].rules.before(dict(asked.event.attributes), stopped=name in self._stopped)
+    def _check_rules(self, name: str, request: InferenceRequest) -> Abstention | None:
+        attributes = dict(request.event.attributes)
+        return self.served[name].rules.check_request(attributes, is_stopped=name in self._stopped)
 
-    def _abstained(self, name: str, asked: InferenceRequest, held: Abstention, truncated: bool) -> Prediction:
-        self._parts.metrics.abstentions.labels(name, held.value).inc()
-        return Prediction(
-            head=name, event_id=asked.event.event_id, model=None, prediction=self.served[name].rules.fallback,
-            probabilities=None, abstention=held, truncated=truncated,
-        )  # fmt: skip
-
-    async def _encoded(self, head: ServedHead, asked: InferenceRequest) -> Encoded:
-        spec = self._specs[head.encoder]
-        outcome = await self._parts.encoding.encode(head.stream, self._fingerprints[head.encoder], asked.event.payload)
+    async def _encode(self, head: ServedHead, request: InferenceRequest) -> Encoded:
+        spec, fingerprint = self._specs[head.encoder], self._fingerprints[head.encoder]
+        outcome = await self._encoder.encode(head.stream, fingerprint, request.event.payload)
         if isinstance(outcome, Reason):
             raise RequestError(outcome)
-        if outcome.vector.shape != (spec.dimension,):  # a service may answer anything; nothing of it is logged
+        if outcome.vector.shape != (spec.dimension,):  # an encoder service may answer anything; it is not logged
             raise RequestError(ErrorCode.UNAVAILABLE)
-        if head.log and self._parts.recorder:
-            fingerprint = self._fingerprints[head.encoder]
-            row = EmbeddingRow.of(asked.event, spec, fingerprint, outcome.vector, outcome.truncated)
-            self._parts.recorder.put(row)
+        if head.log and self._log:
+            self._log.put(EmbeddingRow.of(request.event, spec, fingerprint, outcome.vector, outcome.truncated))
         return outcome
 
-    async def _answer(self, head: ServedHead, asked: InferenceRequest, encoded: Encoded) -> Prediction:
-        arm = assign_arm(head.name, asked.key, head.arms)
-        answer = await self._parts.classifying.answer(arm, self._fingerprints[head.encoder], encoded.vector)
-        held = head.rules.after(answer.probabilities)
-        self._parts.metrics.answers.labels(head.name, f"{arm}@{answer.model.version}").inc()
-        if held:
-            self._parts.metrics.abstentions.labels(head.name, held.value).inc()
-        self._record(head, asked, answer, held)
-        self._ask_shadows(head, asked, encoded, answer)
+    async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
+        arm = assign_arm(head.name, request.assignment_key, head.arms)
+        answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector)
+        abstention = head.rules.check_answer(answer.probabilities)
+        self._metrics.answers.labels(head.name, f"{arm}@{answer.model.version}").inc()
+        if abstention:
+            self._metrics.abstentions.labels(head.name, abstention.value).inc()
+        self._log_answer(head, request, answer, abstention)
+        self._start_shadows(head, request, encoded, answer)
         return Prediction(
             head=head.name,
-            event_id=asked.event.event_id,
+            event_id=request.event.event_id,
             model=answer.model,
-            prediction=head.rules.fallback if held else answer.prediction,
-            probabilities=None if held else answer.probabilities,
-            abstention=held,
+            prediction=head.rules.fallback if abstention else answer.prediction,
+            probabilities=None if abstention else answer.probabilities,
+            abstention=abstention,
             truncated=encoded.truncated,
         )
 
-    def _record(self, head: ServedHead, asked: InferenceRequest, answer: Answer, held: Abstention | None) -> None:
-        if head.log and self._parts.recorder and (row := prediction_row(asked.event, answer, held)):
-            self._parts.recorder.put(row)
+    def _abstain(
+        self, head: ServedHead, request: InferenceRequest, abstention: Abstention, truncated: bool
+    ) -> Prediction:
+        """Return the prediction of a head that was not called, and count it."""
+        self._metrics.abstentions.labels(head.name, abstention.value).inc()
+        return Prediction(
+            head=head.name, event_id=request.event.event_id, model=None, prediction=head.rules.fallback,
+            probabilities=None, abstention=abstention, truncated=truncated,
+        )  # fmt: skip
 
-    def _ask_shadows(self, head: ServedHead, asked: InferenceRequest, encoded: Encoded, answer: Answer) -> None:
-        """After the answer, so that they slow nobody."""
+    def _log_answer(
+        self, head: ServedHead, request: InferenceRequest, answer: Answer, abstention: Abstention | None
+    ) -> None:
+        if head.log and self._log and (row := prediction_row(request.event, answer, abstention)):
+            self._log.put(row)
+
+    def _start_shadows(self, head: ServedHead, request: InferenceRequest, encoded: Encoded, answer: Answer) -> None:
+        """Call the shadow heads in the background, so that the response does not wait for them."""
         for shadow in head.shadow:
             if len(self._shadows) >= MAX_SHADOWS:
-                self._parts.metrics.shadows.labels(head.name, shadow, "skipped").inc()
+                self._metrics.shadows.labels(head.name, shadow, "skipped").inc()
                 continue
-            task = asyncio.create_task(self._ask_shadow(shadow, head, asked, encoded, answer))
+            task = asyncio.create_task(self._call_shadow(shadow, head, request, encoded, answer))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
 
-    async def _ask_shadow(
-        self, shadow: str, head: ServedHead, asked: InferenceRequest, encoded: Encoded, answer: Answer
+    async def _call_shadow(
+        self, shadow: str, head: ServedHead, request: InferenceRequest, encoded: Encoded, answer: Answer
     ) -> None:
         try:
-            own = await self._parts.classifying.answer(shadow, self._fingerprints[head.encoder], encoded.vector)
-        except Exception:  # noqa: BLE001 - nobody waits for it, and its text may hold anything
+            shadow_answer = await self._classifier.answer(shadow, self._fingerprints[head.encoder], encoded.vector)
+        except Exception:  # noqa: BLE001 - counted only: no caller waits for it, and its text may contain content
             outcome = "failed"
         else:
-            outcome = "agrees" if own.prediction == answer.prediction else "differs"
-            self._record(head, asked, own, head.rules.after(own.probabilities))
-        self._parts.metrics.shadows.labels(head.name, shadow, outcome).inc()
+            outcome = "agrees" if shadow_answer.prediction == answer.prediction else "differs"
+            self._log_answer(head, request, shadow_answer, head.rules.check_answer(shadow_answer.probabilities))
+        self._metrics.shadows.labels(head.name, shadow, outcome).inc()

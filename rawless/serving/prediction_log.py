@@ -1,92 +1,113 @@
-"""The opt-in log: rows of what was served, written in the background. It never slows or fails a request."""
+"""The opt-in log of requests: rows are written in the background, without slowing down or failing a request."""
 
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 from rawless.errors import Unavailable
+from rawless.events.event import Event
+from rawless.serving.responses import Answer
+from rawless.serving.rules import Abstention
 from rawless.warehouse.append import Appender
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import EmbeddingRow, PredictionRow
 
-Logged = EmbeddingRow | PredictionRow
+LogRow = EmbeddingRow | PredictionRow
 Outcome = Literal["written", "dropped", "refused"]
-MAX_ROWS = 500
-"""Of one append."""
-WAIT_SECONDS = 0.5
-"""Rows wait no longer than this for others."""
+MAX_BATCH_ROWS = 500
+MAX_WAIT_SECONDS = 0.5
+"""How long a batch waits to be filled."""
+
+
+def prediction_row(event: Event, answer: Answer, abstention: Abstention | None) -> PredictionRow | None:
+    """Return the row of an answer, without probabilities for an abstention; None for a number, which has no column."""
+    if answer.probabilities is None:
+        return None
+    probabilities = {} if abstention else answer.probabilities
+    return PredictionRow(
+        stream=event.stream,
+        event_id=event.event_id,
+        subject_key=event.subject_key,
+        subject_key_id=event.subject_key_id,
+        head=answer.model.head,
+        version=answer.model.version,
+        probabilities=tuple(probabilities.items()),
+        abstention=abstention.value if abstention else None,
+        predicted_at=datetime.now(UTC),
+    )
 
 
 class PredictionLog:
-    """A bounded queue of rows, and the thread that writes them through the writer that jobs use."""
+    """A bounded queue of rows, and a thread that appends them to their tables."""
 
-    def __init__(self, warehouse: Warehouse, most: int, told: Callable[[str, Outcome, int], None]) -> None:
-        """At most `most` rows wait. `told` learns of a table what became of how many rows."""
+    def __init__(self, warehouse: Warehouse, max_rows: int, on_outcome: Callable[[str, Outcome, int], None]) -> None:
+        """Start the thread. At most `max_rows` rows wait. `on_outcome` takes table, outcome and number of rows."""
         self._appender, self._retry_seconds = Appender(warehouse), warehouse.retry_seconds
-        self._queue: queue.Queue[Logged] = queue.Queue(most)
-        self._told = told
+        self._queue: queue.Queue[LogRow] = queue.Queue(max_rows)
+        self._on_outcome = on_outcome
         self._closing = threading.Event()
         self._deadline = float("inf")
-        self._lost = self._in_hand = 0
-        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._dropped = self._in_progress = 0
+        self._thread = threading.Thread(target=self._write_batches, name="prediction-log", daemon=True)
         self._thread.start()
 
-    def put(self, row: Logged) -> None:
-        """Take a row; when too many wait already, it is dropped and counted."""
+    def put(self, row: LogRow) -> None:
+        """Add a row without waiting; if the queue is full, drop and count it."""
         try:
             self._queue.put_nowait(row)
         except queue.Full:
             self._drop([row])
 
     def close(self, seconds: float) -> int:
-        """Write what waits, for about so long at most; says how many rows were lost since the start. Put no more."""
+        """Write the waiting rows for at most about `seconds`, and return how many rows were lost since the start.
+
+        No row may be put afterwards.
+        """
         self._deadline = time.monotonic() + seconds
         self._closing.set()
         self._thread.join(seconds + self._retry_seconds)
-        return self._lost + self._in_hand + self._queue.qsize()
+        return self._dropped + self._in_progress + self._queue.qsize()
 
-    def _work(self) -> None:
+    def _write_batches(self) -> None:
         while not (self._closing.is_set() and self._queue.empty()):
-            rows = self._taken(WAIT_SECONDS)
-            self._in_hand = len(rows)
-            self._write(rows)
+            rows = self._next_batch()
+            self._in_progress = len(rows)
+            for table in (EmbeddingRow.TABLE, PredictionRow.TABLE):
+                self._append(table, [row for row in rows if table == row.TABLE])
 
-    def _taken(self, wait: float = 0.0) -> list[Logged]:
-        """Up to a batch of rows, those that come within the wait."""
-        rows: list[Logged] = []
-        until = time.monotonic() + wait
-        while len(rows) < MAX_ROWS:
-            left = 0.0 if self._closing.is_set() else max(0.0, until - time.monotonic())
+    def _next_batch(self) -> list[LogRow]:
+        """Return the rows that arrive within the waiting time, up to a full batch."""
+        rows: list[LogRow] = []
+        ends_at = time.monotonic() + MAX_WAIT_SECONDS
+        while len(rows) < MAX_BATCH_ROWS:
+            seconds_left = 0.0 if self._closing.is_set() else max(0.0, ends_at - time.monotonic())
             try:
-                rows.append(self._queue.get(timeout=left) if left else self._queue.get_nowait())
+                rows.append(self._queue.get(timeout=seconds_left) if seconds_left else self._queue.get_nowait())
             except queue.Empty:
                 break
         return rows
 
-    def _write(self, rows: Sequence[Logged]) -> None:
-        for table in (EmbeddingRow.TABLE, PredictionRow.TABLE):
-            self._append(table, [row for row in rows if table == row.TABLE])
-
-    def _append(self, table: str, rows: Sequence[Logged]) -> None:
+    def _append(self, table: str, rows: Sequence[LogRow]) -> None:
         while rows:
             try:
                 refused = len(self._appender.append(rows))
-            except Unavailable:  # it was retried; the queue fills meanwhile, and what it cannot hold is dropped
+            except Unavailable:  # after the appender's own retries; meanwhile the queue fills, and then drops rows
                 if time.monotonic() < self._deadline:
                     continue
-                self._in_hand -= len(rows)
+                self._in_progress -= len(rows)
                 self._drop(rows)
                 return
-            except Exception:  # noqa: BLE001 - whatever it is, the next rows are to be written
+            except Exception:  # noqa: BLE001 - the thread must go on with the next rows
                 refused = len(rows)
-            self._told(table, "refused", refused)
-            self._told(table, "written", len(rows) - refused)
-            self._in_hand -= len(rows)
+            self._on_outcome(table, "refused", refused)
+            self._on_outcome(table, "written", len(rows) - refused)
+            self._in_progress -= len(rows)
             return
 
-    def _drop(self, rows: Sequence[Logged]) -> None:
-        self._lost += len(rows)
+    def _drop(self, rows: Sequence[LogRow]) -> None:
+        self._dropped += len(rows)
         for row in rows:
-            self._told(row.TABLE, "dropped", 1)
+            self._on_outcome(row.TABLE, "dropped", 1)

@@ -1,4 +1,4 @@
-"""Refusals as HTTP has them, and as OpenAPI describes them."""
+"""Errors as problem responses (RFC 9457), and their descriptions for OpenAPI."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -10,33 +10,33 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rawless.privacy import Reason
-from rawless.serving.errors import RETRY_AFTER_SECONDS, ErrorCode, RequestError, codes
+from rawless.serving.errors import RETRY_AFTER_SECONDS, ErrorCode, RequestError, codes_of
 from rawless.serving.responses import Problem
 
 MEDIA_TYPE = "application/problem+json"
-_HERE = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
+_FRAMEWORK_ERRORS = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
 
 
-def problem(refused: RequestError, headers: dict[str, str] | None = None) -> Response:
-    """What a caller sees of a refusal."""
-    status = HTTPStatus(refused.status)
-    body = Problem(title=status.phrase, status=status, detail=refused.detail, reason=refused.code.value)
-    own = dict(headers or {})
+def problem_response(error: RequestError, headers: dict[str, str] | None = None) -> Response:
+    """Return the response for an error, with the headers that its status requires added to `headers`."""
+    status = HTTPStatus(error.status)
+    problem = Problem(title=status.phrase, status=status, detail=error.detail, reason=error.code.value)
+    all_headers = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        own["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        all_headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if status == HTTPStatus.UNAUTHORIZED:
-        own["WWW-Authenticate"] = "Bearer"
+        all_headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # the rest of the body is not read
-        own["Connection"] = "close"
-    return Response(body.model_dump_json(), status_code=status, headers=own, media_type=MEDIA_TYPE)
+        all_headers["Connection"] = "close"
+    return Response(problem.model_dump_json(), status_code=status, headers=all_headers, media_type=MEDIA_TYPE)
 
 
-def described(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of the refusals with these statuses."""
+def describe_problems(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI descriptions of the problem responses with these statuses."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     return {
         status: {
-            "description": f"{HTTPStatus(status).phrase}: {', '.join(code.value for code in codes(status))}",
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(code.value for code in codes_of(status))}",
             "content": {MEDIA_TYPE: {"schema": schema}},
         }
         for status in sorted(statuses)
@@ -44,29 +44,30 @@ def described(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 
 
 async def handle_http_exception(_: Request, error: Exception) -> Response:
-    """A path or method that there is not; the framework's words are not told."""
+    """Return the response for an unknown path or method. The framework's own message is dropped."""
     if not isinstance(error, HTTPException):
-        return problem(RequestError(Reason.INTERNAL))
-    return problem(RequestError(_HERE.get(error.status_code, ErrorCode.BAD_REQUEST)), dict(error.headers or {}))
+        return problem_response(RequestError(Reason.INTERNAL))
+    code = _FRAMEWORK_ERRORS.get(error.status_code, ErrorCode.BAD_REQUEST)
+    return problem_response(RequestError(code), dict(error.headers or {}))
 
 
-def closed(app: ASGIApp) -> ASGIApp:
-    """The app, out of which no exception comes: the server would log it with its text and frames."""
+def contain_exceptions(app: ASGIApp) -> ASGIApp:
+    """Return an app that answers 500 instead of raising: the server would log the exception's text and frames."""
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+    async def contained(scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
 
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
+        async def tracking_send(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
             await send(message)
 
         try:
-            await app(scope, receive, sending)
+            await app(scope, receive, tracking_send)
         except Exception:
             if scope["type"] != "http":
                 raise
-            if not begun:
-                await problem(RequestError(Reason.INTERNAL))(scope, receive, send)
+            if not has_started:
+                await problem_response(RequestError(Reason.INTERNAL))(scope, receive, send)
 
-    return guarded
+    return contained

@@ -1,6 +1,6 @@
-"""The encoder and the classifier as services of their own, as the orchestrator calls them.
+"""Clients of encoder and classifier services, with which an orchestrator runs apart from both.
 
-Vectors travel as little-endian float32 of shape (dimension,).
+Vectors are sent as little-endian float32 values of shape (dimension,).
 """
 
 import asyncio
@@ -28,101 +28,99 @@ from rawless.serving.responses import Answer, Problem, Ranking
 TOKEN_VARIABLE = "RAWLESS_SERVICE_TOKEN"  # noqa: S105 - the variable's name
 FINGERPRINT, TRUNCATED = "rawless-encoder-fingerprint", "rawless-truncated"
 BYTES = "application/octet-stream"
-SERVERLESS = "x-serverless-authorization"
+SERVERLESS_AUTHORIZATION = "x-serverless-authorization"
 _CONNECT_SECONDS = 2.0
 _TOKEN_SECONDS = 45 * 60.0
-"""Google's ID tokens hold for an hour."""
-M = TypeVar("M", bound=BaseModel)
-A = TypeVar("A", Answer, Ranking)
+"""How long a Google ID token is used; it is valid for an hour."""
+_FORWARDED_CODES = (ErrorCode.QUEUE_FULL, ErrorCode.HEAD_MISMATCH, ErrorCode.HEAD_FAILED, ErrorCode.TOO_SLOW)
+ModelT = TypeVar("ModelT", bound=BaseModel)
+AnswerT = TypeVar("AnswerT", Answer, Ranking)
 _MANIFESTS = TypeAdapter(list[HeadManifest])
 
 
 class _ServiceClient:
-    """Calls one service, as who we are. Whatever goes wrong there is told as it must be told here."""
+    """An authenticated client of one service. Its errors are the ones that the orchestrator's caller gets."""
 
-    def __init__(self, remote: RemoteConfig, seconds: float) -> None:
-        """Raises UserError when there is no token."""
-        self._remote, self._seconds = remote, seconds
-        self._token, self._until = "", 0.0
-        if remote.identity == "token" and not os.environ.get(TOKEN_VARIABLE):
-            raise UserError(f"{remote.url} asks for a token: set {TOKEN_VARIABLE}, or identity: google.")
+    def __init__(self, config: RemoteConfig, seconds: float) -> None:
+        """Each call may take `seconds`. Raises UserError when the service's token is not set."""
+        self._config, self._seconds = config, seconds
+        self._google_token, self._expires_at = "", 0.0
+        if config.identity == "token" and not os.environ.get(TOKEN_VARIABLE):
+            raise UserError(f"{config.url} requires a token: set {TOKEN_VARIABLE}, or identity: google.")
         timeout = httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         self._client = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._client.aclose()
 
     async def check_ready(self) -> None:
-        """Raises RequestError while the service is not ready."""
-        await self._asked("GET", "/readyz", headers=await self._identity())
+        """Raise RequestError while the service is not ready."""
+        await self._request("GET", "/readyz", headers=await self._authorization())
 
     async def call(
         self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Its answer, which is a good one. Raises RequestError."""
-        own = {**await self._identity(), "content-type": BYTES, **(headers or {})}
-        return await self._asked(method, path, content, own)
+        """Return the response, whose status is 200. Raises RequestError for any other."""
+        all_headers = {**await self._authorization(), "content-type": BYTES, **(headers or {})}
+        return await self._request(method, path, content, all_headers)
 
-    async def _asked(
+    async def _request(
         self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
         try:
-            async with asyncio.timeout(self._seconds):  # the client's own is for each part of an answer
-                answer = await self._answered(method, path, content, headers)
+            async with asyncio.timeout(self._seconds):  # httpx limits only the time of each part of a response
+                response = await self._send(method, path, content, headers)
         except TimeoutError:
             raise RequestError(ErrorCode.UNAVAILABLE) from None
-        if answer.status_code != httpx.codes.OK:
-            raise RequestError(_code(answer))
-        return answer
+        if response.status_code != httpx.codes.OK:
+            raise RequestError(_error_code(response))
+        return response
 
-    async def _answered(
+    async def _send(
         self, method: str, path: str, content: bytes | None, headers: Mapping[str, str] | None
     ) -> httpx.Response:
-        url = self._remote.url.rstrip("/") + path
-        for _ in range(2):  # a kept connection may have died since
+        url = self._config.url.rstrip("/") + path
+        for _ in range(2):  # the first attempt may use a kept connection that was closed meanwhile
             try:
                 return await self._client.request(method, url, content=content, headers=headers)
             except httpx.TimeoutException:
                 break
-            except Exception:  # noqa: BLE001, S112 - a dying connection raises more than httpx's own; texts may hold content
+            except Exception:  # noqa: BLE001, S112 - a closing connection raises more than httpx's errors; texts may contain content
                 continue
         raise RequestError(ErrorCode.UNAVAILABLE)
 
-    async def _identity(self) -> dict[str, str]:
-        token = f"Bearer {await self._known_token()}"
-        # Cloud Run takes the signature off the token that it looks at, so it gets one of its own to look at.
-        own = {SERVERLESS: token} if self._remote.identity == "google" else {}
-        return {"authorization": token, **own}
+    async def _authorization(self) -> dict[str, str]:
+        token = f"Bearer {await self._token()}"
+        # Cloud Run removes the signature from the token that it checks, so it gets a header of its own to check.
+        serverless = {SERVERLESS_AUTHORIZATION: token} if self._config.identity == "google" else {}
+        return {"authorization": token, **serverless}
 
-    async def _known_token(self) -> str:
-        if self._remote.identity == "token":
+    async def _token(self) -> str:
+        if self._config.identity == "token":
             return os.environ[TOKEN_VARIABLE]
-        if time.monotonic() >= self._until:
-            self._token = await asyncio.to_thread(_google_token, self._remote.url)
-            self._until = time.monotonic() + _TOKEN_SECONDS
-        return self._token
+        if time.monotonic() >= self._expires_at:
+            self._google_token = await asyncio.to_thread(_fetch_google_token, self._config.url)
+            self._expires_at = time.monotonic() + _TOKEN_SECONDS
+        return self._google_token
 
 
-def _code(answer: httpx.Response) -> ErrorCode | Reason:
-    """What a service refused for, as the orchestrator's caller is to learn it."""
+def _error_code(response: httpx.Response) -> ErrorCode | Reason:
+    """Return the code that the orchestrator's caller gets for a failed call of a service."""
     try:
-        reason = Problem.model_validate_json(answer.content).reason
+        reason = Problem.model_validate_json(response.content).reason
     except ValidationError:
         return ErrorCode.UNAVAILABLE
-    if reason in (ErrorCode.QUEUE_FULL, ErrorCode.HEAD_MISMATCH, ErrorCode.HEAD_FAILED, ErrorCode.TOO_SLOW):
+    if reason in _FORWARDED_CODES:
         return ErrorCode(reason)
-    if (
-        answer.status_code < 500
-        and reason in tuple(Reason)
-        and RequestError(Reason(reason)).status == answer.status_code
-    ):
+    status = response.status_code
+    if status < 500 and reason in tuple(Reason) and RequestError(Reason(reason)).status == status:
         return Reason(reason)
-    return ErrorCode.UNAVAILABLE  # not allowed, not known there, or broken
+    return ErrorCode.UNAVAILABLE  # the orchestrator lacks permission, the path is unknown, or the service is broken
 
 
-def _google_token(audience: str) -> str:
+def _fetch_google_token(audience: str) -> str:
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import Request
     from google.oauth2 import id_token
@@ -134,31 +132,32 @@ def _google_token(audience: str) -> str:
 
 
 class RemoteEncoderBackend(_ServiceClient):
-    """The encoder service."""
+    """An encoder service."""
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
         """See `EncoderBackend.encode`."""
         try:
-            answer = await self.call("POST", f"/v1/streams/{stream.stream}/encoders/{fingerprint}", item.reveal())
-        except RequestError as refused:
-            if isinstance(refused.code, Reason):
-                return refused.code
+            response = await self.call("POST", f"/v1/streams/{stream.stream}/encoders/{fingerprint}", item.reveal())
+        except RequestError as error:
+            if isinstance(error.code, Reason):
+                return error.code
             raise
-        if answer.headers.get(FINGERPRINT) != fingerprint:
+        if response.headers.get(FINGERPRINT) != fingerprint:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
         try:
-            return Encoded(vector_of(answer.content), answer.headers.get(TRUNCATED) == "true")
-        except RequestError:  # the caller did nothing wrong
+            return Encoded(vector_from_bytes(response.content), response.headers.get(TRUNCATED) == "true")
+        except RequestError:  # an error of the service, not of the caller
             raise RequestError(ErrorCode.UNAVAILABLE) from None
 
 
 class RemoteClassifierBackend(_ServiceClient):
-    """The classifier service."""
+    """A classifier service."""
 
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
         """See `ClassifierBackend.answer`."""
-        found = await self.call("POST", f"/v1/models/{model}/answer", bytes_of(vector), {FINGERPRINT: fingerprint})
-        return _of(model, fingerprint, _read(Answer, found))
+        headers = {FINGERPRINT: fingerprint}
+        response = await self.call("POST", f"/v1/models/{model}/answer", vector_to_bytes(vector), headers)
+        return _check_model(_parse(Answer, response), model, fingerprint)
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
@@ -166,39 +165,39 @@ class RemoteClassifierBackend(_ServiceClient):
         """See `ClassifierBackend.rank`."""
         headers = {FINGERPRINT: fingerprint, ATTRIBUTES: json.dumps(dict(attributes))}
         path = f"/v1/models/{model}/rank/{index}?top={top}"
-        found = await self.call("POST", path, bytes_of(vector), headers)
-        return _of(model, fingerprint, _read(Ranking, found))
+        response = await self.call("POST", path, vector_to_bytes(vector), headers)
+        return _check_model(_parse(Ranking, response), model, fingerprint)
 
     async def manifests(self) -> list[HeadManifest]:
         """See `ClassifierBackend.manifests`."""
-        found = await self.call("GET", "/v1/models")
+        response = await self.call("GET", "/v1/models")
         try:
-            return _MANIFESTS.validate_json(found.content)
+            return _MANIFESTS.validate_json(response.content)
         except ValidationError:
             raise RequestError(ErrorCode.UNAVAILABLE) from None
 
 
-def _read(model: type[M], found: httpx.Response) -> M:
+def _parse(model: type[ModelT], response: httpx.Response) -> ModelT:
     try:
-        return model.model_validate_json(found.content)
+        return model.model_validate_json(response.content)
     except ValidationError:
         raise RequestError(ErrorCode.UNAVAILABLE) from None
 
 
-def _of(model: str, fingerprint: str, answer: A) -> A:
-    """An answer, if it is one of the head that was asked. Raises RequestError."""
+def _check_model(answer: AnswerT, model: str, fingerprint: str) -> AnswerT:
+    """Return an answer if it is one of the requested head. Raises RequestError."""
     if (answer.model.head, answer.model.encoder_fingerprint) != (model, fingerprint):
         raise RequestError(ErrorCode.HEAD_MISMATCH)
     return answer
 
 
-def bytes_of(vector: Vector) -> bytes:
-    """A vector as it travels."""
+def vector_to_bytes(vector: Vector) -> bytes:
+    """Return a vector as little-endian float32 values."""
     return np.asarray(vector, "<f4").tobytes()
 
 
-def vector_of(content: bytes) -> Vector:
-    """A vector that came. Raises RequestError for what is none."""
+def vector_from_bytes(content: bytes) -> Vector:
+    """Return the vector of little-endian float32 values. Raises RequestError for anything else."""
     vector = np.frombuffer(content, "<f4") if len(content) % 4 == 0 and content else None
     if vector is None or not np.isfinite(vector).all():
         raise RequestError(ErrorCode.BAD_REQUEST)

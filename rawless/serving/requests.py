@@ -1,6 +1,6 @@
-"""From an HTTP request to an event, or to why it is refused. The one place that reads bodies and metadata.
+"""HTTP requests as events: the only place that reads bodies and metadata headers.
 
-Whatever was sent is in hand only inside `guarded`, or in `Raw`.
+What a caller sent is handled only inside `guarded`, or in `Raw`.
 """
 
 import re
@@ -24,25 +24,25 @@ EVENT_ID, OCCURRED_AT, SUBJECT_ID, ATTRIBUTES, ASSIGNMENT_KEY = (
     f"rawless-{name}" for name in ("event-id", "occurred-at", "subject-id", "attributes", "assignment-key")
 )
 MAX_HEADER = 8192
-_TEXT_TYPE = "application/json"
-_JSON_ROOM = 1024
-"""Bytes of a JSON body around its text."""
+_JSON_TYPE = "application/json"
+_JSON_OVERHEAD = 1024
+"""Bytes of a JSON body besides its text."""
 
 
 def content_types(stream: Stream) -> list[str]:
-    """Of the bodies that carry a stream's content."""
+    """Return the content types of bodies with a stream's content."""
     if stream.modality == "text":
-        return [_TEXT_TYPE]
-    return [f"image/{each}" for each in stream.limits.formats] + ["application/octet-stream"]
+        return [_JSON_TYPE]
+    return [f"image/{image_format}" for image_format in stream.limits.formats] + ["application/octet-stream"]
 
 
-def max_body(stream: Stream) -> int:
-    """Bytes: JSON spells one byte of text in six."""
-    return stream.max_bytes if stream.modality == "image" else 6 * stream.max_bytes + _JSON_ROOM
+def max_body_bytes(stream: Stream) -> int:
+    """Return the size limit of a body. JSON may spell one byte of text in six."""
+    return stream.max_bytes if stream.modality == "image" else 6 * stream.max_bytes + _JSON_OVERHEAD
 
 
 def needs_event_id(stream: Stream, *, logged: bool) -> bool:
-    """Whether its caller has to name an event, since a made-up id would not match the stream's pattern."""
+    """Return whether callers must send an event id, because a generated one would not match the stream's pattern."""
     return logged and not stream.allows_id(str(uuid4()))
 
 
@@ -50,47 +50,53 @@ class InferenceRequest(NamedTuple):
     """A request that was read and checked."""
 
     event: Event
-    key: str
-    """The caller's own, by which an arm is chosen."""
+    assignment_key: str
+    """The key by which an arm is assigned."""
 
 
 class RequestReader:
     """Reads the requests of one stream."""
 
-    def __init__(self, stream: Stream, key: PseudonymKey | None, *, logged: bool) -> None:
-        """`key` is needed where requests are logged. Where they are not, neither subject nor event id is required."""
-        free = stream.subject != "required"
-        self._stream = stream if logged or free else stream.model_copy(update={"subject": "optional"})
-        self._parser = Parser(self._stream, key if logged else None)
-        unnamed = self._stream if logged else self._stream.model_copy(update={"event_id": "uuid"})
-        self._unnamed = Parser(unnamed, key if logged else None)
-        self._makes_ids = not needs_event_id(stream, logged=logged)
+    def __init__(self, stream: Stream, pseudonym_key: PseudonymKey | None, *, logged: bool) -> None:
+        """`pseudonym_key` is required for logged requests. Others require neither a subject nor an event id."""
+        if not logged and stream.subject == "required":
+            stream = stream.model_copy(update={"subject": "optional"})
+        self._stream = stream
+        key = pseudonym_key if logged else None
+        self._parser = Parser(stream, key)
+        self._generates_ids = not needs_event_id(stream, logged=logged)
+        # An event that is not logged may get a generated id that does not match the stream's pattern.
+        generated = stream if logged else stream.model_copy(update={"event_id": "uuid"})
+        self._generated_id_parser = Parser(generated, key)
 
     async def read(self, request: Request) -> InferenceRequest:
-        """The event that a request carries. Raises RequestError."""
-        check_type(request.headers, content_types(self._stream))
-        body = await read_body(request, max_body(self._stream))
-        found = guarded(self._parsed, body, request.headers)
-        if isinstance(found, Reason):
-            raise RequestError(found)
-        return found
+        """Return the event in a request. Raises RequestError."""
+        check_content_type(request.headers, content_types(self._stream))
+        body = await read_body(request, max_body_bytes(self._stream))
+        inference_request = guarded(self._parse, body, request.headers)
+        if isinstance(inference_request, Reason):
+            raise RequestError(inference_request)
+        return inference_request
 
-    def _parsed(self, body: Raw[bytes], headers: Headers) -> InferenceRequest:
+    def _parse(self, body: Raw[bytes], headers: Headers) -> InferenceRequest:
         fields = self._fields(body.reveal(), headers)
-        parser = self._parser if EVENT_ID in headers else self._unnamed
+        parser = self._parser if EVENT_ID in headers else self._generated_id_parser
         outcome = parser.parse(Delivery("", Raw(fields), 0), datetime.now(UTC)).outcome
         if isinstance(outcome, Refusal):
             raise Rejected(outcome.reason)
-        given = (_text(headers, name) for name in (ASSIGNMENT_KEY, SUBJECT_ID, EVENT_ID))
-        return InferenceRequest(outcome, next(filter(None, given), outcome.event_id))
+        keys = (_header_text(headers, name) for name in (ASSIGNMENT_KEY, SUBJECT_ID, EVENT_ID))
+        return InferenceRequest(outcome, next(filter(None, keys), outcome.event_id))
 
     def _fields(self, body: bytes, headers: Headers) -> Mapping[str, object]:
+        event_id, occurred_at = _header_text(headers, EVENT_ID), _header_text(headers, OCCURRED_AT)
+        if event_id is None and self._generates_ids:
+            event_id = str(uuid4())
         fields: dict[str, object] = {
-            "event_id": _given(_text(headers, EVENT_ID), str(uuid4()) if self._makes_ids else None),
-            "occurred_at": _given(_text(headers, OCCURRED_AT), datetime.now(UTC).isoformat()),
+            "event_id": event_id,
+            "occurred_at": datetime.now(UTC).isoformat() if occurred_at is None else occurred_at,
             "stream": self._stream.stream,
-            "subject_id": _text(headers, SUBJECT_ID),
-            "attributes": _attributes(headers),
+            "subject_id": _header_text(headers, SUBJECT_ID),
+            "attributes": _parse_attributes(headers),
         }
         if self._stream.modality == "image":
             return {**fields, "payload": body}
@@ -100,47 +106,43 @@ class RequestReader:
         return {**fields, **content}
 
 
-def _given(value: str | None, made: str | None) -> str | None:
-    return made if value is None else value
-
-
-def check_type(headers: Headers, allowed: list[str]) -> None:
-    """Raises RequestError for a Content-Type that is not among them."""
-    kind, _, parameters = headers.get("content-type", "").partition(";")
-    charset = re.fullmatch(r'\s*(charset="?utf-8"?)?\s*', parameters, re.ASCII | re.IGNORECASE)
-    if kind.strip().lower() not in allowed or not charset or "content-encoding" in headers:
+def check_content_type(headers: Headers, allowed: list[str]) -> None:
+    """Raise RequestError unless the Content-Type is among `allowed`, and the body neither compressed nor recoded."""
+    content_type, _, parameters = headers.get("content-type", "").partition(";")
+    is_utf8 = re.fullmatch(r'\s*(charset="?utf-8"?)?\s*', parameters, re.ASCII | re.IGNORECASE)
+    if content_type.strip().lower() not in allowed or not is_utf8 or "content-encoding" in headers:
         raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 
 
 async def read_body(request: Request, limit: int) -> Raw[bytes]:
-    """The body. Raises RequestError for one of more than `limit` bytes, as soon as that is known."""
-    told = request.headers.get("content-length", "")
-    if told.isascii() and told.isdigit() and int(told[:20]) > limit:
+    """Return the body. Raises RequestError for more than `limit` bytes, without reading them all."""
+    content_length = request.headers.get("content-length", "")
+    if content_length.isascii() and content_length.isdigit() and int(content_length[:20]) > limit:
         raise RequestError(Reason.PAYLOAD_TOO_LARGE)
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
         if size > limit:
             raise RequestError(Reason.PAYLOAD_TOO_LARGE)
-        parts.append(part)
-    return Raw(b"".join(parts))
+        chunks.append(chunk)
+    return Raw(b"".join(chunks))
 
 
-def attributes_of(headers: Headers) -> Mapping[str, str]:
-    """The attributes that another service of ours sends on. Raises RequestError."""
-    found = guarded(_attributes, headers)
-    if isinstance(found, Reason):
-        raise RequestError(found)
-    return {name: str(value) for name, value in (found or {}).items()}
+def read_attributes(headers: Headers) -> Mapping[str, str]:
+    """Return the attributes that an orchestrator forwards. Raises RequestError."""
+    attributes = guarded(_parse_attributes, headers)
+    if isinstance(attributes, Reason):
+        raise RequestError(attributes)
+    return {name: str(value) for name, value in (attributes or {}).items()}
 
 
-def _attributes(headers: Headers) -> Mapping[str, object] | None:
-    text = _text(headers, ATTRIBUTES)
+def _parse_attributes(headers: Headers) -> Mapping[str, object] | None:
+    text = _header_text(headers, ATTRIBUTES)
     return json_object(text.encode()) if text else None
 
 
-def _text(headers: Headers, name: str) -> str | None:
-    """A header's value as UTF-8, which is not what servers read them as. Raises Rejected."""
+def _header_text(headers: Headers, name: str) -> str | None:
+    """Return a header's value decoded as UTF-8, where servers decode Latin-1. Raises Rejected."""
     values = headers.getlist(name)
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""What services answer, as callers see it and as services tell one another."""
+"""The JSON bodies of responses, both to callers and between services."""
 
 from typing import Literal
 
@@ -9,12 +9,12 @@ from rawless.heads.artefact import HeadManifest
 from rawless.serving.rules import Abstention
 
 
-class _Answer(BaseModel):
+class _ResponseModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Model(_Answer):
-    """What answered: a version of a head, and the encoder whose vectors it takes."""
+class Model(_ResponseModel):
+    """A version of a head, and the encoder whose vectors it takes."""
 
     head: str
     version: int
@@ -24,7 +24,7 @@ class Model(_Answer):
 
     @classmethod
     def of(cls, manifest: HeadManifest) -> "Model":
-        """Of a head that is loaded."""
+        """Return the model that a head's manifest describes."""
         return cls(
             head=manifest.head,
             version=manifest.version,
@@ -34,78 +34,82 @@ class Model(_Answer):
         )
 
 
-class Answer(_Answer):
-    """What a head said of one vector: probabilities by class, or a number."""
+class Answer(_ResponseModel):
+    """The output of a head for one vector: probabilities by class, or a number."""
 
     model: Model
     probabilities: dict[str, float] | None = Field(default=None, min_length=1)
     value: float | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "Answer":
+    def _has_exactly_one_output(self) -> "Answer":
         if (self.probabilities is None) == (self.value is None):
-            raise ValueError("an answer is probabilities or a value")
+            raise ValueError("an answer has either probabilities or a value")
         return self
 
     @property
     def prediction(self) -> str | float | None:
-        """The likeliest class, or the number."""
+        """The most probable class, or the number."""
         if self.probabilities is None:
             return self.value
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
-class Prediction(_Answer):
-    """The answer for one item."""
+class Prediction(_ResponseModel):
+    """The prediction for one item."""
 
-    head: str = Field(description="the name that was asked")
-    event_id: str = Field(description="the caller's, or one that was made for this request")
-    model: Model | None = Field(description="what answered; null where nothing was asked")
-    prediction: str | float | None = Field(description="the likeliest class, or the number; else the fallback, or null")
+    head: str = Field(description="the name of the served head")
+    event_id: str = Field(description="the caller's event id, or one generated for this request")
+    model: Model | None = Field(description="the head that answered; null if none was called")
+    prediction: str | float | None = Field(
+        description="the most probable class, or the number; for an abstention the fallback, or null"
+    )
     probabilities: dict[str, float] | None = Field(description="by class; null for a number and for an abstention")
-    abstention: Abstention | None = Field(description="why there is no prediction of a head")
-    truncated: bool = Field(description="whether the end of a long text was left out")
-    also: dict[str, "Prediction"] = Field(default={}, description="other heads' answers of the same encoding, by name")
+    abstention: Abstention | None = Field(description="why there is no prediction")
+    truncated: bool = Field(description="whether the text was longer than the encoder's limit and was cut off")
+    also: dict[str, "Prediction"] = Field(
+        default={}, description="predictions of other served heads from the same encoding, by name"
+    )
 
 
-class Match(_Answer):
-    """An event of the index, and how well it goes with the query."""
+class Match(_ResponseModel):
+    """An event of the index that matches the query."""
 
     event_id: str
-    score: float = Field(description="the head's; the cosine, where the head maps the query")
-    cosine: float = Field(description="of the first phase")
+    score: float = Field(description="the head's score; the cosine, if the head maps the query")
+    cosine: float = Field(description="the cosine similarity of query and event")
 
 
-class Ranking(_Answer):
-    """What a head of pairs said of a query: the best of the index first."""
+class Ranking(_ResponseModel):
+    """The events of an index that match a query best, in descending order."""
 
     model: Model
     snapshot_id: str
     matches: list[Match]
 
 
-class Scores(_Answer):
-    """The answer for one query."""
+class Scores(_ResponseModel):
+    """The best matches for one query."""
 
-    head: str = Field(description="the name that was asked")
-    event_id: str = Field(description="the caller's, or one that was made for this request")
-    model: Model | None = Field(description="what answered; null where nothing was asked")
-    snapshot_id: str | None = Field(description="of the index")
-    matches: list[Match] = Field(description="the best first; none for an abstention")
+    head: str = Field(description="the name of the served head")
+    event_id: str = Field(description="the caller's event id, or one generated for this request")
+    model: Model | None = Field(description="the head that answered; null if none was called")
+    snapshot_id: str | None = Field(description="the snapshot that is the index")
+    matches: list[Match] = Field(description="in descending order; empty for an abstention")
     abstention: Abstention | None = Field(description="why nothing was scored")
-    truncated: bool = Field(description="whether the end of a long query was left out")
+    truncated: bool = Field(description="whether the query was longer than the encoder's limit and was cut off")
 
 
-class Arm(_Answer):
-    """A head that answers under a name, with its share of the keys."""
+class Arm(_ResponseModel):
+    """A deployed head that answers for a served head, with its weight in the experiment."""
 
     model: Model
     weight: float
     classes: list[str]
 
 
-class Offer(_Answer):
-    """A name that can be asked."""
+class Offer(_ResponseModel):
+    """A served head, and how to call it."""
 
     head: str
     path: str
@@ -115,23 +119,23 @@ class Offer(_Answer):
     arms: list[Arm]
 
 
-class Offers(_Answer):
-    """All names that can be asked."""
+class Offers(_ResponseModel):
+    """All served heads."""
 
     heads: list[Offer]
 
 
-class Problem(_Answer):
-    """Why there is no answer, as RFC 9457 has it. Nothing of the request is in it."""
+class Problem(_ResponseModel):
+    """An error (RFC 9457). It contains nothing of the request."""
 
     type: Literal["about:blank"] = "about:blank"
-    title: str = Field(description="of the status")
+    title: str = Field(description="the phrase of the HTTP status")
     status: int
-    detail: str = Field(description="one sentence")
-    reason: str = Field(description="a closed code")
+    detail: str = Field(description="one sentence for people")
+    reason: str = Field(description="a closed code for programs")
 
 
-class Health(_Answer):
-    """How a service is."""
+class Health(_ResponseModel):
+    """The health of a service."""
 
     status: Literal["ok"] = "ok"

@@ -1,4 +1,4 @@
-"""Business rules around a head: small named functions that decide without touching a model."""
+"""Business rules of a served head, which decide when it abstains. They never call a model."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,7 +11,7 @@ from rawless.events.stream import Stream
 
 
 class Abstention(StrEnum):
-    """Why there is no prediction: a closed list."""
+    """The reasons for which there is no prediction."""
 
     KILL_SWITCH = "kill_switch"
     DENIED = "denied"
@@ -20,58 +20,59 @@ class Abstention(StrEnum):
 
 
 Attributes = Mapping[str, str]
-Values = dict[str, tuple[str, ...]]
-"""Of attributes, by their name."""
+AttributeValues = dict[str, tuple[str, ...]]
+"""Values of attributes, by the attribute's name."""
 
 
 class Rules(FrozenModel):
-    """The rules of one name. What is not said holds nobody back."""
+    """The rules of one served head. By default it never abstains."""
 
     kill_switch: Path | None = None
-    """Nothing is answered while there is such a file."""
-    allow: Values = Field(default_factory=dict)
-    """Only requests that have one of these values of each attribute are answered."""
-    deny: Values = Field(default_factory=dict)
-    """Requests that have one of these values of any attribute are not answered."""
+    """Abstain from everything while this file exists."""
+    allow: AttributeValues = Field(default_factory=dict)
+    """Abstain unless each of these attributes has one of its values."""
+    deny: AttributeValues = Field(default_factory=dict)
+    """Abstain if any of these attributes has one of its values."""
     minimum_confidence: float | None = Field(default=None, gt=0, le=1)
-    """The highest probability must be at least this."""
+    """Abstain if the highest probability is lower."""
     fallback: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    """The answer where there is no prediction."""
+    """The prediction of an abstention."""
 
-    def below(self, folder: Path) -> "Rules":
-        """With the kill switch found from a folder."""
+    def resolve(self, folder: Path) -> "Rules":
+        """Return the rules with the path of the kill switch resolved against a folder."""
         return self.model_copy(update={"kill_switch": self.kill_switch and folder / self.kill_switch})
 
-    def fault(self, stream: Stream, *, scores: bool) -> str | None:
-        """What is wrong with the rules for a stream, as the end of a sentence."""
-        if self.kill_switch and (error := _unseen(self.kill_switch)):
-            return f"rules.kill_switch cannot be looked at ({error}): name another path."
-        for rule, values in (("allow", self.allow), ("deny", self.deny)):
-            for name, listed in values.items():
+    def find_error(self, stream: Stream, *, has_index: bool) -> str | None:
+        """Return what is wrong with the rules for a stream, as the end of a sentence, or None."""
+        if self.kill_switch and (error := _stat_error(self.kill_switch)):
+            return f"rules.kill_switch cannot be accessed ({error}): choose another path."
+        for rule, attributes in (("allow", self.allow), ("deny", self.deny)):
+            for name, values in attributes.items():
                 if name not in stream.attributes:
-                    return f"rules.{rule} names the attribute {name}, but the stream {stream.stream} has no such one."
-                if wrong := [each for each in listed if not stream.attributes[name].allows(each)]:
-                    return f"rules.{rule}.{name} names {wrong[0]!r}, but the stream never lets this value through."
-        if scores and (self.minimum_confidence is not None or self.fallback is not None):
-            return "rules of a head with an index are kill_switch, allow and deny alone: it has no class to answer."
+                    return f"rules.{rule} names the attribute {name}, which the stream {stream.stream} does not have."
+                if invalid := [value for value in values if not stream.attributes[name].allows(value)]:
+                    return f"rules.{rule}.{name} names {invalid[0]!r}, which the stream does not allow as a value."
+        if has_index and (self.minimum_confidence is not None or self.fallback is not None):
+            return "rules of a head with an index can only be kill_switch, allow and deny: it predicts no class."
         return None
 
-    def before(self, attributes: Attributes, *, stopped: bool) -> Abstention | None:
-        """What is decided before anything is encoded."""
-        if stopped:
+    def check_request(self, attributes: Attributes, *, is_stopped: bool) -> Abstention | None:
+        """Return why to abstain before the content is encoded, or None."""
+        if is_stopped:
             return Abstention.KILL_SWITCH
-        if denied(self.deny, attributes):
+        if is_denied(self.deny, attributes):
             return Abstention.DENIED
-        return None if allowed(self.allow, attributes) else Abstention.NOT_ALLOWED
+        return None if is_allowed(self.allow, attributes) else Abstention.NOT_ALLOWED
 
-    def after(self, probabilities: Mapping[str, float] | None) -> Abstention | None:
-        """What is decided by the answer."""
-        unsure = probabilities is not None and not confident(self.minimum_confidence, probabilities)
-        return Abstention.LOW_CONFIDENCE if unsure else None
+    def check_answer(self, probabilities: Mapping[str, float] | None) -> Abstention | None:
+        """Return why to abstain after the head has answered, or None. `probabilities` is None for a number."""
+        if probabilities is None or is_confident(self.minimum_confidence, probabilities):
+            return None
+        return Abstention.LOW_CONFIDENCE
 
 
-def _unseen(path: Path) -> str | None:
-    """Why nobody can tell whether a file is there."""
+def _stat_error(path: Path) -> str | None:
+    """Return the name of the error because of which the existence of a file cannot be determined, or None."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -81,16 +82,16 @@ def _unseen(path: Path) -> str | None:
     return None
 
 
-def denied(deny: Mapping[str, tuple[str, ...]], attributes: Attributes) -> bool:
-    """Whether any attribute has a value that is denied."""
+def is_denied(deny: Mapping[str, tuple[str, ...]], attributes: Attributes) -> bool:
+    """Return whether any attribute has a denied value."""
     return any(attributes.get(name) in values for name, values in deny.items())
 
 
-def allowed(allow: Mapping[str, tuple[str, ...]], attributes: Attributes) -> bool:
-    """Whether every attribute that is restricted has a value that is allowed."""
+def is_allowed(allow: Mapping[str, tuple[str, ...]], attributes: Attributes) -> bool:
+    """Return whether every restricted attribute has an allowed value."""
     return all(attributes.get(name) in values for name, values in allow.items())
 
 
-def confident(minimum: float | None, probabilities: Mapping[str, float]) -> bool:
-    """Whether the highest probability is high enough."""
+def is_confident(minimum: float | None, probabilities: Mapping[str, float]) -> bool:
+    """Return whether the highest probability reaches the minimum."""
     return minimum is None or max(probabilities.values()) >= minimum

@@ -1,4 +1,4 @@
-"""Running an app: an address, a server that logs nothing, and an end that finishes what it holds."""
+"""The HTTP server: binds an address, logs nothing, and finishes requests in progress before it stops."""
 
 import math
 import signal
@@ -16,50 +16,52 @@ KEEP_ALIVE_SECONDS = 75
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
-    """A socket at an address; port 0 is any that is free. Raises UserError when it cannot be had."""
+    """Return a socket bound to an address; port 0 picks a free one. Raises UserError when that fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host, port))
+        bound.bind((host, port))
     except OSError as error:
-        made.close()
-        raise UserError(f"{host}:{port} cannot be had ({error.strerror or 'no such address'}): name another.") from None
-    return made
+        bound.close()
+        reason = error.strerror or "no such address"
+        raise UserError(f"{host}:{port} cannot be bound ({reason}): choose another address or port.") from None
+    return bound
 
 
-def socket_url(at: socket.socket) -> str:
-    """Where a bound socket is reached."""
-    host, port = at.getsockname()[:2]
+def socket_url(bound: socket.socket) -> str:
+    """Return the URL of a bound socket."""
+    host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, at: socket.socket, seconds: float, started: Callable[[], None]) -> bool:
-    """Serve until Ctrl-C or SIGTERM; then finish what is held, for so many seconds at most.
+def serve(app: ASGIApp, bound: socket.socket, seconds: float, on_started: Callable[[], None]) -> bool:
+    """Serve until Ctrl-C or SIGTERM, then finish the requests in progress, for at most `seconds`.
 
-    `started` is called when requests are answered. A second Ctrl-C stops at once; says whether none came.
+    `on_started` is called when the service is ready. A second Ctrl-C stops immediately. Returns whether the service
+    finished without one.
     """
     config = uvicorn.Config(
         app, loop="uvloop", http=LimitedHttpProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
         server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=math.ceil(seconds) + 1,
     )  # fmt: skip
-    server = _Server(config, started)
-    # The server raises what stopped it once more, when it has ended: that is for whoever holds it.
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    server = _Server(config, on_started)
+    # Uvicorn re-raises the signal that stopped it after its shutdown; it must not end the process a second time.
+    previous_handler = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with suppress(KeyboardInterrupt):
-            server.run(sockets=[at])
+            server.run(sockets=[bound])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous_handler)
     return not server.force_exit
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._told = started
+        self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._told()
+            self._on_started()

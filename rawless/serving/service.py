@@ -1,4 +1,4 @@
-"""What every service has in common: one layer around its handlers that judges, limits, times and tells."""
+"""The base of every service: authentication, limits, timeouts, error responses and metrics around its handlers."""
 
 import asyncio
 import re
@@ -20,134 +20,139 @@ from rawless.serving.authentication import Authenticator
 from rawless.serving.config import Scope, ServiceLimits
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.metrics import Metrics
-from rawless.serving.problems import described, handle_http_exception, problem
+from rawless.serving.problems import describe_problems, handle_http_exception, problem_response
 from rawless.serving.responses import Health, Problem
 
 Handler = Callable[[Request], Awaitable[Response]]
-Need = Scope | Literal["known", "nothing"]
-"""What a caller must be allowed; just known; or nothing."""
-_WITH_CONTENT: tuple[Need, ...] = ("predict", "score", "encode", "classify")
-_LEFT = 499
-"""The status of a request whose caller went; nobody sees it but the metrics."""
+Permission = Scope | Literal["any", "none"]
+"""What a route requires of its caller: a scope, a token with any scope, or nothing."""
+_WITH_CONTENT: tuple[Permission, ...] = ("predict", "score", "encode", "classify")
+_CLIENT_CLOSED_REQUEST = 499
+"""The status of a request whose caller disconnected. It only appears in metrics."""
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
 class Service:
-    """An app whose every handler is behind the door: whatever it meets, its caller gets an answer, and no traceback."""
+    """A FastAPI app whose handlers are authenticated and limited, and whose errors never reveal an exception."""
 
     def __init__(
-        self, title: str, door: Authenticator, limits: ServiceLimits, metrics: Metrics,
-        ready: Callable[[], Awaitable[None]], lifespan: Any,
+        self, title: str, authenticator: Authenticator, limits: ServiceLimits, metrics: Metrics,
+        check_ready: Callable[[], Awaitable[None]], lifespan: Any,
     ) -> None:  # fmt: skip
-        """`ready` raises Refused while requests cannot be answered."""
-        # No pages of documentation: they load scripts from elsewhere. No redirects: they repeat what was asked.
+        """`check_ready` raises RequestError while requests cannot be answered. `lifespan` is FastAPI's."""
+        # No documentation pages, which load scripts from other hosts; no redirects, which repeat the requested URL.
         self.app = FastAPI(
             title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
             lifespan=lifespan,
         )  # fmt: skip
         self.app.add_exception_handler(HTTPException, handle_http_exception)
-        self._door, self._limits, self._metrics, self._ready = door, limits, metrics, ready
-        self._held = 0
-        self.add("GET", "/healthz", "nothing", _health, (), Health, "Whether the process lives")
-        self.add("GET", "/readyz", "nothing", self._readiness, (503,), Health, "Whether requests are answered")
+        self._authenticator, self._limits, self._metrics = authenticator, limits, metrics
+        self._check_ready = check_ready
+        self._in_progress = 0
+        self.add_route("GET", "/healthz", "none", self._health, (), Health, "Whether the process is alive")
+        self.add_route("GET", "/readyz", "none", self._ready, (503,), Health, "Whether requests can be answered")
         text = {"responses": {"200": {"description": "in Prometheus' text format", "content": _TEXT}}}
-        self.add("GET", "/openapi.json", "known", self._described, (), dict[str, Any], "What there is, as OpenAPI")
-        self.add("GET", "/metrics", "metrics", self._prometheus, (), None, "For Prometheus", **text)
+        self.add_route("GET", "/openapi.json", "any", self._openapi, (), dict[str, Any], "This OpenAPI document")
+        self.add_route("GET", "/metrics", "metrics", self._prometheus, (), None, "Metrics for Prometheus", **text)
 
-    def add(
-        self, method: str, path: str, need: Need, handle: Handler, statuses: Iterable[int], model: Any, summary: str,
-        **extra: Any,
+    def add_route(
+        self, method: str, path: str, permission: Permission, handler: Handler, statuses: Iterable[int], model: Any,
+        summary: str, **openapi: Any,
     ) -> None:  # fmt: skip
-        """A route. `statuses` are those of its own refusals, `model` is its answer's; `extra` is more of OpenAPI."""
-        judged = need != "nothing"
-        refusals = {*statuses, 500, 504}
-        if judged:
-            refusals |= {421} if self._door.is_open else {401, 403}
-        if need in _WITH_CONTENT:
-            refusals.add(503)
-        if judged and not self._door.is_open:
-            extra["security"] = [{"bearer": []}]
+        """Add a route.
+
+        `statuses` are those of the handler's own errors. `model` is the type of its JSON response, None for another
+        format. `openapi` is added to the description of the operation.
+        """
+        needs_token = permission != "none" and not self._authenticator.is_open
+        all_statuses = {*statuses, 500, 504}
+        if permission != "none":
+            all_statuses |= {401, 403} if needs_token else {421}
+        if permission in _WITH_CONTENT:
+            all_statuses.add(503)
+        if needs_token:
+            openapi["security"] = [{"bearer": []}]
         self.app.add_api_route(
             path,
-            self._endpoint(path, need, handle),
+            self._wrap(path, permission, handler),
             methods=[method],
             response_model=model,
             response_class=Response if model is None else self.app.router.default_response_class,
-            responses=described(refusals),
+            responses=describe_problems(all_statuses),
             summary=summary,
             operation_id="_".join(re.findall(r"\w+", path)),
-            openapi_extra=extra,
+            openapi_extra=openapi,
         )
 
-    def _endpoint(self, route: str, need: Need, handle: Handler) -> Handler:
-        async def answer(request: Request) -> Response:
+    def _wrap(self, route: str, permission: Permission, handler: Handler) -> Handler:
+        async def measured(request: Request) -> Response:
             started = time.perf_counter()
-            response = await self._answered(route, need, handle, request)
+            response = await self._respond(route, permission, handler, request)
             self._metrics.requests.labels(route, response.status_code).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
             return response
 
-        return answer
+        return measured
 
-    async def _answered(self, route: str, need: Need, handle: Handler, request: Request) -> Response:
+    async def _respond(self, route: str, permission: Permission, handler: Handler, request: Request) -> Response:
         try:
             async with asyncio.timeout(self._limits.seconds):
-                if need == "nothing":
-                    return await handle(request)
-                await self._door.check(request.headers, None if need == "known" else need)
-                return await (self._within(handle, request) if need in _WITH_CONTENT else handle(request))
+                return await self._handle(permission, handler, request)
         except ClientDisconnect:
-            return Response(status_code=_LEFT)
-        except RequestError as error:
-            refused = error
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except RequestError as request_error:
+            error = request_error
         except TimeoutError:
-            refused = RequestError(ErrorCode.TOO_SLOW)
+            error = RequestError(ErrorCode.TOO_SLOW)
         except Unavailable:
-            refused = RequestError(ErrorCode.UNAVAILABLE)
-        except Exception:  # noqa: BLE001 - its text and frames may hold content, so nothing of it is told
-            refused = RequestError(Reason.INTERNAL)
-        self._metrics.refusals.labels(route, refused.code.value).inc()
-        return problem(refused)
+            error = RequestError(ErrorCode.UNAVAILABLE)
+        except Exception:  # noqa: BLE001 - its text and frames may contain content, so all of it is dropped
+            error = RequestError(Reason.INTERNAL)
+        self._metrics.refusals.labels(route, error.code.value).inc()
+        return problem_response(error)
 
-    async def _within(self, handle: Handler, request: Request) -> Response:
-        """Handle a request, unless as many as may are held already: each holds its body in memory."""
-        if self._held >= self._limits.queue:
+    async def _handle(self, permission: Permission, handler: Handler, request: Request) -> Response:
+        if permission == "none":
+            return await handler(request)
+        await self._authenticator.check(request.headers, None if permission == "any" else permission)
+        if permission not in _WITH_CONTENT:
+            return await handler(request)
+        if self._in_progress >= self._limits.queue:  # each request in progress has its body in memory
             raise RequestError(ErrorCode.QUEUE_FULL)
-        self._hold(1)
+        self._change_in_progress(1)
         try:
-            return await handle(request)
+            return await handler(request)
         finally:
-            self._hold(-1)
+            self._change_in_progress(-1)
 
-    def _hold(self, more: int) -> None:
-        self._held += more
-        self._metrics.waiting.set(self._held)
+    def _change_in_progress(self, change: int) -> None:
+        self._in_progress += change
+        self._metrics.in_progress.set(self._in_progress)
 
-    async def _readiness(self, _: Request) -> Response:
-        await self._ready()
-        return told(Health())
+    async def _health(self, _: Request) -> Response:
+        return json_response(Health())
+
+    async def _ready(self, _: Request) -> Response:
+        await self._check_ready()
+        return json_response(Health())
 
     async def _prometheus(self, _: Request) -> Response:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def _described(self, _: Request) -> Response:
+    async def _openapi(self, _: Request) -> Response:
         return JSONResponse(self.openapi)
 
     @cached_property
     def openapi(self) -> dict[str, Any]:
-        """What FastAPI describes, with what it does not know of."""
-        schema = self.app.openapi()
-        parts = schema.setdefault("components", {})
-        parts.setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
-        if not self._door.is_open:
-            parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        return schema
+        """The OpenAPI document: FastAPI's, completed with the problem schema and the security scheme."""
+        document = self.app.openapi()
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
+        if not self._authenticator.is_open:
+            components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        return document
 
 
-async def _health(_: Request) -> Response:
-    return told(Health())
-
-
-def told(answer: BaseModel) -> Response:
-    """An answer as JSON."""
-    return Response(answer.model_dump_json(), media_type="application/json")
+def json_response(body: BaseModel) -> Response:
+    """Return a response with a model as JSON."""
+    return Response(body.model_dump_json(), media_type="application/json")

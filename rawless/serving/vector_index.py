@@ -1,4 +1,4 @@
-"""An index in memory: the vectors of a snapshot, to be scored against a query by cosine first, then by a head."""
+"""Vector indexes in memory: the nearest events of a snapshot by cosine, then scored by a head."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from rawless.serving.responses import Match, Model, Ranking
 from rawless.warehouse.client import Warehouse
 
 CANDIDATES = 100
-"""Of the first phase, which the head scores."""
+"""How many of the nearest events the head scores."""
 MAX_TOP = CANDIDATES
 
 
 class VectorIndex(NamedTuple):
-    """Events and their vectors: `vectors` and `directions` (of length 1) are float32 of shape (rows, dimension)."""
+    """Events and their vectors. `vectors` and `directions`, which have length 1, have shape (rows, dimension)."""
 
     snapshot_id: str
     fingerprint: str
@@ -28,62 +28,72 @@ class VectorIndex(NamedTuple):
     vectors: npt.NDArray[np.float32]
     directions: npt.NDArray[np.float32]
 
-    def rank(self, session: HeadSession, query: Vector, attributes: Mapping[str, str], top: int) -> Ranking:
-        """The best rows for a query's vector of shape (dimension,), in the head's eyes."""
+    def rank(self, head: HeadSession, query: Vector, attributes: Mapping[str, str], top: int) -> Ranking:
+        """Return the `top` events that a head scores highest for a query's vector of shape (dimension,).
+
+        Raises RequestError if a score is not finite.
+        """
         vector = np.asarray(query, np.float32)
-        mapped = _mapped(session, vector, attributes)
-        cosines = self.directions @ _direction(mapped[None])[0]
-        found = np.argpartition(-cosines, min(CANDIDATES, len(cosines)) - 1)[:CANDIDATES]
-        scores = cosines[found] if session.manifest.kind == "query_transform" else _scores(session, vector, self, found)
+        mapped = _map_query(head, vector, attributes)
+        cosines = self.directions @ _normalize(mapped[None])[0]
+        nearest = np.argpartition(-cosines, min(CANDIDATES, len(cosines)) - 1)[:CANDIDATES]
+        if head.manifest.kind == "query_transform":
+            scores = cosines[nearest]
+        else:
+            scores = _score_pairs(head, vector, self.vectors[nearest])
         if not np.isfinite(scores).all():
             raise RequestError(ErrorCode.HEAD_FAILED)
-        order = np.lexsort((self.ids[found], -cosines[found], -scores))[:top]
+        order = np.lexsort((self.ids[nearest], -cosines[nearest], -scores))[:top]
         matches = [
             Match(event_id=str(self.ids[row]), score=float(score), cosine=float(cosines[row]))
-            for row, score in zip(found[order], scores[order], strict=True)
+            for row, score in zip(nearest[order], scores[order], strict=True)
         ]
-        return Ranking(model=Model.of(session.manifest), snapshot_id=self.snapshot_id, matches=matches)
+        return Ranking(model=Model.of(head.manifest), snapshot_id=self.snapshot_id, matches=matches)
 
 
-def _mapped(session: HeadSession, vector: npt.NDArray[np.float32], attributes: Mapping[str, str]) -> Vector:
-    """The query as a head maps it; as it is, for a head of pairs."""
-    manifest = session.manifest
-    inputs = [each.name for each in manifest.inputs]
-    if "query" not in inputs:
+def _map_query(head: HeadSession, vector: npt.NDArray[np.float32], attributes: Mapping[str, str]) -> Vector:
+    """Return the query's vector as a head maps it; unchanged for a head that scores pairs."""
+    manifest = head.manifest
+    names = [tensor.name for tensor in manifest.inputs]
+    if "query" not in names:
         return vector
-    given: dict[str, npt.NDArray[Any]] = {"query": vector[None]}
-    if "tenant" in inputs:
+    inputs: dict[str, npt.NDArray[Any]] = {"query": vector[None]}
+    if "tenant" in names:
         tenant = attributes.get(str(manifest.hyperparameters.get("tenant")), "")
-        place = manifest.tenants.index(tenant) if tenant in manifest.tenants else 0
-        given["tenant"] = np.array([place], np.int64)
-    mapped: Vector = session.answer(**given)["embedding"][0]
+        number = manifest.tenants.index(tenant) if tenant in manifest.tenants else 0
+        inputs["tenant"] = np.array([number], np.int64)
+    mapped: Vector = head.answer(**inputs)["embedding"][0]
     return mapped
 
 
-def _scores(
-    session: HeadSession, vector: npt.NDArray[np.float32], index: VectorIndex, found: npt.NDArray[np.int64]
+def _score_pairs(
+    head: HeadSession, vector: npt.NDArray[np.float32], candidates: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    pairs = {"left": np.broadcast_to(vector, (len(found), len(vector))), "right": index.vectors[found]}
-    ((_, answered),) = session.answer(**{name: np.ascontiguousarray(each) for name, each in pairs.items()}).items()
-    return answered if answered.ndim == 1 else np.ascontiguousarray(answered[:, -1])
+    """Return the head's score of the query's vector with each candidate, of shape (candidates,)."""
+    left = np.ascontiguousarray(np.broadcast_to(vector, candidates.shape))
+    ((_, scores),) = head.answer(left=left, right=np.ascontiguousarray(candidates)).items()
+    return scores if scores.ndim == 1 else np.ascontiguousarray(scores[:, -1])
 
 
 def load_index(warehouse: Warehouse, reference: str) -> VectorIndex:
-    """The index of a snapshot's events; of a snapshot of pairs, its right ones. Raises UserError for an empty one."""
+    """Load the index of a snapshot's events; for a snapshot of pairs, of its right ones.
+
+    Raises UserError for an unknown or empty snapshot.
+    """
     manifest = find(warehouse, reference)
-    names = ("right_event_id", "right_embedding") if manifest.is_pairs else ("event_id", "embedding")
-    found: dict[str, npt.NDArray[np.float32]] = {}
+    columns = ("right_event_id", "right_embedding") if manifest.is_pairs else ("event_id", "embedding")
+    vectors_by_id: dict[str, npt.NDArray[np.float32]] = {}
     for batch in batches(warehouse, manifest.snapshot_id):
-        ids, vectors = (batch.column(name) for name in names)
-        matrix = vectors.flatten().to_numpy().astype(np.float32).reshape(len(vectors), -1)
-        found.update(zip(ids.to_pylist(), matrix, strict=True))
-    if not found:
-        raise UserError(f"The snapshot {manifest.snapshot_id} has no rows: name another as the index.")
-    ids = sorted(found)
-    vectors = np.stack([found[each] for each in ids])
-    return VectorIndex(manifest.snapshot_id, manifest.fingerprint, np.array(ids), vectors, _direction(vectors))
+        ids, embeddings = (batch.column(name) for name in columns)
+        matrix = embeddings.flatten().to_numpy().astype(np.float32).reshape(len(embeddings), -1)
+        vectors_by_id.update(zip(ids.to_pylist(), matrix, strict=True))
+    if not vectors_by_id:
+        raise UserError(f"The snapshot {manifest.snapshot_id} has no rows: choose another one as the index.")
+    ids = sorted(vectors_by_id)
+    vectors = np.stack([vectors_by_id[event_id] for event_id in ids])
+    return VectorIndex(manifest.snapshot_id, manifest.fingerprint, np.array(ids), vectors, _normalize(vectors))
 
 
-def _direction(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
     return np.asarray(vectors / lengths, np.float32)

@@ -22,7 +22,7 @@ from rawless.heads import deployment
 from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.serving.app import Dependencies, Role, create_app
+from rawless.serving.app import AppFactory, Dependencies, Role
 from rawless.serving.config import load_config
 from rawless.serving.connection import LimitedHttpProtocol
 from rawless.serving.server import bind_socket, socket_url
@@ -74,7 +74,7 @@ class Bench:
         path.write_text(yaml.safe_dump({"heads": whole, "limits": {"watch_seconds": 0.05}} | fields))
         return path
 
-    def given(self, warehouse: Warehouse | None = None) -> Dependencies:
+    def dependencies(self, warehouse: Warehouse | None = None) -> Dependencies:
         specs = {ref: lookup(ref) for ref in ("minilm@1.0.0", "resnet18-seeded@1.0.0")}
         return Dependencies(specs, self.heads, warehouse, PseudonymKey(b"k" * 32), "cpu", self.said.append)
 
@@ -83,7 +83,7 @@ class Bench:
     ) -> httpx.Client:
         """A service, and a client of it."""
         config, served = load_config(self.file(heads, **fields))
-        app = create_app(role, "127.0.0.1", config, served, self.given(warehouse))
+        app = AppFactory(config, served, self.dependencies(warehouse)).create_app(role, "127.0.0.1")
         return self.running.enter_context(serving(app))
 
 

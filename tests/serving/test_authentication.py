@@ -79,22 +79,22 @@ def test_without_tokens_only_the_names_of_this_machine_are_answered(bench: Bench
 @pytest.mark.parametrize(
     ("role", "host", "says"),
     [
-        ("encoder", "127.0.0.1", "The role encoder is asked by other services, so it needs a token"),
+        ("encoder", "127.0.0.1", "The role encoder is called by other services, so it needs tokens"),
         ("classifier", "localhost", "The role classifier"),
-        ("all", "0.0.0.0", "At 0.0.0.0 others can reach the service"),
-        ("orchestrator", "10.0.0.7", "At 10.0.0.7 others"),
+        ("all", "0.0.0.0", "At 0.0.0.0 other machines can reach the service"),
+        ("orchestrator", "10.0.0.7", "At 10.0.0.7 other machines"),
     ],
 )
 def test_a_service_that_others_reach_does_not_start_without_tokens(
     bench: Bench, role: Any, host: str, says: str
 ) -> None:
-    from rawless.serving.app import create_app
+    from rawless.serving.app import AppFactory
     from rawless.serving.config import load_config
 
     config, served = load_config(bench.file({"topic": {}}))
 
     with pytest.raises(UserError, match=says):
-        create_app(role, host, config, served, bench.given())
+        AppFactory(config, served, bench.dependencies()).create_app(role, host)
 
 
 def test_tokens_are_kept_as_digests_alone(bench: Bench) -> None:

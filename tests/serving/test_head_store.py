@@ -17,8 +17,9 @@ from encoders.encoder import Encoder
 from encoders.spec import Probe
 from rawless.errors import UserError
 from rawless.heads import deployment
+from rawless.serving.classification import call_head
 from rawless.serving.config import load_config
-from rawless.serving.head_store import PREDICTS, HeadRequirement, HeadStore
+from rawless.serving.head_store import HeadRequirement, HeadStore
 from tests.drawn_heads import write_head
 from tests.serving.conftest import Bench, eventually
 
@@ -46,8 +47,8 @@ def test_a_new_version_is_taken_up_and_given_back_without_a_restart(bench: Bench
 
     assert first == 1
     assert bench.said == [
-        "topic@2 answers from now on, instead of topic@1.",
-        "topic@1 answers from now on, instead of topic@2.",
+        "topic@2 replaced topic@1.",
+        "topic@1 replaced topic@2.",
     ]
 
 
@@ -92,7 +93,7 @@ def test_another_layout_is_not_taken_up_until_the_service_starts_anew(bench: Ben
     stays, current = _version(client), _metric(client, 'rawless_head_current{head="topic"}')
     anew = bench.start({"topic": {}})
 
-    assert "topic@2 is not taken up, topic@1 stays: it has another layout" in bench.said[0]
+    assert "topic@2 was rejected, topic@1 stays live: its layout differs" in bench.said[0]
     assert (stays, current) == (1, 0)
     assert _version(anew) == 2
     assert len(bench.said) == 1  # told once, not at every look
@@ -111,7 +112,7 @@ def test_a_broken_version_is_not_taken_up(bench: Bench) -> None:
     pointer.write_text("{")
     eventually(lambda: len(bench.said) == 3)
 
-    assert "topic@3 is not taken up, topic@2 stays" in bench.said[1]
+    assert "topic@3 was rejected, topic@2 stays live" in bench.said[1]
     assert "cannot be read" in bench.said[2]
     assert _version(client) == 2
 
@@ -128,8 +129,8 @@ def test_a_version_whose_files_come_after_its_deployment_is_taken_up(bench: Benc
     shutil.copytree(tmp_path / "elsewhere" / "topic" / "2", bench.heads / "topic" / "2")
     eventually(lambda: _version(client) == 2)
 
-    assert "topic@2 is not taken up, topic@1 stays" in bench.said[0]
-    assert bench.said[-1] == "topic@2 answers from now on, instead of topic@1."
+    assert "topic@2 was rejected, topic@1 stays live" in bench.said[0]
+    assert bench.said[-1] == "topic@2 replaced topic@1."
 
 
 @pytest.mark.parametrize("manifest", ["[" * 100_000, '{"head": "\\ud800"}', "9" * 5000])
@@ -162,7 +163,7 @@ def test_a_look_that_fails_is_not_the_last(bench: Bench, monkeypatch: pytest.Mon
     bench.deploy("topic", 2)
     eventually(lambda: _version(client) == 2)
 
-    assert bench.said[0] == "A look at heads and kill switches failed (RuntimeError); it is tried again."
+    assert bench.said[0] == "Checking heads and kill switches failed (RuntimeError); it will be retried."
     assert len(bench.said) == 2
 
 
@@ -205,10 +206,10 @@ def test_what_does_not_fit_is_refused_before_the_first_request(bench: Bench) -> 
     _with_two_answers(bench.heads / "two_answers" / "1")
     for head, told, says in (
         ("of_pictures", {}, "takes vectors of resnet18-seeded@1.0.0"),
-        ("of_pairs", {}, "takes left, right, but heads.of_pairs answers of one item"),
-        ("numbers", {"rules": {"minimum_confidence": 0.5}}, "answers a number, so heads.numbers.rules"),
-        ("renamed", {}, "holds other@1"),
-        ("misdeclared", {}, r"answers probabilities \[1, 3\], which is not what a head answers"),
+        ("of_pairs", {}, "takes left, right, but heads.of_pairs answers for single items"),
+        ("numbers", {"rules": {"minimum_confidence": 0.5}}, "returns a number, so heads.numbers.rules"),
+        ("renamed", {}, "contains other@1"),
+        ("misdeclared", {}, r"returns probabilities \[1, 3\], which is not what its manifest declares"),
         ("undeployed", {}, "is not deployed in .*rawless head deploy undeployed"),
         ("another_width", {}, "but its encoder's vectors have 384 values"),
         ("two_answers", {}, "does not answer"),
@@ -234,14 +235,15 @@ def test_an_encoder_that_is_unsealed_or_drifted_does_not_start(bench: Bench, min
     _, served = load_config(bench.file({"topic": {}}))
     probe = minilm.spec.probe
     assert probe is not None
-    from rawless.serving.app import create_app
+    from rawless.serving.app import AppFactory
 
     config, _ = load_config(bench.file({"topic": {}}))
     unsealed = minilm.spec.model_copy(update={"probe": None})
     drifted = minilm.spec.model_copy(update={"probe": Probe.of(probe.input, probe.values + 0.5)})
     for spec, says in ((unsealed, "is not sealed"), (drifted, "does not reproduce its golden probe")):
+        dependencies = bench.dependencies()._replace(specs={"minilm@1.0.0": spec})
         with pytest.raises(UserError, match=says):
-            create_app("all", "127.0.0.1", config, served, bench.given()._replace(specs={"minilm@1.0.0": spec}))
+            AppFactory(config, served, dependencies).create_app("all", "127.0.0.1")
 
 
 def test_an_answer_that_is_no_number_is_none(bench: Bench, minilm: Encoder) -> None:
@@ -249,18 +251,21 @@ def test_an_answer_that_is_no_number_is_none(bench: Bench, minilm: Encoder) -> N
     from rawless.serving.errors import RequestError
 
     bench.deploy("number", kind="number")
-    wanted = {"number": HeadRequirement(minilm.spec, PREDICTS, "number", False)}
-    live = HeadStore(bench.heads, wanted, lambda *_: None)
+    requirements = {
+        "number": HeadRequirement(minilm.spec, is_of_pairs=False, served_head="number", needs_classes=False)
+    }
+    heads, vector = HeadStore(bench.heads, requirements, lambda *_: None), np.full(384, 3e38, np.float32)
 
     with pytest.raises(RequestError, match="head_failed"):
-        live.answer("number", minilm.spec.fingerprint, np.full(384, 3e38, np.float32))
+        call_head(heads.get("number", minilm.spec.fingerprint, vector), vector)
 
 
 def test_a_head_is_never_asked_with_vectors_of_another_encoder(bench: Bench, minilm: Encoder) -> None:
     from rawless.serving.errors import RequestError
 
     bench.deploy("topic")
-    live = HeadStore(bench.heads, {"topic": HeadRequirement(minilm.spec, PREDICTS, "topic", False)}, lambda *_: None)
+    requirements = {"topic": HeadRequirement(minilm.spec, is_of_pairs=False, served_head="topic", needs_classes=False)}
+    heads = HeadStore(bench.heads, requirements, lambda *_: None)
 
     with pytest.raises(RequestError, match="head_mismatch"):
-        live.answer("topic", "e" * 64, minilm.spec.probe.values)  # type: ignore[union-attr]
+        heads.get("topic", "e" * 64, minilm.spec.probe.values)  # type: ignore[union-attr]

@@ -225,7 +225,7 @@ def _refused(client: httpx.Client, sent: bytes, more: bytes) -> bytes:
 @pytest.mark.parametrize("before", [b"GET /", b"GET /healthz HTTP/1.1\r\nX: "])
 def test_a_head_without_end_is_not_held(bench: Bench, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
     """The parser would keep all of it, and take ever longer for each byte more."""
-    monkeypatch.setattr("rawless.serving.connection.SECONDS", 60)
+    monkeypatch.setattr("rawless.serving.connection.TIMEOUT_SECONDS", 60)
     bench.deploy("topic")
     client = bench.start({"topic": {}})
 
@@ -268,7 +268,7 @@ def test_metadata_that_are_sent_twice_are_refused(bench: Bench) -> None:
 def test_a_head_that_does_not_come_is_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr("rawless.serving.connection.SECONDS", 0.2)
+    monkeypatch.setattr("rawless.serving.connection.TIMEOUT_SECONDS", 0.2)
     bench.deploy("topic")
 
     with _raw(bench.start({"topic": {}}), sent) as idle:
@@ -277,7 +277,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(
 
 
 def test_the_rest_of_a_body_that_was_refused_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rawless.serving.connection.SECONDS", 0.5)
+    monkeypatch.setattr("rawless.serving.connection.TIMEOUT_SECONDS", 0.5)
     bench.deploy("topic")
     client = bench.start({"topic": {}}, limits={"seconds": 0.2})
 

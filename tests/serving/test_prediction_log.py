@@ -156,7 +156,7 @@ def test_a_warehouse_that_is_away_costs_rows_and_no_request(bench: Bench, monkey
         ]
 
     assert statuses == [200] * 10
-    assert bench.said == ["20 rows could not be logged, and are lost."]
+    assert bench.said == ["20 rows could not be logged and are lost."]
 
 
 def _row(number: int, head: str = "topic") -> PredictionRow:

@@ -31,7 +31,7 @@ def _asked(service: RemoteConfig) -> httpx.Headers:
 
 def test_cloud_run_gets_a_token_of_its_own_besides_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes the signature off the one that it looks at, which the service could not check then."""
-    monkeypatch.setattr(remote, "_google_token", lambda audience: f"token for {audience}")
+    monkeypatch.setattr(remote, "_fetch_google_token", lambda audience: f"token for {audience}")
 
     headers = _asked(RemoteConfig(url="https://encoder.example", identity="google"))
 

@@ -87,7 +87,7 @@ def test_an_unsure_head_abstains(bench: Bench) -> None:
 
 @given(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1), min_size=1), st.floats(0.01, 1))
 def test_a_minimum_holds_whatever_the_probabilities(probabilities: dict[str, float], minimum: float) -> None:
-    held = Rules(minimum_confidence=minimum).after(probabilities)
+    held = Rules(minimum_confidence=minimum).check_answer(probabilities)
 
     assert (held is Abstention.LOW_CONFIDENCE) == (max(probabilities.values()) < minimum)
 
@@ -95,9 +95,9 @@ def test_a_minimum_holds_whatever_the_probabilities(probabilities: dict[str, flo
 def test_without_rules_nobody_is_held_back() -> None:
     stream = Stream.model_validate(TEXT_STREAM)
 
-    assert Rules().before({"channel": "chat"}, stopped=False) is None
-    assert Rules().after({"a": 0.1}) is None
-    assert Rules().fault(stream, scores=True) is None
+    assert Rules().check_request({"channel": "chat"}, is_stopped=False) is None
+    assert Rules().check_answer({"a": 0.1}) is None
+    assert Rules().find_error(stream, has_index=True) is None
 
 
 @pytest.mark.parametrize(
@@ -105,22 +105,22 @@ def test_without_rules_nobody_is_held_back() -> None:
     [
         ({"topic": {"rules": {"allow": {"colour": ["red"]}}}}, {}, "rules.allow names the attribute colour"),
         ({"topic": {"rules": {"deny": {"channel": ["post"]}}}}, {}, "rules.deny.channel names 'post'"),
-        ({"topic": {"rules": {"kill_switch": "a" * 300}}}, {}, "rules.kill_switch cannot be looked at .OSError"),
-        ({"topic": {"rules": {"kill_switch": "a\0b"}}}, {}, "rules.kill_switch cannot be looked at .ValueError"),
+        ({"topic": {"rules": {"kill_switch": "a" * 300}}}, {}, "rules.kill_switch cannot be accessed .OSError"),
+        ({"topic": {"rules": {"kill_switch": "a\0b"}}}, {}, "rules.kill_switch cannot be accessed .ValueError"),
         ({"topic": {"rules": {"minimum_confidence": 2}}}, {}, "heads.topic.rules.minimum_confidence is 2"),
         ({"topic": {"index": "a", "rules": {"fallback": "x"}}}, {}, "rules of a head with an index"),
-        ({"topic": {"index": "a", "log": True}}, {}, "index belongs to a head that scores queries"),
+        ({"topic": {"index": "a", "log": True}}, {}, "index cannot be combined with also or log"),
         ({"topic": {"encoder": "resnet50@1.0.0"}}, {}, "encoder is resnet50@1.0.0, but the stream has minilm@1.0.0"),
         ({"topic": {"shadow": ["topic"]}}, {}, "shadow names topic, which answers already"),
         ({"topic": {"shadow": ["next", "next"]}}, {}, "shadow names next, which answers already"),
         ({"topic": {"also": ["other", "other"]}, "other": {}}, {}, "also names other, which answers already"),
         ({"topic": {"also": ["topic"]}}, {}, "also names topic"),
-        ({"topic": {"also": ["digit"]}, "digit": {"stream": "upload.yaml"}}, {}, "takes another stream or encoder"),
-        ({"topic": {"also": ["other"]}, "other": {"log": True}}, {}, "is logged otherwise"),
+        ({"topic": {"also": ["digit"]}, "digit": {"stream": "upload.yaml"}}, {}, "has another stream or encoder"),
+        ({"topic": {"also": ["other"]}, "other": {"log": True}}, {}, "another value of log"),
         ({"topic": {"arms": {"a": 0}}}, {}, "heads.topic.arms.a is 0"),
         ({"Topic": {}}, {}, "Topic"),
         ({}, {}, "heads is {}"),
-        ({"topic": {}}, {"access": {}}, "access names nobody"),
+        ({"topic": {}}, {"access": {}}, "access has no callers"),
         ({"topic": {}}, {"encoder": {"url": "ftp://x"}}, "encoder.url is 'ftp://x'"),
         ({"topic": {}}, {"encoder": {"url": "http://[::1"}}, "encoder.url is 'http://\\[::1'"),
         ({"topic": {}}, {"encoder": {"url": "https://xn--"}}, "encoder.url is 'https://xn--'"),

@@ -158,7 +158,7 @@ def test_an_orchestrator_without_services_or_a_token_does_not_start(
         bench.start({"topic": {}}, "orchestrator")
     monkeypatch.delenv(TOKEN_VARIABLE)
     url = {"url": "https://encoder.example"}
-    with pytest.raises(UserError, match="asks for a token: set RAWLESS_SERVICE_TOKEN"):
+    with pytest.raises(UserError, match="requires a token: set RAWLESS_SERVICE_TOKEN"):
         bench.start({"topic": {}}, "orchestrator", encoder=url, classifier=url)
 
 

@@ -35,7 +35,7 @@ def serve(
     json: Json = False,
 ) -> None:
     """Answer requests until Ctrl-C: raw content in, a prediction out. It finishes what it holds."""
-    from rawless.serving.app import check_access, create_app
+    from rawless.serving.app import AppFactory, check_access
     from rawless.serving.config import load_config
     from rawless.serving.server import bind_socket, socket_url
     from rawless.serving.server import serve as run
@@ -44,7 +44,7 @@ def serve(
     check_access(config, role, host)
     with bind_socket(host, port) as at:
         with progress(f"Loading what {role} needs"):
-            app = create_app(role, host, config, served, _given(role, config, served, device, warehouse))
+            app = AppFactory(config, served, _given(role, config, served, device, warehouse)).create_app(role, host)
         where = socket_url(at)
 
         def started() -> None:
