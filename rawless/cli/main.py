@@ -1,4 +1,4 @@
-"""The command line: every command, and what becomes of an error."""
+"""The command line: registers every command, and turns errors into messages and exit codes."""
 
 import gc
 import logging
@@ -32,12 +32,8 @@ from rawless.errors import RawlessError, UserError
 
 _INTERRUPTED = 130
 
-# Beam and torch make millions of objects when they are imported, none of them garbage: looked through again and again,
-# they take seconds more.
-gc.set_threshold(100_000, 50, 50)
-
 app = typer.Typer(
-    help="Turns sensitive images and texts into embeddings where they arise, and logs only the embeddings.",
+    help="Turn sensitive images and texts into embeddings at the source, and log only the embeddings.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -65,41 +61,44 @@ app.add_typer(subjects.app, name="subjects")
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 a fault outside, 2 the user's mistake, 130 interrupted."""
-    # Libraries talk on stderr; what a user must know, Rawless says itself.
+    """Run the command line and exit: 0 success, 1 a failure outside, 2 the user's mistake, 130 interrupted."""
+    # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
     code = run(sys.argv[1:])
-    if code == _INTERRUPTED:  # threads of a job may still run, which an orderly exit would wait for or crash on
+    if code == _INTERRUPTED:  # an orderly exit would wait for, or crash on, threads of a job that still run
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    gc.freeze()  # else the interpreter looks through all of them once more before it ends
+    gc.freeze()  # otherwise the interpreter scans every object again before it exits
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code. An error is one sentence on stderr, never a traceback."""
+    """Run one command and return its exit code. An error becomes one sentence on stderr, never a traceback."""
+    # Importing Beam and torch creates millions of objects, none of them garbage; scanning them again and again would
+    # take seconds.
+    gc.set_threshold(100_000, 50, 50)
     try:
         result = app(arguments, standalone_mode=False)
         code = result if isinstance(result, int) else 0
-        return _told("Stopped.", code) if code == _INTERRUPTED else code
+        return _fail("Stopped.", code) if code == _INTERRUPTED else code
     except (typer.Abort, KeyboardInterrupt):
-        return _told("Stopped.", _INTERRUPTED)
+        return _fail("Stopped.", _INTERRUPTED)
     except typer.TyperException as error:
-        sentence = error.format_message()
-        return _told(f"{sentence.rstrip('.')}; see --help.", 2) if sentence else 2  # no command: help was shown
+        message = error.format_message()
+        return _fail(f"{message.rstrip('.')}; see --help.", 2) if message else 2  # without a command, help was printed
     except UserError as error:
-        return _told(str(error), 2)
+        return _fail(str(error), 2)
     except RawlessError as error:
-        return _told(str(error), 1)
+        return _fail(str(error), 1)
     except BrokenPipeError:
         return 1
     except OSError as error:
-        return _told(f"Something could not be read or written ({type(error).__name__}, {error.errno}).", 1)
+        return _fail(f"A file or connection could not be read or written ({type(error).__name__}, {error.errno}).", 1)
     except Exception as error:  # noqa: BLE001 - its text may hold content
-        return _told(f"Rawless met a fault of its own ({type(error).__name__}); please report the command.", 1)
+        return _fail(f"Internal error ({type(error).__name__}); please report it with the command that you ran.", 1)
 
 
-def _told(sentence: str, code: int) -> int:
-    print(f"Error: {sentence}" if code != _INTERRUPTED else sentence, file=sys.stderr)
+def _fail(message: str, code: int) -> int:
+    print(f"Error: {message}" if code != _INTERRUPTED else message, file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""The options that commands share."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,12 +7,15 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 WarehouseFile = Annotated[
-    Path | None, typer.Option("--warehouse", help="A warehouse file; without it, the local stack.", show_default=False)
+    Path | None,
+    typer.Option("--warehouse", help="The warehouse file. By default the local stack is used.", show_default=False),
 ]
 StreamFile = Annotated[Path, typer.Option("--stream", help="The stream file.")]
-BatchSource = Annotated[str, typer.Option("--source", help="Where the events are: jsonl:PATH or files:GLOB.")]
+BatchSource = Annotated[str, typer.Option("--source", help="Where to read events: jsonl:PATH or files:GLOB.")]
 Metadata = Annotated[
     Path | None,
-    typer.Option("--metadata", help="For files: a CSV with file, event_id, occurred_at, subject_id and attributes."),
+    typer.Option(
+        "--metadata", help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes."
+    ),
 ]
-DeviceName = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where the encoders run.")]
+DeviceName = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="The device that encodes.")]

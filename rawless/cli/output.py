@@ -1,4 +1,4 @@
-"""What commands print: JSON or tables on stdout, progress on stderr."""
+"""Print JSON, tables and lines on stdout, and warnings and progress on stderr."""
 
 import base64
 import json
@@ -11,7 +11,6 @@ from datetime import date, datetime, time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 PROGRESS_AFTER_SECONDS = 2.0
@@ -19,12 +18,12 @@ _LONGEST_LIST = 4
 
 
 def print_json(value: Any) -> None:
-    """One JSON value, indented, on stdout."""
+    """Print a value as indented JSON on stdout."""
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """Rows with the same keys as a table on stdout; long vectors are shortened."""
+    """Print rows that have the same keys as a table on stdout, with long vectors shortened."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in rows[0] if rows else ():
         table.add_column(str(name), overflow="fold")
@@ -34,35 +33,38 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> 
     console.print(table if rows else "no rows")
 
 
-def say(sentence: str) -> None:
-    """A line on stdout."""
-    Console(highlight=False, markup=False, soft_wrap=True).print(sentence)
+def echo(line: str) -> None:
+    """Print a line on stdout."""
+    Console(highlight=False, markup=False, soft_wrap=True).print(line)
 
 
-def warn(sentence: str) -> None:
-    """A line on stderr."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"Warning: {sentence}")
+def warn(message: str) -> None:
+    """Print a warning on stderr."""
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"Warning: {message}")
 
 
 @dataclass(frozen=True)
-class _Line:
-    """What the spinner says, asked anew each time it is drawn."""
+class _Status:
+    """The text of a spinner, computed anew each time it is drawn."""
 
-    what: str
-    told: Callable[[], str] | None
+    title: str
+    describe: Callable[[], str] | None
 
     def __rich__(self) -> str:
-        return f"{self.what}: {self.told()}" if self.told else self.what
+        return f"{self.title}: {self.describe()}" if self.describe else self.title
 
 
 @contextmanager
-def progress(what: str, told: Callable[[], str] | None = None) -> Iterator[None]:
-    """A spinner on stderr for work over two seconds, on a terminal only; `told` says how far it is."""
+def progress(title: str, describe: Callable[[], str] | None = None) -> Iterator[None]:
+    """Show a spinner on stderr for work that takes over two seconds, if stderr is a terminal.
+
+    `describe` returns how far the work is; it is called each time the spinner is drawn.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    status = console.status(_Line(what, told))
+    status = console.status(_Status(title, describe))
     timer = threading.Timer(PROGRESS_AFTER_SECONDS, status.start)
     timer.daemon = True
     timer.start()
@@ -74,19 +76,21 @@ def progress(what: str, told: Callable[[], str] | None = None) -> Iterator[None]
 
 
 @contextmanager
-def steps(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner that is told the step that goes on, and says it."""
+def progress_steps(title: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner, and yield a function that sets the name of the current step."""
     step = [""]
-    with progress(what, lambda: step[0]):
+    with progress(title, lambda: step[0]):
         yield lambda name: step.__setitem__(0, name)
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, on a terminal only, which is told how many of `total` are done by now."""
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr if that is a terminal, and yield a function that sets how many of `total` are done."""
+    from rich.progress import Progress
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(title, total=total)
         yield lambda done: bar.update(task, completed=done)
 
 
@@ -99,7 +103,7 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value of BigQuery in JSON's terms: times in ISO 8601, bytes in base64, numbers that JSON lacks as null."""
+    """Convert a BigQuery value to JSON types: times to ISO 8601, bytes to base64, NaN and infinities to null."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

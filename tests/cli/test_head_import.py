@@ -57,7 +57,7 @@ def test_what_people_read(rawless: Rawless, shop: Shop) -> None:
     done = rawless(*arguments, "--classes", "cat,dog", "--snapshot", "judged_on")
 
     assert done.code == 0
-    for words in ("[rows, 8]", "embedding", "weights", "read_in@1: imported over eight@1.0.0", "cat, dog", "accuracy"):
+    for words in ("[rows, 8]", "embedding", "weights", "Imported read_in@1 over eight@1.0.0", "cat, dog", "accuracy"):
         assert words in done.out
 
 

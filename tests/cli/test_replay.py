@@ -86,7 +86,7 @@ def test_an_object_that_was_missing_is_read_when_it_is_there(
     done = rawless("replay", "--stream", stream, "--reason", "object_not_found", "--source", f"jsonl:{source}")
 
     assert done.code == 0
-    assert "checked: rejected as object_not_found and without an embedding: 2 before, 1 now." in done.out
+    assert "2 events rejected as object_not_found had no embedding before the replay, 1 have none now." in done.out
     assert "1 rejected: object_not_found 1." in done.out
     assert _rows(warehouse, "checked") == ["late"]
 
@@ -112,7 +112,7 @@ def test_a_former_code_replays_rows_with_the_old_and_the_new_code(
     assert (done.json["reason"], done.json["open_before"], done.json["open"]) == (reason, 2, 0)
 
 
-def test_what_has_no_id_cannot_be_found_again_and_is_told(rawless: Rawless, tmp_path: Path) -> None:
+def test_rejections_without_an_id_are_reported_and_not_replayed(rawless: Rawless, tmp_path: Path) -> None:
     stream = _stream(tmp_path, "nameless")
     source = _lines(tmp_path, {"stream": "nameless", "event_id": "no id at all"})
     rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
@@ -120,7 +120,7 @@ def test_what_has_no_id_cannot_be_found_again_and_is_told(rawless: Rawless, tmp_
     done = rawless("replay", "--stream", stream, "--reason", "bad_event_id", "--source", f"jsonl:{source}")
 
     assert done.code == 0
-    assert "without an id that could be stored, which cannot be found again: 1." in done.out
+    assert "1 rejected deliveries cannot be found again: they had no valid event id." in done.out
     assert "nothing to replay" in done.out
 
 

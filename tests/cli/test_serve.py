@@ -191,7 +191,7 @@ def test_a_second_ctrl_c_stops_at_once_and_says_what_it_cost(folder: Path, start
             door.process.wait(1)
         code, said = door.end(signal.SIGINT)
 
-    assert (code, said) == (0, "Stopped; what was held was not answered.\n")
+    assert (code, said) == (0, "Stopped; requests in progress were not answered.\n")
 
 
 def test_what_is_wrong_is_told_in_a_sentence(rawless: Rawless, folder: Path, tmp_path: Path) -> None:

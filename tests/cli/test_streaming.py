@@ -61,7 +61,7 @@ def test_what_is_published_is_ingested(rawless: Rawless, stream_of: Callable[...
 
     assert published.code == ingested.code == 0
     assert "told: 2 events published to projects/local-dev/topics/told." in published.out
-    assert "1 that no message can carry: malformed_event 1." in published.out
+    assert "1 could not be published: malformed_event 1." in published.out
     assert f"--source {source}" in published.out
     assert "told: 2 events read, 1 embeddings by minilm@1.0.0." in ingested.out
     assert "1 rejected: empty_text 1." in ingested.out
@@ -141,10 +141,10 @@ def test_a_topic_that_cannot_be_is_refused(
     assert sentence in done.err
 
 
-def test_publishing_where_nobody_listens_is_refused(
+def test_publishing_to_a_topic_without_the_expected_subscription_is_refused(
     rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """A subscription of the topic's name that is of another topic would get none of the events."""
+    """A subscription with the topic's name that is attached to another topic would receive none of the events."""
     file = _lines(tmp_path / "e.jsonl", [{}])
     taken = "projects/local-dev/subscriptions/taken"
     rawless("ingest", "--stream", stream_of("first"), "--source", f"pubsub:{taken}", "--until-idle", "0")
@@ -155,7 +155,7 @@ def test_publishing_where_nobody_listens_is_refused(
     )  # fmt: skip
 
     assert done.code == 2
-    assert f"the subscription {taken} is of projects/local-dev/topics/first" in done.err
+    assert f"The subscription {taken} is attached to projects/local-dev/topics/first" in done.err
 
 
 def test_ctrl_c_is_gentle_when_nobody_listens_any_more(capfd: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def test_rules_can_join_plain_ids_with_embeddings(
     assert joined.json == [{"event_id": f"sync-{n}", "customer_id": each} for n, each in enumerate(customers)]
 
 
-def test_it_says_what_was_new_and_what_was_left_out(rawless: Rawless, load: Callable[..., None]) -> None:
+def test_it_reports_new_rows_rows_without_id_and_skipped_ids(rawless: Rawless, load: Callable[..., None]) -> None:
     load("said_account", "said-1", "said-2", "said-2", None, "", "said\n", "x" * 300)
 
     first = rawless("subjects", "sync", "--from", "said_account.customer_id")
@@ -59,10 +59,12 @@ def test_it_says_what_was_new_and_what_was_left_out(rawless: Rawless, load: Call
 
     assert (first.code, first.err) == (0, "")
     assert first.out.splitlines() == [
-        "2 customers of said_account.customer_id are new in the subject map, 0 were there; 2 rows have no id.",
-        "2 ids were left out, as no event can carry them: longer than 256 characters, or not printable.",
+        "said_account.customer_id: 2 customers added to the subject map, 0 already in it.",
+        "2 rows have no id.",
+        "2 ids were skipped because no event can carry them: they are longer than 256 characters or contain "
+        "unprintable characters.",
     ]
-    assert "0 customers of events.said_account.customer_id are new in the subject map, 2 were there" in second.out
+    assert "events.said_account.customer_id: 0 customers added to the subject map, 2 already in it." in second.out
 
 
 def test_a_new_key_is_a_second_row_of_the_same_person(

@@ -1,1 +1,1 @@
-"""One file a command or group of commands. Heavy libraries are imported by the command that needs them."""
+"""One module per command or group of commands. Each command imports the heavy libraries that it needs when it runs."""

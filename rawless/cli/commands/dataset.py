@@ -1,4 +1,4 @@
-"""`rawless dataset`: labelled snapshots, from a spec to files."""
+"""`rawless dataset`: build, inspect, compare and export labelled snapshots."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,152 +7,154 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import print_json, print_table, progress_bar, say, steps, warn
+from rawless.cli.output import echo, print_json, print_table, progress_bar, progress_steps, warn
 
 if TYPE_CHECKING:
     from rawless.datasets.plan import Plan
     from rawless.datasets.snapshots import Manifest
 
-app = typer.Typer(help="Labelled train, validation and test snapshots, built in SQL.", no_args_is_help=True)
+app = typer.Typer(help="Build labelled train, validation and test snapshots in SQL.", no_args_is_help=True)
 
 DatasetFile = Annotated[Path, typer.Argument(help="The dataset file.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(
-        "--as-of", formats=["%Y-%m-%dT%H:%M:%S%z"], help="In place of the file's: what was known at that time."
+        "--as-of", formats=["%Y-%m-%dT%H:%M:%S%z"], help="Use what was known at this time; overrides as_of in the file."
     ),
 ]
-Reference = Annotated[str, typer.Argument(help="A snapshot's id, or a dataset's name for its newest.")]
+Reference = Annotated[str, typer.Argument(help="A snapshot's id, or a dataset's name for its newest snapshot.")]
 _SETTLE = timedelta(hours=1)
 _MOVES_SHOWN = 20
 
 
 @app.command()
 def plan(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None, json: Json = False) -> None:
-    """Print the SQL, its parameters, and what a build would read and cost."""
+    """Print the SQL of a build, its parameters, the bytes it reads and the cost, without running it."""
     from rawless.connect import open_warehouse
     from rawless.datasets.dataset import open_dataset
     from rawless.datasets.plan import check_budget
-    from rawless.datasets.plan import plan as make
+    from rawless.datasets.plan import plan as make_plan
 
     dataset = open_dataset(file, as_of)
-    found = make(open_warehouse(warehouse), dataset, _settle(warehouse))
+    planned = make_plan(open_warehouse(warehouse), dataset, _settle(warehouse))
     if json:
-        print_json(_planned(found))
+        print_json(_plan_json(planned))
     else:
-        _tell_plan(found)
-    check_budget(dataset.spec, found)
+        _print_plan(planned)
+    check_budget(dataset.spec, planned)
 
 
 @app.command()
 def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None, json: Json = False) -> None:
-    """Build the snapshot of a dataset, or find the one that it made before."""
+    """Build the snapshot of a dataset, or find the one that an earlier build created."""
     from rawless.connect import open_warehouse
     from rawless.datasets import plan as plans
-    from rawless.datasets.build import build as make
+    from rawless.datasets.build import build as build_snapshot
     from rawless.datasets.dataset import open_dataset
 
-    dataset, place = open_dataset(file, as_of), open_warehouse(warehouse)
-    with steps(f"Building {dataset.spec.dataset}") as told:
+    dataset, opened = open_dataset(file, as_of), open_warehouse(warehouse)
+    with progress_steps(f"Building {dataset.spec.dataset}") as report_step:
         if dataset.spec.budget:
-            plans.check_budget(dataset.spec, plans.plan(place, dataset, _settle(warehouse)))
-        built = make(place, dataset, _settle(warehouse), told)
-    for sentence in built.warnings:
-        warn(sentence)
+            plans.check_budget(dataset.spec, plans.plan(opened, dataset, _settle(warehouse)))
+        built = build_snapshot(opened, dataset, _settle(warehouse), report_step)
+    for warning in built.warnings:
+        warn(warning)
     if json:
-        print_json({**_told(built.manifest), "new": built.is_new, "warnings": built.warnings})
+        print_json({**_manifest_json(built.manifest), "new": built.is_new, "warnings": built.warnings})
         return
-    _tell(built.manifest)
-    say("" if built.is_new else "Nothing has changed in the dataset: this is the snapshot that it made before.")
+    _print_manifest(built.manifest)
+    echo("" if built.is_new else "Nothing changed: this snapshot was built before.")
 
 
 @app.command()
 def show(
     reference: Reference,
-    verify: Annotated[bool, typer.Option("--verify", help="Build its rows again, and compare.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Rebuild the rows and compare them.")] = False,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Show a snapshot: its counts, its ledger, and with --verify whether it can be made again. Exit code 1 if not."""
+    """Show a snapshot's counts and ledger.
+
+    With --verify its rows are rebuilt and compared; the exit code is 1 if they differ.
+    """
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
-    from rawless.datasets.verify import verify as check
+    from rawless.datasets.verify import verify as verify_snapshot
 
-    place = open_warehouse(warehouse)
-    manifest = find(place, reference)
-    told = _told(manifest)
+    opened = open_warehouse(warehouse)
+    manifest = find(opened, reference)
+    described = _manifest_json(manifest)
     if verify:
-        with steps(f"Verifying {manifest.snapshot_id}") as hear:
-            verdict = check(place, manifest, hear)
+        with progress_steps(f"Verifying {manifest.snapshot_id}") as report_step:
+            verdict = verify_snapshot(opened, manifest, report_step)
         equal = verdict.stored_is_equal and verdict.rebuilt_is_equal
-        told |= {"equal": equal, "findings": verdict.findings}
+        described |= {"equal": equal, "findings": verdict.findings}
     if json:
-        print_json(told)
+        print_json(described)
     else:
-        _tell(manifest)
+        _print_manifest(manifest)
         if verify:
-            say(
-                "Equal: the rows that are kept, and the rows built again, have the digest of the manifest."
-                if equal
-                else ""
-            )
+            echo("Equal: the stored rows and the rebuilt rows have the digest of the manifest." if equal else "")
             for finding in verdict.findings:
-                say(f"Not equal: {finding}")
+                echo(f"Not equal: {finding}")
     if verify and not equal:
         raise typer.Exit(1)
 
 
 @app.command()
 def diff(before: Reference, after: Reference, warehouse: WarehouseFile = None, json: Json = False) -> None:
-    """Show which rows are in one of two snapshots alone, or have another label or split, and by which rule."""
+    """Show the rows that differ between two snapshots: added, removed, relabelled or moved, and by which rule."""
     from rawless.connect import open_warehouse
     from rawless.datasets.diff import diff as compare
     from rawless.datasets.diff import summed
     from rawless.datasets.snapshots import find
 
-    place = open_warehouse(warehouse)
-    one, other = find(place, before), find(place, after)
-    with steps("Comparing") as told:
-        moves = compare(place, one, other, told)
+    opened = open_warehouse(warehouse)
+    old, new = find(opened, before), find(opened, after)
+    with progress_steps("Comparing") as report_step:
+        moves = compare(opened, old, new, report_step)
     if json:
-        print_json({"before": one.snapshot_id, "after": other.snapshot_id, "summary": summed(moves),
+        print_json({"before": old.snapshot_id, "after": new.snapshot_id, "summary": summed(moves),
                     "moves": [vars(move) for move in moves]})  # fmt: skip
         return
     if not moves:
-        say(f"{one.snapshot_id} and {other.snapshot_id} have the same rows, labels and splits.")
+        echo(f"{old.snapshot_id} and {new.snapshot_id} have the same rows, labels and splits.")
         return
-    print_table(summed(moves), f"From {one.snapshot_id} to {other.snapshot_id}")
+    print_table(summed(moves), f"From {old.snapshot_id} to {new.snapshot_id}")
     print_table([vars(move) for move in moves[:_MOVES_SHOWN]])
     if len(moves) > _MOVES_SHOWN:
-        say(f"{len(moves) - _MOVES_SHOWN:,} more rows: --json has them all.")
+        echo(f"{len(moves) - _MOVES_SHOWN:,} more rows are not shown; --json prints all of them.")
 
 
 @app.command()
 def export(
     reference: Reference,
-    path: Annotated[Path, typer.Option("--to", help="The Parquet file.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Take the place of a file that is there.")] = False,
+    path: Annotated[Path, typer.Option("--to", help="The Parquet file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Write a snapshot to a Parquet file, which is taken note of: erasure must find every copy."""
+    """Write a snapshot to a Parquet file, and record the copy so that erasure can find it."""
     from rawless.connect import open_warehouse
     from rawless.datasets.export import export as write
     from rawless.datasets.snapshots import find
 
-    place = open_warehouse(warehouse)
-    manifest = find(place, reference)
-    with progress_bar(f"Exporting {manifest.snapshot_id}", manifest.rows) as told:
-        rows = write(place, manifest, path, told, overwrite=overwrite)
+    opened = open_warehouse(warehouse)
+    manifest = find(opened, reference)
+    with progress_bar(f"Exporting {manifest.snapshot_id}", manifest.rows) as report_rows:
+        rows = write(opened, manifest, path, report_rows, overwrite=overwrite)
     if json:
         print_json({"snapshot_id": manifest.snapshot_id, "path": str(path.absolute()), "rows": rows})
     else:
-        say(f"{path}: {rows:,} rows of {manifest.snapshot_id}. They are confidential: vectors can be attacked.")
+        echo(
+            f"Wrote {rows:,} rows of {manifest.snapshot_id} to {path}. They are confidential: embeddings can be "
+            "attacked."
+        )
 
 
 @app.command("list")
-def show_all(
-    dataset: Annotated[str | None, typer.Argument(help="Of this dataset alone.")] = None,
+def list_(
+    dataset: Annotated[str | None, typer.Argument(help="List the snapshots of this dataset only.")] = None,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
@@ -160,75 +162,80 @@ def show_all(
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import list_manifests
 
-    found = [
-        {"snapshot": each.snapshot_id, "dataset": each.dataset, "as_of": each.as_of, "created_at": each.created_at,
-         "rows": each.rows}
-        for each in list_manifests(open_warehouse(warehouse), dataset)
+    rows = [
+        {"snapshot": manifest.snapshot_id, "dataset": manifest.dataset, "as_of": manifest.as_of,
+         "created_at": manifest.created_at, "rows": manifest.rows}
+        for manifest in list_manifests(open_warehouse(warehouse), dataset)
     ]  # fmt: skip
     if json:
-        print_json(found)
+        print_json(rows)
     else:
-        print_table(found)
+        print_table(rows)
 
 
 def _settle(warehouse: Path | None) -> timedelta:
-    """How long rows may take to arrive: on the cloud an hour."""
+    """Return how long rows may take to arrive: an hour on Google Cloud, no time on the local stack."""
     return _SETTLE if warehouse else timedelta(0)
 
 
-def _planned(found: "Plan") -> dict[str, Any]:
+def _plan_json(plan: "Plan") -> dict[str, Any]:
     statements = [
-        {"name": each.name, "sql": each.sql, "parameters": _parameters(each.parameters)} for each in found.statements
+        {"name": statement.name, "sql": statement.sql, "parameters": _parameters(statement.parameters)}
+        for statement in plan.statements
     ]
-    told = {"snapshot_id": found.snapshot_id, "bytes": found.bytes, "dollars": round(found.dollars, 4)}
-    return {**told, "reckoned": found.is_reckoned, "near_duplicate_recall": found.recall, "statements": statements}
+    described = {"snapshot_id": plan.snapshot_id, "bytes": plan.bytes, "dollars": round(plan.dollars, 4)}
+    return {**described, "reckoned": plan.is_reckoned, "near_duplicate_recall": plan.recall, "statements": statements}
 
 
-def _tell_plan(found: "Plan") -> None:
+def _print_plan(plan: "Plan") -> None:
     from rawless.datasets.cost import told
 
-    for each in found.statements:
-        say(f"-- {each.name}\n{each.sql}\n")
-        for name, value in _parameters(each.parameters).items():
-            say(f"--   @{name} = {value}")
-        say("")
+    for statement in plan.statements:
+        echo(f"-- {statement.name}\n{statement.sql}\n")
+        for name, value in _parameters(statement.parameters).items():
+            echo(f"--   @{name} = {value}")
+        echo("")
     source = (
-        "reckoned from the widths of columns: nothing is billed here" if found.is_reckoned else "by BigQuery's dry run"
+        "estimated from column widths; the local stack bills nothing"
+        if plan.is_reckoned
+        else "from BigQuery's dry run"
     )
-    say(f"Reads at most {told(found.bytes)}, which costs {found.dollars:.2f} US dollars on demand ({source}).")
-    if found.recall is not None:
-        say(f"Of near duplicates at that cosine, {found.recall:.1%} are expected to be found.")
-    say(f"The snapshot's id will be {found.snapshot_id}.")
+    echo(f"A build reads at most {told(plan.bytes)} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
+    if plan.recall is not None:
+        echo(f"The search for near duplicates is expected to find {plan.recall:.1%} of them at that cosine.")
+    echo(f"The snapshot's id will be {plan.snapshot_id}.")
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:
-    return {each.name: getattr(each, "value", None) if hasattr(each, "value") else each.values for each in parameters}
+    return {
+        parameter.name: parameter.value if hasattr(parameter, "value") else parameter.values for parameter in parameters
+    }
 
 
-def _told(manifest: "Manifest") -> dict[str, Any]:
+def _manifest_json(manifest: "Manifest") -> dict[str, Any]:
     fields = {
         name: getattr(manifest, name) for name in ("dataset", "snapshot_id", "as_of", "fingerprint", "row_digest")
     }
-    parts = {name: [each._asdict() for each in getattr(manifest, name)] for name in ("sources", "ledger", "counts")}
+    parts = {name: [part._asdict() for part in getattr(manifest, name)] for name in ("sources", "ledger", "counts")}
     return {**fields, **parts, "bytes_processed": manifest.bytes_processed, "created_at": manifest.created_at}
 
 
-def _tell(manifest: "Manifest") -> None:
+def _print_manifest(manifest: "Manifest") -> None:
     from rawless.datasets.spec import SPLITS
 
     as_of = f"{manifest.as_of:%Y-%m-%d %H:%M:%S %Z}"
-    say(f"Snapshot {manifest.snapshot_id} of {manifest.dataset}: {manifest.rows:,} rows as of {as_of}.\n")
-    labels = sorted({each.label for each in manifest.counts})
-    counts = {(each.label, each.split): each.row_count for each in manifest.counts}
+    echo(f"Snapshot {manifest.snapshot_id} of {manifest.dataset}: {manifest.rows:,} rows as of {as_of}.\n")
+    labels = sorted({count.label for count in manifest.counts})
+    counts = {(count.label, count.split): count.row_count for count in manifest.counts}
     print_table(
         [
             {"label": label or "(number)"} | {split: counts.get((label, split), 0) for split in SPLITS}
             for label in labels
         ]
     )
-    ledger = [each._asdict() | {"left": each.rows_in - each.removed} for each in manifest.ledger]
-    print_table([line | {"parameters": _short(line["parameters"])} for line in ledger], "Ledger")
+    ledger = [removal._asdict() | {"left": removal.rows_in - removal.removed} for removal in manifest.ledger]
+    print_table([line | {"parameters": _inline(line["parameters"])} for line in ledger], "Ledger")
 
 
-def _short(parameters: dict[str, Any]) -> str:
+def _inline(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in parameters.items())

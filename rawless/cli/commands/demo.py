@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from rawless.cli.options import Json
-from rawless.cli.output import print_json, print_table, progress, say
+from rawless.cli.output import print_json, print_table, progress, echo
 from rawless.local import home
 
 _NEIGHBOURS = """
@@ -63,8 +63,8 @@ def _run(folder: Path, talk: bool) -> dict[str, Any]:
     uploads, messages = folder / "uploads", folder / "messages.jsonl"
     contents = digits.write_uploads(folder, pictures, today()) + texts.write_events(messages, kinds, today())
     if talk:
-        say("Two producers publish handwritten digits, as customers' uploads, and texts of four kinds, as their")
-        say("messages, while two streaming jobs read them. Some are broken, some are hostile, some come twice.\n")
+        echo("Two producers publish handwritten digits, as customers' uploads, and texts of four kinds, as their")
+        echo("messages, while two streaming jobs read them. Some are broken, some are hostile, some come twice.\n")
     left = _temporary(folder)
     producers = {
         "digits": streaming.Producer(folder / "digits.yaml", f"files:{uploads}/*", folder / "metadata.csv"),
@@ -157,45 +157,45 @@ def _tell(report: dict[str, Any]) -> None:
     counts = {name: _counts(report, name, reasons) for name in report["ingest"]}
     print_table([{"what": what, **{name: counts[name][what] for name in counts}} for what in counts["digits"]])
     if any(summary["stopped"] for summary in report["ingest"].values()):
-        say("Stopped before the end: this is what was done until then.")
-    say(f"{report['seconds']:.1f} seconds.\n")
-    say(f"Of {same['asked']} digits, {same['same']} have the same digit as their nearest neighbour.")
+        echo("Stopped before the end: this is what was done until then.")
+    echo(f"{report['seconds']:.1f} seconds.\n")
+    echo(f"Of {same['asked']} digits, {same['same']} have the same digit as their nearest neighbour.")
     for asked, found in report["neighbours"].items():
         near = ", ".join(f"{row['event_id']} ({row['similarity']:.2f})" for row in found)
-        say(f"Nearest to {asked}: {near}")
-    say("")
+        echo(f"Nearest to {asked}: {near}")
+    echo("")
     _tell_dataset(report["dataset"])
     _tell_heads(report["heads"])
-    say(f"\nLooked for {search['contents']} payloads, pixels and customers in every table, log and file left:")
-    say(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
-    say(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)")
-    say("\nTry next:")
-    say(f"  rawless serve {report['service']}, and in another terminal:")
-    say(f"    {_ASK}")
-    say(f"  change a rule in {_own() / 'digit_uploads-30.yaml'}, and run: rawless dataset build FILE")
-    say('  rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
-    say("  rawless stream check examples/support_message/stream.yaml")
+    echo(f"\nLooked for {search['contents']} payloads, pixels and customers in every table, log and file left:")
+    echo(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
+    echo(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)")
+    echo("\nTry next:")
+    echo(f"  rawless serve {report['service']}, and in another terminal:")
+    echo(f"    {_ASK}")
+    echo(f"  change a rule in {_own() / 'digit_uploads-30.yaml'}, and run: rawless dataset build FILE")
+    echo('  rawless sql "SELECT stream, reason, COUNT(*) AS n FROM rejection_v1 GROUP BY stream, reason"')
+    echo("  rawless stream check examples/support_message/stream.yaml")
 
 
 def _tell_dataset(made: dict[str, Any]) -> None:
     from rawless.datasets.spec import SPLITS
 
     rows = sum(count["row_count"] for count in made["counts"])
-    say(f"Which digit is it? A labelled dataset, from what customers confirmed: snapshot {made['snapshot_id']}.")
+    echo(f"Which digit is it? A labelled dataset, from what customers confirmed: snapshot {made['snapshot_id']}.")
     splits = {split: sum(each["row_count"] for each in made["counts"] if each["split"] == split) for split in SPLITS}
     print_table(
         [{"rule": line["rule"], "rows in": line["rows_in"], "removed": line["removed"]} for line in made["ledger"]]
     )
-    say(f"{rows:,} rows: " + ", ".join(f"{count:,} {split}" for split, count in splits.items()) + ".")
-    say(f"With 30 days instead of 50 it is another snapshot, {made['changed_snapshot_id']}:")
+    echo(f"{rows:,} rows: " + ", ".join(f"{count:,} {split}" for split, count in splits.items()) + ".")
+    echo(f"With 30 days instead of 50 it is another snapshot, {made['changed_snapshot_id']}:")
     for each in made["diff"]:
-        say(f"  {each['rows']:,} rows {each['change']}" + (f", by {each['rule']}" if each["rule"] else ""))
+        echo(f"  {each['rows']:,} rows {each['change']}" + (f", by {each['rule']}" if each["rule"] else ""))
 
 
 def _tell_heads(made: list[dict[str, Any]]) -> None:
     from rawless.heads.metrics import Measure
 
-    say("\nA linear head on the stored vectors of each, in its test split:")
+    echo("\nA linear head on the stored vectors of each, in its test split:")
     rows = [
         {
             "head": each["head"],
@@ -208,7 +208,7 @@ def _tell_heads(made: list[dict[str, Any]]) -> None:
     ]
     print_table(rows)
     for each in made:
-        say(f"  {each['report']} draws it: open it in a browser.")
+        echo(f"  {each['report']} draws it: open it in a browser.")
 
 
 def _counts(report: dict[str, Any], name: str, reasons: list[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import print_json, progress, say
+from rawless.cli.output import print_json, progress, echo
 from rawless.doctor.finding import Finding
 from rawless.errors import RawlessError, UserError
 from rawless.local import home
@@ -105,9 +105,9 @@ def doctor(
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            say(f"{'ok  ' if finding.ok else 'MEND'} {finding.check}: {finding.detail}")
+            echo(f"{'ok  ' if finding.ok else 'MEND'} {finding.check}: {finding.detail}")
             if finding.command:
-                say(f"     {finding.command}")
+                echo(f"     {finding.command}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(2 if warehouse else 1)
 

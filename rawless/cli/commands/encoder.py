@@ -1,25 +1,30 @@
 """`rawless encoder list|show|diff|register`: the registry of encoders."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import print_json, print_table, progress, say
+from rawless.cli.output import echo, print_json, print_table, progress
 
-app = typer.Typer(help="Encoders: what there is, how two differ, sealing.", no_args_is_help=True)
-Ref = Annotated[str, typer.Argument(help="name@version, or the path of a spec.")]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from encoders.spec import EncoderSpec
+
+app = typer.Typer(help="List, inspect, compare and seal encoders.", no_args_is_help=True)
+Ref = Annotated[str, typer.Argument(help="NAME@VERSION, or the path of a spec file.")]
+_LONGEST_VALUE = 100
 
 
 @app.command("list")
 def list_(warehouse: WarehouseFile = None, json: Json = False) -> None:
-    """Every encoder of the catalogue and of the warehouse."""
+    """List every encoder of the catalogue and of the warehouse."""
     from encoders import catalogue
     from rawless.connect import open_warehouse
     from rawless.warehouse.encoder_registry import registered
 
-    kept = registered(open_warehouse(warehouse))
-    sealed = {spec.ref: spec for spec in kept}
+    sealed = {spec.ref: spec for spec in registered(open_warehouse(warehouse))}
     specs = {ref: catalogue.lookup(ref) for ref in catalogue.refs()} | sealed
     rows = [
         {
@@ -37,7 +42,7 @@ def list_(warehouse: WarehouseFile = None, json: Json = False) -> None:
 
 @app.command()
 def show(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
-    """One encoder's spec, whole."""
+    """Show the full spec of an encoder."""
     spec = _resolve(ref, warehouse)
     fingerprint = spec.fingerprint if spec.sealed else None
     described = {"fingerprint": fingerprint, "sealed": spec.sealed, **spec.model_dump(mode="json")}
@@ -45,39 +50,42 @@ def show(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
         print_json(described)
         return
     for field, value in described.items():
-        say(f"{field}: {_short(value)}")
+        echo(f"{field}: {_inline(value)}")
 
 
 @app.command()
 def diff(before: Ref, after: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
-    """What differs between two encoders, and which step of version that asks for."""
+    """Show the fields that differ between two encoders, and the version bump that they require."""
     from encoders.versions import changes, next_version, required_bump
 
     old, new = _resolve(before, warehouse), _resolve(after, warehouse)
-    found = changes(old, new)
-    bump = required_bump(found)
+    differences = changes(old, new)
+    bump = required_bump(differences)
     rows: list[dict[str, Any]] = [
-        {"field": each.field, "before": each.before, "after": each.after, "change": each.bump.value} for each in found
+        {"field": change.field, "before": change.before, "after": change.after, "change": change.bump.value}
+        for change in differences
     ]
     if json:
         print_json({"before": old.ref, "after": new.ref, "bump": bump.value, "changes": rows})
-    elif not found:
-        say(f"{old.ref} and {new.ref} are the same encoder.")
+    elif not differences:
+        echo(f"{old.ref} and {new.ref} are the same encoder.")
     else:
         print_table(rows)
-        say(f"A {bump.value} change: after {old.ref} comes {old.name}@{next_version(old.version, bump)}.")
+        following = f"{old.name}@{next_version(old.version, bump)}"
+        echo(f"This is a {bump.value} change: the version after {old.ref} is {following}.")
 
 
 @app.command()
 def register(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
-    """Seal an encoder with the weights that are here, and keep its spec in the warehouse."""
+    """Seal an encoder with the weights on this machine, and store its spec in the warehouse."""
     from encoders.catalogue import lookup
+
+    spec = lookup(ref)
     from encoders.load import load
     from encoders.seal import seal
     from rawless.connect import open_warehouse
     from rawless.warehouse import encoder_registry
 
-    spec = lookup(ref)
     with progress(f"Sealing {ref}"):
         spec = spec if spec.sealed else seal(spec)
         load(spec)
@@ -85,18 +93,18 @@ def register(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> N
     if json:
         print_json({"encoder": spec.ref, "fingerprint": spec.fingerprint, "new": new})
     else:
-        say(f"{spec.ref} is {'registered' if new else 'already registered'}: fingerprint {spec.fingerprint}.")
+        echo(f"{spec.ref} is {'registered' if new else 'already registered'}: fingerprint {spec.fingerprint}.")
 
 
-def _resolve(ref: str, warehouse: Any) -> Any:
+def _resolve(ref: str, warehouse: "Path | None") -> "EncoderSpec":
     from rawless.connect import open_warehouse
     from rawless.warehouse.encoder_registry import resolve
 
     return resolve(lambda: open_warehouse(warehouse), ref)
 
 
-def _short(value: Any) -> str:
+def _inline(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {_inline(part)}" for name, part in value.items())
     text = str(value)
-    return text if len(text) <= 100 else f"{text[:80]}… ({len(text)} characters)"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:80]}… ({len(text)} characters)"

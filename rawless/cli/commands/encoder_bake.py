@@ -1,4 +1,4 @@
-"""`rawless encoder bake`: weights into an image, proven by digest and probe."""
+"""`rawless encoder bake`: put weights into a container image, verified by digest and golden probe."""
 
 import os
 from pathlib import Path
@@ -7,32 +7,34 @@ from typing import Annotated
 import typer
 
 from rawless.cli.options import Json
-from rawless.cli.output import print_json, progress, say
+from rawless.cli.output import echo, print_json, progress
 from rawless.errors import UserError
 
 
 def bake(
-    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="name@version, or the path of a spec.")],
+    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="NAME@VERSION, or the path of a spec file.")],
     json: Json = False,
 ) -> None:
-    """Put encoders' files below RAWLESS_WEIGHTS, by digest, and hold each encoder against its golden probe there."""
-    from encoders.bake import bake as put
+    """Copy encoders' files into RAWLESS_WEIGHTS, verify their digests, and check each encoder's golden probe."""
     from encoders.catalogue import lookup
-    from encoders.load import load
     from encoders.weights import WEIGHTS_VARIABLE
 
     root = os.environ.get(WEIGHTS_VARIABLE)
     if not root:
-        raise UserError(f"{WEIGHTS_VARIABLE} is not set: set it to the folder that the image will name by it.")
+        raise UserError(f"{WEIGHTS_VARIABLE} is not set: set it to the folder that the image will use.")
+    specs = [lookup(ref) for ref in refs]
+    from encoders.bake import bake as copy_files
+    from encoders.load import load
+
     rows = []
-    for ref in refs:
-        with progress(f"Baking {ref}"):
-            spec = lookup(ref)
-            place = put(spec, Path(root))
+    for spec in specs:
+        with progress(f"Baking {spec.ref}"):
+            folder = copy_files(spec, Path(root))
             load(spec, "cpu")
-        rows.append({"encoder": spec.ref, "fingerprint": spec.fingerprint, "folder": place and str(place)})
+        rows.append({"encoder": spec.ref, "fingerprint": spec.fingerprint, "folder": folder and str(folder)})
     if json:
         print_json(rows)
         return
     for row in rows:
-        say(f"{row['encoder']} lies in {row['folder'] or 'no file: it is drawn from a seed'} and gives its probe.")
+        where = f"is in {row['folder']}" if row["folder"] else "needs no file (its weights come from a seed)"
+        echo(f"{row['encoder']} {where} and reproduces its golden probe.")

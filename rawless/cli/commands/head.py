@@ -1,4 +1,4 @@
-"""`rawless head`: shallow models on frozen embeddings, from a file to a folder that can be shipped."""
+"""`rawless head`: train, inspect and export shallow models on frozen embeddings."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rawless.cli.options import Json, Metadata, WarehouseFile
-from rawless.cli.output import print_json, print_table, say, steps, warn
+from rawless.cli.output import echo, print_json, print_table, progress_steps, warn
 
 if TYPE_CHECKING:
     from rawless.heads.artefact import HeadManifest
     from rawless.heads.evaluation import Evaluation
 
-app = typer.Typer(help="Shallow models on frozen embeddings.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train, inspect, export and deploy shallow models on frozen embeddings.", no_args_is_help=True
+)
 
-Reference = Annotated[str, typer.Argument(help="NAME@VERSION, or a name for its newest.")]
-_SHOWN = 10
+Reference = Annotated[str, typer.Argument(help="NAME@VERSION, or a name for its newest version.")]
+_ROWS_SHOWN = 10
 
 
 @app.command()
 def train(
-    file: Annotated[Path, typer.Argument(help="The head's file.")],
+    file: Annotated[Path, typer.Argument(help="The head file.")],
     baseline: Annotated[
         Literal["finetune"] | None,
-        typer.Option("--baseline", help="Measure, too, what fine-tuning the encoder reaches; it reads raw content."),
+        typer.Option("--baseline", help="Also measure a fine-tuned encoder; this reads raw content."),
     ] = None,
     stream: Annotated[Path | None, typer.Option("--stream", help="For the baseline: the stream file.")] = None,
     source: Annotated[str | None, typer.Option("--source", help="For the baseline: jsonl:PATH or files:GLOB.")] = None,
@@ -32,47 +34,49 @@ def train(
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Train a head on a snapshot's vectors, judge it once on test, and write it as the next version of its name."""
+    """Train a head on a snapshot's vectors, evaluate it once on the test split, and write it as a new version."""
+    from rawless.errors import UserError
+    from rawless.heads.spec import load_head_spec
+
+    if (baseline is None) != (stream is None or source is None):
+        raise UserError("A fine-tuning baseline needs --baseline finetune, --stream and --source together.")
+    spec = load_head_spec(file)
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
-    from rawless.errors import UserError
     from rawless.heads.examples import open_task
     from rawless.heads.publish import ship
-    from rawless.heads.spec import load_head_spec
-    from rawless.heads.training import train as fit
+    from rawless.heads.training import train as train_head
     from rawless.lifecycle.finetune_baseline import Content, with_finetuned
     from rawless.local import home
 
-    content = Content(stream, source, metadata, epochs) if stream and source else None
-    if (baseline is None) != (content is None):
-        raise UserError("A baseline by fine-tuning needs --baseline finetune, --stream and --source together.")
-    spec, place = load_head_spec(file), open_warehouse(warehouse)
-    with steps(f"Training {spec.head}") as told:
-        told("reading")
-        task = open_task(place, spec, find(place, spec.snapshot))
-        trained = fit(task, told)
-        if content:
-            trained = with_finetuned(place, trained, content, told)
-        manifest, folder = ship(place, trained, home.heads())
-    for sentence in trained.evaluation.warnings:
-        warn(sentence)
+    opened = open_warehouse(warehouse)
+    with progress_steps(f"Training {spec.head}") as report_step:
+        report_step("reading")
+        task = open_task(opened, spec, find(opened, spec.snapshot))
+        trained = train_head(task, report_step)
+        if stream and source:
+            trained = with_finetuned(opened, trained, Content(stream, source, metadata, epochs), report_step)
+        manifest, folder = ship(opened, trained, home.heads())
+    for warning in trained.evaluation.warnings:
+        warn(warning)
     if json:
-        print_json({"folder": str(folder), **_told(manifest, trained.evaluation)})
+        print_json({"folder": str(folder), **_head_json(manifest, trained.evaluation)})
         return
-    _tell(manifest, trained.evaluation)
-    say(f"In {folder}: `rawless report dataset {manifest.snapshot_id} --head {manifest.head}` draws it.")
+    _print_head(manifest, trained.evaluation)
+    echo(f"The head is in {folder}.")
+    echo(f"To see a report: rawless report dataset {manifest.snapshot_id} --head {manifest.head}")
 
 
 @app.command()
 def show(
     reference: Reference,
     snapshot: Annotated[
-        str | None, typer.Option("--snapshot", help="Judge it on this snapshot's test split, too.")
+        str | None, typer.Option("--snapshot", help="Also evaluate it on the test split of this snapshot.")
     ] = None,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Show a head: what it needs, how good it is, where it fails."""
+    """Show a head: the encoder it needs, its measures, its mistakes and suspected mislabels."""
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
     from rawless.heads import artefact, registry
@@ -80,46 +84,47 @@ def show(
     from rawless.heads.reevaluate import judge_again
     from rawless.local import home
 
-    place = open_warehouse(warehouse)
-    folder = folder_of(registry.find(place, reference), home.heads())
+    opened = open_warehouse(warehouse)
+    folder = folder_of(registry.find(opened, reference), home.heads())
     manifest, _ = artefact.read(folder)
     evaluation = artefact.read_evaluation(folder)
-    again = judge_again(place, folder, find(place, snapshot)) if snapshot else ()
+    measures = judge_again(opened, folder, find(opened, snapshot)) if snapshot else ()
     if json:
-        there = {"on": snapshot, "metrics": _measures(again)} if snapshot else {}
-        print_json({"folder": str(folder), **_told(manifest, evaluation), **there})
+        on_snapshot = {"on": snapshot, "metrics": _measures_json(measures)} if snapshot else {}
+        print_json({"folder": str(folder), **_head_json(manifest, evaluation), **on_snapshot})
         return
-    _tell(manifest, evaluation)
+    _print_head(manifest, evaluation)
     if snapshot:
-        print_table([{"measure": each.name, snapshot: str(each)} for each in again], f"On {snapshot}")
+        print_table([{"measure": measure.name, snapshot: str(measure)} for measure in measures], f"On {snapshot}")
 
 
 @app.command("list")
-def show_all(
+def list_(
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Those that need this encoder: NAME@VERSION, or a fingerprint.")
+        str | None,
+        typer.Option("--encoder", help="List the heads of this encoder only: NAME@VERSION, or a fingerprint."),
     ] = None,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """List the heads, newest first, and which are live here."""
+    """List the heads, newest first, and whether each is live on this machine."""
     from rawless.connect import open_warehouse
     from rawless.heads import registry
     from rawless.heads.deployment import live_version
     from rawless.local import home
 
     fingerprint = _fingerprint(encoder) if encoder else None
-    known = registry.heads(open_warehouse(warehouse), fingerprint=fingerprint)
-    live = {name: live_version(home.heads(), name) for name in {each.head for each in known}}
-    found = [
-        {"head": f"{each.head}@{each.version}", "live": live[each.head] == each.version, "kind": each.kind,
-         "snapshot": each.snapshot_id, "encoder": each.fingerprint[:12], "created_at": each.created_at}
-        for each in known
+    heads = registry.heads(open_warehouse(warehouse), fingerprint=fingerprint)
+    live = {name: live_version(home.heads(), name) for name in {head.head for head in heads}}
+    rows = [
+        {"head": f"{head.head}@{head.version}", "live": live[head.head] == head.version, "kind": head.kind,
+         "snapshot": head.snapshot_id, "encoder": head.fingerprint[:12], "created_at": head.created_at}
+        for head in heads
     ]  # fmt: skip
     if json:
-        print_json(found)
+        print_json(rows)
     else:
-        print_table(found)
+        print_table(rows)
 
 
 @app.command()
@@ -129,19 +134,19 @@ def export(
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Copy a head's folder: the graph, its manifest, and what was measured of it."""
+    """Copy a head's folder: the ONNX graph, its manifest and its evaluation."""
     from rawless.connect import open_warehouse
     from rawless.heads import registry
     from rawless.heads.publish import copy, folder_of
     from rawless.local import home
 
-    found = registry.find(open_warehouse(warehouse), reference)
-    manifest = copy(folder_of(found, home.heads()), folder)
+    head = registry.find(open_warehouse(warehouse), reference)
+    manifest = copy(folder_of(head, home.heads()), folder)
     if json:
-        print_json({"folder": str(folder), **_told(manifest, None)})
+        print_json({"folder": str(folder), **_head_json(manifest, None)})
     else:
         encoder = f"{manifest.encoder}@{manifest.encoder_version}"
-        say(f"{folder}: {manifest.head}@{manifest.version}, for vectors of {encoder}.")
+        echo(f"Wrote {manifest.head}@{manifest.version}, which takes vectors of {encoder}, to {folder}.")
 
 
 def _fingerprint(encoder: str) -> str:
@@ -150,44 +155,55 @@ def _fingerprint(encoder: str) -> str:
     return lookup(encoder).fingerprint if "@" in encoder or encoder.endswith((".yaml", ".yml")) else encoder
 
 
-def _told(manifest: "HeadManifest", evaluation: "Evaluation | None") -> dict[str, Any]:
-    told = manifest.model_dump(mode="json")
-    told["metrics"] = _measures(manifest.metrics)
-    return told if evaluation is None else {**told, "evaluation": evaluation.model_dump(mode="json")}
+def _head_json(manifest: "HeadManifest", evaluation: "Evaluation | None") -> dict[str, Any]:
+    described = manifest.model_dump(mode="json")
+    described["metrics"] = _measures_json(manifest.metrics)
+    return described if evaluation is None else {**described, "evaluation": evaluation.model_dump(mode="json")}
 
 
-def _measures(measures: Any) -> list[dict[str, Any]]:
-    return [each._asdict() for each in measures]
+def _measures_json(measures: Any) -> list[dict[str, Any]]:
+    return [measure._asdict() for measure in measures]
 
 
-def _tell(manifest: "HeadManifest", evaluation: "Evaluation | None") -> None:
-    say(
+def _print_head(manifest: "HeadManifest", evaluation: "Evaluation | None") -> None:
+    echo(
         f"{manifest.head}@{manifest.version}: {manifest.kind} over {manifest.encoder}@{manifest.encoder_version}"
         + (f", trained on {manifest.snapshot_id}." if manifest.snapshot_id else ".")
     )
     for tensor in (*manifest.inputs, *manifest.outputs):
-        say(f"  {tensor.name}: {tensor.type} {list(tensor.shape)}")
+        echo(f"  {tensor.name}: {tensor.type} {list(tensor.shape)}")
     if evaluation is None:
         return
-    baselines = {name: {each.name: each for each in found} for name, found in evaluation.baselines.items()}
+    baselines = {
+        name: {measure.name: measure for measure in measures} for name, measures in evaluation.baselines.items()
+    }
     print_table(
         [
-            {"measure": each.name, "head": str(each)}
-            | {name: str(found[each.name]) for name, found in baselines.items() if each.name in found}
-            for each in evaluation.measures
+            {"measure": measure.name, "head": str(measure)}
+            | {name: str(known[measure.name]) for name, known in baselines.items() if measure.name in known}
+            for measure in evaluation.measures
         ],
-        f"On {evaluation.rows['test']:,} rows of test, with 95% intervals",
+        f"On {evaluation.rows['test']:,} test rows, with 95% intervals",
     )
-    worst = sorted(evaluation.slices, key=lambda each: each.measure.value)[:_SHOWN]
+    _print_errors(evaluation)
+
+
+def _print_errors(evaluation: "Evaluation") -> None:
+    worst = sorted(evaluation.slices, key=lambda part: part.measure.value)[:_ROWS_SHOWN]
     slices = [
-        {"of": each.of, "value": each.value, "rows": each.rows, each.measure.name: str(each.measure)} for each in worst
+        {"of": part.of, "value": part.value, "rows": part.rows, part.measure.name: str(part.measure)} for part in worst
     ]
-    mistakes = [each._asdict() | {"confidence": f"{each.confidence:.3f}"} for each in evaluation.mistakes[:_SHOWN]]
-    suspects = [each._asdict() | {"share": f"{each.share:.1f}"} for each in evaluation.suspects[:_SHOWN]]
+    mistakes = [
+        mistake._asdict() | {"confidence": f"{mistake.confidence:.3f}"}
+        for mistake in evaluation.mistakes[:_ROWS_SHOWN]
+    ]
+    suspects = [
+        suspect._asdict() | {"share": f"{suspect.share:.1f}"} for suspect in evaluation.suspects[:_ROWS_SHOWN]
+    ]
     for rows, title in (
         (slices, "Slices, the worst first"),
-        (mistakes, f"Mistakes, {len(evaluation.mistakes):,}, the most confident first"),
-        (suspects, f"Suspected mislabels, {len(evaluation.suspects):,}, told by their neighbours"),
+        (mistakes, f"{len(evaluation.mistakes):,} mistakes, the most confident first"),
+        (suspects, f"{len(evaluation.suspects):,} suspected mislabels, from the labels of their neighbours"),
     ):
         if rows:
             print_table(rows, title)

@@ -1,4 +1,4 @@
-"""`rawless head import`: a model made elsewhere becomes a head."""
+"""`rawless head import`: make a head from a model that was trained elsewhere."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,75 +6,83 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import print_json, print_table, progress, say
+from rawless.cli.output import echo, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from rawless.heads.artefact import HeadManifest
     from rawless.heads.importing.importer import Imported
 
-_SHOWN = 20
+_TENSORS_SHOWN = 20
 
 
 def import_head(
     file: Annotated[Path, typer.Argument(help="The model, in ONNX.")],
-    encoder: Annotated[str, typer.Option("--encoder", help="NAME@VERSION, or a spec's path: whose vectors it takes.")],
+    encoder: Annotated[
+        str,
+        typer.Option("--encoder", help="The encoder of its input vectors: NAME@VERSION, or the path of a spec file."),
+    ],
     name: Annotated[str, typer.Option("--as", help="The head's name.")],
     classes: Annotated[
-        str | None, typer.Option("--classes", help="The classes of its columns in their order, as in a,b,c.")
+        str | None, typer.Option("--classes", help="The classes in the order of its output columns, as in a,b,c.")
     ] = None,
-    snapshot: Annotated[str | None, typer.Option("--snapshot", help="Judge it on this snapshot's test split.")] = None,
+    snapshot: Annotated[
+        str | None, typer.Option("--snapshot", help="Evaluate it on the test split of this snapshot.")
+    ] = None,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Read a model made elsewhere, try it, and write it as the next version of a head's name."""
+    """Read a model that was trained elsewhere, check it, and write it as a new version of a head."""
     from encoders.catalogue import lookup
+
+    spec = lookup(encoder)
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
     from rawless.heads.importing.importer import judged, read
     from rawless.heads.publish import place
     from rawless.local import home
 
-    spec = lookup(encoder)
     with progress(f"Importing {name}"):
         imported = read(file, spec, name, classes.split(",") if classes is not None else ())
-        where = open_warehouse(warehouse)
-        manifest = judged(where, imported, find(where, snapshot)) if snapshot else imported.manifest
-        written, folder = place(where, manifest, imported.graph, home.heads())
+        opened = open_warehouse(warehouse)
+        manifest = judged(opened, imported, find(opened, snapshot)) if snapshot else imported.manifest
+        written, folder = place(opened, manifest, imported.graph, home.heads())
     if json:
         print_json({"folder": str(folder), "tensors": tensors(imported), **written.model_dump(mode="json")})
         return
-    _tell(imported, written, snapshot)
-    say(f"In {folder}.")
+    _print_import(imported, written, snapshot)
+    echo(f"The head is in {folder}.")
 
 
 def tensors(imported: "Imported") -> list[dict[str, Any]]:
-    """Every tensor that was read; of inputs and the answer, what they are called now."""
-    found, manifest = imported.signature, imported.manifest
-    now = [each.name for each in (*manifest.inputs, *manifest.outputs)]
-    roles = [("input", each) for each in found.inputs] + [("output", found.answer)]
-    roles += [("label", each) for each in found.labels] + [("constant", each) for each in found.constants]
+    """Return one row per tensor of the model; inputs and the output with their names in the head."""
+    signature, manifest = imported.signature, imported.manifest
+    names = [tensor.name for tensor in (*manifest.inputs, *manifest.outputs)]
+    roles = [("input", tensor) for tensor in signature.inputs] + [("output", signature.answer)]
+    roles += [("label", tensor) for tensor in signature.labels]
+    roles += [("constant", tensor) for tensor in signature.constants]
     return [
-        {"tensor": role, "name": each.name, "type": each.type, "shape": each.shape,
-         "becomes": now[place] if place < len(now) else None}
-        for place, (role, each) in enumerate(roles)
+        {"tensor": role, "name": tensor.name, "type": tensor.type, "shape": tensor.shape,
+         "becomes": names[position] if position < len(names) else None}
+        for position, (role, tensor) in enumerate(roles)
     ]  # fmt: skip
 
 
-def _tell(imported: "Imported", manifest: "HeadManifest", snapshot: str | None) -> None:
+def _print_import(imported: "Imported", manifest: "HeadManifest", snapshot: str | None) -> None:
     from rawless.heads.importing.signature import said
 
     rows = tensors(imported)
     for row in rows:
         row["shape"] = said(row["shape"])
-    more = len(rows) - _SHOWN
-    print_table(rows[:_SHOWN], f"{len(rows)} tensors" + (f", the first {_SHOWN}" if more > 0 else ""))
-    classes = f", of the classes {', '.join(manifest.classes)}" if manifest.classes else ""
-    say(
-        f"{manifest.head}@{manifest.version}: imported over {manifest.encoder}@{manifest.encoder_version}, "
-        f"answers {manifest.outputs[0].name}{classes}."
+    title = f"{len(rows)} tensors" + (f", the first {_TENSORS_SHOWN} shown" if len(rows) > _TENSORS_SHOWN else "")
+    print_table(rows[:_TENSORS_SHOWN], title)
+    classes = f" of the classes {', '.join(manifest.classes)}" if manifest.classes else ""
+    echo(
+        f"Imported {manifest.head}@{manifest.version} over {manifest.encoder}@{manifest.encoder_version}; "
+        f"it returns {manifest.outputs[0].name}{classes}."
     )
     if imported.signature.labels:
-        say(f"Left out, as labels: {', '.join(each.name for each in imported.signature.labels)}.")
+        names = ", ".join(tensor.name for tensor in imported.signature.labels)
+        echo(f"Outputs left out because they are labels: {names}.")
     if manifest.metrics:
-        measured = [{"measure": each.name, "value": str(each)} for each in manifest.metrics]
-        print_table(measured, f"On test of {snapshot}")
+        measured = [{"measure": measure.name, "value": str(measure)} for measure in manifest.metrics]
+        print_table(measured, f"On the test split of {snapshot}")

@@ -1,12 +1,11 @@
-"""`rawless ingest`: events in, embedding rows out."""
+"""`rawless ingest`: encode events and log their embeddings."""
 
 from typing import Annotated, Any
 
 import typer
 
 from rawless.cli.options import DeviceName, Json, Metadata, StreamFile, WarehouseFile
-from rawless.cli.output import print_json, progress, say, warn
-from rawless.events.stream import load_stream
+from rawless.cli.output import echo, print_json, progress, warn
 
 INTERRUPTED = 130
 
@@ -15,52 +14,62 @@ def ingest(
     context: typer.Context,
     stream: StreamFile,
     source: Annotated[
-        str, typer.Option(help="Where the events are: jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S.")
+        str,
+        typer.Option(help="Where to read events: jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S."),
     ],
     metadata: Metadata = None,
     until_idle: Annotated[
         float | None,
-        typer.Option(min=0, help="For pubsub: end when nothing came for so many seconds; else go on until Ctrl-C."),
+        typer.Option(
+            min=0, help="For pubsub: stop after this many seconds without a message. By default it runs until Ctrl-C."
+        ),
     ] = None,
     device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Encode a source's events and log the embeddings. Beam's own options come after --.
+    """Encode the events of a source and log the embeddings. Options of Beam follow after --.
 
-    Ctrl-C finishes what was read, a second one stops at once.
+    Ctrl-C finishes the events that were already read; a second Ctrl-C stops immediately.
     """
-    declared = load_stream(stream)
-    warn(declared.leakage_warning())
+    from rawless.events.sources import open_source
+    from rawless.events.stream import load_stream
+
+    loaded = load_stream(stream)
+    warn(loaded.leakage_warning())
+    open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     from pipelines.launch import IngestRequest, prepare
     from pipelines.progress import told
 
     request = IngestRequest(source, metadata, until_idle, device, warehouse, context.args)
-    with progress(f"Ingesting {declared.stream}", lambda: told(declared.stream)):
-        summary = prepare(request, declared).run()
+    with progress(f"Ingesting {loaded.stream}", lambda: told(loaded.stream)):
+        summary = prepare(request, loaded).run()
     if json:
         print_json(summary)
     else:
         print_summary(summary)
     if summary.get("stopped") and not source.startswith("pubsub:"):
         if not json:
-            say("Stopped before the end: run the same command again for the rest. What is logged twice counts once.")
+            echo(
+                "Stopped before the end of the source. Run the same command again for the rest; events that are "
+                "logged twice count once."
+            )
         raise typer.Exit(INTERRUPTED)
 
 
 def print_summary(summary: dict[str, Any]) -> None:
-    """What a job did, in words."""
+    """Print what an ingest job did."""
     encoders = ", ".join(summary["encoders"])
     if "job" in summary:
-        launched = f"job {summary['job']} is launched" if summary["job"] else "the job's graph is written"
-        say(f"{summary['stream']}: {launched}, with {encoders}.")
+        outcome = f"launched job {summary['job']}" if summary["job"] else "wrote the graph of the job"
+        echo(f"{summary['stream']}: {outcome}, with {encoders}.")
         return
-    say(f"{summary['stream']}: {summary['read']:,} events read, {summary['embeddings']:,} embeddings by {encoders}.")
+    echo(f"{summary['stream']}: {summary['read']:,} events read, {summary['embeddings']:,} embeddings by {encoders}.")
     rejected = sum(summary["rejections"].values())
     if rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejections"].items())
-        say(f"{rejected:,} rejected: {reasons}.")
+        echo(f"{rejected:,} rejected: {reasons}.")
     if summary["dropped_attributes"]:
-        say(f"Attributes dropped, since the stream does not allow them: {summary['dropped_attributes']:,}.")
+        echo(f"{summary['dropped_attributes']:,} attributes dropped because the stream does not allow them.")
     idle = f" ({summary['idle_seconds']:.1f} of them idle)" if summary["idle_seconds"] else ""
-    say(f"{summary['seconds']:.1f} seconds{idle}, {summary['events_per_second']:,.1f} events a second.")
+    echo(f"{summary['seconds']:.1f} seconds{idle}, {summary['events_per_second']:,.1f} events a second.")

@@ -1,4 +1,4 @@
-"""`rawless load`: a file into a table of the business side."""
+"""`rawless load`: load a file into a business table."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import print_json, say
+from rawless.cli.output import echo, print_json
 from rawless.errors import UserError
 
 
 def load(
-    table: Annotated[str, typer.Argument(help="TABLE of the events dataset, or DATASET.TABLE.")],
+    table: Annotated[str, typer.Argument(help="TABLE in the events dataset, or DATASET.TABLE.")],
     file: Annotated[Path, typer.Argument(help="A .csv, .jsonl or .parquet file.")],
     pseudonymise: Annotated[
         str | None, typer.Option(help="Replace this column of subject ids by subject_key and subject_key_id.")
@@ -20,17 +20,17 @@ def load(
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Load a file of business facts (closures, confirmations) into a table; columns and types are taken from it."""
+    """Load a file of business data (closed accounts, confirmations) into a table with the file's columns and types."""
     from rawless.connect import open_key_source, open_warehouse
     from rawless.warehouse import tables
     from rawless.warehouse.load import load_file
 
     if table.split(".")[-1].lower() in (*tables.names(), *tables.functions()):
         raise UserError(f"{table} is a table of Rawless, which only its jobs write: choose another name.")
-    place = open_warehouse(warehouse)
-    key = open_key_source(place).load() if pseudonymise else None
-    rows, columns = load_file(place, table, file, key=key, subject_column=pseudonymise, replace=replace)
+    opened = open_warehouse(warehouse)
+    key = open_key_source(opened).load() if pseudonymise else None
+    rows, columns = load_file(opened, table, file, key=key, subject_column=pseudonymise, replace=replace)
     if json:
         print_json({"table": table, "rows": rows, "columns": columns})
     else:
-        say(f"{rows:,} rows into {table} ({', '.join(columns)}).")
+        echo(f"Loaded {rows:,} rows into {table} ({', '.join(columns)}).")

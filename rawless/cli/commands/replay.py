@@ -1,4 +1,4 @@
-"""`rawless replay`: a source again, for what was rejected."""
+"""`rawless replay`: read a source again to encode events that were rejected."""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,7 @@ import typer
 
 from rawless.cli.commands.ingest import INTERRUPTED, print_summary
 from rawless.cli.options import BatchSource, DeviceName, Json, Metadata, StreamFile, WarehouseFile
-from rawless.cli.output import print_json, progress, say, warn
-from rawless.events.stream import load_stream
+from rawless.cli.output import echo, print_json, progress, warn
 from rawless.privacy import Reason
 
 
@@ -24,7 +23,10 @@ def replay(
     context: typer.Context,
     stream: StreamFile,
     reason: Annotated[
-        Reason, typer.Option(metavar="REASON", parser=_reason, help="Why they were rejected, as in rejection_v1.")
+        Reason,
+        typer.Option(
+            metavar="REASON", parser=_reason, help="The reason of the rejections, as in the table rejection_v1."
+        ),
     ],
     source: BatchSource,
     metadata: Metadata = None,
@@ -32,34 +34,43 @@ def replay(
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Encode the events of a source that were rejected for a reason and have no embedding by now.
+    """Encode the events of a source that were rejected for a reason and still have no embedding.
 
-    Run it after what was wrong is mended: a limit raised, an object put back, a format allowed.
-    Beam's own options come after --.
+    Run it after the cause is fixed: a limit raised, an object restored, a format allowed. Options of Beam follow
+    after --.
     """
-    declared = load_stream(stream)
-    warn(declared.leakage_warning())
+    from rawless.events.stream import load_stream
+
+    loaded = load_stream(stream)
+    warn(loaded.leakage_warning())
+    if not source.startswith("pubsub:"):  # a subscription is answered with the way to seek it
+        from rawless.events.sources import open_source
+
+        open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     from pipelines.launch import IngestRequest
     from pipelines.launch import replay as run
     from pipelines.progress import told
 
     request = IngestRequest(source, metadata, None, device, warehouse, context.args)
-    with progress(f"Replaying {declared.stream}", lambda: told(declared.stream)):
-        summary = run(request, declared, reason)
+    with progress(f"Replaying {loaded.stream}", lambda: told(loaded.stream)):
+        summary = run(request, loaded, reason)
     if json:
         print_json(summary)
     else:
-        _print(summary)
+        _print_summary(summary)
     if summary.get("stopped"):
         raise typer.Exit(INTERRUPTED)
 
 
-def _print(summary: dict[str, Any]) -> None:
+def _print_summary(summary: dict[str, Any]) -> None:
     stream, reason, count = summary["stream"], summary["reason"], summary["open_before"]
     if summary["unidentified"]:
-        say(f"Deliveries without an id that could be stored, which cannot be found again: {summary['unidentified']:,}.")
+        echo(f"{summary['unidentified']:,} rejected deliveries cannot be found again: they had no valid event id.")
     if not count:
-        say(f"{stream}: nothing to replay: every event that was rejected as {reason} and has an id has an embedding.")
+        echo(f"{stream}: nothing to replay. Every event with an id that was rejected as {reason} has an embedding.")
         return
-    say(f"{stream}: rejected as {reason} and without an embedding: {count:,} before, {summary['open']:,} now.")
+    echo(
+        f"{stream}: {count:,} events rejected as {reason} had no embedding before the replay, {summary['open']:,} have "
+        "none now."
+    )
     print_summary(summary)

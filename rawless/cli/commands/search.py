@@ -1,4 +1,4 @@
-"""`rawless search`: the nearest rows of a snapshot, by id."""
+"""`rawless search`: find the nearest rows of a snapshot."""
 
 from typing import Annotated, Literal
 
@@ -9,26 +9,28 @@ from rawless.cli.output import print_json, print_table, progress
 
 
 def search(
-    snapshot: Annotated[str, typer.Option("--snapshot", help="A snapshot's id, or a dataset's name for its newest.")],
-    event: Annotated[str, typer.Option("--event", help="The id of an event in it.")],
-    top: Annotated[int, typer.Option("--top", help="How many.")] = 10,
+    snapshot: Annotated[
+        str, typer.Option("--snapshot", help="A snapshot's id, or a dataset's name for its newest snapshot.")
+    ],
+    event: Annotated[str, typer.Option("--event", help="The id of an event in the snapshot.")],
+    top: Annotated[int, typer.Option("--top", help="The number of neighbours to return.")] = 10,
     split: Annotated[
-        Literal["train", "validation", "test"] | None, typer.Option("--split", help="Of this split alone.")
+        Literal["train", "validation", "test"] | None, typer.Option("--split", help="Search this split only.")
     ] = None,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Find the rows of a snapshot whose vectors are nearest to one of them. Ids come out, nothing else."""
+    """Find the rows of a snapshot whose vectors are nearest to an event's. Prints ids and labels, never vectors."""
     from rawless.connect import open_warehouse
     from rawless.datasets.search import nearest
     from rawless.datasets.snapshots import find
 
-    place = open_warehouse(warehouse)
-    manifest = find(place, snapshot)
+    opened = open_warehouse(warehouse)
+    manifest = find(opened, snapshot)
     with progress(f"Searching {manifest.snapshot_id}"):
-        found = [each._asdict() for each in nearest(place, manifest, event, top, split)]
+        neighbours = [neighbour._asdict() for neighbour in nearest(opened, manifest, event, top, split)]
     unused = "label" if manifest.is_number else "label_value"
-    rows = [{name: value for name, value in row.items() if name != unused} for row in found]
+    rows = [{name: value for name, value in row.items() if name != unused} for row in neighbours]
     if json:
         print_json({"snapshot_id": manifest.snapshot_id, "event_id": event, "neighbours": rows})
     else:

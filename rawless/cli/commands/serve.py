@@ -1,4 +1,4 @@
-"""`rawless serve`: encoders and heads behind one door."""
+"""`rawless serve`: serve encoders and heads over HTTP."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rawless.cli.options import DeviceName, Json, WarehouseFile
-from rawless.cli.output import print_json, progress, say, warn
+from rawless.cli.output import echo, print_json, progress, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,42 +24,48 @@ _LOG_RETRY_SECONDS = 5.0
 def serve(
     file: Annotated[Path, typer.Argument(metavar="CONFIG", help="The service file.")],
     role: Annotated[
-        Literal["all", "encoder", "classifier", "orchestrator"], typer.Option(help="Which part this process is.")
+        Literal["all", "encoder", "classifier", "orchestrator"],
+        typer.Option(help="The part of the service that this process runs."),
     ] = "all",
-    host: Annotated[str, typer.Option(help="The address; others than this machine's own need access in the file.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, envvar="PORT", help="0 is any that is free.")] = 8080,
+    host: Annotated[
+        str,
+        typer.Option(help="The address to listen on. Any but a loopback address needs access rules in the file."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, envvar="PORT", help="The port to listen on; 0 picks a free one.")
+    ] = 8080,
     device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Answer requests until Ctrl-C: raw content in, a prediction out. It finishes what it holds."""
-    from rawless.serving.app import AppFactory, check_access
+    """Serve predictions for raw content until Ctrl-C, which finishes the requests in progress."""
     from rawless.serving.config import load_config
+
+    config, served = load_config(file)
+    from rawless.serving.app import AppFactory, check_access
     from rawless.serving.server import bind_socket, socket_url
     from rawless.serving.server import serve as run
 
-    config, served = load_config(file)
     check_access(config, role, host)
-    with bind_socket(host, port) as at:
-        with progress(f"Loading what {role} needs"):
-            app = AppFactory(config, served, _given(role, config, served, device, warehouse)).create_app(role, host)
-        where = socket_url(at)
+    with bind_socket(host, port) as socket:
+        with progress(f"Loading what the role {role} needs"):
+            dependencies = _dependencies(role, config, served, device, warehouse)
+            app = AppFactory(config, served, dependencies).create_app(role, host)
+        url = socket_url(socket)
 
-        def started() -> None:
+        def report_started() -> None:
             if json:
-                print_json({"role": role, "url": where, "heads": sorted(served), "pid": os.getpid()})
+                print_json({"role": role, "url": url, "heads": sorted(served), "pid": os.getpid()})
             else:
-                say(f"{', '.join(sorted(served))} at {where} (role {role}); Ctrl-C finishes what is held and stops.")
+                echo(f"Serving {', '.join(sorted(served))} at {url} (role {role}). Ctrl-C stops the service.")
 
-        finished = run(app, at, config.limits.seconds, started)
+        finished = run(app, socket, config.limits.seconds, report_started)
     if not json:
-        told = "every request that was taken was answered" if finished else "what was held was not answered"
-        say(f"Stopped; {told}.")
+        outcome = "every accepted request was answered" if finished else "requests in progress were not answered"
+        echo(f"Stopped; {outcome}.")
 
 
-def _given(
+def _dependencies(
     role: "Role", config: "ServeConfig", served: "Mapping[str, ServedHead]", device: DeviceName, file: Path | None
 ) -> "Dependencies":
     from rawless.connect import open_key_source, open_warehouse
@@ -67,7 +73,7 @@ def _given(
     from rawless.serving.app import Dependencies
     from rawless.warehouse.encoder_registry import resolve
 
-    opened = cache(lambda: open_warehouse(file))  # a service with nothing to log and no index needs none
+    opened = cache(lambda: open_warehouse(file))  # a service that logs nothing and has no index needs no warehouse
     logged = [head for head in served.values() if head.log and role in ("all", "orchestrator")]
     indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
     subjects = any(head.stream.subject != "none" for head in logged)
@@ -77,10 +83,10 @@ def _given(
         warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
         pseudonym_key=open_key_source(opened()).load() if subjects else None,
         device=device,
-        report=_told,
+        report=_warn,
     )
 
 
-def _told(sentence: str) -> None:
-    with suppress(OSError, SystemExit):  # whoever listened may be gone, which ends no service
-        warn(sentence)
+def _warn(message: str) -> None:
+    with suppress(OSError, SystemExit):  # stderr may be closed, which must not end the service
+        warn(message)

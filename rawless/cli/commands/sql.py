@@ -1,4 +1,4 @@
-"""`rawless sql`: one query against the warehouse."""
+"""`rawless sql`: run one query on the warehouse."""
 
 from typing import Annotated
 
@@ -9,7 +9,9 @@ from rawless.cli.output import print_json, print_table
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="A GoogleSQL statement; tables of the events dataset need no prefix.")],
+    query: Annotated[
+        str, typer.Argument(help="A GoogleSQL statement; tables of the events dataset need no dataset prefix.")
+    ],
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:

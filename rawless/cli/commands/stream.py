@@ -1,21 +1,22 @@
-"""`rawless stream check`: judging a stream file."""
+"""`rawless stream check`: validate a stream file."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from encoders.catalogue import lookup
 from rawless.cli.options import Json
-from rawless.cli.output import print_json, say, warn
-from rawless.events.stream import load_stream
+from rawless.cli.output import echo, print_json, warn
 
-app = typer.Typer(help="Stream files.", no_args_is_help=True)
+app = typer.Typer(help="Validate stream files.", no_args_is_help=True)
 
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: Json = False) -> None:
-    """Check a stream file: fields, patterns, encoders of the catalogue."""
+    """Check the fields and patterns of a stream file, and that the catalogue has its encoders."""
+    from encoders.catalogue import lookup
+    from rawless.events.stream import load_stream
+
     stream = load_stream(file)
     for ref in stream.encoders:
         stream.check_modality(ref, lookup(ref).modality)
@@ -23,11 +24,11 @@ def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: 
     if json:
         print_json({"ok": True, **stream.model_dump(mode="json")})
         return
-    say(f"{file} is valid: {stream.stream}, {stream.modality}, encoded by {', '.join(stream.encoders)}.")
-    say(f"Attributes kept: {', '.join(stream.attributes) or 'none'}; subject {stream.subject}.")
-    say(f"Payloads up to {stream.max_bytes:,} bytes, events up to {stream.limits.max_age.days} days old.")
+    echo(f"{file} is valid: {stream.stream}, {stream.modality}, encoded by {', '.join(stream.encoders)}.")
+    echo(f"Attributes kept: {', '.join(stream.attributes) or 'none'}. Subject: {stream.subject}.")
+    echo(f"Limits: payloads of {stream.max_bytes:,} bytes, events {stream.limits.max_age.days} days old.")
     if stream.modality == "image":
         limits, formats = stream.limits, ", ".join(stream.limits.formats)
-        say(f"Pictures up to {limits.max_pixels:,} pixels and {limits.max_side:,} a side, as {formats}.")
+        echo(f"Images: at most {limits.max_pixels:,} pixels and {limits.max_side:,} a side, as {formats}.")
     if stream.uri_prefixes:
-        say(f"Objects are read below {', '.join(stream.uri_prefixes)}.")
+        echo(f"Objects are read from {', '.join(stream.uri_prefixes)}.")
