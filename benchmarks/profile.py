@@ -19,7 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from benchmarks import report
 from benchmarks.throughput import job, lines
 from benchmarks.work import Work, minilm, own_home, resnet18, resnet50
-from rawless.cli.output import print_table, say
+from rawless.cli.output import echo, print_table
 from rawless.local import home, stack
 
 PICTURE = Path(__file__).parent.parent / "docs" / "where-time-goes.svg"
@@ -141,7 +141,7 @@ def main() -> None:
     table = [{"": name} | {str(row["encoder"]): row[name] for row in rows} for name in stages]
     print_table(table, f"Core milliseconds an event, by stage ({report.machine()})")
     _draw(rows)
-    say("Drawn in docs/where-time-goes.svg.")
+    echo("Drawn in docs/where-time-goes.svg.")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from rawless.cli.output import say
+from rawless.cli.output import echo
 from rawless.datasets.cost import PRICE_PER_TIB, reading, told
 
 PAGE = Path(__file__).parent.parent / "docs" / "snapshot-cost.md"
@@ -37,7 +37,7 @@ def main() -> None:
                 cells = (name, f"{dimension:,}", days, told(read.metadata), told(read.vectors), f"{read.dollars:,.2f}")
                 lines.append(cells)
     PAGE.write_text(_TEXT + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
-    say(f"Written: docs/{PAGE.name}.")
+    echo(f"Written: docs/{PAGE.name}.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import capacity
 from benchmarks.capacity import HOUR, KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
-from rawless.cli.output import say
+from rawless.cli.output import echo
 from rawless.datasets.cost import dollars, told
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale-and-cost.md"
@@ -203,7 +203,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
 def main() -> None:
     """Writes the page."""
     PAGE.write_text(page())
-    say(f"Written: docs/{PAGE.name}.")
+    echo(f"Written: docs/{PAGE.name}.")
 
 
 if __name__ == "__main__":

@@ -196,9 +196,7 @@ def _print_plan(plan: "Plan") -> None:
             echo(f"--   @{name} = {value}")
         echo("")
     source = (
-        "estimated from column widths; the local stack bills nothing"
-        if plan.is_reckoned
-        else "from BigQuery's dry run"
+        "estimated from column widths; the local stack bills nothing" if plan.is_reckoned else "from BigQuery's dry run"
     )
     echo(f"A build reads at most {told(plan.bytes)} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
     if plan.recall is not None:

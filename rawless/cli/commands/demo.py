@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from rawless.cli.options import Json
-from rawless.cli.output import print_json, print_table, progress, echo
+from rawless.cli.output import echo, print_json, print_table, progress
 from rawless.local import home
 
 _NEIGHBOURS = """

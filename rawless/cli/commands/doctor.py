@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import print_json, progress, echo
+from rawless.cli.output import echo, print_json, progress
 from rawless.doctor.finding import Finding
 from rawless.errors import RawlessError, UserError
 from rawless.local import home

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from rawless.heads.artefact import HeadManifest
     from rawless.heads.evaluation import Evaluation
 
-app = typer.Typer(
-    help="Train, inspect, export and deploy shallow models on frozen embeddings.", no_args_is_help=True
-)
+app = typer.Typer(help="Train, inspect, export and deploy shallow models on frozen embeddings.", no_args_is_help=True)
 
 Reference = Annotated[str, typer.Argument(help="NAME@VERSION, or a name for its newest version.")]
 _ROWS_SHOWN = 10
@@ -194,12 +192,9 @@ def _print_errors(evaluation: "Evaluation") -> None:
         {"of": part.of, "value": part.value, "rows": part.rows, part.measure.name: str(part.measure)} for part in worst
     ]
     mistakes = [
-        mistake._asdict() | {"confidence": f"{mistake.confidence:.3f}"}
-        for mistake in evaluation.mistakes[:_ROWS_SHOWN]
+        mistake._asdict() | {"confidence": f"{mistake.confidence:.3f}"} for mistake in evaluation.mistakes[:_ROWS_SHOWN]
     ]
-    suspects = [
-        suspect._asdict() | {"share": f"{suspect.share:.1f}"} for suspect in evaluation.suspects[:_ROWS_SHOWN]
-    ]
+    suspects = [suspect._asdict() | {"share": f"{suspect.share:.1f}"} for suspect in evaluation.suspects[:_ROWS_SHOWN]]
     for rows, title in (
         (slices, "Slices, the worst first"),
         (mistakes, f"{len(evaluation.mistakes):,} mistakes, the most confident first"),

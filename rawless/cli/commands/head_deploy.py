@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 HeadFolder = Annotated[
     Path | None,
-    typer.Option(
-        "--to", help="The folder of heads that services read. By default the local one.", show_default=False
-    ),
+    typer.Option("--to", help="The folder of heads that services read. By default the local one.", show_default=False),
 ]
 
 

@@ -17,9 +17,7 @@ def _subjects() -> None:
 
 @app.command()
 def sync(
-    origin: Annotated[
-        str, typer.Option("--from", help="TABLE.COLUMN in the events dataset, or DATASET.TABLE.COLUMN.")
-    ],
+    origin: Annotated[str, typer.Option("--from", help="TABLE.COLUMN in the events dataset, or DATASET.TABLE.COLUMN.")],
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
