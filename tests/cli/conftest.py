@@ -1,4 +1,4 @@
-"""Running commands in this process, as a user would see them."""
+"""Fixtures that run commands in this process."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.shop import Shop, open_shop
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command answered."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -25,12 +25,13 @@ class Outcome:
 
     @property
     def json(self) -> Any:
+        assert self.out, self.err
         return json.loads(self.out)
 
 
 @pytest.fixture
 def rawless(stack: Stack, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Runs one command on the session's local stack."""
+    """Return a function that runs one command on the session's local stack."""
 
     def call(*arguments: str | Path) -> Outcome:
         capfd.readouterr()
@@ -42,7 +43,7 @@ def rawless(stack: Stack, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ou
 
 @pytest.fixture(scope="module")
 def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """A small business on the local stack that commands use, one for a file of tests."""
+    """A small business on the local stack that commands use, one per test module."""
     warehouse = Warehouse(LOCAL_CONFIG, stack.bigquery)
     warehouse.ensure()
     return open_shop(warehouse, tmp_path_factory.mktemp("shop"))
@@ -50,7 +51,7 @@ def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture
 def stream_file(tmp_path: Path) -> Path:
-    """A stream file of its own."""
+    """A minimal stream file."""
     path = tmp_path / "stream.yaml"
     path.write_text("stream: message\nmodality: text\nencoders: [minilm@1.0.0]\n")
     return path
