@@ -36,14 +36,16 @@ def ingest(
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    warn(loaded.leakage_warning())
     open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     from pipelines.launch import IngestRequest, prepare
     from pipelines.progress import told
 
     request = IngestRequest(source, metadata, until_idle, device, warehouse, context.args)
+    with progress(f"Preparing to ingest {loaded.stream}"):
+        job = prepare(request, loaded)
+    warn(loaded.leakage_warning())
     with progress(f"Ingesting {loaded.stream}", lambda: told(loaded.stream)):
-        summary = prepare(request, loaded).run()
+        summary = job.run()
     if json:
         print_json(summary)
     else:

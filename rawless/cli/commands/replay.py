@@ -42,11 +42,11 @@ def replay(
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    warn(loaded.leakage_warning())
     if not source.startswith("pubsub:"):  # a subscription is answered with the way to seek it
         from rawless.events.sources import open_source
 
         open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
+    warn(loaded.leakage_warning())
     from pipelines.launch import IngestRequest
     from pipelines.launch import replay as run
     from pipelines.progress import told
