@@ -203,7 +203,7 @@ def test_what_is_wrong_is_told_in_a_sentence(rawless: Rawless, folder: Path, tmp
         for arguments, says in (
             ((tmp_path / "none.yaml",), "none.yaml"),
             ((_file(folder, "a.yaml"), "--port", port), f"127.0.0.1:{port} cannot be bound"),
-            ((_file(folder, "a.yaml"), "--host", "0.0.0.0"), "say who may call under access"),
+            ((_file(folder, "a.yaml"), "--host", "0.0.0.0"), "list its callers under access"),
             ((_file(folder, "a.yaml"), "--role", "encoder"), "needs a token: name them under access"),
             ((_file(folder, "b.yaml", heads={"nix": {"stream": "message.yaml"}}),), "rawless head deploy nix"),
             ((_file(folder, "c.yaml", heads={"topic": {"stream": "no.yaml"}}),), "no.yaml"),
