@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, figure, rounds, seconds
 from rawless.datasets.snapshots import Manifest
 from rawless.datasets.spec import SPLITS
 from rawless.heads.examples import Examples, Task, make_head
-from rawless.heads.fit import Rows, answers, fit
+from rawless.heads.fit import Rows, fit, predict
 from rawless.heads.modules import Head
 from rawless.heads.spec import HeadSpec
 
@@ -63,7 +63,7 @@ def _head(task: Task) -> float:
     head: Head = make_head(task)
     fit(head, task.spec, task.splits["train"].rows, task.splits["validation"].rows)
     test = task.splits["test"].rows
-    return float((answers(head, test.inputs).argmax(1) == test.labels).float().mean())
+    return float((predict(head, test.inputs).argmax(1) == test.labels).float().mean())
 
 
 def _logistic(task: Task) -> float:

@@ -24,6 +24,7 @@ from encoders.load import load as load_encoder
 from rawless.demo.texts import texts
 from rawless.heads import artefact, deployment
 from rawless.heads.onnx_graph import to_onnx
+from rawless.heads.publish import manifest_of
 from rawless.heads.session import HeadSession, open_head
 from rawless.heads.training import train
 from rawless.privacy import Raw
@@ -84,7 +85,7 @@ def _service(folder: Path) -> Iterator[tuple[str, int]]:
     trained = train(made_up(2_000, 200, lookup(ENCODER).fingerprint), lambda _: None)
     graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
     for version in range(1, CHANGES + 2):
-        artefact.write(folder / "heads" / "bench" / str(version), artefact.manifest_of(trained, version), graph)
+        artefact.write(folder / "heads" / "bench" / str(version), manifest_of(trained, version), graph)
     deployment.deploy(folder / "heads", "bench", 1)
     (folder / "stream.yaml").write_text(yaml.safe_dump({"stream": "bench", "modality": "text", "encoders": [ENCODER]}))
     file = folder / "serve.yaml"

@@ -11,7 +11,10 @@ from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from rawless.heads import artefact
 from rawless.heads.artefact import HeadManifest
-from rawless.heads.modules import Classifier, Head, Pair, QueryTransform, Regression
+from rawless.heads.feed_forward import Classifier, Regression
+from rawless.heads.kinds.pair import Pair
+from rawless.heads.kinds.query_transform import QueryTransform
+from rawless.heads.modules import Head
 from rawless.heads.onnx_graph import to_onnx
 
 CLASSES = ("account", "app", "payment")

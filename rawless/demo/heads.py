@@ -12,7 +12,7 @@ from rawless.datasets.dataset import open_dataset
 from rawless.datasets.snapshots import Manifest, find
 from rawless.heads.deployment import deploy
 from rawless.heads.examples import open_task
-from rawless.heads.publish import ship
+from rawless.heads.publish import publish_trained
 from rawless.heads.spec import load_head_spec
 from rawless.heads.training import train
 from rawless.local import home
@@ -69,7 +69,7 @@ def _head(warehouse: Warehouse, name: str, snapshot: Manifest, own: Path) -> dic
     file.write_text(yaml.safe_dump({"head": name, "snapshot": snapshot.snapshot_id, "kind": "linear"}))
     spec = load_head_spec(file)
     trained = train(open_task(warehouse, spec, snapshot), lambda _: None)
-    manifest, folder = ship(warehouse, trained, home.heads())
+    manifest, folder = publish_trained(warehouse, trained, home.heads())
     deploy(home.heads(), name, manifest.version, new_layout=True)
     page = home.folder() / "reports" / f"{name}.html"
     write_page(warehouse, snapshot, [(manifest, trained.evaluation)], page)

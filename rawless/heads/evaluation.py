@@ -1,26 +1,24 @@
-"""What is known of a trained head: how good it is on test, beside baselines, where it fails, whom not to trust.
-
-Rows are told as event ids and nothing else.
-"""
+"""The results of evaluating a trained head, as `evaluation.json` stores them; rows appear as event ids only."""
 
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
-from rawless.heads.metrics import Bin, Measure
+from rawless.config import FrozenModel
+from rawless.heads.metrics import Bin, Metric
 
 
 class Slice(NamedTuple):
-    """Rows of test with one month or one value of an attribute."""
+    """The rows of test with one month or one value of an attribute."""
 
     of: str
     value: str
     rows: int
-    measure: Measure
+    measure: Metric
 
 
 class Suspect(NamedTuple):
-    """A row whose neighbours in train mostly have one other label."""
+    """A suspected mislabel: a row most of whose neighbours in train have one other label."""
 
     event_id: str
     label: str
@@ -29,7 +27,7 @@ class Suspect(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """A row of test that the head got wrong; for a number, by how much."""
+    """A row of test that the head classified wrongly."""
 
     event_id: str
     label: str
@@ -38,25 +36,25 @@ class Mistake(NamedTuple):
 
 
 class CurvePoint(NamedTuple):
-    """A head trained on some of the rows of train, and its main measure on validation."""
+    """The main metric on validation of a head that was trained on some of the rows of train."""
 
     rows: int
     value: float
 
 
-class Evaluation(BaseModel):
-    """Of a head on the test split of its snapshot, judged once."""
+class Evaluation(FrozenModel):
+    """The evaluation of a head on the test split of its snapshot."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="constants")
 
     rows: dict[str, int]
     """By split."""
-    measures: tuple[Measure, ...]
-    baselines: dict[str, tuple[Measure, ...]]
+    measures: tuple[Metric, ...]
+    baselines: dict[str, tuple[Metric, ...]]
     slices: tuple[Slice, ...] = ()
     classes: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
-    """Rows by label, columns by what was predicted."""
+    """Rows are labels, columns are predictions."""
     calibration: tuple[Bin, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
@@ -68,9 +66,9 @@ class Evaluation(BaseModel):
     warnings: tuple[str, ...] = ()
 
     @property
-    def main(self) -> Measure:
-        """The measure that heads are compared by: accuracy, r2 or recall@10."""
-        return next(each for each in self.measures if each.name in MAIN)
+    def main(self) -> Metric:
+        """The metric that heads are compared by: accuracy, r2 or recall@10."""
+        return next(metric for metric in self.measures if metric.name in MAIN)
 
 
 MAIN = ("accuracy", "r2", "recall@10")

@@ -1,4 +1,4 @@
-"""Training: mini-batches of stored vectors, early stopping on validation, the same numbers from the same seed."""
+"""The training loop: mini-batches of stored vectors and early stopping; the same seed gives the same weights."""
 
 import copy
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from torch import Tensor
 from rawless.heads.modules import Head
 from rawless.heads.spec import HeadSpec
 
-WHOLE_BATCH = 8192
-"""Rows that are judged at once."""
+INFERENCE_BATCH_SIZE = 8192
+MIN_IMPROVEMENT = 1e-5
+"""Of the validation loss, below which an epoch does not count as better."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one split: the head's inputs, each with as many rows as there are labels."""
+    """Rows of one split: inputs, labels and ids, with one entry for each row."""
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
@@ -25,15 +26,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, places: Tensor) -> "Rows":
-        """Some of them."""
-        chosen = [self.ids[place] for place in places.tolist()]
-        return Rows(tuple(each[places] for each in self.inputs), self.labels[places], chosen)
+    def take(self, indices: Tensor) -> "Rows":
+        """Return the rows at these indices."""
+        ids = [self.ids[index] for index in indices.tolist()]
+        return Rows(tuple(values[indices] for values in self.inputs), self.labels[indices], ids)
 
 
 @dataclass(frozen=True)
 class History:
-    """Of one training: losses by epoch, and which epoch the head was kept from."""
+    """The losses of a training by epoch, and the epoch whose weights were kept, from 1."""
 
     train: tuple[float, ...]
     validation: tuple[float, ...]
@@ -41,54 +42,56 @@ class History:
 
 
 def fit(head: Head, spec: HeadSpec, train: Rows, validation: Rows) -> History:
-    """Train a head in place; it ends as it was in its best epoch. Without validation rows it trains all epochs."""
-    chance = torch.Generator().manual_seed(spec.seed)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    """Train a head in place and keep the weights of the best epoch, or of the last one without validation rows."""
+    generator = torch.Generator().manual_seed(spec.seed)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
     losses: list[tuple[float, float]] = []
-    best, kept = float("inf"), copy.deepcopy(head.state_dict())
-    since = 0
+    best_loss, best_state = float("inf"), copy.deepcopy(head.state_dict())
+    epochs_since_best = 0
     for _ in range(spec.epochs):
-        losses.append((_epoch(head, optimiser, spec, train, chance), judge(head, validation)))
-        found = losses[-1][1] if len(validation) else -float(len(losses))
-        since += 1
-        if found < best - 1e-5:
-            best, kept, since = found, copy.deepcopy(head.state_dict()), 0
-        if since >= spec.patience:
+        losses.append((_train_epoch(head, optimizer, spec, train, generator), mean_loss(head, validation)))
+        loss = losses[-1][1] if len(validation) else -float(len(losses))
+        epochs_since_best += 1
+        if loss < best_loss - MIN_IMPROVEMENT:
+            best_loss, best_state, epochs_since_best = loss, copy.deepcopy(head.state_dict()), 0
+        if epochs_since_best >= spec.patience:
             break
-    head.load_state_dict(kept)
+    head.load_state_dict(best_state)
     head.eval()
-    told = tuple(zip(*losses, strict=True))
-    return History(told[0], told[1], len(losses) - since)
+    train_losses, validation_losses = zip(*losses, strict=True)
+    return History(train_losses, validation_losses, len(losses) - epochs_since_best)
 
 
-def _epoch(head: Head, optimiser: torch.optim.Optimizer, spec: HeadSpec, rows: Rows, chance: torch.Generator) -> float:
-    """The mean loss over all batches, as they came."""
+def _train_epoch(
+    head: Head, optimizer: torch.optim.Optimizer, spec: HeadSpec, rows: Rows, generator: torch.Generator
+) -> float:
+    """Return the mean loss over all batches, each as it was before its step."""
     head.train()
     total = 0.0
-    for places in torch.split(torch.randperm(len(rows), generator=chance), spec.batch_size):
-        optimiser.zero_grad(set_to_none=True)
-        loss = head.loss(rows.labels[places], *(each[places] for each in rows.inputs))
+    for indices in torch.split(torch.randperm(len(rows), generator=generator), spec.batch_size):
+        optimizer.zero_grad(set_to_none=True)
+        loss = head.loss(rows.labels[indices], *(values[indices] for values in rows.inputs))
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        total += float(loss.detach()) * len(places)
+        optimizer.step()
+        total += float(loss.detach()) * len(indices)
     return total / max(len(rows), 1)
 
 
 @torch.no_grad()
-def judge(head: Head, rows: Rows) -> float:
-    """The mean loss over rows, nothing learned; NaN where there are none."""
+def mean_loss(head: Head, rows: Rows) -> float:
+    """Return the mean loss over rows without training; NaN where there are none."""
     if not len(rows):
         return float("nan")
     head.eval()
     total = 0.0
-    for places in torch.split(torch.arange(len(rows)), WHOLE_BATCH):
-        total += float(head.loss(rows.labels[places], *(each[places] for each in rows.inputs))) * len(places)
+    for indices in torch.split(torch.arange(len(rows)), INFERENCE_BATCH_SIZE):
+        total += float(head.loss(rows.labels[indices], *(values[indices] for values in rows.inputs))) * len(indices)
     return total / len(rows)
 
 
 @torch.no_grad()
-def answers(head: Head, inputs: Sequence[Tensor]) -> Tensor:
-    """What a head answers, in batches."""
+def predict(head: Head, inputs: Sequence[Tensor]) -> Tensor:
+    """Return the answers of a head for rows of any number, computed in batches."""
     head.eval()
-    places = torch.split(torch.arange(len(inputs[0])), WHOLE_BATCH)
-    return torch.cat([head(*(each[part] for each in inputs)) for part in places])
+    batches = torch.split(torch.arange(len(inputs[0])), INFERENCE_BATCH_SIZE)
+    return torch.cat([head(*(values[indices] for values in inputs)) for indices in batches])

@@ -1,4 +1,4 @@
-"""What is measured of a head's answers, each with a bootstrap interval (Efron, 1979)."""
+"""Metrics of a head's answers, each with a bootstrap interval."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -8,14 +8,16 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 Array = npt.NDArray[Any]
+MetricFunction = Callable[..., Mapping[str, float]]
+"""From arrays with an entry for each row to metrics by name."""
 RESAMPLES = 200
 BINS = 10
 INTERVAL = (2.5, 97.5)
 """Percentiles."""
 
 
-class Measure(NamedTuple):
-    """A measure with its 95% interval."""
+class Metric(NamedTuple):
+    """The value of a metric with its 95% interval."""
 
     name: str
     value: float
@@ -23,23 +25,26 @@ class Measure(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        """As people read it, without its name."""
+        """Return value and interval for people, without the name."""
         if not np.isfinite(self.value):
-            return "cannot be told"
+            return "undefined"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 class Bin(NamedTuple):
-    """Rows of like confidence: how confident the head was, how often it was right."""
+    """Rows of similar confidence: their mean confidence, the share of correct answers, and their number."""
 
     confidence: float
     accuracy: float
     rows: int
 
 
-def of_classes(labels: Array, answered: Array) -> dict[str, float]:
-    """Of classifiers and pair scores; `labels` are places in the classes, `answered` is as `by_class` takes it."""
-    probabilities = by_class(answered)
+def classification_metrics(labels: Array, answers: Array) -> dict[str, float]:
+    """Return the metrics of a classifier or of match scores.
+
+    `labels` are indices of classes, shape (rows,); `answers` are what `class_probabilities` takes.
+    """
+    probabilities = class_probabilities(answers)
     return {
         "accuracy": accuracy(labels, probabilities),
         "macro_f1": _macro_f1(labels, probabilities),
@@ -49,28 +54,28 @@ def of_classes(labels: Array, answered: Array) -> dict[str, float]:
     }
 
 
-def by_class(answered: Array) -> Array:
-    """Probabilities of shape (rows, classes), of such, or of scores of shape (rows,) that two belong together."""
-    return answered if answered.ndim == 2 else np.stack((1 - answered, answered), axis=1)
+def class_probabilities(answers: Array) -> Array:
+    """Return probabilities of shape (rows, classes), from such or from match scores of shape (rows,)."""
+    return answers if answers.ndim == 2 else np.stack((1 - answers, answers), axis=1)
 
 
 def accuracy(labels: Array, probabilities: Array) -> float:
-    """The share of rows whose likeliest class is their label."""
+    """Return the share of rows whose most probable class is their label."""
     return float(np.mean(probabilities.argmax(1) == labels))
 
 
-def of_numbers(labels: Array, values: Array) -> dict[str, float]:
-    """Of numbers; `r2` is how much of the variance is explained, NaN where there is none."""
-    missed, variance = np.mean((labels - values) ** 2), np.var(labels)
+def regression_metrics(labels: Array, values: Array) -> dict[str, float]:
+    """Return the metrics of predicted numbers; `r2` is NaN when all labels are equal."""
+    squared_error, variance = np.mean((labels - values) ** 2), np.var(labels)
     return {
-        "r2": float(1 - missed / variance) if variance else float("nan"),
+        "r2": float(1 - squared_error / variance) if variance else float("nan"),
         "mean_absolute_error": float(np.mean(np.abs(labels - values))),
-        "root_mean_squared_error": float(np.sqrt(missed)),
+        "root_mean_squared_error": float(np.sqrt(squared_error)),
     }
 
 
-def of_ranks(ranks: Array) -> dict[str, float]:
-    """Of searches with one matching document each; `ranks` from 0 are where it came."""
+def ranking_metrics(ranks: Array) -> dict[str, float]:
+    """Return the metrics of searches with one matching document each; `ranks` are its positions, from 0."""
     return {
         "recall@1": float(np.mean(ranks < 1)),
         "recall@10": float(np.mean(ranks < 10)),
@@ -78,67 +83,70 @@ def of_ranks(ranks: Array) -> dict[str, float]:
     }
 
 
-# scikit-learn's measures check and convert their arguments at each call, which for 200 samples takes minutes in all:
-# these are held against them in a test.
+# scikit-learn's functions check and convert their arguments at each call, which takes minutes for 200 resamples. The
+# tests compare the functions below with them.
 
 
 def _macro_f1(labels: Array, probabilities: Array) -> float:
-    """The mean of each class's F1, over the classes that are there or were predicted."""
+    """Return the mean F1 over the classes that occur as a label or as a prediction."""
     count = probabilities.shape[1]
     confusion = np.bincount(labels * count + probabilities.argmax(1), minlength=count**2).reshape(count, count)
-    both, right = confusion.sum(0) + confusion.sum(1), np.diag(confusion)
-    return float(np.mean(2 * right[both > 0] / both[both > 0]))
+    both, correct = confusion.sum(0) + confusion.sum(1), np.diag(confusion)
+    return float(np.mean(2 * correct[both > 0] / both[both > 0]))
 
 
 def _roc_auc(labels: Array, probabilities: Array) -> float:
-    """One class against the others, mean over the classes that are there; NaN when only one is."""
+    """Return the mean one-versus-rest AUC over the classes that occur; NaN when only one does."""
     truth = labels[:, None] == np.arange(probabilities.shape[1])
-    many = truth.sum(0)
-    present = (many > 0) & (many < len(labels))
+    positives = truth.sum(0)
+    present = (positives > 0) & (positives < len(labels))
     if not present.any():
         return float("nan")
     ranks = rankdata(probabilities[:, present], axis=0)
-    many = many[present]
-    above = (ranks * truth[:, present]).sum(0) - many * (many + 1) / 2
-    return float(np.mean(above / (many * (len(labels) - many))))
+    positives = positives[present]
+    above = (ranks * truth[:, present]).sum(0) - positives * (positives + 1) / 2
+    return float(np.mean(above / (positives * (len(labels) - positives))))
 
 
 def _log_loss(labels: Array, probabilities: Array) -> float:
-    """With each row adding up to 1 and no probability 0, since its logarithm is taken."""
+    """Return the log loss, with rows normalised to a sum of 1 and probabilities clipped to at least 1e-7."""
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1.0)
     return float(-np.mean(np.log(clipped[np.arange(len(labels)), labels] / clipped.sum(axis=1))))
 
 
 def calibration(labels: Array, probabilities: Array) -> list[Bin]:
-    """Confidence and accuracy in ten bins of confidence, those that have rows."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    """Return confidence and accuracy in ten equal bins of confidence, without empty bins."""
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
-        Bin(float(confidence[chosen].mean()), float(right[chosen].mean()), int(chosen.sum()))
-        for place in range(BINS)
-        if (chosen := places == place).any()
+        Bin(float(confidence[members].mean()), float(correct[members].mean()), int(members.sum()))
+        for number in range(BINS)
+        if (members := bins == number).any()
     ]
 
 
 def calibration_error(bins: list[Bin]) -> float:
-    """The expected calibration error: Guo et al., 'On Calibration of Modern Neural Networks' (2017)."""
-    return sum(each.rows * abs(each.confidence - each.accuracy) for each in bins) / sum(each.rows for each in bins)
+    """Return the expected calibration error: Guo et al., 'On Calibration of Modern Neural Networks' (2017)."""
+    return sum(part.rows * abs(part.confidence - part.accuracy) for part in bins) / sum(part.rows for part in bins)
 
 
-def with_intervals(measure: Callable[..., Mapping[str, float]], *arrays: Array, seed: int) -> tuple[Measure, ...]:
-    """Measures over rows, with intervals from resampled rows."""
-    chance, rows = np.random.default_rng(seed), len(arrays[0])
-    whole = measure(*arrays)
+def bootstrap(metric: MetricFunction, *arrays: Array, seed: int) -> tuple[Metric, ...]:
+    """Return metrics over rows with percentile intervals from resampled rows.
+
+    Efron, 'Bootstrap Methods: Another Look at the Jackknife' (1979).
+    """
+    generator, rows = np.random.default_rng(seed), len(arrays[0])
+    values = metric(*arrays)
     samples: list[Mapping[str, float]] = []
     for _ in range(RESAMPLES):
-        places = chance.integers(0, rows, rows)
-        samples.append(measure(*(array[places] for array in arrays)))
-    return tuple(Measure(name, value, *_interval(name, samples, value)) for name, value in whole.items())
+        indices = generator.integers(0, rows, rows)
+        samples.append(metric(*(array[indices] for array in arrays)))
+    return tuple(Metric(name, value, *_interval(name, samples, value)) for name, value in values.items())
 
 
 def _interval(name: str, samples: list[Mapping[str, float]], value: float) -> tuple[float, float]:
-    found = [each[name] for each in samples if np.isfinite(each[name])]
-    if not found:
+    finite = [sample[name] for sample in samples if np.isfinite(sample[name])]
+    if not finite:
         return value, value
-    low, high = np.percentile(found, INTERVAL)
+    low, high = np.percentile(finite, INTERVAL)
     return float(low), float(high)

@@ -1,30 +1,62 @@
-"""Shipping a trained head: its folder, and the registry's row."""
+"""Publishing heads: writing the folder of a new version, registering it, and copying it elsewhere."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rawless.errors import UserError
 from rawless.heads import artefact, registry
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation
 from rawless.heads.onnx_graph import to_onnx
-from rawless.heads.registry import Registered
-from rawless.heads.training import Trained
+from rawless.heads.registry import RegisteredHead
+from rawless.heads.spec import HeadSpec
+from rawless.heads.training import TrainedHead
 from rawless.warehouse.client import Warehouse
 
+_UNSET_OPTIONS: dict[str, Any] = {"hidden": [], "positive": None, "tenant": None}
+"""Manifests record these options for heads of every kind, also of those that do not have them."""
 
-def ship(warehouse: Warehouse, trained: Trained, home: Path) -> tuple[HeadManifest, Path]:
-    """Write a trained head as the next version of its name below `home`, and register it. Raises UserError."""
+
+def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
+    """Return the manifest of a trained head, without its digest."""
+    task, snapshot = trained.task, trained.task.manifest
+    encoder, _, encoder_version = str(snapshot.spec["spec"]["encoder"]).partition("@")
+    return HeadManifest(
+        head=task.spec.head,
+        version=version,
+        kind=task.spec.kind,
+        encoder=encoder,
+        encoder_version=encoder_version,
+        fingerprint=snapshot.fingerprint,
+        snapshot_id=snapshot.snapshot_id,
+        classes=trained.evaluation.classes,
+        tenants=task.tenants,
+        **artefact.tensors(to_onnx(trained.head, task.dimension)),
+        metrics=trained.evaluation.measures,
+        hyperparameters=_hyperparameters(task.spec),
+        libraries=artefact.libraries(),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _hyperparameters(spec: HeadSpec) -> dict[str, Any]:
+    return _UNSET_OPTIONS | spec.model_dump(mode="json", exclude={"head", "snapshot", "kind"})
+
+
+def publish_trained(warehouse: Warehouse, trained: TrainedHead, home: Path) -> tuple[HeadManifest, Path]:
+    """Publish a trained head, see `publish`."""
     graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
-    return place(warehouse, artefact.manifest_of(trained), graph, home, trained.evaluation)
+    return publish(warehouse, manifest_of(trained), graph, home, trained.evaluation)
 
 
-def place(
+def publish(
     warehouse: Warehouse, manifest: HeadManifest, graph: bytes, home: Path, evaluation: Evaluation | None = None
 ) -> tuple[HeadManifest, Path]:
-    """Write a head as the next version of its name below `home`, and register it. Raises UserError.
+    """Write a head as the next version of its name below `home`, register it, and return its manifest and folder.
 
-    A head that cannot be registered leaves no folder.
+    A head that cannot be registered leaves no folder. Raises UserError.
     """
     manifest = manifest.model_copy(update={"version": registry.next_version(warehouse, manifest.head)})
     folder = _folder(manifest, home)
@@ -37,29 +69,32 @@ def place(
     return written, folder
 
 
-def folder_of(head: Registered, home: Path) -> Path:
-    """Where a registered head lies below `home`. Raises UserError when it does not."""
+def folder_of(head: RegisteredHead, home: Path) -> Path:
+    """Return the folder of a registered head below `home`. Raises UserError when it is missing."""
     folder = _folder(head, home)
     if not folder.is_dir():
-        raise UserError(f"The head {head.head}@{head.version} is registered, but its folder {folder} is not here.")
+        raise UserError(
+            f"The head {head.head}@{head.version} is registered, but its folder {folder} does not exist on this "
+            "machine: run the command where the head was published."
+        )
     return folder
 
 
-def _folder(head: HeadManifest | Registered, home: Path) -> Path:
+def _folder(head: HeadManifest | RegisteredHead, home: Path) -> Path:
     return home / head.head / str(head.version)
 
 
 def copy(folder: Path, target: Path) -> HeadManifest:
-    """Copy a head's folder, checked, to a place where there is none. Raises UserError."""
+    """Check a head's folder and copy it to a new folder. Raises UserError."""
     manifest, graph = artefact.read(folder)
     artefact.write(target, manifest, graph, artefact.read_evaluation(folder))
     return manifest
 
 
-def bring(head: Registered, home: Path, heads: Path) -> None:
-    """Copy a registered head from below `home` to below `heads`, unless it is there. Raises UserError."""
+def copy_to_heads(head: RegisteredHead, home: Path, heads: Path) -> None:
+    """Copy a registered head from below `home` to below `heads`, unless it is there already. Raises UserError."""
     folder, target = folder_of(head, home), _folder(head, heads)
     if not target.is_dir():
         copy(folder, target)
     elif artefact.read(target)[0].digest != head.artefact_digest:
-        raise UserError(f"{target} holds another {head.head}@{head.version}: deploy to another folder.")
+        raise UserError(f"{target} contains another {head.head}@{head.version}: deploy to another folder.")

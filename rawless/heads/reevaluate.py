@@ -1,51 +1,51 @@
-"""Judging a head that was written on the test split of another snapshot of the same encoder."""
+"""Evaluating a published head on the test split of another snapshot of the same encoder."""
 
 from pathlib import Path
 
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
-from rawless.heads.evaluate import judge_of
+from rawless.heads import kinds
+from rawless.heads.artefact import HeadManifest
 from rawless.heads.examples import Task, open_task
-from rawless.heads.metrics import Measure, with_intervals
+from rawless.heads.metrics import Metric, bootstrap
 from rawless.heads.session import HeadSession, open_head
-from rawless.heads.spec import HeadSpec
+from rawless.heads.spec import HeadSpec, head_spec
 from rawless.warehouse.client import Warehouse
 
 
-def judge_again(warehouse: Warehouse, folder: Path, snapshot: Manifest) -> tuple[Measure, ...]:
-    """The measures of a head on a snapshot's test split. Raises UserError for another encoder, kind or classes."""
-    return judge(warehouse, open_head(folder), snapshot)
+def reevaluate_folder(warehouse: Warehouse, folder: Path, snapshot: Manifest) -> tuple[Metric, ...]:
+    """Return what `reevaluate` returns for the head in a folder."""
+    return reevaluate(warehouse, open_head(folder), snapshot)
 
 
-def judge(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> tuple[Measure, ...]:
-    """The same of an open head."""
+def reevaluate(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> tuple[Metric, ...]:
+    """Return the metrics of a head on a snapshot's test split.
+
+    Raises UserError when the snapshot has another encoder, other classes or other rows than the head needs.
+    """
     session.check(snapshot.fingerprint)
-    task = open_task(warehouse, _spec(session, snapshot), snapshot)
-    _check_classes(session, task)
+    task = open_task(warehouse, _spec(session.manifest, snapshot), snapshot)
+    _check_classes(session.manifest, task)
     rows = task.splits["test"].rows
-    inputs = dict(zip((each.name for each in session.manifest.inputs), rows.inputs, strict=True))
-    (answered,) = session.answer(**{name: each.numpy() for name, each in inputs.items()}).values()
-    return with_intervals(judge_of(task), rows.labels.numpy(), answered, seed=0)
+    inputs = dict(zip((tensor.name for tensor in session.manifest.inputs), task.kind.head_inputs(rows), strict=True))
+    (answers,) = session.answer(**{name: values.numpy() for name, values in inputs.items()}).values()
+    return bootstrap(task.kind.metric(snapshot), *task.kind.outcomes(rows, answers), seed=0)
 
 
-def _spec(session: HeadSession, snapshot: Manifest) -> HeadSpec:
-    """What the snapshot is read as; of an imported head its inputs say whether it is of pairs."""
-    manifest = session.manifest
-    if manifest.kind == "query_transform":
+def _spec(manifest: HeadManifest, snapshot: Manifest) -> HeadSpec:
+    """Return the spec with which the snapshot is read; an imported head is taken for a kind with the same inputs."""
+    matching = [name for name in kinds.NAMES if kinds.find(name).interface is manifest.interface]
+    name = manifest.kind if manifest.kind in kinds.NAMES else matching[0]
+    kind = kinds.find(name)
+    if not kind.predicts_labels:
+        raise UserError(f"The head {manifest.head} is of kind {name}, which can be evaluated only when it is trained.")
+    fields = {"head": manifest.head, "snapshot": snapshot.snapshot_id, "kind": name}
+    return head_spec({**fields, **kind.options_of(manifest.classes)})
+
+
+def _check_classes(manifest: HeadManifest, task: Task) -> None:
+    if manifest.classes != task.classes:
         raise UserError(
-            f"The head {manifest.head} is of kind {manifest.kind}, which is judged when it is trained only."
-        )
-    kind = manifest.kind
-    if kind == "imported":
-        kind = "pair" if len(manifest.inputs) > 1 else "linear"
-    positive = manifest.classes[-1] if kind == "pair" and manifest.classes else None
-    return HeadSpec(head=manifest.head, snapshot=snapshot.snapshot_id, kind=kind, positive=positive)
-
-
-def _check_classes(session: HeadSession, task: Task) -> None:
-    mine, theirs = session.manifest.classes, task.classes
-    if set(mine) != set(theirs) or (session.manifest.kind != "pair" and mine != theirs):
-        raise UserError(
-            f"The head {session.manifest.head} tells {', '.join(mine) or 'a number'}, but the labels of "
-            f"{task.manifest.snapshot_id} are {', '.join(theirs) or 'numbers'}."
+            f"The head {manifest.head} predicts {', '.join(manifest.classes) or 'a number'}, but the labels of "
+            f"{task.manifest.snapshot_id} are {', '.join(task.manifest.classes) or 'numbers'}."
         )

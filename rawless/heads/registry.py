@@ -1,4 +1,4 @@
-"""The registry of heads: which versions there are, what each was trained on, and the encoder that it needs."""
+"""The registry of heads in the warehouse: their versions, what each was trained on, and the encoder that it needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 from rawless.errors import UserError
 from rawless.heads.artefact import HeadManifest
-from rawless.heads.metrics import Measure
+from rawless.heads.metrics import Metric
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters, structs
 from rawless.warehouse.tables import FOLDER
@@ -16,57 +16,58 @@ from rawless.warehouse.tables import FOLDER
 _NEXT, _REGISTER, _REGISTERED = (
     FOLDER / "head_v1" / f"{name}.sql" for name in ("next_version", "register", "registered")
 )
-_OF_MANIFEST = ("head", "version", "kind", "snapshot_id", "fingerprint", "created_at")
+_MANIFEST_COLUMNS = ("head", "version", "kind", "snapshot_id", "fingerprint", "created_at")
 _METRIC = {"name": "STRING", "value": "FLOAT64", "low": "FLOAT64", "high": "FLOAT64"}
 
 
 @dataclass(frozen=True)
-class Registered:
-    """A version of a head."""
+class RegisteredHead:
+    """A registered version of a head."""
 
     head: str
     version: int
     kind: str
     snapshot_id: str | None
     fingerprint: str
-    metrics: tuple[Measure, ...]
+    metrics: tuple[Metric, ...]
     artefact_digest: str
     created_at: datetime
 
 
 def next_version(warehouse: Warehouse, head: str) -> int:
-    """One more than the newest, from 1."""
+    """Return the number after the newest version of a head; 1 for the first."""
     (row,) = warehouse.query(warehouse.render(_NEXT), parameters({"head": head}))
     return int(row["version"])
 
 
 def register(warehouse: Warehouse, manifest: HeadManifest) -> None:
-    """Tell of a head's version. Raises UserError when another process took its number meanwhile."""
-    values = {name: getattr(manifest, name) for name in _OF_MANIFEST} | {"artefact_digest": manifest.digest}
-    metrics = structs("metrics", _METRIC, [each._asdict() for each in manifest.metrics if isfinite(each.value)])
-    _, job = warehouse.run(warehouse.render(_REGISTER), [*parameters(values), metrics])
+    """Register a version of a head. Raises UserError when another process registered that version first."""
+    values = {name: getattr(manifest, name) for name in _MANIFEST_COLUMNS} | {"artefact_digest": manifest.digest}
+    finite = [metric._asdict() for metric in manifest.metrics if isfinite(metric.value)]
+    statement_parameters = [*parameters(values), structs("metrics", _METRIC, finite)]
+    _, job = warehouse.run(warehouse.render(_REGISTER), statement_parameters)
     if not job.num_dml_affected_rows:
         raise UserError(
-            f"Version {manifest.version} of the head {manifest.head} was made by another process meanwhile: "
-            "run the command again."
+            f"Another process has just registered version {manifest.version} of the head {manifest.head}: run the "
+            "command again."
         )
 
 
-def heads(warehouse: Warehouse, head: str | None = None, fingerprint: str | None = None) -> list[Registered]:
-    """All versions, those of a head, or those that need an encoder; the newest first."""
+def heads(warehouse: Warehouse, head: str | None = None, fingerprint: str | None = None) -> list[RegisteredHead]:
+    """Return all versions, those of a head, or those that need an encoder; the newest first."""
     values = parameters({"head": head, "fingerprint": fingerprint})
     return [_registered(row) for row in warehouse.query(warehouse.render(_REGISTERED), values)]
 
 
-def find(warehouse: Warehouse, reference: str) -> Registered:
-    """NAME@VERSION, or a name for its newest. Raises UserError when there is none."""
+def find(warehouse: Warehouse, reference: str) -> RegisteredHead:
+    """Return the head NAME@VERSION, or the newest version of NAME. Raises UserError when there is none."""
     name, _, version = reference.partition("@")
-    for each in heads(warehouse, name):
-        if version in ("", str(each.version)):
-            return each
-    raise UserError(f"There is no head {reference!r}: `rawless head list` shows what there is.")
+    for head in heads(warehouse, name):
+        if version in ("", str(head.version)):
+            return head
+    raise UserError(f"There is no head {reference!r}: `rawless head list` lists the heads.")
 
 
-def _registered(row: Mapping[str, Any]) -> Registered:
-    metrics = tuple(Measure(each["name"], each["value"], each["low"], each["high"]) for each in row["metrics"])
-    return Registered(**{**row, "metrics": metrics})
+def _registered(row: Mapping[str, Any]) -> RegisteredHead:
+    metrics = tuple(Metric(metric["name"], metric["value"], metric["low"], metric["high"]) for metric in row["metrics"])
+    return RegisteredHead(**{**row, "metrics": metrics})

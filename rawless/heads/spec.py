@@ -1,38 +1,41 @@
-"""A head's file: which snapshot it is trained on, what kind of model it is, and how it is trained."""
+"""Head files: the snapshot that a head is trained on, its kind, and how it is trained."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, GetPydanticSchema, TypeAdapter, ValidationError, model_validator
+from pydantic_core import core_schema
 
-from rawless.config import FrozenModel, read_yaml
+from rawless.config import FrozenModel, check, read_mapping
 from rawless.datasets.spec import LabelClass, Name
+from rawless.heads import kinds
 
-Kind = Literal["linear", "mlp", "pair", "query_transform"]
 NAME, CLASS = TypeAdapter(Name), TypeAdapter(LabelClass)
-"""What a head may be called, and what a class."""
-PAIR_HIDDEN = (256, 128, 64)
-"""Of two vectors concatenated, before the score."""
+"""The rules for names of heads and of classes, see `fits`."""
+
+
+def one_of(*names: str) -> GetPydanticSchema:
+    """Return the annotation of a string field that takes these values only."""
+    return GetPydanticSchema(lambda _source, _handler: core_schema.literal_schema(list(names)))
+
+
+Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
+"""Of hidden layers."""
 
 
 class HeadSpec(FrozenModel):
-    """A head to train. What is not said is a default, and recorded with the rest."""
+    """A head to train, with the options that every kind has. Each kind's `spec_type` adds its own."""
 
     head: Name
     snapshot: str = Field(min_length=1, max_length=64)
-    """A snapshot's id, or a dataset's name for its newest."""
-    kind: Kind
-    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()
-    """Widths of the layers between vector and answer, of kind mlp (default 128) and pair (256, 128, 64)."""
-    positive: str | None = None
-    """Of kinds pair and query_transform: the class that says that two belong together; the last one by default."""
-    tenant: Name | None = None
-    """Of kind query_transform: the attribute whose values have a transform each, all near a shared one."""
+    """A snapshot's id, or a dataset's name for its newest snapshot."""
+    kind: Annotated[str, one_of(*kinds.NAMES)]
     seed: int = Field(default=0, ge=0, lt=2**32)
     epochs: int = Field(default=200, ge=1, le=10_000)
-    """At most: training stops early."""
+    """The maximum; training stops early."""
     patience: int = Field(default=10, ge=1)
-    """Epochs without a better loss on validation, after which training stops."""
+    """Epochs without a lower validation loss, after which training stops."""
     batch_size: int = Field(default=256, ge=1, le=65_536)
     learning_rate: float = Field(default=0.005, gt=0, le=1)
     weight_decay: float = Field(default=0.0001, ge=0)
@@ -40,35 +43,45 @@ class HeadSpec(FrozenModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _hidden(cls, data: Any) -> Any:
-        defaults: dict[str, tuple[int, ...]] = {"mlp": (128,), "pair": PAIR_HIDDEN}
-        if isinstance(data, dict) and not data.get("hidden") and isinstance(data.get("kind"), str):
-            return data | {"hidden": defaults.get(data["kind"], ())}
-        return data
+    def _check_options(cls, data: Any) -> Any:
+        """Leave out empty options of kinds, which count as not given, and refuse the options of other kinds."""
+        if not isinstance(data, dict) or data.get("kind") not in kinds.NAMES:
+            return data
+        given = {}
+        for field, value in data.items():
+            owners = [] if field in HeadSpec.model_fields else _owners(field)
+            if owners and value in (None, [], ()):
+                continue
+            if owners and data["kind"] not in owners:
+                plural = "s" if len(owners) > 1 else ""
+                raise ValueError(f"{field} belongs to kind{plural} {' and '.join(owners)}, not to {data['kind']}")
+            given[field] = value
+        return given
 
-    @model_validator(mode="after")
-    def _fitting(self) -> "HeadSpec":
-        if self.hidden and self.kind not in ("mlp", "pair"):
-            raise ValueError(f"hidden belongs to kinds mlp and pair, not to {self.kind}")
-        if self.positive is not None and self.kind not in ("pair", "query_transform"):
-            raise ValueError(f"positive belongs to kinds pair and query_transform, not to {self.kind}")
-        if self.tenant is not None and self.kind != "query_transform":
-            raise ValueError(f"tenant belongs to kind query_transform, not to {self.kind}")
-        return self
 
-    @property
-    def is_of_pairs(self) -> bool:
-        """Whether it is trained on pairs of events."""
-        return self.kind in ("pair", "query_transform")
+def _owners(option: object) -> list[str]:
+    """Return the names of the kinds that have this option."""
+    return [name for name in kinds.NAMES if option in kinds.find(name).spec_type.model_fields]
+
+
+def spec_type(kind: Any) -> type[HeadSpec]:
+    """Return the class of the specs of a kind; `HeadSpec`, which refuses it, when there is no such kind."""
+    return kinds.find(kind).spec_type if kind in kinds.NAMES else HeadSpec
+
+
+def head_spec(fields: Mapping[str, Any]) -> HeadSpec:
+    """Return the spec with these fields, of the class that their kind has. Raises pydantic's ValidationError."""
+    return spec_type(fields.get("kind")).model_validate(dict(fields))
 
 
 def load_head_spec(path: Path) -> HeadSpec:
-    """Read a head's file. Raises UserError naming field, value and rule."""
-    return read_yaml(path, HeadSpec, what="head file")
+    """Read a head file. Raises UserError that names field, value and rule."""
+    fields = read_mapping(path, what="head file")
+    return check(fields, spec_type(fields.get("kind")), where=f"The head file {path}")
 
 
 def fits(text: str, rule: TypeAdapter[str]) -> bool:
-    """Whether a text is what the rule says: NAME or CLASS."""
+    """Return whether a text follows a rule: `NAME` or `CLASS`."""
     try:
         rule.validate_python(text)
     except ValidationError:

@@ -1,79 +1,81 @@
-"""From a head's file to a trained and judged head."""
+"""Training a head on a task and evaluating it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from rawless.heads.evaluate import evaluate, judge_of
+from rawless.heads.evaluate import evaluate
 from rawless.heads.evaluation import MAIN, CurvePoint, Evaluation
 from rawless.heads.examples import Task, make_head
-from rawless.heads.fit import answers, fit
+from rawless.heads.fit import fit, predict
 from rawless.heads.modules import Head
 
-SHARES = (0.1, 0.25, 0.5)
-"""Of train, that the learning curve is drawn from, before the whole."""
-LEAST_PER_CLASS = 50
+CURVE_SHARES = (0.1, 0.25, 0.5)
+"""Shares of train in the learning curve, before the whole."""
+MIN_CLASS_ROWS = 50
+"""Rows of a class in train, below which training warns."""
 STILL_RISING = 0.01
-"""Between half of train and the whole: what more rows may bring."""
+"""Gain from half of train to the whole, above which training warns."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A head, and what is known of it."""
+class TrainedHead:
+    """A trained head with its task and evaluation."""
 
     task: Task
     head: Head
     evaluation: Evaluation
 
 
-def train(task: Task, told: Callable[[str], None]) -> Trained:
-    """Train and judge a head. `told` hears what is being done."""
-    told("training")
+def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
+    """Train and evaluate a head. `report_progress` is called with the name of each step."""
+    report_progress("training")
     head = make_head(task)
     rows = task.splits["train"].rows
     history = fit(head, task.spec, rows, task.splits["validation"].rows)
-    told("learning curve")
+    report_progress("learning curve")
     curve = _learning_curve(task, head)
-    told("evaluating")
-    return Trained(task, head, evaluate(task, head, history, curve, tuple(_warnings(task, curve))))
+    report_progress("evaluating")
+    return TrainedHead(task, head, evaluate(task, head, history, curve, tuple(_warnings(task, curve))))
 
 
-def _learning_curve(task: Task, whole: Head) -> tuple[CurvePoint, ...]:
-    """Heads trained on shares of train, drawn by the seed; none without validation, or for a query transform."""
+def _learning_curve(task: Task, trained: Head) -> tuple[CurvePoint, ...]:
+    """Train heads on random shares of train; empty without validation rows, or when answers are not labels."""
     rows, validation = task.splits["train"].rows, task.splits["validation"].rows
-    if not len(validation) or task.spec.kind == "query_transform":
+    if not len(validation) or not task.kind.predicts_labels:
         return ()
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(task.spec.seed))
     points = []
-    for share in SHARES:
+    for share in CURVE_SHARES:
         part = rows.take(order[: max(2, round(share * len(rows)))])
         head = make_head(task)
         fit(head, task.spec, part, validation)
-        points.append(CurvePoint(len(part), _value(task, head)))
-    return (*points, CurvePoint(len(rows), _value(task, whole)))
+        points.append(CurvePoint(len(part), _validation_metric(task, head)))
+    return (*points, CurvePoint(len(rows), _validation_metric(task, trained)))
 
 
-def _value(task: Task, head: Head) -> float:
-    """The main measure on validation."""
-    rows = task.splits["validation"].rows
-    found = judge_of(task)(rows.labels.numpy(), answers(head, rows.inputs).numpy())
-    return next(value for name, value in found.items() if name in MAIN)
+def _validation_metric(task: Task, head: Head) -> float:
+    """Return the main metric on validation."""
+    kind, rows = task.kind, task.splits["validation"].rows
+    answers = predict(head, kind.head_inputs(rows)).numpy()
+    values = kind.metric(task.manifest)(*kind.outcomes(rows, answers))
+    return next(value for name, value in values.items() if name in MAIN)
 
 
 def _warnings(task: Task, curve: tuple[CurvePoint, ...]) -> list[str]:
-    found = []
+    warnings = []
     rows = task.splits["train"].rows
     if not len(task.splits["validation"]):
-        found.append("There is no validation split, so training did not stop early.")
-    if not task.manifest.is_number and not task.spec.is_of_pairs:
+        warnings.append("There is no validation split, so training did not stop early.")
+    if not task.manifest.is_number and not task.kind.is_of_pairs:
         counts = torch.bincount(rows.labels, minlength=len(task.classes)).tolist()
-        few = [f"{name} {count}" for name, count in zip(task.classes, counts, strict=True) if count < LEAST_PER_CLASS]
+        few = [f"{name} {count}" for name, count in zip(task.classes, counts, strict=True) if count < MIN_CLASS_ROWS]
         if few:
-            found.append(f"There are few rows of train for: {', '.join(few)} (fewer than {LEAST_PER_CLASS}).")
+            warnings.append(f"Some classes have fewer than {MIN_CLASS_ROWS} rows in train: {', '.join(few)}.")
     if curve and (gain := curve[-1].value - curve[-2].value) > STILL_RISING:
-        found.append(
-            f"The learning curve still rises: the second half of train brought {gain:.3f} on validation "
+        warnings.append(
+            f"The learning curve still rises: the second half of train adds {gain:.3f} on validation "
             f"({', '.join(f'{point.rows:,} rows {point.value:.3f}' for point in curve)}). More rows would help."
         )
-    return found
+    return warnings

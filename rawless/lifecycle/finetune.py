@@ -25,7 +25,7 @@ from rawless.events.sources.selection import Selected
 from rawless.events.stream import Stream
 from rawless.heads import metrics
 from rawless.heads.examples import Examples, Task
-from rawless.heads.metrics import Measure, with_intervals
+from rawless.heads.metrics import Metric, bootstrap
 from rawless.privacy import Raw, Reason, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
 
@@ -48,9 +48,9 @@ def contents(source: Source, stream: Stream, key: PseudonymKey | None, ids: Sequ
 
 def finetune(
     task: Task, encoder: BatchEncoder[Any], raw: Mapping[str, Raw[bytes]], epochs: int, told: Callable[[str], None]
-) -> tuple[Measure, ...]:
+) -> tuple[Metric, ...]:
     """The measures on test of encoder and classifier trained together on train. Raises UserError."""
-    if task.spec.is_of_pairs or task.manifest.is_number:
+    if task.kind.is_of_pairs or task.manifest.is_number:
         raise UserError("Fine-tuning is measured for classifiers of single events: for pairs and numbers it is not.")
     train, test = (_prepared(encoder, task.splits[split], raw) for split in _USED)
     for split, found in zip(_USED, (train, test), strict=True):
@@ -59,7 +59,7 @@ def finetune(
     answered = guarded(_train, encoder, train, test, len(task.classes), epochs, task.spec.seed, told)
     if isinstance(answered, Reason):
         raise UserError("The encoder cannot be fine-tuned on these events: its network failed on one of them.")
-    return with_intervals(metrics.of_classes, np.array(test.labels), answered, seed=task.spec.seed)
+    return bootstrap(metrics.classification_metrics, np.array(test.labels), answered, seed=task.spec.seed)
 
 
 _USED: tuple[Split, ...] = ("train", "test")

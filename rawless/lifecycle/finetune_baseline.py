@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rawless.errors import UserError
-from rawless.heads.training import Trained
+from rawless.heads.training import TrainedHead
 from rawless.warehouse.client import Warehouse
 
 
@@ -19,7 +19,9 @@ class Content(NamedTuple):
     epochs: int
 
 
-def with_finetuned(warehouse: Warehouse, trained: Trained, content: Content, told: Callable[[str], None]) -> Trained:
+def with_finetuned(
+    warehouse: Warehouse, trained: TrainedHead, content: Content, told: Callable[[str], None]
+) -> TrainedHead:
     """The head with one more baseline. Raises UserError when the content is not that of the snapshot."""
     import torch
 

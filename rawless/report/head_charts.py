@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from rawless.heads.evaluation import Evaluation
-from rawless.heads.metrics import Measure
+from rawless.heads.metrics import Metric
 from rawless.report.chart import BLUE, GREEN, GREY, ORANGE, PURPLE, Chart, figure, legend_above, plain, rows_axis, tick
 from rawless.report.terms import TERMS, words
 
@@ -37,7 +37,7 @@ def head_charts(key: str, name: str, found: Evaluation) -> Iterator[Chart]:
         yield _slices(key, found)
 
 
-def _measures(key: str, name: str, found: Evaluation, shares: Sequence[Measure]) -> Chart:
+def _measures(key: str, name: str, found: Evaluation, shares: Sequence[Metric]) -> Chart:
     models = {name: found.measures, **{words(each): told for each, told in found.baselines.items()}}
     traces = []
     for n, (model, told) in enumerate(models.items()):
@@ -58,7 +58,7 @@ def _measures(key: str, name: str, found: Evaluation, shares: Sequence[Measure])
     )  # fmt: skip
 
 
-def _dots(name: str, measures: Sequence[Measure], places: Sequence[float], colour: str, symbol: str) -> Any:
+def _dots(name: str, measures: Sequence[Metric], places: Sequence[float], colour: str, symbol: str) -> Any:
     finite = [isfinite(each.value) for each in measures]
     spread = {
         "type": "data", "symmetric": False, "thickness": 2, "width": 4, "color": colour,

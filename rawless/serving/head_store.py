@@ -14,9 +14,6 @@ from rawless.heads.session import HeadSession, open_head
 from rawless.serving.config import ServedHead
 from rawless.serving.errors import ErrorCode, RequestError
 
-_ITEM_INPUTS = (("embedding",),)
-_PAIR_INPUTS = (("left", "right"), ("query",), ("query", "tenant"))
-
 
 class HeadRequirement(NamedTuple):
     """What a deployed head must be to answer for a served head."""
@@ -147,10 +144,9 @@ class HeadStore:
         if (manifest.head, manifest.version) != (name, version):
             raise UserError(f"The folder of {ref} contains {manifest.head}@{manifest.version}: deploy {ref} again.")
         session.check(requirement.encoder.fingerprint)
-        inputs = tuple(tensor.name for tensor in manifest.inputs)
-        if inputs not in (_PAIR_INPUTS if requirement.is_of_pairs else _ITEM_INPUTS):
+        if manifest.interface.is_of_pairs != requirement.is_of_pairs:
             raise UserError(
-                f"{ref} takes {', '.join(inputs)}, but heads.{requirement.served_head} "
+                f"{ref} takes {', '.join(manifest.interface.value)}, but heads.{requirement.served_head} "
                 f"{'scores queries against an index' if requirement.is_of_pairs else 'answers for single items'}: name "
                 "another head, or add or remove its index."
             )

@@ -37,7 +37,7 @@ class VectorIndex(NamedTuple):
         mapped = _map_query(head, vector, attributes)
         cosines = self.directions @ _normalize(mapped[None])[0]
         nearest = np.argpartition(-cosines, min(CANDIDATES, len(cosines)) - 1)[:CANDIDATES]
-        if head.manifest.kind == "query_transform":
+        if head.manifest.interface.maps_queries:
             scores = cosines[nearest]
         else:
             scores = _score_pairs(head, vector, self.vectors[nearest])

@@ -60,7 +60,7 @@ def test_what_people_read(rawless: Rawless, write: Callable[..., Path]) -> None:
     assert trained.code == shown.code == 0
     for words in ("read@1: linear over tiny@1.0.0", "accuracy", "nearest_centroid", "probabilities: float32"):
         assert words in trained.out
-    assert "Warning: There are few rows of train for: " in trained.err
+    assert "Warning: Some classes have fewer than 50 rows in train: " in trained.err
     assert "On trained_on" in shown.out
 
 

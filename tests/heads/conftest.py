@@ -12,9 +12,10 @@ from sklearn.datasets import load_digits
 
 from rawless.datasets.snapshots import Manifest
 from rawless.datasets.spec import SPLITS
+from rawless.heads import kinds
 from rawless.heads.examples import Examples, Task
 from rawless.heads.fit import Rows
-from rawless.heads.spec import HeadSpec
+from rawless.heads.spec import head_spec
 from tests.shop import Shop
 
 MakeTask = Callable[..., Task]
@@ -32,7 +33,7 @@ def make_task(
     inputs: tuple[Any, ...], labels: Any, classes: tuple[str, ...] = (), tenants: tuple[str, ...] = (), **spec: Any
 ) -> Task:
     """A task over arrays: six tenths of the rows are train, two are validation, two are test."""
-    told = HeadSpec.model_validate({"head": "made_up", "snapshot": "made_up", "kind": "linear"} | spec)
+    told = head_spec({"head": "made_up", "snapshot": "made_up", "kind": "linear"} | spec)
     count = len(labels)
     cuts = np.split(np.arange(count), [count * 6 // 10, count * 8 // 10])
     tensors = [torch.as_tensor(np.asarray(each)) for each in inputs]
@@ -43,7 +44,7 @@ def make_task(
         rows = Rows(tuple(each[places] for each in tensors), whole[places], [f"e-{place}" for place in places])
         facts = pd.DataFrame({"month": ["2026-01" if n % 2 else "2026-02" for n in places]})
         splits[split] = Examples(rows, facts)
-    return Task(told, manifest_of(classes, "pair" if told.is_of_pairs else "event"), splits, tenants)
+    return Task(told, manifest_of(classes, "pair" if kinds.find(told.kind).is_of_pairs else "event"), splits, tenants)
 
 
 MATCHED = """/*

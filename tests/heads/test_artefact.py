@@ -10,12 +10,13 @@ import torch
 
 from rawless.errors import UserError
 from rawless.heads import artefact
-from rawless.heads.artefact import HeadManifest, manifest_of
+from rawless.heads.artefact import HeadManifest
 from rawless.heads.examples import Task
-from rawless.heads.fit import answers
+from rawless.heads.fit import predict
 from rawless.heads.onnx_graph import to_onnx
+from rawless.heads.publish import manifest_of
 from rawless.heads.session import open_head
-from rawless.heads.training import Trained, train
+from rawless.heads.training import TrainedHead, train
 from tests.heads.conftest import make_task
 
 CHANCE = np.random.default_rng(0)
@@ -34,18 +35,17 @@ TASKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _trained(name: str) -> Trained:
+def _trained(name: str) -> TrainedHead:
     return train(make_task(**({"kind": name} | TASKS[name] | {"epochs": 2})), lambda _: None)
 
 
-def _write(trained: Trained, folder: Path) -> HeadManifest:
+def _write(trained: TrainedHead, folder: Path) -> HeadManifest:
     graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
     return artefact.write(folder, manifest_of(trained, 1), graph, trained.evaluation)
 
 
 def _inputs(task: Task, names: tuple[str, ...], rows: slice) -> dict[str, Any]:
-    test = task.splits["test"].rows
-    given = (test.inputs[0], *test.inputs[2:]) if task.spec.kind == "query_transform" else test.inputs
+    given = task.kind.head_inputs(task.splits["test"].rows)
     return {name: each[rows].numpy() for name, each in zip(names, given, strict=True)}
 
 
@@ -56,7 +56,7 @@ def test_it_answers_as_the_trained_head_at_batch_1_and_n(name: str, tmp_path: Pa
     session = open_head(tmp_path / "head")
     names = tuple(each.name for each in manifest.inputs)
     given = _inputs(trained.task, names, slice(None))
-    wanted = answers(trained.head, [torch.from_numpy(each) for each in given.values()]).numpy()
+    wanted = predict(trained.head, [torch.from_numpy(each) for each in given.values()]).numpy()
 
     (whole,) = session.answer(**given).values()
     np.testing.assert_allclose(whole, wanted, atol=1e-5)
@@ -99,15 +99,15 @@ def test_a_head_that_was_changed_is_refused(tmp_path: Path, file: str) -> None:
     else:
         path.write_bytes(path.read_bytes()[:-1] + b"x")
 
-    with pytest.raises(UserError, match="was changed since it was written"):
+    with pytest.raises(UserError, match="was changed after it was written"):
         open_head(tmp_path / "head")
 
 
 def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no head's folder"):
+    with pytest.raises(UserError, match="is not the folder of a head"):
         open_head(tmp_path)
     _write(_trained("linear"), tmp_path / "head")
-    with pytest.raises(UserError, match="exists: name another"):
+    with pytest.raises(UserError, match="already exists: name a new one"):
         _write(_trained("linear"), tmp_path / "head")
 
 
@@ -116,5 +116,5 @@ def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
     session = open_head(tmp_path / "head")
 
     session.check("f" * 64)
-    with pytest.raises(UserError, match=r"takes vectors of tiny@1\.0\.0 .* but these are of 000000000000"):
+    with pytest.raises(UserError, match=r"takes vectors of tiny@1\.0\.0 .* but these have 000000000000"):
         session.check("0" * 64)

@@ -78,9 +78,9 @@ def test_a_version_that_is_not_there_or_was_changed_is_not_deployed(heads: Path)
     graph = heads / "topic" / "2" / "head.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
 
-    with pytest.raises(UserError, match="is no head's folder"):
+    with pytest.raises(UserError, match="is not the folder of a head"):
         deploy(heads, "topic", 9)
-    with pytest.raises(UserError, match="its digest does not fit"):
+    with pytest.raises(UserError, match="its digest does not match"):
         deploy(heads, "topic", 2)
     assert live_version(heads, "topic") is None
 

@@ -9,11 +9,11 @@ from rawless.datasets.snapshots import Manifest
 from rawless.datasets.spec import SPLITS
 from rawless.errors import UserError
 from rawless.heads.examples import open_task
-from rawless.heads.spec import HeadSpec
+from rawless.heads.spec import head_spec
 from rawless.heads.training import train
 from tests.shop import AS_OF, EVENTS, Shop
 
-SPEC = HeadSpec(head="made", snapshot="made", kind="query_transform", tenant="channel")
+SPEC = head_spec({"head": "made", "snapshot": "made", "kind": "query_transform", "tenant": "channel"})
 MIDDLE = (AS_OF - timedelta(days=25)).isoformat()
 BY_TIME = {"by": "time", "validation_from": MIDDLE, "test_from": MIDDLE}
 
@@ -48,7 +48,7 @@ def test_a_tenant_that_train_lacks_is_refused(shop: Shop, with_channels: Callabl
 
 
 def test_a_head_is_trained_without_validation(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
-    spec = HeadSpec(head="made", snapshot="made", kind="pair", epochs=2)
+    spec = head_spec({"head": "made", "snapshot": "made", "kind": "pair", "epochs": 2})
     found = train(open_task(shop.warehouse, spec, build_pairs(split=BY_TIME)), lambda _: None).evaluation
 
     assert found.rows["validation"] == 0

@@ -7,7 +7,7 @@ import pytest
 from rawless.errors import UserError
 from rawless.heads import registry
 from rawless.heads.artefact import HeadManifest, Tensor
-from rawless.heads.metrics import Measure
+from rawless.heads.metrics import Metric
 from rawless.warehouse.client import Warehouse
 
 
@@ -16,7 +16,7 @@ def _manifest(head: str, version: int, fingerprint: str = "f" * 64) -> HeadManif
         head=head, version=version, kind="linear", encoder="tiny", encoder_version="1.0.0", fingerprint=fingerprint,
         snapshot_id="a" * 24, classes=("x", "y"), inputs=(Tensor("embedding", ("batch", 2), "float32"),),
         outputs=(Tensor("probabilities", ("batch", 2), "float32"),),
-        metrics=(Measure("accuracy", 0.9, 0.8, 0.95), Measure("roc_auc", float("nan"), 0.0, 0.0)),
+        metrics=(Metric("accuracy", 0.9, 0.8, 0.95), Metric("roc_auc", float("nan"), 0.0, 0.0)),
         hyperparameters={"seed": 0}, libraries={}, created_at=datetime(2026, 1, version, tzinfo=UTC), digest="d",
     )  # fmt: skip
 
@@ -31,7 +31,7 @@ def test_heads_are_found_by_name_version_and_encoder(warehouse: Warehouse) -> No
     assert [(each.head, each.version) for each in registry.heads(warehouse)] == [("one", 2), ("one", 1), ("other", 1)]
     needing = registry.heads(warehouse, fingerprint="f" * 64)
     assert {(each.head, each.version) for each in needing} == {("one", 1), ("other", 1)}
-    assert needing[0].metrics == (Measure("accuracy", 0.9, 0.8, 0.95),)
+    assert needing[0].metrics == (Metric("accuracy", 0.9, 0.8, 0.95),)
     with pytest.raises(UserError, match="There is no head 'one@3'"):
         registry.find(warehouse, "one@3")
 
@@ -39,6 +39,6 @@ def test_heads_are_found_by_name_version_and_encoder(warehouse: Warehouse) -> No
 def test_a_version_is_given_once(warehouse: Warehouse) -> None:
     registry.register(warehouse, _manifest("one", 1))
 
-    with pytest.raises(UserError, match="was made by another process meanwhile"):
+    with pytest.raises(UserError, match="Another process has just registered version 1"):
         registry.register(warehouse, _manifest("one", 1).model_copy(update={"digest": "other"}))
     assert [each.artefact_digest for each in registry.heads(warehouse)] == ["d"]

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from rawless.heads.evaluation import Evaluation
 from rawless.heads.examples import make_head
-from rawless.heads.fit import fit, judge
+from rawless.heads.fit import fit, mean_loss
 from rawless.heads.training import train
 from tests.heads.conftest import DIGITS, make_task
 
@@ -103,7 +103,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(digits: tuple[Any, Any]) 
     history = fit(head, task.spec, task.splits["train"].rows, validation)
 
     assert len(history.validation) == history.best_epoch + 3 < 500
-    assert judge(head, validation) == pytest.approx(min(history.validation), abs=1e-4)
+    assert mean_loss(head, validation) == pytest.approx(min(history.validation), abs=1e-4)
 
 
 def test_too_few_rows_are_told_with_the_learning_curve(digits: tuple[Any, Any]) -> None:
@@ -111,9 +111,9 @@ def test_too_few_rows_are_told_with_the_learning_curve(digits: tuple[Any, Any]) 
     few, all_rows = _trained((vectors,), labels, DIGITS), _trained(digits[:1], digits[1], DIGITS)
 
     assert [point.rows for point in few.learning_curve] == [12, 30, 60, 120]
-    assert any("There are few rows of train for: 0 " in sentence for sentence in few.warnings)
+    assert any("Some classes have fewer than 50 rows in train: 0 " in sentence for sentence in few.warnings)
     assert any("The learning curve still rises" in sentence for sentence in few.warnings)
-    assert not any("few rows" in sentence for sentence in all_rows.warnings)
+    assert not any("fewer than 50" in sentence for sentence in all_rows.warnings)
 
 
 def test_what_is_measured_adds_up_and_tells_rows_by_id(digits: tuple[Any, Any]) -> None:

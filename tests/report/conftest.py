@@ -13,7 +13,7 @@ import pytest
 from rawless.datasets.snapshots import Count, Manifest, Removal
 from rawless.heads.artefact import HeadManifest, Tensor
 from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, Slice, Suspect
-from rawless.heads.metrics import Bin, Measure
+from rawless.heads.metrics import Bin, Metric
 from rawless.report.projection import Points, Projection
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><b>%{x}"
@@ -107,11 +107,11 @@ def points_of(label: str = "cat", event_id: str = "e", count: int = 40) -> Point
 
 def judged_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[HeadManifest, Evaluation]:
     """A head of that snapshot, which is wrong on two rows of test."""
-    accuracy = Measure("accuracy", 0.9, 0.8, 0.95)
+    accuracy = Metric("accuracy", 0.9, 0.8, 0.95)
     told: dict[str, Any] = {
         "rows": {"train": 20, "validation": 0, "test": 20},
-        "measures": (accuracy, Measure("log_loss", 0.3, 0.2, 0.4), Measure("roc_auc", float("nan"), 0.0, 0.0)),
-        "baselines": {"majority": (Measure("accuracy", 0.5, 0.4, 0.6),)},
+        "measures": (accuracy, Metric("log_loss", 0.3, 0.2, 0.4), Metric("roc_auc", float("nan"), 0.0, 0.0)),
+        "baselines": {"majority": (Metric("accuracy", 0.5, 0.4, 0.6),)},
         "slices": (Slice("attribute", label, 11, accuracy),), "classes": (label, "dog"), "confusion": ((11, 1), (1, 7)),
         "calibration": (Bin(0.95, 0.9, 20),), "suspects": (Suspect(f"{event_id}-3", label, "dog", 0.9),),
         "mistakes": (Mistake(f"{event_id}-21", label, "dog", 0.99), Mistake(f"{event_id}-22", "dog", label, 0.6)),

@@ -61,7 +61,7 @@ def test_the_numbers_are_those_of_the_evaluation(page: Page) -> None:
     assert page.figures["head-0-losses"]["layout"]["shapes"][0]["x0"] == 2
     assert page.figures["head-0-slices"]["data"][0]["x"] == [0.9]
     assert page.table("measures")[1] == ["accuracy more is better", "0.900 (0.800 to 0.950)", "0.500 (0.400 to 0.600)"]
-    assert page.table("measures")[3] == ["roc auc more is better", "cannot be told", ""]
+    assert page.table("measures")[3] == ["roc auc more is better", "undefined", ""]
     assert page.table("mistakes")[1:] == [["e-21", "cat", "dog", "0.990"], ["e-22", "dog", "cat", "0.600"]]
     assert page.table("suspects")[1:] == [["e-3", "cat", "dog", "90%"]]
     assert "Few rows for cat." in page.text

@@ -193,7 +193,7 @@ def _tell_dataset(made: dict[str, Any]) -> None:
 
 
 def _tell_heads(made: list[dict[str, Any]]) -> None:
-    from rawless.heads.metrics import Measure
+    from rawless.heads.metrics import Metric
 
     echo("\nA linear head on the stored vectors of each, in its test split:")
     rows = [
@@ -201,7 +201,7 @@ def _tell_heads(made: list[dict[str, Any]]) -> None:
             "head": each["head"],
             "trained on": each["rows"]["train"],
             "tested on": each["rows"]["test"],
-            "accuracy": str(Measure(**each["accuracy"])),
+            "accuracy": str(Metric(**each["accuracy"])),
             **{name: f"{value:.3f}" for name, value in each["baselines"].items()},
         }
         for each in made

@@ -42,7 +42,7 @@ def train(
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
     from rawless.heads.examples import open_task
-    from rawless.heads.publish import ship
+    from rawless.heads.publish import publish_trained
     from rawless.heads.training import train as train_head
     from rawless.lifecycle.finetune_baseline import Content, with_finetuned
     from rawless.local import home
@@ -54,7 +54,7 @@ def train(
         trained = train_head(task, report_step)
         if stream and source:
             trained = with_finetuned(opened, trained, Content(stream, source, metadata, epochs), report_step)
-        manifest, folder = ship(opened, trained, home.heads())
+        manifest, folder = publish_trained(opened, trained, home.heads())
     for warning in trained.evaluation.warnings:
         warn(warning)
     if json:
@@ -79,14 +79,14 @@ def show(
     from rawless.datasets.snapshots import find
     from rawless.heads import artefact, registry
     from rawless.heads.publish import folder_of
-    from rawless.heads.reevaluate import judge_again
+    from rawless.heads.reevaluate import reevaluate_folder
     from rawless.local import home
 
     opened = open_warehouse(warehouse)
     folder = folder_of(registry.find(opened, reference), home.heads())
     manifest, _ = artefact.read(folder)
     evaluation = artefact.read_evaluation(folder)
-    measures = judge_again(opened, folder, find(opened, snapshot)) if snapshot else ()
+    measures = reevaluate_folder(opened, folder, find(opened, snapshot)) if snapshot else ()
     if json:
         on_snapshot = {"on": snapshot, "metrics": _measures_json(measures)} if snapshot else {}
         print_json({"folder": str(folder), **_head_json(manifest, evaluation), **on_snapshot})

@@ -33,11 +33,11 @@ def deploy(
     from rawless.connect import open_warehouse
     from rawless.heads import registry
     from rawless.heads.deployment import deploy as make_live
-    from rawless.heads.publish import bring
+    from rawless.heads.publish import copy_to_heads
     from rawless.local import home
 
     head, heads = registry.find(open_warehouse(warehouse), reference), to or home.heads()
-    bring(head, home.heads(), heads)
+    copy_to_heads(head, home.heads(), heads)
     _print_live(make_live(heads, head.head, head.version, new_layout=new_layout), heads, json)
 
 

@@ -38,14 +38,14 @@ def import_head(
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
     from rawless.heads.importing.importer import judged, read
-    from rawless.heads.publish import place
+    from rawless.heads.publish import publish
     from rawless.local import home
 
     with progress(f"Importing {name}"):
         imported = read(file, spec, name, classes.split(",") if classes is not None else ())
         opened = open_warehouse(warehouse)
         manifest = judged(opened, imported, find(opened, snapshot)) if snapshot else imported.manifest
-        written, folder = place(opened, manifest, imported.graph, home.heads())
+        written, folder = publish(opened, manifest, imported.graph, home.heads())
     if json:
         print_json({"folder": str(folder), "tensors": tensors(imported), **written.model_dump(mode="json")})
         return

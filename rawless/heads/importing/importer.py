@@ -18,7 +18,7 @@ from rawless.heads.importing.normal_form import finish, normal_form
 from rawless.heads.importing.onnx_reader import check, read_model
 from rawless.heads.importing.signature import Signature, signature
 from rawless.heads.importing.trial import ROWS, Array, TrialError, try_out
-from rawless.heads.reevaluate import judge
+from rawless.heads.reevaluate import reevaluate
 from rawless.heads.session import HeadSession
 from rawless.heads.spec import CLASS, NAME, fits
 from rawless.warehouse.client import Warehouse
@@ -52,7 +52,7 @@ def read(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = (
     manifest = HeadManifest(
         head=name,
         version=1,
-        kind="imported",
+        kind=artefact.IMPORTED,
         encoder=encoder.name,
         encoder_version=encoder.version,
         fingerprint=fingerprint,
@@ -126,6 +126,6 @@ def _classes(given: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
 
 def judged(warehouse: Warehouse, imported: Imported, snapshot: Manifest) -> HeadManifest:
     """Its manifest with its measures on a snapshot's test split. Raises UserError when they do not fit together."""
-    measures = judge(warehouse, HeadSession(imported.manifest, imported.graph), snapshot)
+    measures = reevaluate(warehouse, HeadSession(imported.manifest, imported.graph), snapshot)
     told = imported.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
     return imported.manifest.model_copy(update={"metrics": measures, "hyperparameters": told})

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from rawless.heads.importing.signature import INPUTS, Signature
-from rawless.heads.onnx_graph import BATCH
+from rawless.heads.signature import BATCH
 
 PROBABILITIES, VALUE = "probabilities", "value"
 Part = TypeVar("Part", onnx.NodeProto, onnx.TensorProto, onnx.AttributeProto)

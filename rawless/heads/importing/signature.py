@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from rawless.errors import UserError
 from rawless.heads.importing.onnx_reader import type_name
-from rawless.heads.onnx_graph import BATCH
+from rawless.heads.signature import BATCH
 
 INPUTS = {1: ("embedding",), 2: ("left", "right")}
 """What they are called, by their number."""

@@ -15,10 +15,10 @@ from torch import nn
 from encoders.spec import EncoderSpec
 from rawless.datasets.snapshots import find
 from rawless.errors import UserError
-from rawless.heads import publish
+from rawless.heads import registry
 from rawless.heads.importing.importer import judged, read
-from rawless.heads.metrics import Measure
-from rawless.heads.publish import place
+from rawless.heads.metrics import Metric
+from rawless.heads.publish import publish
 from rawless.heads.session import open_head
 from tests.heads.foreign import (
     LABELS,
@@ -125,7 +125,7 @@ def test_it_is_placed_registered_and_judged(uploads: Shop, tmp_path: Path, eight
     snapshot = find(uploads.warehouse, "of_classes")
     imported = read(written(tmp_path / "model.onnx", PLAIN), eight, "made", ("cat", "dog"))
     manifest = judged(uploads.warehouse, imported, snapshot)
-    made = [place(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
+    made = [publish(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
 
     assert [(each.version, folder) for each, folder in made] == [
         (number, tmp_path / "heads" / "made" / str(number)) for number in (1, 2)
@@ -133,7 +133,7 @@ def test_it_is_placed_registered_and_judged(uploads: Shop, tmp_path: Path, eight
     session = open_head(made[1][1])
     np.testing.assert_allclose(session.answer(embedding=ROWS)["probabilities"], answer(imported))
     assert [each.name for each in session.manifest.metrics][:2] == ["accuracy", "macro_f1"]
-    assert all(isinstance(each, Measure) and each.low <= each.value <= each.high for each in manifest.metrics)
+    assert all(isinstance(each, Metric) and each.low <= each.value <= each.high for each in manifest.metrics)
     assert session.manifest.hyperparameters["judged_on"] == snapshot.snapshot_id
 
 
@@ -143,9 +143,9 @@ def test_it_is_not_judged_on_other_classes_or_vectors(uploads: Shop, tmp_path: P
     number = from_torch(tmp_path / "number.onnx", nn.Linear(8, 1))
     other = eight.model_copy(update={"tolerance": 0.01})
 
-    with pytest.raises(UserError, match=r"made tells 0, 1, but the labels of .* are cat, dog"):
+    with pytest.raises(UserError, match=r"made predicts 0, 1, but the labels of .* are cat, dog"):
         judged(uploads.warehouse, read(path, eight, "made"), snapshot)
-    with pytest.raises(UserError, match=r"made tells a number, but the labels of .* are cat, dog"):
+    with pytest.raises(UserError, match=r"made predicts a number, but the labels of .* are cat, dog"):
         judged(uploads.warehouse, read(number, eight, "made"), snapshot)
     with pytest.raises(UserError, match="takes vectors of eight@1"):
         judged(uploads.warehouse, read(path, other, "made", ("cat", "dog")), snapshot)
@@ -159,7 +159,7 @@ def test_a_head_that_cannot_be_registered_leaves_no_folder(
     def away(*arguments: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(publish.registry, "register", away)
+    monkeypatch.setattr(registry, "register", away)
     with pytest.raises(ConnectionError):
-        place(uploads.warehouse, imported.manifest, imported.graph, tmp_path / "heads")
+        publish(uploads.warehouse, imported.manifest, imported.graph, tmp_path / "heads")
     assert not (tmp_path / "heads" / "made" / "1").exists()

@@ -1,0 +1,133 @@
+"""Feed-forward heads over the vector of one event: a classifier or a regression, linear or with hidden layers."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rawless.heads.examples import Task
+from rawless.heads.fit import Rows
+from rawless.heads.head_kind import HeadKind, Spec
+from rawless.heads.metrics import Array
+from rawless.heads.modules import Head, Scale, layers
+from rawless.heads.onnx_graph import GraphBuilder
+from rawless.heads.signature import PROBABILITIES, VALUE, Interface
+
+
+class FeedForward(Head):
+    """Linear layers over a scaled vector; without hidden widths a linear model."""
+
+    interface = Interface.ITEM
+
+    def __init__(self, dimension: int, hidden: Sequence[int], outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.scale = Scale(dimension)
+        self.layers = layers((dimension, *hidden, outputs), dropout)
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Return the output of the last layer, of shape (rows, outputs)."""
+        outputs: Tensor = self.layers(self.scale(vectors))
+        return outputs
+
+    def add_nodes(self, graph: GraphBuilder) -> None:
+        """Add scaling and layers."""
+        graph.scale(self.scale)
+        graph.layers(self.layers)
+
+
+class Classifier(FeedForward):
+    """Returns probabilities of shape (rows, classes)."""
+
+    output = PROBABILITIES
+
+    def __init__(self, dimension: int, hidden: Sequence[int], classes: int, dropout: float) -> None:
+        super().__init__(dimension, hidden, classes, dropout)
+        self.output_size = classes
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """One probability for each class."""
+        return (self.output_size,)
+
+    def loss(self, labels: Tensor, vectors: Tensor) -> Tensor:
+        """Return the cross entropy; `labels` are int64 indices of classes."""
+        return functional.cross_entropy(self.logits(vectors), labels)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Take float32 vectors of shape (rows, dimension)."""
+        return torch.softmax(self.logits(vectors), dim=1)
+
+    def add_nodes(self, graph: GraphBuilder) -> None:
+        """Add the layers and the softmax."""
+        super().add_nodes(graph)
+        graph.add("Softmax", output=self.output, axis=1)
+
+
+class Regression(FeedForward):
+    """Returns a number for each row, shape (rows,); labels are scaled inside."""
+
+    output = VALUE
+
+    def __init__(self, dimension: int, hidden: Sequence[int], dropout: float) -> None:
+        super().__init__(dimension, hidden, 1, dropout)
+        self.unit = Scale(1)
+
+    def loss(self, labels: Tensor, vectors: Tensor) -> Tensor:
+        """Return the mean squared error in standard deviations of the labels; `labels` are float32."""
+        return functional.mse_loss(self.logits(vectors), self.unit(labels.unsqueeze(1)))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Take float32 vectors of shape (rows, dimension)."""
+        values = self.logits(vectors) * self.unit.deviation + self.unit.mean
+        return values.squeeze(1)
+
+    def add_nodes(self, graph: GraphBuilder) -> None:
+        """Add the layers, and scale their output back."""
+        super().add_nodes(graph)
+        graph.add("Mul", graph.last, graph.constant(self.unit.deviation))
+        graph.add("Add", graph.last, graph.constant(self.unit.mean))
+        graph.squeeze(1, output=self.output)
+
+
+class FeedForwardKind(HeadKind[Spec]):
+    """A kind of feed-forward head: a classifier, or a regression where the label is a number."""
+
+    interface = Interface.ITEM
+
+    @abstractmethod
+    def hidden(self, spec: Spec) -> tuple[int, ...]:
+        """Return the widths of the hidden layers."""
+
+    def build(self, spec: Spec, task: Task) -> Head:
+        """Return a regression for numbers, else a classifier."""
+        train = task.splits["train"].rows
+        if task.manifest.is_number:
+            regression = Regression(task.dimension, self.hidden(spec), spec.dropout)
+            regression.scale.fit(train.inputs[0])
+            regression.unit.fit(train.labels.unsqueeze(1))
+            return regression
+        classifier = Classifier(task.dimension, self.hidden(spec), len(task.classes), spec.dropout)
+        classifier.scale.fit(train.inputs[0])
+        return classifier
+
+    def baselines(self, task: Task) -> Iterator[tuple[str, Array]]:
+        """Yield the mean of the labels for numbers; for classes their shares in train, and the nearest centroid."""
+        train, test = task.splits["train"].rows, task.splits["test"].rows
+        if task.manifest.is_number:
+            yield "mean", np.full(len(test), float(train.labels.mean()), np.float32)
+            return
+        count = len(task.classes)
+        shares = np.bincount(train.labels.numpy(), minlength=count) / len(train)
+        yield "majority", np.tile(shares, (len(test), 1))
+        yield "nearest_centroid", _nearest_centroid(train, test, count)
+
+
+def _nearest_centroid(train: Rows, test: Rows, classes: int) -> Array:
+    """Return the softmax of cosines with each class's mean; a class without rows gets a probability of almost 0."""
+    means = torch.zeros(classes, train.inputs[0].shape[1]).index_add_(0, train.labels, train.inputs[0])
+    cosines = functional.normalize(test.inputs[0], dim=1) @ functional.normalize(means, dim=1).T
+    cosines[:, torch.bincount(train.labels, minlength=classes) == 0] = -1
+    return torch.softmax(cosines * 10, dim=1).numpy()

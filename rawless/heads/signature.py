@@ -1,0 +1,27 @@
+"""The names of the inputs and outputs of heads, and what they mean to callers."""
+
+from enum import Enum
+
+BATCH = "batch"
+"""The name of the first dimension of every input and output: any number of rows."""
+TENANT = "tenant"
+PROBABILITIES, VALUE, SCORE, EMBEDDING = "probabilities", "value", "score", "embedding"
+
+
+class Interface(Enum):
+    """What a head takes for each row; a member's value holds the names of the inputs."""
+
+    ITEM = ("embedding",)
+    PAIR = ("left", "right")
+    QUERY = ("query",)
+    QUERY_OF_TENANT = ("query", TENANT)
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether the head relates two vectors, and so can score a query against the vectors of an index."""
+        return self is not Interface.ITEM
+
+    @property
+    def maps_queries(self) -> bool:
+        """Whether the head maps a query's vector to one that is compared with documents by cosine."""
+        return self in (Interface.QUERY, Interface.QUERY_OF_TENANT)
