@@ -170,7 +170,7 @@ def test_classes_that_do_not_fit_are_refused(
 
 
 def test_the_guide_names_each_operator() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "heads-import.md").read_text()
+    guide = (Path(__file__).parents[3] / "docs" / "heads-import.md").read_text()
 
     for domain, allowed in OPERATORS.items():
         assert f"| `{domain}` | {', '.join(sorted(allowed))} |" in guide
