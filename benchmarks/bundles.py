@@ -12,6 +12,7 @@ from queue import Queue
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.throughput import whole
 from benchmarks.work import Work, minilm, resnet18, resnet50
+from pipelines.elements import ParsedEvent
 from pipelines.encode import _Encode
 from rawless.content import ImageLimits
 from rawless.events.event import Event
@@ -41,14 +42,14 @@ def _measure(work: Work, count: int) -> list[Figure]:
     ]
 
 
-def _side_by_side(work: Work, events: list[Event]) -> int:
+def _side_by_side(work: Work, events: list[ParsedEvent]) -> int:
     """How many rows came out."""
     bundles = [events[at : at + SMALL] for at in range(0, len(events), SMALL)]
     steps: Queue[_Encode] = Queue()
     for _ in range(THREADS):
         steps.put(_step(work))
 
-    def one(bundle: list[Event]) -> int:
+    def one(bundle: list[ParsedEvent]) -> int:
         step = steps.get()
         try:
             return _bundle(step, bundle)
@@ -59,7 +60,7 @@ def _side_by_side(work: Work, events: list[Event]) -> int:
         return sum(threads.map(one, bundles))
 
 
-def _bundle(step: _Encode, events: Iterable[Event]) -> int:
+def _bundle(step: _Encode, events: Iterable[ParsedEvent]) -> int:
     """What Beam does with a bundle; how many rows came out."""
     step.start_bundle()
     rows = sum(1 for event in events for _ in step.process(event))
@@ -72,9 +73,9 @@ def _step(work: Work) -> _Encode:
     return step
 
 
-def _event(work: Work, number: int) -> Event:
+def _event(work: Work, number: int) -> ParsedEvent:
     payload = work.payloads[number]
-    return Event(
+    event = Event(
         stream=work.stream.stream,
         event_id=f"e-{number}",
         occurred_at=datetime.now(UTC),
@@ -83,5 +84,5 @@ def _event(work: Work, number: int) -> Event:
         attributes=(),
         payload=Raw(payload),
         size=len(payload),
-        message_id=str(number),
     )
+    return ParsedEvent(event, str(number))

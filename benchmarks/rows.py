@@ -26,8 +26,6 @@ def make_rows(stream: str, subjects: Sequence[str], times: Sequence[datetime], d
             embedding=numbers.standard_normal(dimension, np.float32),
             truncated=False,
             attributes=(("channel", "chat"),),
-            message_id=str(number),
-            size=100,
         )
         for number, (subject, time) in enumerate(zip(subjects, times, strict=True))
     ]

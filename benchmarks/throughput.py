@@ -17,8 +17,9 @@ from pipelines.ingest import Ingest
 from pipelines.run import run
 from rawless.connect import LOCAL_CONFIG, open_key_source, topic_name
 from rawless.events.publish import Published, publish
+from rawless.events.pubsub import PubSub
 from rawless.events.sources import open_source
-from rawless.events.sources.pubsub import PubSub, Subscription
+from rawless.events.sources.pubsub import Subscription
 from rawless.local import home, stack
 from rawless.privacy import Raw
 from rawless.warehouse.client import Warehouse
@@ -127,7 +128,7 @@ def messages(job: Ingest, events: int) -> float:
     subscription = Subscription(name, PubSub(stack.up(home.folder()).pubsub), until_idle=0.0)
     topic = topic_name(subscription.project, job.stream.stream)
     subscription.pubsub.ensure_subscription(name, topic)
-    assert not isinstance(job.source, Subscription)  # noqa: S101 - as `job` made it
+    assert job.source.is_bounded  # noqa: S101 - as `job` made it
     publish(job.source, topic, subscription.pubsub, Published())
     started = time.monotonic()
     summary = run(replace(job, source=subscription), options.parse([], streaming=True), started)

@@ -1,6 +1,7 @@
-"""What travels between the steps, and how it may be encoded: raw elements never, rows freely."""
+"""The elements that travel between steps, and their coders: raw elements refuse to be encoded, rows are pickled."""
 
 import pickle
+from dataclasses import dataclass
 from typing import Any
 
 from apache_beam import coders
@@ -10,23 +11,41 @@ from rawless.privacy.coder import RefusingCoder
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 
+@dataclass(frozen=True, slots=True)
+class ParsedEvent:
+    """A checked event, and the id of the message that it came in. Holds raw content."""
+
+    event: Event
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """The row of an encoded event, and what its rejection records if the warehouse refuses the row."""
+
+    row: EmbeddingRow
+    message_id: str
+    size: int
+    """Size of the payload in bytes."""
+
+
 class RowCoder(coders.Coder):
-    """Encodes rows, which hold no raw content."""
+    """Pickles rows, which hold no raw content."""
 
     def encode(self, value: Any) -> bytes:
-        """A row as bytes."""
+        """Return the row as bytes."""
         return pickle.dumps(value)
 
     def decode(self, encoded: bytes) -> Any:
-        """A row again."""
+        """Return the row that `encode` was given."""
         return pickle.loads(encoded)  # noqa: S301 - a row that this job encoded itself
 
     def is_deterministic(self) -> bool:
-        """No: no row is a key."""
+        """Return False: rows are never keys."""
         return False
 
 
-for element in (Delivery, Event):
-    coders.registry.register_coder(element, RefusingCoder)
-for row in (EmbeddingRow, RejectionRow):
+for raw in (Delivery, Event, ParsedEvent):
+    coders.registry.register_coder(raw, RefusingCoder)
+for row in (EncodedEvent, EmbeddingRow, RejectionRow):
     coders.registry.register_coder(row, RowCoder)

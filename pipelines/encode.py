@@ -1,4 +1,4 @@
-"""Encode: from checked events to embedding rows, and rejections. Raw content ends here."""
+"""The encode step: checked events to embedding rows and rejections. No raw content leaves it."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,26 +15,27 @@ from apache_beam.utils.windowed_value import WindowedValue
 from encoders.encoder import Device, Encoded, Encoder
 from encoders.load import load
 from encoders.spec import EncoderSpec
-from pipelines.rejections import REJECTED, Refused, count_rejection, namespace, refusal_of, rejection
+from pipelines.elements import EncodedEvent, ParsedEvent
+from pipelines.rejections import REJECTED, RejectedOutput, count_rejection, namespace, rejection_row
 from rawless.content import ImageLimits
-from rawless.events.event import Event
+from rawless.events.event import Event, Rejection
 from rawless.events.stream import Limits
 from rawless.privacy import Reason, Stage
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 MAX_BYTES = 32_000_000
-"""Of events of one bundle that wait for their vectors. How many may wait is the encoder's to say."""
+"""Total size of the events of a bundle that may wait for their vectors. The encoder limits their number."""
 
 
 class _Pending(NamedTuple):
-    event: Event
+    parsed: ParsedEvent
     outcomes: "list[Future[Encoded | Reason]]"
     """One for each encoder."""
 
 
 class _Encode(beam.DoFn):
-    # Events wait in this object and in the encoder, inside the bundle: never in Beam's state, which a service
-    # persists. While they do, more are read, and the rows of those that are done are written.
+    # Events wait in this object and in the encoder, within the bundle: never in Beam's state, which a service
+    # persists. Meanwhile more events are read, and the rows of those that are done are written.
 
     def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: ImageLimits) -> None:
         self._specs = tuple(specs)
@@ -43,68 +44,78 @@ class _Encode(beam.DoFn):
 
     def setup(self) -> None:
         self._encoders = [load(spec, self._device) for spec in self._specs]
-        # A digest over the whole spec: once a worker.
+        # A digest over the whole spec, so it is computed once for each worker.
         self._fingerprints = [spec.fingerprint for spec in self._specs]
 
     def start_bundle(self) -> None:
         self._pending: deque[_Pending] = deque()
         self._bytes = 0
 
-    def process(self, event: Event) -> Iterator[EmbeddingRow | Refused]:
-        outcomes = [encoder.submit(event.payload, self._limits) for encoder in self._encoders]
-        self._pending.append(_Pending(event, outcomes))
-        self._bytes += event.size
-        while self._pending and (self._bytes > MAX_BYTES or _done(self._pending[0])):
-            for row in self._next():
-                yield TaggedOutput(REJECTED, row) if isinstance(row, RejectionRow) else row
+    def process(self, parsed: ParsedEvent) -> Iterator[EncodedEvent | RejectedOutput]:
+        outcomes = [encoder.submit(parsed.event.payload, self._limits) for encoder in self._encoders]
+        self._pending.append(_Pending(parsed, outcomes))
+        self._bytes += parsed.event.size
+        while self._pending and (self._bytes > MAX_BYTES or _is_done(self._pending[0])):
+            for output in self._next():
+                yield TaggedOutput(REJECTED, output) if isinstance(output, RejectionRow) else output
 
-    def finish_bundle(self) -> Iterator[WindowedValue | Refused]:
+    def finish_bundle(self) -> Iterator[WindowedValue | RejectedOutput]:
         while self._pending:
-            for row in self._next():
-                value = GlobalWindows.windowed_value(row)
-                yield TaggedOutput(REJECTED, value) if isinstance(row, RejectionRow) else value
+            for output in self._next():
+                value = GlobalWindows.windowed_value(output)
+                yield TaggedOutput(REJECTED, value) if isinstance(output, RejectionRow) else value
         for encoder in self._encoders:
             _measure(encoder)
 
-    def _next(self) -> Iterator[EmbeddingRow | RejectionRow]:
-        """The rows of the event that came first, as soon as they can be."""
-        event, outcomes = self._pending.popleft()
+    def _next(self) -> Iterator[EncodedEvent | RejectionRow]:
+        """Wait for the oldest event and yield its output for each encoder."""
+        parsed, outcomes = self._pending.popleft()
+        event = parsed.event
         self._bytes -= event.size
         for spec, fingerprint, future in zip(self._specs, self._fingerprints, outcomes, strict=True):
             outcome, now = future.result(), datetime.now(UTC)
             if isinstance(outcome, Encoded):
-                _lag(spec.ref, now, event)
-                yield EmbeddingRow.of(event, spec, fingerprint, outcome.vector, outcome.truncated)
+                _measure_lag(spec.ref, now, event)
+                row = EmbeddingRow.of(event, spec, fingerprint, outcome.vector, outcome.truncated)
+                yield EncodedEvent(row, parsed.message_id, event.size)
             else:
                 count_rejection(Stage.ENCODE, outcome, spec.ref)
-                yield rejection(event.stream, refusal_of(event, outcome), Stage.ENCODE, now, fingerprint)
+                yield rejection_row(
+                    event.stream,
+                    Rejection(event.ids, outcome),
+                    Stage.ENCODE,
+                    message_id=parsed.message_id,
+                    size=event.size,
+                    now=now,
+                    fingerprint=fingerprint,
+                )
 
 
-def _done(pending: _Pending) -> bool:
-    return all(each.done() for each in pending.outcomes)
+def _is_done(pending: _Pending) -> bool:
+    return all(future.done() for future in pending.outcomes)
 
 
 def _measure(encoder: Encoder) -> None:
-    """The batches since the last bundle of whichever thread: they belong to no bundle."""
+    """Record the batches of all threads since the last bundle: a batch belongs to no single bundle."""
     for run in encoder.runs():
         Metrics.distribution(namespace(encoder.spec.ref), "batch_size").update(run.size)
         Metrics.distribution(namespace(encoder.spec.ref), "encode_milliseconds").update(int(run.seconds * 1000))
 
 
-def _lag(ref: str, now: datetime, event: Event) -> None:
+def _measure_lag(ref: str, now: datetime, event: Event) -> None:
     seconds = (now - event.occurred_at).total_seconds()
     Metrics.distribution(namespace(ref), "lag_seconds").update(max(0, int(seconds)))
 
 
 class Encode(beam.PTransform):
-    """Events to (embedding rows, rejections), for each encoder."""
+    """Encode events with every encoder. The outputs are encoded events and rejections."""
 
     def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: Limits) -> None:
         super().__init__()
         self._step = _Encode(specs, device, limits)
 
-    def expand(self, events: beam.PCollection[Event]) -> Any:
-        """From events to embedding rows, and rejections beside them."""
-        step = beam.ParDo(self._step).with_output_types(EmbeddingRow, **{REJECTED: RejectionRow})
+    def expand(self, events: beam.PCollection[ParsedEvent]) -> Any:
+        """Return the collections of encoded events and of rejections."""
+        step = beam.ParDo(self._step).with_output_types(EncodedEvent, **{REJECTED: RejectionRow})
         outcomes = events | step.with_outputs(REJECTED, main="embeddings")
         return outcomes.embeddings, outcomes[REJECTED]

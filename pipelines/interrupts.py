@@ -1,4 +1,4 @@
-"""Ctrl-C while jobs run: the first has them finish what they read, a second stops at once."""
+"""Ctrl-C while jobs run: the first lets them finish what they have read, the second aborts them."""
 
 import os
 import signal
@@ -9,28 +9,28 @@ from types import FrameType
 
 from pipelines import stop_signal
 
-_TOLD = b"\nFinishing what was read; Ctrl-C again stops at once.\n"
+_MESSAGE = b"\nFinishing the events that were read. Press Ctrl-C again to stop immediately.\n"
 _STDERR = 2
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[None]:
-    """Inside, the first Ctrl-C asks the jobs of this process to read no more; outside of the main thread, nothing."""
+    """Turn the first Ctrl-C within the block into a request to stop. Does nothing outside of the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     stop_signal.reset()
-    before = signal.signal(signal.SIGINT, _interrupted)
+    previous = signal.signal(signal.SIGINT, _on_interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
-def _interrupted(_: int, __: FrameType | None) -> None:
-    if stop_signal.asked():
-        stop_signal.insist()
+def _on_interrupt(_: int, __: FrameType | None) -> None:
+    if stop_signal.is_stop_requested():
+        stop_signal.request_abort()
         raise KeyboardInterrupt
-    stop_signal.ask()
-    with suppress(OSError):  # whoever listened may have been stopped too
-        os.write(_STDERR, _TOLD)  # not print: this may have come in the middle of one
+    stop_signal.request_stop()
+    with suppress(OSError):  # the process that reads stderr may have been stopped too
+        os.write(_STDERR, _MESSAGE)  # not print, which this signal may have interrupted

@@ -1,9 +1,10 @@
-"""Reading a subscription on one machine: Beam's DirectRunner, with a reader of Pub/Sub that loses nothing and ends.
+"""Read a subscription on one machine with Beam's DirectRunner, without losing messages.
 
-The runner is Beam's `BundleBasedDirectRunner`. What is mended here is found in Beam 2.77, and pinned by tests.
+The runner is Beam's `BundleBasedDirectRunner`. The behaviour that is patched here is that of Beam 2.77; tests pin it.
 
-Beam's own reader acknowledges messages before a step has seen them. That runner asks for more only when all that it
-asked for before went through all steps; so this reader acknowledges then, and a killed job's messages come again.
+Beam's own reader acknowledges messages before any step has seen them. The runner requests more messages only when the
+previous ones have passed all steps, so this reader acknowledges them then, and the messages of a killed job are
+delivered again.
 """
 
 import threading
@@ -28,137 +29,141 @@ from google.auth.exceptions import GoogleAuthError
 
 from pipelines import stop_signal
 from rawless.errors import Unavailable, UserError
-from rawless.events.sources.pubsub import ACK_SECONDS, Subscription, retry, unanswered
+from rawless.events.pubsub import ACK_SECONDS, retry, unavailable
+from rawless.events.sources.pubsub import Subscription
 from rawless.privacy.logs import withheld
 
 MAX_MESSAGES = 250
-"""Taken at once; Pub/Sub gives at most 10 MB, whatever is asked for."""
+"""Messages of one pull. Pub/Sub returns at most 10 MB in any case."""
 PULL_SECONDS = 5.0
 RETRY_SECONDS = 60.0
-"""For how long a Pub/Sub that is away is asked again."""
+"""For how long a pull is retried while Pub/Sub is unavailable."""
 
 
-class Reading:
-    """One job's reading of one subscription."""
+class SubscriptionReader:
+    """Pulls the messages of one subscription for one job, and acknowledges those that are done."""
 
     def __init__(self, source: Subscription) -> None:
         self._source = source
         self._client = source.pubsub.subscriber()
-        self._held: list[str] = []
+        self._unacknowledged: list[str] = []
         self._closed = threading.Event()
         self._renewer = threading.Thread(target=self._renew, name="pubsub leases", daemon=True)
         self._renewer.start()
         self._idle_since: float | None = None
         self.idle_seconds = 0.0
-        """For how long, in all, there was nothing to read."""
+        """For how long, in total, there was nothing to read."""
 
-    def take(self) -> list[Any] | None:
-        """More messages, after those of the last call are done; None when there is nothing more to read."""
+    def next_messages(self) -> list[Any] | None:
+        """Acknowledge the messages of the last call and return more, or None if there is nothing more to read.
+
+        Raises UserError if the subscription cannot be read, Unavailable if Pub/Sub does not answer.
+        """
         try:
             self._acknowledge()
-            if self._ended():
+            if self._is_finished():
                 return None
-            answer = self._pull()
-            ack_ids = [each.ack_id for each in answer]
-            self._hold(ack_ids, ACK_SECONDS)
-            self._held = ack_ids  # last: whatever fails before, these were not done
-        except (NotFound, PermissionDenied, FailedPrecondition) as refused:
-            error: UserError | Unavailable = UserError(
-                f"The subscription {self._source.name} cannot be read ({type(refused).__name__}): check that it "
-                "exists, is one to pull from, and that this account may."
+            received = self._pull()
+            ack_ids = [message.ack_id for message in received]
+            self._set_deadline(ack_ids, ACK_SECONDS)
+            self._unacknowledged = ack_ids  # last: if anything fails before, these must not be acknowledged
+        except (NotFound, PermissionDenied, FailedPrecondition) as error:
+            failure: UserError | Unavailable = UserError(
+                f"The subscription {self._source.name} cannot be read ({type(error).__name__}): check that it exists, "
+                "that it is a pull subscription, and that this account may read it."
             )
-        except (GoogleAPIError, GoogleAuthError) as away:
-            error = unanswered(away)
+        except (GoogleAPIError, GoogleAuthError) as error:
+            failure = unavailable(error)
         else:
-            return [each.message for each in answer]
-        raise error
+            return [message.message for message in received]
+        raise failure  # outside of the handler: the library's exception may contain messages
 
     def give_back(self) -> None:
-        """What was taken last was not done: it comes again at once, or when its time is over."""
-        held, self._held = self._held, []
+        """Have the messages of the last call delivered again: immediately, or after their deadline if that fails."""
+        ack_ids, self._unacknowledged = self._unacknowledged, []
         with suppress(GoogleAPIError):
-            self._hold(held, 0, retry=None, timeout=PULL_SECONDS)
+            self._set_deadline(ack_ids, 0, retry=None, timeout=PULL_SECONDS)
 
     def close(self) -> None:
-        """The end; gives back what was not done."""
+        """Stop reading, and give back the messages that are not done."""
         self._closed.set()
         self._renewer.join()
         self.give_back()
         self._client.transport.close()
 
     def _renew(self) -> None:
-        """Hold what is being worked on for as long as that takes."""
+        """Extend the deadline of the messages in progress for as long as that takes."""
         while not self._closed.wait(ACK_SECONDS / 3):
             with suppress(GoogleAPIError):
-                self._hold(self._held, ACK_SECONDS, retry=None, timeout=PULL_SECONDS)
+                self._set_deadline(self._unacknowledged, ACK_SECONDS, retry=None, timeout=PULL_SECONDS)
 
-    def _ended(self) -> bool:
-        if stop_signal.asked():
+    def _is_finished(self) -> bool:
+        if stop_signal.is_stop_requested():
             return True
         limit, since = self._source.until_idle, self._idle_since
         return limit is not None and since is not None and time.monotonic() - since >= limit
 
     def _pull(self) -> list[Any]:
-        asked = time.monotonic()
+        started = time.monotonic()
         request = {"subscription": self._source.name, "max_messages": MAX_MESSAGES}
         try:
             with withheld():  # at debug level the client logs what it receives
-                answer = self._client.pull(request=request, retry=retry(RETRY_SECONDS), timeout=PULL_SECONDS)
-                found = list(answer.received_messages)
-        except DeadlineExceeded:  # how Google says that there is nothing
-            found = []
-        if found:
+                response = self._client.pull(request=request, retry=retry(RETRY_SECONDS), timeout=PULL_SECONDS)
+                received = list(response.received_messages)
+        except DeadlineExceeded:  # Google's answer when there are no messages
+            received = []
+        if received:
             self._idle_since = None
         else:
-            self._idle_since = self._idle_since or asked
-            self.idle_seconds += time.monotonic() - asked
-        return found
+            self._idle_since = self._idle_since or started
+            self.idle_seconds += time.monotonic() - started
+        return received
 
-    def _hold(self, ack_ids: list[str], seconds: int, **call: Any) -> None:
+    def _set_deadline(self, ack_ids: list[str], seconds: int, **call: Any) -> None:
         if ack_ids:
             request = {"subscription": self._source.name, "ack_ids": ack_ids, "ack_deadline_seconds": seconds}
             self._client.modify_ack_deadline(request=request, **call)
 
     def _acknowledge(self) -> None:
-        if self._held:
-            self._client.acknowledge(request={"subscription": self._source.name, "ack_ids": self._held})
-            self._held = []
+        if self._unacknowledged:
+            self._client.acknowledge(request={"subscription": self._source.name, "ack_ids": self._unacknowledged})
+            self._unacknowledged = []
 
 
-_readings: dict[str, Reading] = {}
+_readers: dict[str, SubscriptionReader] = {}
 _lock = threading.Lock()
 _failed: WeakSet[Any] = WeakSet()
-"""Evaluation contexts, one a job."""
+"""The evaluation contexts of failed jobs; each job has one."""
 
 
 @contextmanager
-def reading(source: object) -> Iterator[Reading | None]:
-    """Inside, jobs of this process that Beam's DirectRunner runs read this source as this module says."""
-    if not isinstance(source, Subscription):
-        yield None
-        return
+def read_locally(source: Subscription) -> Iterator[SubscriptionReader]:
+    """Within the block, jobs that Beam's DirectRunner runs in this process read the subscription by this module.
+
+    Raises UserError if another job of this process reads it.
+    """
     with _lock:
-        if source.name in _readings:
-            raise UserError(f"Another job of this process reads {source.name}: give each a subscription of its own.")
-        _readings[source.name] = opened = Reading(source)
+        if source.name in _readers:
+            raise UserError(f"Another job of this process reads {source.name}: give each job its own subscription.")
+        _readers[source.name] = reader = SubscriptionReader(source)
     try:
-        yield opened
+        yield reader
     finally:
-        del _readings[source.name]
-        opened.close()
+        del _readers[source.name]
+        reader.close()
 
 
-class _Reader(_PubSubReadEvaluator):
+class _ReadEvaluator(_PubSubReadEvaluator):
     def finish_bundle(self) -> TransformResult:
-        opened = _readings.get(self._sub_name)
-        # A failed job asks once more before it ends, which must not count as done what it failed on.
-        messages = opened.take() if opened and self._evaluation_context not in _failed else None
-        if opened is None or messages is None:
-            return TransformResult(self, [], [], None, {None: None})  # no hold on time: the source has ended
+        reader = _readers.get(self._sub_name)
+        # A failed job requests messages once more before it ends; those that it failed on must not be acknowledged.
+        messages = reader.next_messages() if reader and self._evaluation_context not in _failed else None
+        if reader is None or messages is None:
+            return TransformResult(self, [], [], None, {None: None})  # no watermark hold: the source has ended
         try:
             return self._result(messages)
         except BaseException:
-            opened.give_back()
+            reader.give_back()
             raise
 
     def _result(self, messages: list[Any]) -> TransformResult:
@@ -167,28 +172,29 @@ class _Reader(_PubSubReadEvaluator):
             published = Timestamp.from_utc_datetime(message.publish_time)
             element = PubsubMessage._from_message(message)
             bundle.output(GlobalWindows.windowed_value(element, timestamp=published))
-        again = self._evaluation_context.create_bundle(PBegin(self._applied_ptransform.transform.pipeline))
-        again.output(GlobalWindows.windowed_value(b""))  # an empty one would be kept for ever
-        return TransformResult(self, [bundle], [again], None, {None: Timestamp.of(time.time())})
+        unprocessed = self._evaluation_context.create_bundle(PBegin(self._applied_ptransform.transform.pipeline))
+        unprocessed.output(GlobalWindows.windowed_value(b""))  # an empty bundle would be kept for ever
+        return TransformResult(self, [bundle], [unprocessed], None, {None: Timestamp.of(time.time())})
 
 
-def _mend_executor() -> None:
-    """Note which jobs failed; and count every bundle of a step.
+def _patch_executor() -> None:
+    """Record which jobs failed, and make the metrics of every bundle of a step count.
 
-    Beam's runner counts only the first, since a sampler remembers where it counted first: each gets one of its own.
+    Beam's runner counts only those of the first bundle, because a sampler keeps the place where it counted first; here
+    each bundle has its own sampler.
     """
     call = TransformExecutor.call
 
-    def mended(self: Any, _: StateSampler) -> None:
+    def patched(self: Any, _: StateSampler) -> None:
         sampler = StateSampler("", CounterFactory())
         set_current_tracker(sampler)
-        self._max_retries_per_bundle = 1  # each step has tried again for itself what may succeed
+        self._max_retries_per_bundle = 1  # the steps have already retried what may succeed
         call(self, sampler)
         if self._retry_count == self._max_retries_per_bundle:
             _failed.add(self._evaluation_context)
 
-    TransformExecutor.call = mended
+    TransformExecutor.call = patched
 
 
-_mend_executor()
-TransformEvaluatorRegistry._test_evaluators_overrides[_DirectReadFromPubSub] = _Reader
+_patch_executor()
+TransformEvaluatorRegistry._test_evaluators_overrides[_DirectReadFromPubSub] = _ReadEvaluator

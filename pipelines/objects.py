@@ -1,4 +1,4 @@
-"""Reading the objects that events name: local ones as the events do it, others through Beam's file systems."""
+"""Read the objects that events name: local files with `rawless.events.objects`, Cloud Storage with Beam's client."""
 
 import os
 from functools import lru_cache
@@ -12,20 +12,20 @@ from rawless.errors import Unavailable
 from rawless.events.objects import Place, read_file
 from rawless.privacy import Reason, Rejected
 
-# Else the client asks for the bucket in a thread of its own, whose log lines no guard withholds.
+# Otherwise the client requests the bucket in a thread of its own, whose log lines no guard withholds.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 
 def read_object(place: Place, limit: int) -> bytes:
-    """See `events.objects.ReadObject`. Beam's own client retries a store that is away, for two minutes."""
+    """See `rawless.events.objects.ReadObject`. Beam's client retries an unavailable store for two minutes."""
     if place.scheme == "file":
         return read_file(place, limit)
     try:
-        # Not by FileSystems.open, which inflates what is named .gz: a small object could become a huge one.
-        with _store().open(place.uri, "rb") as file:
+        # Not by FileSystems.open, which inflates objects named .gz: a small one could become a huge one.
+        with _client().open(place.uri, "rb") as file:
             content: bytes = file.read(limit + 1)
             return content
-    except (NotFound, BadRequest, NotImplementedError):  # a name that no object can have; a file compressed twice
+    except (NotFound, BadRequest, NotImplementedError):  # also an impossible name, and a file compressed twice
         raise Rejected(Reason.OBJECT_NOT_FOUND) from None
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
         kind = type(error).__name__
@@ -33,6 +33,6 @@ def read_object(place: Place, limit: int) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _store() -> GcsIO:
-    """One client a process, with the options of the job."""
+def _client() -> GcsIO:
+    """Return the client of this process, with the options of the job."""
     return GcsIO(pipeline_options=FileSystems._pipeline_options)

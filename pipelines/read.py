@@ -1,34 +1,24 @@
-"""Read: from a source to deliveries. The one step that differs between a bounded source and a subscription."""
+"""The read step: a source to deliveries. The only step that depends on whether a source is bounded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
 from apache_beam.metrics import Metrics
 
 from pipelines import progress, stop_signal
 from pipelines.rejections import NAMESPACE
+from pipelines.unbounded import message_read
 from rawless.events.event import Delivery
-from rawless.events.messages import delivery_of
-from rawless.events.sources import Source
-from rawless.events.sources.pubsub import Subscription
-
-
-def _redacted(_: PubsubMessage) -> str:
-    return "PubsubMessage(redacted)"
-
-
-# Beam's own shows data and attributes to whatever quotes an element.
-PubsubMessage.__repr__ = _redacted
+from rawless.events.source import BoundedSource, Source
 
 
 class _Shards(beam.DoFn):
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: BoundedSource) -> None:
         self._source = source
 
     def process(self, _: bytes) -> Iterator[Any]:
-        yield from self._source.shards()
+        yield from self._source.reader().shards()
 
 
 class _Counted(beam.DoFn):
@@ -42,48 +32,52 @@ class _Counted(beam.DoFn):
 
 
 class _FromShards(_Counted):
-    def __init__(self, stream: str, source: Source) -> None:
+    def __init__(self, stream: str, source: BoundedSource) -> None:
         super().__init__(stream)
         self._source = source
 
+    def setup(self) -> None:
+        self._reader = self._source.reader()
+
     def process(self, shard: Any) -> Iterator[Delivery]:
-        for delivery in () if stop_signal.asked() else self._source.read(shard):
+        if stop_signal.is_stop_requested():
+            return
+        for delivery in self._reader.read(shard):
             self._count()
             yield delivery
-            if stop_signal.asked():
+            if stop_signal.is_stop_requested():
                 return
 
 
 class _FromMessages(_Counted):
-    def process(self, message: PubsubMessage) -> Iterator[Delivery]:
+    def __init__(self, stream: str, to_delivery: Callable[[Any], Delivery]) -> None:
+        super().__init__(stream)
+        self._to_delivery = to_delivery
+
+    def process(self, message: Any) -> Iterator[Delivery]:
         self._count()
-        yield delivery_of(message.message_id, message.data, message.attributes)
+        yield self._to_delivery(message)
 
 
 class Read(beam.PTransform):
-    """The deliveries of a source.
+    """Read the deliveries of a source. Only the shards of a bounded one are spread over the workers, never content."""
 
-    Of a bounded one only shards, which are places, are spread over the workers. Messages come without `id_label`, with
-    which a runner would hold them back to compare them: readers of embedding events see each event once anyway.
-    """
-
-    def __init__(self, stream: str, source: Source | Subscription) -> None:
+    def __init__(self, stream: str, source: Source) -> None:
         super().__init__()
         self._stream = stream
         self._source = source
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Delivery]:
-        """From nothing to deliveries."""
-        if isinstance(self._source, Subscription):
+        """Return the collection of deliveries."""
+        source = self._source
+        if source.is_bounded:
             return (
                 pipeline
-                | "Messages" >> ReadFromPubSub(subscription=self._source.name, with_attributes=True)
-                | "Deliveries" >> beam.ParDo(_FromMessages(self._stream)).with_output_types(Delivery)
+                | "Start" >> beam.Impulse()
+                | "Shards" >> beam.ParDo(_Shards(source))
+                | "Spread" >> beam.Reshuffle()
+                | "Deliveries" >> beam.ParDo(_FromShards(self._stream, source)).with_output_types(Delivery)
             )
-        return (
-            pipeline
-            | "Start" >> beam.Impulse()
-            | "Shards" >> beam.ParDo(_Shards(self._source))
-            | "Spread" >> beam.Reshuffle()
-            | "Deliveries" >> beam.ParDo(_FromShards(self._stream, self._source)).with_output_types(Delivery)
-        )
+        read = message_read(source)
+        deliveries = beam.ParDo(_FromMessages(self._stream, read.to_delivery)).with_output_types(Delivery)
+        return pipeline | "Messages" >> read.read_messages(source) | "Deliveries" >> deliveries

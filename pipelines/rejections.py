@@ -1,4 +1,4 @@
-"""Rejections: the one shape of failure, and how it is counted."""
+"""Rejections: the row that every step makes of a failed event, and the counter that it increments."""
 
 from datetime import datetime
 from typing import Literal
@@ -6,46 +6,46 @@ from typing import Literal
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from rawless.events.event import Event, Known, Refusal
+from rawless.events.event import Rejection
 from rawless.privacy import Reason, Stage
-from rawless.warehouse.rows import EmbeddingRow, RejectionRow, size_bucket
+from rawless.warehouse.rows import RejectionRow, size_bucket
 
 REJECTED: Literal["rejected"] = "rejected"
 """The tag of every step's second output."""
-Refused = TaggedOutput[Literal["rejected"], RejectionRow]
+RejectedOutput = TaggedOutput[Literal["rejected"], RejectionRow]
 NAMESPACE = "rawless"
 
 
 def namespace(encoder: str | None) -> str:
-    """Where a step counts: for one encoder (name@version), or for all alike."""
+    """Return the namespace of metrics for one encoder (name@version), or of those that concern every encoder."""
     return f"{NAMESPACE}/{encoder}" if encoder else NAMESPACE
 
 
-def refusal_of(what: Event | EmbeddingRow, reason: Reason) -> Refusal:
-    """The refusal of a checked event, or of the row that was made of one: all its ids are valid."""
-    known = Known(what.event_id, what.subject_key, what.subject_key_id)
-    return Refusal(known, reason, what.size, what.message_id)
-
-
-def rejection(
-    stream: str, refusal: Refusal, stage: Stage, now: datetime, fingerprint: str | None = None
+def rejection_row(
+    stream: str,
+    rejection: Rejection,
+    stage: Stage,
+    *,
+    message_id: str,
+    size: int,
+    now: datetime,
+    fingerprint: str | None = None,
 ) -> RejectionRow:
-    """The row that tells a refusal."""
-    known: Known = refusal.known
+    """Return the row that records a rejection. `size` is that of the message or payload, in bytes."""
     return RejectionRow(
         stream=stream,
-        event_id=known.event_id,
-        subject_key=known.subject_key,
-        subject_key_id=known.subject_key_id,
-        message_id=refusal.message_id,
+        event_id=rejection.ids.event_id,
+        subject_key=rejection.ids.subject_key,
+        subject_key_id=rejection.ids.subject_key_id,
+        message_id=message_id,
         stage=stage.value,
-        reason=refusal.reason.value,
-        size_bucket=size_bucket(refusal.size),
+        reason=rejection.reason.value,
+        size_bucket=size_bucket(size),
         encoder_fingerprint=fingerprint,
         rejected_at=now,
     )
 
 
 def count_rejection(stage: Stage, reason: Reason, encoder: str | None = None) -> None:
-    """One more rejection, counted by stage and reason."""
+    """Increment the counter of rejections for a stage and a reason."""
     Metrics.counter(namespace(encoder), f"rejected.{stage.value}.{reason.value}").inc()

@@ -1,4 +1,4 @@
-"""Running a job: graph check, run, summary; and what becomes of its failure."""
+"""Run a job: check its graph, run it, and return its summary or raise its failure."""
 
 import re
 import time
@@ -9,23 +9,22 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import graph_check, stop_signal
 from pipelines.ingest import Ingest
-from pipelines.local_pubsub import reading
 from pipelines.options import is_local
 from pipelines.summary import launched, summarise
+from pipelines.unbounded import read_locally
 from rawless.errors import RawlessError, Unavailable, UserError
-from rawless.events.sources.pubsub import Subscription
 
-_WHERE = " [while running"
+_STEP = " [while running"
 _OWN_ERROR = re.compile(
-    rf"{re.escape(RawlessError.__module__)}\.(Unavailable|UserError): ([^\n]*?)(?:{re.escape(_WHERE)}|\n|$)"
+    rf"{re.escape(RawlessError.__module__)}\.(Unavailable|UserError): ([^\n]*?)(?:{re.escape(_STEP)}|\n|$)"
 )
 
 
 def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]:
-    """Run a job to its end, or until it was stopped, and return its summary; `started` is of the monotonic clock.
+    """Run a job until it ends or is stopped, and return its summary. `started` is a time of the monotonic clock.
 
-    A job that reads messages on another machine is only launched. Raises UserError when the graph check refuses the
-    job, and what the job's steps raise.
+    A job that reads an unbounded source on another machine is only launched. Raises UserError if the graph check
+    refuses the job, and whatever error of Rawless its steps raise.
     """
     pipeline = beam.Pipeline(options=options)
     job.build(pipeline)
@@ -33,26 +32,30 @@ def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]
     encoders = [spec.ref for spec in job.encoders]
     failure: RawlessError | None = None
     try:
-        if isinstance(job.source, Subscription) and not is_local(options):
+        if not job.source.is_bounded and not is_local(options):
             return launched(pipeline.run(), job.stream.stream, encoders)
-        with reading(job.source) as messages:
+        with read_locally(job.source) as messages:
             result = pipeline.run()
             result.wait_until_finish()
-    except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only a sentence of ours goes on
-        failure = told(error)
-    if stop_signal.insisted():
-        raise KeyboardInterrupt  # some runners turn it into a failure of their own
+    except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only Rawless's own sentence is kept
+        failure = as_rawless_error(error)
+    if stop_signal.is_abort_requested():
+        raise KeyboardInterrupt  # some runners turn it into an error of their own
     if failure is not None:
         raise failure
     seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0
-    return {**summarise(result, job.stream.stream, encoders, seconds, idle), "stopped": stop_signal.asked()}
+    summary = summarise(result, job.stream.stream, encoders, seconds, idle)
+    return {**summary, "stopped": stop_signal.is_stop_requested()}
 
 
-def told(error: BaseException) -> RawlessError:
-    """A job's failure as an error of ours. A step's own sentence is kept, all else of Beam's error is not."""
-    if isinstance(error, UserError | Unavailable):  # from a worker in this process: Beam adds where it was
-        return type(error)(str(error).split(_WHERE)[0])
-    if found := _OWN_ERROR.findall(str(error)):  # from another process: the text of its traceback
-        kind, sentence = found[-1]
+def as_rawless_error(error: BaseException) -> RawlessError:
+    """Return the failure of a job as an error of Rawless.
+
+    Only the sentence that one of the job's steps raised is kept, and nothing else of Beam's error.
+    """
+    if isinstance(error, UserError | Unavailable):  # from a worker in this process: Beam appends the step
+        return type(error)(str(error).split(_STEP)[0])
+    if matches := _OWN_ERROR.findall(str(error)):  # from another process: the text of its traceback
+        kind, sentence = matches[-1]
         return UserError(sentence) if kind == "UserError" else Unavailable(sentence)
-    return Unavailable("The job failed by a fault of its own; nothing was dropped: run the same command again.")
+    return Unavailable("The job failed with an internal error; nothing was dropped: run the same command again.")

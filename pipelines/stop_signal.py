@@ -1,32 +1,32 @@
-"""Stopping the jobs of this process: gently, so that what was read is finished and nothing more is read; or at once."""
+"""Requests to stop the jobs of this process: to read nothing more and finish what was read, or to abort."""
 
 import threading
 
-_asked = threading.Event()
-_insisted = threading.Event()
+_stop = threading.Event()
+_abort = threading.Event()
 
 
-def ask() -> None:
-    """Have every job of this process read no more."""
-    _asked.set()
+def request_stop() -> None:
+    """Make every job of this process stop reading and finish what it has read."""
+    _stop.set()
 
 
-def asked() -> bool:
-    """Whether reading is to end."""
-    return _asked.is_set()
+def is_stop_requested() -> bool:
+    """Return whether jobs should stop reading."""
+    return _stop.is_set()
 
 
-def insist() -> None:
-    """Have every job of this process end at once, whatever its runner makes of the interrupt."""
-    _insisted.set()
+def request_abort() -> None:
+    """Make every job of this process end immediately, however its runner handles the interrupt."""
+    _abort.set()
 
 
-def insisted() -> bool:
-    """Whether jobs are to end at once."""
-    return _insisted.is_set()
+def is_abort_requested() -> bool:
+    """Return whether jobs should end immediately."""
+    return _abort.is_set()
 
 
 def reset() -> None:
-    """Let later jobs read again."""
-    _asked.clear()
-    _insisted.clear()
+    """Withdraw all requests, so that later jobs read."""
+    _stop.clear()
+    _abort.clear()

@@ -1,4 +1,4 @@
-"""Write: rows into the warehouse. A row that it refuses becomes a rejection."""
+"""The write step: rows into the warehouse. An embedding that the warehouse refuses becomes a rejection."""
 
 import time
 from collections.abc import Iterator
@@ -10,16 +10,20 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines import progress
-from pipelines.rejections import count_rejection, namespace, refusal_of, rejection
+from pipelines.elements import EncodedEvent
+from pipelines.rejections import count_rejection, namespace, rejection_row
 from rawless.errors import Unavailable
+from rawless.events.event import Rejection, ValidIds
 from rawless.privacy import Reason, Stage
 from rawless.warehouse.append import appender
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import EmbeddingRow, RejectionRow
+from rawless.warehouse.rows import RejectionRow
 
 MAX_ROWS = 500
 MAX_SECONDS = 5.0
 """Rows wait no longer than this for others, as long as more elements come."""
+
+Output = EncodedEvent | RejectionRow
 
 
 class _Write(beam.DoFn):
@@ -30,52 +34,69 @@ class _Write(beam.DoFn):
         self._appender = appender(self._warehouse)
 
     def start_bundle(self) -> None:
-        self._waiting: list[EmbeddingRow | RejectionRow] = []
+        self._waiting: list[Output] = []
         self._since = time.monotonic()
 
-    def process(self, row: EmbeddingRow | RejectionRow) -> Iterator[RejectionRow]:
-        self._waiting.append(row)
+    def process(self, output: Output) -> Iterator[RejectionRow]:
+        self._waiting.append(output)
         if len(self._waiting) >= MAX_ROWS or time.monotonic() - self._since > MAX_SECONDS:
             yield from self._flush()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for refused in self._flush():
-            yield GlobalWindows.windowed_value(refused)
+        for rejection in self._flush():
+            yield GlobalWindows.windowed_value(rejection)
 
     def _flush(self) -> list[RejectionRow]:
-        rows, self._waiting, self._since = self._waiting, [], time.monotonic()
+        """Append the waiting rows and return the rejections of those that were refused."""
+        outputs, self._waiting, self._since = self._waiting, [], time.monotonic()
+        rows = [output.row if isinstance(output, EncodedEvent) else output for output in outputs]
         refused = set(self._appender.append(rows)) if rows else set()
-        return [
-            rejected
-            for position, row in enumerate(rows)
-            if (rejected := _written(row, refused=position in refused)) is not None
-        ]
+        rejections = []
+        for position, output in enumerate(outputs):
+            if position in refused:
+                rejections.append(_reject(output))
+            else:
+                _count(output)
+        return rejections
 
 
-def _written(row: EmbeddingRow | RejectionRow, *, refused: bool) -> RejectionRow | None:
-    """Count a row, and turn a refused embedding into the rejection that tells it."""
-    if isinstance(row, RejectionRow):
-        if refused:  # never lost in silence: the source delivers again
-            raise Unavailable("The warehouse refused a row of rejection_v1; compare it with sql/rejection_v1.")
-        progress.add(row.stream, "rejections")
-        return None
-    encoder = f"{row.encoder}@{row.encoder_version}"
-    if not refused:
-        Metrics.counter(namespace(encoder), "embeddings").inc()
-        progress.add(row.stream, "embeddings")
-        return None
-    count_rejection(Stage.WRITE, Reason.ROW_REFUSED, encoder)
-    refusal = refusal_of(row, Reason.ROW_REFUSED)
-    return rejection(row.stream, refusal, Stage.WRITE, datetime.now(UTC), row.encoder_fingerprint)
+def _count(output: Output) -> None:
+    """Count a row that was written."""
+    if isinstance(output, RejectionRow):
+        progress.add(output.stream, "rejections")
+        return
+    Metrics.counter(namespace(_encoder(output)), "embeddings").inc()
+    progress.add(output.row.stream, "embeddings")
+
+
+def _reject(output: Output) -> RejectionRow:
+    """Return the rejection of a row that was refused. Raises Unavailable if that row is itself a rejection."""
+    if isinstance(output, RejectionRow):  # never lost in silence: the source delivers it again
+        raise Unavailable("The warehouse refused a row of rejection_v1; compare it with sql/rejection_v1.")
+    row = output.row
+    count_rejection(Stage.WRITE, Reason.ROW_REFUSED, _encoder(output))
+    return rejection_row(
+        row.stream,
+        Rejection(ValidIds(row.event_id, row.subject_key, row.subject_key_id), Reason.ROW_REFUSED),
+        Stage.WRITE,
+        message_id=output.message_id,
+        size=output.size,
+        now=datetime.now(UTC),
+        fingerprint=row.encoder_fingerprint,
+    )
+
+
+def _encoder(encoded: EncodedEvent) -> str:
+    return f"{encoded.row.encoder}@{encoded.row.encoder_version}"
 
 
 class Write(beam.PTransform):
-    """Rows to the rejections of those that the warehouse refused; of rejection rows none may be."""
+    """Write rows. The output is the rejections of refused embeddings; a refused rejection fails the bundle."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         super().__init__()
         self._step = _Write(warehouse)
 
-    def expand(self, rows: beam.PCollection[EmbeddingRow | RejectionRow]) -> beam.PCollection[RejectionRow]:
-        """From rows to rejections."""
+    def expand(self, rows: beam.PCollection[Output]) -> beam.PCollection[RejectionRow]:
+        """Return the collection of rejections."""
         return rows | "Append" >> beam.ParDo(self._step).with_output_types(RejectionRow)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from rawless.events.sources.pubsub import PubSub, check_name
+from rawless.events.pubsub import PubSub, check_name
 from rawless.local import home, stack
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.warehouse.client import Warehouse

@@ -21,7 +21,8 @@ from encoders.encoder import Encoder
 from encoders.load import load
 from pipelines import stop_signal
 from rawless.connect import PUBSUB_VARIABLE
-from rawless.events.sources.pubsub import PubSub, Subscription
+from rawless.events.pubsub import PubSub
+from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.local import stack as local_stack
 from rawless.local.stack import Stack

@@ -105,8 +105,6 @@ def make_row(number: int, fields: dict[str, Any]) -> EmbeddingRow:
         "embedding": vector,
         "truncated": False,
         "attributes": (("channel", "chat" if number % 3 else "email"),),
-        "message_id": "1",
-        "size": 1,
     }
     return EmbeddingRow(**(whole | fields))
 

@@ -15,11 +15,10 @@ from rich.table import Table
 from pipelines import progress
 from pipelines.interrupts import stop_on_interrupt
 from pipelines.launch import IngestRequest, PreparedJob, prepare
-from rawless.connect import LOCAL_CONFIG, topic_name
+from rawless.connect import LOCAL_CONFIG, open_pubsub, topic_name
 from rawless.events.messages import MAX_MESSAGE_BYTES
 from rawless.events.publish import Published, publish
-from rawless.events.sources import open_batch
-from rawless.events.sources.pubsub import Subscription
+from rawless.events.sources import open_bounded_source
 from rawless.events.stream import load_stream
 
 UNTIL_IDLE = 5.0
@@ -50,13 +49,6 @@ class Line:
         """The stream's name."""
         return self.job.ingest.stream.stream
 
-    @property
-    def source(self) -> Subscription:
-        """What the job reads."""
-        source = self.job.ingest.source
-        assert isinstance(source, Subscription)  # noqa: S101 - as `line` made it
-        return source
-
 
 def line(name: str, producer: Producer) -> Line:
     """A producer that reads a file, and the job that reads the subscription named like the stream, from now on."""
@@ -64,7 +56,7 @@ def line(name: str, producer: Producer) -> Line:
     subscription = f"projects/{LOCAL_CONFIG.project}/subscriptions/{stream.stream}"
     reader = IngestRequest(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
     made = Line(name, producer, prepare(reader, stream))
-    with made.source.pubsub.subscriber() as client:  # a demo that was stopped may have left messages
+    with open_pubsub(None).subscriber() as client:  # a demo that was stopped may have left messages
         client.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
     return made
 
@@ -85,8 +77,8 @@ def _read(one: Line) -> None:
 
 def _publish(one: Line) -> None:
     stream = one.job.ingest.stream
-    events = open_batch(one.producer.source, stream, one.producer.metadata, max_bytes=MAX_MESSAGE_BYTES)
-    publish(events, topic_name(one.source.project, stream.stream), one.source.pubsub, one.published)
+    events = open_bounded_source(one.producer.source, stream, one.producer.metadata, max_bytes=MAX_MESSAGE_BYTES)
+    publish(events, topic_name(LOCAL_CONFIG.project, stream.stream), open_pubsub(None), one.published)
 
 
 @dataclass(frozen=True)

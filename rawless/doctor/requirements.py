@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines import options
 from rawless.errors import UserError
-from rawless.events.sources.pubsub import check_name
+from rawless.events.pubsub import check_name
 from rawless.warehouse.config import WarehouseConfig
 
 _ACCELERATOR = re.compile(r"worker_accelerator=type:nvidia-(?:tesla-)?(\w+);count:(\d+)(;install-nvidia-driver)?")

@@ -1,4 +1,4 @@
-"""The event on its way: as delivered, as parsed, as refused."""
+"""An event in its states: as delivered, as checked, as rejected."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,23 +9,22 @@ from rawless.privacy import Raw, Reason
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a source hands over: one message, not yet looked into.
+    """One message as a source delivers it, not yet parsed.
 
     `fields` holds the producer's fields as they came (design: The raw event), with the payload under `payload`
     (bytes, or the reason for which the source could not read them), `text`, `payload_base64`, `uri` or `parts`; or the
-    reason for which the source could not make fields of it. `message_id` is the source's own: a line number, a
-    Pub/Sub message id.
+    reason for which the source found no fields. `message_id` is the source's own: a line number, a Pub/Sub message id.
     """
 
     message_id: str
     fields: Raw[Mapping[str, object]] | Reason
     size: int
-    """Bytes, of the whole message."""
+    """Size of the whole message in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """The ids of an event that were found valid, and so may be stored even when it is rejected."""
+class ValidIds:
+    """The ids of an event that are valid, and so may be stored even if the event is rejected."""
 
     event_id: str | None = None
     subject_key: str | None = None
@@ -34,7 +33,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A checked event. All but the payload may be stored."""
+    """A checked event. Everything but the payload may be stored."""
 
     stream: str
     event_id: str
@@ -44,15 +43,17 @@ class Event:
     attributes: tuple[tuple[str, str], ...]
     payload: Raw[bytes]
     size: int
-    """Bytes of the payload."""
-    message_id: str
+    """Size of the payload in bytes."""
+
+    @property
+    def ids(self) -> ValidIds:
+        """The ids of the event, all of them valid."""
+        return ValidIds(self.event_id, self.subject_key, self.subject_key_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """An event that was found to be a rejection, with the ids that were valid."""
+class Rejection:
+    """Why an event was rejected, and which of its ids were valid."""
 
-    known: Known
+    ids: ValidIds
     reason: Reason
-    size: int
-    message_id: str

@@ -1,4 +1,4 @@
-"""From a delivery to a checked event, or to a refusal. Every rule of design: The raw event."""
+"""Parse deliveries into checked events, or into rejections: every rule of design: The raw event."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from rawless.events.event import Delivery, Event, Known, Refusal
+from rawless.events.event import Delivery, Event, Rejection, ValidIds
 from rawless.events.objects import ReadObject, locate, read_file
 from rawless.events.payload import FORMS, form_of, inline
 from rawless.events.stream import Stream
@@ -23,38 +23,43 @@ _FIELDS = {"event_id", "occurred_at", "stream", "subject_id", "attributes", *FOR
 
 @dataclass(frozen=True)
 class Parsed:
-    """The outcome for one delivery, and how many attributes and fields were dropped from it."""
+    """The outcome for one event, and how many attributes and fields were dropped from it."""
 
-    outcome: Event | Refusal
-    dropped: int
+    outcome: Event | Rejection
+    dropped: int = 0
 
 
 class Parser:
-    """Checks the deliveries of one stream."""
+    """Checks the events of one stream."""
 
     def __init__(self, stream: Stream, key: PseudonymKey | None, read_object: ReadObject = read_file) -> None:
-        """`key` may be None only for a stream without subjects. Without `read_object`, objects are local files."""
+        """Make a parser. `key` may be None only if no subject is stored; by default objects are local files."""
         self._stream = stream
         self._key = key
         self._read_object = read_object
 
     def parse(self, delivery: Delivery, now: datetime) -> Parsed:
-        """Check one delivery against the stream. `now` must be aware. Never raises for what the delivery holds."""
-        work = _Work()
-        event = guarded(self._parse, delivery, now, work)
-        if isinstance(event, Reason):
-            return Parsed(Refusal(work.known, event, delivery.size, delivery.message_id), work.dropped)
-        return Parsed(event, work.dropped)
-
-    def _parse(self, delivery: Delivery, now: datetime, work: "_Work") -> Event:
+        """Check a delivery; see `parse_fields`."""
         if isinstance(delivery.fields, Reason):
-            raise Rejected(delivery.fields)
-        fields = delivery.fields.reveal()
+            return Parsed(Rejection(ValidIds(), delivery.fields))
+        return self.parse_fields(delivery.fields, now)
+
+    def parse_fields(self, fields: Raw[Mapping[str, object]], now: datetime) -> Parsed:
+        """Check the fields of an event against the stream. `now` must be aware.
+
+        Never raises because of what the fields contain.
+        """
+        work = _Work()
+        event = guarded(self._parse, fields, now, work)
+        return Parsed(Rejection(work.ids, event) if isinstance(event, Reason) else event, work.dropped)
+
+    def _parse(self, raw: Raw[Mapping[str, object]], now: datetime, work: "_Work") -> Event:
+        fields = raw.reveal()
         work.dropped += len(fields.keys() - _FIELDS)
-        # Ids first, each for itself: whatever else is wrong, the valid ones are told with the rejection.
+        # Ids first, each on its own: whatever else is wrong, the valid ones are stored with the rejection.
         event_id = _attempt(self._event_id, fields)
         subject = _attempt(self._subject, fields)
-        work.known = self._known(event_id, subject)
+        work.ids = self._valid_ids(event_id, subject)
         attributes = _attempt(self._attributes, fields)
         if not isinstance(attributes, Reason):
             work.dropped += attributes[1]
@@ -68,14 +73,13 @@ class Parser:
         payload = self._payload(fields)
         return Event(
             stream=self._stream.stream,
-            event_id=work.known.event_id or "",
-            subject_key=work.known.subject_key,
-            subject_key_id=work.known.subject_key_id,
+            event_id=work.ids.event_id or "",
+            subject_key=work.ids.subject_key,
+            subject_key_id=work.ids.subject_key_id,
             occurred_at=occurred_at,
             attributes=attributes[0],
             payload=Raw(payload),
             size=len(payload),
-            message_id=delivery.message_id,
         )
 
     def _event_id(self, fields: Mapping[str, object]) -> str:
@@ -93,7 +97,7 @@ class Parser:
     def _subject(self, fields: Mapping[str, object]) -> str | None:
         value = fields.get("subject_id")
         if self._stream.subject == "none":
-            return None  # not even looked at
+            return None  # never read
         if value is None or (isinstance(value, str) and value.isspace()) or value == "":
             if self._stream.subject == "required":
                 raise Rejected(Reason.MISSING_SUBJECT)
@@ -102,11 +106,11 @@ class Parser:
             raise Rejected(Reason.MALFORMED_EVENT)
         return value
 
-    def _known(self, event_id: str | Reason, subject: str | Reason | None) -> Known:
-        known = Known() if isinstance(event_id, Reason) else Known(event_id)
+    def _valid_ids(self, event_id: str | Reason, subject: str | Reason | None) -> ValidIds:
+        ids = ValidIds() if isinstance(event_id, Reason) else ValidIds(event_id)
         if subject is None or isinstance(subject, Reason) or self._key is None:
-            return known
-        return replace(known, subject_key=self._key.pseudonym(subject), subject_key_id=self._key.key_id)
+            return ids
+        return replace(ids, subject_key=self._key.pseudonym(subject), subject_key_id=self._key.key_id)
 
     def _occurred_at(self, fields: Mapping[str, object], now: datetime) -> datetime:
         value = fields.get("occurred_at")
@@ -121,19 +125,19 @@ class Parser:
         return occurred_at
 
     def _attributes(self, fields: Mapping[str, object]) -> tuple[tuple[tuple[str, str], ...], int]:
-        given = fields.get("attributes")
-        if given is None:
+        attributes = fields.get("attributes")
+        if attributes is None:
             return (), 0
-        if not isinstance(given, Mapping):
+        if not isinstance(attributes, Mapping):
             raise Rejected(Reason.MALFORMED_EVENT)
         rules = self._stream.attributes
         # A value that breaks its rule may hold content, so it is dropped like an attribute that has no rule.
         kept = {
             name: value
-            for name, value in given.items()
+            for name, value in attributes.items()
             if name in rules and isinstance(value, str) and rules[name].allows(value)
         }
-        return tuple(sorted(kept.items())), len(given) - len(kept)
+        return tuple(sorted(kept.items())), len(attributes) - len(kept)
 
     def _payload(self, fields: Mapping[str, object]) -> bytes:
         form = form_of(fields)
@@ -161,7 +165,7 @@ def _attempt(check: Callable[[Mapping[str, object]], T], fields: Mapping[str, ob
 
 @dataclass
 class _Work:
-    """What is known of a delivery so far, kept outside the step that may fail half-way."""
+    """What is known of an event so far, kept outside of the step that may fail half-way."""
 
-    known: Known = field(default_factory=Known)
+    ids: ValidIds = field(default_factory=ValidIds)
     dropped: int = 0

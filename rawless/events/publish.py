@@ -1,4 +1,4 @@
-"""Publishing: from a bounded source to a Pub/Sub topic, as a producer would."""
+"""Publish the events of a bounded source to a Pub/Sub topic, as a producer would."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,50 +11,49 @@ from google.pubsub_v1 import PublisherClient, types
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.messages import MAX_MESSAGE_BYTES, Message, message_of
-from rawless.events.sources import Source
-from rawless.events.sources.pubsub import PubSub, retry, unanswered
+from rawless.events.pubsub import PubSub, retry, unavailable
+from rawless.events.source import BoundedSource, read_all
 from rawless.privacy import Raw, Reason
 from rawless.privacy.logs import withheld
 
 RETRY_SECONDS = 60.0
-"""For how long a Pub/Sub that is away, or has no room, is asked again."""
+"""For how long a request is retried while Pub/Sub is unavailable or over its quota."""
 MAX_BATCH = 500
-"""Messages of one request; and MAX_MESSAGE_BYTES bounds their bytes."""
+"""Messages of one request, whose bytes MAX_MESSAGE_BYTES limits."""
 
 
 @dataclass
 class Published:
-    """How far publishing is: messages that Pub/Sub took, and events that no message can carry, by reason."""
+    """Progress of publishing: messages that Pub/Sub accepted, and events that no message can carry, by reason."""
 
     messages: int = 0
     refused: Counter[Reason] = field(default_factory=Counter)
 
 
-def publish(source: Source, topic: str, pubsub: PubSub, told: Published) -> None:
-    """Publish every event of a source, counting into `told`.
+def publish(source: BoundedSource, topic: str, pubsub: PubSub, progress: Published) -> None:
+    """Publish every event of a source, and count it in `progress`.
 
-    Raises UserError when the topic may not be published to, Unavailable when Pub/Sub is away.
+    Raises UserError if the topic does not exist or publishing is not allowed, Unavailable if Pub/Sub does not answer.
     """
     with pubsub.publisher() as client:
-        for batch in _batches(source, told.refused):
+        for batch in _batches(source, progress.refused):
             _send(client, topic, batch)
-            told.messages += len(batch)
+            progress.messages += len(batch)
 
 
-def _batches(source: Source, refused: Counter[Reason]) -> Iterator[list[Raw[Message]]]:
+def _batches(source: BoundedSource, refused: Counter[Reason]) -> Iterator[list[Raw[Message]]]:
     batch: list[Raw[Message]] = []
     size = 0
-    for shard in source.shards():
-        for delivery in source.read(shard):
-            message = message_of(delivery)
-            if isinstance(message, Reason):
-                refused[message] += 1
-                continue
-            if batch and (len(batch) >= MAX_BATCH or size + message.reveal().size > MAX_MESSAGE_BYTES):
-                yield batch
-                batch, size = [], 0
-            batch.append(message)
-            size += message.reveal().size
+    for delivery in read_all(source):
+        message = message_of(delivery)
+        if isinstance(message, Reason):
+            refused[message] += 1
+            continue
+        if batch and (len(batch) >= MAX_BATCH or size + message.reveal().size > MAX_MESSAGE_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += message.reveal().size
     if batch:
         yield batch
 
@@ -69,14 +68,14 @@ def _send(client: PublisherClient, topic: str, batch: list[Raw[Message]]) -> Non
     except PermissionDenied:
         failure = UserError(f"This account may not publish to {topic}: grant it the role Pub/Sub Publisher.")
     except (GoogleAPIError, GoogleAuthError) as error:
-        failure = unanswered(error)
-    if failure is not None:  # outside of the handler: the library's exception may hold the request
+        failure = unavailable(error)
+    if failure is not None:  # outside of the handler: the library's exception may contain the request
         raise failure
 
 
 def _request(topic: str, batch: list[Raw[Message]]) -> Any:
-    messages = [each.reveal() for each in batch]
+    messages = [message.reveal() for message in batch]
     return types.PublishRequest(
         topic=topic,
-        messages=[types.PubsubMessage(data=each.data, attributes=each.attributes) for each in messages],
+        messages=[types.PubsubMessage(data=message.data, attributes=message.attributes) for message in messages],
     )

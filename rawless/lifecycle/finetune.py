@@ -19,9 +19,9 @@ from encoders.batch_encoder import BatchEncoder
 from rawless.datasets.spec import Split
 from rawless.errors import UserError
 from rawless.events.event import Event
+from rawless.events.filtered_source import FilteredSource
 from rawless.events.parse import Parser
-from rawless.events.sources import Source
-from rawless.events.sources.selection import Selected
+from rawless.events.source import BoundedSource, read_all
 from rawless.events.stream import Stream
 from rawless.heads import metrics
 from rawless.heads.examples import Examples, Task
@@ -34,15 +34,16 @@ LEARNING_RATE = 1e-4
 CLASSIFIER_LEARNING_RATE = 5e-3
 
 
-def contents(source: Source, stream: Stream, key: PseudonymKey | None, ids: Sequence[str]) -> dict[str, Raw[bytes]]:
+def contents(
+    source: BoundedSource, stream: Stream, key: PseudonymKey | None, ids: Sequence[str]
+) -> dict[str, Raw[bytes]]:
     """The payloads of events with these ids, in memory, each within the stream's limits."""
-    parser, chosen = Parser(stream, key), Selected(source, stream.stream, frozenset(ids))
+    parser, chosen = Parser(stream, key), FilteredSource(source, stream.stream, frozenset(ids))
     found: dict[str, Raw[bytes]] = {}
-    for shard in chosen.shards():
-        for delivery in chosen.read(shard):
-            outcome = parser.parse(delivery, datetime.now(UTC)).outcome
-            if isinstance(outcome, Event):
-                found.setdefault(outcome.event_id, outcome.payload)
+    for delivery in read_all(chosen):
+        outcome = parser.parse(delivery, datetime.now(UTC)).outcome
+        if isinstance(outcome, Event):
+            found.setdefault(outcome.event_id, outcome.payload)
     return found
 
 

@@ -28,7 +28,7 @@ def with_finetuned(
     from encoders.catalogue import lookup
     from encoders.load import build
     from rawless.connect import open_key_source
-    from rawless.events.sources import open_batch
+    from rawless.events.sources import open_bounded_source
     from rawless.events.stream import load_stream
     from rawless.lifecycle.finetune import contents, finetune
 
@@ -39,7 +39,7 @@ def with_finetuned(
         raise UserError(f"The encoder {spec.ref} of the catalogue is not the one of {task.manifest.snapshot_id}.")
     key = None if stream.subject == "none" else open_key_source(warehouse).load()
     told("reading content")
-    raw = contents(open_batch(content.source, stream, content.metadata), stream, key, ids)
+    raw = contents(open_bounded_source(content.source, stream, content.metadata), stream, key, ids)
     found = finetune(task, build(spec, torch.device("cpu")), raw, content.epochs, told)
     baselines = {**trained.evaluation.baselines, "finetuned": found}
     return replace(trained, evaluation=trained.evaluation.model_copy(update={"baselines": baselines}))

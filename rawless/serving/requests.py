@@ -12,7 +12,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from rawless.events.event import Delivery, Event, Refusal
+from rawless.events.event import Event, Rejection
 from rawless.events.parse import Parser
 from rawless.events.sources.jsonl import json_object
 from rawless.events.stream import Stream
@@ -81,8 +81,8 @@ class RequestReader:
     def _parse(self, body: Raw[bytes], headers: Headers) -> InferenceRequest:
         fields = self._fields(body.reveal(), headers)
         parser = self._parser if EVENT_ID in headers else self._generated_id_parser
-        outcome = parser.parse(Delivery("", Raw(fields), 0), datetime.now(UTC)).outcome
-        if isinstance(outcome, Refusal):
+        outcome = parser.parse_fields(Raw(fields), datetime.now(UTC)).outcome
+        if isinstance(outcome, Rejection):
             raise Rejected(outcome.reason)
         keys = (_header_text(headers, name) for name in (ASSIGNMENT_KEY, SUBJECT_ID, EVENT_ID))
         return InferenceRequest(outcome, next(filter(None, keys), outcome.event_id))

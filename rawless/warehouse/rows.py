@@ -38,10 +38,6 @@ class _Event(Protocol):
     def occurred_at(self) -> datetime: ...
     @property
     def attributes(self) -> Attributes: ...
-    @property
-    def message_id(self) -> str: ...
-    @property
-    def size(self) -> int: ...
 
 
 class _Encoder(Protocol):
@@ -74,10 +70,6 @@ class EmbeddingRow:
     embedding: npt.NDArray[np.float32]
     truncated: bool
     attributes: Attributes
-    message_id: str
-    """Not a column: it goes with the rejection if the row is refused."""
-    size: int
-    """Not a column, likewise."""
 
     @classmethod
     def of(
@@ -98,8 +90,6 @@ class EmbeddingRow:
             embedding=embedding,
             truncated=truncated,
             attributes=event.attributes,
-            message_id=event.message_id,
-            size=event.size,
         )
 
 

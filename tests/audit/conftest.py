@@ -12,10 +12,9 @@ import pytest
 
 from pipelines import options
 from pipelines.ingest import Ingest
-from pipelines.local_pubsub import reading
-from pipelines.run import told
+from pipelines.run import as_rawless_error
+from pipelines.unbounded import read_locally
 from rawless.audit.search import Search
-from rawless.events.sources.pubsub import Subscription
 from rawless.privacy import Raw
 from rawless.warehouse.client import Warehouse
 
@@ -40,18 +39,18 @@ def searched(
     monkeypatch.setattr(tempfile, "tempdir", str(left))
 
     def go(job: Ingest, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[str]:
-        streaming = isinstance(job.source, Subscription)
+        streaming = not job.source.is_bounded
         pipeline = beam.Pipeline(options=options.parse(beam_options, streaming=streaming))
         job.build(pipeline)
         said: list[str] = []
         with caplog.at_level(logging.DEBUG):
             try:
-                with reading(job.source):
+                with read_locally(job.source):
                     result = pipeline.run()
                     result.wait_until_finish()
                 said += [repr(each) for each in result.metrics().query()["counters"]]
             except Exception as error:  # noqa: BLE001 - whatever a runner raises
-                said += [str(error), repr(error), str(told(error))]
+                said += [str(error), repr(error), str(as_rawless_error(error))]
         said += [*capfd.readouterr(), caplog.text, *(repr(record.__dict__) for record in caplog.records)]
         search = Search(contents)
         found = search.in_bytes("\n".join(said).encode(), "what was said") | search.in_tables(warehouse)

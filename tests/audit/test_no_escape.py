@@ -22,7 +22,7 @@ from encoders.encoder import Encoder
 from pipelines.ingest import Ingest
 from rawless.audit.search import spelled
 from rawless.events.publish import Published, publish
-from rawless.events.sources import open_batch, open_source
+from rawless.events.sources import open_bounded_source, open_source
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
@@ -96,7 +96,7 @@ def run_messages(
     """Like `run`, with the events published as messages first."""
 
     def go(*events: dict[str, Any] | bytes) -> set[str]:
-        source = open_batch(f"jsonl:{write_events(*events)}", stream)
+        source = open_bounded_source(f"jsonl:{write_events(*events)}", stream)
         publish(source, topic_of(subscription), subscription.pubsub, Published())
         job = Ingest(stream, subscription, (lookup("minilm@1.0.0"),), key, warehouse, "cpu")
         return searched(job, [MARKER.encode()])

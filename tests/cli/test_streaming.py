@@ -14,7 +14,7 @@ import yaml
 from pipelines import stop_signal
 from pipelines.interrupts import stop_on_interrupt
 from rawless.connect import LOCAL_CONFIG
-from rawless.events.sources.pubsub import PubSub
+from rawless.events.pubsub import PubSub
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
@@ -84,7 +84,7 @@ def test_pubsub_elsewhere_is_used_where_the_environment_names_it(
     rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
-    monkeypatch.setattr("rawless.events.sources.pubsub.START_SECONDS", 0.2)
+    monkeypatch.setattr("rawless.events.pubsub.START_SECONDS", 0.2)
     events = _lines(tmp_path / "e.jsonl", [{}])
 
     done = rawless("publish", "--stream", stream_of("elsewhere"), "--source", f"jsonl:{events}")
@@ -96,7 +96,9 @@ def test_pubsub_elsewhere_is_used_where_the_environment_names_it(
 REFUSED = {
     "--until-idle is for pubsub": ["--source", "jsonl:{file}", "--until-idle", "1"],
     "--source names 'subscriptions/x', but must name projects/": ["--source", "pubsub:subscriptions/x"],
-    "--source names '', but must name projects/": ["--source", "pubsub:"],
+    "--source is 'pubsub:', but must be one of: jsonl:PATH, files:GLOB, pubsub:projects/P/subscriptions/S.": [
+        "--source", "pubsub:",
+    ],
     "--metadata is for files": ["--source", "pubsub:projects/local-dev/subscriptions/abc", "--metadata", "m.csv"],
     "must be one of DirectRunner, DataflowRunner to read": [
         "--source", "pubsub:projects/local-dev/subscriptions/abc", "--", "--runner=FnApiRunner",
@@ -167,7 +169,7 @@ def test_ctrl_c_is_gentle_when_nobody_listens_any_more(capfd: pytest.CaptureFixt
     try:
         with stop_on_interrupt():
             signal.raise_signal(signal.SIGINT)
-            assert stop_signal.asked()
+            assert stop_signal.is_stop_requested()
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
@@ -236,7 +238,7 @@ def test_ctrl_c_finishes_what_was_read_and_a_second_stops_at_once(
     summary = json.loads(out)
 
     assert first.returncode == (130 if kind == "lines" else 0)  # lines are left, which only another run will read
-    assert "Finishing what was read; Ctrl-C again stops at once." in err
+    assert "Finishing the events that were read. Press Ctrl-C again to stop immediately." in err
     assert summary["stopped"] is True
     assert 0 < summary["read"] < count
     assert summary["embeddings"] == summary["read"] == _count(warehouse, name)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rawless.config import check
 from rawless.errors import UserError
-from rawless.events.event import Delivery, Event, Refusal
+from rawless.events.event import Delivery, Event, Rejection
 from rawless.events.messages import FIELDS, MAX_MESSAGE_BYTES, Message, delivery_of, message_of
 from rawless.events.parse import Parser
 from rawless.events.stream import Stream
@@ -38,8 +38,8 @@ def _sent(fields: Any) -> Raw[Message] | Reason:
 
 def _outcome(delivery: Delivery) -> Any:
     outcome = PARSER.parse(delivery, NOW).outcome
-    if isinstance(outcome, Refusal):
-        return outcome.known, outcome.reason
+    if isinstance(outcome, Rejection):
+        return outcome.ids, outcome.reason
     return (
         outcome.event_id, outcome.subject_key, outcome.occurred_at, outcome.attributes, outcome.payload.reveal()
     )  # fmt: skip
@@ -75,7 +75,7 @@ def test_a_message_becomes_what_its_line_becomes(fields: dict[str, Any]) -> None
     if "text" in fields:  # a message cannot tell a payload that is empty from one that is not there
         assert _outcome(received) == _outcome(Delivery("1", Raw(fields), 10))
     else:
-        assert isinstance(PARSER.parse(received, NOW).outcome, Refusal)
+        assert isinstance(PARSER.parse(received, NOW).outcome, Rejection)
 
 
 _json = st.recursive(

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rawless.errors import Unavailable
-from rawless.events.event import Delivery, Event, Known, Refusal
+from rawless.events.event import Delivery, Event, Rejection, ValidIds
 from rawless.events.objects import Place
 from rawless.events.parse import Parsed, Parser
 from rawless.events.stream import Stream
@@ -52,13 +52,13 @@ def _parse(stream: dict[str, Any] | None = None, /, **fields: Any) -> Parsed:
     return Parser(Stream.model_validate(STREAM | (stream or {})), KEY).parse(_delivery(_fields(**fields)), NOW)
 
 
-def _whole() -> Known:
-    return Known("event-1", KEY.pseudonym(SUBJECT), KEY.key_id)
+def _whole() -> ValidIds:
+    return ValidIds("event-1", KEY.pseudonym(SUBJECT), KEY.key_id)
 
 
 def _reason(stream: dict[str, Any] | None = None, /, **fields: Any) -> Reason | None:
     outcome = _parse(stream, **fields).outcome
-    return outcome.reason if isinstance(outcome, Refusal) else None
+    return outcome.reason if isinstance(outcome, Rejection) else None
 
 
 def _event(stream: dict[str, Any] | None = None, /, **fields: Any) -> Event:
@@ -78,7 +78,6 @@ def test_a_whole_event_is_accepted() -> None:
         attributes=(("app", "1.20"), ("channel", "chat")),
         payload=event.payload,
         size=len(TEXT),
-        message_id="17",
     )
     assert event.payload.reveal() == TEXT.encode()
 
@@ -86,7 +85,7 @@ def test_a_whole_event_is_accepted() -> None:
 def test_what_the_source_refused_stays_refused_for_its_reason() -> None:
     parser = Parser(Stream.model_validate(STREAM), KEY)
     parsed = parser.parse(Delivery("17", Reason.INVALID_UTF8, 321), NOW)
-    assert parsed == Parsed(Refusal(Known(), Reason.INVALID_UTF8, 321, "17"), 0)
+    assert parsed == Parsed(Rejection(ValidIds(), Reason.INVALID_UTF8), 0)
 
 
 # --- ids
@@ -104,10 +103,10 @@ def test_an_event_without_id_is_refused(event_id: Any) -> None:
 )
 def test_an_id_that_breaks_its_pattern_is_refused_and_not_kept(event_id: Any) -> None:
     outcome = _parse(event_id=event_id).outcome
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason is Reason.BAD_EVENT_ID
-    assert outcome.known.event_id is None
-    assert outcome.known.subject_key == KEY.pseudonym(SUBJECT)
+    assert outcome.ids.event_id is None
+    assert outcome.ids.subject_key == KEY.pseudonym(SUBJECT)
 
 
 @pytest.mark.parametrize("subject_id", [..., None, ""])
@@ -145,9 +144,9 @@ def test_a_stream_without_subjects_needs_no_key() -> None:
 @pytest.mark.parametrize("subject", ["required", "optional"])
 def test_a_subject_that_is_no_short_printable_text_is_refused_and_not_kept(subject: str, subject_id: Any) -> None:
     outcome = _parse({"subject": subject}, subject_id=subject_id).outcome
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason is Reason.MALFORMED_EVENT
-    assert outcome.known == Known("event-1")
+    assert outcome.ids == ValidIds("event-1")
 
 
 @pytest.mark.parametrize("subject_id", ["a", "a" * 256, "Änne Müller", "客户-1", " a "])
@@ -171,14 +170,13 @@ def test_any_other_subject_gets_the_pseudonym_of_its_exact_text(subject_id: str)
 )
 def test_valid_ids_are_kept_whatever_else_is_wrong(fault: dict[str, Any]) -> None:
     outcome = _parse(**fault).outcome
-    assert isinstance(outcome, Refusal)
-    assert outcome.known == Known("event-1", KEY.pseudonym(SUBJECT), KEY.key_id)
-    assert (outcome.size, outcome.message_id) == (321, "17")
+    assert isinstance(outcome, Rejection)
+    assert outcome.ids == ValidIds("event-1", KEY.pseudonym(SUBJECT), KEY.key_id)
 
 
 def test_of_two_bad_ids_neither_is_kept() -> None:
     outcome = _parse(event_id="a b", subject_id="a\0b").outcome
-    assert outcome == Refusal(Known(), Reason.BAD_EVENT_ID, 321, "17")
+    assert outcome == Rejection(ValidIds(), Reason.BAD_EVENT_ID)
 
 
 @pytest.mark.parametrize("stream", [..., None, "", "Message", "message ", "messages", 5, [], ["message"], {}, True])
@@ -377,7 +375,7 @@ def test_unknown_fields_are_dropped_and_counted_with_the_attributes() -> None:
 
 def test_dropped_attributes_are_counted_for_a_refused_event_too() -> None:
     parsed = _parse(attributes={"mood": "angry"}, note="call me", text="")
-    assert isinstance(parsed.outcome, Refusal)
+    assert isinstance(parsed.outcome, Rejection)
     assert parsed.dropped == 2
 
 
@@ -505,7 +503,7 @@ def test_an_object_is_read_at_its_place_with_the_limit_of_the_stream() -> None:
 @pytest.mark.parametrize("uri", ["gs://bucket/b", "gs://bucket/a/../b", "file:///uploads/", "file:///etc/passwd", ""])
 def test_an_object_outside_of_the_prefixes_is_not_even_asked_for(uri: str) -> None:
     outcome = _parse_by(lambda place, limit: pytest.fail("It was read."), uri=uri).outcome
-    assert outcome == Refusal(_whole(), Reason.PAYLOAD_URI_FORBIDDEN, 321, "17")
+    assert outcome == Rejection(_whole(), Reason.PAYLOAD_URI_FORBIDDEN)
 
 
 @pytest.mark.parametrize(
@@ -521,7 +519,7 @@ def test_an_object_outside_of_the_prefixes_is_not_even_asked_for(uri: str) -> No
 )
 def test_what_an_object_holds_is_judged_like_any_payload(content: bytes, modality: str, reason: Reason | None) -> None:
     outcome = _parse_by(lambda place, limit: content, {"modality": modality}, uri="gs://bucket/a/b").outcome
-    assert (outcome.reason if isinstance(outcome, Refusal) else None) is reason
+    assert (outcome.reason if isinstance(outcome, Rejection) else None) is reason
 
 
 def test_an_object_that_is_missing_is_refused_and_one_that_cannot_be_had_is_not() -> None:
@@ -532,7 +530,7 @@ def test_an_object_that_is_missing_is_refused_and_one_that_cannot_be_had_is_not(
         raise Unavailable("The store is away; run again when it is back.")
 
     outcome = _parse_by(missing, uri="gs://bucket/a/b").outcome
-    assert outcome == Refusal(_whole(), Reason.OBJECT_NOT_FOUND, 321, "17")
+    assert outcome == Rejection(_whole(), Reason.OBJECT_NOT_FOUND)
     with pytest.raises(Unavailable, match=r"^The store is away; run again when it is back\.$") as raised:
         _parse_by(away, uri="gs://bucket/a/b")
     assert raised.value.__context__ is None
@@ -544,13 +542,13 @@ def test_no_object_is_read_for_an_event_that_is_refused_anyway(fault: dict[str, 
         raise AssertionError("It was read.")
 
     outcome = _parse_by(read, uri="gs://bucket/a/b", **fault).outcome
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason is not Reason.INTERNAL
 
 
 @pytest.mark.parametrize("reason", [Reason.OBJECT_NOT_FOUND, Reason.PAYLOAD_URI_FORBIDDEN, Reason.INTERNAL])
 def test_a_payload_that_the_source_could_not_read_is_refused_for_its_reason_with_the_valid_ids(reason: Reason) -> None:
-    assert _parse(text=..., payload=reason).outcome == Refusal(_whole(), reason, 321, "17")
+    assert _parse(text=..., payload=reason).outcome == Rejection(_whole(), reason)
 
 
 def test_the_name_of_a_reason_is_no_reason() -> None:
@@ -598,7 +596,7 @@ def test_a_fault_of_ours_is_told_as_internal_with_what_is_known(monkeypatch: pyt
 
     monkeypatch.setattr(Parser, "_attributes", fail)
     outcome = _parse().outcome
-    assert outcome == Refusal(Known("event-1", KEY.pseudonym(SUBJECT), KEY.key_id), Reason.INTERNAL, 321, "17")
+    assert outcome == Rejection(ValidIds("event-1", KEY.pseudonym(SUBJECT), KEY.key_id), Reason.INTERNAL)
 
 
 def test_no_memory_is_no_fault_of_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -650,8 +648,8 @@ def test_whatever_comes_is_an_event_or_a_reason_and_shows_no_content(
 ) -> None:
     stream = Stream.model_validate(STREAM | {"subject": subject, "modality": modality})
     parsed = Parser(stream, KEY).parse(_delivery(fields), NOW)
-    assert isinstance(parsed.outcome, Event | Refusal)
-    if isinstance(parsed.outcome, Refusal):
+    assert isinstance(parsed.outcome, Event | Rejection)
+    if isinstance(parsed.outcome, Rejection):
         assert parsed.outcome.reason is not Reason.INTERNAL
     assert "RAW-CONTENT" not in _shown(parsed)
 
@@ -659,7 +657,7 @@ def test_whatever_comes_is_an_event_or_a_reason_and_shows_no_content(
 @given(st.dictionaries(st.text(st.characters(codec=None), max_size=8), _json, max_size=6))
 def test_any_object_at_all_is_refused_with_a_reason_that_is_not_ours(fields: dict[str, Any]) -> None:
     outcome = Parser(Stream.model_validate(STREAM), KEY).parse(_delivery(fields), NOW).outcome
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason in {
         Reason.MISSING_EVENT_ID,
         Reason.BAD_EVENT_ID,

@@ -13,7 +13,7 @@ from encoders import weights
 from encoders.encoder import Encoder
 from encoders.load import build
 from rawless.errors import UserError
-from rawless.events.sources import open_batch
+from rawless.events.sources import open_bounded_source
 from rawless.events.stream import Stream
 from rawless.heads.examples import Task
 from rawless.lifecycle.finetune import contents, finetune
@@ -48,7 +48,7 @@ def test_it_learns_and_leaves_the_encoder_as_it_was(
     task: Task, minilm: Encoder, source: Path, stream: Stream, key: KeySource
 ) -> None:
     ids = [event_id for split in task.splits.values() for event_id in split.rows.ids]
-    raw = contents(open_batch(f"jsonl:{source}", stream), stream, key.load(), ids)
+    raw = contents(open_bounded_source(f"jsonl:{source}", stream), stream, key.load(), ids)
     encoder = build(minilm.spec, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in encoder.network.state_dict().items()}
     files = {name: (weights.find(minilm.spec) / name).read_bytes() for name in minilm.spec.files}

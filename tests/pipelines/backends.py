@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rawless.events.sources.pubsub import ACK_SECONDS, PubSub, Subscription
+from rawless.events.pubsub import ACK_SECONDS, PubSub
+from rawless.events.sources.pubsub import Subscription
 from rawless.local.stack import LOCAL_PROJECT
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator

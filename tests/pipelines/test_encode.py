@@ -17,6 +17,7 @@ from encoders.encoder import Encoder
 from encoders.runtimes import Inputs
 from encoders.runtimes.eager import Eager
 from pipelines import encode
+from pipelines.elements import EncodedEvent, ParsedEvent
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable
 from rawless.events.event import Event
@@ -56,10 +57,11 @@ class Numbers(BatchEncoder[int]):
         return []
 
 
-def event(number: object, size: int = 100) -> Event:
-    ids = {"event_id": f"e-{number}", "subject_key": None, "subject_key_id": None, "message_id": str(number)}
+def event(number: object, size: int = 100) -> ParsedEvent:
+    ids = {"event_id": f"e-{number}", "subject_key": None, "subject_key_id": None}
     content = Raw(str(number).encode())
-    return Event("message", occurred_at=datetime.now(UTC), attributes=(), payload=content, size=size, **ids)
+    event = Event("message", occurred_at=datetime.now(UTC), attributes=(), payload=content, size=size, **ids)
+    return ParsedEvent(event, str(number))
 
 
 def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
@@ -71,7 +73,7 @@ def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
     return made
 
 
-def bundle(made: encode._Encode, *events: Event) -> list[EmbeddingRow | RejectionRow]:
+def bundle(made: encode._Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
     made.start_bundle()
     found: list[Any] = [row for each in events for row in made.process(each)]
     found += made.finish_bundle()
@@ -80,8 +82,8 @@ def bundle(made: encode._Encode, *events: Event) -> list[EmbeddingRow | Rejectio
 
 def _row(output: Any) -> EmbeddingRow | RejectionRow:
     plain: Any = output.value if isinstance(output, TaggedOutput) else output
-    row: EmbeddingRow | RejectionRow = plain.value if isinstance(plain, WindowedValue) else plain
-    return row
+    row = plain.value if isinstance(plain, WindowedValue) else plain
+    return row.row if isinstance(row, EncodedEvent) else row
 
 
 def told(row: EmbeddingRow | RejectionRow) -> tuple[str | None, object]:

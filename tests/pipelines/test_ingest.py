@@ -110,6 +110,7 @@ def test_a_rejection_holds_the_ids_that_were_valid_and_no_others(
     assert (bad_subject["event_id"], bad_subject["subject_key"]) == ("also-fine", None)
     assert [row["message_id"] for row in (empty, bad_id, bad_subject)] == ["1", "2", "3"]
     assert {row["stage"] for row in (empty, bad_id, bad_subject)} == {"parse"}
+    assert {row["size_bucket"] for row in (empty, bad_id, bad_subject)} == {"<1000"}  # of the line
 
 
 def test_the_same_input_twice_changes_nothing_for_readers(
@@ -217,7 +218,7 @@ def test_a_row_that_the_warehouse_refuses_becomes_a_rejection(
     assert [row["event_id"] for row in embeddings()] == ["a", "c"]
     (refused,) = rejections()
     assert (refused["event_id"], refused["stage"], refused["reason"]) == ("b", "write", "row_refused")
-    assert refused["message_id"] == "2"
+    assert (refused["message_id"], refused["size_bucket"]) == ("2", "<100")  # of the payload
     assert summary["read"] == summary["embeddings"] + sum(summary["rejections"].values())
 
 

@@ -110,7 +110,7 @@ def test_a_job_that_is_asked_to_stop_finishes_what_it_read(
         limit = time.monotonic() + LIMIT_SECONDS
         while progress.counts("message")["read"] == before and time.monotonic() < limit:
             reading.wait(0.01)
-        stop_signal.ask()
+        stop_signal.request_stop()
 
     stopper = threading.Thread(target=stop_once_it_reads)
     stopper.start()
@@ -125,17 +125,16 @@ def test_a_job_that_is_asked_to_stop_finishes_what_it_read(
 
 def test_a_job_that_stops_leaves_nothing_held(job: Ingest, send: Send, subscription: Subscription) -> None:
     send({}, {}, {})
-    with local_pubsub.reading(subscription) as opened:
-        assert opened is not None
-        assert len(opened.take() or []) == 3
+    with local_pubsub.read_locally(subscription) as reader:
+        assert len(reader.next_messages() or []) == 3
 
     assert waiting(subscription) == 3
 
 
 def test_two_jobs_of_a_process_do_not_share_a_subscription(subscription: Subscription) -> None:
-    second = local_pubsub.reading(subscription)
+    second = local_pubsub.read_locally(subscription)
 
-    with local_pubsub.reading(subscription), pytest.raises(UserError, match="Another job of this process reads"):
+    with local_pubsub.read_locally(subscription), pytest.raises(UserError, match="Another job of this process reads"):
         second.__enter__()
 
 
@@ -191,7 +190,7 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
     """Else it would come again before it is done, and again, for ever."""
     monkeypatch.setattr(local_pubsub, "ACK_SECONDS", 1)
     send(*({"event_id": f"e-{n}"} for n in range(4)))
-    hold, parse = local_pubsub.Reading._hold, Parser.parse
+    hold, parse = local_pubsub.SubscriptionReader._set_deadline, Parser.parse
     renewed = threading.Semaphore(0)
 
     def holding(*arguments: Any, **call: Any) -> None:
@@ -205,7 +204,7 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
         monkeypatch.setattr(Parser, "parse", parse)
         return parse(*arguments)
 
-    monkeypatch.setattr(local_pubsub.Reading, "_hold", holding)
+    monkeypatch.setattr(local_pubsub.SubscriptionReader, "_set_deadline", holding)
     monkeypatch.setattr(Parser, "parse", slowly)
 
     assert go(job)["read"] == 4
@@ -217,13 +216,13 @@ def test_a_job_that_waits_for_long_keeps_nothing_of_its_waiting(
     """Beam's runner kept an empty bundle of each pull for ever, and walked them all."""
     pulls, kept = 0, []
 
-    def none(self: local_pubsub.Reading) -> list[Any] | None:
+    def none(self: local_pubsub.SubscriptionReader) -> list[Any] | None:
         nonlocal pulls
         pulls += 1
         kept.append(sum(type(each) is _Bundle for each in gc.get_objects()))
         return [] if pulls < 60 else None
 
-    monkeypatch.setattr(local_pubsub.Reading, "take", none)
+    monkeypatch.setattr(local_pubsub.SubscriptionReader, "next_messages", none)
     go(job)
 
     assert max(kept[30:]) <= max(kept[5:30])

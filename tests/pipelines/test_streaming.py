@@ -18,8 +18,9 @@ from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
 from rawless.events.publish import Published, publish
-from rawless.events.sources import open_batch
-from rawless.events.sources.pubsub import PubSub, Subscription
+from rawless.events.pubsub import PubSub
+from rawless.events.sources import open_bounded_source
+from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
@@ -141,7 +142,7 @@ def test_a_message_gives_the_row_that_its_line_gives(
     path = write_events(*lines, {"event_id": "e-3", "text": ...})
 
     published = Published()
-    publish(open_batch(f"jsonl:{path}", stream), topic_of(subscription), subscription.pubsub, published)
+    publish(open_bounded_source(f"jsonl:{path}", stream), topic_of(subscription), subscription.pubsub, published)
     from_messages = _run(Backend(warehouse, subscription), stream, key)
     from_lines = ingest(path)
 

@@ -17,7 +17,7 @@ from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
 from rawless.errors import Unavailable
-from rawless.events.sources import open_batch
+from rawless.events.sources import open_bounded_source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource, PseudonymKey
 from rawless.serving.prediction_log import PredictionLog
@@ -119,7 +119,7 @@ def test_vectors_equal_those_that_ingest_logs_for_the_same_bytes(
         }
         for number, content in enumerate(contents)
     ]
-    source = open_batch(f"jsonl:{write_events(*events)}", stream)
+    source = open_bounded_source(f"jsonl:{write_events(*events)}", stream)
     run(Ingest(stream, source, (spec,), key, warehouse, "cpu"), options.parse([]), 0.0)
     ingested = {row["event_id"]: row for row in warehouse.query(EVENTS) if row["event_id"] not in served}
 

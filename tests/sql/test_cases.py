@@ -38,7 +38,7 @@ def make_row(function: str, fields: dict[str, Any]) -> Row:
         return RejectionRow(**fields)
     vector = np.array(fields["embedding"], dtype=np.float32)
     attributes = tuple(fields["attributes"].items())
-    return EmbeddingRow(**{**fields, "embedding": vector, "attributes": attributes}, message_id="1", size=1)
+    return EmbeddingRow(**{**fields, "embedding": vector, "attributes": attributes})
 
 
 def put_in(warehouse: Warehouse, case: Path, function: str, *, turned: bool) -> None:

@@ -81,7 +81,7 @@ def make_row(fields: dict[str, Any]) -> EmbeddingRow:
     own = {name: value for name, value in fields.items() if name not in ("label", "labelled_at")}
     own["embedding"] = np.array(own["embedding"], dtype=np.float32)
     own["attributes"] = tuple(own["attributes"].items())
-    return EmbeddingRow(**own, message_id="1", size=1)
+    return EmbeddingRow(**own)
 
 
 def put_in(warehouse: Warehouse, case: Path, folder: Path, *, turned: bool) -> None:

@@ -41,8 +41,6 @@ def make_row() -> Callable[..., EmbeddingRow]:
             "embedding": np.array([0.1, -0.2, 1e-38, 3.4e38], dtype=np.float32),
             "truncated": False,
             "attributes": (("channel", "chat"), ("app", "1.2")),
-            "message_id": "1",
-            "size": 100,
         }
         return EmbeddingRow(**(whole | fields))
 

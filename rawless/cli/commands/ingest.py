@@ -38,19 +38,19 @@ def ingest(
     loaded = load_stream(stream)
     open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     from pipelines.launch import IngestRequest, prepare
-    from pipelines.progress import told
+    from pipelines.progress import describe
 
     request = IngestRequest(source, metadata, until_idle, device, warehouse, context.args)
     with progress(f"Preparing to ingest {loaded.stream}"):
         job = prepare(request, loaded)
     warn(loaded.leakage_warning())
-    with progress(f"Ingesting {loaded.stream}", lambda: told(loaded.stream)):
+    with progress(f"Ingesting {loaded.stream}", lambda: describe(loaded.stream)):
         summary = job.run()
     if json:
         print_json(summary)
     else:
         print_summary(summary)
-    if summary.get("stopped") and not source.startswith("pubsub:"):
+    if summary.get("stopped") and job.ingest.source.is_bounded:
         if not json:
             echo(
                 "Stopped before the end of the source. Run the same command again for the rest; events that are "

@@ -44,12 +44,12 @@ def _publish(
     from rawless.events.messages import MAX_MESSAGE_BYTES
     from rawless.events.publish import Published
     from rawless.events.publish import publish as publish_all
-    from rawless.events.sources import open_batch
-    from rawless.events.sources.pubsub import check_name
+    from rawless.events.pubsub import check_name
+    from rawless.events.sources import open_bounded_source
     from rawless.events.stream import load_stream
 
     stream = load_stream(stream_file)
-    events = open_batch(source, stream, metadata, max_bytes=MAX_MESSAGE_BYTES)
+    events = open_bounded_source(source, stream, metadata, max_bytes=MAX_MESSAGE_BYTES)
     name = check_name(topic, "topics", "--topic") if topic is not None else default_topic(warehouse, stream.stream)
     published = Published()
     with progress(f"Publishing {stream.stream}", lambda: f"{published.messages:,} events"):

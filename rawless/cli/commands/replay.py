@@ -39,20 +39,18 @@ def replay(
     Run it after the cause is fixed: a limit raised, an object restored, a format allowed. Options of Beam follow
     after --.
     """
+    from rawless.events.sources import open_source
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    if not source.startswith("pubsub:"):  # a subscription is answered with the way to seek it
-        from rawless.events.sources import open_source
-
-        open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
+    open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     warn(loaded.leakage_warning())
     from pipelines.launch import IngestRequest
     from pipelines.launch import replay as run
-    from pipelines.progress import told
+    from pipelines.progress import describe
 
     request = IngestRequest(source, metadata, None, device, warehouse, context.args)
-    with progress(f"Replaying {loaded.stream}", lambda: told(loaded.stream)):
+    with progress(f"Replaying {loaded.stream}", lambda: describe(loaded.stream)):
         summary = run(request, loaded, reason)
     if json:
         print_json(summary)

@@ -1,76 +1,55 @@
-"""Sources of events: a source is cut into shards, and a shard is read into deliveries.
+"""The sources that `--source SCHEME:PLACE` can name, one module for each scheme.
 
-Shards hold places, never content, so they may travel through a shuffle; deliveries may not.
+To add a source, write a module here that defines
+
+- a frozen dataclass that implements `BoundedSource` or `UnboundedSource` of `rawless.events.source`, and
+- `SCHEME`, which says how a place becomes that source;
+
+then add the module to `_MODULES`. A bounded source needs nothing else. An unbounded one also needs the Beam step that
+reads its messages, which is registered under its scheme in `pipelines.unbounded` (this package does not import Beam).
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
 from rawless.errors import UserError
-from rawless.events.event import Delivery
-from rawless.events.sources.files import FilesSource
-from rawless.events.sources.jsonl import JsonlSource
-from rawless.events.sources.pubsub import Subscription, check_name
+from rawless.events.source import BoundedSource, Scheme, Source, SourceOptions
+from rawless.events.sources import files, jsonl, pubsub
 from rawless.events.stream import Stream
 
-_BATCH = "jsonl:PATH, files:GLOB"
-_PUBSUB = "pubsub:projects/P/subscriptions/S"
+_MODULES = (jsonl, files, pubsub)
+SCHEMES: dict[str, Scheme] = {module.SCHEME.name: module.SCHEME for module in _MODULES}
 
 
-class Source(Protocol):
-    """A bounded source."""
+def open_source(text: str, stream: Stream, metadata: Path | None = None) -> Source:
+    """Return the source that `--source` names, with the CSV that `--metadata` names.
 
-    def check(self) -> None:
-        """Raise UserError when the source cannot be read at all, before anything starts."""
-
-    def shards(self) -> Iterator[Any]:
-        """The parts that can be read apart from each other."""
-
-    def read(self, shard: Any) -> Iterator[Delivery]:
-        """The deliveries of one part, in order."""
-
-
-def open_source(text: str, stream: Stream, metadata: Path | None = None) -> Source | Subscription:
-    """The source that `--source` names, with the `--metadata` of files.
-
-    Raises UserError for a kind that is unknown, or a place that is not there; of a subscription only the name is held
-    against the rules.
+    Raises UserError if the scheme is unknown or the source cannot be read. Of an unbounded source only the name is
+    checked here; `pipelines.unbounded` connects to it.
     """
-    kind, _, place = text.partition(":")
-    if kind != "pubsub":
-        return open_batch(text, stream, metadata)
-    if metadata is not None:
-        raise UserError("--metadata is for files: sources alone; a message says all of its event itself.")
-    return Subscription(check_name(place, "subscriptions", "--source"))
+    return _open(text, SCHEMES, SourceOptions(stream, metadata, stream.max_bytes))
 
 
-def open_batch(text: str, stream: Stream, metadata: Path | None = None, max_bytes: int | None = None) -> Source:
-    """Like `open_source`, for bounded sources alone; payloads are read up to `max_bytes`, or the stream's limit."""
-    kind, colon, place = text.partition(":")
-    if kind not in ("jsonl", "files") or not colon or not place:
-        raise UserError(f"--source is {text!r}, but must be one of: {_BATCH}, {_PUBSUB}.")
-    make = _jsonl if kind == "jsonl" else _files
-    source = make(place, stream, metadata, max_bytes or stream.max_bytes)
-    source.check()
+def open_bounded_source(
+    text: str, stream: Stream, metadata: Path | None = None, max_bytes: int | None = None
+) -> BoundedSource:
+    """Return the bounded source that `--source` names; see `open_source`.
+
+    Payloads are read up to `max_bytes`, by default the stream's limit.
+    """
+    bounded = {name: scheme for name, scheme in SCHEMES.items() if scheme.is_bounded}
+    source = _open(text, bounded, SourceOptions(stream, metadata, max_bytes or stream.max_bytes))
+    assert source.is_bounded  # noqa: S101 - no other scheme was allowed
     return source
 
 
-def _jsonl(place: str, _: Stream, metadata: Path | None, max_bytes: int) -> Source:
-    if metadata is not None:
-        raise UserError("--metadata is for files: sources alone; a line of JSON says all of its event itself.")
-    return JsonlSource(str(Path(place).absolute()), max_bytes)
-
-
-def _files(place: str, stream: Stream, metadata: Path | None, max_bytes: int) -> Source:
-    if place.startswith("gs://"):
-        raise UserError(
-            "files: reads local files; for objects, name them in JSON lines, as in "
-            '{"uri": "gs://bucket/name", …}, and their prefix in the stream\'s uri_prefixes.'
-        )
-    if metadata is None:
-        raise UserError(
-            "files: needs --metadata FILE.csv, with the columns file, event_id, occurred_at, subject_id and the "
-            "stream's attributes."
-        )
-    return FilesSource(str(Path(place).absolute()), str(metadata.absolute()), stream.stream, max_bytes, stream.subject)
+def _open(text: str, schemes: dict[str, Scheme], options: SourceOptions) -> Source:
+    name, _, place = text.partition(":")
+    if name not in schemes or not place:
+        usages = ", ".join(scheme.usage for scheme in schemes.values())
+        raise UserError(f"--source is {text!r}, but must be one of: {usages}.")
+    if options.metadata is not None and not schemes[name].takes_metadata:
+        takers = ", ".join(f"{scheme.name}:" for scheme in schemes.values() if scheme.takes_metadata)
+        raise UserError(f"--metadata is for {takers} sources only; leave it out for {name}:.")
+    source = schemes[name].open(place, options)
+    source.check()
+    return source

@@ -1,15 +1,13 @@
-"""`jsonl:PATH`: one JSON object a line."""
+"""`jsonl:PATH`: a file with one JSON object on each line."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
-from rawless.errors import UserError
-from rawless.events.event import Delivery
-from rawless.events.sources import lines
-from rawless.events.sources.lines import Shard
+from rawless.events.lines import LineReader, check_readable
+from rawless.events.source import Scheme, SourceOptions
 from rawless.privacy import Raw, Reason, Rejected
 
 
@@ -17,44 +15,28 @@ from rawless.privacy import Raw, Reason, Rejected
 class JsonlSource:
     """A file of JSON lines."""
 
+    is_bounded: ClassVar[Literal[True]] = True
+
     path: str
     max_bytes: int
-    """The stream's limit on a payload, from which the limit on a line follows."""
+    """The stream's limit on a payload in bytes, from which the limit on a line follows."""
 
     def check(self) -> None:
-        """See `Source.check`."""
+        """See `BoundedSource.check`."""
         check_readable(self.path, "--source")
 
-    def shards(self) -> Iterator[Shard]:
-        """See `Source.shards`."""
-        return lines.shards(Path(self.path))
-
-    def read(self, shard: Shard) -> Iterator[Delivery]:
-        """See `Source.read`."""
-        return lines.read(Path(self.path), shard, line_limit(self.max_bytes), _fields)
+    def reader(self) -> LineReader:
+        """See `BoundedSource.reader`."""
+        return LineReader(Path(self.path), line_limit(self.max_bytes), _fields)
 
 
 def line_limit(max_bytes: int) -> int:
-    """The longest line in bytes that is looked into: JSON can spell one byte in six, and ids need room."""
+    """Return the longest line that is parsed, in bytes: JSON may write a byte as six, and ids need room."""
     return max(6 * max_bytes + (1 << 16), 1 << 24)
 
 
-def check_readable(path: str, option: str) -> None:
-    """Raise UserError unless `path` is a file that can be opened."""
-    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file, false for a path that is too long
-        raise UserError(f"{option} names {path}, but there is no such file: check the path.")
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        raise UserError(f"{option} names {path}, but it cannot be read ({type(error).__name__}).") from None
-
-
-def _fields(line: bytes) -> Raw[Mapping[str, object]]:
-    return Raw(json_object(line))
-
-
 def json_object(content: bytes) -> Mapping[str, object]:
-    """The JSON object that content spells. Raises Rejected."""
+    """Parse a JSON object. Raises Rejected if the content is anything else."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -66,3 +48,14 @@ def json_object(content: bytes) -> Mapping[str, object]:
     if not isinstance(fields, dict):
         raise Rejected(Reason.MALFORMED_EVENT)
     return fields
+
+
+def _fields(line: bytes) -> Raw[Mapping[str, object]]:
+    return Raw(json_object(line))
+
+
+def _open(place: str, options: SourceOptions) -> JsonlSource:
+    return JsonlSource(str(Path(place).absolute()), options.max_bytes)
+
+
+SCHEME = Scheme("jsonl", "jsonl:PATH", _open)

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from rawless.errors import Unavailable, UserError
 from rawless.events import objects
-from rawless.events.event import Delivery, Event, Refusal
+from rawless.events.event import Delivery, Event, Rejection
+from rawless.events.lines import LINES_PER_SHARD
 from rawless.events.parse import Parser
 from rawless.events.sources.files import FilesSource
-from rawless.events.sources.lines import LINES_A_SHARD
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason
 
@@ -74,9 +74,9 @@ def make(tmp_path: Path) -> Make:
 
 def deliveries(source: FilesSource) -> Iterator[Delivery]:
     """All deliveries; source and shards travel to each reader as they do to a worker."""
-    for shard in source.shards():
-        there, part = pickle.loads(pickle.dumps((source, shard)))
-        yield from there.read(part)
+    for shard in source.reader().shards():
+        worker, part = pickle.loads(pickle.dumps((source, shard)))
+        yield from worker.reader().read(part)
 
 
 def told(source: FilesSource) -> list[Told]:
@@ -86,9 +86,9 @@ def told(source: FilesSource) -> list[Told]:
 
 def _told(delivery: Delivery) -> Told:
     outcome = PARSER.parse(delivery, NOW).outcome
-    if isinstance(outcome, Refusal):
-        return outcome.message_id, outcome.known.event_id, outcome.reason
-    return outcome.message_id, outcome.event_id, outcome.payload.reveal()
+    if isinstance(outcome, Rejection):
+        return delivery.message_id, outcome.ids.event_id, outcome.reason
+    return delivery.message_id, outcome.event_id, outcome.payload.reveal()
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def test_a_row_and_its_file_become_an_event(header: str | bytes, line: str, end:
     assert (outcome.event_id, outcome.attributes) == ("a", (("channel", "chat"),))
     assert outcome.occurred_at == datetime(2026, 6, 14, 8, 30, tzinfo=UTC)
     assert outcome.payload.reveal() == b"a.txt"
-    assert outcome.message_id == "2"
+    assert delivery.message_id == "2"
 
 
 def test_columns_that_the_stream_does_not_allow_are_dropped_and_counted(make: Make) -> None:
@@ -254,14 +254,14 @@ def test_an_empty_file_is_no_picture(make: Make, tmp_path: Path) -> None:
     (tmp_path / "notes/a.txt").write_bytes(b"")
     parser = Parser(Stream.model_validate(STREAM | {"modality": "image", "subject": "none"}), None)
     [outcome] = [parser.parse(each, NOW).outcome for each in deliveries(source)]
-    assert isinstance(outcome, Refusal)
-    assert (outcome.known.event_id, outcome.reason) == ("a", Reason.EMPTY_PAYLOAD)
+    assert isinstance(outcome, Rejection)
+    assert (outcome.ids.event_id, outcome.reason) == ("a", Reason.EMPTY_PAYLOAD)
 
 
 def test_thousands_of_rows_are_cut_into_shards_and_all_of_them_read(make: Make) -> None:
-    count = 2 * LINES_A_SHARD + 10
+    count = 2 * LINES_PER_SHARD + 10
     source = make(*(row(event_id=f"e{number}") for number in range(count)))
-    assert len(list(source.shards())) == 4  # of rows, and of what no row names
+    assert len(list(source.reader().shards())) == 4  # of rows, and of what no row names
     assert told(source) == [(str(number + 2), f"e{number}", b"a.txt") for number in range(count)]
 
 
@@ -409,7 +409,8 @@ def test_what_is_no_plain_file_is_missing_and_waited_for_by_nobody(make: Make, t
 
 def test_a_file_that_goes_after_the_listing_is_missing_and_its_neighbours_are_read(make: Make, tmp_path: Path) -> None:
     source = make(row(), row("b.txt", "b"), row(event_id="c"), files=("a.txt", "b.txt"))
-    reading = source.read(next(iter(source.shards())))
+    reader = source.reader()
+    reading = reader.read(next(iter(reader.shards())))
     assert _told(next(reading)) == ("2", "a", b"a.txt")
     (tmp_path / "notes/b.txt").unlink()
     assert [_told(each) for each in reading] == [("3", "b", Reason.OBJECT_NOT_FOUND), ("4", "c", b"a.txt")]
@@ -443,21 +444,21 @@ def test_a_folder_that_is_away_from_a_worker_drops_nothing(
     listed: bool, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make(*[row()][:listed])
-    rows, unlisted = source.shards()
+    rows, unlisted = source.reader().shards()
     monkeypatch.setattr(objects, "RETRY_SECONDS", 0.1)
     worker = pickle.loads(pickle.dumps(source))
     (tmp_path / "notes").rename(tmp_path / "unmounted")
     with pytest.raises(Unavailable):
-        list(worker.read(rows if listed else unlisted))
+        list(worker.reader().read(rows if listed else unlisted))
 
 
 def test_a_csv_that_is_away_from_a_worker_drops_nothing(make: Make, tmp_path: Path) -> None:
     source = make(row())
-    for shard in source.shards():
+    for shard in source.reader().shards():
         worker = pickle.loads(pickle.dumps(source))
         (tmp_path / "notes.csv").rename(tmp_path / "away.csv")
         with pytest.raises(Unavailable) as raised:
-            list(worker.read(shard))
+            list(worker.reader().read(shard))
         assert raised.value.__cause__ is None
         (tmp_path / "away.csv").rename(tmp_path / "notes.csv")
 
@@ -478,7 +479,7 @@ def test_no_name_of_a_file_is_in_anything_that_a_source_gives(
     with caplog.at_level("DEBUG"):
         given = list(deliveries(source))
         parsed = [PARSER.parse(each, NOW) for each in given]
-        shards = list(source.shards())
+        shards = list(source.reader().shards())
     # Of the outcomes, the payload alone may hold the name: this file holds it.
     shown = repr(given) + repr(parsed) + repr(shards) + repr(source) + caplog.text + "".join(capfd.readouterr())
     assert len(given) == 6 + 3

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Delivery
+from rawless.events.source import read_all
 from rawless.events.sources.jsonl import JsonlSource, line_limit
 from rawless.privacy import Raw, Reason
 
@@ -19,7 +20,7 @@ MAX_BYTES = 2000
 
 def _read(path: Path, max_bytes: int = MAX_BYTES) -> list[Delivery]:
     source = JsonlSource(str(path), max_bytes)
-    return [each for shard in source.shards() for each in source.read(shard)]
+    return list(read_all(source))
 
 
 def _told(delivery: Delivery) -> Any:
@@ -165,11 +166,12 @@ def test_a_file_that_vanishes_after_the_check_is_unavailable_and_not_empty(tmp_p
     path.write_bytes(b"{}\n")
     source = JsonlSource(str(path), MAX_BYTES)
     source.check()
-    [shard] = source.shards()
+    reader = source.reader()
+    [shard] = reader.shards()
     path.unlink()
     with pytest.raises(Unavailable, match="could not be opened"):
-        list(source.shards())
+        list(reader.shards())
     with pytest.raises(Unavailable, match="could not be opened"):
-        list(source.read(shard))
+        list(reader.read(shard))
     with pytest.raises(UserError, match="there is no such file"):
         source.check()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rawless.errors import UserError
-from rawless.events.sources import open_source
+from rawless.events.source import read_all
+from rawless.events.sources import open_bounded_source, open_source
 from rawless.events.sources.jsonl import JsonlSource
 from rawless.events.stream import Stream
 
@@ -24,6 +25,12 @@ def test_a_kind_that_is_unknown_is_told_with_those_that_are(text: str) -> None:
     assert str(refused.value) == f"--source is {text!r}, but {KINDS}"
 
 
+def test_where_a_source_must_end_only_bounded_schemes_are_accepted_and_listed() -> None:
+    with pytest.raises(UserError) as refused:
+        open_bounded_source("pubsub:projects/local-dev/subscriptions/abc", STREAM)
+    assert str(refused.value).endswith(", but must be one of: jsonl:PATH, files:GLOB.")
+
+
 @pytest.mark.parametrize("place", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
 def test_a_place_where_no_file_is_is_told_in_one_sentence(place: str, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
@@ -36,7 +43,7 @@ def test_a_place_where_no_file_is_is_told_in_one_sentence(place: str, tmp_path: 
 def test_a_good_source_gives_every_delivery(write_events: Callable[..., Path]) -> None:
     path = write_events({"event_id": "one"}, {"event_id": "two"})
     source = open_source(f"jsonl:{path}", STREAM)
-    deliveries = [each for shard in source.shards() for each in source.read(shard)]
+    deliveries = list(read_all(source))
     assert [each.fields.reveal()["event_id"] for each in deliveries] == ["one", "two"]  # type: ignore[union-attr]
 
 
@@ -47,12 +54,12 @@ def test_a_relative_path_and_one_with_colons_and_spaces_are_read(
     Path("my: events.jsonl").write_text("{}\n")
     source = open_source("jsonl:my: events.jsonl", STREAM)
     monkeypatch.chdir("/")  # a worker's folder is another
-    assert len([each for shard in source.shards() for each in source.read(shard)]) == 1
+    assert len(list(read_all(source))) == 1
 
 
 def test_an_empty_file_is_a_source_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
-    assert list(open_source(f"jsonl:{tmp_path / 'empty.jsonl'}", STREAM).shards()) == []
+    assert list(open_source(f"jsonl:{tmp_path / 'empty.jsonl'}", STREAM).reader().shards()) == []
 
 
 def test_the_longest_line_follows_from_the_limit_of_the_stream(tmp_path: Path) -> None:
@@ -61,7 +68,7 @@ def test_the_longest_line_follows_from_the_limit_of_the_stream(tmp_path: Path) -
     path.write_text('{"text": "' + text + '"}\n', encoding="utf-8")
     for max_bytes, looked_into in [(20_000, False), (40_000_000, True)]:
         source = JsonlSource(str(path), max_bytes)
-        [delivery] = [each for shard in source.shards() for each in source.read(shard)]
+        [delivery] = list(read_all(source))
         assert (delivery.fields != "payload_too_large") is looked_into
 
 
@@ -80,12 +87,12 @@ def test_files_without_metadata_are_told_what_it_holds(tmp_path: Path) -> None:
 
 def test_files_in_a_bucket_are_told_of_claim_checks(tmp_path: Path) -> None:
     for metadata in (None, tmp_path / "a.csv"):
-        with pytest.raises(UserError, match=r"^files: reads local files; for objects, .* uri_prefixes\.$"):
+        with pytest.raises(UserError, match=r"^files: reads local files only; for objects, .* uri_prefixes\.$"):
             open_source("files:gs://bucket/*.png", STREAM, metadata)
 
 
 def test_metadata_with_lines_of_json_is_told(write_events: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^--metadata is for files: sources alone; .*\.$"):
+    with pytest.raises(UserError, match=r"^--metadata is for files: sources only; .*\.$"):
         open_source(f"jsonl:{write_events({})}", STREAM, tmp_path / "a.csv")
 
 
@@ -106,7 +113,7 @@ def test_files_and_metadata_by_relative_paths_are_read_from_any_folder(
     Path("m.csv").write_text("file,event_id,occurred_at,subject_id\nc.txt,e,2026-06-14T08:30:00Z,s\n")
     source = open_source("files:a: b/*.txt", STREAM, Path("m.csv"))
     monkeypatch.chdir("/")  # a worker's folder is another
-    [delivery] = [each for shard in source.shards() for each in source.read(shard)]
+    [delivery] = list(read_all(source))
     fields = delivery.fields.reveal()  # type: ignore[union-attr]
     assert (fields["event_id"], fields["stream"], fields["payload"]) == ("e", "message", b"c")
 

@@ -11,7 +11,7 @@ from google.api_core import exceptions
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1 import types as protocol
 
-from rawless.events.sources.pubsub import PubSub
+from rawless.events.pubsub import PubSub
 from rawless.local.pubsub.backlog import Demand
 from rawless.local.pubsub.broker import Broker
 from tests.local.pubsub.conftest import SUBSCRIPTION, TOPIC, Clock

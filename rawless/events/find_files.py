@@ -1,15 +1,15 @@
-"""Files that match a pattern, found without following links under `**`, however deep folders lie."""
+"""Find the files that match a pattern, without following links under `**`, however deep the folders are."""
 
 import fnmatch
 import os
 from collections.abc import Iterator, Sequence
 
 
-def matching(root: str, pattern: Sequence[str]) -> Iterator[str]:
-    """Paths, from `root`, of what is no folder and matches the pattern's parts, as shells match them.
+def find_files(root: str, pattern: Sequence[str]) -> Iterator[str]:
+    """Yield the paths, relative to `root`, of everything but folders that matches the parts of a shell pattern.
 
-    `**` stands for any folders, hidden ones left out; links to folders are followed only where a part names them.
-    Raises OSError when a folder cannot be listed.
+    `**` matches any number of folders except hidden ones; links to folders are followed only where a part of the
+    pattern names them. Raises OSError if a folder cannot be listed.
     """
     waiting = [("", tuple(pattern))]
     while waiting:

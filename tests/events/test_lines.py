@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from rawless import events, privacy
 from rawless.errors import Unavailable
+from rawless.events import lines
 from rawless.events.event import Delivery
-from rawless.events.sources import lines
-from rawless.events.sources.lines import Shard
+from rawless.events.lines import Shard
 from rawless.privacy import Raw, Reason, Rejected
 
 LIMIT = 1 << 20

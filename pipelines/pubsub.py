@@ -1,0 +1,57 @@
+"""Reading a Pub/Sub subscription in a job: connect to it, read its messages, turn them into deliveries."""
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apache_beam as beam
+from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
+
+from rawless.events.event import Delivery
+from rawless.events.messages import delivery_of
+from rawless.events.sources.pubsub import Subscription
+from rawless.events.stream import Stream
+
+if TYPE_CHECKING:
+    from pipelines.local_pubsub import SubscriptionReader
+
+
+def _redacted(_: PubsubMessage) -> str:
+    return "PubsubMessage(redacted)"
+
+
+# Beam's own repr shows data and attributes to whatever quotes an element.
+PubsubMessage.__repr__ = _redacted
+
+
+def connect(source: Subscription, stream: Stream, warehouse: Path | None, until_idle: float | None) -> Subscription:
+    """Return the subscription with its address. On an emulator it is created, on the topic named like the stream."""
+    from rawless.connect import open_pubsub, topic_name  # which workers do not need
+
+    pubsub = open_pubsub(warehouse)
+    # A real subscription already has a topic; the stream's name must be valid for a topic only where one is created.
+    topic = topic_name(source.project, stream.stream) if pubsub.emulator else ""
+    pubsub.ensure_subscription(source.name, topic)
+    return replace(source, pubsub=pubsub, until_idle=until_idle)
+
+
+def read_messages(source: Subscription) -> beam.PTransform:
+    """Return the transform that reads the messages.
+
+    It has no `id_label`, for which a runner would keep messages to compare them: readers of embedding events see each
+    event once anyway.
+    """
+    return ReadFromPubSub(subscription=source.name, with_attributes=True)
+
+
+def to_delivery(message: PubsubMessage) -> Delivery:
+    """Return a message as a delivery."""
+    return delivery_of(message.message_id, message.data, message.attributes)
+
+
+def read_locally(source: Subscription) -> "AbstractContextManager[SubscriptionReader]":
+    """See `pipelines.local_pubsub.read_locally`."""
+    from pipelines.local_pubsub import read_locally  # patches Beam's local runner, so workers do not import it
+
+    return read_locally(source)

@@ -1,0 +1,117 @@
+"""Files with one event on each line, cut into shards and read in constant memory.
+
+The number of a line, from 1, is the message id of its event.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rawless.errors import Unavailable, UserError
+from rawless.events.event import Delivery
+from rawless.privacy import Raw, Reason, guarded
+
+LINES_PER_SHARD = 500
+BOM = b"\xef\xbb\xbf"
+_CHUNK = 1 << 20
+Fields = Callable[[bytes], Raw[Mapping[str, object]]]
+"""Turns a line into the producer's fields. Raises Rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Consecutive lines of a file: `lines` of them from a byte offset, the first with the number `first` (from 1)."""
+
+    offset: int
+    first: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class LineReader:
+    """Reads a file of lines; see `rawless.events.source.Reader`."""
+
+    path: Path
+    limit: int
+    """The longest line that is parsed, in bytes."""
+    fields: Fields
+
+    def shards(self) -> Iterator[Shard]:
+        """Yield the shards of the file."""
+        return shards(self.path)
+
+    def read(self, shard: Shard) -> Iterator[Delivery]:
+        """Yield the deliveries of a shard."""
+        return read(self.path, shard, self.limit, self.fields)
+
+
+def shards(path: Path, lines: int = LINES_PER_SHARD) -> Iterator[Shard]:
+    """Cut a file at line ends into shards of `lines` lines, in one pass over its bytes and in constant memory."""
+    start, first, seen, position, complete = 0, 1, 0, 0, True
+    with open_binary(path) as file:
+        while chunk := file.read(_CHUNK):
+            end = -1
+            while (end := chunk.find(b"\n", end + 1)) >= 0:
+                seen += 1
+                if seen == lines:
+                    yield Shard(start, first, seen)
+                    start, first, seen = position + end + 1, first + seen, 0
+            position, complete = position + len(chunk), chunk.endswith(b"\n")
+    if position > start:
+        yield Shard(start, first, seen if complete else seen + 1)
+
+
+def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Delivery]:
+    """Yield the deliveries of a shard.
+
+    A line over `limit` bytes is skipped in constant memory and delivered as payload_too_large.
+    """
+    with open_binary(path) as file:
+        file.seek(shard.offset)
+        for number in range(shard.first, shard.first + shard.lines):
+            # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
+            delivery = guarded(_delivery, file, number, limit, fields)
+            if delivery is None or isinstance(delivery, Reason):
+                raise Unavailable(f"The source {path} changed or could not be read at line {number}; run again.")
+            yield delivery
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises Unavailable if that fails."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Unavailable(f"The source {path} could not be opened ({type(error).__name__}); run again.") from None
+
+
+def check_readable(path: str, option: str) -> None:
+    """Raise UserError, which names the option, unless `path` is a file that can be opened."""
+    if not os.path.isfile(path):  # noqa: PTH113 - unlike Path.is_file, false for a path that is too long
+        raise UserError(f"{option} names {path}, but there is no such file: check the path.")
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise UserError(f"{option} names {path}, but it cannot be read ({type(error).__name__}).") from None
+
+
+def _delivery(file: BinaryIO, number: int, limit: int, fields: Fields) -> Delivery | None:
+    line = file.readline(limit + 1)
+    if not line:
+        return None
+    if len(line) <= limit:
+        content = line.removeprefix(BOM) if number == 1 else line
+        return Delivery(str(number), guarded(fields, content), len(line))
+    skipped = 0 if line.endswith(b"\n") else _skip_line(file)
+    return Delivery(str(number), Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Read to the end of the line and return the number of bytes."""
+    skipped = 0
+    while part := file.readline(_CHUNK):
+        skipped += len(part)
+        if part.endswith(b"\n"):
+            break
+    return skipped

@@ -1,0 +1,82 @@
+"""What a source of events is: the protocols that every scheme of `--source` implements."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+from rawless.events.event import Delivery
+from rawless.events.stream import Stream
+
+
+class Reader(Protocol):
+    """Reads a bounded source shard by shard.
+
+    A shard names a part of the source and holds no content, so it may travel through a shuffle; deliveries may not.
+    """
+
+    def shards(self) -> Iterator[Any]:
+        """Yield the parts of the source that can be read independently of each other."""
+
+    def read(self, shard: Any) -> Iterator[Delivery]:
+        """Yield the deliveries of one part, in order."""
+
+
+class BoundedSource(Protocol):
+    """A source with an end, such as a file. It is pickled into the job, so it holds names only."""
+
+    is_bounded: ClassVar[Literal[True]] = True
+
+    def check(self) -> None:
+        """Raise UserError if the source cannot be read at all. Called before a job starts."""
+
+    def reader(self) -> Reader:
+        """Return a reader, which may open files and cache what it finds; a worker opens its own."""
+
+
+class UnboundedSource(Protocol):
+    """A source of messages without an end. `pipelines.unbounded` registers how Beam reads each scheme."""
+
+    is_bounded: ClassVar[Literal[False]] = False
+    scheme: ClassVar[str]
+
+    def check(self) -> None:
+        """See `BoundedSource.check`."""
+
+    def how_to_replay(self, first_rejected_at: datetime | None) -> str:
+        """Return the sentence that explains how rejected messages are delivered again."""
+
+
+Source = BoundedSource | UnboundedSource
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a source needs to know besides its place."""
+
+    stream: Stream
+    metadata: Path | None
+    """The CSV that `--metadata` names."""
+    max_bytes: int
+    """The largest payload that is read, in bytes."""
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One kind of source: how `--source NAME:PLACE` is opened."""
+
+    name: str
+    usage: str
+    """As in `jsonl:PATH`, for messages and help."""
+    open: Callable[[str, SourceOptions], Source]
+    """Return the source at a place. Raises UserError if the place or the options are wrong."""
+    is_bounded: bool = True
+    takes_metadata: bool = False
+
+
+def read_all(source: BoundedSource) -> Iterator[Delivery]:
+    """Yield every delivery of a bounded source, shard after shard, in this process."""
+    reader = source.reader()
+    for shard in reader.shards():
+        yield from reader.read(shard)
