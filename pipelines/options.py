@@ -1,4 +1,4 @@
-"""Beam's own options: unknown ones are refused, and so are those that could carry raw content out."""
+"""Beam's own options: unknown ones are refused, and so are those that could carry raw content out of a job."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 _BATCH = ("FnApiRunner", "DirectRunner", "DataflowRunner")
 _STREAMING = ("DirectRunner", "DataflowRunner")
 _DIRECT = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
-"""What `DirectRunner` stands for when it reads messages; the name itself would first try to download another runner."""
+"""The runner that `DirectRunner` means for messages; the name itself would first try to download another runner."""
 _FORBIDDEN_EXPERIMENTS = {
     "enable_data_sampling": "it writes elements to the temp location",
     "enable_always_on_exception_sampling": "it writes failing elements to the temp location",
@@ -22,10 +22,10 @@ _FORBIDDEN_EXPERIMENTS = {
     "enable_google_cloud_heap_sampling": "it samples the worker's memory",
 }
 _FORBIDDEN = {
-    "save_main_session": "it pickles the whole session, with whatever content it holds",
-    "profile_cpu": "a profile is written beside the job and may hold content",
-    "profile_memory": "a memory profile holds content",
-    "profile_location": "a profile is written there and may hold content",
+    "save_main_session": "it pickles the whole session, including any content in it",
+    "profile_cpu": "a profile is written next to the job and may contain content",
+    "profile_memory": "a memory profile contains content",
+    "profile_location": "a profile is written there and may contain content",
     "profiler_agent": "a profiler reads the worker's memory",
     "runtime_type_check": "its errors quote elements",
     "performance_runtime_type_check": "its errors quote elements",
@@ -37,10 +37,10 @@ _FORBIDDEN = {
 
 
 def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptions:
-    """Beam's options from the arguments after `--`, with what privacy needs added.
+    """Parse the arguments after `--` as Beam's options, and add those that privacy requires.
 
-    The runner is FnApiRunner unless one is named, for a streaming job DirectRunner. Raises UserError for an unknown
-    option, a bad value, or one that could carry raw content or the pseudonym key out of the job.
+    The default runner is FnApiRunner, or DirectRunner for a streaming job. Raises UserError for an unknown option, an
+    invalid value, or an option that could carry raw content or the pseudonym key out of the job.
     """
     _refuse_unknown(arguments)
     runners = _STREAMING if streaming else _BATCH
@@ -54,9 +54,9 @@ def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptio
         )
     if (workers := values.get("direct_num_workers", 1)) < 0:
         raise UserError(f"The Beam option --direct_num_workers is {workers}, but must be 0 (all cores) or more.")
-    for name, why in _FORBIDDEN.items():
+    for name, explanation in _FORBIDDEN.items():
         if values.get(name):
-            raise UserError(f"The Beam option --{name} is forbidden: {why}. Leave it out.")
+            raise UserError(f"The Beam option --{name} is forbidden: {explanation}. Leave it out.")
     for experiment in [*(values.get("experiments") or []), *(values.get("dataflow_service_options") or [])]:
         name = str(experiment).split("=")[0]
         if name in _FORBIDDEN_EXPERIMENTS:
@@ -68,18 +68,18 @@ def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptio
 
 
 def is_local(options: PipelineOptions) -> bool:
-    """Whether the job runs on this machine."""
+    """Return whether the job runs on this machine."""
     return str(options.view_as(StandardOptions).runner).rsplit(".", 1)[-1] != "DataflowRunner"
 
 
 def _with_defaults(arguments: Sequence[str], default: str) -> list[str]:
-    runner = [] if any(each.split("=")[0] == "--runner" for each in arguments) else [f"--runner={default}"]
+    runner = [] if any(argument.split("=")[0] == "--runner" for argument in arguments) else [f"--runner={default}"]
     return [*runner, *arguments, f"--experiments={NO_EXCEPTION_SAMPLING}"]
 
 
 def _refuse_unknown(arguments: Sequence[str]) -> None:
     parser = _Parser(allow_abbrev=False)
-    for options in {str(each): each for each in PipelineOptions.__subclasses__()}.values():
+    for options in {str(options): options for options in PipelineOptions.__subclasses__()}.values():
         if hasattr(options, "_add_argparse_args") and options.__module__.startswith("apache_beam."):
             options._add_argparse_args(parser)
     _, unknown = parser.parse_known_args(list(arguments))
@@ -87,11 +87,11 @@ def _refuse_unknown(arguments: Sequence[str]) -> None:
         name = unknown[0].split("=")[0]  # never the value: it might be a key
         if "pseudonym" in name or "key" in name:
             raise UserError(f"The option {name} may not be given: the key comes from {KEY_VARIABLE} or Secret Manager.")
-        raise UserError(f"The Beam option {name} is unknown: options after -- go to Beam as they are; check its name.")
+        raise UserError(f"The Beam option {name} is unknown: options after -- are passed to Beam; check the name.")
 
 
 class _Parser(BeamArgumentParser):
     def error(self, message: str) -> None:
         # argparse quotes the value; the option's name is enough.
         name = message.removeprefix("argument ").split(":")[0]
-        raise UserError(f"The Beam option {name} has a value that it does not take: see Beam's documentation of it.")
+        raise UserError(f"The Beam option {name} does not accept this value: see Beam's documentation of the option.")

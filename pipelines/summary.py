@@ -1,4 +1,4 @@
-"""What a job did, from its metrics: the JSON that `ingest` prints."""
+"""The summary of a job, computed from its metrics: the JSON that `ingest` prints."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,55 +14,55 @@ _REJECTED = "rejected."
 
 @dataclass
 class Tally:
-    """Counts under one namespace: of what is common to all encoders, or of one of them."""
+    """The counters of one namespace: those of one encoder, or those that concern every encoder."""
 
     counters: dict[str, int] = field(default_factory=dict)
 
     def rejections(self) -> Counter[str]:
-        """Rejections by reason, over all stages."""
-        found: Counter[str] = Counter()
+        """Return the number of rejections by reason, over all stages."""
+        by_reason: Counter[str] = Counter()
         for name, count in self.counters.items():
             if name.startswith(_REJECTED):
-                found[name.rsplit(".", 1)[1]] += count
-        return found
+                by_reason[name.rsplit(".", 1)[1]] += count
+        return by_reason
 
 
 def summarise(
     result: PipelineResult, stream: str, encoders: Sequence[str], seconds: float, idle: float = 0.0
 ) -> dict[str, Any]:
-    """The counts of a finished job, that ran for so many seconds and was idle in so many of them.
+    """Return the counts of a finished job that ran for `seconds` and was idle for `idle` of them.
 
-    `embeddings` and `rejections` count rows. For each encoder, read = embeddings + rejections, where an event
-    that was rejected before encoding counts for all; with several encoders `by_encoder` tells them apart.
+    `embeddings` and `rejections` count rows. For each encoder, read = embeddings + rejections, where an event that was
+    rejected before encoding counts for every encoder; with several encoders, `by_encoder` has the counts of each.
     """
     tallies = _tallies(result)
     common = tallies.get(namespace(None), Tally())
-    own = {ref: tallies.get(namespace(ref), Tally()) for ref in encoders}
+    by_encoder = {ref: tallies.get(namespace(ref), Tally()) for ref in encoders}
     read = common.counters.get("read", 0)
     summary: dict[str, Any] = {
         "stream": stream,
         "encoders": list(encoders),
         "read": read,
-        "embeddings": sum(_embeddings(tally) for tally in own.values()),
-        "rejections": _ordered(sum((tally.rejections() for tally in own.values()), common.rejections())),
+        "embeddings": sum(_embeddings(tally) for tally in by_encoder.values()),
+        "rejections": _sorted(sum((tally.rejections() for tally in by_encoder.values()), common.rejections())),
         "dropped_attributes": common.counters.get("dropped_attributes", 0),
         "seconds": round(seconds, 3),
         "idle_seconds": round(idle, 3),
         "events_per_second": round(read / (seconds - idle), 1) if seconds > idle else 0.0,
     }
-    if len(own) > 1:
+    if len(by_encoder) > 1:
         summary["by_encoder"] = {
             ref: {
                 "embeddings": _embeddings(tally),
-                "rejections": _ordered(common.rejections() + tally.rejections()),
+                "rejections": _sorted(common.rejections() + tally.rejections()),
             }
-            for ref, tally in own.items()
+            for ref, tally in by_encoder.items()
         }
     return summary
 
 
 def launched(result: PipelineResult, stream: str, encoders: Sequence[str]) -> dict[str, Any]:
-    """What there is to say of a job that goes on elsewhere: no id yet where only its template was written."""
+    """Return the summary of a job that runs elsewhere. Its id is None if only its template was written."""
     job = result.job_id() if getattr(result, "has_job", True) else None
     return {"stream": stream, "encoders": list(encoders), "job": job}
 
@@ -71,7 +71,7 @@ def _embeddings(tally: Tally) -> int:
     return tally.counters.get("embeddings", 0)
 
 
-def _ordered(rejections: Counter[str]) -> dict[str, int]:
+def _sorted(rejections: Counter[str]) -> dict[str, int]:
     return {reason: count for reason, count in sorted(rejections.items()) if count}
 
 

@@ -1,1 +1,1 @@
-"""From a producer's delivery to a checked event: the stream file, the sources and the parsing. No Beam."""
+"""Events: the stream file that declares them, the sources that deliver them, the parser that checks them. No Beam."""

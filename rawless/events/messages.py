@@ -1,4 +1,4 @@
-"""Events as Pub/Sub messages: the payload is the data, or `uri` names it; every other field is an attribute."""
+"""Convert events to and from Pub/Sub messages: data is the payload unless `uri` names it, all else is attributes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from rawless.events.payload import FORMS, form_of, inline
 from rawless.privacy import Raw, Reason, Rejected, guarded
 
 FIELDS = ("event_id", "occurred_at", "stream", "subject_id", "uri")
-"""Attributes of a message that are fields of the event; all others are the stream's own."""
+"""The attributes of a message that are fields of every event; all others are attributes that a stream declares."""
 MAX_MESSAGE_BYTES = 9_900_000
-"""Pub/Sub takes 10 MB in a request, the envelope included."""
+"""Pub/Sub accepts requests of up to 10 MB, including the envelope."""
 _MAX_ATTRIBUTES = 100
 _MAX_NAME = 256
 _MAX_VALUE = 1024
@@ -19,14 +19,14 @@ _OVERHEAD = 16
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published."""
+    """A message that is ready to be published."""
 
     data: bytes
     attributes: dict[str, str]
 
     @property
     def size(self) -> int:
-        """Bytes on the wire, about."""
+        """The estimated size of the encoded message in bytes."""
         attributes = sum(
             len(name.encode()) + len(value.encode()) + _OVERHEAD for name, value in self.attributes.items()
         )
@@ -34,15 +34,15 @@ class Message:
 
 
 def delivery_of(message_id: str, data: bytes, attributes: Mapping[str, str]) -> Delivery:
-    """A message as it was delivered."""
+    """Return a received message as a delivery."""
     size = len(data) + sum(len(name) + len(value) for name, value in attributes.items())
     return Delivery(message_id, guarded(_fields, data, attributes), size)
 
 
 def message_of(delivery: Delivery) -> Raw[Message] | Reason:
-    """The message that carries an event, broken ones as they are; or the reason for which no message can.
+    """Return the message that carries an event, valid or not; or the reason for which no message can carry it.
 
-    Attributes that are no text, or more or larger than Pub/Sub takes, are left out.
+    Attributes that are not text, or exceed the number or size that Pub/Sub accepts, are left out.
     """
     if isinstance(delivery.fields, Reason):
         return delivery.fields
@@ -59,7 +59,7 @@ def _fields(data: bytes, attributes: Mapping[str, str]) -> Raw[Mapping[str, obje
 
 def _message(raw: Raw[Mapping[str, object]]) -> Raw[Message]:
     fields = raw.reveal()
-    message = Message(_data(fields), dict([*_own(fields), *_attributes(fields)]))
+    message = Message(_data(fields), dict([*_event_fields(fields), *_attributes(fields)]))
     if message.size > MAX_MESSAGE_BYTES:
         raise Rejected(Reason.PAYLOAD_TOO_LARGE)
     if not message.data and not message.attributes:
@@ -67,7 +67,7 @@ def _message(raw: Raw[Mapping[str, object]]) -> Raw[Message]:
     return Raw(message)
 
 
-def _own(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _event_fields(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name in FIELDS:
         value = fields.get(name)
         if value is None:
@@ -78,22 +78,22 @@ def _own(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _attributes(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    given = fields.get("attributes")
-    if given is None:
+    attributes = fields.get("attributes")
+    if attributes is None:
         return
-    if not isinstance(given, Mapping):
+    if not isinstance(attributes, Mapping):
         raise Rejected(Reason.MALFORMED_EVENT)
-    room = _MAX_ATTRIBUTES - len(FIELDS)
-    for name, value in given.items():
-        if name not in FIELDS and isinstance(value, str) and _fits(name, value) and room > 0:
-            room -= 1
+    remaining = _MAX_ATTRIBUTES - len(FIELDS)
+    for name, value in attributes.items():
+        if name not in FIELDS and isinstance(value, str) and _fits(name, value) and remaining > 0:
+            remaining -= 1
             yield name, value
 
 
 def _fits(name: str, value: str) -> bool:
     try:
         sizes = len(name.encode()), len(value.encode())
-    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
+    except UnicodeEncodeError:  # JSON can contain half of a surrogate pair
         return False
     return 0 < sizes[0] <= _MAX_NAME and sizes[1] <= _MAX_VALUE and not name.startswith("goog")
 

@@ -1,6 +1,6 @@
-"""Patterns of ids and attributes, held to characters that name things, so that free text does not fit.
+"""Check and match the patterns of ids and attributes, which must not match free text.
 
-Matched by RE2, in linear time: neither an operator's careless pattern nor a producer's hostile value can stall a job.
+RE2 matches in linear time, so neither an operator's careless pattern nor a producer's hostile value can stall a job.
 """
 
 import re
@@ -22,25 +22,25 @@ _FREE_CATEGORIES = (
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether the whole value matches. The pattern must be one that `fault_of` accepts."""
+    """Return whether the whole value matches a pattern that `explain_bad_pattern` allows."""
     return value.isprintable() and _compiled(pattern).fullmatch(value) is not None
 
 
-def fault_of(pattern: str) -> str | None:
-    """Why the regular expression is refused, as the end of a sentence; None when it is accepted.
+def explain_bad_pattern(pattern: str) -> str | None:
+    """Return why a regular expression is not allowed, as the end of a sentence, or None if it is allowed.
 
-    Refused are what RE2 or Python does not take, and what matches any character, the complement of a set, or
-    white space: free text would fit.
+    It is not allowed if RE2 or Python cannot compile it, or if it matches any character, the complement of a set, or
+    white space, so that free text could match.
     """
-    if "[:" in pattern:  # RE2 reads a class there, which may hold white space; Python, which parses below, a set
+    if "[:" in pattern:  # RE2 reads a class, which may contain white space; Python, which parses it below, reads a set
         return "may match free text: write classes such as [:alpha:] as sets of characters, [A-Za-z]"
     try:
         _compiled(pattern)
         with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # sets that Python and RE2 may read differently
+            warnings.simplefilter("error", FutureWarning)  # for sets that Python and RE2 may read differently
             tree = parser.parse(pattern, re.ASCII)
     except (re2.error, re.error, RecursionError, OverflowError, FutureWarning):
-        return "is no regular expression of RE2's syntax"
+        return "is not a regular expression in RE2's syntax"
     if any(_is_free(token, value) for token, value in _walk(tree)):
         return "may match free text: name the characters it allows, without '.', '[^…]', '\\S' or white space"
     return None
@@ -66,7 +66,7 @@ def _is_free(token: Any, value: Any) -> bool:
 
 
 def _walk(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (operator, argument) pair of a parsed pattern, depth first."""
+    """Yield every (operator, argument) pair of a parsed pattern, depth first."""
     if isinstance(node, parser.SubPattern):
         node = node.data
     if isinstance(node, tuple) and len(node) == 2 and isinstance(node[0], constants._NamedIntConstant):

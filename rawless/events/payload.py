@@ -1,4 +1,4 @@
-"""The forms in which an event may carry its payload."""
+"""The fields in which an event may carry its payload."""
 
 import base64
 import binascii
@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from rawless.privacy import Reason, Rejected
 
 FORMS = ("payload", "text", "payload_base64", "uri", "parts")
-"""Fields, of which an event has one. `payload` is a source's own: bytes, or the reason for which there are none."""
+"""An event has exactly one of these fields. `payload` is set by sources: bytes, or the reason why they are missing."""
 
 
 def form_of(fields: Mapping[str, object]) -> str:
-    """The field that holds the payload. Raises Rejected when there is none, or several."""
-    given = [name for name in FORMS if fields.get(name) is not None]
-    if not given:
+    """Return the name of the field that contains the payload. Raises Rejected unless there is exactly one."""
+    forms = [name for name in FORMS if fields.get(name) is not None]
+    if not forms:
         raise Rejected(Reason.EMPTY_PAYLOAD)
-    if len(given) > 1:
+    if len(forms) > 1:
         raise Rejected(Reason.MALFORMED_EVENT)
-    return given[0]
+    return forms[0]
 
 
 def inline(form: str, value: object) -> bytes:
-    """A payload that the event itself carries, of any form but `uri`. Raises Rejected when it cannot be had."""
+    """Decode a payload that the event itself carries, in any form but `uri`. Raises Rejected if it is not valid."""
     if form == "payload" and isinstance(value, bytes):
         return value
     if form == "payload" and isinstance(value, Reason):  # the source could not read it
@@ -36,7 +36,7 @@ def inline(form: str, value: object) -> bytes:
 def _from_text(text: str) -> bytes:
     try:
         return text.encode()
-    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
+    except UnicodeEncodeError:  # JSON can contain half of a surrogate pair
         raise Rejected(Reason.FORBIDDEN_CHARACTERS) from None
 
 

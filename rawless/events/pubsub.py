@@ -1,4 +1,4 @@
-"""Pub/Sub: where it is, names of topics and subscriptions, clients, and making what is missing on an emulator."""
+"""Pub/Sub: its address and clients, names of topics and subscriptions, and their creation on an emulator."""
 
 import re
 from collections.abc import Callable
@@ -17,38 +17,38 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from rawless.errors import Unavailable, UserError
 
 ACK_SECONDS = 60
-"""For how long a reader may be busy with what it took, before others get it; a killed one's messages wait as long."""
+"""How long a reader may work on a message before it is delivered again; also how long those of a killed one wait."""
 _NAME = re.compile(
     r"projects/[a-z][a-z0-9.:-]{4,60}[a-z0-9]/(topics|subscriptions)/(?!goog)[A-Za-z][\w.~+%-]{2,254}", re.A
 )
 START_SECONDS = 10.0
-"""For how long Pub/Sub is asked again before a job starts."""
+"""For how long requests are retried before a job starts."""
 _LIMIT = [("grpc.max_receive_message_length", -1)]
 
 
 @dataclass(frozen=True)
 class PubSub:
-    """Where Pub/Sub is. Holds an address alone, so that it travels in a job."""
+    """The address of Pub/Sub. It can be pickled into a job."""
 
     emulator: str | None = None
-    """Of an emulator, as in 127.0.0.1:8085; without one, Google's own."""
+    """The address of an emulator, as in 127.0.0.1:8085; None means Google's service."""
 
     def publisher(self) -> PublisherClient:
-        """The official client. Raises UserError without credentials."""
+        """Return a new client for publishing. Raises UserError if there are no credentials."""
         return self._client(PublisherClient, PublisherGrpcTransport)
 
     def subscriber(self) -> SubscriberClient:
-        """The official client. Raises UserError without credentials."""
+        """Return a new client for subscriptions. Raises UserError if there are no credentials."""
         return self._client(SubscriberClient, SubscriberGrpcTransport)
 
     def ensure_topic(self, name: str) -> None:
-        """Make the topic on an emulator when it is missing; raise UserError when it is missing at Google's."""
+        """Create the topic on an emulator if it does not exist. Raises UserError if it does not exist at Google."""
         with self.publisher() as client:
             get, create = partial(client.get_topic, topic=name), partial(client.create_topic, name=name)
             self._ensure(f"topic {name}", get, create)
 
     def ensure_subscription(self, name: str, topic: str) -> str:
-        """Likewise a subscription, and its topic; returns the topic that it is of."""
+        """Create a subscription and its topic in the same way, and return the topic of the subscription."""
 
         def create() -> Any:
             self.ensure_topic(topic)
@@ -56,8 +56,9 @@ class PubSub:
             return client.create_subscription(request=request)
 
         with self.subscriber() as client:
-            made = self._ensure(f"subscription {name}", partial(client.get_subscription, subscription=name), create)
-        return str(made.topic) if made else topic
+            get = partial(client.get_subscription, subscription=name)
+            subscription = self._ensure(f"subscription {name}", get, create)
+        return str(subscription.topic) if subscription else topic
 
     def _client(self, client: Callable[..., Any], transport: Callable[..., Any]) -> Any:
         if self.emulator:
@@ -69,7 +70,7 @@ class PubSub:
                 "There are no Google credentials here: run `gcloud auth application-default login`."
             ) from None
 
-    def _ensure(self, what: str, get: Callable[..., Any], create: Callable[[], Any]) -> Any:
+    def _ensure(self, description: str, get: Callable[..., Any], create: Callable[[], Any]) -> Any:
         try:
             try:
                 return get(retry=retry(START_SECONDS))
@@ -77,16 +78,19 @@ class PubSub:
                 if not self.emulator:
                     raise
                 return create()
-        except (AlreadyExists, PermissionDenied):  # whoever may use it need not be allowed to look
+        except (AlreadyExists, PermissionDenied):  # an account that may use it need not be allowed to get it
             return None
         except NotFound:
-            raise UserError(f"The {what} does not exist: create it, or name another.") from None
+            raise UserError(f"The {description} does not exist: create it, or name another.") from None
         except (GoogleAPIError, GoogleAuthError) as error:
             raise unavailable(error) from None
 
 
 def check_name(name: str, kind: str, option: str) -> str:
-    """The name of a topic or subscription, as `kind` says. Raises UserError naming the option when it is none."""
+    """Return the name of a topic or subscription, as `kind` says.
+
+    Raises UserError, which names the option, if the name is not valid.
+    """
     match = _NAME.fullmatch(name)
     if match is None or match[1] != kind:
         raise UserError(
@@ -97,10 +101,10 @@ def check_name(name: str, kind: str, option: str) -> str:
 
 
 def unavailable(error: Exception) -> Unavailable:
-    """What to tell when Pub/Sub is away; of the error its type alone."""
+    """Return the error to raise when Pub/Sub does not answer. Of the client's error only the type is kept."""
     return Unavailable(f"Pub/Sub did not answer ({type(error).__name__}); run the command again.")
 
 
 def retry(seconds: float) -> Retry:
-    """How a call of a client is tried again while Pub/Sub is away."""
+    """Return the retry policy of a client's call: for this long, while Pub/Sub is unavailable."""
     return Retry(predicate=if_transient_error, initial=0.1, maximum=2.0, timeout=seconds)

@@ -1,4 +1,4 @@
-"""What keeps raw content inside: the wrapper, the boundary, the closed reasons, the pseudonyms, the log guard."""
+"""The guards around raw content: its wrapper, the boundary, the closed reasons, pseudonyms and the log guard."""
 
 from rawless.privacy.boundary import guarded
 from rawless.privacy.raw import Raw

@@ -1,4 +1,4 @@
-"""The boundary around code that touches raw content: results and closed reasons come out, nothing else."""
+"""The boundary around code that handles raw content: only results and closed reasons leave it."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def guarded(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Reason:
-    """Run `step` inside the boundary and return its result, or the reason for which it failed.
+    """Run `step` inside the boundary and return its result, or the reason why it failed.
 
-    An exception of a library holds content in its text, its arguments, its context and the frames of its
-    traceback. So none crosses: a `Rejected` comes out as its reason, any other exception as `internal`.
-    Memory and `Unavailable` are not the event's fault: they are raised as a fresh `Unavailable`, outside of
-    the handler, so that they carry no context. Log records made inside are withheld (`privacy.logs`).
+    An exception of a library can contain content in its text, its arguments, its context and the frames of its
+    traceback, so none leaves: a `Rejected` is returned as its reason, any other exception as `Reason.INTERNAL`.
+    `Unavailable` and `MemoryError` do not concern the event: they are raised as a new `Unavailable`, outside of the
+    handler, so that it has no context. Log records made inside are withheld (see `rawless.privacy.logs`).
     """
     with withheld():
         try:
@@ -30,8 +30,8 @@ def guarded(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Reas
             sentence = "This process ran out of memory; give it more, or lower the stream's limits.max_bytes."
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except BaseException:  # noqa: BLE001 - nothing of it may leave; a panic of a Rust library is no Exception
+        except BaseException:  # noqa: BLE001 - nothing of it may leave; a panic of a Rust library is not an Exception
             return Reason.INTERNAL
         finally:
-            del step, args, kwargs  # this frame is part of the traceback of what is raised below
+            del step, args, kwargs  # this frame is in the traceback of the exception that is raised below
     raise Unavailable(sentence)

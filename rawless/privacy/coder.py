@@ -1,7 +1,7 @@
-"""The Beam coder of everything that holds raw content: it refuses.
+"""The Beam coder of every type that contains raw content. It refuses to encode.
 
-A shuffle, state, a side input or a sample has to encode its elements. With this coder such a step fails
-when it runs, before anything is written. Kept apart from `privacy.raw`, since only the pipelines know Beam.
+A shuffle, state, a side input or a sample has to encode its elements. With this coder such a step fails when it runs,
+before anything is written. It has its own module because only pipelines import Beam.
 """
 
 from typing import Any, NoReturn
@@ -14,20 +14,20 @@ class RefusingCoder(coders.Coder):
 
     def encode(self, value: Any) -> NoReturn:
         """Raise TypeError."""
-        raise TypeError("raw content refuses to be encoded: no shuffle, state or side input may hold it")
+        raise TypeError("raw content refuses to be encoded: it must not be in a shuffle, state or side input")
 
     def decode(self, encoded: bytes) -> NoReturn:
         """Raise TypeError."""
         raise TypeError("raw content refuses to be decoded")
 
     def estimate_size(self, value: Any) -> int:
-        """One, whatever the element: the runner's size sampling must neither encode nor learn a size."""
+        """Return 1 for every element: size sampling of a runner must neither encode an element nor learn its size."""
         return 1
 
     def is_deterministic(self) -> bool:
-        """Moot: nothing is encoded."""
+        """Return True, which has no effect because nothing is encoded."""
         return True
 
     def to_type_hint(self) -> Any:
-        """Anything."""
+        """Return Any."""
         return Any

@@ -1,4 +1,4 @@
-"""The log guard: what any library logs or warns while raw content is in hand is withheld."""
+"""The log guard: it withholds what any library logs, or warns of, while raw content is processed."""
 
 import logging
 import warnings
@@ -8,12 +8,12 @@ from contextvars import ContextVar
 from typing import Any, TextIO
 
 _inside: ContextVar[bool] = ContextVar("rawless_inside_boundary", default=False)
-_WITHHELD = "withheld: this was logged while raw content was in hand"
+_WITHHELD = "withheld: logged while raw content was processed"
 
 
 @contextmanager
 def withheld() -> Iterator[None]:
-    """Log records and warnings made by this thread inside the block lose their text and arguments."""
+    """Remove the text and arguments of log records and warnings that this thread makes within the block."""
     token = _inside.set(True)
     try:
         yield
@@ -25,11 +25,11 @@ def _guard_records() -> None:
     make = logging.getLogRecordFactory()
 
     def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        made = make(*args, **kwargs)
+        created = make(*args, **kwargs)
         if _inside.get():
             # The message too: many libraries format content into it before they log.
-            made.msg, made.args, made.exc_info, made.stack_info = _WITHHELD, (), None, None
-        return made
+            created.msg, created.args, created.exc_info, created.stack_info = _WITHHELD, (), None, None
+        return created
 
     logging.setLogRecordFactory(record)
 
@@ -38,7 +38,7 @@ def _guard_extra() -> None:
     make = logging.Logger.makeRecord
 
     def record(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        if _inside.get():  # `extra` is the ninth, and is put onto the record after the factory made it
+        if _inside.get():  # `extra` is the ninth argument, and is added after the factory has made the record
             args, kwargs = args[:8], {**kwargs, "extra": None}
         return make(self, *args, **kwargs)
 
@@ -48,7 +48,7 @@ def _guard_extra() -> None:
 def _guard_warnings() -> None:
     show = warnings.showwarning
 
-    def shown(
+    def showwarning(
         message: Warning | str,
         category: type[Warning],
         filename: str,
@@ -58,10 +58,10 @@ def _guard_warnings() -> None:
     ) -> None:
         show(_WITHHELD if _inside.get() else message, category, filename, lineno, file, line)
 
-    warnings.showwarning = shown
+    warnings.showwarning = showwarning
 
 
-# On import, so that every process that can hold a `Raw` (a Beam worker too) has the guard in place.
+# On import, so that the guard is active in every process that can contain a `Raw`, including Beam workers.
 _guard_records()
 _guard_extra()
 _guard_warnings()

@@ -1,4 +1,4 @@
-"""Pseudonyms: HMAC-SHA256 of a subject id under a secret key that never travels in a job."""
+"""Pseudonyms: HMAC-SHA256 of a subject id under a secret key that is never part of a job."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ _MAKE_ONE = 'Make one with: python3 -c "import base64, os; print(base64.b64encod
 
 
 class PseudonymKey:
-    """A secret of at least 256 bits. Its id is derived from it, so the same key has the same id everywhere."""
+    """A secret key of at least 256 bits. Its id is derived from it, so the same key has the same id everywhere."""
 
     __slots__ = ("_secret", "key_id")
 
@@ -28,7 +28,7 @@ class PseudonymKey:
         self.key_id = "k" + hmac.new(secret, b"rawless pseudonym key id", hashlib.sha256).hexdigest()[:15]
 
     def pseudonym(self, subject_id: str) -> str:
-        """The subject key: 64 hexadecimal digits."""
+        """Return the subject key, 64 hexadecimal digits."""
         return hmac.new(self._secret, subject_id.encode(), hashlib.sha256).hexdigest()
 
     def __repr__(self) -> str:
@@ -40,31 +40,31 @@ class PseudonymKey:
 
 @dataclass(frozen=True)
 class KeySource:
-    """Where a process finds the key. Only this, never the key, is part of a job.
+    """Where a process loads the key from. A job contains this, never the key.
 
-    The environment variable RAWLESS_PSEUDONYM_KEY (base64) wins where it is set; else `secret`, the resource
-    name of a version in Secret Manager (projects/P/secrets/S/versions/V); else the file at `path`.
+    The environment variable RAWLESS_PSEUDONYM_KEY (base64) has precedence, then `secret`, the resource name of a
+    version in Secret Manager (projects/P/secrets/S/versions/V), then the file at `path`.
     """
 
     path: str | None = None
     secret: str | None = None
 
     def load(self) -> PseudonymKey:
-        """Read the key. Raises UserError when there is none or it is too short."""
+        """Load the key. Raises UserError if there is none or it is too short."""
         if text := os.environ.get(KEY_VARIABLE):
             return _decode(text.encode(errors="replace"), KEY_VARIABLE)
         if self.secret:
             return _decode(_from_secret_manager(self.secret), f"The secret {self.secret}")
         if self.path and Path(self.path).is_file():
             return _decode(Path(self.path).read_bytes(), f"The key file {self.path}")
-        looked = f" (no file {self.path})" if self.path else ""
+        no_file = f" (no file {self.path})" if self.path else ""
         raise UserError(
-            f"There is no pseudonym key{looked}: set {KEY_VARIABLE} to 32 random bytes in base64. {_MAKE_ONE}"
+            f"There is no pseudonym key{no_file}: set {KEY_VARIABLE} to 32 random bytes in base64. {_MAKE_ONE}"
         )
 
 
 def create_key_file(path: Path) -> None:
-    """Write a new random key, readable by its owner alone, unless the file exists."""
+    """Write a new random key to a file that only its owner can read, unless the file exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         return
@@ -78,7 +78,7 @@ def _decode(text: bytes, where: str) -> PseudonymKey:
     except (binascii.Error, ValueError):
         secret = b""
     if len(secret) < KEY_BYTES:  # never quote the value
-        raise UserError(f"{where} must hold at least {KEY_BYTES} random bytes in base64. {_MAKE_ONE}")
+        raise UserError(f"{where} must contain at least {KEY_BYTES} random bytes in base64. {_MAKE_ONE}")
     return PseudonymKey(secret)
 
 

@@ -1,4 +1,4 @@
-"""`Raw`: content that arrived from outside and must not leave by accident."""
+"""`Raw`, the wrapper of content that must not leave the process by accident."""
 
 from typing import Generic, NoReturn, TypeVar
 
@@ -6,11 +6,11 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Raw(Generic[T_co]):
-    """Holds content and gives it out by `reveal()` alone.
+    """Wraps content, which only `reveal()` returns.
 
-    Its repr is redacted, so that a log line or an error that shows it shows nothing. Everything that would
-    turn it into text or bytes, or tell two contents apart, raises TypeError: str, format, bytes, JSON,
-    pickle, copy and hash. Two wrappers are equal only if they are the same object.
+    Its repr is redacted, so that log lines and errors that quote it reveal nothing. Every operation that would turn
+    it into text or bytes, or distinguish two contents, raises TypeError: str, format, bytes, JSON, pickle, copy and
+    hash. Two wrappers are equal only if they are the same object.
     """
 
     __slots__ = ("_value",)
@@ -20,7 +20,7 @@ class Raw(Generic[T_co]):
         self._value = value
 
     def reveal(self) -> T_co:
-        """The content itself. Call it inside `guarded`, and keep the result there."""
+        """Return the content. Call this only inside `guarded`, and keep the result there."""
         return self._value
 
     def __repr__(self) -> str:

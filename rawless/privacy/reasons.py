@@ -1,4 +1,4 @@
-"""Why an event gave no embedding: a closed list of codes, so that no free text is ever stored."""
+"""Why an event was rejected: a closed list of codes, so that no free text is ever stored."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from rawless.errors import RawlessError
 
 
 class Reason(StrEnum):
-    """A permanent fault of one event. A new fault gets a new code and a test."""
+    """A permanent failure of one event. A new kind of failure gets a new code and a test."""
 
     MISSING_EVENT_ID = "missing_event_id"
     BAD_EVENT_ID = "bad_event_id"
@@ -18,7 +18,7 @@ class Reason(StrEnum):
     """The event has no payload, or one of no bytes. Empty texts are EMPTY_TEXT."""
     PAYLOAD_TOO_LARGE = "payload_too_large"
     OBJECT_NOT_FOUND = "object_not_found"
-    """The object that the event names is not there."""
+    """The object that the event names does not exist."""
     PAYLOAD_URI_FORBIDDEN = "payload_uri_forbidden"
     UNDECODABLE_IMAGE = "undecodable_image"
     UNSUPPORTED_IMAGE_FORMAT = "unsupported_image_format"
@@ -30,7 +30,7 @@ class Reason(StrEnum):
     ENCODER_FAILED = "encoder_failed"
     NON_FINITE_EMBEDDING = "non_finite_embedding"
     ROW_REFUSED = "row_refused"
-    """The warehouse would not take the row."""
+    """The warehouse refused the row."""
     INTERNAL = "internal"
     """A defect of Rawless itself: report every one as a bug."""
 
@@ -56,7 +56,7 @@ class Stage(StrEnum):
 
 
 class Rejected(RawlessError):
-    """One event cannot become an embedding, for a permanent reason. Carries no text."""
+    """One event cannot be embedded, for a permanent reason. Carries no text."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)

@@ -117,7 +117,7 @@ def test_doctor_names_what_to_mend(rawless: Rawless, monkeypatch: pytest.MonkeyP
     done = rawless("doctor")
 
     assert done.code == 1
-    assert "MEND pseudonym key: RAWLESS_PSEUDONYM_KEY must hold at least 32 random bytes in base64." in done.out
+    assert "MEND pseudonym key: RAWLESS_PSEUDONYM_KEY must contain at least 32 random bytes in base64." in done.out
     assert "too short" not in done.out
 
 
@@ -271,7 +271,7 @@ def test_a_leakage_gate_that_cannot_be_held_is_refused(
     done = rawless("ingest", "--stream", gated, "--source", f"jsonl:{write_events({})}")
 
     assert done.code == 2
-    assert "has a leakage gate, which this version cannot hold yet" in done.err
+    assert "has a leakage gate, which this version does not enforce" in done.err
 
 
 def test_a_home_that_cannot_be_written_to_is_told(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawless.errors import Unavailable
-from rawless.events.objects import MAX_URI, Place, fault_of_prefix, locate, read_file
+from rawless.events.objects import MAX_URI, Place, explain_bad_prefix, locate, read_file
 from rawless.privacy import Reason, Rejected, guarded
 
 SECRET = b"my card ends in 4711"
@@ -37,7 +37,7 @@ MARKER = "Rosalind-0815"
     ],
 )
 def test_a_prefix_that_names_a_folder_is_accepted(prefix: str) -> None:
-    assert fault_of_prefix(prefix) is None
+    assert explain_bad_prefix(prefix) is None
 
 
 BAD_PREFIXES = {
@@ -58,8 +58,8 @@ BAD_PREFIXES = {
         ),
         *("file:///a", "file:/a/", "FILE:///a/", "http://b/", "s3://b/", "b/", "/uploads/", "gs//b/", "gs://b/\udcff/"),
     ],
-    "must name a folder by its whole path": ["file://", "file:///", "file://host/a/", "file://a/", "file://./a/"],
-    "must not hold empty names": [
+    "must name a folder by its absolute path": ["file://", "file:///", "file://host/a/", "file://a/", "file://./a/"],
+    "must not contain empty names": [
         *("gs:///", "gs://b//", "gs://b/a//", "gs://b/./", "gs://b/../", "gs://../b/", "gs://b/a/../c/", "gs:////"),
         *("file:////", "file:///a//", "file:///a/./", "file:///a/../", "file:///a/%2e%2e/", "file:///a/%2E/"),
         *("file:///a%2fb/", "file:///a/%00/"),
@@ -73,7 +73,7 @@ BAD_PREFIXES = {
 def test_any_other_prefix_is_refused_with_the_rule(fault: str, prefix: str) -> None:
     if prefix == "file://":
         fault = "must start with"
-    assert str(fault_of_prefix(prefix)).startswith(fault)
+    assert str(explain_bad_prefix(prefix)).startswith(fault)
 
 
 # --- URIs

@@ -93,7 +93,7 @@ def test_the_ingest_job_passes_the_check(streaming: bool, job: Job, write_events
     pipeline = beam.Pipeline(options=options.parse([], streaming=streaming))
     (replace(made, source=SUBSCRIPTION) if streaming else made).build(pipeline)
 
-    assert list(graph_check.faults(pipeline)) == []
+    assert list(graph_check.violations(pipeline)) == []
 
 
 def test_the_streaming_job_and_the_batch_job_share_every_step_but_the_first(job: Job, write_events: Write) -> None:
@@ -120,7 +120,7 @@ def test_a_step_that_would_hold_raw_content_is_refused(name: str, source: str, j
     made = job(write_events({}))
     spoiled = _spoiled(made if source == "lines" else replace(made, source=SUBSCRIPTION), BETWEEN[name])
 
-    with pytest.raises(UserError, match=r"^The step Between.*no step between read and encode may hold raw content"):
+    with pytest.raises(UserError, match=r"^The step Between.*no step between read and encode may keep raw content"):
         graph_check.check(spoiled)
 
 
@@ -131,7 +131,7 @@ def test_messages_are_raw_from_the_moment_they_are_read(name: str, with_attribut
     read = ReadFromPubSub(subscription=SUBSCRIPTION.name, with_attributes=with_attributes)
     pipeline | read | "Between" >> BETWEEN[name]
 
-    with pytest.raises(UserError, match=r"^The step Between.*no step between read and encode may hold raw content"):
+    with pytest.raises(UserError, match=r"^The step Between.*no step between read and encode may keep raw content"):
         graph_check.check(pipeline)
 
 

@@ -25,7 +25,7 @@ from rawless.errors import UserError
         (["--runner=InteractiveRunner"], "--runner is 'InteractiveRunner', but must be one of FnApiRunner"),
         (["--direct_num_workers=-3"], "--direct_num_workers is -3, but must be 0"),
         (["--environment_type=DOCKER"], "The Beam option --environment_type is forbidden"),
-        (["--num_workers=many"], "The Beam option --num_workers has a value that it does not take"),
+        (["--num_workers=many"], "The Beam option --num_workers does not accept this value"),
     ],
 )
 def test_an_option_that_is_unknown_or_could_leak_is_refused(arguments: list[str], sentence: str) -> None:

@@ -13,7 +13,7 @@ from rawless.privacy import Raw, Reason, guarded
 from rawless.privacy.logs import withheld
 
 MARKER = "my card ends in 4711"
-WITHHELD = "withheld: this was logged while raw content was in hand"
+WITHHELD = "withheld: logged while raw content was processed"
 
 
 class Collector(logging.Handler):

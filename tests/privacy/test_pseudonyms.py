@@ -195,7 +195,7 @@ def test_a_bad_key_file_is_refused_in_a_sentence_that_does_not_quote_it(held: by
     with pytest.raises(UserError) as refused:
         KeySource(path=str(path)).load()
     sentence = str(refused.value)
-    assert sentence.startswith(f"The key file {path} must hold at least 32 random bytes in base64. Make one with:")
+    assert sentence.startswith(f"The key file {path} must contain at least 32 random bytes in base64. Make one with:")
     assert "\n" not in sentence
     assert held.decode("latin-1").strip()[:8] not in sentence or not held.strip()
     assert refused.value.__cause__ is None
@@ -207,7 +207,7 @@ def test_a_bad_key_in_the_environment_is_refused_even_beside_a_good_file(
     held: bytes, key: KeySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environb, KEY_VARIABLE.encode(), held)
-    with pytest.raises(UserError, match=f"^{KEY_VARIABLE} must hold at least 32 random bytes in base64") as refused:
+    with pytest.raises(UserError, match=f"^{KEY_VARIABLE} must contain at least 32 random bytes in base64") as refused:
         key.load()
     assert held.decode("latin-1").strip()[:8] not in str(refused.value) or not held.strip()
 
