@@ -13,7 +13,7 @@ from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 @dataclass(frozen=True, slots=True)
 class ParsedEvent:
-    """A checked event, and the id of the message that it came in. Holds raw content."""
+    """A checked event, and the id of the message that it came in. Contains raw content."""
 
     event: Event
     message_id: str
@@ -30,7 +30,7 @@ class EncodedEvent:
 
 
 class RowCoder(coders.Coder):
-    """Pickles rows, which hold no raw content."""
+    """Pickles rows, which contain no raw content."""
 
     def encode(self, value: Any) -> bytes:
         """Return the row as bytes."""

@@ -18,7 +18,7 @@ from rawless.warehouse.client import Warehouse
 
 @dataclass(frozen=True)
 class Ingest:
-    """An ingest job. It is pickled into the graph, so it holds names only: no key and no content."""
+    """An ingest job. It is pickled into the graph, so it contains names only: no key and no content."""
 
     stream: Stream
     source: Source

@@ -11,7 +11,7 @@ from rawless.privacy import Raw, Reason
 class Delivery:
     """One message as a source delivers it, not yet parsed.
 
-    `fields` holds the producer's fields as they came (design: The raw event), with the payload under `payload`
+    `fields` contains the producer's fields unchanged (design: The raw event), with the payload under `payload`
     (bytes, or the reason for which the source could not read them), `text`, `payload_base64`, `uri` or `parts`; or the
     reason for which the source found no fields. `message_id` is the source's own: a line number, a Pub/Sub message id.
     """

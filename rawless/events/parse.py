@@ -131,7 +131,7 @@ class Parser:
         if not isinstance(attributes, Mapping):
             raise Rejected(Reason.MALFORMED_EVENT)
         rules = self._stream.attributes
-        # A value that breaks its rule may hold content, so it is dropped like an attribute that has no rule.
+        # A value that breaks its rule may contain content, so it is dropped like an attribute that has no rule.
         kept = {
             name: value
             for name, value in attributes.items()

@@ -13,7 +13,7 @@ from rawless.events.stream import Stream
 class Reader(Protocol):
     """Reads a bounded source shard by shard.
 
-    A shard names a part of the source and holds no content, so it may travel through a shuffle; deliveries may not.
+    A shard names a part of the source and contains no content, so it may travel through a shuffle; deliveries may not.
     """
 
     def shards(self) -> Iterator[Any]:
@@ -24,7 +24,7 @@ class Reader(Protocol):
 
 
 class BoundedSource(Protocol):
-    """A source with an end, such as a file. It is pickled into the job, so it holds names only."""
+    """A source with an end, such as a file. It is pickled into the job, so it contains names only."""
 
     is_bounded: ClassVar[Literal[True]] = True
 

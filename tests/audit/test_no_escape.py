@@ -33,7 +33,7 @@ MARKER = "Rosalind-0815-Quibble-Zanzibar"
 
 
 def _everywhere() -> Iterator[dict[str, Any] | bytes]:
-    """Events with the marker in every place, good and broken in every way."""
+    """Events with the marker in every place, valid and malformed in every way."""
     text = f"{MARKER} is my name."
     yield {"text": text}
     yield {"text": text, "subject_id": MARKER}
@@ -163,7 +163,7 @@ def test_no_marker_escapes_from_an_encoder_that_raises(
     assert warehouse.query("SELECT reason FROM rejection_v1") == [{"reason": "encoder_failed"}]
 
 
-def test_no_marker_escapes_from_a_parser_with_a_fault(
+def test_no_marker_escapes_from_a_parser_that_raises(
     run: Callable[..., set[str]],
     monkeypatch: pytest.MonkeyPatch,
     warehouse: Warehouse,
@@ -190,7 +190,7 @@ def test_no_marker_escapes_from_a_step_that_does_not_handle_its_error(
     assert run({"text": MARKER}) == set()
 
 
-def test_no_marker_escapes_when_the_warehouse_is_away(
+def test_no_marker_escapes_when_the_warehouse_is_unavailable(
     run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from google.api_core.exceptions import ServiceUnavailable
@@ -209,7 +209,7 @@ def test_no_marker_escapes_when_the_warehouse_is_away(
 def test_the_same_search_finds_a_planted_leak(
     spelling: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tests above can fail: a step that logs what it was given is caught, however the content is spelled."""
+    """Show that the tests above can fail: a step that logs its input is found, however the content is encoded."""
     leak = spelled(MARKER.encode())[spelling].decode("latin-1")
     honest = pipelines.encode._lag
 

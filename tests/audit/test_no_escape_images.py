@@ -1,4 +1,4 @@
-"""Promise 1 for pictures: a marker in pixels, EXIF, texts, profile or name of a file is found nowhere afterwards."""
+"""Promise 1 for images: a marker in pixels, EXIF, texts, profile or name of a file is found nowhere afterwards."""
 
 import base64
 import csv
@@ -24,9 +24,9 @@ from rawless.warehouse.client import Warehouse
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
 NUMBERS = list(MARKER.encode())
 CONTENTS = [MARKER.encode(), repr(NUMBERS)[1:-1].encode(), " ".join(map(str, NUMBERS)).encode()]
-"""The marker as text, and its bytes as a list and an array of pixels show them."""
+"""The marker as text, and its bytes as the repr of a list and of an array of pixels."""
 PIXELS = Image.frombytes("L", (len(NUMBERS), 32), bytes(NUMBERS) * 32)
-"""Each row of grey pixels spells the marker."""
+"""Every row of grey pixels is the marker."""
 
 
 def _file(kind: str, picture: Image.Image = PIXELS, **options: Any) -> bytes:
@@ -44,7 +44,7 @@ def _profile() -> bytes:
 
 
 def _pictures() -> Iterator[tuple[str, bytes]]:
-    """Good files with the marker in every place that can hold one."""
+    """Valid files with the marker in every place that can contain one."""
     exif, texts = Image.Exif(), PngImagePlugin.PngInfo()
     exif[ExifTags.Base.Artist] = exif[ExifTags.Base.ImageDescription] = MARKER
     texts.add_text("Author", MARKER)
@@ -103,7 +103,7 @@ def run(
 
 @pytest.fixture
 def uploads(tmp_path: Path) -> Callable[..., Path]:
-    """Writes files into a folder, and the CSV that tells of them; returns the CSV."""
+    """Write files into a folder and the CSV that lists them, and return the path of the CSV."""
 
     def write(files: dict[str, bytes]) -> Path:
         (tmp_path / "uploads").mkdir()
@@ -163,7 +163,7 @@ def test_no_marker_escapes_from_lines_and_objects(
 
 
 @pytest.mark.parametrize("broken", ["opened", "pixels", "crop", "resized_size"])
-def test_no_marker_escapes_from_a_step_of_decoding_that_raises(
+def test_no_marker_escapes_from_a_decoder_that_raises(
     broken: str,
     run: Callable[..., set[str]],
     uploads: Callable[..., Path],
@@ -189,7 +189,7 @@ def test_the_same_search_finds_pixels_that_leak(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """The tests above can fail: a step that logs an array of pixels is caught."""
+    """Show that the tests above can fail: a step that logs an array of pixels is found."""
     metadata = uploads({"pixels.png": _file("PNG")})
     honest = pipelines.encode._lag
 

@@ -21,7 +21,7 @@ METADATA = {"rawless-event-id": "msg-0001", "rawless-subject-id": f"customer {MA
 
 
 def _requests() -> Iterator[tuple[str, bytes, dict[str, str]]]:
-    """Path, body and headers, with the marker in every place, good and broken in every way."""
+    """Paths, bodies and headers with the marker in every place, valid and malformed in every way."""
     good, path = json.dumps({"text": f"{MARKER} is my name."}).encode(), "/v1/heads/topic/predict"
     yield path, good, METADATA
     yield path, good, {}
@@ -47,7 +47,7 @@ def _requests() -> Iterator[tuple[str, bytes, dict[str, str]]]:
 
 
 @pytest.mark.parametrize("role", ["all", "split"])
-def test_nothing_of_a_request_is_left_behind(
+def test_no_content_of_a_request_is_written_anywhere(
     bench: Bench,
     warehouse: Warehouse,
     tmp_path: Path,
@@ -83,7 +83,7 @@ def test_nothing_of_a_request_is_left_behind(
 
 
 def _ours(caplog: pytest.LogCaptureFixture) -> list[object]:
-    """Records of all but the client that the test itself asks with, in this thread."""
+    """Return all records but those of the test's own client, which runs in this thread."""
     return [each for each in caplog.records if each.threadName != threading.current_thread().name]
 
 

@@ -1,4 +1,4 @@
-"""Files of lines: every line is one delivery with its number, whatever it holds, in bounded memory."""
+"""Files of lines: every line is one delivery with its number, whatever it contains, in bounded memory."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
@@ -31,8 +31,8 @@ def _read(path: Path, count: int = 500, limit: int = LIMIT) -> list[Delivery]:
     return [each for shard in lines.shards(path, count) for each in lines.read(path, shard, limit, _fields)]
 
 
-def _told(delivery: Delivery) -> Any:
-    """The reason, or the line itself."""
+def _fields_or_reason(delivery: Delivery) -> Any:
+    """Return the reason, or else the line."""
     return delivery.fields.reveal()["line"] if isinstance(delivery.fields, Raw) else delivery.fields
 
 
@@ -43,25 +43,25 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def read_lines(path: Path) -> Callable[..., list[Any]]:
-    """What is told of a file of these bytes, line by line."""
+    """Returns a function that writes these bytes to a file and returns the outcome of each line."""
 
     def read(content: bytes, **options: int) -> list[Any]:
         path.write_bytes(content)
-        return [_told(each) for each in _read(path, **options)]
+        return [_fields_or_reason(each) for each in _read(path, **options)]
 
     return read
 
 
 def test_the_deliveries_carry_number_size_and_fields(path: Path) -> None:
     path.write_bytes(b"first\nbad\n\xc3\xa9")
-    assert [(each.message_id, each.size, _told(each)) for each in _read(path)] == [
+    assert [(each.message_id, each.size, _fields_or_reason(each)) for each in _read(path)] == [
         ("1", 6, b"first\n"),
         ("2", 4, Reason.MALFORMED_EVENT),
         ("3", 2, b"\xc3\xa9"),
     ]
 
 
-def test_a_byte_order_mark_is_skipped_at_the_beginning_alone(read_lines: Callable[..., list[Any]]) -> None:
+def test_a_byte_order_mark_is_skipped_at_the_beginning_only(read_lines: Callable[..., list[Any]]) -> None:
     assert read_lines(MARK + b"a\n" + MARK + b"b\n", count=1) == [b"a\n", MARK + b"b\n"]
 
 
@@ -102,8 +102,12 @@ def test_the_shards_cover_every_line_once_and_in_order(path: Path, content: byte
     for each in deliveries:
         line = expected[int(each.message_id) - 1]
         whole = line.removeprefix(MARK) if each.message_id == "1" else line
-        told = Reason.MALFORMED_EVENT if whole.startswith(b"bad") else whole
-        assert _told(each) in (told, whole + b"\n") if isinstance(told, bytes) else _told(each) is told
+        outcome = Reason.MALFORMED_EVENT if whole.startswith(b"bad") else whole
+        assert (
+            _fields_or_reason(each) in (outcome, whole + b"\n")
+            if isinstance(outcome, bytes)
+            else _fields_or_reason(each) is outcome
+        )
 
 
 @pytest.mark.parametrize(("content", "counts"), [(b"1\n2\n3\n", [2, 1]), (b"1\n2\n3", [2, 1]), (b"1\n2\n", [2])])
@@ -113,17 +117,17 @@ def test_a_shard_says_how_many_lines_it_has(content: bytes, counts: list[int], p
 
 
 @pytest.mark.parametrize("before", [-1, 0, 1])
-def test_a_line_end_on_the_edge_of_what_is_read_at_once_is_no_special_place(before: int, path: Path) -> None:
+def test_a_line_end_at_the_edge_of_a_chunk_is_found(before: int, path: Path) -> None:
     line = b"a" * ((1 << 20) - 1 + before) + b"\n"
     path.write_bytes(line + b"{}\n{}")
     assert [shard.offset for shard in lines.shards(path, 1)] == [0, len(line), len(line) + 3]
-    assert [_told(each) for each in _read(path, 1, 1 << 22)] == [line, b"{}\n", b"{}"]
+    assert [_fields_or_reason(each) for each in _read(path, 1, 1 << 22)] == [line, b"{}\n", b"{}"]
 
 
-def test_a_shard_is_read_apart_from_the_others(path: Path) -> None:
+def test_a_shard_is_read_independently_of_the_others(path: Path) -> None:
     path.write_bytes(b"".join(b"%d\n" % number for number in range(10)))
     third = list(lines.shards(path, 3))[2]
-    assert [(each.message_id, _told(each)) for each in lines.read(path, third, LIMIT, _fields)] == [
+    assert [(each.message_id, _fields_or_reason(each)) for each in lines.read(path, third, LIMIT, _fields)] == [
         ("7", b"6\n"),
         ("8", b"7\n"),
         ("9", b"8\n"),
@@ -142,7 +146,7 @@ def test_a_line_over_the_limit_is_too_large_while_its_neighbours_go_through(
     path.write_bytes(b"1\n" + long + b"2\n" + long + b"3")
     deliveries = _read(path, 2, limit=100)
     too_large = Reason.PAYLOAD_TOO_LARGE
-    assert [_told(each) for each in deliveries] == [b"1\n", too_large, b"2\n", too_large, b"3"]
+    assert [_fields_or_reason(each) for each in deliveries] == [b"1\n", too_large, b"2\n", too_large, b"3"]
     assert [each.message_id for each in deliveries] == ["1", "2", "3", "4", "5"]
     assert deliveries[1].size == len(long)
 
@@ -152,7 +156,7 @@ def test_a_long_last_line_without_an_end_is_too_large(read_lines: Callable[..., 
 
 
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["ended", "unended"])
-def test_a_line_of_exactly_the_limit_is_looked_into(end: bytes, read_lines: Callable[..., list[Any]]) -> None:
+def test_a_line_of_exactly_the_limit_is_parsed(end: bytes, read_lines: Callable[..., list[Any]]) -> None:
     line = b"a" * (100 - len(end)) + end
     assert read_lines(line, limit=100) == [line]
 
@@ -165,11 +169,11 @@ def test_a_huge_line_is_skipped_in_bounded_memory(path: Path) -> None:
         file.write(b"\n2\n")
     tracemalloc.start()
     try:
-        told = [_told(each) for each in _read(path, 1, limit=1 << 16)]
+        outcome = [_fields_or_reason(each) for each in _read(path, 1, limit=1 << 16)]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert told == [b"1\n", Reason.PAYLOAD_TOO_LARGE, b"2\n"]
+    assert outcome == [b"1\n", Reason.PAYLOAD_TOO_LARGE, b"2\n"]
     assert peak < 8 << 20
 
 
@@ -185,7 +189,7 @@ def test_many_lines_are_read_in_bounded_memory(path: Path) -> None:
     assert peak < 8 << 20
 
 
-# --- a source that goes away
+# --- a source that becomes unavailable
 
 
 def test_a_file_that_vanishes_is_unavailable_and_not_empty(path: Path) -> None:
@@ -204,12 +208,12 @@ def test_a_file_that_became_a_folder_is_unavailable(tmp_path: Path) -> None:
         list(lines.read(tmp_path, Shard(0, 1, 1), LIMIT, _fields))
 
 
-def test_a_file_that_became_shorter_is_unavailable_and_gives_no_made_up_line(path: Path) -> None:
+def test_a_file_that_became_shorter_is_unavailable(path: Path) -> None:
     path.write_bytes(b"1\n2\n3\n")
     [shard] = lines.shards(path)
     path.write_bytes(b"1\n2\n")
     read = lines.read(path, shard, LIMIT, _fields)
-    assert [_told(next(read)), _told(next(read))] == [b"1\n", b"2\n"]
+    assert [_fields_or_reason(next(read)), _fields_or_reason(next(read))] == [b"1\n", b"2\n"]
     with pytest.raises(Unavailable, match=r"changed or could not be read at line 3; run again\.$"):
         next(read)
 
@@ -223,7 +227,7 @@ def _frames_of_the_rooms(error: BaseException) -> Iterator[FrameType]:
         trace = trace.tb_next
 
 
-def test_out_of_memory_on_a_line_is_unavailable_and_its_traceback_holds_no_line(path: Path) -> None:
+def test_out_of_memory_on_a_line_is_unavailable_without_the_line_in_its_traceback(path: Path) -> None:
     def out_of_memory(line: bytes) -> Any:
         raise MemoryError(line)
 

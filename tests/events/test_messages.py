@@ -1,4 +1,4 @@
-"""Events as messages: what a line says, its message says too."""
+"""Events as messages: an event has the same outcome as a line and as a message."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -62,17 +62,17 @@ _fields = st.fixed_dictionaries(
 
 
 @given(_fields)
-def test_a_message_becomes_what_its_line_becomes(fields: dict[str, Any]) -> None:
+def test_a_message_and_its_line_have_the_same_outcome(fields: dict[str, Any]) -> None:
     message = _sent(fields)
     if isinstance(message, Reason):
-        assert message is Reason.MALFORMED_EVENT  # there is nothing in it at all
+        assert message is Reason.MALFORMED_EVENT  # it is empty
         assert not {name: value for name, value in fields.items() if value and name != "attributes"}
         return
     sent = message.reveal()
 
     received = delivery_of("1", sent.data, sent.attributes)
 
-    if "text" in fields:  # a message cannot tell a payload that is empty from one that is not there
+    if "text" in fields:  # a message cannot distinguish an empty payload from a missing one
         assert _outcome(received) == _outcome(Delivery("1", Raw(fields), 10))
     else:
         assert isinstance(PARSER.parse(received, NOW).outcome, Rejection)
@@ -88,7 +88,7 @@ _json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "attributes", "text", "payload_base64", "parts", "zzz"]), _json))
-def test_whatever_comes_pubsub_takes_the_message_or_there_is_a_reason(fields: dict[str, Any]) -> None:
+def test_for_any_event_pubsub_accepts_the_message_or_there_is_a_reason(fields: dict[str, Any]) -> None:
     message = _sent(fields)
 
     if isinstance(message, Reason):
@@ -118,12 +118,12 @@ def test_whatever_comes_pubsub_takes_the_message_or_there_is_a_reason(fields: di
     ],
     ids=str,
 )
-def test_what_no_message_can_carry_has_a_reason(fields: Any, reason: Reason) -> None:
+def test_an_event_that_no_message_can_carry_has_a_reason(fields: Any, reason: Reason) -> None:
     assert _sent(fields) is reason
 
 
 @pytest.mark.parametrize("form", ["payload", "payload_base64", "uri", "none"])
-def test_each_form_of_payload_travels(form: str) -> None:
+def test_every_form_of_payload_is_sent_as_a_message(form: str) -> None:
     forms = {"payload": b"\x00", "payload_base64": base64.b64encode(b"\x00").decode(), "uri": "gs://b/o", "none": None}
 
     message = _sent({"event_id": "e", form: forms[form]})
@@ -134,10 +134,10 @@ def test_each_form_of_payload_travels(form: str) -> None:
     assert sent.attributes == {"event_id": "e"} | ({"uri": "gs://b/o"} if form == "uri" else {})
 
 
-def test_of_attributes_only_what_pubsub_takes_is_sent() -> None:
-    given = {"channel": "chat", "goog": "x", "": "x", "long": "x" * 1025, "n" * 257: "x", "number": 1, "uri": "x"}
+def test_only_attributes_that_pubsub_accepts_are_sent() -> None:
+    attributes = {"channel": "chat", "goog": "x", "": "x", "long": "x" * 1025, "n" * 257: "x", "number": 1, "uri": "x"}
 
-    message = _sent({"event_id": "e", "attributes": given | {f"a{n:03d}": "" for n in range(200)}})
+    message = _sent({"event_id": "e", "attributes": attributes | {f"a{n:03d}": "" for n in range(200)}})
 
     assert isinstance(message, Raw)
     sent = message.reveal().attributes
@@ -147,7 +147,7 @@ def test_of_attributes_only_what_pubsub_takes_is_sent() -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_stream_has_no_attribute_that_is_named_like_a_field(name: str) -> None:
+def test_a_stream_cannot_have_an_attribute_named_like_a_field(name: str) -> None:
     fields = STREAM.model_dump() | {"attributes": {name: {"enum": ["x"]}}}
 
     with pytest.raises(UserError, match=f"attributes.{name} is the name of a field of every event"):

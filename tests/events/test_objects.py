@@ -1,4 +1,4 @@
-"""Objects by URI: what may be named, and that no name, link or race gives the bytes of anything else."""
+"""Objects by URI: which may be named, and that no name, link or race reads the bytes of anything else."""
 
 import os
 import shutil
@@ -68,12 +68,12 @@ BAD_PREFIXES = {
 
 
 @pytest.mark.parametrize(
-    ("fault", "prefix"), [(fault, prefix) for fault, all_ in BAD_PREFIXES.items() for prefix in all_], ids=ascii
+    ("rule", "prefix"), [(rule, prefix) for rule, all_ in BAD_PREFIXES.items() for prefix in all_], ids=ascii
 )
-def test_any_other_prefix_is_refused_with_the_rule(fault: str, prefix: str) -> None:
+def test_any_other_prefix_is_refused_with_the_rule(rule: str, prefix: str) -> None:
     if prefix == "file://":
-        fault = "must start with"
-    assert str(explain_bad_prefix(prefix)).startswith(fault)
+        rule = "must start with"
+    assert str(explain_bad_prefix(prefix)).startswith(rule)
 
 
 # --- URIs
@@ -97,12 +97,14 @@ ALLOWED = {
     "file:///uploads/a\\..\\b": Place("file", "/uploads/", ("a\\..\\b",)),
     "gs://bucket/folder/a.png": Place("gs", "bucket/folder/", ("a.png",)),
     "gs://bucket/folder/b/100% ä.png": Place("gs", "bucket/folder/", ("b", "100% ä.png")),
-    "gs://bucket/folder/%2e%2e/%2f": Place("gs", "bucket/folder/", ("%2e%2e", "%2f")),  # as a bucket spells its names
+    "gs://bucket/folder/%2e%2e/%2f": Place(
+        "gs", "bucket/folder/", ("%2e%2e", "%2f")
+    ),  # names in a bucket are not decoded
 }
 
 
 @pytest.mark.parametrize(("uri", "place"), ALLOWED.items(), ids=ALLOWED)
-def test_a_uri_below_a_prefix_names_its_place(uri: str, place: Place) -> None:
+def test_a_uri_below_a_prefix_is_located(uri: str, place: Place) -> None:
     assert locate(uri, [BUCKET, FOLDER]) == place
     if place.scheme == "gs":
         assert place.uri == uri
@@ -195,7 +197,7 @@ def test_the_longest_uri_is_allowed_and_one_character_more_is_not() -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with links of every kind, and a secret beside it."""
+    """A root with links of every kind, and a secret outside of it."""
     top = tmp_path_factory.mktemp("tree")
     root = top / "root"
     (root / "d/e").mkdir(parents=True)
@@ -225,7 +227,7 @@ def _read(root: Path, name: str, limit: int = 100) -> bytes | Reason:
     "name",
     ["a", "d/a", "d/e/a", "ä b", "in", "in_dir/a", "in_dir/e/a", "in_whole", "in_chain", "back", "detour", "d/up/a"],
 )
-def test_a_file_below_its_root_is_read_by_links_that_stay_there_too(name: str, tree: Path) -> None:
+def test_a_file_below_its_root_is_read_also_by_links_that_stay_there(name: str, tree: Path) -> None:
     assert _read(tree, name) == b"good"
 
 
@@ -237,18 +239,18 @@ def test_a_file_below_its_root_is_read_by_links_that_stay_there_too(name: str, t
         *("out_dir/none", "long0", "self"),
     ],
 )
-def test_a_link_that_leads_out_or_nowhere_gives_nothing(name: str, tree: Path) -> None:
+def test_a_link_that_leads_out_or_nowhere_is_not_read(name: str, tree: Path) -> None:
     assert _read(tree, name) is Reason.PAYLOAD_URI_FORBIDDEN
 
 
 @pytest.mark.parametrize(
     "name", ["none", "none/none", "d", "d/e", "in_dir", "a/b", "in/b", "gone", "gone_dir", "pipe", "a" * 256, "\udcff"]
 )
-def test_what_is_no_file_is_missing(name: str, tree: Path) -> None:
+def test_anything_but_a_file_is_not_found(name: str, tree: Path) -> None:
     assert _read(tree, name) is Reason.OBJECT_NOT_FOUND
 
 
-def test_the_root_itself_may_be_a_link_and_hold_escapes(tree: Path, tmp_path: Path) -> None:
+def test_the_root_itself_may_be_a_link_and_contain_escapes(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "the root").symlink_to(tree)
     place = locate(f"file://{tmp_path}/the%20root/d/a", [f"file://{tmp_path}/the%20root/"])
     assert read_file(place, 100) == b"good"
@@ -263,7 +265,7 @@ _uris = st.lists(_names | st.text(max_size=4), max_size=7).map("/".join) | st.te
 
 @settings(max_examples=400)
 @given(_uris, st.sampled_from(["", "root", "root/", "root/d/"]))
-def test_whatever_is_named_no_byte_from_outside_of_the_prefix_is_read(tree: Path, rest: str, start: str) -> None:
+def test_no_name_reads_a_byte_from_outside_of_the_prefix(tree: Path, rest: str, start: str) -> None:
     folder = f"file://{tree.parent}/"
     prefixes = [f"{folder}root/"]
     place = guarded(locate, f"{folder}{start}{rest}", prefixes)
@@ -295,7 +297,7 @@ def test_any_text_is_forbidden_or_below_its_prefix(text: str, prefix: str) -> No
 
 @pytest.fixture
 def racing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Makes a root whose `sub` or `sub/a` becomes a link to a secret at a moment."""
+    """Returns a function that makes a root whose `sub` or `sub/a` is replaced by a link to a secret during a read."""
     root = tmp_path / "root"
     (root / "sub").mkdir(parents=True)
     (root / "sub/a").write_bytes(b"good")
@@ -314,10 +316,10 @@ def racing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
             return real_open(path, *args, **kwargs)
 
         def resolved(path: Any, **kwargs: Any) -> str:
-            found = real_path(path, **kwargs)
+            resolved = real_path(path, **kwargs)
             if moment == "resolved" and os.fspath(path).endswith("/a"):
                 swap()
-            return found
+            return resolved
 
         real_open, real_path = os.open, os.path.realpath
         monkeypatch.setattr(os, "open", opened)
@@ -330,7 +332,7 @@ def racing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 @pytest.mark.parametrize(
     ("what", "moment"), [("sub", "resolved"), ("sub", "sub"), ("sub/a", "resolved"), ("sub/a", "sub"), ("sub/a", "a")]
 )
-def test_what_becomes_a_link_after_the_look_is_forbidden(
+def test_a_path_that_becomes_a_link_after_the_check_is_forbidden(
     what: str, moment: str, racing: Callable[[str, str], Path]
 ) -> None:
     root = racing(what, moment)
@@ -343,7 +345,7 @@ def test_a_folder_that_becomes_a_link_once_it_is_open_is_read_as_it_was(racing: 
 
 
 @pytest.mark.parametrize("call", ["readlink", "lstat"])
-def test_a_link_that_goes_while_it_is_looked_at_is_no_fault_of_ours(
+def test_a_link_that_is_deleted_during_the_check_is_not_an_internal_error(
     call: str, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -360,12 +362,12 @@ def test_a_link_that_goes_while_it_is_looked_at_is_no_fault_of_ours(
 
 
 @pytest.mark.parametrize(("size", "read"), [(0, 0), (9, 9), (10, 10), (11, 11), (12, 11), (5000, 11)])
-def test_at_most_a_byte_more_than_the_limit_is_read(size: int, read: int, tmp_path: Path) -> None:
+def test_at_most_one_byte_more_than_the_limit_is_read(size: int, read: int, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * size)
     assert _read(tmp_path, "a", 10) == b"a" * read
 
 
-def test_a_huge_file_costs_no_memory(tmp_path: Path) -> None:
+def test_a_huge_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
     with (tmp_path / "a").open("wb") as file:
         file.truncate(1 << 34)
     tracemalloc.start()
@@ -383,12 +385,12 @@ def test_no_descriptor_stays_open(tree: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-# --- a store that is away
+# --- a store that is unavailable
 
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
-    """What happens in place of each wait for a store, in order; the clock moves all the same."""
+    """Actions that replace the waits for a store, in order; the clock advances as if it waited."""
     happenings: list[Callable[[], Any]] = []
     clock = [0.0]
 
@@ -404,17 +406,17 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
 
 
 def _nothing() -> None:
-    """A wait in which nothing happens."""
+    """Does nothing during a wait."""
 
 
-def test_a_root_that_is_away_is_unavailable_after_retries(tmp_path: Path, waits: list[Callable[[], Any]]) -> None:
+def test_a_missing_root_is_unavailable_after_retries(tmp_path: Path, waits: list[Callable[[], Any]]) -> None:
     waits += [_nothing] * 3
     with pytest.raises(
         Unavailable,
         match=rf"^The folder {tmp_path}/none/, .* cannot be opened \(FileNotFoundError\); run again when it can\.$",
     ):
         _read(tmp_path / "none", MARKER)
-    assert waits == []  # it was asked for at least four times
+    assert waits == []  # it was read at least four times
 
 
 def test_a_root_that_comes_back_in_time_is_read(tmp_path: Path, waits: list[Callable[[], Any]]) -> None:
@@ -424,7 +426,7 @@ def test_a_root_that_comes_back_in_time_is_read(tmp_path: Path, waits: list[Call
     assert _read(tmp_path / "root", "a") == b"good"
 
 
-def test_a_missing_object_is_refused_at_once(tree: Path, waits: list[Callable[[], Any]]) -> None:
+def test_a_missing_object_is_rejected_without_retries(tree: Path, waits: list[Callable[[], Any]]) -> None:
     waits.append(lambda: pytest.fail("It was asked for again."))
     assert _read(tree, "none") is Reason.OBJECT_NOT_FOUND
     assert _read(tree, "out") is Reason.PAYLOAD_URI_FORBIDDEN
@@ -455,10 +457,10 @@ def test_a_store_that_cannot_be_read_is_unavailable_and_no_object_is_refused(
         _read(root, f"{MARKER}/{MARKER}.png")
     assert MARKER not in str(raised.value)
     assert raised.value.__context__ is None
-    assert waits == []  # it was asked for again
+    assert waits == []  # it was read again
 
 
-def test_a_root_that_goes_between_the_look_and_the_opening_refuses_no_object(
+def test_a_root_that_is_deleted_before_it_is_opened_rejects_no_object(
     tmp_path: Path, waits: list[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "root"
@@ -476,7 +478,7 @@ def test_a_root_that_goes_between_the_look_and_the_opening_refuses_no_object(
         _read(root, "a")
 
 
-def test_a_rejection_says_nothing_of_the_place(tree: Path) -> None:
+def test_a_rejection_does_not_contain_the_place(tree: Path) -> None:
     for name in (f"{MARKER}/a", MARKER, f"out_dir/{MARKER}"):
         with pytest.raises(Rejected) as raised:
             read_file(Place("file", f"{tree}/", tuple(name.split("/"))), 100)

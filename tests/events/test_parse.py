@@ -1,4 +1,4 @@
-"""Every rule of the raw event: what is refused and why, what is kept of it, and what never shows."""
+"""Every rule of the raw event: what is rejected and why, what is kept of it, and what is never shown."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ WHOLE: dict[str, Any] = {
 
 
 def _fields(**fields: Any) -> dict[str, Any]:
-    """A whole event; a field given as `...` is left out."""
+    """Parse a complete event with these changes; a field that is `...` is omitted."""
     return {name: value for name, value in {**WHOLE, **fields}.items() if value is not ...}
 
 
@@ -67,7 +67,7 @@ def _event(stream: dict[str, Any] | None = None, /, **fields: Any) -> Event:
     return outcome
 
 
-def test_a_whole_event_is_accepted() -> None:
+def test_a_complete_event_is_accepted() -> None:
     event = _event(attributes={"channel": "chat", "app": "1.20"})
     assert event == Event(
         stream="message",
@@ -82,7 +82,7 @@ def test_a_whole_event_is_accepted() -> None:
     assert event.payload.reveal() == TEXT.encode()
 
 
-def test_what_the_source_refused_stays_refused_for_its_reason() -> None:
+def test_a_delivery_that_the_source_rejected_keeps_its_reason() -> None:
     parser = Parser(Stream.model_validate(STREAM), KEY)
     parsed = parser.parse(Delivery("17", Reason.INVALID_UTF8, 321), NOW)
     assert parsed == Parsed(Rejection(ValidIds(), Reason.INVALID_UTF8), 0)
@@ -120,7 +120,7 @@ def test_an_optional_subject_may_be_missing(subject_id: Any) -> None:
     assert (event.subject_key, event.subject_key_id) == (None, None)
 
 
-def test_an_optional_subject_that_is_there_gets_its_pseudonym() -> None:
+def test_an_optional_subject_gets_its_pseudonym() -> None:
     event = _event({"subject": "optional"})
     assert (event.subject_key, event.subject_key_id) == (KEY.pseudonym(SUBJECT), KEY.key_id)
 
@@ -142,7 +142,7 @@ def test_a_stream_without_subjects_needs_no_key() -> None:
     ids=lambda value: repr(value)[:20],
 )
 @pytest.mark.parametrize("subject", ["required", "optional"])
-def test_a_subject_that_is_no_short_printable_text_is_refused_and_not_kept(subject: str, subject_id: Any) -> None:
+def test_a_subject_that_is_not_short_printable_text_is_rejected_and_not_kept(subject: str, subject_id: Any) -> None:
     outcome = _parse({"subject": subject}, subject_id=subject_id).outcome
     assert isinstance(outcome, Rejection)
     assert outcome.reason is Reason.MALFORMED_EVENT
@@ -155,7 +155,7 @@ def test_any_other_subject_gets_the_pseudonym_of_its_exact_text(subject_id: str)
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "mistake",
     [
         {"occurred_at": "yesterday"},
         {"stream": "another"},
@@ -168,8 +168,8 @@ def test_any_other_subject_gets_the_pseudonym_of_its_exact_text(subject_id: str)
     ],
     ids=repr,
 )
-def test_valid_ids_are_kept_whatever_else_is_wrong(fault: dict[str, Any]) -> None:
-    outcome = _parse(**fault).outcome
+def test_valid_ids_are_kept_whatever_else_is_wrong(mistake: dict[str, Any]) -> None:
+    outcome = _parse(**mistake).outcome
     assert isinstance(outcome, Rejection)
     assert outcome.ids == ValidIds("event-1", KEY.pseudonym(SUBJECT), KEY.key_id)
 
@@ -201,7 +201,7 @@ def test_an_event_of_another_stream_is_refused(stream: Any) -> None:
         ("2024-02-29T00:00:00-12:00", datetime(2024, 2, 29, 12, 0, tzinfo=UTC)),
     ],
 )
-def test_a_date_is_read_to_the_microsecond_and_told_in_utc(written: str, meant: datetime) -> None:
+def test_a_date_is_read_to_the_microsecond_and_converted_to_utc(written: str, meant: datetime) -> None:
     occurred_at = _event(occurred_at=written).occurred_at
     assert occurred_at == meant
     assert occurred_at.tzinfo is UTC
@@ -244,7 +244,7 @@ HOSTILE_DATES = [
     "2026-06-14T08:30:00,5Z",
     "2026-06-14T08:30:00.1234567890Z",
     "2026-06-14T08:30:00." + "0" * 100_000 + "Z",
-    "2016-12-31T23:59:60Z",  # a leap second that was
+    "2016-12-31T23:59:60Z",  # a real leap second
     "2026-06-14T23:59:60Z",
     "2026-06-14T24:00:00Z",
     "2026-06-14T08:60:00Z",
@@ -255,7 +255,7 @@ HOSTILE_DATES = [
     "2026-06-00T00:00:00Z",
     "0000-01-01T00:00:00Z",
     "0001-01-01T00:00:00Z",
-    "0001-01-01T00:00:00+14:00",  # before the first year there is
+    "0001-01-01T00:00:00+14:00",  # before the first year
     "9999-12-31T23:59:59Z",
     "9999-12-31T23:59:59-14:00",  # after the last
     "10000-01-01T00:00:00Z",
@@ -267,8 +267,8 @@ HOSTILE_DATES = [
     "\u0662\u0660\u0662\u0666-\u0660\u0666-\u0661\u0664T\u0660\u0668:\u0663\u0660:\u0660\u0660Z",  # Arabic digits
     "\uff12\uff10\uff12\uff16-06-14T08:30:00Z",  # full-width digits
     "2026-06-1\u0664T08:30:00Z",
-    "2026\u201006\u201014T08:30:00Z",  # hyphens that are none
-    "2026-06-14T08:30:00\u221202:00",  # a minus sign that is none
+    "2026\u201006\u201014T08:30:00Z",  # a Unicode hyphen
+    "2026-06-14T08:30:00\u221202:00",  # a Unicode minus sign
     "\ud800",
     0,
     1_781_425_800,
@@ -301,12 +301,12 @@ def test_a_hostile_date_is_refused(occurred_at: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("offset", [0, 14, -12])
-def test_a_date_may_lie_between_the_oldest_and_a_day_ahead(beyond: timedelta, reason: Reason, offset: int) -> None:
+def test_a_date_may_be_between_the_oldest_and_a_day_ahead(beyond: timedelta, reason: Reason, offset: int) -> None:
     written = (NOW + beyond).astimezone(timezone(timedelta(hours=offset))).isoformat()
     assert _reason({"limits": {"max_age": "30d"}}, occurred_at=written) is reason
 
 
-def test_an_event_of_ten_years_ago_is_accepted_where_the_stream_does_not_say_otherwise() -> None:
+def test_an_event_of_ten_years_ago_is_accepted_by_default() -> None:
     assert _reason(occurred_at=(NOW - timedelta(days=3652)).isoformat()) is None
     assert _reason(occurred_at=(NOW - timedelta(days=3700)).isoformat()) is Reason.BAD_OCCURRED_AT
 
@@ -316,7 +316,7 @@ _moments = st.datetimes(_on_the_wall.replace(year=1700), _on_the_wall.replace(ye
 
 
 @given(_moments, st.just("") | st.text(max_size=3))
-def test_a_date_is_taken_exactly_or_refused(moment: datetime, end: str) -> None:
+def test_a_date_is_read_exactly_or_rejected(moment: datetime, end: str) -> None:
     outcome = _parse({"limits": {"max_age": "300y"}}, occurred_at=moment.isoformat() + end).outcome
     exact = moment.astimezone(UTC)
     if isinstance(outcome, Event):
@@ -363,7 +363,7 @@ def test_attributes_are_kept_by_the_list_and_the_rest_is_counted(
 @pytest.mark.parametrize(
     "attributes", ["channel=chat", "", 0, 5, False, True, [], ["channel"], [["channel", "chat"]], b""]
 )
-def test_attributes_that_are_no_object_are_refused(attributes: Any) -> None:
+def test_attributes_that_are_not_an_object_are_rejected(attributes: Any) -> None:
     assert _reason(attributes=attributes) is Reason.MALFORMED_EVENT
 
 
@@ -388,7 +388,7 @@ BASE64 = base64.b64encode(TEXT.encode()).decode()
 @pytest.mark.parametrize(
     ("form", "value"), [("text", TEXT), ("payload", TEXT.encode()), ("payload_base64", BASE64)], ids=["text", "b", "64"]
 )
-def test_every_form_of_a_payload_gives_its_bytes(form: str, value: Any) -> None:
+def test_every_form_of_payload_is_decoded(form: str, value: Any) -> None:
     event = _event(**{"text": ..., form: value})
     assert event.payload.reveal() == TEXT.encode()
     assert event.size == len(TEXT)
@@ -456,7 +456,7 @@ def test_a_bad_payload_is_refused_for_its_reason(payload: dict[str, Any], reason
     ],
     ids=repr,
 )
-def test_an_image_stream_takes_bytes_and_no_text(payload: dict[str, Any], reason: Reason | None) -> None:
+def test_an_image_stream_accepts_bytes_but_not_text(payload: dict[str, Any], reason: Reason | None) -> None:
     assert _reason(IMAGE, **{"text": ..., **payload}) is reason
 
 
@@ -501,7 +501,7 @@ def test_an_object_is_read_at_its_place_with_the_limit_of_the_stream() -> None:
 
 
 @pytest.mark.parametrize("uri", ["gs://bucket/b", "gs://bucket/a/../b", "file:///uploads/", "file:///etc/passwd", ""])
-def test_an_object_outside_of_the_prefixes_is_not_even_asked_for(uri: str) -> None:
+def test_an_object_outside_of_the_prefixes_is_never_requested(uri: str) -> None:
     outcome = _parse_by(lambda place, limit: pytest.fail("It was read."), uri=uri).outcome
     assert outcome == Rejection(_whole(), Reason.PAYLOAD_URI_FORBIDDEN)
 
@@ -517,12 +517,12 @@ def test_an_object_outside_of_the_prefixes_is_not_even_asked_for(uri: str) -> No
     ],
     ids=["empty text", "empty image", "the limit", "large text", "large image"],
 )
-def test_what_an_object_holds_is_judged_like_any_payload(content: bytes, modality: str, reason: Reason | None) -> None:
+def test_an_object_is_checked_like_any_payload(content: bytes, modality: str, reason: Reason | None) -> None:
     outcome = _parse_by(lambda place, limit: content, {"modality": modality}, uri="gs://bucket/a/b").outcome
     assert (outcome.reason if isinstance(outcome, Rejection) else None) is reason
 
 
-def test_an_object_that_is_missing_is_refused_and_one_that_cannot_be_had_is_not() -> None:
+def test_a_missing_object_is_rejected_and_an_unavailable_one_is_not() -> None:
     def missing(place: Place, limit: int) -> bytes:
         raise Rejected(Reason.OBJECT_NOT_FOUND)
 
@@ -536,12 +536,12 @@ def test_an_object_that_is_missing_is_refused_and_one_that_cannot_be_had_is_not(
     assert raised.value.__context__ is None
 
 
-@pytest.mark.parametrize("fault", [{"event_id": "a b"}, {"stream": "x"}, {"occurred_at": "now"}, {"attributes": 5}])
-def test_no_object_is_read_for_an_event_that_is_refused_anyway(fault: dict[str, Any]) -> None:
+@pytest.mark.parametrize("mistake", [{"event_id": "a b"}, {"stream": "x"}, {"occurred_at": "now"}, {"attributes": 5}])
+def test_no_object_is_read_for_an_event_that_is_otherwise_rejected(mistake: dict[str, Any]) -> None:
     def read(place: Place, limit: int) -> bytes:
         raise AssertionError("It was read.")
 
-    outcome = _parse_by(read, uri="gs://bucket/a/b", **fault).outcome
+    outcome = _parse_by(read, uri="gs://bucket/a/b", **mistake).outcome
     assert isinstance(outcome, Rejection)
     assert outcome.reason is not Reason.INTERNAL
 
@@ -551,11 +551,11 @@ def test_a_payload_that_the_source_could_not_read_is_refused_for_its_reason_with
     assert _parse(text=..., payload=reason).outcome == Rejection(_whole(), reason)
 
 
-def test_the_name_of_a_reason_is_no_reason() -> None:
+def test_the_code_of_a_reason_as_payload_is_malformed() -> None:
     assert _reason(text=..., payload="object_not_found") is Reason.MALFORMED_EVENT
 
 
-# --- what never shows
+# --- what is never shown
 
 
 def _shown(parsed: Parsed) -> str:
@@ -590,7 +590,7 @@ def test_neither_content_nor_subject_shows_in_the_outcome_or_a_log(
         assert secret not in _shown(parsed) + caplog.text + "".join(capfd.readouterr())
 
 
-def test_a_fault_of_ours_is_told_as_internal_with_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_rejected_as_internal_with_the_valid_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError(TEXT)
 
@@ -599,7 +599,7 @@ def test_a_fault_of_ours_is_told_as_internal_with_what_is_known(monkeypatch: pyt
     assert outcome == Rejection(ValidIds("event-1", KEY.pseudonym(SUBJECT), KEY.key_id), Reason.INTERNAL)
 
 
-def test_no_memory_is_no_fault_of_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_does_not_reject_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise MemoryError(TEXT)
 
@@ -609,7 +609,7 @@ def test_no_memory_is_no_fault_of_the_event(monkeypatch: pytest.MonkeyPatch) -> 
     assert TEXT not in str(raised.value)
 
 
-# --- whatever comes
+# --- any input
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=20),
@@ -643,7 +643,7 @@ _events = st.fixed_dictionaries(
 
 @given(_events, st.sampled_from(["required", "optional", "none"]), st.sampled_from(["text", "image"]))
 @example(WHOLE | {"text": "RAW-CONTENT", "subject_id": "RAW-CONTENT"}, "required", "text")
-def test_whatever_comes_is_an_event_or_a_reason_and_shows_no_content(
+def test_any_fields_are_an_event_or_a_reason_without_content(
     fields: dict[str, Any], subject: str, modality: str
 ) -> None:
     stream = Stream.model_validate(STREAM | {"subject": subject, "modality": modality})
@@ -655,7 +655,7 @@ def test_whatever_comes_is_an_event_or_a_reason_and_shows_no_content(
 
 
 @given(st.dictionaries(st.text(st.characters(codec=None), max_size=8), _json, max_size=6))
-def test_any_object_at_all_is_refused_with_a_reason_that_is_not_ours(fields: dict[str, Any]) -> None:
+def test_any_object_is_rejected_with_a_reason_other_than_internal(fields: dict[str, Any]) -> None:
     outcome = Parser(Stream.model_validate(STREAM), KEY).parse(_delivery(fields), NOW).outcome
     assert isinstance(outcome, Rejection)
     assert outcome.reason in {

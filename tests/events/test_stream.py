@@ -1,4 +1,4 @@
-"""The stream file: the design's own is accepted, and each wrong thing is refused in a sentence that names it."""
+"""The stream file: the one in the design is accepted, and every mistake is refused with a message that names it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ LEAST = {"stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"]}
 
 @pytest.fixture
 def refusal(tmp_path: Path) -> Callable[..., str]:
-    """The sentence for the least stream file with these fields, without its beginning."""
+    """Returns the message about a minimal stream file with these fields, without its beginning."""
 
     def refuse(**fields: Any) -> str:
         path = tmp_path / "stream.yaml"
@@ -67,7 +67,7 @@ def test_the_example_of_the_design_is_accepted(tmp_path: Path) -> None:
     assert (stream.leakage.max, stream.leakage.max_age) == ({"words_f1": 0.5}, timedelta(days=90))
 
 
-def test_what_is_left_out_has_the_defaults_of_the_design() -> None:
+def test_omitted_fields_have_the_defaults_of_the_design() -> None:
     stream = _stream()
     assert stream.allows_id("A-z_09")
     assert stream.subject == "required"
@@ -199,7 +199,7 @@ def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], sentence: str,
     assert sentence in refusal(**fields)
 
 
-def test_what_an_image_stream_says_of_pictures_is_kept() -> None:
+def test_the_image_limits_of_an_image_stream_are_kept() -> None:
     limits = {"max_pixels": 89_000_000, "max_side": 65_535, "formats": ["png", "jpeg"], "max_bytes": 5}
     stream = _stream(modality="image", limits=limits, uri_prefixes=["gs://b/", "file:///a/b/"])
     assert (stream.limits.max_pixels, stream.limits.max_side) == (89_000_000, 65_535)
@@ -207,14 +207,14 @@ def test_what_an_image_stream_says_of_pictures_is_kept() -> None:
     assert stream.uri_prefixes == ("gs://b/", "file:///a/b/")
 
 
-def test_the_limits_on_pictures_default_to_those_of_the_encoders() -> None:
+def test_the_image_limits_default_to_those_of_the_encoders() -> None:
     limits, encoders = _stream(modality="image").limits, ImageLimits()
     assert (limits.max_pixels, limits.max_side) == (encoders.max_pixels, encoders.max_side)
     assert limits.formats == encoders.formats
     assert _stream(modality="image").uri_prefixes == ()
 
 
-def test_a_long_pattern_is_cut_in_the_sentence(refusal: Callable[..., str]) -> None:
+def test_a_long_pattern_is_shortened_in_the_message(refusal: Callable[..., str]) -> None:
     sentence = refusal(event_id={"pattern": "a" * 5000 + "."})
     assert sentence.startswith("event_id.pattern is 'aaa")
     assert len(sentence) < 300
@@ -256,7 +256,7 @@ IDS: list[tuple[Any, str, bool]] = [
 
 
 @pytest.mark.parametrize(("rule", "event_id", "allowed"), IDS)
-def test_an_id_is_allowed_only_if_all_of_it_fits(rule: Any, event_id: str, allowed: bool) -> None:
+def test_an_id_is_allowed_only_if_all_of_it_matches(rule: Any, event_id: str, allowed: bool) -> None:
     stream = _stream() if rule is ... else _stream(event_id=rule)
     assert stream.allows_id(event_id) is allowed
 
@@ -264,7 +264,7 @@ def test_an_id_is_allowed_only_if_all_of_it_fits(rule: Any, event_id: str, allow
 @pytest.mark.parametrize(
     ("value", "kept"), [("1.2", True), ("1.2\n", False), ("\u0661.\u0662", False), ("1" * 7 + ".2", False)]
 )
-def test_an_attribute_is_kept_only_if_all_of_it_fits(value: str, kept: bool, stream: Stream) -> None:
+def test_an_attribute_is_kept_only_if_all_of_it_matches(value: str, kept: bool, stream: Stream) -> None:
     assert stream.attributes["app"].allows(value) is kept
 
 

@@ -23,14 +23,14 @@ DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 @dataclass(frozen=True)
 class Backend:
-    """A warehouse with tables of its own, and a subscription of its own."""
+    """A warehouse with its own tables, and its own subscription."""
 
     warehouse: Warehouse
     subscription: Subscription
 
     @property
     def topic(self) -> str:
-        """What the subscription is of."""
+        """The topic of the subscription."""
         return self.subscription.name.replace("/subscriptions/", "/topics/")
 
 
@@ -40,7 +40,7 @@ def local(warehouse: Warehouse, subscription: Subscription) -> Iterator[Backend]
 
 
 def containers(warehouse: Warehouse) -> Iterator[Backend]:
-    """Google's Pub/Sub emulator; and a BigQuery emulator, where an image of one is named, else the local one."""
+    """Google's Pub/Sub emulator; and a BigQuery emulator if an image is named, otherwise the local one."""
     from testcontainers.community.google import PubSubContainer
     from testcontainers.core.waiting_utils import wait_for_logs
 
@@ -68,9 +68,9 @@ def _with_bigquery(image: str | None, backend: Backend) -> Iterator[Backend]:
         host = emulator.get_container_host_ip()
         ports = [emulator.get_exposed_port(port) for port in (9050, 9060)]
         address = Emulator(f"http://{host}:{ports[0]}", f"{host}:{ports[1]}")
-        made = replace(backend.warehouse, emulator=address)
-        made.ensure()
-        yield replace(backend, warehouse=made)
+        with_emulator = replace(backend.warehouse, emulator=address)
+        with_emulator.ensure()
+        yield replace(backend, warehouse=with_emulator)
 
 
 def cloud() -> Iterator[Backend]:

@@ -1,4 +1,4 @@
-"""Running a whole ingest job on real parts."""
+"""Fixtures that run a complete ingest job on real parts."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ EVER = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
 
 @pytest.fixture
 def job(stream: Stream, warehouse: Warehouse, key: KeySource) -> Callable[..., Ingest]:
-    """Makes an ingest job over a JSON lines file."""
+    """Returns a function that makes an ingest job over a JSON lines file."""
 
     def make(path: Path, **changes: Any) -> Ingest:
         source = open_source(f"jsonl:{path}", stream)
@@ -33,7 +33,7 @@ def job(stream: Stream, warehouse: Warehouse, key: KeySource) -> Callable[..., I
 
 @pytest.fixture
 def ingest(job: Callable[..., Ingest]) -> Callable[..., dict[str, Any]]:
-    """Runs an ingest job over a JSON lines file and returns its summary."""
+    """Returns a function that runs an ingest job over a JSON lines file and returns its summary."""
 
     def go(path: Path, *beam: str, **changes: Any) -> dict[str, Any]:
         return run(job(path, **changes), options.parse(beam), time.monotonic())

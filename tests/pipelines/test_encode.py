@@ -1,4 +1,4 @@
-"""The encode step: small bundles in many threads share full batches, and everyone gets the rows of their own events."""
+"""The encode step: small bundles in many threads share full batches, and each gets the rows of its own events."""
 
 import threading
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ LIMIT = 30.0
 
 
 class Numbers(BatchEncoder[int]):
-    """Gives a number as a vector that starts with it; refuses others; `odd` runs out of memory."""
+    """Encodes a number as a vector that starts with it, rejects other content, and runs out of memory for -1."""
 
     def __init__(self, places: int = 1000, wait_seconds: float = 0.0) -> None:
         reference = Eager(torch.nn.Identity(), torch.device("cpu"))
         super().__init__(SPEC, reference, Budget(16, 1, places, wait_seconds))
-        self.held = threading.Event()
-        self.held.set()
+        self.released = threading.Event()
+        self.released.set()
 
     def _prepare(self, content: bytes, limits: ImageLimits) -> int:
         if not content.isdigit():
@@ -46,7 +46,7 @@ class Numbers(BatchEncoder[int]):
         return 1
 
     def inputs(self, batch: Sequence[int]) -> Inputs:
-        assert self.held.wait(LIMIT)
+        assert self.released.wait(LIMIT)
         if -1 in batch:
             raise MemoryError
         vectors = torch.zeros(len(batch), SPEC.dimension)
@@ -65,19 +65,19 @@ def event(number: object, size: int = 100) -> ParsedEvent:
 
 
 def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
-    """A step that has these encoders."""
+    """Return a step with these encoders."""
     left = iter(encoders)
     monkeypatch.setattr(encode, "load", lambda *_: next(left))
-    made = encode._Encode([each.spec for each in encoders], "cpu", ImageLimits())
-    made.setup()
-    return made
+    step_ = encode._Encode([each.spec for each in encoders], "cpu", ImageLimits())
+    step_.setup()
+    return step_
 
 
-def bundle(made: encode._Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
-    made.start_bundle()
-    found: list[Any] = [row for each in events for row in made.process(each)]
-    found += made.finish_bundle()
-    return [_row(each) for each in found]
+def bundle(step_: encode._Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
+    step_.start_bundle()
+    outputs: list[Any] = [row for each in events for row in step_.process(each)]
+    outputs += step_.finish_bundle()
+    return [_row(each) for each in outputs]
 
 
 def _row(output: Any) -> EmbeddingRow | RejectionRow:
@@ -86,7 +86,7 @@ def _row(output: Any) -> EmbeddingRow | RejectionRow:
     return row.row if isinstance(row, EncodedEvent) else row
 
 
-def told(row: EmbeddingRow | RejectionRow) -> tuple[str | None, object]:
+def id_and_outcome(row: EmbeddingRow | RejectionRow) -> tuple[str | None, object]:
     return row.event_id, row.reason if isinstance(row, RejectionRow) else int(row.embedding[0])
 
 
@@ -94,12 +94,12 @@ def test_bundles_of_four_in_twelve_threads_share_batches_and_each_gets_its_own_r
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encoder = Numbers(wait_seconds=LIMIT)
-    found: dict[int, list[Any]] = {}
+    outputs: dict[int, list[Any]] = {}
     steps = [step(monkeypatch, encoder) for _ in range(12)]
 
     def work(thread: int) -> None:
         numbers = range(4 * thread, 4 * thread + 4)
-        found[thread] = [told(row) for row in bundle(steps[thread], *map(event, numbers))]
+        outputs[thread] = [id_and_outcome(row) for row in bundle(steps[thread], *map(event, numbers))]
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(12)]
     for thread in threads:
@@ -108,7 +108,7 @@ def test_bundles_of_four_in_twelve_threads_share_batches_and_each_gets_its_own_r
         thread.join(LIMIT)
 
     expected = {n: [(f"e-{number}", number) for number in range(4 * n, 4 * n + 4)] for n in range(12)}
-    assert found == expected
+    assert outputs == expected
 
 
 def test_the_batches_of_small_bundles_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,40 +125,44 @@ def test_the_batches_of_small_bundles_are_full(monkeypatch: pytest.MonkeyPatch) 
 
 def test_rows_come_in_the_order_of_events_with_rejections_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = bundle(step(monkeypatch, Numbers()), event(1), event("no number"), event(2))
-    assert [told(row) for row in rows] == [("e-1", 1), ("e-no number", "empty_text"), ("e-2", 2)]
+    assert [id_and_outcome(row) for row in rows] == [("e-1", 1), ("e-no number", "empty_text"), ("e-2", 2)]
 
 
 def test_with_two_encoders_each_event_has_a_row_of_each_even_with_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = bundle(step(monkeypatch, Numbers(places=1), Numbers(places=1)), *map(event, range(20)))
-    assert [told(row) for row in rows] == [(f"e-{number}", number) for number in range(20) for _ in range(2)]
+    assert [id_and_outcome(row) for row in rows] == [(f"e-{number}", number) for number in range(20) for _ in range(2)]
 
 
 def test_an_encoder_that_is_out_of_memory_fails_the_bundle_and_not_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Numbers()
-    made = step(monkeypatch, encoder)
+    step_ = step(monkeypatch, encoder)
     monkeypatch.setattr(encoder, "_prepare", lambda content, limits: -1)
     with pytest.raises(Unavailable, match="out of memory"):
-        bundle(made, event(1))
+        bundle(step_, event(1))
     monkeypatch.undo()
 
-    assert [told(row) for row in bundle(made, event(7))] == [("e-7", 7)]
+    assert [id_and_outcome(row) for row in bundle(step_, event(7))] == [("e-7", 7)]
 
 
 def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Numbers()
-    made = step(monkeypatch, encoder)
-    encoder.held.clear()
-    made.start_bundle()
+    step_ = step(monkeypatch, encoder)
+    encoder.released.clear()
+    step_.start_bundle()
     half = encode.MAX_BYTES // 2
-    assert list(made.process(event(1, half))) == []
-    assert list(made.process(event(2, half))) == []
+    assert list(step_.process(event(1, half))) == []
+    assert list(step_.process(event(2, half))) == []
 
     third: list[Any] = []
-    reader = threading.Thread(target=lambda: third.extend(made.process(event(3, half))))
+    reader = threading.Thread(target=lambda: third.extend(step_.process(event(3, half))))
     reader.start()
     reader.join(0.1)
     assert reader.is_alive()  # it waits for the first
-    encoder.held.set()
+    encoder.released.set()
     reader.join(LIMIT)
 
-    assert [told(_row(each)) for each in [*third, *made.finish_bundle()]] == [("e-1", 1), ("e-2", 2), ("e-3", 3)]
+    assert [id_and_outcome(_row(each)) for each in [*third, *step_.finish_bundle()]] == [
+        ("e-1", 1),
+        ("e-2", 2),
+        ("e-3", 3),
+    ]

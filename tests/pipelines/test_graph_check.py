@@ -89,9 +89,9 @@ def _spoiled(job: Ingest, between: beam.PTransform) -> beam.Pipeline:
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_the_ingest_job_passes_the_check(streaming: bool, job: Job, write_events: Write) -> None:
-    made = job(write_events({}))
+    ingest = job(write_events({}))
     pipeline = beam.Pipeline(options=options.parse([], streaming=streaming))
-    (replace(made, source=SUBSCRIPTION) if streaming else made).build(pipeline)
+    (replace(ingest, source=SUBSCRIPTION) if streaming else ingest).build(pipeline)
 
     assert list(graph_check.violations(pipeline)) == []
 
@@ -101,9 +101,9 @@ def test_the_streaming_job_and_the_batch_job_share_every_step_but_the_first(job:
         beam.Pipeline(options=options.parse([])),
         beam.Pipeline(options=options.parse([], streaming=True)),
     )
-    made = job(write_events({}))
-    made.build(batch)
-    replace(made, source=SUBSCRIPTION).build(streaming)
+    ingest = job(write_events({}))
+    ingest.build(batch)
+    replace(ingest, source=SUBSCRIPTION).build(streaming)
 
     assert _steps(batch) - _steps(streaming) == {"Read/Start", "Read/Shards", "Read/Spread"}
     assert _steps(streaming) - _steps(batch) == {"Read/Messages"}
@@ -116,9 +116,9 @@ def _steps(pipeline: beam.Pipeline) -> set[str]:
 
 @pytest.mark.parametrize("source", ["lines", "messages"])
 @pytest.mark.parametrize("name", BETWEEN)
-def test_a_step_that_would_hold_raw_content_is_refused(name: str, source: str, job: Job, write_events: Write) -> None:
-    made = job(write_events({}))
-    spoiled = _spoiled(made if source == "lines" else replace(made, source=SUBSCRIPTION), BETWEEN[name])
+def test_a_step_that_would_keep_raw_content_is_refused(name: str, source: str, job: Job, write_events: Write) -> None:
+    ingest = job(write_events({}))
+    spoiled = _spoiled(ingest if source == "lines" else replace(ingest, source=SUBSCRIPTION), BETWEEN[name])
 
     with pytest.raises(UserError, match=r"^The step Between.*no step between read and encode may keep raw content"):
         graph_check.check(spoiled)
@@ -126,7 +126,7 @@ def test_a_step_that_would_hold_raw_content_is_refused(name: str, source: str, j
 
 @pytest.mark.parametrize("with_attributes", [True, False])
 @pytest.mark.parametrize("name", BETWEEN)
-def test_messages_are_raw_from_the_moment_they_are_read(name: str, with_attributes: bool) -> None:
+def test_messages_are_raw_as_soon_as_they_are_read(name: str, with_attributes: bool) -> None:
     pipeline = beam.Pipeline(options=options.parse([], streaming=True))
     read = ReadFromPubSub(subscription=SUBSCRIPTION.name, with_attributes=with_attributes)
     pipeline | read | "Between" >> BETWEEN[name]
@@ -157,7 +157,7 @@ def test_a_reshuffle_between_read_and_encode_fails_the_run_too(
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
 def test_two_stages_of_the_runner_carry_only_shards_and_rows(mode: str, job: Job, write_events: Write) -> None:
-    """The coder of raw elements never runs in the job as it is: everything between read and write is fused."""
+    """The coder of raw elements never runs in the unchanged job: everything between read and write is fused."""
     pipeline = beam.Pipeline(options=options.parse([f"--direct_running_mode={mode}"]))
     job(write_events({}, {"text": ""})).build(pipeline)
 
@@ -165,14 +165,12 @@ def test_two_stages_of_the_runner_carry_only_shards_and_rows(mode: str, job: Job
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_the_dataflow_request_carries_the_switch_against_exception_sampling(
-    streaming: bool, job: Job, write_events: Write
-) -> None:
+def test_the_dataflow_request_disables_exception_sampling(streaming: bool, job: Job, write_events: Write) -> None:
     arguments = ["--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", "--temp_location=gs://b/t"]
     dataflow = options.parse([*arguments, "--sdk_container_image=an-image"], streaming=streaming)
     pipeline = beam.Pipeline(options=options.parse([]))
-    made = job(write_events({}))
-    (replace(made, source=SUBSCRIPTION) if streaming else made).build(pipeline)
+    ingest = job(write_events({}))
+    (replace(ingest, source=SUBSCRIPTION) if streaming else ingest).build(pipeline)
     graph_proto = pipeline.to_runner_api(
         default_environment=environments.DockerEnvironment.from_container_image("an-image")
     )

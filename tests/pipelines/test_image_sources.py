@@ -1,4 +1,4 @@
-"""Pictures and texts through every source: the same bytes give the same vector, and nothing of a name stays."""
+"""Images and texts through every source: the same bytes have the same vector, and no file name is stored."""
 
 import base64
 import csv
@@ -47,7 +47,7 @@ Rows = Callable[[str], list[dict[str, Any]]]
 
 
 def picture(seed: int, kind: str = "png", size: tuple[int, int] = (48, 36), mode: str = "RGB") -> bytes:
-    """The file of a picture of noise."""
+    """Return the file of an image of noise."""
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
     file = BytesIO()
     Image.fromarray(noise, "RGBA").convert(mode).save(file, kind)
@@ -65,7 +65,7 @@ PICTURES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The pictures as files."""
+    """A folder with the images as files."""
     return fill(tmp_path / "pictures", PICTURES)
 
 
@@ -78,13 +78,13 @@ def fill(folder: Path, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """What the bucket holds; see test_objects.py for all that a store may do."""
-    held: dict[str, bytes] = {}
+    """The objects in a bucket, by name; test_objects.py covers everything that a store may do."""
+    objects: dict[str, bytes] = {}
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            content = held.get(unquote(url.path.partition("/o/")[2]))
+            content = objects.get(unquote(url.path.partition("/o/")[2]))
             body = b"{}" if content is None else content
             if content is not None and "alt=media" not in url.query:
                 body = json.dumps({"name": "a", "size": str(len(content)), "generation": "1"}).encode()
@@ -94,7 +94,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -102,7 +102,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(auth, "get_service_credentials", lambda options: None)
     _forget()
-    yield held
+    yield objects
     _forget()
     server.shutdown()
     server.server_close()
@@ -110,7 +110,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
 
 
 def _forget() -> None:
-    """A client that is kept between reads is of another test's store."""
+    """Forget the client, which is kept between reads and belongs to the store of another test."""
     for kept in vars(pipeline_objects).values():
         if hasattr(kept, "cache_clear"):
             kept.cache_clear()
@@ -118,7 +118,7 @@ def _forget() -> None:
 
 @pytest.fixture
 def pictures() -> Stream:
-    """A stream of pictures."""
+    """A stream of images."""
     return Stream.model_validate(
         {"stream": "picture", "modality": "image", "encoders": [REF], "attributes": {"camera": {"enum": ["front"]}}}
     )
@@ -171,7 +171,7 @@ def _yesterday() -> str:
     return (datetime.now(UTC) - timedelta(days=1)).isoformat()
 
 
-def test_the_same_pictures_through_every_source_give_the_vectors_of_the_encoder(
+def test_the_same_images_through_every_source_have_the_vectors_of_the_encoder(
     ingest: Ingested,
     rows: Rows,
     folder: Path,
@@ -207,7 +207,7 @@ def test_the_same_pictures_through_every_source_give_the_vectors_of_the_encoder(
     assert len({encoded.vector.tobytes() for encoded in direct if isinstance(encoded, Encoded)}) == len(PICTURES)
 
 
-def test_a_text_by_uri_gives_the_vector_of_the_encoder(
+def test_a_text_by_uri_has_the_vector_of_the_encoder(
     ingest: Ingested, rows: Rows, stream: Stream, minilm: Encoder, bucket: dict[str, bytes], tmp_path: Path
 ) -> None:
     texts = {"a.txt": "Where is my parcel?", "b.txt": "Grüße aus Köln, 世界!"}
@@ -234,7 +234,7 @@ def test_a_text_by_uri_gives_the_vector_of_the_encoder(
     }
 
 
-def test_the_limits_of_the_stream_hold_for_files_and_objects_alike(
+def test_the_limits_of_the_stream_apply_to_files_and_objects(
     ingest: Ingested, rows: Rows, pictures: Stream, tmp_path: Path
 ) -> None:
     expected = {
@@ -266,12 +266,12 @@ def test_the_limits_of_the_stream_hold_for_files_and_objects_alike(
         assert summary["rejections"] == counts
         assert summary["read"] == summary["embeddings"] + sum(counts.values()) == len(reasons)
     assert [row["event_id"] for row in rows("embedding_event")] == ["good-png", "good-png-uri"]
-    told = {row["event_id"]: row["reason"] for row in rows("rejection")}
-    assert told == {f"{ids[name]}{end}": reason for name, reason in reasons.items() if reason for end in ("", "-uri")}
+    by_id = {row["event_id"]: row["reason"] for row in rows("rejection")}
+    assert by_id == {f"{ids[name]}{end}": reason for name, reason in reasons.items() if reason for end in ("", "-uri")}
     assert {len(row["subject_key"]) for row in rows("rejection")} == {64}
 
 
-def test_every_row_and_every_file_is_counted_and_no_name_of_a_file_is_anywhere(
+def test_every_row_and_every_file_is_counted_and_no_file_name_is_written(
     ingest: Ingested,
     rows: Rows,
     pictures: Stream,
@@ -310,7 +310,7 @@ def test_every_row_and_every_file_is_counted_and_no_name_of_a_file_is_anywhere(
 
 
 @pytest.mark.parametrize("source", ["files", "uri"])
-def test_a_folder_that_goes_before_the_job_fails_it_and_the_next_run_loses_nothing(
+def test_a_folder_that_is_deleted_before_the_job_fails_it_and_the_next_run_loses_nothing(
     source: str, ingest: Ingested, rows: Rows, folder: Path, pictures: Stream, tmp_path: Path, warehouse: Warehouse,
     key: KeySource, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -319,8 +319,8 @@ def test_a_folder_that_goes_before_the_job_fails_it_and_the_next_run_loses_nothi
     metadata = listed(tmp_path / "m.csv", {name: f"e-{number}" for number, name in enumerate(PICTURES)})
     events = {"e-0": {"uri": f"file://{folder}/a.png"}}
     where = f"jsonl:{lines(tmp_path / 'events.jsonl', 'picture', events)}" if source == "uri" else f"files:{folder}/**"
-    given = metadata if source == "files" else None
-    job = Ingest(stream, open_source(where, stream, given), (lookup(REF),), key, warehouse, "cpu")
+    csv_path = metadata if source == "files" else None
+    job = Ingest(stream, open_source(where, stream, csv_path), (lookup(REF),), key, warehouse, "cpu")
 
     shutil.move(folder, tmp_path / "unmounted")
     with pytest.raises(Unavailable) as failure:
@@ -329,7 +329,7 @@ def test_a_folder_that_goes_before_the_job_fails_it_and_the_next_run_loses_nothi
 
     assert not [name for name in PICTURES if name in str(failure.value)]
     assert rows("embedding_event") + rows("rejection") == []
-    assert ingest(stream, where, given)["embeddings"] == (len(PICTURES) if source == "files" else 1)
+    assert ingest(stream, where, csv_path)["embeddings"] == (len(PICTURES) if source == "files" else 1)
 
 
 def test_the_command_reads_files_with_their_metadata(
@@ -337,12 +337,12 @@ def test_the_command_reads_files_with_their_metadata(
 ) -> None:
     metadata = listed(tmp_path / "m.csv", {"a.png": f"e-{tmp_path.name}", "none.png": "n"})
     (tmp_path / "stream.yaml").write_text(f"stream: photo\nmodality: image\nencoders: [{REF}]\n")
-    told = ["ingest", "--stream", f"{tmp_path}/stream.yaml", "--source", f"files:{folder}/*.png", "--device", "cpu"]
+    command = ["ingest", "--stream", f"{tmp_path}/stream.yaml", "--source", f"files:{folder}/*.png", "--device", "cpu"]
 
-    code = main.run([*told, "--metadata", str(metadata), "--json"])
+    code = main.run([*command, "--metadata", str(metadata), "--json"])
     summary = json.loads(capfd.readouterr().out)
     assert (code, summary["embeddings"], summary["rejections"]) == (0, 1, {"object_not_found": 1})
-    assert summary["dropped_attributes"] == 2  # this stream allows no camera
+    assert summary["dropped_attributes"] == 2  # this stream does not allow the attribute camera
 
-    assert main.run(told) == 2
+    assert main.run(command) == 2
     assert capfd.readouterr().err.startswith("Error: files: needs --metadata FILE.csv, with the columns file, ")

@@ -1,4 +1,4 @@
-"""The ingest job, whole: JSON lines in, rows in the embedded BigQuery."""
+"""The complete ingest job: JSON lines in, rows in the embedded BigQuery."""
 
 import base64
 from collections.abc import Callable
@@ -73,7 +73,7 @@ HOSTILE = {
 }
 
 
-def test_every_hostile_event_gets_its_reason_and_costs_no_neighbour(
+def test_every_hostile_event_gets_its_reason_and_its_neighbours_are_embedded(
     ingest: Ingested, embeddings: Rows, rejections: Rows, write_events: Write
 ) -> None:
     good = [{"event_id": f"good-{number}", "text": f"Message number {number}."} for number in range(3)]
@@ -93,7 +93,7 @@ def test_every_hostile_event_gets_its_reason_and_costs_no_neighbour(
     assert summary["rejections"]["malformed_event"] == 5
 
 
-def test_a_rejection_holds_the_ids_that_were_valid_and_no_others(
+def test_a_rejection_contains_the_valid_ids_and_no_others(
     ingest: Ingested, rejections: Rows, write_events: Write
 ) -> None:
     path = write_events(
@@ -142,7 +142,7 @@ def test_a_replay_changes_nothing_that_was_known_before(
     assert warehouse.query(known) == before
 
 
-def test_two_worker_processes_give_the_same_rows_as_one(
+def test_two_worker_processes_write_the_same_rows_as_one(
     ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse
 ) -> None:
     def rows() -> list[tuple[Any, ...]]:
@@ -154,7 +154,7 @@ def test_two_worker_processes_give_the_same_rows_as_one(
     path = write_events(*events)
     summary = ingest(path)
     once, vectors = rows(), np.array([row["embedding"] for row in embeddings()])
-    # The first delivery wins, so the second run's rows are looked at by themselves.
+    # Readers see the first delivery only, so the rows of the second run are read directly.
     later = datetime.now(UTC)
 
     again = ingest(path, "--direct_num_workers=2", "--direct_running_mode=multi_processing")
@@ -172,7 +172,7 @@ def test_with_two_encoders_each_accounts_for_every_event(
     ingest: Ingested, embeddings: Rows, write_events: Write
 ) -> None:
     first = lookup("minilm@1.0.0")
-    second = first.model_copy(update={"version": "1.0.1", "training_domain": "the same, said otherwise"})
+    second = first.model_copy(update={"version": "1.0.1", "training_domain": "the same in other words"})
     path = write_events({"event_id": "a"}, {"event_id": "b", "text": "\u200b"}, b"garbage")
 
     summary = ingest(path, encoders=(first, second))
@@ -185,7 +185,7 @@ def test_with_two_encoders_each_accounts_for_every_event(
     assert {row["encoder_fingerprint"] for row in embeddings()} == {first.fingerprint, second.fingerprint}
 
 
-def test_a_warehouse_that_is_away_fails_the_job_and_the_next_run_loses_nothing(
+def test_an_unavailable_warehouse_fails_the_job_and_the_next_run_loses_nothing(
     ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse
 ) -> None:
     path = write_events(*({"event_id": f"e-{number}"} for number in range(20)))

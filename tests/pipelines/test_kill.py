@@ -1,4 +1,4 @@
-"""A job that is killed and run again loses nothing and doubles nothing."""
+"""A job that is killed and run again loses nothing and repeats nothing."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ EVENTS = 1_100
 LIMIT_SECONDS = 120
 
 
-def test_killed_twice_and_run_to_the_end_nothing_is_lost_and_nothing_twice(
+def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing(
     stack: Stack, tmp_path: Path, write_events: Callable[..., Path]
 ) -> None:
     stream = tmp_path / "stream.yaml"

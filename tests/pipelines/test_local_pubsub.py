@@ -38,12 +38,12 @@ def go(job: Ingest) -> dict[str, Any]:
 
 
 def waiting(subscription: Subscription) -> int:
-    """Messages that nobody holds or has acknowledged; holds them afterwards."""
-    found = 0
+    """Return the number of messages that are neither leased nor acknowledged, and lease them."""
+    count = 0
     with subscription.pubsub.subscriber() as client:
         while answer := client.pull(subscription=subscription.name, max_messages=1000).received_messages:
-            found += len(answer)
-    return found
+            count += len(answer)
+    return count
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_nothing_is_acknowledged_before_its_rows_are_written(
     assert [row["event_id"] for row in embeddings()] == ["kept"]
 
 
-def test_what_was_written_is_not_delivered_again(job: Ingest, send: Send, subscription: Subscription) -> None:
+def test_written_messages_are_not_delivered_again(job: Ingest, send: Send, subscription: Subscription) -> None:
     send({}, {})
     go(job)
 
@@ -98,7 +98,7 @@ def test_what_was_written_is_not_delivered_again(job: Ingest, send: Send, subscr
     assert waiting(subscription) == 0  # a seek brings back whatever is not acknowledged
 
 
-def test_a_job_that_is_asked_to_stop_finishes_what_it_read(
+def test_a_job_that_is_requested_to_stop_finishes_what_it_read(
     job: Ingest, send: Send, subscription: Subscription, embeddings: Callable[[], list[Any]]
 ) -> None:
     count = 10 * local_pubsub.MAX_MESSAGES
@@ -123,7 +123,7 @@ def test_a_job_that_is_asked_to_stop_finishes_what_it_read(
     assert waiting(subscription) == count - summary["read"]
 
 
-def test_a_job_that_stops_leaves_nothing_held(job: Ingest, send: Send, subscription: Subscription) -> None:
+def test_a_job_that_stops_gives_its_messages_back(job: Ingest, send: Send, subscription: Subscription) -> None:
     send({}, {}, {})
     with local_pubsub.read_locally(subscription) as reader:
         assert len(reader.next_messages() or []) == 3
@@ -138,7 +138,7 @@ def test_two_jobs_of_a_process_do_not_share_a_subscription(subscription: Subscri
         second.__enter__()
 
 
-def test_a_subscription_that_is_gone_ends_the_job_with_a_sentence(job: Ingest, subscription: Subscription) -> None:
+def test_a_deleted_subscription_ends_the_job_with_a_message(job: Ingest, subscription: Subscription) -> None:
     with subscription.pubsub.subscriber() as client:
         client.delete_subscription(subscription=subscription.name)
 
@@ -146,7 +146,7 @@ def test_a_subscription_that_is_gone_ends_the_job_with_a_sentence(job: Ingest, s
         go(job)
 
 
-def test_pubsub_that_is_away_ends_the_job_with_a_sentence(
+def test_an_unavailable_pubsub_ends_the_job_with_a_message(
     job: Ingest, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = replace(subscription, pubsub=replace(subscription.pubsub, emulator="127.0.0.1:9"))
@@ -156,7 +156,7 @@ def test_pubsub_that_is_away_ends_the_job_with_a_sentence(
         go(replace(job, source=away))
 
 
-def test_the_time_without_messages_is_not_counted_into_the_speed(job: Ingest, send: Send) -> None:
+def test_the_time_without_messages_does_not_count_in_the_speed(job: Ingest, send: Send) -> None:
     send({})
 
     summary = go(job)
@@ -175,7 +175,7 @@ def test_a_streaming_job_elsewhere_is_launched_and_not_waited_for(job: Ingest, m
             raise AssertionError("it would wait for ever")
 
     monkeypatch.setattr("apache_beam.Pipeline.run", lambda self: Launched())
-    # It would ask the cloud for the bucket.
+    # It would request the bucket from the cloud.
     monkeypatch.setattr("apache_beam.options.pipeline_options.GoogleCloudOptions.validate", lambda *_: [])
     arguments = ["--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", "--temp_location=gs://b/t"]
 
@@ -187,7 +187,7 @@ def test_a_streaming_job_elsewhere_is_launched_and_not_waited_for(job: Ingest, m
 def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
     job: Ingest, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it would come again before it is done, and again, for ever."""
+    """Otherwise it would be delivered again before it is done, for ever."""
     monkeypatch.setattr(local_pubsub, "ACK_SECONDS", 1)
     send(*({"event_id": f"e-{n}"} for n in range(4)))
     hold, parse = local_pubsub.SubscriptionReader._set_deadline, Parser.parse
@@ -198,7 +198,7 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
         renewed.release()
 
     def slowly(*arguments: Any) -> Any:
-        """The first takes until the lease was renewed so often that without it the bundle would have come again."""
+        """Parse the first event only after the lease was renewed so often that it would otherwise have expired."""
         for _ in range(5):
             renewed.acquire(timeout=LIMIT_SECONDS / 10)
         monkeypatch.setattr(Parser, "parse", parse)
@@ -210,10 +210,10 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
     assert go(job)["read"] == 4
 
 
-def test_a_job_that_waits_for_long_keeps_nothing_of_its_waiting(
+def test_a_job_that_waits_for_long_does_not_grow(
     job: Ingest, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beam's runner kept an empty bundle of each pull for ever, and walked them all."""
+    """Beam's runner keeps an empty bundle of each pull for ever, and iterates over all of them."""
     pulls, kept = 0, []
 
     def none(self: local_pubsub.SubscriptionReader) -> list[Any] | None:

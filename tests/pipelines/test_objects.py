@@ -1,4 +1,4 @@
-"""Objects in a bucket, by Beam's own file system from a small Google Cloud Storage in this process."""
+"""Objects in a bucket, read by Beam's client from a small Google Cloud Storage server in this process."""
 
 import gc
 import gzip
@@ -24,7 +24,7 @@ from rawless.errors import Unavailable
 from rawless.events.objects import Place, locate
 from rawless.privacy import Reason, Rejected, guarded
 
-# The client abandons the connection of a download that was refused, open as it is.
+# The client abandons the connection of a refused download without closing it.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 PREFIX = "gs://bucket/folder/"
@@ -33,7 +33,7 @@ MARKER = "Rosalind-0815"
 
 @dataclass
 class Stored:
-    """An object of the bucket, or how it fails: by status for each request, the last one for all that follow."""
+    """An object in the bucket, or how it fails: a status for each request, the last one for all that follow."""
 
     content: bytes = b""
     metadata_status: list[int] = field(default_factory=lambda: [200])
@@ -41,11 +41,11 @@ class Stored:
     encoding: str | None = None
     content_type: str = "application/octet-stream"
     cut: int = 0
-    """So many answers end after half of their body."""
+    """The number of responses that end after half of their body."""
 
 
 class Store(ThreadingHTTPServer):
-    """As much of Google Cloud Storage as reading an object takes."""
+    """The part of Google Cloud Storage that reading an object needs."""
 
     daemon_threads = True
 
@@ -56,7 +56,7 @@ class Store(ThreadingHTTPServer):
         self.sent = 0
 
     def handle_error(self, *_: object) -> None:
-        """Says nothing of a client that left."""
+        """Report nothing about a client that disconnected."""
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ class _Answer(BaseHTTPRequestHandler):
     server: Store
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -121,32 +121,32 @@ def _next(statuses: list[int]) -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def _collected() -> Iterator[None]:
-    """What the client abandoned is found here, and not in a test of something else."""
+    """Collects the garbage of clients here, so that a warning about it does not appear in an unrelated test."""
     yield
     gc.collect()
 
 
 @pytest.fixture
 def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[storage.Client]]:
-    """The clients that were made, without credentials; closed in the end, so that no socket outlives its test."""
-    made: list[storage.Client] = []
+    """The clients that a test creates, without credentials; closed afterwards, so that no socket outlives its test."""
+    clients: list[storage.Client] = []
     make = gcsio.create_storage_client
 
     def recorded(*args: Any, **kwargs: Any) -> storage.Client:
-        made.append(make(*args, **kwargs))
-        return made[-1]
+        clients.append(make(*args, **kwargs))
+        return clients[-1]
 
     monkeypatch.setattr(gcsio, "create_storage_client", recorded)
     monkeypatch.setattr(auth, "get_service_credentials", lambda options: None)
     _forget()
-    yield made
+    yield clients
     _forget()
-    for client in made:
+    for client in clients:
         client.close()
 
 
 def _forget() -> None:
-    """A client that is kept between reads is of another test's store."""
+    """Forget the client, which is kept between reads and belongs to the store of another test."""
     for kept in vars(objects).values():
         if hasattr(kept, "cache_clear"):
             kept.cache_clear()
@@ -154,7 +154,7 @@ def _forget() -> None:
 
 @pytest.fixture
 def store(clients: list[storage.Client], monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store that the client is sent to."""
+    """A store, to which the client is directed."""
     server = Store()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -167,7 +167,7 @@ def store(clients: list[storage.Client], monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def _retrying(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    # The client retries for two minutes, and no option says otherwise: these two objects are its defaults.
+    # The client retries for two minutes, which no option changes: these two objects are its defaults.
     for each in (retry.DEFAULT_RETRY, gcsio_retry.DEFAULT_RETRY_WITH_THROTTLING_COUNTER):
         monkeypatch.setattr(each, "_initial", 0.01)
         monkeypatch.setattr(each, "_maximum", 0.05)
@@ -176,12 +176,12 @@ def _retrying(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 @pytest.fixture
 def impatient(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries that give up at once."""
+    """Make retries give up immediately."""
     _retrying(monkeypatch, 0.1)
 
 
 def read(name: str, limit: int = 1000) -> bytes | Reason:
-    """What the step that parses gets of an object of the bucket."""
+    """Return the content of an object, or the reason, as the parse step sees it."""
     return guarded(lambda: read_object(locate(PREFIX + name, [PREFIX]), limit))
 
 
@@ -210,31 +210,31 @@ def test_an_object_is_read_by_exactly_its_name(name: str, store: Store) -> None:
     assert read(name) == b"content"
 
 
-def test_an_object_that_is_not_there_is_missing_and_asked_for_once(store: Store) -> None:
+def test_a_missing_object_is_not_found_and_requested_once(store: Store) -> None:
     store.objects["bucket/folder/ab"] = Stored(b"content")
     for name in ("a", "a*", "abc", "AB", "ab%"):
         assert read(name) is Reason.OBJECT_NOT_FOUND
     assert len(store.asked) == 5
 
 
-def test_an_object_that_goes_before_it_is_read_is_missing(store: Store) -> None:
+def test_an_object_that_is_deleted_before_it_is_read_is_not_found(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(b"content", media_status=[404])
     assert read("a") is Reason.OBJECT_NOT_FOUND
 
 
-def test_a_name_that_the_store_finds_impossible_is_missing(store: Store) -> None:
+def test_a_name_that_the_store_refuses_is_not_found(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(metadata_status=[400])
     assert read("a") is Reason.OBJECT_NOT_FOUND
 
 
 @pytest.mark.parametrize("name", ["../other/a", "./a", "b//a", "a/", "", "a\nb", "..", "x" * 2048])
-def test_a_name_that_leads_elsewhere_is_never_asked_for(name: str, store: Store) -> None:
+def test_a_name_that_leads_elsewhere_is_never_requested(name: str, store: Store) -> None:
     assert read(name) is Reason.PAYLOAD_URI_FORBIDDEN
     assert store.asked == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 5000])
-def test_at_most_a_byte_more_than_the_limit_is_given(size: int, store: Store) -> None:
+def test_at_most_one_byte_more_than_the_limit_is_returned(size: int, store: Store) -> None:
     content = random.Random(size).randbytes(size)
     store.objects["bucket/folder/a"] = Stored(content)
     assert read("a") == content[:1001]
@@ -243,8 +243,8 @@ def test_at_most_a_byte_more_than_the_limit_is_given(size: int, store: Store) ->
 @pytest.mark.parametrize("limit", [1000, 20 << 20])
 def test_of_a_huge_object_one_chunk_is_transferred(limit: int, store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(bytes(40 << 20))
-    found = read("a", limit)
-    assert len(found) == limit + 1
+    content = read("a", limit)
+    assert len(content) == limit + 1
     assert store.sent <= max(limit, 16 << 20) + 2
 
 
@@ -252,18 +252,18 @@ BOMB = gzip.compress(bytes(4 << 20))
 
 
 @pytest.mark.parametrize("name", ["a.gz", "a.bz2", "a.zst", "a.deflate", "a.json.gz"])
-def test_what_is_named_like_something_compressed_is_not_inflated(name: str, store: Store) -> None:
+def test_an_object_named_like_a_compressed_file_is_not_inflated(name: str, store: Store) -> None:
     store.objects[f"bucket/folder/{name}"] = Stored(BOMB, content_type="application/gzip")
     assert read(name, 10_000) == BOMB
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(10_000, BOMB), (1000, BOMB[:1001])], ids=["whole", "cut"])
-def test_what_is_stored_as_compressed_is_not_inflated(limit: int, expected: bytes, store: Store) -> None:
+def test_an_object_stored_as_compressed_is_not_inflated(limit: int, expected: bytes, store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(BOMB, encoding="gzip")
     assert read("a", limit) == expected
 
 
-def test_what_is_compressed_twice_is_missing_and_stops_nothing(store: Store) -> None:
+def test_an_object_compressed_twice_is_not_found_and_does_not_stop_the_job(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(BOMB, encoding="gzip", content_type="application/gzip")
     assert read("a") is Reason.OBJECT_NOT_FOUND
 
@@ -277,7 +277,7 @@ def test_a_store_that_recovers_is_read(status: int, request_: str, store: Store)
     assert read("a") == b"content"
 
 
-def test_an_answer_that_was_cut_off_is_asked_for_again_and_never_taken_for_the_whole(store: Store) -> None:
+def test_a_truncated_response_is_requested_again_and_never_taken_as_complete(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(b"content" * 100, cut=2)
     assert read("a") == b"content" * 100
 
@@ -286,7 +286,7 @@ def test_an_answer_that_was_cut_off_is_asked_for_again_and_never_taken_for_the_w
     ("status", "kind"), [(403, "Forbidden"), (412, "PreconditionFailed"), (500, "RetryError"), (503, "RetryError")]
 )
 @pytest.mark.parametrize("request_", ["metadata_status", "media_status"])
-def test_a_store_that_refuses_us_is_unavailable_and_no_object_is_refused(
+def test_a_store_that_denies_access_is_unavailable_and_no_object_is_rejected(
     status: int, kind: str, request_: str, store: Store, impatient: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored = Stored(b"content")
@@ -307,7 +307,7 @@ def test_a_store_that_cannot_be_reached_is_unavailable(impatient: None, monkeypa
     assert raised.value.__context__ is None
 
 
-def test_no_name_of_an_object_is_in_a_log_an_error_or_the_output(
+def test_no_object_name_is_in_a_log_an_error_or_the_output(
     store: Store, impatient: None, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     statuses = {"there": [200], "gone": [404], "impossible": [400], "away": [500], "forbidden": [403], "busy": [429]}
@@ -323,14 +323,14 @@ def test_no_name_of_an_object_is_in_a_log_an_error_or_the_output(
     assert [each.split(" ")[0] for each in outcomes] == ["bytes", "Reason", "Reason", "An", "An", "An", "Reason"]
     assert len([path for path in store.asked if MARKER in path]) >= len(outcomes)
     assert MARKER not in repr(outcomes) + caplog.text + "".join(capfd.readouterr())
-    assert caplog.records  # it was listened to
+    assert caplog.records  # the log was captured
 
 
-def test_nothing_is_asked_for_but_the_object(store: Store) -> None:
+def test_nothing_but_the_object_is_requested(store: Store) -> None:
     store.objects["bucket/folder/a"] = Stored(b"content")
     before = set(threading.enumerate())
     assert read("a") == b"content"
-    # The client would ask for the bucket too, on a thread of its own, where no log is guarded.
+    # Otherwise the client would request the bucket too, on its own thread, where no log is guarded.
     for thread in set(threading.enumerate()) - before:
         if "process_request" not in thread.name:  # the store's
             thread.join()
@@ -341,7 +341,7 @@ def test_one_client_serves_all_objects(store: Store, clients: list[storage.Clien
     store.objects["bucket/folder/a"] = Stored(b"content")
     for _ in range(3):
         assert read("a") == b"content"
-    assert len(clients) == 1  # each has connections of its own, and Beam closes none
+    assert len(clients) == 1  # each client has its own connections, and Beam closes none
 
 
 def test_a_local_object_is_read_without_beam(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,7 +349,7 @@ def test_a_local_object_is_read_without_beam(monkeypatch: pytest.MonkeyPatch) ->
     assert read_object(Place("file", "/uploads/", ("a",)), 5) == b"(('a',), 5)"
 
 
-def test_a_rejection_is_raised_from_nothing(store: Store) -> None:
+def test_a_rejection_is_raised_without_a_cause(store: Store) -> None:
     with pytest.raises(Rejected) as raised:
         read_object(Place("gs", "bucket/folder/", (MARKER,)), 5)
     assert raised.value.__cause__ is None

@@ -1,4 +1,4 @@
-"""Beam's own options: what is refused, and what is added."""
+"""Beam's own options: which are refused, and which are added."""
 
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, StandardOptions
@@ -36,7 +36,7 @@ def test_an_option_that_is_unknown_or_could_leak_is_refused(arguments: list[str]
     assert "c2VjcmV0" not in str(refusal.value)
 
 
-def test_the_runner_is_named_and_sampling_switched_off() -> None:
+def test_the_runner_is_set_and_sampling_disabled() -> None:
     parsed = options.parse(["--direct_num_workers=2"])
 
     assert parsed.view_as(StandardOptions).runner == "FnApiRunner"

@@ -1,4 +1,4 @@
-"""Messages to rows, whole: published by Google's client, read by the streaming job, written to BigQuery."""
+"""Messages to rows: published by Google's client, read by the streaming job, written to BigQuery."""
 
 import time
 from collections import Counter
@@ -46,7 +46,7 @@ BROKEN = {
     ]
 )
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """The same tests run on each."""
+    """Each backend; the same tests run on all of them."""
     if request.param == "cloud":
         yield from backends.cloud()
         return
@@ -64,7 +64,7 @@ def _event(event_id: str, text: str, **fields: str) -> dict[str, str]:
 
 
 def _publisher(pubsub: PubSub) -> PublisherClient:
-    """Google's batching publisher."""
+    """Publish events with Google's batching publisher."""
     if pubsub.emulator is None:
         return PublisherClient()
     return PublisherClient(transport=PublisherGrpcTransport(channel=grpc.insecure_channel(pubsub.emulator)))
@@ -111,7 +111,7 @@ def test_every_message_becomes_a_row_or_a_rejection(backend: Backend, stream: St
 def test_twenty_thousand_messages_of_four_publishers_are_each_accounted_for_once(
     warehouse: Warehouse, subscription: Subscription, stream: Stream, key: KeySource
 ) -> None:
-    """A tenth of them come twice, a twentieth is broken, and all come while the job runs."""
+    """A tenth of them is sent twice, a twentieth is malformed, and all are published while the job runs."""
     good = [_event(f"good-{number:05d}", f"Message {number}") for number in range(17_000)]
     kinds = list(BROKEN.items())
     broken = [_event(f"broken-{n:05d}", "A text.") | kinds[n % len(kinds)][1] for n in range(1_000)]
@@ -130,7 +130,7 @@ def test_twenty_thousand_messages_of_four_publishers_are_each_accounted_for_once
     assert summary["embeddings"] == 19_000
 
 
-def test_a_message_gives_the_row_that_its_line_gives(
+def test_a_message_has_the_same_row_as_its_line(
     subscription: Subscription,
     stream: Stream,
     key: KeySource,
@@ -150,4 +150,4 @@ def test_a_message_gives_the_row_that_its_line_gives(
     rows = warehouse.query("SELECT * EXCEPT (logged_at) FROM embedding_event_v1 ORDER BY event_id")
     assert rows[0::2] == rows[1::2]
     assert from_messages["dropped_attributes"] == from_lines["dropped_attributes"] == 2
-    assert from_messages["rejections"] == {"empty_text": 1}  # a message cannot be without a payload
+    assert from_messages["rejections"] == {"empty_text": 1}  # a message always has a payload

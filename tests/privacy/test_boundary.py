@@ -1,4 +1,4 @@
-"""The boundary: results, closed reasons and `Unavailable` come out, and no content with them."""
+"""The boundary: results, closed reasons and `Unavailable` leave it, and no content with them."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ REASONS_OF_THE_DESIGN = {
 
 
 class Panic(BaseException):
-    """As a Rust extension's (tokenizers, safetensors) panic arrives: no `Exception`, its text quotes the input."""
+    """Like the panic of a Rust extension (tokenizers, safetensors): no `Exception`, and its text quotes the input."""
 
 
 def _raising(error: BaseException) -> Callable[[Raw[str]], NoReturn]:
@@ -47,12 +47,12 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
 
 
 def _inside(error: BaseException) -> str:
-    """Everything that a reporter of errors could show: text, arguments, chain, and the locals of the room's frames."""
-    found = [repr(error), str(error), repr(error.args), repr(vars(error)), repr(getattr(error, "__notes__", ""))]
+    """Return all that an error report could show: text, arguments, chain, and the locals of Rawless's frames."""
+    texts = [repr(error), str(error), repr(error.args), repr(vars(error)), repr(getattr(error, "__notes__", ""))]
     room = Path(privacy.__file__).parent
     ours = (frame for frame in _frames(error) if Path(frame.f_code.co_filename).parent == room)
-    found.extend(repr(frame.f_locals) for frame in ours)
-    return "\n".join(found)
+    texts.extend(repr(frame.f_locals) for frame in ours)
+    return "\n".join(texts)
 
 
 def test_a_result_passes_through() -> None:
@@ -66,7 +66,7 @@ def test_arguments_reach_the_step() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_rejection_comes_out_as_its_reason(reason: Reason) -> None:
+def test_a_rejection_is_returned_as_its_reason(reason: Reason) -> None:
     assert guarded(_raising(Rejected(reason)), Raw(MARKER)) is reason
 
 
@@ -85,7 +85,7 @@ def test_a_rejection_comes_out_as_its_reason(reason: Reason) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_any_other_exception_comes_out_as_internal(error: Exception) -> None:
+def test_any_other_exception_is_returned_as_internal(error: Exception) -> None:
     assert guarded(_raising(error), Raw(MARKER)) is Reason.INTERNAL
 
 
@@ -101,18 +101,18 @@ def test_no_exception_changes_the_reason_by_its_text(text: str, kind: type[Excep
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_a_request_to_stop_passes(error: type[BaseException]) -> None:
+def test_a_request_to_stop_is_raised(error: type[BaseException]) -> None:
     with pytest.raises(error):
         guarded(_raising(error()), Raw(MARKER))
 
 
-def test_out_of_memory_is_told_as_unavailable_with_what_to_do() -> None:
+def test_out_of_memory_is_raised_as_unavailable_with_what_to_do() -> None:
     with pytest.raises(Unavailable, match="ran out of memory; give it more, or lower") as raised:
         guarded(_raising(MemoryError(MARKER)), Raw(MARKER))
     assert MARKER not in str(raised.value)
 
 
-def test_unavailable_keeps_its_sentence() -> None:
+def test_unavailable_keeps_its_message() -> None:
     with pytest.raises(Unavailable) as raised:
         guarded(_raising(Unavailable("The warehouse stayed away.")), Raw(MARKER))
     assert raised.value.args == ("The warehouse stayed away.",)
@@ -121,16 +121,16 @@ def test_unavailable_keeps_its_sentence() -> None:
 @pytest.mark.parametrize(
     "error", [MemoryError(MARKER), Unavailable("The warehouse stayed away.")], ids=["memory", "unavailable"]
 )
-def test_what_is_raised_carries_nothing_of_what_happened_inside(error: Exception) -> None:
+def test_the_raised_exception_contains_nothing_from_inside(error: Exception) -> None:
     error.add_note(MARKER)
     with pytest.raises(Unavailable) as raised:
         guarded(_raising(error), Raw(MARKER))
-    told = raised.value
-    assert told is not error
-    assert told.__cause__ is None
-    assert told.__context__ is None
-    assert [frame.f_code.co_name for frame in _frames(told)][-1] == "guarded"  # none of the step's own frames
-    assert MARKER not in _inside(told)
+    exception = raised.value
+    assert exception is not error
+    assert exception.__cause__ is None
+    assert exception.__context__ is None
+    assert [frame.f_code.co_name for frame in _frames(exception)][-1] == "guarded"  # none of the step's own frames
+    assert MARKER not in _inside(exception)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), Unavailable("away")], ids=["memory", "unavailable"])
@@ -143,7 +143,7 @@ def test_the_frame_of_the_boundary_does_not_keep_plain_content_either(error: Exc
     assert MARKER not in _inside(raised.value)
 
 
-def test_unavailable_without_a_sentence_still_comes_out_clean() -> None:
+def test_unavailable_without_a_message_contains_nothing_from_inside() -> None:
     with pytest.raises(Unavailable) as raised:
         guarded(_raising(Unavailable()), Raw(MARKER))
     assert raised.value.__context__ is None
@@ -186,7 +186,7 @@ def test_no_free_text_becomes_a_reason(text: str) -> None:
         Reason(text)
 
 
-def test_a_rejection_holds_its_code_and_nothing_else() -> None:
+def test_a_rejection_contains_its_code_and_nothing_else() -> None:
     rejected: Any = Rejected(Reason.EMPTY_TEXT)
     assert rejected.args == ("empty_text",)
     assert vars(rejected) == {"reason": Reason.EMPTY_TEXT}

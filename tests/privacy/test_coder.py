@@ -1,4 +1,4 @@
-"""The coder that refuses: what would write raw content to a shuffle, state or a sample fails."""
+"""The refusing coder: writing raw content to a shuffle, state or a sample fails."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_the_implementation_that_workers_use_refuses_too(nested: bool) -> None:
         (coders.WindowedValueCoder(RefusingCoder()), None),
     ],
 )
-def test_a_coder_around_it_refuses_too(coder: coders.Coder, value: Any) -> None:
+def test_a_coder_that_wraps_it_refuses_too(coder: coders.Coder, value: Any) -> None:
     value = GlobalWindows.windowed_value(Raw(MARKER)) if value is None else value
     with pytest.raises(TypeError, match="refuses to be encoded"):
         coder.encode(value)
@@ -58,7 +58,7 @@ def test_the_estimated_size_is_the_same_for_every_content() -> None:
     assert len({str(implementation.get_estimated_size_and_observables(each)) for each in contents}) == 1
 
 
-def test_the_coder_itself_travels_to_the_workers() -> None:
+def test_the_coder_itself_can_be_pickled() -> None:
     there = cloudpickle.loads(cloudpickle.dumps(RefusingCoder()))
     with pytest.raises(TypeError, match="refuses to be encoded"):
         there.encode(Raw(MARKER))

@@ -1,4 +1,4 @@
-"""The log guard: what any library logs or warns while raw content is in hand carries nothing."""
+"""The log guard: records and warnings of any library while raw content is processed contain nothing."""
 
 import logging
 import subprocess
@@ -17,7 +17,7 @@ WITHHELD = "withheld: logged while raw content was processed"
 
 
 class Collector(logging.Handler):
-    """Keeps every record that any logger makes, as a handler of the root."""
+    """A handler of the root logger that keeps every record."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
@@ -44,7 +44,7 @@ def collected() -> Iterator[Collector]:
 
 @pytest.fixture
 def library() -> logging.Logger:
-    """A logger of somebody else's."""
+    """The logger of a library."""
     return logging.getLogger("somebody.elses.library")
 
 
@@ -76,7 +76,7 @@ WAYS: dict[str, Callable[[logging.Logger], None]] = {
 
 
 @pytest.mark.parametrize("log", WAYS.values(), ids=WAYS.keys())
-def test_what_a_library_logs_inside_the_boundary_carries_nothing(
+def test_a_record_that_a_library_logs_inside_the_boundary_is_emptied(
     log: Callable[[logging.Logger], None], library: logging.Logger, collected: Collector
 ) -> None:
     guarded(log, library)
@@ -96,15 +96,13 @@ def test_the_same_record_outside_is_untouched(
     assert WITHHELD not in collected.text()
 
 
-def test_a_withheld_record_still_says_who_logged_where_and_how_badly(
-    library: logging.Logger, collected: Collector
-) -> None:
+def test_a_withheld_record_keeps_logger_place_and_level(library: logging.Logger, collected: Collector) -> None:
     guarded(library.error, MARKER)
     record = collected.records[0]
     assert (record.name, record.levelname) == ("somebody.elses.library", "ERROR")
 
 
-def test_logging_is_open_again_after_a_failed_step(library: logging.Logger, collected: Collector) -> None:
+def test_logging_works_again_after_a_failed_step(library: logging.Logger, collected: Collector) -> None:
     def step() -> None:
         library.error(MARKER)
         raise ValueError(MARKER)
@@ -114,9 +112,7 @@ def test_logging_is_open_again_after_a_failed_step(library: logging.Logger, coll
     assert [each.getMessage() for each in collected.records] == [WITHHELD, "outside"]
 
 
-def test_a_boundary_inside_a_boundary_does_not_open_the_outer_one(
-    library: logging.Logger, collected: Collector
-) -> None:
+def test_an_inner_boundary_does_not_open_the_outer_one(library: logging.Logger, collected: Collector) -> None:
     def outer() -> None:
         guarded(library.error, MARKER)
         library.error(MARKER)
@@ -143,7 +139,7 @@ def test_threads_are_independent(library: logging.Logger, collected: Collector) 
     assert [each.getMessage() for each in collected.records] == ["another thread's business", WITHHELD]
 
 
-def test_a_logger_that_is_made_later_or_has_handlers_of_its_own_is_guarded_too(collected: Collector) -> None:
+def test_a_logger_that_is_created_later_or_has_its_own_handlers_is_guarded_too(collected: Collector) -> None:
     def step() -> None:
         logger = logging.getLogger("made.inside")
         logger.propagate = False
@@ -177,7 +173,7 @@ def test_a_formatter_that_fails_inside_prints_no_content(
     assert MARKER not in shown.out + shown.err
 
 
-# Under pytest every warning is an error or is recorded before the guard sees it, so these run in a process apart.
+# Under pytest every warning is an error or is recorded before the guard sees it, so these run in another process.
 
 
 def _run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -221,7 +217,7 @@ def test_debug_logging_of_everything_shows_no_content() -> None:
     assert MARKER not in done.stderr
 
 
-def test_a_raw_in_a_process_without_any_set_up_brings_the_guard_along() -> None:
+def test_importing_raw_in_a_new_process_installs_the_guard() -> None:
     done = _run("from rawless.privacy.raw import Raw\nguarded(logging.error, MARKER)")
     assert WITHHELD in done.stderr
     assert MARKER not in done.stderr

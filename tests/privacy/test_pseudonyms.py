@@ -1,4 +1,4 @@
-"""Pseudonyms: the same person has the same one under the same key, and nobody without the key can tell whose."""
+"""Pseudonyms: a person always has the same one under a key, and without the key it reveals nothing."""
 
 import base64
 import copy
@@ -25,14 +25,14 @@ OTHER = bytes(range(1, 33))
 
 
 def _hmac_sha256(secret: bytes, message: bytes) -> str:
-    """RFC 2104, written out."""
+    """HMAC as RFC 2104 defines it."""
     block = (hashlib.sha256(secret).digest() if len(secret) > 64 else secret).ljust(64, b"\0")
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + message).digest()
     return hashlib.sha256(bytes(byte ^ 0x5C for byte in block) + inner).hexdigest()
 
 
 def test_a_pseudonym_is_hmac_sha256_of_the_subject_id() -> None:
-    # As openssl says: printf customer-1 | openssl dgst -sha256 -mac HMAC -macopt hexkey:000102…1e1f
+    # The output of openssl: printf customer-1 | openssl dgst -sha256 -mac HMAC -macopt hexkey:000102…1e1f
     expected = "883065d6d27f751eeb8caef33a2a3b86ad820d61f50bc63abed50236bc2f0bee"
     assert PseudonymKey(SECRET).pseudonym("customer-1") == expected
 
@@ -56,7 +56,7 @@ def test_two_subjects_share_a_pseudonym_only_if_they_are_the_same(one: str, othe
 
 
 @given(st.text())
-def test_another_key_gives_another_pseudonym(subject_id: str) -> None:
+def test_another_key_makes_another_pseudonym(subject_id: str) -> None:
     assert PseudonymKey(SECRET).pseudonym(subject_id) != PseudonymKey(OTHER).pseudonym(subject_id)
 
 
@@ -76,14 +76,14 @@ def test_no_pseudonym_equals_the_id_of_its_key(subject_id: str) -> None:
     assert key.pseudonym(subject_id) != key.key_id
 
 
-def test_the_key_id_gives_nothing_of_the_key_away() -> None:
+def test_the_key_id_reveals_nothing_of_the_key() -> None:
     key = PseudonymKey(SECRET)
     assert len(key.key_id) == 16
     assert key.key_id not in (SECRET.hex(), hashlib.sha256(SECRET).hexdigest()[:16])
     assert not {SECRET.hex()[start : start + 15] for start in range(50)} & {key.key_id[1:]}
 
 
-def test_the_repr_shows_the_id_alone() -> None:
+def test_the_repr_shows_only_the_id() -> None:
     key = PseudonymKey(SECRET)
     assert repr(key) == str(key) == f"{key}" == f"PseudonymKey({key.key_id})"
 
@@ -96,20 +96,20 @@ def test_a_key_refuses_to_be_pickled(turn: Callable[[object], object]) -> None:
         copy.deepcopy({"key": PseudonymKey(SECRET)})
 
 
-def test_a_key_source_travels_and_holds_no_key(key: KeySource) -> None:
+def test_a_key_source_can_be_pickled_and_contains_no_key(key: KeySource) -> None:
     there = pickle.loads(pickle.dumps(key))
     assert there.load().key_id == key.load().key_id
-    held = Path(str(key.path)).read_text().strip()
-    assert held.encode() not in pickle.dumps(key)
-    assert held not in repr(key)
+    secret = Path(str(key.path)).read_text().strip()
+    assert secret.encode() not in pickle.dumps(key)
+    assert secret not in repr(key)
 
 
-def test_a_key_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+def test_a_key_file_is_readable_only_by_its_owner(tmp_path: Path) -> None:
     create_key_file(tmp_path / "key")
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
 
 
-def test_a_key_file_holds_256_random_bits(tmp_path: Path) -> None:
+def test_a_key_file_contains_256_random_bits(tmp_path: Path) -> None:
     for name in ("one", "other"):
         create_key_file(tmp_path / name)
     one, other = (base64.b64decode((tmp_path / name).read_text(), validate=False) for name in ("one", "other"))
@@ -117,12 +117,12 @@ def test_a_key_file_holds_256_random_bits(tmp_path: Path) -> None:
     assert one != other
 
 
-def test_making_a_key_leaves_no_other_file(tmp_path: Path) -> None:
+def test_creating_a_key_leaves_no_other_file(tmp_path: Path) -> None:
     create_key_file(tmp_path / "deep" / "er" / "key")
     assert [each.name for each in (tmp_path / "deep" / "er").iterdir()] == ["key"]
 
 
-def test_making_a_key_twice_keeps_the_first(tmp_path: Path) -> None:
+def test_creating_a_key_twice_keeps_the_first(tmp_path: Path) -> None:
     create_key_file(tmp_path / "key")
     first = (tmp_path / "key").read_bytes()
     create_key_file(tmp_path / "key")
@@ -130,7 +130,7 @@ def test_making_a_key_twice_keeps_the_first(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["key"]
 
 
-def test_threads_that_make_a_key_at_once_agree_on_one(tmp_path: Path) -> None:
+def test_threads_that_create_a_key_concurrently_agree_on_one(tmp_path: Path) -> None:
     path = tmp_path / "key"
 
     def make(_: int) -> str:
@@ -141,10 +141,10 @@ def test_threads_that_make_a_key_at_once_agree_on_one(tmp_path: Path) -> None:
         assert len(set(pool.map(make, range(64)))) == 1
 
 
-def test_processes_that_make_a_key_at_once_agree_on_one(tmp_path: Path) -> None:
+def test_processes_that_create_a_key_concurrently_agree_on_one(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib\nfrom rawless.privacy.pseudonyms import KeySource, create_key_file\n"
-        "sys.stdin.read()\n"  # all wait here until they are let go together
+        "sys.stdin.read()\n"  # all wait here until they are released together
         "create_key_file(pathlib.Path(sys.argv[1])); print(KeySource(path=sys.argv[1]).load().key_id)"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "key")]
@@ -158,7 +158,7 @@ def test_processes_that_make_a_key_at_once_agree_on_one(tmp_path: Path) -> None:
     assert len(set(ids)) == 1
 
 
-def test_the_environment_wins_over_the_file(key: KeySource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_precedence_over_the_file(key: KeySource, monkeypatch: pytest.MonkeyPatch) -> None:
     from_file = key.load().key_id
     monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(SECRET).decode())
     assert key.load().key_id == PseudonymKey(SECRET).key_id != from_file
@@ -188,32 +188,32 @@ BAD_KEYS = {
 }
 
 
-@pytest.mark.parametrize("held", BAD_KEYS.values(), ids=BAD_KEYS.keys())
-def test_a_bad_key_file_is_refused_in_a_sentence_that_does_not_quote_it(held: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", BAD_KEYS.values(), ids=BAD_KEYS.keys())
+def test_a_bad_key_file_is_refused_by_a_message_that_does_not_quote_it(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "the-key"
-    path.write_bytes(held)
+    path.write_bytes(content)
     with pytest.raises(UserError) as refused:
         KeySource(path=str(path)).load()
     sentence = str(refused.value)
     assert sentence.startswith(f"The key file {path} must contain at least 32 random bytes in base64. Make one with:")
     assert "\n" not in sentence
-    assert held.decode("latin-1").strip()[:8] not in sentence or not held.strip()
+    assert content.decode("latin-1").strip()[:8] not in sentence or not content.strip()
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-@pytest.mark.parametrize("held", [held for held in BAD_KEYS.values() if b"\0" not in held], ids=str)
-def test_a_bad_key_in_the_environment_is_refused_even_beside_a_good_file(
-    held: bytes, key: KeySource, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", [content for content in BAD_KEYS.values() if b"\0" not in content], ids=str)
+def test_a_bad_key_in_the_environment_is_refused_despite_a_good_file(
+    content: bytes, key: KeySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(os.environb, KEY_VARIABLE.encode(), held)
+    monkeypatch.setitem(os.environb, KEY_VARIABLE.encode(), content)
     with pytest.raises(UserError, match=f"^{KEY_VARIABLE} must contain at least 32 random bytes in base64") as refused:
         key.load()
-    assert held.decode("latin-1").strip()[:8] not in str(refused.value) or not held.strip()
+    assert content.decode("latin-1").strip()[:8] not in str(refused.value) or not content.strip()
 
 
 @pytest.mark.parametrize("source", [KeySource(), KeySource(path="/no/such/key"), KeySource(path="/")])
-def test_no_key_at_all_is_told_with_the_way_to_make_one(source: KeySource) -> None:
+def test_a_missing_key_is_reported_with_a_command_that_makes_one(source: KeySource) -> None:
     with pytest.raises(
         UserError,
         match=rf"There is no pseudonym key( \(no file .*\))?: set {KEY_VARIABLE} .* Make one with: python3 -c",
@@ -221,10 +221,10 @@ def test_no_key_at_all_is_told_with_the_way_to_make_one(source: KeySource) -> No
         source.load()
 
 
-def test_the_command_that_the_sentence_offers_makes_a_key_that_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_in_the_message_makes_a_key_that_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError) as refused:
         KeySource().load()
     code = str(refused.value).partition("python3 -c ")[2].strip('"')
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    monkeypatch.setenv(KEY_VARIABLE, made.stdout.strip())
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    monkeypatch.setenv(KEY_VARIABLE, completed.stdout.strip())
     assert KeySource().load().key_id.startswith("k")

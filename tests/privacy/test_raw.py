@@ -1,4 +1,4 @@
-"""`Raw` shows nothing and turns into nothing."""
+"""`Raw` shows nothing and cannot be converted to anything."""
 
 import copy
 import dataclasses
@@ -60,7 +60,7 @@ REFUSED: dict[str, Callable[[Raw[Any]], object]] = {
 }
 
 
-def test_a_raw_gives_its_content_to_reveal_alone() -> None:
+def test_only_reveal_returns_the_content_of_a_raw() -> None:
     content = {"text": MARKER}
     assert Raw(content).reveal() is content
 
@@ -74,7 +74,7 @@ def test_a_raw_refuses_to_become_anything_else(content: object, turn: Callable[[
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_raw_refuses_every_protocol_of_pickle(protocol: int) -> None:
+def test_a_raw_refuses_every_pickle_protocol(protocol: int) -> None:
     with pytest.raises(TypeError, match="Raw refuses to be pickled"):
         pickle.dumps(Raw(MARKER), protocol)
     with pytest.raises(TypeError, match="Raw refuses to be pickled"):
@@ -83,7 +83,7 @@ def test_a_raw_refuses_every_protocol_of_pickle(protocol: int) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # jsonpickle's own, about its next version
 @pytest.mark.parametrize("unpicklable", [True, False])
-def test_jsonpickle_which_beam_brings_gets_no_content_out_of_a_raw(unpicklable: bool) -> None:
+def test_jsonpickle_which_beam_uses_gets_no_content_from_a_raw(unpicklable: bool) -> None:
     try:
         written = jsonpickle.encode({"delivery": Raw(MARKER)}, unpicklable=unpicklable)
     except TypeError as refused:
@@ -141,7 +141,7 @@ def test_a_delivery_refuses_to_become_a_dict_a_tuple_or_a_pickle() -> None:
 @pytest.mark.parametrize("form", ["%s", "%r", "%d", "%s and more %s"])
 def test_logging_a_raw_shows_no_content(form: str, capfd: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("tests.a_careless_library")
-    handler = logging.StreamHandler()  # what a logging handler cannot format, it prints with its arguments
+    handler = logging.StreamHandler()  # a handler prints the arguments of a record that it cannot format
     logger.addHandler(handler)
     logger.propagate = False
     try:
@@ -161,8 +161,8 @@ def test_a_traceback_that_prints_its_locals_shows_no_content() -> None:
     try:
         step(Raw(MARKER))
     except ValueError as error:
-        told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    assert "Raw(redacted)" in "".join(told.format())
+        formatted = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert "Raw(redacted)" in "".join(formatted.format())
     assert not [
-        text for frame in told.stack if frame.name == "step" for text in frame.locals.values() if MARKER in text
+        text for frame in formatted.stack if frame.name == "step" for text in frame.locals.values() if MARKER in text
     ]

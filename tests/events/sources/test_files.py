@@ -1,4 +1,4 @@
-"""Files with a CSV: every row and every matched file is accounted for, and no file's name goes anywhere."""
+"""Files with a CSV: every row and every matching file is accounted for, and no file name is stored or logged."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ STREAM: dict[str, Any] = {
 PARSER = Parser(Stream.model_validate(STREAM | {"subject": "none"}), None)
 MARKER = "Rosalind-0815"
 Make = Callable[..., FilesSource]
-Told = tuple[str, str | None, Reason | bytes]
+Outcome = tuple[str, str | None, Reason | bytes]
 
 
 def row(file: str = "a.txt", event_id: str = "a", channel: str = "chat", subject: str = "") -> str:
@@ -47,7 +47,7 @@ def row(file: str = "a.txt", event_id: str = "a", channel: str = "chat", subject
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Makes a checked source of a folder with these files, and a CSV with these rows or bytes."""
+    """Returns a function that makes a checked source: a folder with these files, and a CSV with these rows or bytes."""
 
     def source(
         *rows: str | bytes,
@@ -65,26 +65,26 @@ def make(tmp_path: Path) -> Make:
             path.write_bytes(os.fsencode(path.name)[:9])
         metadata = tmp_path / "notes.csv"
         metadata.write_bytes(b"".join(os.fsencode(line) + end for line in (header, *rows)))
-        made = FilesSource(f"{folder}/{pattern}", str(metadata), "note", 10, subject)  # type: ignore[arg-type]
-        made.check()
-        return made
+        files_source = FilesSource(f"{folder}/{pattern}", str(metadata), "note", 10, subject)  # type: ignore[arg-type]
+        files_source.check()
+        return files_source
 
     return source
 
 
 def deliveries(source: FilesSource) -> Iterator[Delivery]:
-    """All deliveries; source and shards travel to each reader as they do to a worker."""
+    """Yield all deliveries; source and shards are pickled for each reader, as for a worker."""
     for shard in source.reader().shards():
         worker, part = pickle.loads(pickle.dumps((source, shard)))
         yield from worker.reader().read(part)
 
 
-def told(source: FilesSource) -> list[Told]:
-    """Of each delivery its message id, its event id if that is valid, and its payload or why there is none."""
-    return [_told(each) for each in deliveries(source)]
+def outcomes(source: FilesSource) -> list[Outcome]:
+    """Return the message id of each delivery, its event id if valid, and its payload or the reason of its rejection."""
+    return [_outcome(each) for each in deliveries(source)]
 
 
-def _told(delivery: Delivery) -> Told:
+def _outcome(delivery: Delivery) -> Outcome:
     outcome = PARSER.parse(delivery, NOW).outcome
     if isinstance(outcome, Rejection):
         return delivery.message_id, outcome.ids.event_id, outcome.reason
@@ -93,10 +93,10 @@ def _told(delivery: Delivery) -> Told:
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Wakes up what blocks, so that a failure is told and not waited for."""
+    """Interrupts a call that blocks, so that the test fails instead of waiting."""
 
     def wake(*_: Any) -> None:
-        raise RuntimeError(f"It blocked for {seconds} seconds.")  # no OSError: some are swallowed
+        raise RuntimeError(f"It blocked for {seconds} seconds.")  # not an OSError, some of which are caught
 
     before = signal.signal(signal.SIGALRM, wake)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1)
@@ -136,7 +136,7 @@ def test_columns_that_the_stream_does_not_allow_are_dropped_and_counted(make: Ma
     assert (parsed.outcome.attributes, parsed.dropped) == ((("channel", "chat"),), 2)
 
 
-def test_an_attribute_that_is_no_utf8_is_dropped_and_counted(make: Make) -> None:
+def test_an_attribute_that_is_not_utf8_is_dropped_and_counted(make: Make) -> None:
     stream = STREAM | {"subject": "none", "attributes": {"channel": {"pattern": "[a-z]{1,9}"}}}
     [delivery] = deliveries(make(row(channel="ch\udcff")))
     parsed = Parser(Stream.model_validate(stream), None).parse(delivery, NOW)
@@ -144,7 +144,7 @@ def test_an_attribute_that_is_no_utf8_is_dropped_and_counted(make: Make) -> None
     assert (parsed.outcome.attributes, parsed.dropped) == ((), 1)
 
 
-def test_an_empty_cell_is_no_attribute_and_no_subject(make: Make) -> None:
+def test_an_empty_cell_is_neither_an_attribute_nor_a_subject(make: Make) -> None:
     [delivery] = deliveries(make(row(channel="")))
     fields = delivery.fields.reveal()  # type: ignore[union-attr]
     assert (fields["attributes"], fields["subject_id"]) == ({}, "")
@@ -160,7 +160,7 @@ BAD_HEADERS = {
 
 
 @pytest.mark.parametrize(("column", "sentence"), BAD_HEADERS.items())
-def test_a_missing_column_is_told_by_its_name(column: str, sentence: str, make: Make, tmp_path: Path) -> None:
+def test_a_missing_column_is_reported_by_name(column: str, sentence: str, make: Make, tmp_path: Path) -> None:
     header = ",".join(name for name in HEADER.split(",") if name != column)
     with pytest.raises(UserError) as refused:
         make(header=header, subject="required")
@@ -168,13 +168,13 @@ def test_a_missing_column_is_told_by_its_name(column: str, sentence: str, make: 
 
 
 @pytest.mark.parametrize("subject", ["optional", "none"])
-def test_the_column_of_subjects_may_be_missing_where_they_are_not_required(subject: str, make: Make) -> None:
+def test_the_subject_column_is_optional_if_subjects_are(subject: str, make: Make) -> None:
     source = make("a.txt,a,2026-06-14T08:30:00Z", header="file,event_id,occurred_at", subject=subject)
-    assert told(source) == [("2", "a", b"a.txt")]
+    assert outcomes(source) == [("2", "a", b"a.txt")]
 
 
 @pytest.mark.parametrize("column", ["file", "event_id", "channel"])
-def test_a_column_that_stands_twice_is_told_by_its_name(column: str, make: Make, tmp_path: Path) -> None:
+def test_a_repeated_column_is_reported_by_name(column: str, make: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         make(header=f"{HEADER},{column}")
     assert str(refused.value).startswith(f"--metadata names {tmp_path}/notes.csv, but it has the column ")
@@ -185,13 +185,13 @@ def test_a_column_that_stands_twice_is_told_by_its_name(column: str, make: Make,
 @pytest.mark.parametrize(
     "header", ["", "\r", '"file', "a.txt,a,2026-06-14T08:30:00Z", "file;event_id;occurred_at", "\0", "FILE,Event_id"]
 )
-def test_a_first_line_that_names_no_columns_is_told(header: str, make: Make) -> None:
+def test_a_first_line_without_columns_is_reported(header: str, make: Make) -> None:
     with pytest.raises(UserError, match=r"has no column file: add it\.$"):
         make(row(), header=header)
 
 
 @pytest.mark.parametrize("name", ["", "\x1b[2J", "\udcff", "a" * 5000], ids=["empty", "escape", "no UTF-8", "long"])
-def test_the_sentence_on_a_column_that_stands_twice_is_short_and_printable(name: str, make: Make) -> None:
+def test_the_message_about_a_repeated_column_is_short_and_printable(name: str, make: Make) -> None:
     with pytest.raises(UserError, match=r" twice: rename one\.$") as refused:
         make(header=f"{HEADER},{name},{name}")
     assert str(refused.value).isprintable()
@@ -199,7 +199,7 @@ def test_the_sentence_on_a_column_that_stands_twice_is_short_and_printable(name:
     assert len(str(refused.value)) < 400
 
 
-def test_very_many_columns_are_checked_at_once(make: Make) -> None:
+def test_very_many_columns_are_checked_quickly(make: Make) -> None:
     with alarm(20):
         make(header=HEADER + "".join(f",c{number}" for number in range(100_000)))
 
@@ -238,18 +238,18 @@ LINES: dict[str, tuple[str, str | None, Reason]] = {
 
 
 @pytest.mark.parametrize(("line", "event_id", "reason"), LINES.values(), ids=LINES)
-def test_a_bad_row_is_refused_with_its_valid_id_and_costs_no_neighbour(
+def test_a_bad_row_is_rejected_with_its_valid_id_and_its_neighbours_are_read(
     line: str, event_id: str | None, reason: Reason, make: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     source = make(row(), line, row(), files=("a.txt", "sub/b.txt", ".hidden.txt"))
     (tmp_path / "notes/large.txt").write_bytes(b"a" * 11)
     (tmp_path / "notes/empty.txt").touch()
-    rows = [each for each in told(source) if not each[0].startswith("file-")]
+    rows = [each for each in outcomes(source) if not each[0].startswith("file-")]
     assert rows == [("2", "a", b"a.txt"), ("3", event_id, reason), ("4", "a", b"a.txt")]
 
 
-def test_an_empty_file_is_no_picture(make: Make, tmp_path: Path) -> None:
+def test_an_empty_file_is_not_an_image(make: Make, tmp_path: Path) -> None:
     source = make(row())
     (tmp_path / "notes/a.txt").write_bytes(b"")
     parser = Parser(Stream.model_validate(STREAM | {"modality": "image", "subject": "none"}), None)
@@ -261,21 +261,21 @@ def test_an_empty_file_is_no_picture(make: Make, tmp_path: Path) -> None:
 def test_thousands_of_rows_are_cut_into_shards_and_all_of_them_read(make: Make) -> None:
     count = 2 * LINES_PER_SHARD + 10
     source = make(*(row(event_id=f"e{number}") for number in range(count)))
-    assert len(list(source.reader().shards())) == 4  # of rows, and of what no row names
-    assert told(source) == [(str(number + 2), f"e{number}", b"a.txt") for number in range(count)]
+    assert len(list(source.reader().shards())) == 4  # three of rows, and one of files that no row names
+    assert outcomes(source) == [(str(number + 2), f"e{number}", b"a.txt") for number in range(count)]
 
 
-def test_two_rows_may_name_one_file_in_any_way_of_writing_it(make: Make) -> None:
+def test_two_rows_may_name_one_file_by_different_paths(make: Make) -> None:
     rows = [row(name, event_id=f"e{number}") for number, name in enumerate(["a.txt", "./a.txt", "sub/../a.txt"])]
-    assert told(make(*rows)) == [(str(number + 2), f"e{number}", b"a.txt") for number in range(3)]
+    assert outcomes(make(*rows)) == [(str(number + 2), f"e{number}", b"a.txt") for number in range(3)]
 
 
 # --- files that no row names
 
 
-def test_every_file_that_no_row_names_is_told_once_and_without_its_name(make: Make) -> None:
+def test_every_file_that_no_row_names_is_delivered_once_without_its_name(make: Make) -> None:
     source = make(row("b.txt", "b"), "too,few", row("none.txt", "n"), files=("a.txt", "b.txt", "c.txt", "d.txt"))
-    assert told(source) == [
+    assert outcomes(source) == [
         ("2", "b", b"b.txt"),
         ("3", None, Reason.MALFORMED_EVENT),
         ("4", "n", Reason.OBJECT_NOT_FOUND),
@@ -295,11 +295,11 @@ UNLISTED: dict[str, tuple[str, str | bytes]] = {
 
 
 @pytest.mark.parametrize(("name", "line"), UNLISTED.values(), ids=UNLISTED)
-def test_a_file_is_unlisted_where(name: str, line: str | bytes, make: Make) -> None:
-    assert told(make(line, files=(name,)))[-1] == ("file-1", None, Reason.MISSING_EVENT_ID)
+def test_a_file_is_unlisted_if(name: str, line: str | bytes, make: Make) -> None:
+    assert outcomes(make(line, files=(name,)))[-1] == ("file-1", None, Reason.MISSING_EVENT_ID)
 
 
-# --- what is matched
+# --- matching
 
 
 @pytest.mark.parametrize(
@@ -323,18 +323,17 @@ def test_a_file_is_unlisted_where(name: str, line: str | bytes, make: Make) -> N
 )
 def test_a_file_that_the_pattern_matches_is_read(pattern: str, name: str, make: Make) -> None:
     quoted = f'"{name}"'
-    found = told(make(row(quoted), files=(name,), pattern=pattern))
-    assert found == [("2", "a", os.fsencode(Path(name).name)[:9])]
+    assert outcomes(make(row(quoted), files=(name,), pattern=pattern)) == [("2", "a", os.fsencode(Path(name).name)[:9])]
 
 
 @pytest.mark.parametrize("pattern", ["*", "**", "**/*"])
 def test_hidden_files_and_folders_are_not_matched(pattern: str, make: Make) -> None:
     source = make(row(), files=("a.txt", ".hidden.txt", ".git/b.txt", "sub/.hidden.txt"), pattern=pattern)
-    assert told(source) == [("2", "a", b"a.txt")]
+    assert outcomes(source) == [("2", "a", b"a.txt")]
 
 
 @pytest.mark.parametrize("pattern", ["*.png", "none.txt", "none/*", "[", "sub", "", "a.txt/*", "\0*"], ids=repr)
-def test_a_pattern_that_matches_no_file_is_told(pattern: str, make: Make, tmp_path: Path) -> None:
+def test_a_pattern_that_matches_no_file_is_reported(pattern: str, make: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         make(row(), files=("a.txt", "sub/b.txt"), pattern=pattern)
     assert str(refused.value).startswith(f"--source names files:{tmp_path}/notes/{pattern}"[:40])
@@ -351,7 +350,7 @@ def test_a_link_that_leads_out_of_the_folder_is_forbidden_and_one_that_stays_is_
     source = make(row("in.txt", "i"), row("out.txt", "o"), row("gone.txt", "g"), row("loop.txt", "l"), row())
     for name, target in [("in", "a.txt"), ("out", "../secret.txt"), ("gone", "none.txt"), ("loop", "loop.txt")]:
         (tmp_path / f"notes/{name}.txt").symlink_to(target)
-    assert told(source) == [
+    assert outcomes(source) == [
         ("2", "i", b"a.txt"),
         ("3", "o", Reason.PAYLOAD_URI_FORBIDDEN),
         ("4", "g", Reason.OBJECT_NOT_FOUND),
@@ -360,12 +359,12 @@ def test_a_link_that_leads_out_of_the_folder_is_forbidden_and_one_that_stays_is_
     ]
 
 
-def test_a_linked_folder_leads_nowhere_else(make: Make, tmp_path: Path) -> None:
+def test_a_linked_folder_does_not_lead_outside(make: Make, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other/secret.txt").write_text("secret")
     source = make(row("link/secret.txt", "o"), row(), pattern="**/*")
     (tmp_path / "notes/link").symlink_to(tmp_path / "other")
-    (event_id, reason), good, *rest = [each[1:] for each in told(source)]
+    (event_id, reason), good, *rest = [each[1:] for each in outcomes(source)]
     assert event_id == "o"
     assert reason in (Reason.PAYLOAD_URI_FORBIDDEN, Reason.OBJECT_NOT_FOUND)
     assert good == ("a", b"a.txt")
@@ -378,42 +377,44 @@ def test_folders_that_are_linked_into_themselves_do_not_multiply(make: Make, tmp
         (tmp_path / f"notes/{name}").symlink_to(".")
     with alarm(10):
         pickle.loads(pickle.dumps(source)).check()
-        assert told(source)[0] == ("2", "a", b"a.txt")
+        assert outcomes(source)[0] == ("2", "a", b"a.txt")
 
 
-def test_folders_that_lie_very_deep_stop_nothing(make: Make, tmp_path: Path) -> None:
+def test_very_deep_folders_do_not_fail(make: Make, tmp_path: Path) -> None:
     source = make(row(), pattern="**/*.txt")
     folders = [tmp_path / ("notes" + "/a" * depth) for depth in range(1, 1500)]
     for folder in folders:
         folder.mkdir()
     try:
         pickle.loads(pickle.dumps(source)).check()
-        assert told(source) == [("2", "a", b"a.txt")]
+        assert outcomes(source) == [("2", "a", b"a.txt")]
     finally:
-        for folder in reversed(folders):  # deeper than what pytest would tidy up
+        for folder in reversed(folders):  # too deep for pytest to delete
             folder.rmdir()
 
 
-def test_what_is_no_plain_file_is_missing_and_waited_for_by_nobody(make: Make, tmp_path: Path) -> None:
+def test_anything_but_a_plain_file_is_not_found_and_never_waited_for(make: Make, tmp_path: Path) -> None:
     source = make(row("pipe.txt", "p"), row("socket.txt", "s"), row())
     os.mkfifo(tmp_path / "notes/pipe.txt")
     with socket.socket(socket.AF_UNIX) as listening, alarm(30):
         listening.bind(os.path.relpath(tmp_path / "notes/socket.txt"))
-        found = told(source)
-    assert [each[1:] for each in found] == [
+        rows = outcomes(source)
+    assert [row[1:] for row in rows] == [
         ("p", Reason.OBJECT_NOT_FOUND),
         ("s", Reason.OBJECT_NOT_FOUND),
         ("a", b"a.txt"),
     ]
 
 
-def test_a_file_that_goes_after_the_listing_is_missing_and_its_neighbours_are_read(make: Make, tmp_path: Path) -> None:
+def test_a_file_that_is_deleted_after_the_listing_is_not_found_and_its_neighbours_are_read(
+    make: Make, tmp_path: Path
+) -> None:
     source = make(row(), row("b.txt", "b"), row(event_id="c"), files=("a.txt", "b.txt"))
     reader = source.reader()
     reading = reader.read(next(iter(reader.shards())))
-    assert _told(next(reading)) == ("2", "a", b"a.txt")
+    assert _outcome(next(reading)) == ("2", "a", b"a.txt")
     (tmp_path / "notes/b.txt").unlink()
-    assert [_told(each) for each in reading] == [("3", "b", Reason.OBJECT_NOT_FOUND), ("4", "c", b"a.txt")]
+    assert [_outcome(each) for each in reading] == [("3", "b", Reason.OBJECT_NOT_FOUND), ("4", "c", b"a.txt")]
 
 
 def test_a_file_that_may_not_be_read_is_unavailable_after_retries(
@@ -433,14 +434,14 @@ def test_a_file_that_may_not_be_read_is_unavailable_after_retries(
     monkeypatch.setattr(os, "open", no_access)
     monkeypatch.setattr(objects, "RETRY_SECONDS", 0.3)
     with pytest.raises(Unavailable, match=r"^An object below .*/notes cannot be read \(PermissionError\); ") as raised:
-        told(source)
+        outcomes(source)
     assert MARKER not in str(raised.value)
     assert raised.value.__context__ is None
     assert refused > 1
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["rows", "unlisted files"])
-def test_a_folder_that_is_away_from_a_worker_drops_nothing(
+def test_a_folder_that_a_worker_cannot_find_drops_nothing(
     listed: bool, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make(*[row()][:listed])
@@ -452,7 +453,7 @@ def test_a_folder_that_is_away_from_a_worker_drops_nothing(
         list(worker.reader().read(rows if listed else unlisted))
 
 
-def test_a_csv_that_is_away_from_a_worker_drops_nothing(make: Make, tmp_path: Path) -> None:
+def test_a_csv_that_a_worker_cannot_find_drops_nothing(make: Make, tmp_path: Path) -> None:
     source = make(row())
     for shard in source.reader().shards():
         worker = pickle.loads(pickle.dumps(source))
@@ -463,10 +464,10 @@ def test_a_csv_that_is_away_from_a_worker_drops_nothing(make: Make, tmp_path: Pa
         (tmp_path / "away.csv").rename(tmp_path / "notes.csv")
 
 
-# --- what never shows
+# --- what is never shown
 
 
-def test_no_name_of_a_file_is_in_anything_that_a_source_gives(
+def test_no_file_name_is_in_anything_that_a_source_returns(
     make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     names = [f"{MARKER}-{number}.txt" for number in range(4)]
@@ -477,17 +478,17 @@ def test_no_name_of_a_file_is_in_anything_that_a_source_gives(
     os.mkfifo(tmp_path / f"notes/{MARKER}-pipe.txt")
     source.check()
     with caplog.at_level("DEBUG"):
-        given = list(deliveries(source))
-        parsed = [PARSER.parse(each, NOW) for each in given]
+        delivered = list(deliveries(source))
+        parsed = [PARSER.parse(delivery, NOW) for delivery in delivered]
         shards = list(source.reader().shards())
-    # Of the outcomes, the payload alone may hold the name: this file holds it.
-    shown = repr(given) + repr(parsed) + repr(shards) + repr(source) + caplog.text + "".join(capfd.readouterr())
-    assert len(given) == 6 + 3
+    # Of the outcomes only the payload may contain the name, because the file does.
+    shown = repr(delivered) + repr(parsed) + repr(shards) + repr(source) + caplog.text + "".join(capfd.readouterr())
+    assert len(delivered) == 6 + 3
     assert MARKER not in shown
     assert MARKER.encode() not in pickle.dumps((source, shards))
 
 
-# --- whatever comes
+# --- any input
 
 _value = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
 _records = st.lists(
@@ -506,7 +507,7 @@ _records = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(_records, st.permutations(HEADER.split(",")), st.sampled_from(["\n", "\r\n"]), st.integers(0, 1))
-def test_what_a_csv_writer_wrote_is_what_is_read(
+def test_the_output_of_a_csv_writer_is_read_unchanged(
     make: Make, records: list[dict[str, str]], columns: list[str], end: str, quoting: int
 ) -> None:
     buffer = io.StringIO(newline="")
@@ -516,8 +517,8 @@ def test_what_a_csv_writer_wrote_is_what_is_read(
     header, *lines = buffer.getvalue().encode().removesuffix(end.encode()).split(b"\n")
     files = tuple({each["file"] for each in records} or {"a.txt"})
     source = make(*lines, header=header, files=files, end=b"\n")
-    found = [each.fields.reveal() for each in deliveries(source) if isinstance(each.fields, Raw)]
-    read = [each for each in found if "payload" in each]  # the others are files that no row names
+    fields = [delivery.fields.reveal() for delivery in deliveries(source) if isinstance(delivery.fields, Raw)]
+    read = [each for each in fields if "payload" in each]  # the others are files that no row names
     assert read == [
         {
             "event_id": each["event_id"],
@@ -540,7 +541,7 @@ _soup = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(st.sampled_from([HEADER.encode() + b"\n", b"\xef\xbb\xbf" + HEADER.encode() + b"\r\n", b""]), _soup)
-def test_any_bytes_of_a_csv_are_refused_at_the_check_or_all_accounted_for(
+def test_any_bytes_as_csv_are_refused_by_the_check_or_fully_accounted_for(
     make: Make, start: bytes, body: bytes
 ) -> None:
     content = start + body
@@ -549,10 +550,10 @@ def test_any_bytes_of_a_csv_are_refused_at_the_check_or_all_accounted_for(
     except UserError:
         event("refused at the check")
         return
-    found = told(source)
+    rows = outcomes(source)
     lines = content.count(b"\n") + (not content.endswith(b"\n"))
-    assert [each[0] for each in found if each[0] != "file-1"] == [str(number) for number in range(2, lines + 1)]
-    assert len(found) <= lines  # one file at most that no row names
-    assert not [each for each in found if each[2] is Reason.INTERNAL]
-    listed = any(each[2] == b"a.txt" for each in found)
-    assert not listed or found[-1][0] != "file-1"
+    assert [each[0] for each in rows if each[0] != "file-1"] == [str(number) for number in range(2, lines + 1)]
+    assert len(rows) <= lines  # one file at most that no row names
+    assert not [each for each in rows if each[2] is Reason.INTERNAL]
+    listed = any(each[2] == b"a.txt" for each in rows)
+    assert not listed or rows[-1][0] != "file-1"

@@ -1,4 +1,4 @@
-"""JSON lines: what one line may hold, and what becomes of one that is no event."""
+"""JSON lines: what a line may contain, and the outcome of lines that are not events."""
 
 import json
 from collections.abc import Callable
@@ -23,19 +23,19 @@ def _read(path: Path, max_bytes: int = MAX_BYTES) -> list[Delivery]:
     return list(read_all(source))
 
 
-def _told(delivery: Delivery) -> Any:
-    """The reason, or the fields themselves."""
+def _fields_or_reason(delivery: Delivery) -> Any:
+    """Return the reason, or else the fields."""
     return delivery.fields.reveal() if isinstance(delivery.fields, Raw) else delivery.fields
 
 
 @pytest.fixture
 def read_lines(tmp_path: Path) -> Callable[[bytes], list[Any]]:
-    """What is told of a file of these bytes, line by line."""
+    """Returns a function that writes these bytes to a file and returns the outcome of each line."""
 
     def read(content: bytes) -> list[Any]:
         path = tmp_path / "events.jsonl"
         path.write_bytes(content)
-        return [_told(each) for each in _read(path)]
+        return [_fields_or_reason(each) for each in _read(path)]
 
     return read
 
@@ -44,8 +44,8 @@ def test_the_deliveries_carry_number_size_and_fields(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"text": "a"}\n{"text": "\xc3\xa9"}\n')
     first, second = _read(path)
-    assert (first.message_id, first.size, _told(first)) == ("1", 14, {"text": "a"})
-    assert (second.message_id, second.size, _told(second)) == ("2", 15, {"text": "é"})
+    assert (first.message_id, first.size, _fields_or_reason(first)) == ("1", 14, {"text": "a"})
+    assert (second.message_id, second.size, _fields_or_reason(second)) == ("2", 15, {"text": "é"})
     assert isinstance(first.fields, Raw)
 
 
@@ -54,7 +54,7 @@ def test_an_object_is_read_whatever_ends_its_line(end: bytes, read_lines: Callab
     assert read_lines(b'{"a": 1}' + end) == [{"a": 1}]
 
 
-def test_a_byte_order_mark_is_skipped_at_the_beginning_alone(read_lines: Callable[[bytes], list[Any]]) -> None:
+def test_a_byte_order_mark_is_skipped_at_the_beginning_only(read_lines: Callable[[bytes], list[Any]]) -> None:
     mark = b"\xef\xbb\xbf"
     assert read_lines(mark + b"{}\n" + mark + b"{}\n") == [{}, Reason.MALFORMED_EVENT]
 
@@ -88,18 +88,16 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_line_that_is_no_object_is_a_rejection_like_any_other(
-    line: bytes, read_lines: Callable[[bytes], list[Any]]
-) -> None:
-    told = read_lines(b'{"a": 1}\n' + line + b'\n{"a": 2}\n')
-    assert told == [{"a": 1}, Reason.MALFORMED_EVENT, {"a": 2}]
+def test_a_line_that_is_not_an_object_is_a_rejection(line: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
+    outcome = read_lines(b'{"a": 1}\n' + line + b'\n{"a": 2}\n')
+    assert outcome == [{"a": 1}, Reason.MALFORMED_EVENT, {"a": 2}]
 
 
 @pytest.mark.parametrize(
     "line",
     [b"\xff", b'{"text": "\xff"}', b'{"text": "\xc3"}', b'{"text": "\xed\xa0\x80"}', b"\xff\xfe{\0}\0", b"\xc0\x80"],
 )
-def test_a_line_that_is_no_utf8_is_a_rejection(line: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
+def test_a_line_that_is_not_utf8_is_a_rejection(line: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
     assert read_lines(b"{}\n" + line + b"\n{}") == [{}, Reason.INVALID_UTF8, {}]
 
 
@@ -115,31 +113,31 @@ def test_a_line_that_is_no_utf8_is_a_rejection(line: bytes, read_lines: Callable
     ],
 )
 def test_odd_values_of_an_object_are_left_to_the_parser(line: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
-    [told] = read_lines(line)
-    assert isinstance(told, dict)
+    [outcome] = read_lines(line)
+    assert isinstance(outcome, dict)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(), max_size=3), max_size=6))
-def test_what_was_written_is_what_is_read(tmp_path: Path, written: list[dict[str, Any]]) -> None:
+def test_written_objects_are_read_unchanged(tmp_path: Path, written: list[dict[str, Any]]) -> None:
     path = tmp_path / "events.jsonl"
     for ascii_only in (True, False):
         lines = [json.dumps(each, ensure_ascii=ascii_only) for each in written]
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        assert [_told(each) for each in _read(path)] == written
+        assert [_fields_or_reason(each) for each in _read(path)] == written
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
-def test_no_bytes_at_all_make_the_reader_fail(tmp_path: Path, content: bytes) -> None:
+def test_the_reader_fails_for_no_bytes(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(content)
-    told = [_told(each) for each in _read(path)]
+    outcome = [_fields_or_reason(each) for each in _read(path)]
     allowed = (Reason.INVALID_UTF8, Reason.MALFORMED_EVENT)
-    assert all(isinstance(each, dict) or each in allowed for each in told)
+    assert all(isinstance(each, dict) or each in allowed for each in outcome)
 
 
-def test_a_refused_line_shows_nothing_of_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_rejected_line_is_not_quoted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"text": "my card ends in 4711"}\nmy card ends in 4711\n\xffmy card ends in 4711\n')
     with caplog.at_level("DEBUG"):
@@ -147,18 +145,18 @@ def test_a_refused_line_shows_nothing_of_itself(tmp_path: Path, caplog: pytest.L
     assert "4711" not in shown
 
 
-def test_a_line_that_holds_the_largest_payload_is_looked_into_however_it_is_spelled(tmp_path: Path) -> None:
+def test_a_line_with_the_largest_payload_is_parsed_however_it_is_escaped(tmp_path: Path) -> None:
     max_bytes = 3 << 20
     path = tmp_path / "events.jsonl"
     path.write_text('{"text": "' + "\\u0041" * max_bytes + '", "event_id": "' + "a" * 128 + '"}\n')
     [delivery] = _read(path, max_bytes)
-    assert len(_told(delivery)["text"]) == max_bytes
+    assert len(_fields_or_reason(delivery)["text"]) == max_bytes
 
 
 def test_a_line_over_its_limit_is_too_large(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{}\n{"text": "' + b"a" * line_limit(MAX_BYTES) + b'"}\n{}\n')
-    assert [_told(each) for each in _read(path)] == [{}, Reason.PAYLOAD_TOO_LARGE, {}]
+    assert [_fields_or_reason(each) for each in _read(path)] == [{}, Reason.PAYLOAD_TOO_LARGE, {}]
 
 
 def test_a_file_that_vanishes_after_the_check_is_unavailable_and_not_empty(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sources: each wrong `--source` is one sentence, told before anything starts."""
+"""Sources: every wrong `--source` is reported in one sentence, before anything starts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from rawless.events.sources import open_bounded_source, open_source
 from rawless.events.sources.jsonl import JsonlSource
 from rawless.events.stream import Stream
 
-KINDS = "must be one of: jsonl:PATH, files:GLOB, pubsub:projects/P/subscriptions/S."
+USAGES = "must be one of: jsonl:PATH, files:GLOB, pubsub:projects/P/subscriptions/S."
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 
@@ -19,20 +19,20 @@ STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
     "text",
     ["", ":", "jsonl", "jsonl:", "events.jsonl", "JSONL:events.jsonl", " jsonl:events.jsonl", "s3:a:b"],
 )
-def test_a_kind_that_is_unknown_is_told_with_those_that_are(text: str) -> None:
+def test_an_unknown_scheme_is_reported_with_the_known_ones(text: str) -> None:
     with pytest.raises(UserError) as refused:
         open_source(text, STREAM)
-    assert str(refused.value) == f"--source is {text!r}, but {KINDS}"
+    assert str(refused.value) == f"--source is {text!r}, but {USAGES}"
 
 
-def test_where_a_source_must_end_only_bounded_schemes_are_accepted_and_listed() -> None:
+def test_only_bounded_schemes_are_accepted_and_listed_for_a_bounded_source() -> None:
     with pytest.raises(UserError) as refused:
         open_bounded_source("pubsub:projects/local-dev/subscriptions/abc", STREAM)
     assert str(refused.value).endswith(", but must be one of: jsonl:PATH, files:GLOB.")
 
 
 @pytest.mark.parametrize("place", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
-def test_a_place_where_no_file_is_is_told_in_one_sentence(place: str, tmp_path: Path) -> None:
+def test_a_path_without_a_file_is_reported_in_one_sentence(place: str, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "there.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"^--source names .*check the path\.$") as refused:
@@ -40,7 +40,7 @@ def test_a_place_where_no_file_is_is_told_in_one_sentence(place: str, tmp_path: 
     assert "\n" not in str(refused.value)
 
 
-def test_a_good_source_gives_every_delivery(write_events: Callable[..., Path]) -> None:
+def test_a_valid_source_yields_every_delivery(write_events: Callable[..., Path]) -> None:
     path = write_events({"event_id": "one"}, {"event_id": "two"})
     source = open_source(f"jsonl:{path}", STREAM)
     deliveries = list(read_all(source))
@@ -53,11 +53,11 @@ def test_a_relative_path_and_one_with_colons_and_spaces_are_read(
     monkeypatch.chdir(tmp_path)
     Path("my: events.jsonl").write_text("{}\n")
     source = open_source("jsonl:my: events.jsonl", STREAM)
-    monkeypatch.chdir("/")  # a worker's folder is another
+    monkeypatch.chdir("/")  # a worker has another current folder
     assert len(list(read_all(source))) == 1
 
 
-def test_an_empty_file_is_a_source_of_nothing(tmp_path: Path) -> None:
+def test_an_empty_file_has_no_shards(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     assert list(open_source(f"jsonl:{tmp_path / 'empty.jsonl'}", STREAM).reader().shards()) == []
 
@@ -75,7 +75,7 @@ def test_the_longest_line_follows_from_the_limit_of_the_stream(tmp_path: Path) -
 # --- files
 
 
-def test_files_without_metadata_are_told_what_it_holds(tmp_path: Path) -> None:
+def test_files_without_metadata_report_the_columns_that_it_needs(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     with pytest.raises(UserError) as refused:
         open_source(f"files:{tmp_path}/*", STREAM)
@@ -85,19 +85,19 @@ def test_files_without_metadata_are_told_what_it_holds(tmp_path: Path) -> None:
     )
 
 
-def test_files_in_a_bucket_are_told_of_claim_checks(tmp_path: Path) -> None:
+def test_files_in_a_bucket_are_refused_with_a_hint_at_claim_checks(tmp_path: Path) -> None:
     for metadata in (None, tmp_path / "a.csv"):
         with pytest.raises(UserError, match=r"^files: reads local files only; for objects, .* uri_prefixes\.$"):
             open_source("files:gs://bucket/*.png", STREAM, metadata)
 
 
-def test_metadata_with_lines_of_json_is_told(write_events: Callable[..., Path], tmp_path: Path) -> None:
+def test_metadata_with_json_lines_is_refused(write_events: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--metadata is for files: sources only; .*\.$"):
         open_source(f"jsonl:{write_events({})}", STREAM, tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("place", ["none.csv", "sub", "a.txt/b", "n" * 300])
-def test_metadata_that_is_no_file_is_told(place: str, tmp_path: Path) -> None:
+def test_metadata_that_is_not_a_file_is_refused(place: str, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").touch()
     with pytest.raises(UserError, match=r"^--metadata names .*there is no such file: check the path\.$"):
@@ -112,7 +112,7 @@ def test_files_and_metadata_by_relative_paths_are_read_from_any_folder(
     Path("a: b/c.txt").write_text("c")
     Path("m.csv").write_text("file,event_id,occurred_at,subject_id\nc.txt,e,2026-06-14T08:30:00Z,s\n")
     source = open_source("files:a: b/*.txt", STREAM, Path("m.csv"))
-    monkeypatch.chdir("/")  # a worker's folder is another
+    monkeypatch.chdir("/")  # a worker has another current folder
     [delivery] = list(read_all(source))
     fields = delivery.fields.reveal()  # type: ignore[union-attr]
     assert (fields["event_id"], fields["stream"], fields["payload"]) == ("e", "message", b"c")
