@@ -1,11 +1,14 @@
-"""ONNX Runtime as heads are asked by it: on one thread, since more cost a small graph more than they bring."""
+"""Opening graphs in ONNX Runtime."""
 
 from typing import Any
 
 
 def open_session(graph: bytes) -> Any:
-    """An `onnxruntime.InferenceSession`. Raises what ONNX Runtime raises, which has no base class of its own."""
-    import onnxruntime  # late: whoever only tries a graph wants to start fast
+    """Return an `onnxruntime.InferenceSession` on one thread, since more threads slow small graphs down.
+
+    Raises the exceptions of ONNX Runtime, which have no base class of their own.
+    """
+    import onnxruntime  # here, since importing it takes long and the trial checks a graph first
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -67,7 +67,7 @@ def test_what_people_read(rawless: Rawless, shop: Shop) -> None:
         ({"--encoder": "minilm@1.0.0"}, "vectors of this encoder have 384 values"),
         ({"--encoder": "nothing@1.0.0"}, "The encoder 'nothing@1.0.0' is unknown"),
         ({"--encoder": "resnet50@1.0.0"}, "is not sealed"),
-        ({"--classes": "a,b"}, "The classes are 2, but the model"),
+        ({"--classes": "a,b"}, "There are 2 class names, but the model"),
         ({"--as": "../up"}, "The name '../up' is not 1 to 63"),
         ({"--snapshot": "nothing"}, "There is no snapshot and no dataset 'nothing'"),
     ],

@@ -16,7 +16,7 @@ from torch import nn
 
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec, Probe
-from rawless.heads.importing.importer import Imported
+from rawless.heads.importing.importer import ImportedModel
 from rawless.heads.session import HeadSession
 
 DIMENSION = 8
@@ -55,7 +55,7 @@ def spec(folder: Path) -> tuple[EncoderSpec, Path]:
     return lookup(str(path)), path
 
 
-def answer(imported: Imported, **rows: Any) -> Any:
+def answer(imported: ImportedModel, **rows: Any) -> Any:
     """What it answers as a head, to `ROWS` where no others are given."""
     (answered,) = HeadSession(imported.manifest, imported.graph).answer(**(rows or {"embedding": ROWS})).values()
     return answered

@@ -10,7 +10,7 @@ from rawless.cli.output import echo, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from rawless.heads.artefact import HeadManifest
-    from rawless.heads.importing.importer import Imported
+    from rawless.heads.importing.importer import ImportedModel
 
 _TENSORS_SHOWN = 20
 
@@ -37,14 +37,14 @@ def import_head(
     spec = lookup(encoder)
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
-    from rawless.heads.importing.importer import judged, read
+    from rawless.heads.importing.importer import import_model, with_metrics
     from rawless.heads.publish import publish
     from rawless.local import home
 
     with progress(f"Importing {name}"):
-        imported = read(file, spec, name, classes.split(",") if classes is not None else ())
+        imported = import_model(file, spec, name, classes.split(",") if classes is not None else ())
         opened = open_warehouse(warehouse)
-        manifest = judged(opened, imported, find(opened, snapshot)) if snapshot else imported.manifest
+        manifest = with_metrics(opened, imported, find(opened, snapshot)) if snapshot else imported.manifest
         written, folder = publish(opened, manifest, imported.graph, home.heads())
     if json:
         print_json({"folder": str(folder), "tensors": tensors(imported), **written.model_dump(mode="json")})
@@ -53,11 +53,11 @@ def import_head(
     echo(f"The head is in {folder}.")
 
 
-def tensors(imported: "Imported") -> list[dict[str, Any]]:
+def tensors(imported: "ImportedModel") -> list[dict[str, Any]]:
     """Return one row per tensor of the model; inputs and the output with their names in the head."""
     signature, manifest = imported.signature, imported.manifest
     names = [tensor.name for tensor in (*manifest.inputs, *manifest.outputs)]
-    roles = [("input", tensor) for tensor in signature.inputs] + [("output", signature.answer)]
+    roles = [("input", tensor) for tensor in signature.inputs] + [("output", signature.output)]
     roles += [("label", tensor) for tensor in signature.labels]
     roles += [("constant", tensor) for tensor in signature.constants]
     return [
@@ -67,12 +67,12 @@ def tensors(imported: "Imported") -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _print_import(imported: "Imported", manifest: "HeadManifest", snapshot: str | None) -> None:
-    from rawless.heads.importing.signature import said
+def _print_import(imported: "ImportedModel", manifest: "HeadManifest", snapshot: str | None) -> None:
+    from rawless.heads.importing.model_signature import format_shape
 
     rows = tensors(imported)
     for row in rows:
-        row["shape"] = said(row["shape"])
+        row["shape"] = format_shape(row["shape"])
     title = f"{len(rows)} tensors" + (f", the first {_TENSORS_SHOWN} shown" if len(rows) > _TENSORS_SHOWN else "")
     print_table(rows[:_TENSORS_SHOWN], title)
     classes = f" of the classes {', '.join(manifest.classes)}" if manifest.classes else ""

@@ -1,1 +1,1 @@
-"""Importing models that were trained elsewhere: an ONNX file is read, checked, tried and written as a head."""
+"""Importing models that were trained elsewhere: an ONNX file is read, checked, tried and turned into a head."""

@@ -1,15 +1,15 @@
-"""What a model made elsewhere may be: its size, and the operators that it may use.
+"""What an imported model may contain: its maximum size and its operators.
 
-The operators are pure functions of their inputs, of a size that the inputs and weights bound: none draws at random,
-branches, loops, reads files, handles text, or makes tensors of a size that is computed.
+The operators are pure functions whose output size is bounded by inputs and weights: none draws random numbers,
+branches, loops, reads files, handles text, or makes tensors of a computed size.
 """
 
-MOST_BYTES = 50_000_000
+MAX_BYTES = 50_000_000
 """Of the file."""
-MOST_NODES = 5_000
-"""And as many constants."""
-MOST_CLASSES = 1_000
-LONGEST_NAME = 256
+MAX_NODES = 5_000
+"""The maximum of operators, and of constants."""
+MAX_CLASSES = 1_000
+MAX_NAME_LENGTH = 256
 
 _ARITHMETIC = (
     "Abs Add Ceil Clip Cos Div Erf Exp Floor Log Max Mean Min Mod Mul Neg Pow Reciprocal Round Sign Sin Sqrt Sub Sum"
@@ -36,4 +36,4 @@ OPERATORS = {
     ),
     SCIKIT_LEARN: frozenset(_SCIKIT_LEARN.split()),
 }
-"""By domain."""
+"""The allowed operators by domain."""

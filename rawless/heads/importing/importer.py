@@ -1,4 +1,4 @@
-"""From a model made elsewhere to a head: read, checked, tried, judged where asked, written and registered."""
+"""Importing a model that was trained elsewhere as a head."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,38 +13,40 @@ from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads import artefact
 from rawless.heads.artefact import HeadManifest
-from rawless.heads.importing.allowed_operators import MOST_CLASSES
+from rawless.heads.importing.allowed_operators import MAX_CLASSES
+from rawless.heads.importing.model_signature import ModelSignature, read_signature
 from rawless.heads.importing.normal_form import finish, normal_form
 from rawless.heads.importing.onnx_reader import check, read_model
-from rawless.heads.importing.signature import Signature, signature
-from rawless.heads.importing.trial import ROWS, Array, TrialError, try_out
+from rawless.heads.importing.trial import ROWS, Array, TrialError, run_trial
 from rawless.heads.reevaluate import reevaluate
 from rawless.heads.session import HeadSession
 from rawless.heads.spec import CLASS, NAME, fits
 from rawless.warehouse.client import Warehouse
 
 TOLERANCE = 1e-4
-"""Between a row that is asked alone and among others; of the sum of a row's probabilities ten times that."""
+"""Between the answers for a row alone and in a batch; for the sum of a row's probabilities it is ten times that."""
 
 
 @dataclass(frozen=True)
-class Imported:
-    """A model made elsewhere that can be a head: what was read, and the graph that came of it."""
+class ImportedModel:
+    """A model that was imported, not yet published: its signature as exported, and the head that it became."""
 
-    signature: Signature
+    signature: ModelSignature
     graph: bytes
     manifest: HeadManifest
-    """Of its first version, not judged."""
+    """Of version 1, without metrics."""
 
 
-def read(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = ()) -> Imported:
-    """Read, check and try a model over an encoder's vectors. Raises UserError naming what does not fit."""
+def import_model(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = ()) -> ImportedModel:
+    """Read, check and try a model over the vectors of an encoder. Raises UserError that names what does not fit."""
     if not fits(name, NAME):
-        raise UserError(f"The name {name!r} is not 1 to 63 of the characters a-z0-9_ with a letter first.")
+        raise UserError(
+            f"The name {name!r} is not 1 to 63 of the characters a-z0-9_, beginning with a letter: choose another."
+        )
     fingerprint = encoder.fingerprint
     model = read_model(file)
-    found = signature(model, encoder.dimension, file)
-    head = normal_form(model, found, encoder.dimension)
+    signature = read_signature(model, encoder.dimension, file)
+    head = normal_form(model, signature, encoder.dimension)
     check(head, file)
     columns = _try(head.SerializeToString(deterministic=True), file)
     finish(head, columns)
@@ -65,67 +67,71 @@ def read(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = (
         created_at=datetime.now(UTC),
     )
     HeadSession(manifest, graph)
-    return Imported(found, graph, manifest)
+    return ImportedModel(signature, graph, manifest)
 
 
 def _try(graph: bytes, file: Path) -> int:
-    """How many columns the answer has; it is finite and the same for a row alone and among others."""
+    """Run a graph on random rows and return the number of its output columns. Raises UserError for wrong answers."""
     try:
-        whole, alone = try_out(graph)
+        batch, singles = run_trial(graph)
     except TrialError as error:
         raise UserError(f"The model {file} {error}.") from None
-    if whole.ndim not in (1, 2) or len(whole) != ROWS or 0 in whole.shape:
+    if batch.ndim not in (1, 2) or len(batch) != ROWS or 0 in batch.shape:
         raise UserError(
-            f"The model {file} answers {ROWS} rows with the shape {list(whole.shape)}, but an answer has one for each."
+            f"The model {file} returns the shape {list(batch.shape)} for {ROWS} rows, but a head returns one entry "
+            "for each row."
         )
-    if not np.isfinite(whole).all():
-        raise UserError(f"The model {file} answers with what is no finite number: look at its weights.")
-    rows = whole[:, None]  # each as a batch of its own
-    if any(one.shape != row.shape or not _close(one, row) for one, row in zip(alone, rows, strict=True)):
+    if not np.isfinite(batch).all():
+        raise UserError(f"The model {file} returns a number that is not finite: check its weights.")
+    if any(
+        single.shape != row.shape or not _is_close(single, row)
+        for single, row in zip(singles, batch[:, None], strict=True)
+    ):
         raise UserError(
-            f"The model {file} answers a row alone otherwise than among others: no operator may look across rows."
+            f"The model {file} answers differently for a row alone and in a batch: export it without operators that "
+            "combine rows."
         )
-    columns = whole.shape[1] if whole.ndim == 2 else 1
+    columns = batch.shape[1] if batch.ndim == 2 else 1
     if columns > 1:
-        _check_probabilities(whole, file)
+        _check_probabilities(batch, file)
     return columns
 
 
-def _close(one: Array, other: Array) -> bool:
+def _is_close(one: Array, other: Array) -> bool:
     return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
 
 
-def _check_probabilities(whole: Array, file: Path) -> None:
-    columns = whole.shape[1]
-    if columns > MOST_CLASSES:
-        raise UserError(f"The model {file} answers {columns:,} classes, but a head tells at most {MOST_CLASSES:,}.")
-    if whole.min() < -TOLERANCE or not np.allclose(whole.sum(1), 1, atol=10 * TOLERANCE):
+def _check_probabilities(batch: Array, file: Path) -> None:
+    columns = batch.shape[1]
+    if columns > MAX_CLASSES:
+        raise UserError(f"The model {file} returns {columns:,} classes, but a head may have {MAX_CLASSES:,}.")
+    if batch.min() < -TOLERANCE or not np.allclose(batch.sum(1), 1, atol=10 * TOLERANCE):
         raise UserError(
-            f"The model {file} answers {columns} columns that are no probabilities, since a row's sum is not 1: "
+            f"The model {file} returns {columns} columns that are not probabilities, since their sum is not 1: "
             "end it with a softmax."
         )
 
 
-def _classes(given: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
-    """As they were given; numbered where they were not and there is more than one column."""
-    if not given:
+def _classes(names: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
+    """Return the checked names; without names, numbers from 0 where there is more than one column."""
+    if not names:
         return tuple(map(str, range(columns))) if columns > 1 else ()
-    if wrong := [each for each in given if not fits(each, CLASS)]:
+    if invalid := [name for name in names if not fits(name, CLASS)]:
         raise UserError(
-            f"The class {wrong[0][:64]!r} is not 1 to 64 of the characters A-Za-z0-9_.-: name it otherwise."
+            f"The class {invalid[0][:64]!r} is not 1 to 64 of the characters A-Za-z0-9_.-: choose another name."
         )
-    if len(set(given)) < len(given):
-        raise UserError("A class is named twice: name each column's own class.")
-    if len(given) != columns or columns < 2:
+    if len(set(names)) < len(names):
+        raise UserError("Two classes have the same name: give each column a name of its own.")
+    if len(names) != columns or columns < 2:
         raise UserError(
-            f"The classes are {len(given)}, but the model {file} answers {columns} column{'s' if columns > 1 else ''}: "
-            "name as many, in their order, of a model that answers a probability for each."
+            f"There are {len(names)} class names, but the model {file} returns {columns} "
+            f"column{'s' if columns > 1 else ''}: give one name for each column of probabilities, in their order."
         )
-    return tuple(given)
+    return tuple(names)
 
 
-def judged(warehouse: Warehouse, imported: Imported, snapshot: Manifest) -> HeadManifest:
-    """Its manifest with its measures on a snapshot's test split. Raises UserError when they do not fit together."""
-    measures = reevaluate(warehouse, HeadSession(imported.manifest, imported.graph), snapshot)
-    told = imported.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
-    return imported.manifest.model_copy(update={"metrics": measures, "hyperparameters": told})
+def with_metrics(warehouse: Warehouse, imported: ImportedModel, snapshot: Manifest) -> HeadManifest:
+    """Return the manifest with metrics on a snapshot's test split. Raises UserError when they do not fit together."""
+    metrics = reevaluate(warehouse, HeadSession(imported.manifest, imported.graph), snapshot)
+    hyperparameters = imported.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
+    return imported.manifest.model_copy(update={"metrics": metrics, "hyperparameters": hyperparameters})

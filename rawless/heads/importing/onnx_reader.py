@@ -1,4 +1,4 @@
-"""Reading a model made elsewhere: from a file of any bytes to a model of known operators and plain values."""
+"""Reading an untrusted ONNX file as a model of allowed operators and plain constants."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +8,8 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto
 
 from rawless.errors import UserError
-from rawless.heads.importing.allowed_operators import LONGEST_NAME, MOST_BYTES, MOST_NODES, OPERATORS, STANDARD
-from rawless.heads.importing.trees import TREES, is_endless
+from rawless.heads.importing.allowed_operators import MAX_BYTES, MAX_NAME_LENGTH, MAX_NODES, OPERATORS, STANDARD
+from rawless.heads.importing.tree_check import TREE_OPERATORS, has_broken_trees
 from rawless.heads.spec import CLASS, fits
 
 _TYPES: dict[int, str] = {
@@ -19,8 +19,8 @@ _TYPES: dict[int, str] = {
     TensorProto.INT64: "int64",
     TensorProto.BOOL: "bool",
 }
-"""Of the constants that a head may have."""
-_PLAIN = {
+"""The allowed types of constants."""
+_PLAIN_ATTRIBUTES = {
     AttributeProto.FLOAT,
     AttributeProto.INT,
     AttributeProto.STRING,
@@ -32,25 +32,26 @@ _PLAIN = {
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """A model of a size and with names that can be dealt with, and nothing else checked. Raises UserError."""
+    """Read a model of allowed size with printable names; everything else is unchecked. Raises UserError."""
     model = _parse(_read(path), path)
     graph = model.graph
     if not all(_is_plain(name) for name in _names(model)):
         raise UserError(
-            f"A name in the model {path} cannot be printed or is longer than {LONGEST_NAME}: give plain names."
+            f"A name in the model {path} is not printable or is longer than {MAX_NAME_LENGTH} characters: export it "
+            "with plain names."
         )
     for what, count in (("operators", len(graph.node)), ("constants", len(graph.initializer))):
-        if count > MOST_NODES:
-            raise UserError(f"The model {path} has {count:,} {what}, but a head may have {MOST_NODES:,}.")
+        if count > MAX_NODES:
+            raise UserError(f"The model {path} has {count:,} {what}, but a head may have {MAX_NODES:,}.")
     return model
 
 
 def _read(path: Path) -> bytes:
     try:
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise UserError(f"The model {path} has {size:,} bytes, but a head may have {MOST_BYTES:,}.")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise UserError(f"The model {path} has {size:,} bytes, but a head may have {MAX_BYTES:,}.")
         with path.open("rb") as file:
-            return file.read(MOST_BYTES)
+            return file.read(MAX_BYTES)
     except FileNotFoundError:
         raise UserError(f"The model {path} does not exist: check the path.") from None
     except OSError as error:
@@ -61,9 +62,11 @@ def _parse(content: bytes, path: Path) -> onnx.ModelProto:
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except (DecodeError, ValueError) as error:
-        raise UserError(f"{path} is no ONNX model, or is cut off ({type(error).__name__}): export it again.") from None
+        raise UserError(
+            f"{path} is not an ONNX model, or is truncated ({type(error).__name__}): export it again."
+        ) from None
     if not model.graph.node:
-        raise UserError(f"{path} holds no ONNX graph with an operator: export it again.")
+        raise UserError(f"{path} contains no ONNX graph with an operator: export it again.")
     if model.functions or model.graph.sparse_initializer:
         raise UserError(f"The model {path} has functions or sparse constants of its own: export a plain graph.")
     model.DiscardUnknownFields()
@@ -72,53 +75,54 @@ def _parse(content: bytes, path: Path) -> onnx.ModelProto:
 
 def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
     graph = model.graph
-    yield from (each.domain for each in model.opset_import)
+    yield from (opset.domain for opset in model.opset_import)
     for node in graph.node:
         yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
-    yield from (each.name for each in graph.initializer)
-    for told in (*graph.input, *graph.output):
-        yield told.name
-        yield from (each.dim_param for each in told.type.tensor_type.shape.dim)
+    yield from (tensor.name for tensor in graph.initializer)
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dimension.dim_param for dimension in info.type.tensor_type.shape.dim)
 
 
 def _is_plain(name: str | bytes) -> bool:
-    """A name that is no UTF-8 comes as bytes."""
-    return isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME
+    """Return whether a name is printable; protobuf returns one that is not UTF-8 as bytes."""
+    return isinstance(name, str) and name.isprintable() and len(name) <= MAX_NAME_LENGTH
 
 
 def check(model: onnx.ModelProto, path: Path) -> None:
-    """Raises UserError naming what a head may not have, and the mend."""
+    """Check operators, attributes and constants. Raises UserError that names what a head may not have, and the fix."""
     for node in model.graph.node:
         _check_operator(node, path)
         for attribute in node.attribute:
-            _check_attribute(attribute, f"The operator {_named(node)} of {path}", path)
+            _check_attribute(attribute, f"The operator {_operator_name(node)} of {path}", path)
     for tensor in model.graph.initializer:
         _check_tensor(tensor, path)
 
 
-def _named(node: onnx.NodeProto) -> str:
+def _operator_name(node: onnx.NodeProto) -> str:
     return f"{node.domain}:{node.op_type}" if node.domain else node.op_type
 
 
 def _check_operator(node: onnx.NodeProto, path: Path) -> None:
     if node.op_type not in OPERATORS.get(node.domain or STANDARD, ()):
         raise UserError(
-            f"The model {path} uses the operator {_named(node)}, which a head may not: docs/heads-import.md lists "
-            "those that it may."
+            f"The model {path} uses the operator {_operator_name(node)}, which is not allowed in a head: "
+            "docs/heads-import.md lists the allowed ones."
         )
-    if node.op_type in TREES and is_endless(node):
-        raise UserError(f"The trees of {path} are broken, since a branch leads back or nowhere: export it again.")
+    if node.op_type in TREE_OPERATORS and has_broken_trees(node):
+        raise UserError(f"The trees of {path} are invalid, since a branch has a cycle or no target: export it again.")
 
 
 def _check_attribute(attribute: onnx.AttributeProto, where: str, path: Path) -> None:
-    if attribute.type not in _PLAIN or attribute.ref_attr_name:
-        raise UserError(f"{where} has an attribute that is no number, word or tensor: export a plain graph.")
+    if attribute.type not in _PLAIN_ATTRIBUTES or attribute.ref_attr_name:
+        raise UserError(f"{where} has an attribute that is not a number, string or tensor: export a plain graph.")
     for text in (attribute.s, *attribute.strings):
         if text and not fits(text.decode("utf-8", "replace"), CLASS):
             raise UserError(
-                f"{where} has a text that is not 1 to 64 of the characters A-Za-z0-9_.-: train it with such classes."
+                f"{where} has a string that is not 1 to 64 of the characters A-Za-z0-9_.-: train the model with class "
+                "names of this form."
             )
     if attribute.type == AttributeProto.TENSOR:
         _check_tensor(attribute.t, path)
@@ -131,12 +135,12 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
         )
     if tensor.data_type not in _TYPES:
         raise UserError(
-            f"The constant {tensor.name or 'without a name'} of {path} is {type_name(tensor.data_type)}, but those of "
-            f"a head are {', '.join(_TYPES.values())}."
+            f"The constant {tensor.name or 'without a name'} of {path} is {type_name(tensor.data_type)}, but constants "
+            f"of a head are {', '.join(_TYPES.values())}."
         )
 
 
 def type_name(number: int) -> str:
-    """One of ONNX's types of elements, as numpy calls it."""
-    known = TensorProto.DataType.keys()
-    return _TYPES.get(number) or (known[number].lower() if 0 <= number < len(known) else f"of type {number}")
+    """Return the name that numpy uses for one of ONNX's element types."""
+    onnx_names = TensorProto.DataType.keys()
+    return _TYPES.get(number) or (onnx_names[number].lower() if 0 <= number < len(onnx_names) else f"of type {number}")

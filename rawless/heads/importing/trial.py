@@ -1,7 +1,7 @@
-"""Trying a graph in a process of its own, where what breaks, stalls or fills the memory does no harm.
+"""Running an untrusted graph in a process of its own, where a crash, a stall or a full memory does no harm.
 
-`python -m heads.trial` is that process: it reads a graph, checks it, asks it, and writes the answers. It imports little
-and so starts fast.
+`python -m rawless.heads.importing.trial` is that process: it reads a graph from stdin, checks and runs it, and writes
+the answers to stdout. This module imports little, so that the process starts fast.
 """
 
 import io
@@ -17,47 +17,54 @@ import numpy.typing as npt
 from rawless.heads.runtime import open_session
 
 ROWS = 7
-SECONDS = 20
-MEMORY = 2 << 30
-"""Bytes that the process may take."""
-_TOLD = {
-    "check": "is no valid ONNX graph",
+MAX_SECONDS = 20
+MAX_MEMORY = 2 << 30
+"""Bytes that the process may allocate."""
+_FAILURES = {
+    "check": "is not a valid ONNX graph",
     "load": "does not load in ONNX Runtime",
-    "ask": f"does not answer both one row and {ROWS}, whose number it may not fix, in 2 GiB of memory",
+    "run": f"cannot be run on both 1 and {ROWS} rows in 2 GiB of memory; the number of rows must not be fixed",
 }
+"""What it means when a stage of the process fails."""
 Array = npt.NDArray[Any]
 
 
 class TrialError(Exception):
-    """What is wrong with the graph, as the end of a sentence that begins with its name."""
+    """What is wrong with a graph, as the predicate of a sentence."""
 
 
-def try_out(graph: bytes) -> tuple[Array, list[Array]]:
-    """What a graph of one output answers to seven rows at once, and to each alone. Raises TrialError."""
+def run_trial(graph: bytes) -> tuple[Array, list[Array]]:
+    """Return what a graph with one output answers for `ROWS` rows in one batch, and for each alone.
+
+    Raises TrialError.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-m", "rawless.heads.importing.trial"],
             input=graph,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=MAX_SECONDS,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TrialError(f"did not answer {ROWS} rows within {SECONDS} seconds: make it smaller") from None
-    if done.returncode == 0:
-        with np.load(io.BytesIO(done.stdout)) as answers:
-            whole, *alone = answers.values()
-        return whole, alone
-    stage, _, error = done.stdout.decode("ascii", "replace").partition(" ")
-    if stage not in _TOLD:
-        raise TrialError(f"broke the process that it was tried in (exit code {done.returncode}), so it is not taken")
-    raise TrialError(f"{_TOLD[stage]} ({error})")
+        raise TrialError(f"did not answer {ROWS} rows within {MAX_SECONDS} seconds: make it smaller") from None
+    if process.returncode == 0:
+        with np.load(io.BytesIO(process.stdout)) as answers:
+            batch, *singles = answers.values()
+        return batch, singles
+    stage, _, error = process.stdout.decode("ascii", "replace").partition(" ")
+    if stage not in _FAILURES:
+        raise TrialError(f"crashed the process that it was run in (exit code {process.returncode}): export it again")
+    raise TrialError(f"{_FAILURES[stage]} ({error})")
 
 
 def main() -> int:
-    """The other process. Its exit code is 1 when the graph failed, and then it writes where and with what error."""
-    _limit()
+    """Run the trial of the graph on stdin.
+
+    Returns 1 if the graph failed, after writing the stage and the name of the exception's class.
+    """
+    _limit_resources()
     graph, stage = sys.stdin.buffer.read(), "check"
     try:
         import onnx
@@ -65,30 +72,32 @@ def main() -> int:
         onnx.checker.check_model(graph, full_check=True)
         stage = "load"
         session = open_session(graph)
-        stage = "ask"
-        answers = ask(session)
-    except Exception as error:  # noqa: BLE001 - the runtime's own exceptions share no base class
+        stage = "run"
+        answers = _run(session)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no base class of their own
         print(stage, type(error).__name__, end="")
         return 1
     np.savez(sys.stdout.buffer, *answers)
     return 0
 
 
-def ask(session: Any) -> list[Array]:
-    """The answers to seven rows at once, then to each alone; rows of normal numbers from a seed."""
-    chance = np.random.default_rng(0)
-    rows = {
-        each.name: chance.standard_normal((ROWS, each.shape[1])).astype(np.float32) for each in session.get_inputs()
+def _run(session: Any) -> list[Array]:
+    """Return the answers for all rows in one batch, then for each alone; the rows are normally distributed."""
+    generator = np.random.default_rng(0)
+    inputs = {
+        tensor.name: generator.standard_normal((ROWS, tensor.shape[1])).astype(np.float32)
+        for tensor in session.get_inputs()
     }
     batches = [slice(None), *(slice(row, row + 1) for row in range(ROWS))]
-    return [session.run(None, {name: values[batch] for name, values in rows.items()})[0] for batch in batches]
+    return [session.run(None, {name: values[batch] for name, values in inputs.items()})[0] for batch in batches]
 
 
-def _limit() -> None:
-    for kind, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
+def _limit_resources() -> None:
+    limits = ((resource.RLIMIT_DATA, MAX_MEMORY), (resource.RLIMIT_CPU, MAX_SECONDS), (resource.RLIMIT_CORE, 0))
+    for kind, limit in limits:
         _, hard = resource.getrlimit(kind)
-        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (least, hard))
+        soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (soft, hard))
 
 
 if __name__ == "__main__":

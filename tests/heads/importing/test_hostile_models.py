@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.heads.importing import trial
-from rawless.heads.importing.importer import read
+from rawless.heads.importing.importer import import_model
 from tests.heads.foreign import (
     LABELS,
     PLAIN,
@@ -62,10 +62,10 @@ def _branching(model: onnx.ModelProto) -> None:
 
 
 HOSTILE = {
-    _greedy: "does not answer both one row and 7.* in 2 GiB",
-    _lying: "is no valid ONNX graph",
-    _unprintable: "A name in the model .* cannot be printed",
-    _branching: "The operator Relu of .* has an attribute that is no number, word or tensor",
+    _greedy: "cannot be run on both 1 and 7 rows in 2 GiB",
+    _lying: "is not a valid ONNX graph",
+    _unprintable: "A name in the model .* is not printable",
+    _branching: "The operator Relu of .* has an attribute that is not a number, string or tensor",
 }
 
 
@@ -76,7 +76,7 @@ def test_what_means_harm_does_none(tmp_path: Path, eight: EncoderSpec, make: Any
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
 
     with pytest.raises(UserError, match=HOSTILE[make]):
-        read(tmp_path / "model.onnx", eight, "made")
+        import_model(tmp_path / "model.onnx", eight, "made")
 
 
 def test_trees_without_an_end_are_refused(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -86,15 +86,15 @@ def test_trees_without_an_end_are_refused(tmp_path: Path, eight: EncoderSpec) ->
     ways.ints[0] = 0  # itself
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
 
-    with pytest.raises(UserError, match="a branch leads back or nowhere"):
-        read(tmp_path / "model.onnx", eight, "made")
+    with pytest.raises(UserError, match="a branch has a cycle or no target"):
+        import_model(tmp_path / "model.onnx", eight, "made")
 
 
 def test_a_model_that_does_not_end_is_stopped(tmp_path: Path, eight: EncoderSpec, monkeypatch: Any) -> None:
-    monkeypatch.setattr(trial, "SECONDS", 0.01)
+    monkeypatch.setattr(trial, "MAX_SECONDS", 0.01)
 
     with pytest.raises(UserError, match=r"did not answer 7 rows within 0\.01 seconds: make it smaller"):
-        read(written(tmp_path / "model.onnx", PLAIN), eight, "made")
+        import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made")
 
 
 def test_whatever_the_bytes_are_they_are_a_head_or_refused(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -105,7 +105,7 @@ def test_whatever_the_bytes_are_they_are_a_head_or_refused(tmp_path: Path, eight
         content[chance.integers(len(whole))] ^= 1 << int(chance.integers(8))
         path.write_bytes(content if chance.random() < 0.8 else content[: chance.integers(len(whole))])
         try:
-            imported = read(path, eight, "made")
+            imported = import_model(path, eight, "made")
         except UserError:
             continue
         heads += 1

@@ -16,7 +16,7 @@ from encoders.spec import EncoderSpec
 from rawless.datasets.snapshots import find
 from rawless.errors import UserError
 from rawless.heads import registry
-from rawless.heads.importing.importer import judged, read
+from rawless.heads.importing.importer import import_model, with_metrics
 from rawless.heads.metrics import Metric
 from rawless.heads.publish import publish
 from rawless.heads.session import open_head
@@ -55,7 +55,7 @@ def eight(tmp_path: Path) -> EncoderSpec:
 
 def test_a_model_of_torch_answers_as_it_did(tmp_path: Path, eight: EncoderSpec) -> None:
     layers = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 3), nn.Softmax(1))
-    imported = read(from_torch(tmp_path / "model.onnx", layers), eight, "made", ("a", "b", "c"))
+    imported = import_model(from_torch(tmp_path / "model.onnx", layers), eight, "made", ("a", "b", "c"))
 
     np.testing.assert_allclose(answer(imported), layers(torch.from_numpy(ROWS)).detach(), atol=1e-5)
     assert imported.manifest.classes == ("a", "b", "c")
@@ -70,7 +70,7 @@ def test_a_classifier_of_scikit_learn_answers_its_probabilities(
     tmp_path: Path, eight: EncoderSpec, name: str, labels: Any
 ) -> None:
     model = CLASSIFIERS[name].fit(ROWS, labels)
-    imported = read(from_scikit_learn(tmp_path / "model.onnx", model, zipmap=False), eight, "made")
+    imported = import_model(from_scikit_learn(tmp_path / "model.onnx", model, zipmap=False), eight, "made")
 
     np.testing.assert_allclose(answer(imported), model.predict_proba(ROWS), atol=1e-4)
     assert [each.name for each in imported.signature.labels] == ["label"]
@@ -79,7 +79,7 @@ def test_a_classifier_of_scikit_learn_answers_its_probabilities(
 
 def test_a_regression_of_scikit_learn_answers_a_number_for_each_row(tmp_path: Path, eight: EncoderSpec) -> None:
     model = Ridge().fit(ROWS, ROWS.sum(1))
-    imported = read(from_scikit_learn(tmp_path / "model.onnx", model), eight, "made")
+    imported = import_model(from_scikit_learn(tmp_path / "model.onnx", model), eight, "made")
 
     np.testing.assert_allclose(answer(imported), model.predict(ROWS), atol=1e-4)
     assert [tuple(each) for each in imported.manifest.outputs] == [("value", ("batch",), "float32")]
@@ -88,14 +88,14 @@ def test_a_regression_of_scikit_learn_answers_a_number_for_each_row(tmp_path: Pa
 @pytest.mark.skipif(not has_tensorflow(), reason="TensorFlow and tf2onnx are not installed")
 def test_a_model_of_tensorflow_answers_as_it_did(tmp_path: Path, eight: EncoderSpec) -> None:
     weights = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
-    imported = read(from_tensorflow(tmp_path / "model.onnx", weights), eight, "made")
+    imported = import_model(from_tensorflow(tmp_path / "model.onnx", weights), eight, "made")
 
     powers = np.exp(np.maximum(ROWS, 0) @ weights)
     np.testing.assert_allclose(answer(imported), powers / powers.sum(1, keepdims=True), atol=1e-5)
 
 
 def test_two_inputs_are_a_pair_and_keep_their_sides(tmp_path: Path, eight: EncoderSpec) -> None:
-    imported = read(from_torch(tmp_path / "model.onnx", Pairs(), 2), eight, "made")
+    imported = import_model(from_torch(tmp_path / "model.onnx", Pairs(), 2), eight, "made")
 
     found = answer(imported, left=ROWS, right=ROWS[::-1].copy())
     np.testing.assert_allclose(found, np.tanh((ROWS - 2 * ROWS[::-1]).sum(1)), atol=1e-5)
@@ -105,8 +105,8 @@ def test_two_inputs_are_a_pair_and_keep_their_sides(tmp_path: Path, eight: Encod
 def test_a_name_inside_that_the_signature_needs_makes_way(tmp_path: Path, eight: EncoderSpec) -> None:
     """Here the input has the name that the answer gets, and what is inside the name that the input gets."""
     text = PLAIN.replace("vector", "probabilities").replace("summed", "embedding").replace("weights", "value")
-    plain = read(written(tmp_path / "plain.onnx", PLAIN), eight, "made")
-    other = read(written(tmp_path / "other.onnx", text), eight, "made")
+    plain = import_model(written(tmp_path / "plain.onnx", PLAIN), eight, "made")
+    other = import_model(written(tmp_path / "other.onnx", text), eight, "made")
 
     np.testing.assert_array_equal(answer(other), answer(plain))
     assert (other.manifest.inputs, other.manifest.outputs) == (plain.manifest.inputs, plain.manifest.outputs)
@@ -123,8 +123,8 @@ def uploads(shop: Shop, eight: EncoderSpec) -> Shop:
 
 def test_it_is_placed_registered_and_judged(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
     snapshot = find(uploads.warehouse, "of_classes")
-    imported = read(written(tmp_path / "model.onnx", PLAIN), eight, "made", ("cat", "dog"))
-    manifest = judged(uploads.warehouse, imported, snapshot)
+    imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made", ("cat", "dog"))
+    manifest = with_metrics(uploads.warehouse, imported, snapshot)
     made = [publish(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
 
     assert [(each.version, folder) for each, folder in made] == [
@@ -144,17 +144,17 @@ def test_it_is_not_judged_on_other_classes_or_vectors(uploads: Shop, tmp_path: P
     other = eight.model_copy(update={"tolerance": 0.01})
 
     with pytest.raises(UserError, match=r"made predicts 0, 1, but the labels of .* are cat, dog"):
-        judged(uploads.warehouse, read(path, eight, "made"), snapshot)
+        with_metrics(uploads.warehouse, import_model(path, eight, "made"), snapshot)
     with pytest.raises(UserError, match=r"made predicts a number, but the labels of .* are cat, dog"):
-        judged(uploads.warehouse, read(number, eight, "made"), snapshot)
+        with_metrics(uploads.warehouse, import_model(number, eight, "made"), snapshot)
     with pytest.raises(UserError, match="takes vectors of eight@1"):
-        judged(uploads.warehouse, read(path, other, "made", ("cat", "dog")), snapshot)
+        with_metrics(uploads.warehouse, import_model(path, other, "made", ("cat", "dog")), snapshot)
 
 
 def test_a_head_that_cannot_be_registered_leaves_no_folder(
     uploads: Shop, tmp_path: Path, eight: EncoderSpec, monkeypatch: Any
 ) -> None:
-    imported = read(written(tmp_path / "model.onnx", PLAIN), eight, "made")
+    imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made")
 
     def away(*arguments: object) -> None:
         raise ConnectionError

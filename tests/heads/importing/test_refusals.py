@@ -14,7 +14,7 @@ from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.heads.importing import onnx_reader
 from rawless.heads.importing.allowed_operators import OPERATORS
-from rawless.heads.importing.importer import read
+from rawless.heads.importing.importer import import_model
 from tests.heads.foreign import (
     LABELS,
     PLAIN,
@@ -33,18 +33,18 @@ def eight(tmp_path: Path) -> EncoderSpec:
 REFUSED = {
     "another dimension": (PLAIN.replace("[rows, 8]", "[rows, 9]"), "input vector of .* the shape .rows, 9.* 8 values"),
     "float64": (PLAIN.replace("float[", "double["), "input vector of .* is float64, but vectors are float32: export"),
-    "a fixed batch": (PLAIN.replace("[rows, 8]", "[1, 8]"), "input vector of .* takes 1 rows at a time"),
+    "a fixed batch": (PLAIN.replace("[rows, 8]", "[1, 8]"), "input vector of .* takes exactly 1 rows"),
     "a batch fixed inside": (
         PLAIN.replace("MatMul(vector", "MatMul(one").replace(
             "  summed", "  shape = Constant <value_ints = [1, 8]> ()\n  one = Reshape(vector, shape)\n  summed"
         ),
-        "does not answer both one row and 7",
+        "cannot be run on both 1 and 7 rows",
     ),
     "a free dimension": (PLAIN.replace("[rows, 8]", "[rows, width]"), "has the shape .rows, width., but vectors"),
-    "a cube": (PLAIN.replace("[rows, 8]", "[rows, 8, 1]"), "shape .rows, 8, 1., but vectors come as .batch, 8."),
+    "a cube": (PLAIN.replace("[rows, 8]", "[rows, 8, 1]"), "shape .rows, 8, 1., but vectors have the shape .batch, 8."),
     "two answers": (
         PLAIN.replace("answer)\n<", "answer, float[rows, 2] summed)\n<"),
-        r"has 2 float32 outputs \(answer, summed\), but a head has one answer",
+        r"has 2 float32 outputs \(answer, summed\), but a head has one: export only that one",
     ),
     "no answer": (
         PLAIN.replace("float[rows, 2] answer", "int64[rows, 1] answer").replace("Softmax", "ArgMax"),
@@ -52,7 +52,7 @@ REFUSED = {
     ),
     "an answer of float64": (
         PLAIN.replace("float[rows, 2] an", "double[rows, 2] an").replace("Softmax <axis = 1>", "Cast <to = 11>"),
-        "output answer of .* is float64, but an answer is float32",
+        "output answer of .* is float64, but a head's output is float32",
     ),
     "no vector": (
         PLAIN.replace("float[rows, 8] vector", "").replace("MatMul(vector", "MatMul(weights"),
@@ -62,25 +62,25 @@ REFUSED = {
         PLAIN.replace("vector)", "vector, float[rows, 8] b, float[rows, 8] c)"),
         r"has 3 inputs \(vector, b, c\), but a head takes one vector",
     ),
-    "another operator": (PLAIN.replace("Softmax <axis = 1>", "Hardmax"), "uses the operator Hardmax, which a head may"),
+    "another operator": (PLAIN.replace("Softmax <axis = 1>", "Hardmax"), "the operator Hardmax, which is not allowed"),
     "an operator of their own": (
         PLAIN.replace("Softmax <axis = 1>", "theirs.Soft").replace('"": 20', '"": 20, "theirs": 1'),
         "uses the operator theirs:Soft, which",
     ),
     "chance": (PLAIN.replace("Softmax <axis = 1>", "RandomUniformLike"), "uses the operator RandomUniformLike, which"),
-    "what looks across rows": (PLAIN.replace("axis = 1", "axis = 0"), "alone otherwise than among others"),
+    "what looks across rows": (PLAIN.replace("axis = 1", "axis = 0"), "answers differently for a row alone"),
     "no softmax": (PLAIN.replace("Softmax <axis = 1>", "Identity"), "end it with a softmax"),
     "what is not finite": (
         PLAIN.replace("Softmax <axis = 1> (summed)", "Div(summed, zero)").replace(
             "  summed", "  zero = Constant <value_floats = [0.0, 0.0]> ()\n  summed"
         ),
-        "is no finite number",
+        "is not finite",
     ),
     "one number for all": (
         PLAIN.replace("Softmax <axis = 1>", "ReduceSum <keepdims = 1>"),
-        r"answers 7 rows with the shape \[1, 1\]",
+        r"returns the shape \[1, 1\] for 7 rows",
     ),
-    "too new operators": (PLAIN.replace('"": 20', '"": 9999'), "is no valid ONNX graph|does not load"),
+    "too new operators": (PLAIN.replace('"": 20', '"": 9999'), "is not a valid ONNX graph|does not load"),
 }  # fmt: skip
 
 
@@ -90,16 +90,16 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, eight: EncoderSpec
     path = written(tmp_path / "model.onnx", text)
 
     with pytest.raises(UserError, match=words) as refused:
-        read(path, eight, "made")
+        import_model(path, eight, "made")
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "holds no ONNX graph"),
-        (b"{'an': 'essay'} that is long enough to be read as something", "is no ONNX model, or is cut off"),
-        (helper.make_model(helper.make_graph([], "empty", [], [])).SerializeToString(), "holds no ONNX graph"),
+        (b"", "contains no ONNX graph"),
+        (b"{'an': 'essay'} that is long enough to be read as something", "is not an ONNX model, or is truncated"),
+        (helper.make_model(helper.make_graph([], "empty", [], [])).SerializeToString(), "contains no ONNX graph"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, eight: EncoderSpec, content: bytes, words: str) -> None:
@@ -107,25 +107,25 @@ def test_what_is_no_model_is_refused(tmp_path: Path, eight: EncoderSpec, content
     path.write_bytes(content)
 
     with pytest.raises(UserError, match=words):
-        read(path, eight, "made")
+        import_model(path, eight, "made")
     with pytest.raises(UserError, match="does not exist: check the path"):
-        read(tmp_path / "none.onnx", eight, "made")
+        import_model(tmp_path / "none.onnx", eight, "made")
     with pytest.raises(UserError, match=r"cannot be read \(IsADirectoryError\)"):
-        read(tmp_path, eight, "made")
+        import_model(tmp_path, eight, "made")
     with pytest.raises(UserError, match="The name 'Not One' is not 1 to 63"):
-        read(path, eight, "Not One")
+        import_model(path, eight, "Not One")
 
 
 def test_what_is_too_large_is_refused_unread(tmp_path: Path, eight: EncoderSpec, monkeypatch: Any) -> None:
     path = tmp_path / "model.onnx"
     with path.open("wb") as file:
-        file.truncate(onnx_reader.MOST_BYTES + 1)
+        file.truncate(onnx_reader.MAX_BYTES + 1)
     with pytest.raises(UserError, match="has 50,000,001 bytes, but a head may have 50,000,000"):
-        read(path, eight, "made")
+        import_model(path, eight, "made")
 
-    monkeypatch.setattr(onnx_reader, "MOST_NODES", 1)
+    monkeypatch.setattr(onnx_reader, "MAX_NODES", 1)
     with pytest.raises(UserError, match="has 2 operators, but a head may have 1"):
-        read(written(path, PLAIN), eight, "made")
+        import_model(written(path, PLAIN), eight, "made")
 
 
 def test_weights_in_another_file_are_refused_and_not_read(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -136,7 +136,7 @@ def test_weights_in_another_file_are_refused_and_not_read(tmp_path: Path, eight:
     (tmp_path / "weights").unlink()
 
     with pytest.raises(UserError, match="keeps its weights in another file: export it as one file"):
-        read(tmp_path / "model.onnx", eight, "made")
+        import_model(tmp_path / "model.onnx", eight, "made")
 
 
 def test_what_branches_or_maps_is_refused_by_name(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -144,29 +144,29 @@ def test_what_branches_or_maps_is_refused_by_name(tmp_path: Path, eight: Encoder
     maps = LogisticRegression().fit(ROWS, LABELS)
     words = LogisticRegression().fit(ROWS, np.array(["a", "b", "two words"])[LABELS])
 
-    with pytest.raises(UserError, match="uses the operator Scan, which a head may not"):
-        read(from_scikit_learn(tmp_path / "scan.onnx", near, zipmap=False), eight, "made")
+    with pytest.raises(UserError, match="uses the operator Scan, which is not allowed in a head"):
+        import_model(from_scikit_learn(tmp_path / "scan.onnx", near, zipmap=False), eight, "made")
     with pytest.raises(UserError, match=r"output_probability of .* is sequence, .*options={'zipmap': False}"):
-        read(from_scikit_learn(tmp_path / "maps.onnx", maps), eight, "made")
-    with pytest.raises(UserError, match=r"has a text that is not 1 to 64 of the characters .*: train it with such"):
-        read(from_scikit_learn(tmp_path / "words.onnx", words, zipmap=False), eight, "made")
+        import_model(from_scikit_learn(tmp_path / "maps.onnx", maps), eight, "made")
+    with pytest.raises(UserError, match=r"has a string that is not 1 to 64 of the characters .*: train the model with"):
+        import_model(from_scikit_learn(tmp_path / "words.onnx", words, zipmap=False), eight, "made")
 
 
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (("a",), "The classes are 1, but the model .* answers 2 columns"),
-        (("a", "b", "c"), "The classes are 3, but the model .* answers 2 columns"),
+        (("a",), "There are 1 class names, but the model .* returns 2 columns"),
+        (("a", "b", "c"), "There are 3 class names, but the model .* returns 2 columns"),
         (("a", "two words"), "The class 'two words' is not 1 to 64"),
         (("a", ""), "The class '' is not 1 to 64"),
-        (("a", "a"), "A class is named twice"),
+        (("a", "a"), "Two classes have the same name"),
     ],
 )
 def test_classes_that_do_not_fit_are_refused(
     tmp_path: Path, eight: EncoderSpec, classes: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
-        read(written(tmp_path / "model.onnx", PLAIN), eight, "made", classes)
+        import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made", classes)
 
 
 def test_the_guide_names_each_operator() -> None:
@@ -174,5 +174,5 @@ def test_the_guide_names_each_operator() -> None:
 
     for domain, allowed in OPERATORS.items():
         assert f"| `{domain}` | {', '.join(sorted(allowed))} |" in guide
-    assert f"{onnx_reader.MOST_BYTES:,} bytes" in guide
-    assert f"{onnx_reader.MOST_NODES:,} operators" in guide
+    assert f"{onnx_reader.MAX_BYTES:,} bytes" in guide
+    assert f"{onnx_reader.MAX_NODES:,} operators" in guide
