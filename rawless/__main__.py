@@ -1,4 +1,4 @@
-"""`python -m rawless`: the command line."""
+"""Run the command line with `python -m rawless`."""
 
 from rawless.cli.main import main
 
