@@ -1,4 +1,4 @@
-"""The demo's dataset: made-up confirmations and closures over the real digits, and the snapshots built from them."""
+"""Build the demo's dataset from the real digits and invented business data: confirmations and closed accounts."""
 
 import csv
 import random
@@ -18,7 +18,7 @@ from rawless.warehouse.client import Warehouse
 from rawless.warehouse.load import load_file
 
 LABEL = """/*
-says: The digit that the customer confirmed, the last time.
+says: The digit that the customer confirmed last.
 kind: event
 */
 SELECT
@@ -42,16 +42,18 @@ _SPEC: dict[str, Any] = {
 _CLOSED, _REOPENED, _CONFIRMED = 40, 10, 0.95
 
 
-def snapshots(warehouse: Warehouse, key: PseudonymKey, uploads: Path, classes: list[int], own: Path) -> dict[str, Any]:
-    """Load the business's facts, build a snapshot under three rules, change one, build again, and compare.
+def build_snapshots(
+    warehouse: Warehouse, key: PseudonymKey, uploads: Path, classes: list[int], folder: Path
+) -> dict[str, Any]:
+    """Load the business data, build a snapshot under three rules, change one rule, build again, and compare.
 
-    The dataset files stay in the folder `own`, to be changed and built again.
+    The dataset files stay in `folder`, so that users can change and build them again.
     """
     _load(warehouse, key, uploads, classes)
-    (own / "labels").mkdir(parents=True, exist_ok=True)
-    (own / "labels" / "confirmed_digit.sql").write_text(LABEL)
+    (folder / "labels").mkdir(parents=True, exist_ok=True)
+    (folder / "labels" / "confirmed_digit.sql").write_text(LABEL)
     as_of = datetime.now(UTC)
-    before, after = (_built(warehouse, own, as_of, days) for days in (50, 30))
+    before, after = (_build(warehouse, folder, as_of, days) for days in (50, 30))
     moves = diff(warehouse, before.manifest, after.manifest, lambda _: None)
     return {
         "snapshot_id": before.manifest.snapshot_id,
@@ -63,7 +65,7 @@ def snapshots(warehouse: Warehouse, key: PseudonymKey, uploads: Path, classes: l
     }
 
 
-def _built(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Built:
+def _build(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Built:
     rules = [
         {"exclude_closed_accounts": {"reopened": "account_reopened"}},
         {"occurred_within": {"days": days}},
@@ -75,14 +77,14 @@ def _built(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Bu
 
 
 def _load(warehouse: Warehouse, key: PseudonymKey, folder: Path, classes: list[int]) -> None:
-    """What a business knows besides: who confirmed which digit, who left, who came back."""
+    """Load invented business data: who confirmed which digit, who closed an account, who reopened it."""
     chance = random.Random(6)  # noqa: S311 - for repeatability
     closed, day = chance.sample(range(CUSTOMERS), _CLOSED), today()
     uploads = list(csv.DictReader((folder / "metadata.csv").open(encoding="utf-8")))
     tables = {
         "digit_confirmed": [_confirmation(row, classes, chance) for row in uploads if chance.random() < _CONFIRMED],
-        "account_closed": [_account("closed_at", each, day - timedelta(days=20)) for each in closed],
-        "account_reopened": [_account("reopened_at", each, day - timedelta(days=9)) for each in closed[:_REOPENED]],
+        "account_closed": [_account("closed_at", number, day - timedelta(days=20)) for number in closed],
+        "account_reopened": [_account("reopened_at", number, day - timedelta(days=9)) for number in closed[:_REOPENED]],
     }
     for name, rows in tables.items():
         file = folder / f"{name}.csv"

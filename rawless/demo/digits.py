@@ -1,4 +1,4 @@
-"""The demo's pictures: scikit-learn's real handwritten digits posing as uploads, and files that strangers upload."""
+"""The demo's images: scikit-learn's real handwritten digits as uploads, and unusual or hostile files."""
 
 import csv
 import random
@@ -30,39 +30,39 @@ REPEATED = 20
 CUSTOMERS = 300
 _PRIVATE = "Rosalind Quibble, passport 4711-0815"
 _SHARED = 40
-"""Bytes at the start of a file that all files of its kind share, which cannot tell whether a file got out."""
+"""Bytes at the start of a file that all files of its format share; finding them would prove no leak."""
 
 
 def digits() -> tuple[list[Image.Image], list[int]]:
-    """1,797 real handwritten digits of 8 by 8 pixels, and which each is. Raises UserError without scikit-learn."""
+    """Return 1,797 handwritten digits of 8 by 8 pixels, and their classes. Raises UserError without scikit-learn."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
         raise UserError("The demo needs scikit-learn: install rawless with its extra `demo`.") from None
-    found = load_digits()
-    return [Image.fromarray((image * 255 / 16).astype(np.uint8)) for image in found.images], list(found.target)
+    loaded = load_digits()
+    return [Image.fromarray((image * 255 / 16).astype(np.uint8)) for image in loaded.images], list(loaded.target)
 
 
-def write_uploads(folder: Path, pictures: list[Image.Image], now: datetime) -> list[bytes]:
-    """Write the files, and `metadata.csv` beside their folder `uploads`, some rows twice.
+def write_uploads(folder: Path, images: list[Image.Image], now: datetime) -> list[bytes]:
+    """Write the folder `uploads` and the file `metadata.csv`, some of whose rows are repeated.
 
-    Returns every content that must not be found afterwards: files, pixels, metadata, names and subject ids.
+    Returns every content that must not be found after the run: files, pixels, metadata, names and subject ids.
     """
     chance = random.Random(8)  # noqa: S311 - for repeatability
     uploads = folder / "uploads"
     uploads.mkdir()
     rows, contents = [], []
-    for number, picture in enumerate(pictures):
-        content = _file(picture, "PNG")
+    for number, image in enumerate(images):
+        content = _file(image, "PNG")
         (uploads / f"{number:04d}.png").write_bytes(content)
         rows.append(_row(f"{number:04d}.png", f"digit-{number:04d}", now, chance))
-        contents += [content[_SHARED:], picture.tobytes()]
+        contents += [content[_SHARED:], image.tobytes()]
     rows += chance.sample(rows, REPEATED)
-    for number, (name, content) in enumerate(_extra(pictures[0]), start=1):
+    for number, (name, content) in enumerate(_extra(images[0]), start=1):
         (uploads / name).write_bytes(content)
         rows.append(_row(name, f"extra-{number:03d}", now, chance))
         contents.append(content[_SHARED:])
-    (uploads / f"{_PRIVATE}.png").write_bytes(_file(pictures[1], "PNG"))  # named by no row
+    (uploads / f"{_PRIVATE}.png").write_bytes(_file(images[1], "PNG"))  # no row names it
     (uploads / "link.png").symlink_to(folder / "digits.yaml")
     rows.append(_row("link.png", "extra-101", now, chance))
     rows.append(_row("deleted.png", "extra-102", now, chance))
@@ -87,7 +87,7 @@ def _row(name: str, event_id: str, now: datetime, chance: random.Random) -> dict
 
 
 def _extra(digit: Image.Image) -> Iterator[tuple[str, bytes]]:
-    """Files that strangers upload: odd but good ones first, then what must be rejected."""
+    """Yield unusual files that are valid, then files that must be rejected."""
     exif, texts = Image.Exif(), PngImagePlugin.PngInfo()
     exif[ExifTags.Base.Orientation] = 6
     exif[ExifTags.Base.Artist] = _PRIVATE
@@ -97,8 +97,8 @@ def _extra(digit: Image.Image) -> Iterator[tuple[str, bytes]]:
     yield "texts.png", _file(digit, "PNG", pnginfo=texts)
     yield "moving.gif", _file(digit, "GIF", save_all=True, append_images=[digit.rotate(90)])
     yield "named.png", _file(digit, "WEBP", lossless=True)
-    yield "bomb.png", _png_of_nothing(13_000, 13_000)
-    yield "strip.png", _png_of_nothing(1, 9_999)
+    yield "bomb.png", _blank_png(13_000, 13_000)
+    yield "strip.png", _blank_png(1, 9_999)
     yield "cut.png", whole[: len(whole) // 2]
     yield "letter.png", f"Dear Sir or Madam, I am {_PRIVATE}.".encode()
     yield "drawing.png", f"<svg><text>{_PRIVATE}</text></svg>".encode()
@@ -106,14 +106,14 @@ def _extra(digit: Image.Image) -> Iterator[tuple[str, bytes]]:
     yield "empty.png", b""
 
 
-def _file(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def _file(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
-def _png_of_nothing(width: int, height: int) -> bytes:
-    """A small file that says it is large, and is."""
+def _blank_png(width: int, height: int) -> bytes:
+    """Return a PNG of few bytes that decodes to many pixels."""
     rows = zlib.compressobj(9)
     packed = b"".join(rows.compress(bytes(1 + width // 8)) for _ in range(height)) + rows.flush()
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)

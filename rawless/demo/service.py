@@ -1,4 +1,4 @@
-"""The demo's service: a file that serves its heads, beside the streams that say what they take."""
+"""Write the service file that serves the demo's heads, and the stream files that it names."""
 
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ _STREAMS: dict[str, dict[str, Any]] = {"digit": digits.STREAM, "text_kind": text
 _RULES: dict[str, Any] = {"minimum_confidence": 0.5}
 
 
-def write() -> Path:
-    """The file."""
+def write_service_file() -> Path:
+    """Write the service file and its stream files into the home folder, and return the service file's path."""
     folder = home.folder() / "service"
     folder.mkdir(exist_ok=True)
     for stream in _STREAMS.values():

@@ -1,4 +1,4 @@
-"""The demo's run: producers publish while the streaming jobs read, and counts of both are shown as they grow."""
+"""Run producers and streaming jobs side by side, and show their counts as they grow."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -22,12 +22,12 @@ from rawless.events.sources import open_bounded_source
 from rawless.events.stream import load_stream
 
 UNTIL_IDLE = 5.0
-"""Seconds without a message after which a job ends."""
+"""Seconds without a message after which a job stops."""
 
 
 @dataclass(frozen=True)
 class Producer:
-    """A stream file, and where the events that are published to that stream are."""
+    """A stream file, and the source of the events to publish to that stream."""
 
     stream_file: Path
     source: str
@@ -35,8 +35,8 @@ class Producer:
 
 
 @dataclass
-class Line:
-    """One stream's way: what its producer has, and what its job is."""
+class StreamRun:
+    """A producer and the job that reads what it publishes, with the counts of both."""
 
     name: str
     producer: Producer
@@ -46,62 +46,61 @@ class Line:
 
     @property
     def stream(self) -> str:
-        """The stream's name."""
+        """The name of the stream."""
         return self.job.ingest.stream.stream
 
-
-def line(name: str, producer: Producer) -> Line:
-    """A producer that reads a file, and the job that reads the subscription named like the stream, from now on."""
+def prepare_run(name: str, producer: Producer) -> StreamRun:
+    """Prepare a producer, and the job that reads new messages of the subscription named like the stream."""
     stream = load_stream(producer.stream_file)
     subscription = f"projects/{LOCAL_CONFIG.project}/subscriptions/{stream.stream}"
-    reader = IngestRequest(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
-    made = Line(name, producer, prepare(reader, stream))
-    with open_pubsub(None).subscriber() as client:  # a demo that was stopped may have left messages
+    request = IngestRequest(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
+    run = StreamRun(name, producer, prepare(request, stream))
+    with open_pubsub(None).subscriber() as client:  # skip messages that an interrupted demo may have left
         client.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
-    return made
+    return run
 
 
-def run(lines: Sequence[Line]) -> None:
-    """Run all at once, until every message is read."""
-    with stop_on_interrupt(), _shown(lines), ThreadPoolExecutor(2 * len(lines)) as pool:
-        running: list[Future[None]] = [pool.submit(_read, each) for each in lines]
-        running += [pool.submit(_publish, each) for each in lines]
-        wait(running)
-    for each in running:
-        each.result()
+def run_all(runs: Sequence[StreamRun]) -> None:
+    """Run all producers and jobs in parallel, until every message is read."""
+    with stop_on_interrupt(), _live_counts(runs), ThreadPoolExecutor(2 * len(runs)) as pool:
+        futures: list[Future[None]] = [pool.submit(_read, run) for run in runs]
+        futures += [pool.submit(_publish, run) for run in runs]
+        wait(futures)
+    for future in futures:
+        future.result()
 
 
-def _read(one: Line) -> None:
-    one.summary = one.job.run()
+def _read(run: StreamRun) -> None:
+    run.summary = run.job.run()
 
 
-def _publish(one: Line) -> None:
-    stream = one.job.ingest.stream
-    events = open_bounded_source(one.producer.source, stream, one.producer.metadata, max_bytes=MAX_MESSAGE_BYTES)
-    publish(events, topic_name(LOCAL_CONFIG.project, stream.stream), open_pubsub(None), one.published)
+def _publish(run: StreamRun) -> None:
+    stream = run.job.ingest.stream
+    events = open_bounded_source(run.producer.source, stream, run.producer.metadata, max_bytes=MAX_MESSAGE_BYTES)
+    publish(events, topic_name(LOCAL_CONFIG.project, stream.stream), open_pubsub(None), run.published)
 
 
 @dataclass(frozen=True)
 class _Counts:
-    """A table, made anew each time it is drawn."""
+    """A table of the current counts, computed anew each time it is drawn."""
 
-    lines: Sequence[Line]
+    runs: Sequence[StreamRun]
 
     def __rich__(self) -> Table:
         table = Table("", "published", "read", "embeddings", "rejected", header_style="bold")
-        for each in self.lines:
-            seen = progress.counts(each.stream)
-            counts = (each.published.messages, seen["read"], seen["embeddings"], seen["rejections"])
-            table.add_row(each.name, *(f"{count:,}" for count in counts))
+        for run in self.runs:
+            seen = progress.counts(run.stream)
+            counts = (run.published.messages, seen["read"], seen["embeddings"], seen["rejections"])
+            table.add_row(run.name, *(f"{count:,}" for count in counts))
         return table
 
 
 @contextmanager
-def _shown(lines: Sequence[Line]) -> Iterator[None]:
-    """The counts on stderr while the block runs, on a terminal only."""
+def _live_counts(runs: Sequence[StreamRun]) -> Iterator[None]:
+    """Show the counts on stderr while the block runs, if stderr is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    with Live(_Counts(lines), console=console, refresh_per_second=4, transient=True):
+    with Live(_Counts(runs), console=console, refresh_per_second=4, transient=True):
         yield

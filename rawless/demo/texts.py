@@ -1,4 +1,4 @@
-"""The demo's texts: licences, the language reference, docstrings and package summaries, posing as messages."""
+"""The demo's texts: licences, the language reference, docstrings and package summaries, used as messages."""
 
 import base64
 import importlib.metadata
@@ -26,8 +26,7 @@ STREAM = {
     "attributes": {"channel": {"enum": ["chat", "email"]}},
     "limits": {"max_bytes": 5000},
 }
-EACH = 100
-"""Texts of each kind."""
+TEXTS_PER_KIND = 100
 REPEATED = 20
 _CUSTOMERS = 80
 _LONGEST = 600
@@ -35,29 +34,29 @@ _SHORTEST = 40
 
 
 def texts() -> dict[str, list[str]]:
-    """Real texts of four kinds: paragraphs of licences, of the language reference, docstrings, package summaries."""
+    """Return real texts by kind: paragraphs of licences, of the language reference, docstrings, package summaries."""
     kinds = {"licence": _licences, "reference": _reference, "docstring": _docstrings, "package": _packages}
-    return {kind: list(islice(_distinct(make()), EACH)) for kind, make in kinds.items()}
+    return {kind: list(islice(_distinct(read()), TEXTS_PER_KIND)) for kind, read in kinds.items()}
 
 
 def write_events(path: Path, kinds: dict[str, list[str]], now: datetime) -> list[bytes]:
-    """Write the demo's events as JSON lines, broken and repeated ones among them.
+    """Write the demo's events as JSON lines, some of them invalid or repeated.
 
-    Returns every content that must not be found afterwards: payloads and subject ids.
+    Returns every content that must not be found after the run: payloads and subject ids.
     """
     chance = random.Random(20)  # noqa: S311 - for repeatability
-    good = [
+    valid = [
         _event(f"{kind}-{number:03d}", text, now, chance)
-        for kind, found in kinds.items()
-        for number, text in enumerate(found)
+        for kind, texts in kinds.items()
+        for number, text in enumerate(texts)
     ]
-    lines = [json.dumps(event) for event in [*good, *chance.sample(good, REPEATED)]]
-    broken = list(_broken(now, chance))
-    lines += [line for line, _ in broken]
+    lines = [json.dumps(event) for event in [*valid, *chance.sample(valid, REPEATED)]]
+    invalid = list(_invalid(now, chance))
+    lines += [line for line, _ in invalid]
     chance.shuffle(lines)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    payloads = [event["text"].encode() for event in good] + [payload for _, payload in broken]
-    return payloads + sorted({event["subject_id"].encode() for event in good})
+    payloads = [event["text"].encode() for event in valid] + [payload for _, payload in invalid]
+    return payloads + sorted({event["subject_id"].encode() for event in valid})
 
 
 def _event(event_id: str, text: str, now: datetime, chance: random.Random) -> dict[str, Any]:
@@ -71,8 +70,8 @@ def _event(event_id: str, text: str, now: datetime, chance: random.Random) -> di
     }
 
 
-def _broken(now: datetime, chance: random.Random) -> Iterator[tuple[str, bytes]]:
-    """Lines that must be rejected or stripped, and the content in each."""
+def _invalid(now: datetime, chance: random.Random) -> Iterator[tuple[str, bytes]]:
+    """Yield lines that must be rejected or lose an attribute, each with its content."""
     private = "My account number is 4711-0815 and my mother's name is Rosalind."
 
     def line(number: int, **changes: Any) -> tuple[str, bytes]:
@@ -95,9 +94,9 @@ def _broken(now: datetime, chance: random.Random) -> Iterator[tuple[str, bytes]]
     yield json.dumps(line(13)[0])[:-9], private.encode()
 
 
-def _distinct(found: Iterator[str]) -> Iterator[str]:
+def _distinct(texts: Iterator[str]) -> Iterator[str]:
     seen: set[str] = set()
-    for text in found:
+    for text in texts:
         text = textwrap.shorten(" ".join(text.split()), _LONGEST, placeholder="")
         if len(text) >= _SHORTEST and text not in seen:
             seen.add(text)
@@ -130,13 +129,13 @@ def _docstrings() -> Iterator[str]:
 
     modules: list[ModuleType] = [argparse, decimal, email.message, pathlib, statistics, threading]
     for module in modules:
-        for _, member in inspect.getmembers(module, _documented):
+        for _, member in inspect.getmembers(module, _has_docstring):
             yield inspect.getdoc(member) or ""
             for _, method in inspect.getmembers(member, inspect.isfunction):
                 yield inspect.getdoc(method) or ""
 
 
-_documented: Callable[[Any], bool] = lambda member: inspect.isclass(member) or inspect.isfunction(member)  # noqa: E731
+_has_docstring: Callable[[Any], bool] = lambda member: inspect.isclass(member) or inspect.isfunction(member)  # noqa: E731
 
 
 def _packages() -> Iterator[str]:

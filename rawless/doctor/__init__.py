@@ -1,1 +1,1 @@
-"""The preflight: what a job on Google Cloud lacks, each thing with the command that mends it. It changes nothing."""
+"""Checks of the local machine, and of what a job on Google Cloud needs. They change nothing on Google Cloud."""

@@ -1,14 +1,14 @@
-"""What looking at one thing found."""
+"""The result of one check."""
 
 from dataclasses import dataclass
 
 ME = "user:$(gcloud config get account)"
-"""Whoever runs the commands, as a member of a policy."""
+"""The person who runs a command, as a member of an IAM policy."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `detail` says what was found, or what is amiss; `command` then mends it."""
+    """The result of one check: `detail` describes what exists or what is missing, `command` fixes it."""
 
     check: str
     ok: bool

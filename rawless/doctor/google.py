@@ -1,4 +1,4 @@
-"""Asking Google's REST APIs, by whatever credentials are here."""
+"""A small client of Google's REST APIs that uses the application default credentials."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +15,15 @@ _DENIED, _MISSING = 403, 404
 
 
 class Denied(Exception):
-    """This account may not look."""
+    """The account lacks the permission for a request."""
 
 
 @dataclass(frozen=True)
 class Google:
-    """The APIs. Raises Denied where this account may not look, Unavailable where nothing answers."""
+    """Google's REST APIs.
+
+    Requests raise Denied without permission, Unavailable if an API does not answer, UserError without credentials.
+    """
 
     endpoint: str = ENDPOINT
 
@@ -32,28 +35,26 @@ class Google:
         try:
             credentials, _ = google.auth.default(scopes=_SCOPES)
         except DefaultCredentialsError:
-            raise UserError(
-                "There are no Google credentials here: run `gcloud auth application-default login`."
-            ) from None
+            raise UserError("No Google credentials were found: run `gcloud auth application-default login`.") from None
         return AuthorizedSession(credentials)
 
     def get(self, service: str, path: str, **query: Any) -> dict[str, Any] | None:
-        """What lies there; None when nothing does."""
-        return self._ask("GET", service, path, params=query)
+        """Send a GET request and return the JSON response, or None if the resource does not exist."""
+        return self._request("GET", service, path, params=query)
 
     def post(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """What is answered; None when nothing lies there."""
-        return self._ask("POST", service, path, json=body)
+        """Send a POST request and return the JSON response, or None if the resource does not exist."""
+        return self._request("POST", service, path, json=body)
 
-    def _ask(self, method: str, service: str, path: str, **sent: Any) -> dict[str, Any] | None:
+    def _request(self, method: str, service: str, path: str, **options: Any) -> dict[str, Any] | None:
         url = f"{self.endpoint.format(service=service)}/{path}"
         try:
-            answer = self._session.request(method, url, timeout=_SECONDS, **sent)
-            if answer.status_code == _MISSING:
+            response = self._session.request(method, url, timeout=_SECONDS, **options)
+            if response.status_code == _MISSING:
                 return None
-            if answer.status_code == _DENIED:
+            if response.status_code == _DENIED:
                 raise Denied
-            answer.raise_for_status()
-            return dict(answer.json())
-        except (GoogleAuthError, OSError, ValueError) as error:  # requests' own errors are OSErrors
+            response.raise_for_status()
+            return dict(response.json())
+        except (GoogleAuthError, OSError, ValueError) as error:  # the errors of requests are OSErrors
             raise Unavailable(f"{service} did not answer ({type(error).__name__}); run the command again.") from None

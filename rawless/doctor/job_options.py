@@ -1,4 +1,4 @@
-"""The options of the job: none that could carry raw content out, and all that keep it inside."""
+"""Check the job's Beam options: none may expose raw content, and those that protect it must be set."""
 
 import re
 import shlex
@@ -6,56 +6,57 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rawless.doctor.finding import Finding
-from rawless.doctor.requirements import Wanted
+from rawless.doctor.requirements import JobRequirements
 from rawless.errors import UserError
 
 _NAME = re.compile(r"(?:option|experiment) (?:--)?(\w+)")
 
 
-def refused(error: UserError, file: Path, arguments: Sequence[str]) -> Finding:
-    """What ingest would refuse: the command looks again without it."""
-    found = _NAME.search(str(error))
-    return Finding("option", False, str(error), _again(file, list(_kept(arguments, found[1] if found else ""))))
+def forbidden_option(error: UserError, file: Path, arguments: Sequence[str]) -> Finding:
+    """Return the finding for an option that `ingest` refuses, with the command that checks the others."""
+    match = _NAME.search(str(error))
+    rest = list(_without(match[1] if match else "", arguments))
+    return Finding("option", False, str(error), _doctor_command(file, rest))
 
 
-def _kept(arguments: Sequence[str], refused: str) -> Iterator[str]:
-    """All but what was refused and what might hold a key: a command that is printed must not quote one."""
+def _without(forbidden: str, arguments: Sequence[str]) -> Iterator[str]:
+    """Yield all arguments but the forbidden option and any that may contain a key, which must not be printed."""
     dropped = False
-    for each in arguments:
-        name = each.split("=")[0]
+    for argument in arguments:
+        name = argument.split("=")[0]
         if name.startswith("--"):
             secret = ("key" in name or "pseudonym" in name) and name != "--dataflow_kms_key"
-            dropped = secret or bool(refused and refused in each)
+            dropped = secret or bool(forbidden and forbidden in argument)
         if not dropped:
-            yield each
+            yield argument
 
 
-def check(job: Wanted) -> Iterator[Finding]:
-    """Each option that a job on Google Cloud must have; the command looks again with it."""
-    needed = {
+def check(job: JobRequirements) -> Iterator[Finding]:
+    """Check each option that a job on Google Cloud must have; the command checks again with the option added."""
+    required = {
         "--no_use_public_ips": (job.private, "workers would have public addresses"),
-        "--region=REGION": (job.region is not None, "nothing says where the job runs"),
+        "--region=REGION": (job.region is not None, "the job has no region"),
         "--service_account_email=EMAIL": (
             job.account is not None,
-            "workers would run by Compute Engine's account, which may do too much",
+            "workers would use Compute Engine's default account, which has too many permissions",
         ),
         "--sdk_container_image=IMAGE@sha256:DIGEST": (
             bool(job.image and "@sha256:" in job.image),
-            "workers would run an image that nothing pins",
+            "workers would run an image that is not pinned by digest",
         ),
-        "--dataflow_kms_key=KEY": (job.kms_key is not None, "the job's state would lie under a key that is not yours"),
+        "--dataflow_kms_key=KEY": (job.kms_key is not None, "the job's state would not be encrypted with your own key"),
     }
-    for option, (there, why) in needed.items():
+    for option, (is_set, consequence) in required.items():
         name = option.split("=")[0]
-        detail = f"{name} is given" if there else f"The option {name} is missing or not enough: {why}."
-        kept = [each for each in job.arguments if each.split("=")[0] != name]
-        yield Finding("option", there, detail, "" if there else _again(job.file, [*kept, option]))
+        detail = f"{name} is set" if is_set else f"The option {name} is missing or insufficient: {consequence}."
+        rest = [argument for argument in job.arguments if argument.split("=")[0] != name]
+        yield Finding("option", is_set, detail, "" if is_set else _doctor_command(job.file, [*rest, option]))
     if job.gpu and not job.driver:
-        count = f"count:{job.gpus_each}"
-        whole = [each.replace(count, f"{count};install-nvidia-driver") for each in job.arguments]
-        detail = "The accelerator comes without its driver: workers would see no GPU."
-        yield Finding("option", False, detail, _again(job.file, whole))
+        count = f"count:{job.gpus_per_worker}"
+        fixed = [argument.replace(count, f"{count};install-nvidia-driver") for argument in job.arguments]
+        detail = "The accelerator is requested without its driver: workers would see no GPU."
+        yield Finding("option", False, detail, _doctor_command(job.file, fixed))
 
 
-def _again(file: Path, arguments: Sequence[str]) -> str:
+def _doctor_command(file: Path, arguments: Sequence[str]) -> str:
     return f"rawless doctor --warehouse {shlex.quote(str(file))} -- {shlex.join(arguments)}"

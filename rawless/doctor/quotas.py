@@ -1,4 +1,4 @@
-"""The quotas of Compute Engine that the job's workers will need at their most."""
+"""Check the quotas of Compute Engine that the job needs at its maximum number of workers."""
 
 import re
 from collections.abc import Iterator
@@ -6,28 +6,30 @@ from typing import Any
 
 from rawless.doctor.finding import Finding
 from rawless.doctor.google import Google
-from rawless.doctor.requirements import Wanted
+from rawless.doctor.requirements import JobRequirements
 
 
-def check(google: Google, job: Wanted) -> Iterator[Finding]:
-    """Each quota, in the region and over all regions."""
+def check(google: Google, job: JobRequirements) -> Iterator[Finding]:
+    """Check each quota in the region, and over all regions."""
     if not job.region:
         return
-    there = _by_metric(google.get("compute", f"compute/v1/projects/{job.project}/regions/{job.region}"))
+    regional = _by_metric(google.get("compute", f"compute/v1/projects/{job.project}/regions/{job.region}"))
     if job.gpu:
-        gpus = job.workers * job.gpus_each
-        everywhere = _by_metric(google.get("compute", f"compute/v1/projects/{job.project}"))
-        yield _enough(job, there, f"NVIDIA_{job.gpu}_GPUS", gpus, job.region)
-        yield _enough(job, everywhere, "GPUS_ALL_REGIONS", gpus, None)
+        gpus = job.workers * job.gpus_per_worker
+        worldwide = _by_metric(google.get("compute", f"compute/v1/projects/{job.project}"))
+        yield _check_quota(job, regional, f"NVIDIA_{job.gpu}_GPUS", gpus, job.region)
+        yield _check_quota(job, worldwide, "GPUS_ALL_REGIONS", gpus, None)
     if job.machine and (cores := re.search(r"-(\d+)$", job.machine)):
-        yield _enough(job, there, "CPUS", job.workers * int(cores[1]), job.region)
+        yield _check_quota(job, regional, "CPUS", job.workers * int(cores[1]), job.region)
 
 
 def _by_metric(answer: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
-    return {each["metric"]: each for each in (answer or {}).get("quotas", ())}
+    return {quota["metric"]: quota for quota in (answer or {}).get("quotas", ())}
 
 
-def _enough(job: Wanted, quotas: dict[str, dict[str, Any]], metric: str, needed: int, region: str | None) -> Finding:
+def _check_quota(
+    job: JobRequirements, quotas: dict[str, dict[str, Any]], metric: str, needed: int, region: str | None
+) -> Finding:
     quota = quotas.get(metric, {})
     limit, used = int(quota.get("limit", 0)), int(quota.get("usage", 0))
     where = region or "all regions"
@@ -37,11 +39,11 @@ def _enough(job: Wanted, quotas: dict[str, dict[str, Any]], metric: str, needed:
         "quota",
         False,
         f"The quota {metric} in {where} is {limit} with {used} used, but the job may need {needed} more.",
-        _asked(job, metric, used + needed, region),
+        _request_command(job, metric, used + needed, region),
     )
 
 
-def _asked(job: Wanted, metric: str, value: int, region: str | None) -> str:
+def _request_command(job: JobRequirements, metric: str, value: int, region: str | None) -> str:
     name = metric.replace("_", "-") + ("-per-project-region" if region else "-per-project")
     within = f" --dimensions=region={region}" if region else ""
     return (

@@ -1,39 +1,39 @@
-"""The roles: what this account needs to launch, and what the workers' account needs to run."""
+"""Check the roles: what this account needs to launch a job, and what the workers' account needs to run it."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from rawless.doctor.finding import ME, Finding
 from rawless.doctor.google import Denied, Google
-from rawless.doctor.requirements import Wanted
+from rawless.doctor.requirements import JobRequirements
 
 _LAUNCH = {"dataflow.jobs.create": "roles/dataflow.developer", "compute.machineTypes.get": "roles/compute.viewer"}
 _QUERY = {"bigquery.jobs.create": "roles/bigquery.jobUser"}
 
 
-def check(google: Google, job: Wanted) -> Iterator[Finding]:
-    """Each permission of this account, and each role of the workers' account on what it uses."""
-    yield from _own(google, job.config.project, _QUERY)
+def check(google: Google, job: JobRequirements) -> Iterator[Finding]:
+    """Check the permissions of this account, and the roles of the workers' account on what it uses."""
+    yield from _own_permissions(google, job.config.project, _QUERY)
     if not job.runs_a_job:
         return
-    yield from _own(google, job.project, _LAUNCH)
+    yield from _own_permissions(google, job.project, _LAUNCH)
     if job.account:
-        yield _acting(google, job.account)
-        yield from _workers(google, job, f"serviceAccount:{job.account}")
+        yield _act_as(google, job.account)
+        yield from _worker_roles(google, job, f"serviceAccount:{job.account}")
 
 
-def _own(google: Google, project: str, needed: dict[str, str]) -> Iterator[Finding]:
+def _own_permissions(google: Google, project: str, needed: dict[str, str]) -> Iterator[Finding]:
     path = f"v1/projects/{project}:testIamPermissions"
     answer = google.post("cloudresourcemanager", path, {"permissions": sorted(needed)}) or {}
     for permission, role in needed.items():
-        there = permission in answer.get("permissions", ())
+        granted = permission in answer.get("permissions", ())
         detail = f"this account has {permission} in {project}"
         command = f"gcloud projects add-iam-policy-binding {project} --member={ME} --role={role}"
         missing = f"This account lacks {permission} in {project}."
-        yield Finding("role", True, detail) if there else Finding("role", False, missing, command)
+        yield Finding("role", True, detail) if granted else Finding("role", False, missing, command)
 
 
-def _acting(google: Google, account: str) -> Finding:
+def _act_as(google: Google, account: str) -> Finding:
     path = f"v1/projects/-/serviceAccounts/{account}:testIamPermissions"
     answer = google.post("iam", path, {"permissions": ["iam.serviceAccounts.actAs"]})
     if answer is None:
@@ -49,33 +49,33 @@ def _acting(google: Google, account: str) -> Finding:
     return Finding("role", False, f"This account may not launch a job as {account}.", command)
 
 
-def _workers(google: Google, job: Wanted, member: str) -> Iterator[Finding]:
-    """A role on the thing itself, or on its project, is enough."""
-    above = google.post("cloudresourcemanager", f"v1/projects/{job.project}:getIamPolicy", {})
-    on_project = f"gcloud projects add-iam-policy-binding {job.project}"
-    yield _bound("roles/dataflow.worker", member, f"the project {job.project}", on_project, above)
+def _worker_roles(google: Google, job: JobRequirements, member: str) -> Iterator[Finding]:
+    """Check the roles of the workers' account, each on the resource itself or on its project."""
+    on_project = google.post("cloudresourcemanager", f"v1/projects/{job.project}:getIamPolicy", {})
+    add = f"gcloud projects add-iam-policy-binding {job.project}"
+    yield _binding("roles/dataflow.worker", member, f"the project {job.project}", add, on_project)
     if job.subscription:
         own = google.get("pubsub", f"v1/{job.subscription}:getIamPolicy")
         add = f"gcloud pubsub subscriptions add-iam-policy-binding {job.subscription}"
-        yield _bound("roles/pubsub.subscriber", member, job.subscription, add, own, above)
+        yield _binding("roles/pubsub.subscriber", member, job.subscription, add, own, on_project)
     if secret := job.config.pseudonym_secret:
         _, project, _, name = secret.split("/")[:4]
-        own = _read(google, "secretmanager", f"v1/projects/{project}/secrets/{name}:getIamPolicy")
+        own = _policy(google, "secretmanager", f"v1/projects/{project}/secrets/{name}:getIamPolicy")
         add = f"gcloud secrets add-iam-policy-binding {name} --project={project}"
-        yield _bound("roles/secretmanager.secretAccessor", member, f"the secret {name}", add, own, above)
+        yield _binding("roles/secretmanager.secretAccessor", member, f"the secret {name}", add, own, on_project)
 
 
-def _read(google: Google, service: str, path: str) -> dict[str, Any] | None:
-    """A policy that this account may not see has nothing to say: who may use a secret need not see who else may."""
+def _policy(google: Google, service: str, path: str) -> dict[str, Any] | None:
+    """Return an IAM policy, or None if this account may not see it: an account may use a secret without that right."""
     try:
         return google.get(service, path)
     except Denied:
         return None
 
 
-def _bound(role: str, member: str, what: str, add: str, *policies: dict[str, Any] | None) -> Finding:
+def _binding(role: str, member: str, what: str, add: str, *policies: dict[str, Any] | None) -> Finding:
     for policy in policies:
-        for each in (policy or {}).get("bindings", ()):
-            if each["role"] == role and member in each.get("members", ()):
+        for binding in (policy or {}).get("bindings", ()):
+            if binding["role"] == role and member in binding.get("members", ()):
                 return Finding("role", True, f"{member} has {role} on {what}")
     return Finding("role", False, f"{member} lacks {role} on {what}.", f"{add} --member={member} --role={role}")

@@ -1,4 +1,4 @@
-"""The datasets and tables, each as its schema says."""
+"""Check that the datasets and tables exist and match their schemas."""
 
 import shlex
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from google.cloud import bigquery
 
 from rawless.doctor.finding import Finding
 from rawless.doctor.google import Google
-from rawless.doctor.requirements import Wanted
+from rawless.doctor.requirements import JobRequirements
 from rawless.errors import UserError
 from rawless.warehouse import tables
 from rawless.warehouse.client import Warehouse
 
 
-def check(google: Google, job: Wanted) -> Iterator[Finding]:
-    """Each dataset; in those that are there, each table."""
+def check(google: Google, job: JobRequirements) -> Iterator[Finding]:
+    """Check each dataset, and each table of those that exist."""
     config = job.config
     missing = {
         role
@@ -31,16 +31,16 @@ def check(google: Google, job: Wanted) -> Iterator[Finding]:
             yield _table(google, job, warehouse, name)
 
 
-def _table(google: Google, job: Wanted, warehouse: Warehouse, name: str) -> Finding:
+def _table(google: Google, job: JobRequirements, warehouse: Warehouse, name: str) -> Finding:
     project, dataset, _ = warehouse.table_id(name).split(".")
     path = f"bigquery/v2/projects/{project}/datasets/{dataset}/tables/{name}"
     live = google.get("bigquery", path)
     if live is None:
-        # Opening the warehouse makes what is missing, where this account may.
+        # Opening the warehouse creates missing tables, if this account may.
         command = f"rawless encoder list --warehouse {shlex.quote(str(job.file))}"
         return Finding("table", False, f"The table {warehouse.table_id(name)} does not exist.", command)
     try:
         warehouse.compare(name, bigquery.Table.from_api_repr(live))
     except UserError as error:
         return Finding("table", False, str(error), f"bq show --schema {project}:{dataset}.{name}")
-    return Finding("table", True, f"{warehouse.table_id(name)} is as its schema says")
+    return Finding("table", True, f"{warehouse.table_id(name)} matches its schema")

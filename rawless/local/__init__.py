@@ -1,1 +1,1 @@
-"""The local stack: BigQuery and Pub/Sub on this machine, in one background process, with their home folder."""
+"""The local stack: BigQuery and Pub/Sub on this machine, served by one background process."""

@@ -1,4 +1,4 @@
-"""The local BigQuery: `bqemulator`, an embedded database behind BigQuery's protocol, with its faults mended."""
+"""The local BigQuery: `bqemulator`, an embedded database behind BigQuery's protocol, with fixes for its bugs."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ from bqemulator.versioning.snapshots import SnapshotManager
 from rawless.local.stack import LOCAL_PROJECT
 
 MESSAGE_BYTES = 2_000_000
-"""About what is read at once: a message of the server takes 11 MB."""
+"""Approximate size of one message of a read stream; the server can send at most 11 MB."""
 
 
 async def start(home: Path) -> EmulatorServer:
-    """Serve the database in the home folder on free ports of loopback."""
-    duckdb_extensions.import_extension("spatial")  # the emulator would download it
+    """Serve the database in the home folder on free loopback ports."""
+    duckdb_extensions.import_extension("spatial")  # otherwise the emulator downloads it
     server = EmulatorServer(
         Settings(
             rest_port=0,
@@ -33,12 +33,12 @@ async def start(home: Path) -> EmulatorServer:
             data_dir=home / "bigquery",
             upload_staging_dir=_staging(home),
             default_project_id=LOCAL_PROJECT,
-            enable_format_extensions=False,  # likewise a download
+            enable_format_extensions=False,  # these would be downloaded, too
             log_level=LogLevel.ERROR,
         )
     )
-    _append_on_loop(asyncio.get_running_loop())
-    _keep_no_history()
+    _run_appends_on_loop(asyncio.get_running_loop())
+    _disable_time_travel()
     await server.start()
     return server
 
@@ -62,15 +62,15 @@ def _table_arrow_schema(table: Any) -> Any:
     return _build_arrow_schema([_nested(field) for field in table.schema_.fields])
 
 
-# bqemulator 1.4.0 forgets the fields of a record here, so no row with attributes could be appended.
+# bqemulator 1.4.0 drops the fields of a record here, so that no row with attributes could be appended.
 write_servicer._table_arrow_schema = _table_arrow_schema
 
 
-def _append_on_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Let appends use the database where queries do, on the event loop.
+def _run_appends_on_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Run appends on the event loop, like queries.
 
-    bqemulator 1.4.0 handles them in threads, on the one connection that queries use too, so that a query could be
-    answered with an append's result, or an append be lost to an error.
+    bqemulator 1.4.0 runs them in threads, on the connection that queries use, so that a query could get an append's
+    result, or an append could fail.
     """
 
     def on_loop(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,10 +88,11 @@ def _append_on_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Messages:
-    """The rows of a read stream in parts that fit into a message each; its session is forgotten with its last stream.
+    """The rows of a read stream, in batches that fit into one message each.
 
-    bqemulator 1.4.0 puts 65,536 rows into a message, whatever they weigh, and then cannot send it; and it holds the
-    rows of every session in memory until it ends. A stream is read once: it takes no notice of an offset.
+    bqemulator 1.4.0 puts 65,536 rows into a message, whatever their size, and then fails to send it. It also keeps the
+    rows of every session in memory until it exits; here a session is dropped after its last stream was read. A stream
+    can be read once, since offsets are ignored.
     """
 
     def __init__(self, rows: pa.Table, session: str, stream: str) -> None:
@@ -99,10 +100,10 @@ class _Messages:
         self._rows, self._session, self._stream = rows, session, stream
 
     def to_batches(self, max_chunksize: int) -> Iterator[pa.RecordBatch]:
-        """The parts, of at most so many rows each."""
-        fitting = self._rows.num_rows * MESSAGE_BYTES // max(self._rows.nbytes, 1)
+        """Yield batches of at most `max_chunksize` rows."""
+        rows_per_message = self._rows.num_rows * MESSAGE_BYTES // max(self._rows.nbytes, 1)
         try:
-            yield from self._rows.to_batches(max_chunksize=max(1, min(fitting, max_chunksize)))
+            yield from self._rows.to_batches(max_chunksize=max(1, min(rows_per_message, max_chunksize)))
         finally:
             state = read_session._SESSIONS[self._session]
             state.streams = [stream for stream in state.streams if stream.name != self._stream]
@@ -110,26 +111,26 @@ class _Messages:
                 del read_session._SESSIONS[self._session]
 
 
-def _stream_in_messages(session: str, stream: str) -> _Messages | None:
+def _get_stream_data(session: str, stream: str) -> _Messages | None:
     rows = read_session.get_stream_data(session, stream)
     return None if rows is None else _Messages(rows, session, stream)
 
 
-read_servicer.get_stream_data = _stream_in_messages
+read_servicer.get_stream_data = _get_stream_data
 
 
-def _keep_no_history() -> None:
-    """Keep each row once.
+def _disable_time_travel() -> None:
+    """Keep each row once, and refuse queries of a table's past.
 
-    bqemulator 1.4.0 copies the whole table at every append, for queries of its past: 20,000 rows took gigabytes and
-    minutes, and an erased row would live on. Such a query is refused instead.
+    bqemulator 1.4.0 copies the whole table at every append for such queries: 20,000 rows took gigabytes and minutes,
+    and erased rows would be kept.
     """
 
     def record_change(self: SnapshotManager, project_id: str, dataset_id: str, table_id: str) -> None:
         self._events.publish(TableDataChanged(project_id, dataset_id, table_id))
 
     def resolve_time_travel(*_: Any) -> None:
-        raise InvalidQueryError("the local BigQuery keeps no past states of its tables")
+        raise InvalidQueryError("the local BigQuery does not support time travel")
 
     SnapshotManager.record_change = record_change
     SnapshotManager.resolve_time_travel = resolve_time_travel

@@ -1,4 +1,4 @@
-"""The home folder of the local stack: `.rawless/` here, or where RAWLESS_HOME says."""
+"""The home folder of the local stack: `.rawless/` in the current folder, or the one that RAWLESS_HOME names."""
 
 import os
 import tempfile
@@ -10,23 +10,23 @@ HOME_VARIABLE = "RAWLESS_HOME"
 
 
 def folder() -> Path:
-    """The home folder, absolute, made when missing. Raises UserError when it cannot be."""
+    """Return the absolute path of the home folder, and create it if missing. Raises UserError if it is not writable."""
     path = Path(os.environ.get(HOME_VARIABLE) or ".rawless").expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise UserError(
-            f"The home folder {path} cannot be written to ({type(error).__name__}): name another in {HOME_VARIABLE}."
+            f"The home folder {path} cannot be written to ({type(error).__name__}): set {HOME_VARIABLE} to another."
         ) from None
     return path
 
 
 def key_file() -> Path:
-    """The pseudonym key of the local stack."""
+    """Return the path of the local stack's pseudonym key."""
     return folder() / "pseudonym.key"
 
 
 def heads() -> Path:
-    """Where heads lie, each version in a folder of its own."""
+    """Return the folder of heads, which has a folder for each head and version."""
     return folder() / "heads"

@@ -1,4 +1,4 @@
-"""The background process of the local stack: BigQuery's protocol and Pub/Sub's, on loopback."""
+"""The background process of the local stack: serves the protocols of BigQuery and Pub/Sub on loopback."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from rawless.local.stack import ADDRESS_FILE, hold_alive
 
 
 async def serve(home: Path) -> None:
-    """Serve until SIGTERM or SIGINT; the address file appears once requests are answered."""
+    """Serve until SIGTERM or SIGINT. The address file exists while requests are answered."""
     alive = hold_alive(home)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     bigquery = await local_bigquery.start(home)
     pubsub, address = service.start(Broker())
-    _publish(
+    _write_address(
         home,
         {
             "pid": os.getpid(),
@@ -38,7 +38,7 @@ async def serve(home: Path) -> None:
     alive.close()
 
 
-def _publish(home: Path, address: dict[str, object]) -> None:
+def _write_address(home: Path, address: dict[str, object]) -> None:
     write_text(home / ADDRESS_FILE, json.dumps(address))
 
 

@@ -1,4 +1,4 @@
-"""The local stack: starting, finding and stopping the background process that `local_server` is."""
+"""Start, find and stop the background process of the local stack."""
 
 import contextlib
 import fcntl
@@ -20,14 +20,14 @@ from rawless.warehouse.config import Emulator
 ADDRESS_FILE = "local.json"
 LOG_FILE = "local.log"
 ALIVE_FILE = "local.alive"
-"""Locked by the server for as long as it lives, so that a busy one is not taken for a dead one."""
+"""Locked by the server while it lives, so that a busy server is not mistaken for a dead one."""
 LOCAL_PROJECT = "local-dev"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 LOCK_SECONDS = 5.0
 
 _started: list[subprocess.Popen[bytes]] = []
-"""The servers that this process started."""
+"""Servers that this process started."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Stack:
     pid: int
     bigquery: Emulator
     pubsub: str
-    """As in 127.0.0.1:8085."""
+    """Host and port, such as 127.0.0.1:8085."""
 
 
 def find(home: Path) -> Stack | None:
-    """The stack of this home, if its process lives, however busy; a stale address counts as none."""
+    """Return the stack of this home if its process lives, even if it is busy. A stale address file is ignored."""
     try:
         address = json.loads((home / ADDRESS_FILE).read_text())
         stack = Stack(
@@ -51,25 +51,25 @@ def find(home: Path) -> Stack | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return stack if _lives(home) else None
+    return stack if _is_alive(home) else None
 
 
 def up(home: Path) -> Stack:
-    """The running stack of this home, started when it is absent. Raises Unavailable when it does not start."""
+    """Return the stack of this home, and start it if it is not running. Raises Unavailable if it does not start."""
     if stack := find(home):
         return stack
-    with _alone(home):
+    with _exclusive(home):
         return find(home) or _start(home)
 
 
 def down(home: Path) -> bool:
-    """Stop the stack of this home; says whether there was one."""
-    with _alone(home):
+    """Stop the stack of this home, and return whether it was running."""
+    with _exclusive(home):
         stack = find(home)
         if stack is None:
             return False
         os.kill(stack.pid, signal.SIGTERM)
-        if not _until(lambda: not _lives(home), STOP_SECONDS):
+        if not _wait_until(lambda: not _is_alive(home), STOP_SECONDS):
             os.kill(stack.pid, signal.SIGKILL)
         _reap(stack.pid)
         (home / ADDRESS_FILE).unlink(missing_ok=True)
@@ -81,38 +81,40 @@ def _start(home: Path) -> Stack:
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     with (home / LOG_FILE).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rawless.local.server", str(home)],  # -P: no modules of this folder
+            [sys.executable, "-P", "-m", "rawless.local.server", str(home)],  # -P: ignore modules in the current folder
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,
             start_new_session=True,
         )
-    _started[:] = [each for each in _started if each.poll() is None] + [process]
-    _until(lambda: process.poll() is not None or find(home) is not None, START_SECONDS)
+    _started[:] = [server for server in _started if server.poll() is None] + [process]
+    _wait_until(lambda: process.poll() is not None or find(home) is not None, START_SECONDS)
     if stack := find(home):
         return stack
     process.kill()
-    raise Unavailable(f"The local stack did not start; its log {home / LOG_FILE} says why.")
+    raise Unavailable(f"The local stack did not start: see its log, {home / LOG_FILE}.")
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One starter or stopper at a time, so that two commands do not start two servers on one database."""
+def _exclusive(home: Path) -> Iterator[None]:
+    """Hold a lock while starting or stopping, so that two commands never start two servers on one database."""
     with (home / "local.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def hold_alive(home: Path) -> IO[bytes]:
-    """What a server keeps open as long as it lives. Raises Unavailable when another one of this home does."""
+    """Return the locked file that a server keeps open while it lives. Raises Unavailable if another server has it."""
     file = (home / ALIVE_FILE).open("wb")
-    if not _until(lambda: _locked(file, fcntl.LOCK_EX), LOCK_SECONDS):
-        raise Unavailable(f"Another server of {home} lives, but its address is gone: find its process and end it.")
+    if not _wait_until(lambda: _try_lock(file, fcntl.LOCK_EX), LOCK_SECONDS):
+        raise Unavailable(
+            f"Another server of {home} is running but its address file is gone: find its process and stop it."
+        )
     return file
 
 
-def _locked(file: IO[bytes], kind: int) -> bool:
+def _try_lock(file: IO[bytes], kind: int) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -120,25 +122,25 @@ def _locked(file: IO[bytes], kind: int) -> bool:
     return True
 
 
-def _lives(home: Path) -> bool:
+def _is_alive(home: Path) -> bool:
     try:
         with (home / ALIVE_FILE).open("rb") as file:
-            return not _locked(file, fcntl.LOCK_SH)
+            return not _try_lock(file, fcntl.LOCK_SH)
     except OSError:
         return False
 
 
 def _reap(pid: int) -> None:
-    """Take note of the end of a server that this process started."""
-    for process in [each for each in _started if each.pid == pid]:
+    """Wait for a stopped server if this process started it, so that it does not stay a zombie."""
+    for process in [server for server in _started if server.pid == pid]:
         process.wait(timeout=STOP_SECONDS)
         _started.remove(process)
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    limit = time.monotonic() + seconds
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > limit:
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True

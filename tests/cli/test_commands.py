@@ -1,4 +1,4 @@
-"""What each command does and says, on the local stack."""
+"""What each command does and prints, on the local stack."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def test_ingest_prints_what_it_did_as_json(
     assert done.json["seconds"] > 0
 
 
-def test_ingest_says_what_it_did(rawless: Rawless, stream_file: Path, write_events: Callable[..., Path]) -> None:
+def test_ingest_prints_a_summary(rawless: Rawless, stream_file: Path, write_events: Callable[..., Path]) -> None:
     done = rawless("ingest", "--stream", stream_file, "--source", f"jsonl:{write_events({}, {'text': ' '})}")
 
     assert done.code == 0
@@ -111,13 +111,13 @@ def test_doctor_finds_everything_here(rawless: Rawless) -> None:
     assert done.code == 0
 
 
-def test_doctor_names_what_to_mend(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_what_to_fix(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAWLESS_PSEUDONYM_KEY", "too short")
 
     done = rawless("doctor")
 
     assert done.code == 1
-    assert "MEND pseudonym key: RAWLESS_PSEUDONYM_KEY must contain at least 32 random bytes in base64." in done.out
+    assert "FAIL pseudonym key: RAWLESS_PSEUDONYM_KEY must contain at least 32 random bytes in base64." in done.out
     assert "too short" not in done.out
 
 
@@ -204,7 +204,7 @@ MISTAKES = {
     "encoder without version": (["encoder", "show", "minilm"], "needs its version, as in minilm@1.0.0"),
     "broken SQL": (["sql", "SELEKT 1"], "BigQuery refused the query: Syntax error"),
     "no such table": (["sql", "SELECT * FROM nowhere"], "BigQuery refused the query: Not found"),
-    "a table of ours": (["load", "embedding_event_v1", "{source}"], "is a table of Rawless"),
+    "a table of Rawless": (["load", "embedding_event_v1", "{source}"], "is a table of Rawless"),
     "a file of another kind": (["load", "facts", "facts.xlsx"], "must end in one of .csv, .jsonl, .parquet"),
     "no warehouse file": (["sql", "SELECT 1", "--warehouse", "no.yaml"], "The warehouse file no.yaml does not exist"),
 }
@@ -224,6 +224,43 @@ def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(
     assert done.err.count("\n") == 1
     assert "Traceback" not in done.err
     assert done.out == ""
+
+
+_RUN_ALL = """
+import json, sys
+from rawless.cli.main import run
+codes = [run(arguments) for arguments in json.loads(sys.argv[1])]
+print(json.dumps([codes, sorted({"torch", "apache_beam", "transformers"} & set(sys.modules))]))
+"""
+
+
+def test_a_mistake_is_answered_without_importing_beam_or_torch(stream_file: Path) -> None:
+    stream = ["--stream", str(stream_file)]
+    mistakes = [
+        ["igest"],
+        ["sql", "SELECT 1", "--jsn"],
+        ["sql", "SELECT 1", "--warehouse", "no.yaml"],
+        ["stream", "check", "no.yaml"],
+        ["ingest", "--stream", "no.yaml", "--source", "jsonl:x"],
+        ["ingest", *stream, "--source", "jsonl:no.jsonl"],
+        ["ingest", *stream, "--source", "files:no/*", "--metadata", "no.csv"],
+        ["replay", *stream, "--reason", "empty_text", "--source", "jsonl:no.jsonl"],
+        ["publish", *stream, "--source", "jsonl:no.jsonl"],
+        ["load", "facts", "facts.xlsx", "--warehouse", "no.yaml"],
+        ["dataset", "build", "no.yaml"],
+        ["encoder", "show", "gpt@1.0.0"],
+        ["encoder", "register", "gpt@1.0.0"],
+        ["head", "train", "no.yaml"],
+        ["head", "import", "no.onnx", "--encoder", "gpt@1.0.0", "--as", "imported"],
+        ["serve", "no.yaml"],
+        ["doctor", "--warehouse", "no.yaml"],
+    ]
+
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN_ALL, json.dumps(mistakes)], capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout.splitlines()[-1]) == [[2] * len(mistakes), []]
 
 
 def test_every_value_of_bigquery_has_a_json_form(rawless: Rawless) -> None:
@@ -274,7 +311,7 @@ def test_a_leakage_gate_that_cannot_be_held_is_refused(
     assert "has a leakage gate, which this version does not enforce" in done.err
 
 
-def test_a_home_that_cannot_be_written_to_is_told(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written_to_is_reported(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAWLESS_HOME", "/proc")
 
     done = rawless("local", "status")
@@ -290,7 +327,7 @@ def test_no_command_shows_the_help(rawless: Rawless) -> None:
     assert "ingest" in done.out
 
 
-def test_the_help_names_every_command_within_a_blink() -> None:
+def test_the_help_names_every_command_and_imports_no_heavy_library() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "rawless", "--help"], capture_output=True, text=True
     )
@@ -298,6 +335,6 @@ def test_the_help_names_every_command_within_a_blink() -> None:
     assert done.returncode == 0
     for command in ("demo", "doctor", "encoder", "ingest", "load", "local", "sql", "stream"):
         assert f" {command} " in done.stdout
-    heavy = {"torch", "apache_beam", "pandas", "google.cloud.bigquery", "transformers"}
+    heavy = {"torch", "apache_beam", "pandas", "numpy", "pydantic", "yaml", "google.api_core", "transformers"}
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert heavy & imported == set()

@@ -1,4 +1,4 @@
-"""`rawless doctor --warehouse FILE`, against a small server of Google's APIs: each thing missing, and what mends it."""
+"""`rawless doctor --warehouse FILE` against a small server of Google's APIs: what is missing, and how to fix it."""
 
 import json
 import shlex
@@ -65,14 +65,14 @@ SERVICES = "GET /serviceusage/v1/projects/{}/services:batchGet"
 
 
 def _table(name: str) -> dict[str, Any]:
-    """As BigQuery shows a live table."""
+    """Return a table as BigQuery's REST API describes it."""
     config = WarehouseConfig.model_validate(PLACES)
     dataset = getattr(config, tables.table(name).dataset)
     return tables.table(name).to_bigquery(f"{config.project}.{dataset}.{name}").to_api_repr()
 
 
 def _whole() -> dict[str, Any]:
-    """A project where nothing is missing."""
+    """Return the answers of a project where nothing is missing."""
     bigquery = "GET /bigquery/bigquery/v2/projects/a-warehouse/datasets"
     return {
         SERVICES.format("a-warehouse"): _services("a-warehouse", "bigquery", "bigquerystorage", "secretmanager"),
@@ -101,11 +101,11 @@ def _whole() -> dict[str, Any]:
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGoogle]:
     """Google's APIs where nothing is missing, and credentials for them."""
-    with fake_google() as made:
-        made.answers |= _whole()
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials_file(made, tmp_path)))
-        monkeypatch.setattr("rawless.doctor.google.ENDPOINT", made.url + "/{service}")
-        yield made
+    with fake_google() as google:
+        google.answers |= _whole()
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials_file(google, tmp_path)))
+        monkeypatch.setattr("rawless.doctor.google.ENDPOINT", google.url + "/{service}")
+        yield google
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def missing(google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]) -> Doctor:
-    """Runs the preflight of a job and returns what it found missing."""
+    """Return a function that runs the preflight of a job and returns the failed checks."""
 
     def look(*beam: str, changed: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         google.answers |= changed or {}
@@ -146,7 +146,7 @@ NOTHING: dict[str, Any] = {}
 CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "an API": (
         {SERVICES.format("a-project"): _services("a-project", *JOB_APIS, off="dataflow")},
-        "The API dataflow.googleapis.com is off in a-project.",
+        "The API dataflow.googleapis.com is disabled in a-project.",
         "gcloud services enable dataflow.googleapis.com --project=a-project",
     ),
     "a quota of GPUs": (
@@ -198,7 +198,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "the pseudonym key's version": (
         {f"{SECRET}/versions/1": {"state": "DISABLED"}},
-        "The version 1 of the secret pseudonym is DISABLED.",
+        "Version 1 of the secret pseudonym is DISABLED.",
         "gcloud secrets versions enable 1 --secret=pseudonym --project=a-warehouse",
     ),
     "the encryption key": (
@@ -215,7 +215,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "the right to look": (
         {REGION: refused(403, "PERMISSION_DENIED")},
-        "This account may not look at every quota: roles/compute.viewer lets it.",
+        "This account lacks the permission to check every quota: grant it roles/compute.viewer.",
         "gcloud projects add-iam-policy-binding a-project --member=user:$(gcloud config get account) "
         "--role=roles/compute.viewer",
     ),
@@ -223,7 +223,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("what", CASES)
-def test_what_is_missing_is_named_with_the_command_that_mends_it(what: str, missing: Doctor) -> None:
+def test_what_is_missing_is_reported_with_the_command_that_fixes_it(what: str, missing: Doctor) -> None:
     changed, detail, command = CASES[what]
 
     (found,) = missing(changed=changed)
@@ -231,7 +231,7 @@ def test_what_is_missing_is_named_with_the_command_that_mends_it(what: str, miss
     assert (found["detail"], found["command"]) == (detail, command)
 
 
-def test_a_secret_and_its_version_are_made_by_a_command_that_makes_a_key(missing: Doctor) -> None:
+def test_the_commands_for_a_missing_secret_and_version_create_a_key(missing: Doctor) -> None:
     (without,) = missing(changed={f"{SECRET}/versions/1": GONE})
     (gone,) = missing(changed={SECRET: GONE})
 
@@ -282,7 +282,7 @@ def test_a_command_quotes_no_key(missing: Doctor) -> None:
 
 
 @pytest.mark.parametrize("option", ["no_use_public_ips", "region", "service_account_email", "sdk_container_image"])
-def test_an_option_that_keeps_content_inside_is_asked_for(option: str, missing: Doctor) -> None:
+def test_an_option_that_protects_content_is_required(option: str, missing: Doctor) -> None:
     found = missing(*(each for each in OPTIONS if not each.startswith(f"--{option}")))
 
     assert [each["detail"].split()[2] for each in found if each["check"] == "option"] == [f"--{option}"]
@@ -293,11 +293,11 @@ def test_an_accelerator_without_its_driver_is_named(missing: Doctor) -> None:
 
     (found,) = missing(*bare)
 
-    assert "without its driver" in found["detail"]
+    assert "requested without its driver" in found["detail"]
     assert L4 in found["command"]
 
 
-def test_without_options_the_warehouse_alone_is_looked_at(
+def test_without_options_only_the_warehouse_is_checked(
     google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     google.answers[TABLE] = GONE
@@ -305,27 +305,29 @@ def test_without_options_the_warehouse_alone_is_looked_at(
     assert run(["doctor", "--warehouse", str(file)]) == 2
 
     told = capfd.readouterr().out
-    assert "MEND table: The table a-warehouse.events.rejection_v1 does not exist.\n     rawless encoder list" in told
-    assert "ok   api: bigquery.googleapis.com is on in a-warehouse" in told
+    assert "FAIL table: The table a-warehouse.events.rejection_v1 does not exist.\n     rawless encoder list" in told
+    assert "ok   api: bigquery.googleapis.com is enabled in a-warehouse" in told
     assert not any("a-project/" in asked for asked in google.asked)
 
 
-def test_a_warehouse_without_a_key_is_told(google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_warehouse_without_a_key_is_reported(
+    google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     file.write_text(yaml.safe_dump({**PLACES, "pseudonym_secret": None}))
 
     assert run(["doctor", "--warehouse", str(file)]) == 2
-    assert "MEND key: The warehouse file names no pseudonym_secret" in capfd.readouterr().out
+    assert "FAIL key: The warehouse file has no pseudonym_secret" in capfd.readouterr().out
 
 
 MISTAKES = [
     (["--warehouse", "{none}"], "does not exist: check the path"),
-    (["--source", f"pubsub:{SUBSCRIPTION}"], "looked at with --warehouse FILE alone"),
-    (["--warehouse", "{file}", "--source", "jsonl:x"], "a job elsewhere reads pubsub: alone"),
+    (["--source", f"pubsub:{SUBSCRIPTION}"], "only checked with --warehouse FILE"),
+    (["--warehouse", "{file}", "--source", "jsonl:x"], "a job on Dataflow reads only from pubsub:"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), MISTAKES)
-def test_a_mistake_is_told_in_a_sentence(
+def test_a_mistake_is_answered_in_one_sentence(
     arguments: list[str], sentence: str, google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = [each.format(file=file, none=file.with_name("none")) for each in arguments]
@@ -334,14 +336,14 @@ def test_a_mistake_is_told_in_a_sentence(
     assert sentence in capfd.readouterr().err
 
 
-def test_an_api_that_is_away_is_told(google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unavailable_api_is_reported(google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     google.answers[SERVICES.format("a-warehouse")] = refused(503, "UNAVAILABLE")
 
     assert run(["doctor", "--warehouse", str(file)]) == 1
     assert "serviceusage did not answer (HTTPError); run the command again." in capfd.readouterr().err
 
 
-def test_without_credentials_the_login_is_named(
+def test_without_credentials_the_login_command_is_suggested(
     file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file.with_name("none.json")))

@@ -1,4 +1,4 @@
-"""The local servers: started when absent, found again, replaced after a kill, data kept."""
+"""The local servers are started on demand, found again, and replaced after a kill; their data is kept."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) 
     Warehouse(LOCAL_CONFIG, first.bigquery).ensure()
     Warehouse(LOCAL_CONFIG, first.bigquery).query("CREATE TABLE events.kept AS SELECT 42 AS answer")
     os.kill(first.pid, signal.SIGKILL)
-    local_stack._until(lambda: local_stack.find(own_home) is None, 10)
+    local_stack._wait_until(lambda: local_stack.find(own_home) is None, 10)
     assert (own_home / local_stack.ADDRESS_FILE).exists()
 
     second = local_stack.up(own_home)
@@ -43,20 +43,20 @@ def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) 
 def test_modules_in_the_users_folder_are_not_run(
     own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sql.py").write_text("raise SystemExit('this is not our sql')")
+    (tmp_path / "sql.py").write_text("raise SystemExit('this module must not run')")
     monkeypatch.chdir(tmp_path)
 
     assert local_stack.up(own_home).pid
 
 
-def test_several_commands_at_once_start_one_server(own_home: Path) -> None:
+def test_concurrent_commands_start_one_server(own_home: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         stacks = set(pool.map(lambda _: local_stack.up(own_home).pid, range(3)))
 
     assert len(stacks) == 1
 
 
-def test_down_stops_it_and_says_whether_there_was_one(own_home: Path) -> None:
+def test_down_stops_the_server_and_returns_whether_it_was_running(own_home: Path) -> None:
     local_stack.up(own_home)
 
     assert local_stack.down(own_home) is True
@@ -81,7 +81,7 @@ def test_the_server_never_sees_the_pseudonym_key(own_home: Path, monkeypatch: py
     assert b"a-key-that-stays-here" not in Path(f"/proc/{stack.pid}/environ").read_bytes()
 
 
-def test_a_query_beside_appends_answers_itself(warehouse: Warehouse, minilm: Encoder) -> None:
+def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse, minilm: Encoder) -> None:
     """The emulator's one database connection is used by both; an append's result was once a query's answer."""
     spec = minilm.spec
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
@@ -97,13 +97,13 @@ def test_a_query_beside_appends_answers_itself(warehouse: Warehouse, minilm: Enc
             answers = [warehouse.query(f"SELECT {number} AS n, 'x' AS x") for number in range(50)]
         finally:
             done.set()
-        for each in appending:
-            each.result()
+        for future in appending:
+            future.result()
 
     assert answers == [[{"n": number, "x": "x"}] for number in range(50)]
 
 
-def test_a_row_is_kept_once_and_no_past_of_its_table(warehouse: Warehouse, minilm: Encoder, home: Path) -> None:
+def test_a_row_is_stored_once_and_time_travel_is_refused(warehouse: Warehouse, minilm: Encoder, home: Path) -> None:
     """The emulator copied the whole table at every append: gigabytes, and an erased row lived on."""
     spec = minilm.spec
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
@@ -116,7 +116,7 @@ def test_a_row_is_kept_once_and_no_past_of_its_table(warehouse: Warehouse, minil
         appender.append([encoder])
 
     assert _size(database) - before < 430 * len(spec.fingerprint) * 30 / 2  # half of thirty copies of one column
-    with pytest.raises(UserError, match="the local BigQuery keeps no past states of its tables"):
+    with pytest.raises(UserError, match="the local BigQuery does not support time travel"):
         warehouse.query("SELECT * FROM encoder_v1 FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01 00:00:00'")
 
 
@@ -124,8 +124,8 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_server_that_is_busy_is_not_taken_for_a_dead_one(own_home: Path) -> None:
-    """Another would be started, which cannot have the database, and this one's address would be gone."""
+def test_a_busy_server_is_not_mistaken_for_a_dead_one(own_home: Path) -> None:
+    """Otherwise a second server would start without access to the database, and replace the address file."""
     stack = local_stack.up(own_home)
     os.kill(stack.pid, signal.SIGSTOP)
     try:

@@ -1,1 +1,1 @@
-"""The local Pub/Sub: a small server of Google's protocol, which keeps messages in memory and nowhere else."""
+"""The local Pub/Sub: a small server of Google's protocol that keeps messages in memory only."""

@@ -9,22 +9,22 @@ import grpc
 
 from rawless.local.pubsub import checks
 from rawless.local.pubsub.backlog import ACK_DEADLINE, RETENTION, Backlog, Demand, Lease, Message
-from rawless.local.pubsub.errors import Fault, exists, not_found
+from rawless.local.pubsub.errors import PubSubError, exists, not_found
 
 MAX_BYTES = 4_000_000_000
-"""Of memory, for all messages that are kept. When there is no more room, publishers wait for acknowledgements."""
+"""Memory for all messages. When it is full, publishing fails until messages are acknowledged."""
 OVERHEAD_BYTES = 1000
-"""Of memory, that a message takes beside its content."""
+"""Memory that a message takes in addition to its content."""
 _DELETED = "_deleted-topic_"
 
 
 def size_of(proto: Any) -> int:
-    """Bytes of memory that a message takes, about."""
+    """Return the approximate number of bytes of memory that a message takes."""
     return int(proto.ByteSize()) + OVERHEAD_BYTES
 
 
 class Broker:
-    """All that the server knows. Every method may be called from any thread; most raise Fault."""
+    """The topics and subscriptions of the server. Every method is thread-safe; most raise PubSubError."""
 
     def __init__(self, clock: Callable[[], float] = time.time, max_bytes: int = MAX_BYTES) -> None:
         self._clock = clock
@@ -32,10 +32,10 @@ class Broker:
         self._changed = threading.Condition()
         self._topics: dict[str, Any] = {}
         self._subscriptions: dict[str, Backlog] = {}
-        self._published = int(clock() * 1e6)  # ids of their own for each server that a home ever had
+        self._published = int(clock() * 1e6)  # message ids are unique among all servers that a home ever had
 
     def create_topic(self, config: Any) -> Any:
-        """A new topic, as the protocol's Topic describes it."""
+        """Create the topic that the protocol's Topic describes."""
         checks.check_topic(config)
         with self._changed:
             if config.name in self._topics:
@@ -44,47 +44,49 @@ class Broker:
             return config
 
     def topic(self, name: str) -> Any:
-        """One topic."""
+        """Return a topic."""
         with self._changed:
             if name not in self._topics:
                 raise not_found(name)
             return self._topics[name]
 
     def topics(self, project: str) -> list[Any]:
-        """The topics of a project (projects/P), by name."""
+        """Return the topics of a project (projects/P), sorted by name."""
         with self._changed:
             return [config for name, config in sorted(self._topics.items()) if name.startswith(f"{project}/")]
 
     def delete_topic(self, name: str) -> None:
-        """Its subscriptions stay, with what they hold."""
+        """Delete a topic. Its subscriptions and their messages are kept."""
         self.topic(name)
         with self._changed:
             del self._topics[name]
-            for backlog in self._of(name):
+            for backlog in self._attached(name):
                 backlog.config.topic = _DELETED
 
     def publish(self, topic: str, messages: Sequence[Any]) -> list[str]:
-        """Publish messages; returns their ids. Gives them ids and times."""
+        """Publish messages and return their ids. Sets the id and time of each message."""
         self.topic(topic)
         checks.check_messages(messages)
         with self._changed:
             now = self._clock()
-            subscriptions = self._of(topic)
+            subscriptions = self._attached(topic)
             size = sum(size_of(message) for message in messages) * len(subscriptions)
             if size + sum(backlog.bytes for backlog in self._subscriptions.values()) > self._max_bytes:
-                raise Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many messages wait to be acknowledged")
+                raise PubSubError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED, "too many messages are unacknowledged; publish again later"
+                )
             for proto in messages:
                 self._published += 1
                 proto.message_id = str(self._published)
                 proto.publish_time.FromNanoseconds(int(now * 1e9))
                 message = Message(proto, now, self._published, size_of(proto))
                 for backlog in subscriptions:
-                    backlog.offer(message)
+                    backlog.add(message)
             self._changed.notify_all()
             return [proto.message_id for proto in messages]
 
     def create_subscription(self, config: Any) -> Any:
-        """A new subscription, as the protocol's Subscription describes it: it takes what is published from now on."""
+        """Create the subscription that the protocol's Subscription describes. It receives later messages only."""
         checks.check_subscription(config)
         self.topic(config.topic)
         with self._changed:
@@ -96,30 +98,30 @@ class Broker:
             return config
 
     def subscription(self, name: str) -> Any:
-        """One subscription."""
+        """Return a subscription."""
         with self._changed:
             return self._backlog(name).config
 
-    def subscriptions(self, of: str) -> list[Any]:
-        """The subscriptions of a project (projects/P) or of a topic, by name."""
+    def subscriptions(self, parent: str) -> list[Any]:
+        """Return the subscriptions of a project (projects/P) or of a topic, sorted by name."""
         with self._changed:
-            found = [self._subscriptions[name].config for name in sorted(self._subscriptions)]
-            return [config for config in found if config.topic == of or config.name.startswith(f"{of}/")]
+            configs = [self._subscriptions[name].config for name in sorted(self._subscriptions)]
+            return [config for config in configs if config.topic == parent or config.name.startswith(f"{parent}/")]
 
     def delete_subscription(self, name: str) -> None:
-        """Gone, with what it holds."""
+        """Delete a subscription with its messages."""
         with self._changed:
             self._backlog(name)
             del self._subscriptions[name]
             self._changed.notify_all()
 
-    def take(self, name: str, demand: Demand, wait: float, wanted: Callable[[], bool] = lambda: True) -> list[Lease]:
-        """Hand out messages as soon as there are some, or none after `wait` seconds or when no more `wanted`."""
+    def take(self, name: str, demand: Demand, wait: float, is_active: Callable[[], bool] = lambda: True) -> list[Lease]:
+        """Lease messages as soon as there are some; none after `wait` seconds or when `is_active` returns False."""
         end = time.monotonic() + wait
         with self._changed:
             while True:
                 backlog = self._backlog(name)
-                if not wanted():
+                if not is_active():
                     return []
                 leases = backlog.take(demand, self._clock())
                 left = end - time.monotonic()
@@ -128,26 +130,26 @@ class Broker:
                 self._changed.wait(min(left, self._until_expiry(backlog)))
 
     def acknowledge(self, name: str, ack_ids: Iterable[str]) -> None:
-        """These messages are done."""
+        """Acknowledge messages."""
         with self._changed:
             self._backlog(name).acknowledge(ack_ids, self._clock())
             self._changed.notify_all()
 
     def extend(self, name: str, ack_ids: Iterable[str], seconds: int) -> None:
-        """Hold these messages for `seconds` from now; none gives them back."""
+        """Extend leases to `seconds` from now; 0 returns the messages immediately."""
         checks.check_deadline(seconds)
         with self._changed:
             self._backlog(name).extend(ack_ids, seconds, self._clock())
             self._changed.notify_all()
 
     def seek(self, name: str, moment: float) -> None:
-        """Hand out again what was published from `moment` (seconds since 1970) on, as far as it is kept."""
+        """Deliver retained messages again that were published from `moment` (seconds since 1970) on."""
         with self._changed:
             self._backlog(name).seek(moment)
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Have everybody who waits look whether he still wants to."""
+        """Make every waiting call of `take` check `is_active` again."""
         with self._changed:
             self._changed.notify_all()
 
@@ -156,10 +158,10 @@ class Broker:
             raise not_found(name)
         return self._subscriptions[name]
 
-    def _of(self, topic: str) -> list[Backlog]:
+    def _attached(self, topic: str) -> list[Backlog]:
         return [backlog for backlog in self._subscriptions.values() if backlog.config.topic == topic]
 
     def _until_expiry(self, backlog: Backlog) -> float:
-        """Seconds until a message that was handed out comes back; at least a little, lest the wait spins."""
+        """Return the seconds until the first lease expires, at least a few milliseconds to avoid a busy wait."""
         expiry = backlog.next_expiry()
         return threading.TIMEOUT_MAX if expiry is None else max(0.01, expiry - self._clock())

@@ -1,10 +1,10 @@
-"""What the server answers when it cannot do what it is asked."""
+"""Errors that the server returns to its clients."""
 
 import grpc
 
 
-class Fault(Exception):
-    """A status code of the protocol and one sentence, which quotes no message."""
+class PubSubError(Exception):
+    """A gRPC status code and one sentence, which never quotes a message."""
 
     def __init__(self, code: grpc.StatusCode, sentence: str) -> None:
         super().__init__(sentence)
@@ -12,16 +12,16 @@ class Fault(Exception):
         self.sentence = sentence
 
 
-def not_found(what: str) -> Fault:
-    """There is no such topic or subscription."""
-    return Fault(grpc.StatusCode.NOT_FOUND, f"{what} does not exist")
+def not_found(what: str) -> PubSubError:
+    """Return the error for a topic or subscription that does not exist."""
+    return PubSubError(grpc.StatusCode.NOT_FOUND, f"{what} does not exist")
 
 
-def exists(what: str) -> Fault:
-    """There is one already."""
-    return Fault(grpc.StatusCode.ALREADY_EXISTS, f"{what} exists already")
+def exists(what: str) -> PubSubError:
+    """Return the error for a topic or subscription that exists already."""
+    return PubSubError(grpc.StatusCode.ALREADY_EXISTS, f"{what} already exists")
 
 
-def invalid(sentence: str) -> Fault:
-    """A request that breaks a rule of the protocol, or asks for what this server has not."""
-    return Fault(grpc.StatusCode.INVALID_ARGUMENT, sentence)
+def invalid(sentence: str) -> PubSubError:
+    """Return the error for a request that is invalid or that this server does not support."""
+    return PubSubError(grpc.StatusCode.INVALID_ARGUMENT, sentence)

@@ -1,4 +1,4 @@
-"""Filters of subscriptions: which messages they take, by their attributes."""
+"""Parse subscription filters, which select messages by their attributes."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,31 +6,31 @@ from collections.abc import Callable, Mapping
 from rawless.local.pubsub.errors import invalid
 
 Filter = Callable[[Mapping[str, str]], bool]
-"""Whether a message with these attributes is taken."""
+"""Returns whether the filter selects a message with these attributes."""
 _STRING = r'"((?:[^"\\]|\\.)*)"'
 _EQUALITY = re.compile(rf"\s*attributes\.(?:([A-Za-z_][A-Za-z0-9_-]*)|{_STRING})\s*=\s*{_STRING}\s*")
 _AND = re.compile(r"AND\b")
 
 
 def parse(text: str) -> Filter:
-    """A filter such as `attributes.stream = "message" AND attributes.channel = "chat"`; without text, one for all.
+    """Parse a filter such as `attributes.stream = "message" AND attributes.channel = "chat"`.
 
-    Raises Fault for anything but equalities joined by AND.
+    An empty text selects every message. Raises PubSubError for anything but equalities joined by AND.
     """
-    wanted = dict(_equalities(text)) if text else {}
-    return lambda attributes: all(attributes.get(name) == value for name, value in wanted.items())
+    required = dict(_equalities(text)) if text else {}
+    return lambda attributes: all(attributes.get(name) == value for name, value in required.items())
 
 
 def _equalities(text: str) -> list[tuple[str, str]]:
-    found, position = [], 0
+    equalities, position = [], 0
     while match := _EQUALITY.match(text, position):
-        found.append((match[1] or _unquoted(match[2]), _unquoted(match[3])))
+        equalities.append((match[1] or _unquoted(match[2]), _unquoted(match[3])))
         if match.end() == len(text):
-            return found
+            return equalities
         if not (joined := _AND.match(text, match.end())):
             break
         position = joined.end()
-    raise invalid('the local Pub/Sub filters by attributes.NAME = "VALUE" alone, joined by AND')
+    raise invalid('the local Pub/Sub supports only filters of the form attributes.NAME = "VALUE", joined by AND')
 
 
 def _unquoted(text: str) -> str:

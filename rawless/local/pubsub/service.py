@@ -1,4 +1,4 @@
-"""The protocol over gRPC: requests to calls of the broker, and its faults to status codes."""
+"""Serve the broker over gRPC: translate requests to calls, and errors to status codes."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,20 +12,20 @@ from google.pubsub_v1 import types
 from rawless.local.pubsub import checks
 from rawless.local.pubsub.backlog import Demand, Lease
 from rawless.local.pubsub.broker import Broker
-from rawless.local.pubsub.errors import Fault, invalid
+from rawless.local.pubsub.errors import PubSubError, invalid
 from rawless.privacy.logs import withheld
 
 HOLD_SECONDS = 1.0
-"""For how long an empty pull waits for messages."""
+"""How long a pull waits for messages when there are none."""
 _THREADS = 1000
-"""Each stream of messages takes one, as does each pull that waits."""
+"""Each streaming pull occupies a thread, and so does each waiting pull."""
 _STREAM_COUNT = 1000
 _PUBLISHER = "google.pubsub.v1.Publisher"
 _SUBSCRIBER = "google.pubsub.v1.Subscriber"
 
 
 def start(broker: Broker) -> tuple[grpc.Server, str]:
-    """Serve a broker on a free port of loopback; returns the server and its address, as in 127.0.0.1:8085."""
+    """Serve a broker on a free loopback port. Returns the server and its address, such as 127.0.0.1:8085."""
     server = grpc.server(
         futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="pubsub"),
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
@@ -38,13 +38,13 @@ def start(broker: Broker) -> tuple[grpc.Server, str]:
 
 
 class Service:
-    """The methods of Publisher and Subscriber that this server has; to others gRPC itself answers UNIMPLEMENTED."""
+    """The methods of Publisher and Subscriber that are supported; gRPC answers others with UNIMPLEMENTED."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
     def publisher(self) -> grpc.GenericRpcHandler:
-        """Topics, and publishing."""
+        """Return the handler of the Publisher service."""
         broker = self._broker
         return _handler(
             _PUBLISHER,
@@ -57,7 +57,7 @@ class Service:
         )
 
     def subscriber(self) -> grpc.GenericRpcHandler:
-        """Subscriptions, and all that is done with their messages."""
+        """Return the handler of the Subscriber service."""
         broker = self._broker
         return _handler(
             _SUBSCRIBER,
@@ -106,7 +106,7 @@ class Service:
 
     def _seek(self, request: Any, _: grpc.ServicerContext) -> Any:
         if request.WhichOneof("target") != "time":
-            raise invalid("the local Pub/Sub has no snapshots: seek to a time")
+            raise invalid("the local Pub/Sub does not support snapshots: seek to a time")
         self._broker.seek(request.subscription, request.time.ToNanoseconds() / 1e9)
         return types.SeekResponse.pb()()
 
@@ -121,50 +121,50 @@ class Service:
         while stream.open:
             if leases := self._broker.take(stream.subscription, stream.demand, HOLD_SECONDS, lambda: stream.open):
                 yield types.StreamingPullResponse.pb()(received_messages=_received(leases))
-        if stream.fault is not None:
-            raise stream.fault
+        if stream.error is not None:
+            raise stream.error
 
 
 class _Stream:
-    """One client's stream: what it may hold at once, and what it answers to messages on the way."""
+    """One streaming pull: the client's flow control limits, and its acknowledgements."""
 
     def __init__(self, broker: Broker, first: Any) -> None:
         self._broker = broker
         self.open = True
-        self.fault: Fault | None = None
+        self.error: PubSubError | None = None
         self.subscription = first.subscription
         self.demand = Demand(
             _STREAM_COUNT,
             holder=self,
-            max_held=max(0, first.max_outstanding_messages),
-            max_held_bytes=max(0, first.max_outstanding_bytes),
+            max_outstanding=max(0, first.max_outstanding_messages),
+            max_outstanding_bytes=max(0, first.max_outstanding_bytes),
             seconds=first.stream_ack_deadline_seconds,
         )
 
     def listen(self, requests: Iterator[Any]) -> None:
-        """Acknowledge and extend as the client says, until it says no more."""
+        """Apply the client's acknowledgements and lease extensions until it closes the stream."""
         try:
             for request in requests:
                 self._broker.acknowledge(self.subscription, request.ack_ids)
-                asked = zip(request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=False)
-                for ack_id, seconds in asked:
+                extensions = zip(request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=False)
+                for ack_id, seconds in extensions:
                     self._broker.extend(self.subscription, [ack_id], seconds)
-        except Fault as fault:
-            self.fault = fault
-        except grpc.RpcError:  # the client went
+        except PubSubError as error:
+            self.error = error
+        except grpc.RpcError:  # the client disconnected
             pass
         finally:
             self.close()
 
     def close(self) -> None:
-        """No more messages."""
+        """End the stream."""
         self.open = False
         self._broker.wake()
 
 
 def _received(leases: list[Lease]) -> list[Any]:
-    make = types.ReceivedMessage.pb()
-    return [make(ack_id=lease.ack_id, message=lease.message.proto) for lease in leases]
+    received_message = types.ReceivedMessage.pb()
+    return [received_message(ack_id=lease.ack_id, message=lease.message.proto) for lease in leases]
 
 
 def _handler(service: str, **methods: grpc.RpcMethodHandler) -> grpc.GenericRpcHandler:
@@ -173,19 +173,19 @@ def _handler(service: str, **methods: grpc.RpcMethodHandler) -> grpc.GenericRpcH
 
 def _unary(request: Any, method: Callable[[Any, grpc.ServicerContext], Any]) -> grpc.RpcMethodHandler:
     def answer(message: Any, context: grpc.ServicerContext) -> Any:
-        with withheld(), _Faults() as faults:
+        with withheld(), _ErrorStatus() as status:
             return method(message, context) or empty_pb2.Empty()
-        return context.abort(faults.code, faults.sentence)
+        return context.abort(status.code, status.sentence)
 
     return grpc.unary_unary_rpc_method_handler(answer, request.pb().FromString, _serialized)
 
 
 def _stream(request: Any, method: Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]) -> Any:
     def answer(messages: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-        with _Faults() as faults:  # not `withheld`, which may not be left from another context than it was entered in
+        with _ErrorStatus() as status:  # without `withheld`, which must be left in the context that it was entered in
             yield from method(messages, context)
             return
-        context.abort(faults.code, faults.sentence)
+        context.abort(status.code, status.sentence)
 
     return grpc.stream_stream_rpc_method_handler(answer, request.pb().FromString, _serialized)
 
@@ -195,15 +195,15 @@ def _serialized(message: Any) -> bytes:
     return content
 
 
-class _Faults:
-    """Turns what is raised inside into a status; a fault of our own by its type alone, as its text may hold content."""
+class _ErrorStatus:
+    """Turns an exception into a gRPC status; an unexpected one by its type only, as its text may contain content."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        if isinstance(error, Fault):
+        if isinstance(error, PubSubError):
             self.code, self.sentence = error.code, error.sentence
         elif isinstance(error, Exception):
-            self.code, self.sentence = grpc.StatusCode.INTERNAL, f"a fault of our own ({type(error).__name__})"
+            self.code, self.sentence = grpc.StatusCode.INTERNAL, f"internal error ({type(error).__name__})"
         return isinstance(error, Exception)

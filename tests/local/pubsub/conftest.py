@@ -1,4 +1,4 @@
-"""A broker whose time a test moves, and a server of it that Google's own clients reach."""
+"""A broker with a clock that tests control, served to Google's own clients."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SUBSCRIPTION = "projects/local-dev/subscriptions/uploads"
 
 @dataclass
 class Clock:
-    """Seconds since 1970, as a test says."""
+    """A clock that a test sets, in seconds since 1970."""
 
     now: float = 1_700_000_000.0
 
@@ -35,8 +35,8 @@ def broker(clock: Clock) -> Broker:
 
 @pytest.fixture
 def address(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where the broker is served; Google's clients look there."""
-    monkeypatch.setattr(service, "HOLD_SECONDS", 0.05)  # an empty pull costs a test no second
+    """The address at which the broker is served, set for Google's clients."""
+    monkeypatch.setattr(service, "HOLD_SECONDS", 0.05)  # so that empty pulls do not slow the tests
     server, address = service.start(broker)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
     yield address

@@ -1,4 +1,4 @@
-"""Whatever is done with a subscription's messages, none is lost and none that is done comes again."""
+"""No sequence of operations loses a message or delivers an acknowledged one again."""
 
 from google.pubsub_v1 import types
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ DEADLINE = 10
 
 
 class Backlogs(RuleBasedStateMachine):
-    """A backlog beside the plainest account of what it must hold."""
+    """A backlog beside a simple model of the messages that it must contain."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Backlogs(RuleBasedStateMachine):
         for _ in range(count):
             self.published += 1
             proto = types.PubsubMessage.pb()(data=b"x")
-            self.backlog.offer(Message(proto, self.now, self.published, proto.ByteSize()))
+            self.backlog.add(Message(proto, self.now, self.published, proto.ByteSize()))
             self.open.add(self.published)
 
     @rule(count=st.integers(1, 7))
@@ -35,8 +35,8 @@ class Backlogs(RuleBasedStateMachine):
         taken = self.backlog.take(Demand(count), self.now)
         orders = [lease.message.order for lease in taken]
         assert len(set(orders)) == len(orders)
-        assert set(orders) <= self.open - held  # nobody else has it, and it is not done
-        assert len(orders) == min(count, len(self.open - held))  # and all that is there is given
+        assert set(orders) <= self.open - held  # it is neither leased nor acknowledged
+        assert len(orders) == min(count, len(self.open - held))  # and every waiting message is leased
         self.leases += taken
 
     @rule(data=st.data())
@@ -65,7 +65,7 @@ class Backlogs(RuleBasedStateMachine):
         self.leases = []
 
     @invariant()
-    def its_size_is_that_of_what_is_open(self) -> None:
+    def its_size_is_that_of_the_open_messages(self) -> None:
         assert self.backlog.bytes == len(self.open) * types.PubsubMessage.pb()(data=b"x").ByteSize()
 
     def _live(self) -> list[Lease]:
@@ -75,32 +75,32 @@ class Backlogs(RuleBasedStateMachine):
 TestBacklogs = Backlogs.TestCase
 
 
-def test_messages_are_dropped_when_their_time_is_over() -> None:
+def test_messages_are_dropped_after_their_retention() -> None:
     config = types.Subscription.pb()(name="s", message_retention_duration={"seconds": 600})
     backlog = Backlog(config)
     for order, published in enumerate([0.0, 500.0]):
         proto = types.PubsubMessage.pb()(data=b"x")
-        backlog.offer(Message(proto, published, order, proto.ByteSize()))
+        backlog.add(Message(proto, published, order, proto.ByteSize()))
 
     taken = backlog.take(Demand(10), now=700.0)
 
     assert [lease.message.order for lease in taken] == [1]
 
 
-def test_one_answer_is_not_larger_than_the_protocol_allows() -> None:
+def test_a_response_is_not_larger_than_the_protocol_allows() -> None:
     backlog = Backlog(types.Subscription.pb()(name="s"))
     for order in range(5):
         proto = types.PubsubMessage.pb()(data=b"x" * 4_000_000)
-        backlog.offer(Message(proto, 0.0, order, proto.ByteSize()))
+        backlog.add(Message(proto, 0.0, order, proto.ByteSize()))
 
     assert [len(backlog.take(Demand(10), now=0.0)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_a_message_that_is_larger_than_an_answer_is_not_held_back_by_what_others_hold() -> None:
+def test_a_message_that_is_larger_than_a_response_is_delivered_alone() -> None:
     backlog = Backlog(types.Subscription.pb()(name="s"))
     sizes = [10, 10_000_100, 10]
     for order, size in enumerate(sizes):
-        backlog.offer(Message(types.PubsubMessage.pb()(data=b"x"), 0.0, order, size))
+        backlog.add(Message(types.PubsubMessage.pb()(data=b"x"), 0.0, order, size))
 
     taken = [[lease.message.order for lease in backlog.take(Demand(1 if not n else 10), now=0.0)] for n in range(3)]
 

@@ -1,4 +1,4 @@
-"""The local Pub/Sub, as Google's own clients see it."""
+"""The local Pub/Sub, used through Google's own clients."""
 
 import threading
 from collections import Counter
@@ -27,7 +27,7 @@ def _publish(publisher: PublisherClient, *contents: bytes, **attributes: str) ->
     return [publisher.publish(TOPIC, content, **attributes).result() for content in contents]
 
 
-def test_what_publishers_batch_reaches_a_streaming_subscriber_once(
+def test_batched_messages_reach_a_streaming_subscriber_once(
     publisher: PublisherClient, subscriber: SubscriberClient
 ) -> None:
     count = 2000
@@ -62,7 +62,7 @@ def test_a_message_is_whole(publisher: PublisherClient, subscriber: SubscriberCl
     assert received.message.publish_time.timestamp() == clock.now
 
 
-def test_what_is_refused_comes_again_and_what_is_acknowledged_does_not(
+def test_a_rejected_message_is_delivered_again_and_an_acknowledged_one_is_not(
     publisher: PublisherClient, subscriber: SubscriberClient
 ) -> None:
     _publish(publisher, b"done", b"refused")
@@ -85,7 +85,9 @@ def test_what_is_refused_comes_again_and_what_is_acknowledged_does_not(
     assert _pull(subscriber) == []
 
 
-def test_a_stream_gets_no_more_than_it_may_hold(publisher: PublisherClient, subscriber: SubscriberClient) -> None:
+def test_a_stream_gets_no_more_messages_than_its_limit(
+    publisher: PublisherClient, subscriber: SubscriberClient
+) -> None:
     _publish(publisher, *[b"%d" % number for number in range(12)])
     first = protocol.StreamingPullRequest(
         subscription=SUBSCRIPTION, stream_ack_deadline_seconds=60, max_outstanding_messages=5
@@ -113,7 +115,7 @@ def test_a_stream_gets_no_more_than_it_may_hold(publisher: PublisherClient, subs
     assert len(rest) == 7
 
 
-def test_a_message_that_is_not_acknowledged_in_time_comes_again(
+def test_a_message_that_is_not_acknowledged_in_time_is_delivered_again(
     publisher: PublisherClient, subscriber: SubscriberClient, clock: Clock
 ) -> None:
     _publish(publisher, b"slow")
@@ -148,7 +150,9 @@ def _pull_until_some(subscriber: SubscriberClient) -> list[Any]:
     return found
 
 
-def test_a_filter_takes_what_has_all_its_attributes(publisher: PublisherClient, subscriber: SubscriberClient) -> None:
+def test_a_filter_selects_messages_with_all_its_attributes(
+    publisher: PublisherClient, subscriber: SubscriberClient
+) -> None:
     name = "projects/local-dev/subscriptions/filtered"
     wanted = 'attributes.channel = "chat" AND attributes."the \\"kind\\"" = "a"'
     subscriber.create_subscription(request={"name": name, "topic": TOPIC, "filter": wanted})
@@ -163,7 +167,7 @@ def test_a_filter_takes_what_has_all_its_attributes(publisher: PublisherClient, 
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_seek_brings_back_what_the_subscription_keeps(
+def test_a_seek_delivers_retained_messages_again(
     kept: bool, publisher: PublisherClient, subscriber: SubscriberClient, clock: Clock
 ) -> None:
     subscriber.delete_subscription(subscription=SUBSCRIPTION)
@@ -272,7 +276,7 @@ def test_a_wrong_request_is_answered_as_google_does(
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_that_is_not_there_is_refused_and_not_passed_over(option: str, subscriber: SubscriberClient) -> None:
+def test_an_option_that_is_not_supported_is_refused(option: str, subscriber: SubscriberClient) -> None:
     request = {"name": f"{SUBSCRIPTION}-2", "topic": TOPIC, option: OPTIONS[option]}
 
     with pytest.raises(exceptions.InvalidArgument):
@@ -286,12 +290,12 @@ def test_an_ordering_key_is_refused(publisher: PublisherClient, address: str) ->
         client.publish(request={"topic": TOPIC, "messages": messages})
 
 
-def test_what_this_server_has_not_says_so(publisher: PublisherClient) -> None:
+def test_a_method_that_is_not_supported_is_unimplemented(publisher: PublisherClient) -> None:
     with pytest.raises(exceptions.MethodNotImplemented):
         publisher.list_topic_snapshots(topic=TOPIC)
 
 
-def test_the_largest_message_comes_through(
+def test_the_largest_message_is_delivered(
     publisher: PublisherClient, subscriber: SubscriberClient, address: str
 ) -> None:
     _publish(publisher, b"x" * 9_900_000)
@@ -302,23 +306,23 @@ def test_the_largest_message_comes_through(
     assert received.message.data == b"x" * 9_900_000
 
 
-def test_publishers_wait_while_there_is_no_room(clock: Clock) -> None:
+def test_publishing_is_refused_while_the_memory_is_full(clock: Clock) -> None:
     broker = Broker(clock, max_bytes=2500)
     broker.create_topic(protocol.Topic.pb()(name=TOPIC))
     broker.create_subscription(protocol.Subscription.pb()(name=SUBSCRIPTION, topic=TOPIC))
     message = protocol.PubsubMessage.pb()
 
     broker.publish(TOPIC, [message(data=b"x" * 900)])
-    with pytest.raises(Exception, match="wait to be acknowledged") as refusal:
+    with pytest.raises(Exception, match="too many messages are unacknowledged") as refusal:
         broker.publish(TOPIC, [message(data=b"y" * 900)])
     (lease,) = broker.take(SUBSCRIPTION, Demand(10), wait=0)
     broker.acknowledge(SUBSCRIPTION, [lease.ack_id])
 
-    assert refusal.value.code.name == "RESOURCE_EXHAUSTED"  # which Google's client tries again
+    assert refusal.value.code.name == "RESOURCE_EXHAUSTED"  # which Google's client retries
     assert len(broker.publish(TOPIC, [message(data=b"y" * 900)])) == 1
 
 
-def test_a_fault_of_its_own_is_told_without_content(
+def test_an_internal_error_is_reported_without_content(
     publisher: PublisherClient, broker: Broker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any) -> Any:
