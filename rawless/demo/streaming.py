@@ -49,6 +49,7 @@ class StreamRun:
         """The name of the stream."""
         return self.job.ingest.stream.stream
 
+
 def prepare_run(name: str, producer: Producer) -> StreamRun:
     """Prepare a producer, and the job that reads new messages of the subscription named like the stream."""
     stream = load_stream(producer.stream_file)

@@ -97,7 +97,7 @@ def _print_heads(heads: list[dict[str, Any]]) -> None:
         ]
     )
     for head in heads:
-        echo(f"  Its report is {head['report']}; open it in a browser.")
+        echo(f"  The report on {head['head']} is {head['report']}; open it in a browser.")
 
 
 def _print_search(search: dict[str, Any]) -> None:
