@@ -211,12 +211,12 @@ def test_the_same_search_finds_a_planted_leak(
 ) -> None:
     """Show that the tests above can fail: a step that logs its input is found, however the content is encoded."""
     leak = spelled(MARKER.encode())[spelling].decode("latin-1")
-    honest = pipelines.encode._lag
+    honest = pipelines.encode._measure_lag
 
     def leaks(*arguments: Any) -> Any:
         logging.getLogger("some.library").warning("encoded %s", leak)
         return honest(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_lag", leaks)
+    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
 
     assert run({"text": "harmless"}) == {"what was said"}

@@ -191,12 +191,12 @@ def test_the_same_search_finds_pixels_that_leak(
 ) -> None:
     """Show that the tests above can fail: a step that logs an array of pixels is found."""
     metadata = uploads({"pixels.png": _file("PNG")})
-    honest = pipelines.encode._lag
+    honest = pipelines.encode._measure_lag
 
     def leaks(*arguments: Any) -> Any:
         logging.getLogger("some.library").warning("encoded %s", list(PIXELS.tobytes()))
         return honest(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_lag", leaks)
+    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
 
     assert run(pictures, f"files:{tmp_path}/uploads/pixels.png", metadata) == {"what was said"}
