@@ -28,9 +28,9 @@ from rawless.local import stack as local_stack
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.config import WarehouseConfig
 from tests.cloud import cloud_warehouse
 from tests.shop import Shop, open_shop
+from tests.warehouse_pool import WarehousePool
 
 # The machine is shared, so no single example has a deadline; CI looks at the same examples every time.
 settings.register_profile("rawless", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -64,14 +64,24 @@ def _collected() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(scope="session")
+def warehouses(stack: Stack) -> WarehousePool:
+    """The session's warehouses."""
+    return WarehousePool(stack)
+
+
 @pytest.fixture
-def warehouse(stack: Stack) -> Warehouse:
-    """A warehouse with datasets of its own, all tables made."""
-    number = next(_numbers)
-    names = {role: f"{role}_{number}" for role in ("events", "snapshots", "subjects", "audit")}
-    made = Warehouse(WarehouseConfig(project="local-dev", **names), stack.bigquery, retry_seconds=5.0)
-    made.ensure()
-    return made
+def warehouse(warehouses: WarehousePool) -> Iterator[Warehouse]:
+    """A warehouse with datasets of its own and empty tables, whose columns a test must not change."""
+    taken = warehouses.take()
+    yield taken
+    warehouses.give_back(taken)
+
+
+@pytest.fixture
+def new_warehouse(warehouses: WarehousePool) -> Warehouse:
+    """A warehouse that no other test ever sees."""
+    return warehouses.make()
 
 
 @pytest.fixture(params=["local", pytest.param("cloud", marks=pytest.mark.cloud)])

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from rawless.errors import UserError
-from tests.shop import SPEC, Shop
+from tests.shop import SPEC, Shop, open_shop
+from tests.warehouse_pool import WarehousePool
+
+
+@pytest.fixture(scope="module")
+def shop(warehouses: WarehousePool, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """One for all: a refused dataset leaves nothing, and a built one changes no table of the shop."""
+    return open_shop(warehouses.make(), tmp_path_factory.mktemp("shop"))
+
 
 PERSONS = SPEC["split"]
 TIMES = {"by": "time", "validation_from": "2026-01-10T00:00:00Z", "test_from": "2026-01-20T00:00:00Z"}
@@ -60,12 +68,13 @@ PAIR = {"query": "confirmed_upload", "kind": "pair", "classes": ["a", "b"]}
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_and_leaves_nothing(shop: Shop, fields: dict[str, Any], words: str) -> None:
+    rows, manifests, _ = shop.left()
     with pytest.raises(UserError) as raised:
         shop.build(**fields)
 
     assert words in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
-    assert shop.left() == (0, 0, [])
+    assert shop.left() == (rows, manifests, [])
 
 
 HOSTILE = (

@@ -22,6 +22,12 @@ Within = Callable[[float, Callable[[], object]], BaseException]
 
 
 @pytest.fixture
+def warehouse(new_warehouse: Warehouse) -> Warehouse:
+    """One whose tables these tests may change."""
+    return new_warehouse
+
+
+@pytest.fixture
 def away(warehouse: Warehouse) -> Warehouse:
     """The same warehouse where nobody listens."""
     with socket.socket() as unused:

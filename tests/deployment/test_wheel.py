@@ -1,0 +1,89 @@
+"""The wheel: three packages and their data, and nothing else, which work from an environment of their own."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("rawless", "encoders", "pipelines", "sql", "pyproject.toml", "README.md", "LICENSE")
+UV = Path(sys.executable).parent / "uv"
+
+
+def _run(*command: str | Path, folder: Path) -> str:
+    done = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment into which the wheel is installed, without what it depends on."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
+        else:
+            shutil.copy(ROOT / name, source)
+    build = ("build", "--quiet", "--offline", "--wheel", "--no-build-isolation", "--python", sys.executable)
+    _run(UV, *build, "--out-dir", folder, source, folder=folder)
+    (wheel,) = folder.glob("*.whl")
+    _run(UV, "venv", "--quiet", "--offline", "--python", sys.executable, folder / "environment", folder=folder)
+    python = folder / "environment" / "bin" / "python"
+    _run(UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel, folder=folder)
+    return folder / "environment"
+
+
+@pytest.fixture(scope="module")
+def installed(environment: Path) -> Path:
+    """Where the packages are in that environment."""
+    (site,) = environment.glob("lib/python*/site-packages")
+    return site
+
+
+def test_it_gives_three_packages_and_nothing_else(environment: Path, installed: Path) -> None:
+    names = {path.name for path in installed.iterdir() if not path.name.startswith(("_virtualenv", "__pycache__"))}
+
+    assert {name for name in names if not name.endswith(".dist-info")} == {"rawless", "encoders", "pipelines"}
+    assert [name.partition("-")[0] for name in names if name.endswith(".dist-info")] == ["rawless"]
+    assert (environment / "bin" / "rawless").is_file()
+
+
+def test_it_carries_every_data_file(installed: Path) -> None:
+    data = [path for path in (ROOT / "sql").rglob("*") if path.is_file()]
+    data += [path for path in (ROOT / "encoders").rglob("*") if path.suffix in (".yaml", ".jpg")]
+    data += [path for path in (ROOT / "rawless" / "report").iterdir() if path.suffix in (".css", ".js", ".j2")]
+    expected = {path.relative_to(ROOT).as_posix() for path in data}
+    expected |= {f"{package}/py.typed" for package in ("rawless", "encoders", "pipelines")}
+
+    carried = {
+        path.relative_to(installed).as_posix().removeprefix("rawless/")
+        if "rawless/sql" in path.as_posix()
+        else path.relative_to(installed).as_posix()
+        for path in installed.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and ".dist-info" not in path.as_posix()
+    }
+
+    assert len(expected) > 80
+    assert carried - {"_virtualenv.pth"} == expected
+
+
+def test_commands_work_from_it(installed: Path, tmp_path: Path) -> None:
+    """With the libraries of this environment, but none of this checkout's files."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+        "import rawless.cli.main as main\n"
+        "from rawless.warehouse.tables import names\n"
+        "assert main.__file__.startswith(sys.path[0]), main.__file__\n"
+        "assert len(names()) > 10\n"
+        "sys.exit(main.run(sys.argv[1:]))\n"
+    )
+    listed = _run(sys.executable, "-P", "-c", code, installed, "encoder", "show", "minilm@1.0.0", folder=tmp_path)
+
+    assert "minilm" in listed
