@@ -1,1 +1,1 @@
-"""The proofs: what the rooms promise, shown from outside."""
+"""Checks of the privacy promises from outside, against everything that a run leaves behind."""

@@ -1,4 +1,4 @@
-"""Looking for content where it must not be: in bytes, files and tables, also in the spellings that leaks take."""
+"""Search for raw content where it must not be: in bytes, files and tables, in all spellings that leaks have."""
 
 import base64
 import json
@@ -7,22 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-import numpy as np
-import numpy.typing as npt
+from ahocorasick_rs import BytesAhoCorasick
 
 from rawless.warehouse.client import Warehouse
 
 FRAGMENT = 24
-"""Characters (bytes, where it is no text) of a content that are looked for: its start, middle and end."""
+"""Length of the fragments that are searched for, in characters; in bytes, if the content is not text."""
 SHORTEST = 8
-"""Bytes under which a content is not looked for: it would be found everywhere."""
-_CHUNK = 1 << 25
-_HASH_BITS = 24
+"""Length in bytes below which a fragment is not searched for, because it would occur everywhere."""
+_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, order=True)
 class Trace:
-    """A content that was found: where, spelled how, and the content's position in what was looked for."""
+    """An occurrence of content: its place, its spelling, and the content's position in what was searched for."""
 
     place: str
     spelling: str
@@ -30,70 +28,58 @@ class Trace:
 
 
 class Search:
-    """Looks for contents. Any number of them cost about one pass over the data."""
+    """Searches for fragments of any number of contents in one pass over the data (Aho and Corasick, 1975)."""
 
     def __init__(self, contents: Iterable[bytes]) -> None:
-        self._needles: dict[bytes, list[tuple[bytes, str, int]]] = {}
+        """Prepare the search. `contents` counts all contents, `too_short` those that cannot be searched for."""
         self.contents = 0
         self.too_short = 0
+        sources: dict[bytes, list[tuple[str, int]]] = {}
         for position, content in enumerate(contents):
             self.contents += 1
             fragments = list(_fragments(content))
             self.too_short += not fragments
             for fragment in fragments:
-                self._add(fragment, position)
-        self._marked = np.zeros(1 << _HASH_BITS, dtype=bool)
-        self._marked[_hashes(np.array([int.from_bytes(key, "little") for key in self._needles], dtype="<u8"))] = True
-        self._longest = max((len(needle) for found in self._needles.values() for needle, _, _ in found), default=1)
+                for spelling, needle in _spellings(fragment):
+                    if len(needle) >= SHORTEST:
+                        sources.setdefault(needle, []).append((spelling, position))
+        self._sources = list(sources.values())
+        self._automaton = BytesAhoCorasick(list(sources))
+        self._overlap = max(map(len, sources), default=1) - 1
 
     def in_bytes(self, data: bytes, place: str) -> set[Trace]:
-        """The contents in `data`; `place` names it in the traces."""
-        found = set()
-        for offset in self._candidates(data):
-            for needle, spelling, content in self._needles.get(data[offset : offset + SHORTEST], ()):
-                if data.startswith(needle, offset):
-                    found.add(Trace(place, spelling, content))
-        return found
+        """Return the traces in `data`, with `place` as their place."""
+        needles = {needle for needle, _, _ in self._automaton.find_matches_as_indexes(data, overlapping=True)}
+        return {Trace(place, spelling, content) for needle in needles for spelling, content in self._sources[needle]}
 
     def in_folder(self, folder: Path) -> set[Trace]:
-        """The contents in any file under a folder, and in the names of its files."""
-        found = self.in_bytes("\n".join(str(path) for path in folder.rglob("*")).encode(), f"names in {folder}")
-        for path in sorted(folder.rglob("*")):
+        """Return the traces in all files below a folder, and in their names."""
+        paths = sorted(folder.rglob("*"))
+        traces = self.in_bytes("\n".join(map(str, paths)).encode(), f"names in {folder}")
+        for path in paths:
             if path.is_file():
-                found |= self._in_file(path)
-        return found
+                traces |= self._in_file(path)
+        return traces
 
     def in_tables(self, warehouse: Warehouse) -> set[Trace]:
-        """The contents in any row of any table of the warehouse's datasets."""
-        found = set()
+        """Return the traces in all rows and column names of all tables of the warehouse's datasets."""
+        traces = set()
         for name, rows in _rows(warehouse):
-            found |= self.in_bytes("\n".join(rows).encode(), f"table {name}")
-        return found
-
-    def _add(self, fragment: bytes, content: int) -> None:
-        for spelling, needle in _spellings(fragment):
-            if len(needle) >= SHORTEST:
-                self._needles.setdefault(needle[:SHORTEST], []).append((needle, spelling, content))
-
-    def _candidates(self, data: bytes) -> Iterator[int]:
-        """Offsets at which some needle's first eight bytes may stand: their hash is that of a needle's."""
-        for shift in range(min(SHORTEST, max(0, len(data) - SHORTEST + 1))):
-            words = np.frombuffer(data, dtype="<u8", offset=shift, count=(len(data) - shift) // SHORTEST)
-            hits = np.flatnonzero(self._marked[_hashes(words)])
-            yield from (shift + SHORTEST * int(hit) for hit in hits)
+            traces |= self.in_bytes("\n".join(rows).encode(), f"table {name}")
+        return traces
 
     def _in_file(self, path: Path) -> set[Trace]:
-        found: set[Trace] = set()
-        kept = b""
+        traces: set[Trace] = set()
+        data = b""
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
-                found |= self.in_bytes(kept + chunk, str(path))
-                kept = chunk[-self._longest :]
-        return found
+                data = data[len(data) - min(len(data), self._overlap) :] + chunk
+                traces |= self.in_bytes(data, str(path))
+        return traces
 
 
 def spelled(content: bytes) -> dict[str, bytes]:
-    """A content in every way that a leak may spell it: what `Search` must find, to show that it can."""
+    """Return a content in every spelling that `Search` must find, by the spelling's name."""
     return {
         "as it is": b"... " + content + b" ...",
         "hex": content.hex().encode(),
@@ -107,13 +93,8 @@ def spelled(content: bytes) -> dict[str, bytes]:
     }
 
 
-def _hashes(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), by the golden ratio of 64 bits."""
-    return (words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _HASH_BITS)
-
-
 def _fragments(content: bytes) -> Iterator[bytes]:
-    """Start, middle and end of a content; nothing of one that is too short or too uniform to be told from chance."""
+    """Yield start, middle and end of a content, unless so short or uniform that they would occur by chance."""
     try:
         whole: str | bytes = content.decode().strip()
     except UnicodeDecodeError:
@@ -127,6 +108,7 @@ def _fragments(content: bytes) -> Iterator[bytes]:
 
 
 def _spellings(fragment: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the names of spellings and the bytes by which each is found."""
     yield "as it is", fragment
     yield "hex", fragment.hex().encode()
     yield "HEX", fragment.hex().upper().encode()
@@ -134,11 +116,11 @@ def _spellings(fragment: bytes) -> Iterator[tuple[str, bytes]]:
         # Base64 of the fragment inside a longer content: three alignments, without the ends that depend on neighbours.
         encoded = base64.b64encode(bytes(shift) + fragment)[skipped : (shift + len(fragment)) * 8 // 6]
         yield "base64", encoded
-        if encoded != (safe := encoded.translate(bytes.maketrans(b"+/", b"-_"))):
-            yield "base64url", safe
-    for name, spelled in (("repr", repr(fragment)[2:-1].encode()), ("percent", quote_from_bytes(fragment).encode())):
-        if spelled != fragment:
-            yield name, spelled
+        if encoded != (url_safe := encoded.translate(bytes.maketrans(b"+/", b"-_"))):
+            yield "base64url", url_safe
+    for name, escaped in (("repr", repr(fragment)[2:-1].encode()), ("percent", quote_from_bytes(fragment).encode())):
+        if escaped != fragment:
+            yield name, escaped
     try:
         text = fragment.decode()
     except UnicodeDecodeError:
@@ -150,7 +132,7 @@ def _spellings(fragment: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _rows(warehouse: Warehouse) -> Iterator[tuple[str, list[str]]]:
-    """Every table, with the names of its columns and its rows as JSON."""
+    """Yield the name of every table, with the names of its columns and its rows as JSON."""
     config = warehouse.config
     for dataset in (config.events, config.snapshots, config.subjects, config.audit):
         for item in warehouse.client.list_tables(f"{config.project}.{dataset}"):

@@ -1,4 +1,4 @@
-"""Running a job in full view: whatever it says and leaves is searched for contents afterwards."""
+"""Fixtures that run a job and search everything that it outputs and leaves behind for contents."""
 
 import logging
 import os
@@ -29,49 +29,49 @@ def searched(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Searched:
-    """Runs a job and returns the places where any of the contents was found: tables, home, temporary files, output.
+    """Return a function that runs a job and returns the places where any of the contents was found.
 
-    Everything logs at debug level, and temporary files go into a folder of their own.
+    It searches tables, the home folder, temporary files and all output, with everything logging at debug level.
     """
-    left = tmp_path / "left"
-    left.mkdir()
-    monkeypatch.setenv("TMPDIR", str(left))
-    monkeypatch.setattr(tempfile, "tempdir", str(left))
+    temporary = tmp_path / "left"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
 
-    def go(job: Ingest, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[str]:
+    def run_and_search(job: Ingest, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[str]:
         streaming = not job.source.is_bounded
         pipeline = beam.Pipeline(options=options.parse(beam_options, streaming=streaming))
         job.build(pipeline)
-        said: list[str] = []
+        output: list[str] = []
         with caplog.at_level(logging.DEBUG):
             try:
                 with read_locally(job.source):
                     result = pipeline.run()
                     result.wait_until_finish()
-                said += [repr(each) for each in result.metrics().query()["counters"]]
+                output += [repr(counter) for counter in result.metrics().query()["counters"]]
             except Exception as error:  # noqa: BLE001 - whatever a runner raises
-                said += [str(error), repr(error), str(as_rawless_error(error))]
-        said += [*capfd.readouterr(), caplog.text, *(repr(record.__dict__) for record in caplog.records)]
+                output += [str(error), repr(error), str(as_rawless_error(error))]
+        output += [*capfd.readouterr(), caplog.text, *(repr(record.__dict__) for record in caplog.records)]
         search = Search(contents)
-        found = search.in_bytes("\n".join(said).encode(), "what was said") | search.in_tables(warehouse)
-        return {
-            trace.place for trace in found | search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
-        }
+        traces = search.in_bytes("\n".join(output).encode(), "output") | search.in_tables(warehouse)
+        traces |= search.in_folder(temporary) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
+        return {trace.place for trace in traces}
 
-    return go
+    return run_and_search
 
 
 @pytest.fixture
 def talkative() -> Callable[[str], Callable[..., NoReturn]]:
-    """Makes a library that quotes what it was given, and a marker: it logs it, and keeps it in its exception."""
+    """Return a function that makes a library function which logs and raises its arguments together with a marker."""
 
     def make(marker: str) -> Callable[..., NoReturn]:
-        def raises(*arguments: Any, **keywords: Any) -> NoReturn:
-            content = f"{arguments!r} {[each.reveal() for each in arguments if isinstance(each, Raw)]!r} {marker}"
-            logging.getLogger("some.library").error("failed on %s", content, exc_info=ValueError(content))
-            logging.getLogger("some.library").debug(f"failed on {content}")
-            raise ValueError(content)
+        def fail(*arguments: Any, **keywords: Any) -> NoReturn:
+            contents = [argument.reveal() for argument in arguments if isinstance(argument, Raw)]
+            text = f"{arguments!r} {contents!r} {marker}"
+            logging.getLogger("some.library").error("failed on %s", text, exc_info=ValueError(text))
+            logging.getLogger("some.library").debug(f"failed on {text}")
+            raise ValueError(text)
 
-        return raises
+        return fail
 
     return make

@@ -219,4 +219,4 @@ def test_the_same_search_finds_a_planted_leak(
 
     monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
 
-    assert run({"text": "harmless"}) == {"what was said"}
+    assert run({"text": "harmless"}) == {"output"}

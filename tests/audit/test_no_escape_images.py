@@ -199,4 +199,4 @@ def test_the_same_search_finds_pixels_that_leak(
 
     monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
 
-    assert run(pictures, f"files:{tmp_path}/uploads/pixels.png", metadata) == {"what was said"}
+    assert run(pictures, f"files:{tmp_path}/uploads/pixels.png", metadata) == {"output"}

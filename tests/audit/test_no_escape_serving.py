@@ -76,7 +76,7 @@ def test_no_content_of_a_request_is_written_anywhere(
 
     said += [*capfd.readouterr(), *bench.said, *(repr(each.__dict__) for each in _ours(caplog))]
     search = Search([MARKER.encode()])
-    found = search.in_bytes("\n".join(said).encode(), "what was said") | search.in_tables(warehouse)
+    found = search.in_bytes("\n".join(said).encode(), "output") | search.in_tables(warehouse)
     found |= search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
     assert {trace.place for trace in found} == set()
     assert statuses == {200, 404, 413, 415, 422}

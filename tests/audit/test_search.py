@@ -1,4 +1,4 @@
-"""The search for content: it finds a planted leak in every spelling, and nothing where there is none."""
+"""The search for content finds a planted leak in every spelling, and nothing where there is none."""
 
 import base64
 from pathlib import Path
@@ -34,14 +34,23 @@ def test_a_part_of_a_content_is_found_too() -> None:
     assert search.in_bytes(CONTENT.decode()[-FRAGMENT:].encode(), "log")
 
 
-def test_a_file_name_made_of_content_is_found(tmp_path: Path) -> None:
+def test_all_contents_that_share_a_fragment_are_found() -> None:
+    search = Search([CONTENT + b" once", CONTENT + b" more"])
+
+    assert {trace.content for trace in search.in_bytes(CONTENT, "log")} == {0, 1}
+
+
+def test_a_file_name_that_contains_content_is_found(tmp_path: Path) -> None:
     (tmp_path / "charged-twice-for-one-order.tmp").touch()
 
     assert Search([b"charged-twice-for-one-order"]).in_folder(tmp_path)
 
 
-def test_a_leak_across_the_border_of_two_chunks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rawless.audit.search._CHUNK", 64)
+@pytest.mark.parametrize("chunk", [16, 64])
+def test_a_leak_across_the_border_of_two_chunks_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr("rawless.audit.search._CHUNK", chunk)
     for start in range(50, 80):
         (tmp_path / "log").write_bytes(b"." * start + CONTENT + b"." * 100)
         assert Search([CONTENT]).in_folder(tmp_path)
@@ -58,14 +67,18 @@ def test_a_content_in_a_table_is_found(warehouse: Warehouse) -> None:
     assert {trace.place for trace in search.in_tables(warehouse)} == {f"table {dataset}.notes"}
 
 
-def test_contents_that_are_too_short_to_tell_from_chance_are_counted() -> None:
+def test_contents_that_are_too_short_to_search_for_are_counted() -> None:
     search = Search([b"hello", b"aaaaaaaaaaaaaaaaaaaaaaaa", CONTENT])
 
     assert (search.contents, search.too_short) == (3, 2)
 
 
+def test_a_search_for_nothing_finds_nothing() -> None:
+    assert Search([]).in_bytes(CONTENT, "log") == set()
+
+
 @given(st.binary(min_size=SHORTEST, max_size=200), st.binary(max_size=40), st.binary(max_size=40))
-def test_any_content_is_found_wherever_it_stands(content: bytes, before: bytes, after: bytes) -> None:
+def test_any_content_is_found_wherever_it_is(content: bytes, before: bytes, after: bytes) -> None:
     search = Search([content])
 
     if not search.too_short:
