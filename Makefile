@@ -1,4 +1,6 @@
-# make setup | demo | test | check | bench: each sets up what it needs. make image needs Docker.
+# make setup | demo | quick | test | check | bench: each sets up what it needs. make image needs Docker.
+# Compiled modules are kept whatever the environment says, since a test run starts dozens of processes.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= python3
 IMAGE ?= rawless
 VARIANT ?= cuda
@@ -6,7 +8,7 @@ ENCODERS ?= minilm@1.0.0
 BIN := .venv/bin
 DONE := .venv/.done
 
-.PHONY: setup demo test check terraform bench image lock clean
+.PHONY: setup demo quick test check terraform bench image lock clean
 
 setup: $(DONE)
 
@@ -19,6 +21,10 @@ $(DONE): requirements.lock pyproject.toml
 
 demo: $(DONE)
 	$(BIN)/rawless demo
+
+# The tests that need no server, no real encoder and no process of their own.
+quick: $(DONE)
+	$(BIN)/pytest --quiet --numprocesses 2 -m "not slow"
 
 test: $(DONE)
 	$(BIN)/pytest --numprocesses 2 --dist worksteal

@@ -39,8 +39,15 @@ settings.load_profile("rawless")
 _numbers = itertools.count()
 
 
+SLOW_FIXTURES = {"stack", "minilm"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: else one process waits for it at the end."""
+    """Mark what needs a server or a real encoder as slow, and run the longest tests first, so that none waits alone."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name != "test_readme.py")
 
 
