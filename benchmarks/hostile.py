@@ -51,7 +51,7 @@ def _apart(name: str, content: bytes) -> list[Figure]:
 def _judge(content: bytes) -> None:
     """Prints outcome, growth of the process's memory in MB, and milliseconds of each round."""
     from encoders.catalogue import lookup
-    from encoders.image import prepare
+    from encoders.image_model import prepare
     from encoders.image_spec import ImageSpec
     from rawless.content import ImageLimits
     from rawless.privacy import Reason, guarded

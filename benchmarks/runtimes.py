@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.work import Work, minilm, resnet18, resnet50
+from encoders.family import Inputs
 from encoders.load import build
-from encoders.runtimes import MIN_COSINE, Inputs
+from encoders.runtimes import MIN_COSINE
 from encoders.runtimes.eager import Eager
 from encoders.runtimes.openvino import OpenVino
 from encoders.spec import Vector

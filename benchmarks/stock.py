@@ -15,8 +15,8 @@ from torchvision import models
 
 from benchmarks.figures import Side, seconds
 from benchmarks.work import Work
-from encoders import seeded, weights
-from encoders.image_spec import ImageSpec
+from encoders import checkpoint, weights
+from encoders.families.torchvision_resnet import ResNetSpec
 
 OF_FEW = ", few"
 _BATCH = 32
@@ -25,7 +25,7 @@ _RUNNER = ["--runner=FnApiRunner"]
 
 def sides(work: Work, folder: Path, few: int) -> dict[str, Side]:
     """For pictures and texts, the usual ways; a pipeline also over a few items, to know what its start takes."""
-    if isinstance(work.spec, ImageSpec):
+    if isinstance(work.spec, ResNetSpec):
         name = "Beam RunInference"
         return {name: _run_inference(work, folder), name + OF_FEW: _run_inference(work.first(few), folder)}
     texts = [payload.decode() for payload in work.payloads]
@@ -41,14 +41,14 @@ def sides(work: Work, folder: Path, few: int) -> dict[str, Side]:
 def _run_inference(work: Work, folder: Path) -> Side:
     """Files, Pillow, the transforms of torchvision's weights, Beam's handler for torch."""
     spec = work.spec
-    assert isinstance(spec, ImageSpec)  # noqa: S101 - as `sides` found it
+    assert isinstance(spec, ResNetSpec)  # noqa: S101 - as `sides` found it
     paths = []
     for number, payload in enumerate(work.payloads):
         path = folder / f"{number}.jpg"
         path.write_bytes(payload)
         paths.append(str(path))
     state = folder / "state.pt"
-    torch.save(seeded.draw(spec), state)
+    torch.save(checkpoint.read(spec), state)
     architecture = getattr(models, spec.architecture)
     handler = PytorchModelHandlerTensor(state_dict_path=str(state), model_class=architecture, model_params={})
     decode = _Decode(models.get_model_weights(spec.architecture)["IMAGENET1K_V1"])

@@ -1,1 +1,4 @@
-"""Raw to vector: frozen encoders, their specs and the catalogue. No Beam, no cloud beyond fetching weights."""
+"""From raw content to vectors: frozen encoders, their specs and the catalogue.
+
+Imports neither Beam nor any cloud client but the one that downloads weights.
+"""

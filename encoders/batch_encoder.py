@@ -1,10 +1,9 @@
-"""Encoding in batches: what text and image encoders have in common.
+"""`BatchEncoder`: a model whose items share batches with those of other callers, behind the privacy boundary.
 
-Each item is prepared inside the boundary, the good ones share batches with those of other callers, and one that fails
-alone is told from an encoder that fails for all.
+An item that fails alone is rejected; when the encoder fails for its own probe too, the failure is the encoder's, and
+nothing is rejected.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -13,10 +12,11 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 
-from encoders.batcher import Batcher, Budget, Outcome
-from encoders.bisect_batch import OutOfMemory, halving, memory_told
+from encoders.batcher import Batcher, Outcome
+from encoders.bisect_batch import OutOfMemory, bisect_batch, translate_memory_errors
 from encoders.encoder import BatchRun, Encoded
-from encoders.runtimes import Inputs, Runtime, faster
+from encoders.family import Inputs, Model
+from encoders.runtimes import Runtime, pick_runtime
 from encoders.runtimes.eager import Eager
 from encoders.spec import EncoderSpec
 from rawless.content import ImageLimits
@@ -24,19 +24,20 @@ from rawless.errors import Unavailable
 from rawless.privacy import Raw, Reason, guarded
 
 P = TypeVar("P")
-"""An item prepared for the model: tokens, or pixels."""
+"""An item that is prepared for the network, such as tokens or pixels."""
 _DEFAULT_LIMITS = ImageLimits()
-_SUSPECT = (Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING)
-"""Reasons that may be the encoder's fault, so that every item would meet them."""
+_MAYBE_THE_ENCODER = (Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING)
+"""Reasons that a broken encoder causes for every item."""
 
 
-class BatchEncoder(ABC, Generic[P]):
-    """A loaded encoder. A kind of encoder says how an item is prepared, what it costs, and how a batch is encoded."""
+class BatchEncoder(Generic[P]):
+    """A loaded encoder. See `Encoder`."""
 
-    def __init__(self, spec: EncoderSpec, reference: Eager, budget: Budget) -> None:
+    def __init__(self, spec: EncoderSpec, model: Model[P], device: torch.device) -> None:
         self.spec = spec
-        self._runtime: Runtime = reference
-        self._batcher: Batcher[P] = Batcher(self._run, self._cost, budget)
+        self._model = model
+        self._runtime: Runtime = Eager(model.network, device)
+        self._batcher: Batcher[P] = Batcher(self._run, model.cost, model.budget)
 
     @property
     def runtime(self) -> str:
@@ -44,18 +45,18 @@ class BatchEncoder(ABC, Generic[P]):
         return self._runtime.name
 
     @property
-    def places(self) -> int:
-        """See `Encoder.places`."""
-        return self._batcher.budget.places
+    def capacity(self) -> int:
+        """See `Encoder.capacity`."""
+        return self._batcher.budget.capacity
 
     def accelerate(self) -> None:
-        """Run the model by the fastest runtime that gives the same vectors. Takes seconds; before the first item."""
+        """Switch to the fastest runtime that produces the same vectors, before the first item. Takes seconds."""
         if isinstance(self._runtime, Eager):
-            self._runtime = faster(self._runtime, self._examples(), self.spec.tolerance)
+            self._runtime = pick_runtime(self._runtime, self._model.examples(), self.spec.tolerance)
 
     @property
     def network(self) -> torch.nn.Module:
-        """The network on torch, from `inputs` to vectors; there is none once the encoder was accelerated."""
+        """The torch network, from `inputs` to vectors. Raises TypeError once another runtime runs the encoder."""
         if not isinstance(self._runtime, Eager):
             raise TypeError(f"{self.spec.ref} runs on {self._runtime.name}, which has no network to train.")
         return self._runtime.network
@@ -66,68 +67,56 @@ class BatchEncoder(ABC, Generic[P]):
 
     def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS) -> list[Outcome]:
         """See `Encoder.encode`."""
-        return [each.result() for each in [self.submit(item, limits) for item in items]]
+        return [future.result() for future in [self.submit(item, limits) for item in items]]
 
     def runs(self) -> list[BatchRun]:
         """See `Encoder.runs`."""
         return self._batcher.runs()
 
-    @abstractmethod
-    def _prepare(self, content: bytes, limits: ImageLimits) -> P:
-        """One item made ready for the model. Raises Rejected."""
-
-    @abstractmethod
-    def _cost(self, prepared: P) -> int:
-        """What one item costs in a batch."""
-
-    @abstractmethod
     def inputs(self, batch: Sequence[P]) -> Inputs:
-        """What the network takes, of prepared items."""
-
-    @abstractmethod
-    def _examples(self) -> list[Inputs]:
-        """Batches that runtimes are compared on."""
-
-    def _cut(self, prepared: P) -> bool:
-        """Whether the end of an item was cut off when it was prepared."""
-        return False
+        """Return the network's arguments for a batch of prepared items."""
+        return self._model.inputs(batch)
 
     def prepare(self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS) -> P | Reason:
-        """One item ready for the network, or why not."""
-        found = guarded(self._prepare_within_memory, item, limits)
-        if found is not Reason.INTERNAL:
-            return found
+        """Return one item prepared for the network, or the reason for its rejection.
+
+        Raises Unavailable when the encoder cannot prepare its own probe either.
+        """
+        outcome = guarded(self._prepare, item, limits)
+        if outcome is not Reason.INTERNAL:
+            return outcome
         if isinstance(guarded(self._prepare_probe), Reason):
             raise self._failing()
         return Reason.ENCODER_FAILED
 
-    def _prepare_within_memory(self, item: Raw[bytes], limits: ImageLimits) -> P:
+    def _prepare(self, item: Raw[bytes], limits: ImageLimits) -> P:
         try:
-            with memory_told():
-                return self._prepare(item.reveal(), limits)
-        except OutOfMemory:  # as torch says it too
+            with translate_memory_errors():
+                return self._model.prepare(item.reveal(), limits)
+        except OutOfMemory:  # also for errors of torch
             raise MemoryError from None
 
     def _prepare_probe(self) -> P:
-        return self._prepare(self.spec.content_of(self.spec.probe_input), _DEFAULT_LIMITS)
+        return self._model.prepare(self.spec.content_of(self.spec.probe_input), _DEFAULT_LIMITS)
 
     def _run(self, batch: Sequence[P]) -> list[Outcome | Unavailable]:
-        outcomes = halving(self._forward, batch, _alone)
-        if any(each in _SUSPECT for each in outcomes if isinstance(each, Reason)) and not self._encodes_probe():
-            return [self._failing() if each in _SUSPECT else each for each in outcomes]
+        outcomes = bisect_batch(self._forward, batch, _failed_alone)
+        suspect = any(outcome in _MAYBE_THE_ENCODER for outcome in outcomes if isinstance(outcome, Reason))
+        if suspect and not self._encodes_probe():
+            return [self._failing() if outcome in _MAYBE_THE_ENCODER else outcome for outcome in outcomes]
         return outcomes
 
     def _forward(self, batch: Sequence[P]) -> list[Outcome | Unavailable]:
-        with memory_told():
+        with translate_memory_errors():
             vectors = self._runtime(*self.inputs(batch))
             finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
             return [
-                Encoded(vector, self._cut(each)) if good else Reason.NON_FINITE_EMBEDDING
-                for vector, each, good in zip(vectors, batch, finite, strict=True)
+                Encoded(vector, self._model.is_truncated(item)) if is_finite else Reason.NON_FINITE_EMBEDDING
+                for vector, item, is_finite in zip(vectors, batch, finite, strict=True)
             ]
 
     def _encodes_probe(self) -> bool:
-        """After an item failed alone: was it the item, or would every item fail now?"""
+        """Return whether the encoder still produces a vector for its probe, so that a failure was the item's."""
         outcomes = guarded(lambda: self._forward([self._prepare_probe()]))
         return not isinstance(outcomes, Reason) and isinstance(outcomes[0], Encoded)
 
@@ -135,8 +124,8 @@ class BatchEncoder(ABC, Generic[P]):
         return Unavailable(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
 
 
-def _alone(out_of_memory: bool) -> Outcome | Unavailable:
-    """What an item gets that fails in a batch of one."""
+def _failed_alone(out_of_memory: bool) -> Outcome | Unavailable:
+    """Return the outcome of an item that fails in a batch of one."""
     if out_of_memory:
         return Unavailable("The encoder ran out of memory with a single item; give the worker more memory.")
     return Reason.ENCODER_FAILED

@@ -1,8 +1,8 @@
-"""Full batches out of the items of many callers: one batcher an encoder and process, shared by all threads.
+"""Batching the items of concurrent callers: one batcher for each encoder and process, shared by all threads.
 
-    submit -> a place in the queue -> prepared, in several threads -> waiting, sorted by cost -> run, in one thread
+    submit -> prepare, in several threads -> wait, sorted by cost -> run, in one thread
 
-Everything is in this process's memory and goes when its callers have their outcomes.
+All items are in the memory of this process, and are released when their callers have their outcomes.
 """
 
 import math
@@ -22,23 +22,23 @@ from rawless.errors import Unavailable
 from rawless.privacy import Reason, guarded
 
 P = TypeVar("P")
-"""An item prepared for the model: tokens, or pixels."""
+"""An item that is prepared for the network, such as tokens or pixels."""
 Outcome: TypeAlias = Encoded | Reason
-_REMEMBERED = 10_000
-"""Runs that nobody has asked for yet."""
+_MAX_RUNS = 10_000
+"""Batch runs that are remembered until `runs` is called."""
 
 
 class Budget(NamedTuple):
-    """What a batch may cost, and how much may wait for it."""
+    """The limits of a batch, and of the items that wait for one."""
 
     cost: int
-    """Of a batch: that of its dearest item, times its count. An item that is dearer goes alone."""
+    """The maximum cost of a batch: that of its most expensive item times its size. A larger item runs alone."""
     run_cost: int
-    """Of a run as such, in the same units: how much padding an item may bring, rather than have a run of its own."""
-    places: int
-    """Items held at a time, prepared or not; who brings more waits."""
+    """The cost of a run itself, in the same units: more padding than this is avoided by another run."""
+    capacity: int
+    """Items in progress at a time, prepared or not; further callers wait."""
     wait_seconds: float
-    """For how long a prepared item waits for company, when the batch is not full."""
+    """How long a prepared item waits for others when the batch is not full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,15 @@ class _Waiting(Generic[P]):
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Sorts by cost."""
+        """The sort key: the cost, then the order of arrival."""
         return self.cost, self.number
 
 
 class Batcher(Generic[P]):
-    """Merges what concurrent callers submit into batches of like cost, within a budget.
+    """Merges the items of concurrent callers into batches of similar cost, within a budget.
 
-    `run` takes a batch and gives for each item, in order, its outcome, or the `Unavailable` that its caller is to
-    see. `cost` says what an item costs in a batch.
+    `run` takes a batch and returns for each item, in order, its outcome, or the `Unavailable` that its caller gets.
+    `cost` returns the cost of an item in a batch.
     """
 
     def __init__(
@@ -68,39 +68,39 @@ class Batcher(Generic[P]):
         self.budget = budget
         self._run = run
         self._cost = cost
-        self._places = Semaphore(budget.places)
+        self._capacity = Semaphore(budget.capacity)
         self._waiting: list[_Waiting[P]] = []
         self._changed = Condition()
         self._submitted = 0
         self._busy = False
-        self._runs: deque[BatchRun] = deque(maxlen=_REMEMBERED)
-        # Their threads start when they are needed, and end when the batcher is dropped.
+        self._runs: deque[BatchRun] = deque(maxlen=_MAX_RUNS)
+        # The threads start with the first items, and end when the batcher is garbage collected.
         self._preparing = ThreadPoolExecutor(os.cpu_count(), "prepare")
         self._running = ThreadPoolExecutor(1, "encode")
 
     def submit(self, prepare: Callable[[], P | Reason]) -> "Future[Outcome]":
-        """The future outcome of one item; blocks while all places are taken.
+        """Return the future outcome of one item; blocks while the capacity is used up.
 
-        `prepare` is called in another thread. It lets nothing out but a prepared item, a reason, and Unavailable,
-        which the future raises.
+        `prepare` is called in another thread. It returns the prepared item or a reason, or raises Unavailable, which
+        the future then raises.
         """
-        self._places.acquire()
+        self._capacity.acquire()
         outcome: Future[Outcome] = Future()
-        outcome.set_running_or_notify_cancel()  # from here on nobody can cancel it, so it can always be resolved
-        outcome.add_done_callback(lambda _: self._places.release())
+        outcome.set_running_or_notify_cancel()  # a future that is running cannot be cancelled before it is resolved
+        outcome.add_done_callback(lambda _: self._capacity.release())
         try:
             self._preparing.submit(self._prepare, prepare, outcome)
-        except RuntimeError:  # no thread can be started, or the interpreter is ending
-            _resolve(outcome, _stuck())
+        except RuntimeError:  # no thread can be started, or the interpreter is shutting down
+            _resolve(outcome, _unexpected())
         return outcome
 
     def runs(self) -> list[BatchRun]:
-        """What was run since this was last asked, by whomever."""
-        found = []
-        with suppress(IndexError):  # another thread asks at the same time
+        """Return the batches that were run since the last call, by any thread."""
+        runs = []
+        with suppress(IndexError):  # another thread may call this at the same time
             while True:
-                found.append(self._runs.popleft())
-        return found
+                runs.append(self._runs.popleft())
+        return runs
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         try:
@@ -108,18 +108,18 @@ class Batcher(Generic[P]):
             if isinstance(prepared, Reason):
                 _resolve(outcome, prepared)
             else:
-                self._wait(prepared, outcome)
+                self._enqueue(prepared, outcome)
         except Unavailable as error:
             _resolve(outcome, Unavailable(str(error)))
-        except BaseException:  # noqa: BLE001 - nothing of it may leave, and its caller must not wait for ever
-            _resolve(outcome, _stuck())
+        except BaseException:  # noqa: BLE001 - it may contain content, and the caller must get an outcome
+            _resolve(outcome, _unexpected())
 
-    def _wait(self, prepared: P, outcome: "Future[Outcome]") -> None:
+    def _enqueue(self, prepared: P, outcome: "Future[Outcome]") -> None:
         cost = self._cost(prepared)
         with self._changed:
             self._submitted += 1
             item = _Waiting(cost, self._submitted, time.monotonic(), prepared, outcome)
-            insort(self._waiting, item, key=lambda each: each.rank)
+            insort(self._waiting, item, key=lambda waiting: waiting.rank)
             self._changed.notify()
             if not self._busy:
                 self._running.submit(self._run_waiting)
@@ -132,35 +132,35 @@ class Batcher(Generic[P]):
                 started = time.monotonic()
                 outcomes = self._outcomes(batch)
                 self._runs.append(BatchRun(len(batch), time.monotonic() - started))
-                for each, outcome in zip(batch, outcomes, strict=True):
-                    _resolve(each.outcome, outcome)
-        except BaseException:  # noqa: BLE001 - likewise, of whoever waits
+                for item, outcome in zip(batch, outcomes, strict=True):
+                    _resolve(item.outcome, outcome)
+        except BaseException:  # noqa: BLE001 - it may contain content, and every caller must get an outcome
             with self._changed:
                 batch, self._waiting, self._busy = batch + self._waiting, [], False
-            for each in batch:
-                _resolve(each.outcome, _stuck())
+            for item in batch:
+                _resolve(item.outcome, _unexpected())
 
     def _outcomes(self, batch: list[_Waiting[P]]) -> list[Outcome | Unavailable]:
-        """One for each, whatever happens: a caller that got none would wait for ever."""
+        """Return an outcome for each item, whatever happens: a caller without one would wait for ever."""
         try:
-            found = guarded(self._run, [each.prepared for each in batch])
+            outcomes = guarded(self._run, [item.prepared for item in batch])
         except Unavailable as error:
             return [Unavailable(str(error)) for _ in batch]
-        if isinstance(found, Reason):
-            return [_stuck() for _ in batch]
-        return found
+        if isinstance(outcomes, Reason):
+            return [_unexpected() for _ in batch]
+        return outcomes
 
     def _take(self) -> list[_Waiting[P]]:
-        """The oldest item with those of like cost, as soon as they fill a batch or it has waited long enough.
+        """Return the oldest item and items of similar cost, once they fill a batch or it has waited long enough.
 
-        Nothing when nothing waits: then the next item starts the thread again.
+        Returns nothing when no item waits; the next item then starts the thread again.
         """
         with self._changed:
             while self._waiting:
-                oldest = min(range(len(self._waiting)), key=lambda each: self._waiting[each].number)
-                chosen = around([each.cost for each in self._waiting], oldest, self.budget)
+                oldest = min(range(len(self._waiting)), key=lambda position: self._waiting[position].number)
+                chosen = batch_around([item.cost for item in self._waiting], oldest, self.budget)
                 left = self._waiting[oldest].since + self.budget.wait_seconds - time.monotonic()
-                if left <= 0 or len(chosen) < len(self._waiting) or self._full(chosen):
+                if left <= 0 or len(chosen) < len(self._waiting) or self._is_full(chosen):
                     batch = self._waiting[chosen.start : chosen.stop]
                     del self._waiting[chosen.start : chosen.stop]
                     return batch
@@ -168,24 +168,24 @@ class Batcher(Generic[P]):
             self._busy = False
         return []
 
-    def _full(self, chosen: range) -> bool:
-        """Whether nothing that comes later could go with them."""
-        dearest = self._waiting[chosen[-1]].cost
-        return len(chosen) == self.budget.places or dearest * (len(chosen) + 1) > self.budget.cost
+    def _is_full(self, chosen: range) -> bool:
+        """Return whether no later item could join the batch."""
+        highest = self._waiting[chosen[-1]].cost
+        return len(chosen) == self.budget.capacity or highest * (len(chosen) + 1) > self.budget.cost
 
 
-def around(costs: Sequence[int], position: int, budget: Budget) -> range:
-    """Of sorted costs, the positions of a batch within the budget: one item, and its nearest neighbours in cost.
+def batch_around(costs: Sequence[int], position: int, budget: Budget) -> range:
+    """Return the positions of a batch within the budget: one item, and its nearest neighbours in the sorted costs.
 
-    Everything in a batch is padded to its dearest item. So a neighbour belongs to it only if the padding that it brings
-    costs less than a run of its own.
+    Every item of a batch is padded to the most expensive one. A neighbour joins only if the padding that it adds costs
+    less than another run.
     """
     first, last = position, position
     while True:
         size = last - first + 1
         below = costs[last] - costs[first - 1] if first > 0 and costs[last] * (size + 1) <= budget.cost else math.inf
-        dearer = last + 1 < len(costs) and costs[last + 1] * (size + 1) <= budget.cost
-        above = (costs[last + 1] - costs[last]) * size if dearer else math.inf
+        fits_above = last + 1 < len(costs) and costs[last + 1] * (size + 1) <= budget.cost
+        above = (costs[last + 1] - costs[last]) * size if fits_above else math.inf
         if min(below, above) > budget.run_cost:
             return range(first, last + 1)
         if below <= above:
@@ -194,7 +194,7 @@ def around(costs: Sequence[int], position: int, budget: Budget) -> range:
             last += 1
 
 
-def _stuck() -> Unavailable:
+def _unexpected() -> Unavailable:
     return Unavailable("The encoder failed outside of its model; restart the worker.")
 
 

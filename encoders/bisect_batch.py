@@ -1,4 +1,4 @@
-"""The halving that keeps one bad item from its neighbours, and a batch that does not fit into memory from failing."""
+"""Bisecting a batch that failed, so that a bad item fails alone and a batch that is too large for memory shrinks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,39 +8,40 @@ import torch
 
 P = TypeVar("P")
 T = TypeVar("T")
-_TOLD = ("allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED", "unable to find an engine")
-"""How torch, OpenVINO and CUDA's libraries say that memory has ended."""
+_MEMORY_MESSAGES = ("allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED", "unable to find an engine")
+"""Parts of the messages of torch, OpenVINO and CUDA's libraries when memory is exhausted."""
 
 
 class OutOfMemory(Exception):
-    """A batch did not fit. Carries nothing."""
+    """A batch did not fit into memory. The exception has no message and no cause."""
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
-    """Whatever way memory ends in, on a device or here, comes out as OutOfMemory."""
+def translate_memory_errors() -> Iterator[None]:
+    """Raise OutOfMemory for every exception that means that memory of the machine or the device is exhausted."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError):
         raise OutOfMemory from None
     except RuntimeError as error:
-        if any(each in str(error) for each in _TOLD):
+        if any(message in str(error) for message in _MEMORY_MESSAGES):
             raise OutOfMemory from None
         raise
 
 
-def halving(run: Callable[[Sequence[P]], list[T]], batch: Sequence[P], failed: Callable[[bool], T]) -> list[T]:
-    """Run a batch; when it fails, run its halves. An item that fails alone gets `failed(out_of_memory)`.
+def bisect_batch(run: Callable[[Sequence[P]], list[T]], batch: Sequence[P], failed: Callable[[bool], T]) -> list[T]:
+    """Run a batch, and its halves when it fails; return one outcome for each item, in order.
 
-    `run` raises OutOfMemory when a batch does not fit and anything else for a fault of its items.
+    `run` raises OutOfMemory when a batch does not fit, and anything else when an item of it fails. An item that fails
+    alone gets `failed(out_of_memory)`.
     """
     try:
         return run(batch)
     except OutOfMemory:
         out_of_memory = True
-    except Exception:  # noqa: BLE001 - an exception of a library may hold content and goes no further
+    except Exception:  # noqa: BLE001 - an exception of a library may contain content, so it must not propagate
         out_of_memory = False
     if len(batch) == 1:
         return [failed(out_of_memory)]
     middle = len(batch) // 2
-    return halving(run, batch[:middle], failed) + halving(run, batch[middle:], failed)
+    return bisect_batch(run, batch[:middle], failed) + bisect_batch(run, batch[middle:], failed)

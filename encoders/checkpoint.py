@@ -1,4 +1,4 @@
-"""Reading an image encoder's checkpoint: tensors by name, and never code."""
+"""Reading a checkpoint of tensors by name, without running code from it."""
 
 import warnings
 from pathlib import Path
@@ -6,27 +6,30 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from encoders import seeded, weights
-from encoders.image_spec import ImageSpec
+from encoders import weights
+from encoders.seeded import Seeded
+from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 
 
-def read(spec: ImageSpec) -> dict[str, torch.Tensor]:
-    """The tensors of the spec's weights, those of fractions as float32, on the CPU.
+def read(spec: EncoderSpec) -> dict[str, torch.Tensor]:
+    """Return the tensors of a spec with one weights file on the CPU, floating-point ones as float32.
 
-    Raises UserError when the file is not there, is not the named one, or holds anything but tensors by name.
+    Raises UserError when the file is missing, has another digest, or contains anything but tensors by name.
     """
-    if seeded.is_seeded(spec):
-        return seeded.draw(spec)
-    path = weights.find(spec) / spec.weights.file
-    state = _read(spec, path)
+    source = weights.source_of(spec)
+    if isinstance(source, Seeded):
+        return source.draw(spec)
+    (name,) = spec.weights.files
+    path = weights.find(spec) / name
+    state = _load(spec, path)
     if not isinstance(state, dict) or not state or not all(_is_entry(*entry) for entry in state.items()):
-        raise UserError(f"{path} holds no tensors by name, as {spec.ref} needs: save the model's state_dict().")
+        raise UserError(f"{path} does not contain tensors by name, as {spec.ref} needs: save the model's state_dict().")
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _is_entry(name: object, tensor: object) -> bool:
-    """Whether it is a name, and a tensor with a real number in every place."""
+    """Return whether the entry is a name and a dense tensor of real numbers."""
     return (
         isinstance(name, str)
         and isinstance(tensor, torch.Tensor)
@@ -36,14 +39,14 @@ def _is_entry(name: object, tensor: object) -> bool:
     )
 
 
-def _read(spec: ImageSpec, path: Path) -> object:
+def _load(spec: EncoderSpec, path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings(action="ignore"):  # of pickles that are refused all the same
+        with warnings.catch_warnings(action="ignore"):  # torch warns about pickles that it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - an unpickler that reads what is no pickle raises anything
+    except Exception as error:  # noqa: BLE001 - the unpickler raises any type for a file that is no pickle
         raise UserError(
             f"{path} cannot be read as the weights of {spec.ref} ({type(error).__name__}): it must be a state_dict of "
-            "tensors alone, saved by safetensors or torch.save."
+            "tensors, saved by safetensors or torch.save."
         ) from None

@@ -1,15 +1,12 @@
-"""The one call: a list of `Raw` in, for each a vector or a reason out."""
+"""The interface of a loaded encoder: raw items in, for each item a vector or a rejection reason out."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import torch
-
 from encoders.spec import EncoderSpec, Vector
 from rawless.content import ImageLimits
-from rawless.errors import UserError
 from rawless.privacy import Raw, Reason
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -17,7 +14,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An embedding of shape (dimension,), finite, and whether the end of a long text was cut off before."""
+    """A finite embedding of shape (dimension,), and whether the end of a long text was cut off before encoding."""
 
     vector: Vector
     truncated: bool
@@ -25,52 +22,43 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
-    """One pass of items through the model."""
+    """One batch that was run through the network."""
 
     size: int
     seconds: float
 
 
 class Encoder(Protocol):
-    """A loaded, verified encoder. Safe to call from several threads, whose items share batches."""
+    """A loaded, verified encoder. It is thread-safe; items of several threads share batches."""
 
     @property
     def spec(self) -> EncoderSpec:
-        """What the encoder is."""
+        """The spec that the encoder was loaded from."""
         ...
 
     @property
     def runtime(self) -> str:
-        """What runs the model: its name, and on which device."""
+        """The name and version of the runtime, and the device that it runs on."""
         ...
 
     @property
-    def places(self) -> int:
-        """How many items the encoder holds at most, before `submit` blocks."""
+    def capacity(self) -> int:
+        """The number of items that may be in progress before `submit` blocks."""
         ...
 
     def submit(self, item: Raw[bytes], limits: ImageLimits = ...) -> "Future[Encoded | Reason]":
-        """The future embedding of one item, or why there is none; one bad item never costs its neighbours.
+        """Return a future for the embedding of one item, or the reason for its rejection.
 
-        `limits` hold for pictures. Blocks while the encoder holds as many items as it may. The future raises
-        Unavailable when the fault is not the item's: out of memory at a batch of one, or an encoder that no longer
-        reproduces its probe.
+        A bad item never affects other items. `limits` apply to images. The call blocks while `capacity` items are in
+        progress. The future raises Unavailable when the failure is not caused by the item: when a batch of one does
+        not fit into memory, or when the encoder no longer reproduces its own probe.
         """
         ...
 
     def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = ...) -> list[Encoded | Reason]:
-        """For each item, in order, what its future holds. Raises as they do."""
+        """Return the results of `submit` for all items, in order. Raises what their futures raise."""
         ...
 
     def runs(self) -> list[BatchRun]:
-        """The batches that were run since this was last asked, by whomever."""
+        """Return the batches that were run since the last call, by any thread."""
         ...
-
-
-def pick_device(device: Device) -> torch.device:
-    """`auto` is CUDA where it is there. Raises UserError for `cuda` where it is not."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device is cuda, but torch sees no CUDA device here: use cpu or auto.")
-    return torch.device(device)

@@ -1,8 +1,7 @@
-"""`ImageSpec`: what decides the vector of a picture."""
+"""`ImageSpec`: the fields that the specs of all image encoders have."""
 
 import base64
 import binascii
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,22 +10,21 @@ from pydantic import Field, field_validator, model_validator
 from encoders.spec import EncoderSpec, Files, Probe, Weights
 from rawless.config import FrozenModel
 
-Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 _PROBE = Path(__file__).parent / "probe.jpg"
-"""A small JPEG with an orientation, colours and edges: what decoders and resizing differ in."""
+"""A small JPEG with an orientation, colours and edges, for which decoders and resizing methods differ."""
 _SEEDED = "model.safetensors"
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class ImageWeights(Weights):
-    """One checkpoint: torchvision's own, a file, an object, or drawn from a seed."""
+class CheckpointWeights(Weights):
+    """One checkpoint: published by torchvision, in a folder, in object storage, or drawn from a seed."""
 
     source: str = Field(pattern=r"^(torchvision:\w+\.\w+|path:.+|gs://[a-z0-9][^?#]*|seed:(0|[1-9][0-9]{0,8}))$")
-    """`torchvision:ResNet50_Weights.IMAGENET1K_V2`; the folder or `gs://` prefix that holds the file; `seed:18`."""
+    """`torchvision:ResNet50_Weights.IMAGENET1K_V2`; the folder or `gs://` prefix of the file; `seed:18`."""
 
     @field_validator("files")
     @classmethod
-    def _one_checkpoint(cls, files: Files) -> Files:
+    def _is_one_checkpoint(cls, files: Files) -> Files:
         if len(files) != 1 or not next(iter(files)).endswith((".pth", ".safetensors")):
             raise ValueError("name exactly one file, ending in .safetensors or .pth (which is read as weights only)")
         return files
@@ -34,7 +32,7 @@ class ImageWeights(Weights):
     @model_validator(mode="after")
     def _fits_its_source(self) -> Self:
         if self.source.startswith("gs://") and None in self.files.values():
-            raise ValueError("a file that is fetched needs its sha256")
+            raise ValueError("a file that is downloaded needs its sha256")
         if self.source.startswith("seed:") and set(self.files) != {_SEEDED}:
             raise ValueError(f"weights drawn from a seed are named {_SEEDED}")
         return self
@@ -46,23 +44,23 @@ class ImageWeights(Weights):
 
 
 class ImagePreprocessing(FrozenModel):
-    """From the bytes of a file to the pixels that the model sees.
+    """From the bytes of a file to the pixels that the network takes.
 
-    Fixed, and so part of what the fields below mean: pictures are decoded by Pillow; of animations the first frame
-    counts; CMYK and greyscale become RGB by Pillow's conversion; of 16 bits a channel the upper 8 count; ICC
-    profiles are ignored.
+    Rules without a field are part of the meaning of the fields: images are decoded by Pillow; of an animation the
+    first frame is used; CMYK and greyscale are converted to RGB by Pillow; of 16 bits a channel the upper 8 are used;
+    ICC profiles are ignored.
     """
 
     exif_orientation: Literal["apply", "ignore"]
     alpha: Literal["white", "black", "drop"]
-    """What transparent pixels are laid over; `drop` keeps the colours that they hide."""
+    """The background of transparent pixels; `drop` keeps the colours that they hide."""
     resize: int = Field(ge=1, le=4096)
-    """Pixels of the shorter side; the longer keeps the picture's shape."""
+    """Pixels of the shorter side; the aspect ratio is kept."""
     interpolation: Literal["nearest", "bilinear", "bicubic"]
     antialias: bool
     """True resizes as Pillow does, false as torch does on tensors without antialiasing."""
     crop: int = Field(ge=1, le=4096)
-    """Pixels of the side of the square that is cut from the middle."""
+    """Pixels of the side of the square that is cut from the centre."""
     mean: tuple[Finite, Finite, Finite]
     std: tuple[Finite, Finite, Finite]
     """Of red, green and blue, on a scale from 0 to 1."""
@@ -77,25 +75,10 @@ class ImagePreprocessing(FrozenModel):
 
 
 class ImageSpec(EncoderSpec):
-    """A torchvision ResNet, read at any layer."""
+    """The spec of an encoder of image files."""
 
     modality: Literal["image"]
-    architecture: Architecture
-    weights: ImageWeights
     preprocessing: ImagePreprocessing
-    layer: str = Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")
-    """A node of the model's graph: layer4, avgpool, layer3.5.conv2, fc."""
-    pooling: Literal["average", "max", "flatten"]
-    """Over height and width of the layer's output; `flatten` keeps every place, row by row for each channel."""
-
-    @model_validator(mode="after")
-    def _weights_fit(self) -> Self:
-        named = re.match(r"torchvision:(\w+)_Weights\.", self.weights.source)
-        if self.weights.source.startswith("torchvision:") and (named is None or named[1].lower() != self.architecture):
-            raise ValueError(f"{self.weights.source} is not of the architecture {self.architecture}")
-        if self.layer == "x":
-            raise ValueError("the layer x is the picture itself; name one that the model computes")
-        return self
 
     @field_validator("probe")
     @classmethod

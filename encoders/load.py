@@ -1,50 +1,39 @@
-"""Loading: from a sealed spec to a verified encoder, once a process and device."""
+"""Loading a verified encoder from a sealed spec, once for each process and device."""
 
 import json
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
+from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import parse
-from encoders.encoder import Device, Encoder, pick_device
-from encoders.image_spec import ImageSpec
+from encoders.device import pick_device
+from encoders.encoder import Device, Encoder
+from encoders.families import family_of
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
-from encoders.text_spec import TextSpec
 from rawless.errors import UserError
-
-if TYPE_CHECKING:  # each brings libraries that take seconds to import
-    from encoders.image import ImageEncoder
-    from encoders.text import TextEncoder
 
 _loading = Lock()
 
 
 def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
-    """The encoder of a sealed spec, loaded once a process and device.
+    """Return the encoder of a sealed spec; the same one for every call of the process with that spec and device.
 
-    Raises UserError when the spec is unsealed, its files are missing or changed, the device is not there, or
+    Raises UserError when the spec is unsealed, its files are missing or changed, the device is not available, or
     the probe is not reproduced within the tolerance.
     """
     with _loading:
         return _load(spec.model_dump_json(), pick_device(device).type)
 
 
-def build(spec: EncoderSpec, device: torch.device) -> "TextEncoder | ImageEncoder":
-    """The encoder of a spec, sealed or not, as its files are, on torch; nothing is verified but what the spec names."""
+def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
+    """Return a new encoder of a spec, sealed or not, on torch. The probe is not verified. Raises UserError."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    if isinstance(spec, TextSpec):
-        from encoders.text import TextEncoder
-
-        return TextEncoder(spec, device)
-    if isinstance(spec, ImageSpec):
-        from encoders.image import ImageEncoder
-
-        return ImageEncoder(spec, device)
-    raise UserError(f"There is no encoder for the modality {spec.modality} of {spec.ref}.")
+    return BatchEncoder(spec, family_of(spec).load_model(spec, cuda=device.type == "cuda"), device)
 
 
 @lru_cache(maxsize=8)

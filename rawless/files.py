@@ -18,9 +18,10 @@ def atomic_write(path: Path, *, mode: int = OWNER_ONLY, keep_existing: bool = Fa
     OSError when the file cannot be written.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:  # so that its name is its path, by which a digest is read
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)

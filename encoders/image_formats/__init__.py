@@ -1,37 +1,26 @@
-"""The files that pictures come in: told apart by their first bytes, held to be whole, cut down to what decoding needs.
+"""Image formats: detecting the format of a file, and stripping the file to what decoding needs.
 
-Metadata (texts, profiles, thumbnails, comments), later frames and whatever follows the picture are dropped before a
-decoder sees them; of EXIF the orientation alone is left. A file whose end is missing is refused, whatever its decoder
-would make of it. One module a format; each raises Rejected.
+Metadata (texts, profiles, thumbnails, comments), later frames and bytes after the image are removed before a decoder
+reads the file; of EXIF only the orientation is kept. A truncated file is rejected, even if its decoder would accept it.
+
+`rawless.content` has the names of the formats and the limits on images. Each format has one module here, with the
+`SIGNATURE` of its first bytes and a function `strip`; `decode` turns a file into pixels.
 """
 
-import re
-from collections.abc import Callable
+from types import ModuleType
 
 from encoders.image_formats import bmp, gif, jpeg, png, webp
 from rawless.content import ImageFormat
 
-_MAGIC: tuple[tuple[ImageFormat, re.Pattern[bytes]], ...] = (
-    ("jpeg", re.compile(rb"\xff\xd8\xff")),
-    ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("gif", re.compile(rb"GIF8[79]a")),
-    ("webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
-    ("bmp", re.compile(rb"BM")),
-)
-_NEEDED: dict[ImageFormat, Callable[[bytes], bytes]] = {
-    "jpeg": jpeg.needed,
-    "png": png.needed,
-    "gif": gif.needed,
-    "webp": webp.needed,
-    "bmp": bmp.needed,
-}
+_FORMATS: dict[ImageFormat, ModuleType] = {"jpeg": jpeg, "png": png, "gif": gif, "webp": webp, "bmp": bmp}
 
 
-def format_of(content: bytes) -> ImageFormat | None:
-    """What a file says it is by its first bytes; its name and declared type do not count."""
-    return next((name for name, magic in _MAGIC if magic.match(content)), None)
+def detect_format(content: bytes) -> ImageFormat | None:
+    """Return the format of a file by its first bytes; its name and declared type are ignored."""
+    return next((name for name, module in _FORMATS.items() if module.SIGNATURE.match(content)), None)
 
 
-def needed(content: bytes, kind: ImageFormat) -> bytes:
-    """The file with nothing but what decoding needs. Raises Rejected for one that is cut short or malformed."""
-    return _NEEDED[kind](content)
+def strip(content: bytes, image_format: ImageFormat) -> bytes:
+    """Return the file with only what decoding needs. Raises Rejected when it is truncated or malformed."""
+    stripped: bytes = _FORMATS[image_format].strip(content)
+    return stripped

@@ -1,27 +1,29 @@
-"""BMP: nothing to leave out, but its end is missed by no decoder; runs are refused."""
+"""BMP: nothing is removed, but truncated files are rejected, which no decoder does, and so is run-length encoding."""
 
+import re
 import struct
 
-from encoders.image_formats.parts import take
+from encoders.image_formats.reading import read_exactly
 from rawless.privacy import Reason, Rejected
 
-_PLAIN, _RUNS, _MASKS = 0, (1, 2), 3
+SIGNATURE = re.compile(rb"BM")
+_PLAIN, _RUN_LENGTH, _MASKS = 0, (1, 2), 3
 _CORE_HEADER = 12
-_LARGEST = 1 << 29
-"""Bytes of pixels beyond which the size is judged, not the end."""
+_MAX_CHECKED_BYTES = 1 << 29
+"""Bytes of pixels above which the end of the file is not checked, since the size of the image is rejected."""
 
 
-def needed(content: bytes) -> bytes:
-    """See `containers.needed`."""
-    offset, header = struct.unpack("<LL", take(content, 10, 8))
+def strip(content: bytes) -> bytes:
+    """See `image_formats.strip`."""
+    offset, header = struct.unpack("<LL", read_exactly(content, 10, 8))
     if header == _CORE_HEADER:
-        width, height, _, bits = struct.unpack("<4H", take(content, 18, 8))
+        width, height, _, bits = struct.unpack("<4H", read_exactly(content, 18, 8))
         compression = _PLAIN
     else:
-        width, height, _, bits, compression = struct.unpack("<LlHHL", take(content, 18, 16))
-    if compression in _RUNS:  # Pillow expands them step by step in Python: seconds for a small file
+        width, height, _, bits, compression = struct.unpack("<LlHHL", read_exactly(content, 18, 16))
+    if compression in _RUN_LENGTH:  # Pillow decodes it in Python, which takes seconds for a small file
         raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)
     size = (width * bits + 31) // 32 * 4 * abs(height)
-    if compression in (_PLAIN, _MASKS) and size <= _LARGEST:
-        take(content, offset, size)
+    if compression in (_PLAIN, _MASKS) and size <= _MAX_CHECKED_BYTES:
+        read_exactly(content, offset, size)
     return content

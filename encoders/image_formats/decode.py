@@ -1,4 +1,4 @@
-"""From the bytes of a file to RGB pixels, behind limits that are judged from its header."""
+"""From the bytes of an image file to RGB pixels, within limits that are checked on its header."""
 
 import warnings
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageFile
 
-from encoders.image_formats import format_of, needed
+from encoders.image_formats import detect_format, strip
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageLimits
@@ -17,9 +17,9 @@ from rawless.privacy import Reason, Rejected
 T = TypeVar("T")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-warnings.simplefilter("error", Image.DecompressionBombWarning)  # else it would be printed, and the file opened
+warnings.simplefilter("error", Image.DecompressionBombWarning)  # by default it is printed, and the file opened
 _BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -30,16 +30,16 @@ _TURNS = {
 }
 
 
-def opened(content: bytes, limits: ImageLimits) -> Image.Image:
-    """A picture whose header was read and found within the limits; its pixels are not decoded yet.
+def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
+    """Return an image whose header was read and is within the limits; its pixels are not decoded yet.
 
     Raises Rejected: unsupported_image_format, too_many_pixels or undecodable_image.
     """
-    kind = format_of(content)
-    if kind is None or kind not in limits.formats:
+    image_format = detect_format(content)
+    if image_format is None or image_format not in limits.formats:
         raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)
-    file = BytesIO(needed(content, kind))
-    image = _decoding(lambda: Image.open(file, formats=(kind,)))
+    file = BytesIO(strip(content, image_format))
+    image = _reject_errors(lambda: Image.open(file, formats=(image_format,)))
     width, height = image.size
     if width * height > limits.max_pixels or max(width, height) > limits.max_side:
         raise Rejected(Reason.TOO_MANY_PIXELS)
@@ -48,21 +48,21 @@ def opened(content: bytes, limits: ImageLimits) -> Image.Image:
     return image
 
 
-def pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
-    """The decoded picture in RGB, the right way up. Raises Rejected when it cannot be decoded."""
-    _decoding(image.load)
-    vars(image).pop("_decoder", None)  # of WEBP, which holds the picture twice more
-    applied = preprocessing.exif_orientation == "apply"
-    turn = _TURNS.get(orientation(image.info.get("exif") or b"")) if applied else None
-    coloured = _decoding(lambda: _rgb(image, preprocessing.alpha))
-    return coloured if turn is None else coloured.transpose(turn)
+def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
+    """Return the decoded image in RGB, with the orientation applied. Raises Rejected when it cannot be decoded."""
+    _reject_errors(image.load)
+    vars(image).pop("_decoder", None)  # that of WEBP keeps two more copies of the image
+    is_applied = preprocessing.exif_orientation == "apply"
+    transposition = _TRANSPOSITIONS.get(orientation(image.info.get("exif") or b"")) if is_applied else None
+    rgb = _reject_errors(lambda: _to_rgb(image, preprocessing.alpha))
+    return rgb if transposition is None else rgb.transpose(transposition)
 
 
-def _rgb(image: Image.Image, alpha: str) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a channel, where Pillow would clip instead of scaling
+def _to_rgb(image: Image.Image, alpha: str) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a channel, which Pillow would clip instead of scaling
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if alpha == "drop":
-        image.info.pop("transparency", None)  # else Pillow warns of palettes that have it
+        image.info.pop("transparency", None)  # Pillow would warn about a palette with transparency
     if alpha == "drop" or not image.has_transparency_data:
         return image.convert("RGB")
     layered = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -71,13 +71,13 @@ def _rgb(image: Image.Image, alpha: str) -> Image.Image:
     return flat
 
 
-def _decoding(step: Callable[[], T]) -> T:
-    """A step of Pillow's, whose errors of whatever type mean that the file cannot be decoded."""
+def _reject_errors(step: Callable[[], T]) -> T:
+    """Return the result of a step of Pillow. Raises Rejected when it raises, since any error means a bad file."""
     try:
         return step()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Rejected(Reason.TOO_MANY_PIXELS) from None
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - each format has errors of its own
+    except Exception:  # noqa: BLE001 - each format raises its own types
         raise Rejected(Reason.UNDECODABLE_IMAGE) from None

@@ -1,65 +1,66 @@
-"""JPEG: frames, tables and scans, up to the end of the picture."""
+"""JPEG: frame, tables, scans and orientation are kept, up to the end of the first image."""
 
 import re
 import struct
 from collections.abc import Iterator
 
 from encoders.image_formats import exif
-from encoders.image_formats.parts import take
+from encoders.image_formats.reading import read_exactly
 from rawless.privacy import Reason, Rejected
 
+SIGNATURE = re.compile(rb"\xff\xd8\xff")
 MAX_SEGMENTS = 4_096
-"""A profile of 16 MB has 255."""
+"""A profile of 16 MB has 255 segments."""
 MAX_SCANS = 32
-"""Encoders write about ten for a progressive picture; each costs a pass over all pixels, however short it is."""
+"""Encoders write about ten for a progressive image; each costs a pass over all pixels, however short it is."""
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_NEEDED = {*_FRAMES, 0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE}
+_KEPT = {*_FRAMES, 0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE}
 """Frames, Huffman and arithmetic tables, quantisation, restarts, JFIF and Adobe's colour transform."""
-_START, _SCAN, _END, _ALONE, _APP1 = 0xD8, 0xDA, 0xD9, 0x01, 0xE1
+_START, _SCAN, _END, _NO_LENGTH, _APP1 = 0xD8, 0xDA, 0xD9, 0x01, 0xE1
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _FILL = re.compile(rb"\xff+(?=\xff)")
-"""Any number of these may stand before a marker. libjpeg reads a long run again and again."""
+"""Fill bytes, of which any number may precede a marker. libjpeg reads a long run of them repeatedly."""
 
 
-def needed(content: bytes) -> bytes:
-    """See `containers.needed`."""
+def strip(content: bytes) -> bytes:
+    """See `image_formats.strip`."""
     return b"".join(_segments(content))
 
 
 def _segments(content: bytes) -> Iterator[bytes]:
     yield bytes((0xFF, _START))
-    position, scans, framed, turned = 2, 0, False, False
+    position, scans, has_frame, has_orientation = 2, 0, False, False
     for _ in range(MAX_SEGMENTS):
-        marker, start = _marker(content, position)
+        marker, start = _next_marker(content, position)
         if marker == _END:
             yield bytes((0xFF, _END))
             return
-        length = 0 if marker == _ALONE else max(2, int.from_bytes(take(content, start, 2), "big"))
-        segment, position = take(content, start, length), start + length
-        if (framed and marker in _FRAMES) or (scans == MAX_SCANS and marker == _SCAN):
+        length = 0 if marker == _NO_LENGTH else max(2, int.from_bytes(read_exactly(content, start, 2), "big"))
+        segment, position = read_exactly(content, start, length), start + length
+        if (has_frame and marker in _FRAMES) or (scans == MAX_SCANS and marker == _SCAN):
             raise Rejected(Reason.UNDECODABLE_IMAGE)
-        framed = framed or marker in _FRAMES
-        if marker in _NEEDED:
+        has_frame = has_frame or marker in _FRAMES
+        if marker in _KEPT:
             yield bytes((0xFF, marker)) + segment
-        elif marker == _APP1 and segment[2:8] == exif.PREFIX and not turned:
-            turned = True
+        elif marker == _APP1 and segment[2:8] == exif.PREFIX and not has_orientation:
+            has_orientation = True
             yield _orientation(segment)
         elif marker == _SCAN:
             scans += 1
-            _, following = _marker(content, position)
+            _, following = _next_marker(content, position)
             yield bytes((0xFF, _SCAN)) + segment + _FILL.sub(b"", content[position : following - 1])[:-1]
             position = following - 2
     raise Rejected(Reason.UNDECODABLE_IMAGE)
 
 
 def _orientation(segment: bytes) -> bytes:
-    only = exif.only(segment[2:])
-    return bytes((0xFF, _APP1)) + struct.pack(">H", 2 + len(only)) + only
+    stripped = exif.strip(segment[2:])
+    return bytes((0xFF, _APP1)) + struct.pack(">H", 2 + len(stripped)) + stripped
 
 
-def _marker(content: bytes, position: int) -> tuple[int, int]:
-    """The next marker, and the position after it."""
-    found = _MARKER.search(content, position)
-    if found is None:
+def _next_marker(content: bytes, position: int) -> tuple[int, int]:
+    """Return the next marker, and the position after it."""
+    match = _MARKER.search(content, position)
+    if match is None:
         raise Rejected(Reason.UNDECODABLE_IMAGE)
-    return found[1][0], found.end()
+    return match[1][0], match.end()

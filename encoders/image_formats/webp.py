@@ -1,43 +1,45 @@
-"""WEBP: the canvas, the first frame and the orientation."""
+"""WEBP: the canvas, the first frame and the orientation are kept."""
 
+import re
 import struct
 from collections.abc import Iterator
 
 from encoders.image_formats import exif
-from encoders.image_formats.parts import take
+from encoders.image_formats.reading import read_exactly
 from rawless.privacy import Reason, Rejected
 
-_NEEDED = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF"}
-_LARGEST_CANVAS = 1 << 28
-"""Pixels: more than any stream may allow. Pillow sets memory aside for the canvas before its size can be judged."""
+SIGNATURE = re.compile(rb"RIFF....WEBP", re.DOTALL)
+_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF"}
+_MAX_CANVAS = 1 << 28
+"""Pixels: more than any stream may allow. Pillow allocates memory for the canvas before its size can be checked."""
 
 
-def needed(content: bytes) -> bytes:
-    """See `containers.needed`."""
-    whole = take(content, 0, 8 + int.from_bytes(content[4:8], "little"))
+def strip(content: bytes) -> bytes:
+    """See `image_formats.strip`."""
+    whole = read_exactly(content, 0, 8 + int.from_bytes(content[4:8], "little"))
     body = b"WEBP" + b"".join(_chunks(whole))
     return b"RIFF" + struct.pack("<L", len(body)) + body
 
 
 def _chunks(content: bytes) -> Iterator[bytes]:
-    position, framed = 12, False
+    position, has_frame = 12, False
     while position < len(content):
-        size = int.from_bytes(take(content, position + 4, 4), "little")
-        chunk = take(content, position, 8 + size)
+        size = int.from_bytes(read_exactly(content, position + 4, 4), "little")
+        chunk = read_exactly(content, position, 8 + size)
         name = chunk[:4]
         position += 8 + size + (size & 1)
-        if name == b"VP8X" and _canvas(chunk) > _LARGEST_CANVAS:
+        if name == b"VP8X" and _canvas_pixels(chunk) > _MAX_CANVAS:
             raise Rejected(Reason.TOO_MANY_PIXELS)
-        if name not in _NEEDED or (framed and name == b"ANMF"):
+        if name not in _KEPT or (has_frame and name == b"ANMF"):
             continue
-        framed = framed or name == b"ANMF"
+        has_frame = has_frame or name == b"ANMF"
         if name == b"EXIF":
-            tag = exif.only(chunk[8:])
-            chunk = b"EXIF" + struct.pack("<L", len(tag)) + tag
+            orientation = exif.strip(chunk[8:])
+            chunk = b"EXIF" + struct.pack("<L", len(orientation)) + orientation
         yield chunk + bytes(len(chunk) & 1)
 
 
-def _canvas(chunk: bytes) -> int:
-    """Pixels of the canvas: two sides less one, of three bytes each."""
-    width, height = take(chunk, 12, 3), take(chunk, 15, 3)
+def _canvas_pixels(chunk: bytes) -> int:
+    """Return the pixels of the canvas, whose sides are stored less one, in three bytes each."""
+    width, height = read_exactly(chunk, 12, 3), read_exactly(chunk, 15, 3)
     return (int.from_bytes(width, "little") + 1) * (int.from_bytes(height, "little") + 1)

@@ -1,4 +1,4 @@
-"""Torch as it is: the reference, and what runs on CUDA."""
+"""The reference runtime: torch without compilation, on the CPU and on CUDA."""
 
 import torch
 
@@ -6,7 +6,7 @@ from encoders.spec import Vector
 
 
 class Eager:
-    """Runs a network operation by operation, in its own precision."""
+    """Runs a network operation by operation, in the network's precision."""
 
     def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
         self.name = f"torch {torch.__version__} on {device.type.upper()}"
@@ -16,6 +16,6 @@ class Eager:
     def __call__(self, *inputs: torch.Tensor) -> Vector:
         """See `Runtime`."""
         with torch.inference_mode():
-            moved = [each.to(self.device, non_blocking=True) for each in inputs]
+            moved = [tensor.to(self.device, non_blocking=True) for tensor in inputs]
             vectors: Vector = self.network(*moved).float().cpu().numpy()
             return vectors

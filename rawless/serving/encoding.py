@@ -39,7 +39,8 @@ class LocalEncoderBackend:
         """
         self._encoders: Mapping[str, Encoder] = {spec.fingerprint: load(spec, device) for spec in specs}
         self._slots = {
-            fingerprint: BoundedSemaphore(min(queue, encoder.places)) for fingerprint, encoder in self._encoders.items()
+            fingerprint: BoundedSemaphore(min(queue, encoder.capacity))
+            for fingerprint, encoder in self._encoders.items()
         }
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:

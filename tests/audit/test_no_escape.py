@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-import encoders.text
+import encoders.batch_encoder
 import pipelines.encode
 import pipelines.parse
 import pipelines.read
@@ -155,9 +155,9 @@ def test_no_marker_escapes_from_an_encoder_that_raises(
     warehouse: Warehouse,
     talkative: Callable[[str], Callable[..., NoReturn]],
 ) -> None:
-    monkeypatch.setattr(encoders.text.TextEncoder, broken, talkative(MARKER))
+    monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, broken, talkative(MARKER))
     for probe in ("_encodes_probe", "_prepare_probe"):
-        monkeypatch.setattr(encoders.text.TextEncoder, probe, lambda self: True)
+        monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, probe, lambda self: True)
 
     assert run({"text": MARKER}) == set()
     assert warehouse.query("SELECT reason FROM rejection_v1") == [{"reason": "encoder_failed"}]

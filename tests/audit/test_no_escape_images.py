@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-import encoders.image
+import encoders.batch_encoder
+import encoders.image_model
 import pipelines.encode
 from encoders.catalogue import lookup
 from pipelines.ingest import Ingest
@@ -162,7 +163,7 @@ def test_no_marker_escapes_from_lines_and_objects(
     assert run(stream, f"jsonl:{write_events(*events)}") == set()
 
 
-@pytest.mark.parametrize("broken", ["opened", "pixels", "crop", "resized_size"])
+@pytest.mark.parametrize("broken", ["read_header", "decode_pixels", "resize_and_crop", "resized_size"])
 def test_no_marker_escapes_from_a_decoder_that_raises(
     broken: str,
     run: Callable[..., set[str]],
@@ -175,8 +176,8 @@ def test_no_marker_escapes_from_a_decoder_that_raises(
 ) -> None:
     metadata = uploads({"pixels.png": _file("PNG")})
     lookup_job = f"files:{tmp_path}/uploads/pixels.png"
-    monkeypatch.setattr(encoders.image.ImageEncoder, "_prepare_probe", lambda self: True)
-    monkeypatch.setattr(encoders.image, broken, talkative(MARKER))
+    monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, "_prepare_probe", lambda self: True)
+    monkeypatch.setattr(encoders.image_model, broken, talkative(MARKER))
 
     assert run(pictures, lookup_job, metadata) == set()
     assert {"reason": "encoder_failed"} in warehouse.query("SELECT DISTINCT reason FROM rejection_v1")

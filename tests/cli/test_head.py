@@ -112,7 +112,7 @@ _TRAIN = """
 import sys
 from rawless.cli.main import run
 code = run(["head", "train", sys.argv[1]])
-encoders = {"encoders.image", "encoders.text", "torchvision", "transformers"}
+encoders = {"encoders.batch_encoder", "encoders.networks", "torchvision", "transformers"}
 print(code, sorted(encoders & set(sys.modules)))
 """
 

@@ -87,7 +87,7 @@ _IMPORT = """
 import sys
 from rawless.cli.main import run
 code = run(["head", "import", *sys.argv[1:]])
-print(code, sorted({"encoders.image", "encoders.text", "torchvision", "transformers"} & set(sys.modules)))
+print(code, sorted({"encoders.batch_encoder", "encoders.networks", "torchvision", "transformers"} & set(sys.modules)))
 """
 
 

@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from encoders.image import ImageEncoder
-from encoders.image_spec import ImageSpec
+from encoders.batch_encoder import BatchEncoder
+from encoders.families.huggingface_text import TextSpec
+from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.load import build
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
-from encoders.text import TextEncoder
-from encoders.text_spec import TextSpec
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["where", "is", "my", "parcel", "paid", "for", "two", "cat", "dog", "bird", "##ing", "?", "."]
@@ -100,9 +100,9 @@ def tiny_sealed(tiny_spec: Callable[..., EncoderSpec]) -> EncoderSpec:
 
 
 @pytest.fixture
-def tiny_encoder(tiny_sealed: EncoderSpec) -> TextEncoder:
+def tiny_encoder(tiny_sealed: EncoderSpec) -> BatchEncoder[Any]:
     """A tiny encoder of the test's own, so that the test may break it."""
-    return TextEncoder(tiny_sealed, torch.device("cpu"))
+    return build(tiny_sealed, torch.device("cpu"))
 
 
 @lru_cache(maxsize=2)
@@ -142,10 +142,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
 
 @pytest.fixture(scope="session")
-def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., ImageSpec]:
+def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., ResNetSpec]:
     """Makes unsealed specs of a ResNet-18 on small pictures; any field can be said otherwise, nested ones in part."""
 
-    def make(folder: Path | None = None, file: str = "model.safetensors", **fields: Any) -> ImageSpec:
+    def make(folder: Path | None = None, file: str = "model.safetensors", **fields: Any) -> ResNetSpec:
         architecture = fields.get("architecture", "resnet18")
         source = fields.pop("source", None) or f"path:{folder or checkpoint(architecture)}"
         whole: dict[str, Any] = {
@@ -162,21 +162,21 @@ def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., ImageSpec]:
             "tolerance": 1e-4,
             "training_domain": "nothing: its weights are drawn from a seed",
         }
-        return ImageSpec.model_validate(whole | fields)
+        return ResNetSpec.model_validate(whole | fields)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def image_sealed(image_spec: Callable[..., ImageSpec]) -> ImageSpec:
+def image_sealed(image_spec: Callable[..., ResNetSpec]) -> ResNetSpec:
     """The small image encoder's spec, sealed."""
     return seal(image_spec())
 
 
 @pytest.fixture
-def image_encoder(image_sealed: ImageSpec) -> ImageEncoder:
+def image_encoder(image_sealed: ResNetSpec) -> BatchEncoder[Any]:
     """A small image encoder of the test's own, so that the test may break it."""
-    return ImageEncoder(image_sealed, torch.device("cpu"))
+    return build(image_sealed, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

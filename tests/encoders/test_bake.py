@@ -16,7 +16,7 @@ def test_baked_files_are_found_without_package_and_hub(tmp_path: Path, monkeypat
 
     place = bake(spec, tmp_path)
 
-    monkeypatch.setattr(weights, "_PACKAGES", {})
+    monkeypatch.setattr("encoders.weight_sources.hugging_face._PACKAGES", {})
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path))
     assert weights.find(spec) == place == tmp_path / "sentence-transformers" / "all-MiniLM-L6-v2"
     assert sorted(path.name for path in place.iterdir()) == sorted(spec.files)
@@ -31,8 +31,8 @@ def test_baking_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, given = lookup("minilm@1.0.0"), tmp_path / "given"
-    shutil.copytree(weights.find(spec), given / weights.folder(spec))
-    (given / weights.folder(spec) / "config.json").write_text("{}")
+    shutil.copytree(weights.find(spec), given / spec.weights.location)
+    (given / spec.weights.location / "config.json").write_text("{}")
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(given))
 
     with pytest.raises(UserError, match=r"config.json is not the file that minilm@1.0.0 names"):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoders.batcher import Batcher, Budget, Outcome, around
+from encoders.batcher import Batcher, Budget, Outcome, batch_around
 from encoders.encoder import Encoded
 from rawless.errors import Unavailable
 from rawless.privacy import Reason
@@ -52,8 +52,8 @@ def model() -> Iterator[Model]:
     made.gate.set()
 
 
-def batcher(model: Model, cost: int = 8, places: int = 1000, wait_seconds: float = 0.0) -> Batcher[int]:
-    return Batcher(model.run, lambda number: 1, Budget(cost, 1, places, wait_seconds))
+def batcher(model: Model, cost: int = 8, capacity: int = 1000, wait_seconds: float = 0.0) -> Batcher[int]:
+    return Batcher(model.run, lambda number: 1, Budget(cost, 1, capacity, wait_seconds))
 
 
 def submit(batcher: Batcher[int], *numbers: int) -> "list[Future[Outcome]]":
@@ -73,7 +73,7 @@ def test_a_batch_holds_the_item_and_every_neighbour_that_fits_and_pays(
 ) -> None:
     position = data.draw(st.integers(0, len(costs) - 1))
 
-    chosen = around(costs, position, Budget(cost, run_cost, 100, 0.0))
+    chosen = batch_around(costs, position, Budget(cost, run_cost, 100, 0.0))
 
     assert position in chosen
     dearest, size = costs[chosen[-1]], len(chosen)
@@ -98,7 +98,7 @@ def test_a_batch_holds_the_item_and_every_neighbour_that_fits_and_pays(
 def test_the_nearest_neighbours_come_first_and_padding_must_pay(
     costs: list[int], position: int, cost: int, run_cost: int, chosen: list[int]
 ) -> None:
-    assert list(around(costs, position, Budget(cost, run_cost, 100, 0.0))) == chosen
+    assert list(batch_around(costs, position, Budget(cost, run_cost, 100, 0.0))) == chosen
 
 
 @settings(max_examples=50, deadline=None)
@@ -106,14 +106,14 @@ def test_the_nearest_neighbours_come_first_and_padding_must_pay(
     callers=st.lists(st.lists(st.integers(1, 99), max_size=12), min_size=1, max_size=6),
     cost=st.integers(1, 300),
     run_cost=st.integers(0, 50),
-    places=st.integers(1, 20),
+    capacity=st.integers(1, 20),
     wait_seconds=st.sampled_from([0.0, 0.001]),
 )
 def test_every_caller_gets_its_own_outcomes_whatever_the_budget(
-    callers: list[list[int]], cost: int, run_cost: int, places: int, wait_seconds: float
+    callers: list[list[int]], cost: int, run_cost: int, capacity: int, wait_seconds: float
 ) -> None:
     model = Model()
-    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(cost, run_cost, places, wait_seconds))
+    shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(cost, run_cost, capacity, wait_seconds))
     found: dict[int, list[int]] = {}
 
     def call(caller: int) -> None:
@@ -130,7 +130,7 @@ def test_every_caller_gets_its_own_outcomes_whatever_the_budget(
         itertools.chain.from_iterable(callers)
     )
     assert all(len(batch) == 1 or max(batch) * len(batch) <= cost for batch in model.batches)
-    assert all(len(batch) <= places for batch in model.batches)
+    assert all(len(batch) <= capacity for batch in model.batches)
 
 
 def test_small_bundles_of_many_threads_share_full_batches(model: Model) -> None:
@@ -181,7 +181,7 @@ def test_an_item_of_an_odd_cost_does_not_wait_for_all_others(model: Model) -> No
 
 
 def test_a_full_queue_holds_its_callers_back_until_there_is_a_place(model: Model) -> None:
-    shared = batcher(model, places=3)
+    shared = batcher(model, capacity=3)
     model.gate.clear()
     held = submit(shared, 1, 2, 3)
     passed = threading.Event()
@@ -201,12 +201,12 @@ def test_a_full_queue_holds_its_callers_back_until_there_is_a_place(model: Model
 
 
 def test_a_queue_that_is_full_does_not_wait_for_company(model: Model) -> None:
-    shared = batcher(model, cost=1000, places=2, wait_seconds=10 * LIMIT)
+    shared = batcher(model, cost=1000, capacity=2, wait_seconds=10 * LIMIT)
     assert [number_of(each.result(LIMIT)) for each in submit(shared, 1, 2, 3, 4)] == [1, 2, 3, 4]
 
 
 def test_a_reason_comes_without_the_model_and_frees_its_place(model: Model) -> None:
-    shared = batcher(model, places=1)
+    shared = batcher(model, capacity=1)
     for _ in range(3):
         assert shared.submit(lambda: Reason.EMPTY_TEXT).result(LIMIT) is Reason.EMPTY_TEXT
     assert model.batches == []
@@ -291,7 +291,7 @@ def test_a_fault_before_the_run_leaves_nobody_waiting_and_the_batcher_alive(
     def fails(*_: object) -> int:
         raise KeyError("the content of an item")
 
-    shared = batcher(model, places=2)
+    shared = batcher(model, capacity=2)
     if broken != "prepare":
         monkeypatch.setattr(shared, f"_{broken}", fails)
     for _ in range(5):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoders.bisect_batch import OutOfMemory, halving, memory_told
+from encoders.bisect_batch import OutOfMemory, bisect_batch, translate_memory_errors
 
 
 def alone(out_of_memory: bool) -> str:
@@ -21,7 +21,7 @@ def test_only_the_items_that_fail_alone_have_failed(size: int, bad: set[int]) ->
             raise ValueError("one of these")
         return [f"done {position}" for position in batch]
 
-    outcomes = halving(run, range(size), alone)
+    outcomes = bisect_batch(run, range(size), alone)
     assert outcomes == ["failed" if position in bad else f"done {position}" for position in range(size)]
 
 
@@ -35,7 +35,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(fits: int) -> None:
         ran.append(len(batch))
         return ["done"] * len(batch)
 
-    assert halving(run, range(13), alone) == ["done"] * 13
+    assert bisect_batch(run, range(13), alone) == ["done"] * 13
     assert max(ran) <= fits
 
 
@@ -52,7 +52,7 @@ def test_an_item_that_does_not_fit_alone_is_told_from_one_that_fails(size: int, 
     def expected(position: int) -> str:
         return "out of memory" if position in huge else "failed" if position == 3 else "done"
 
-    assert halving(run, range(size), alone) == [expected(position) for position in range(size)]
+    assert bisect_batch(run, range(size), alone) == [expected(position) for position in range(size)]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_an_item_that_does_not_fit_alone_is_told_from_one_that_fails(size: int, 
     ids=["python", "torch", "openvino", "cuda", "cublas"],
 )
 def test_memory_is_told_whoever_ran_out_of_it(error: Exception) -> None:
-    with pytest.raises(OutOfMemory) as caught, memory_told():
+    with pytest.raises(OutOfMemory) as caught, translate_memory_errors():
         raise error
     assert caught.value.__cause__ is None
 
 
 def test_another_fault_is_not_taken_for_memory() -> None:
-    with pytest.raises(RuntimeError, match="shape"), memory_told():
+    with pytest.raises(RuntimeError, match="shape"), translate_memory_errors():
         raise RuntimeError("shape mismatch")

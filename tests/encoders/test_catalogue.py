@@ -11,11 +11,11 @@ import torch
 from encoders import weights
 from encoders.catalogue import FOLDER, lookup, refs
 from encoders.encoder import Encoded
-from encoders.image_spec import ImageSpec
+from encoders.families.huggingface_text import TextSpec
+from encoders.families.torchvision_resnet import ResNetSpec
 from encoders.load import load
 from encoders.probe import deviation
 from encoders.seal import seal
-from encoders.text_spec import TextSpec
 from rawless.errors import UserError
 from rawless.privacy import Raw
 
@@ -59,7 +59,7 @@ def placed(
 
     def put(ref: str) -> Path:
         spec = lookup(ref)
-        assert isinstance(spec, ImageSpec)
+        assert isinstance(spec, ResNetSpec)
         path = no_weights_here / "torchvision" / spec.weights.file
         path.parent.mkdir()
         torch.save(plain_resnet(spec.architecture).state_dict(), path)
@@ -97,7 +97,7 @@ def test_weights_that_are_corrupted_after_sealing_are_refused(place: float, plac
     path.unlink()
 
 
-@pytest.mark.parametrize(("ref", "kind"), [("minilm@1.0.0", TextSpec), ("resnet50@1.0.0", ImageSpec)])
+@pytest.mark.parametrize(("ref", "kind"), [("minilm@1.0.0", TextSpec), ("resnet50@1.0.0", ResNetSpec)])
 def test_a_spec_is_of_the_kind_that_its_modality_names(ref: str, kind: type) -> None:
     assert type(lookup(ref)) is kind
 
@@ -105,10 +105,21 @@ def test_a_spec_is_of_the_kind_that_its_modality_names(ref: str, kind: type) -> 
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ("modality: image", "modality: audio", "modality is 'audio', but the rule is: one of text, image"),
-        ("modality: image", "modality: [image]", "modality is ['image'], but the rule is: one of text, image"),
+        (
+            "modality: image",
+            "modality: audio",
+            "modality is 'audio', but the rule is: Input should be 'text' or 'image'",
+        ),
+        (
+            "modality: image",
+            "modality: [image]",
+            "modality is ['image'], but the rule is: Input should be 'text' or 'image'",
+        ),
         ("modality: image\n", "", "modality is missing"),
-        ("modality: image", "modality: text", "weights.source is 'torchvision:ResNet18"),
+        ("architecture: resnet18\n", "", "architecture is missing"),
+        ("architecture: resnet18", "architecture: [resnet18]", "architecture is ['resnet18']"),
+        ("architecture: resnet18", "architecture: vit", "architecture is 'vit', but the rule is: one of resnet101, "),
+        ("modality: image", "modality: text", "modality is 'text', but the rule is: Input should be 'image'"),
         ("crop: 224", "crop: 300", "crop is 300, but may be at most resize, 256"),
         ("pooling: average", "pooling: mean", "pooling is 'mean'"),
         ("resnet18-f37072fd.pth: null", "resnet18.bin: null", "name exactly one file"),

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from encoders.catalogue import lookup
-from encoders.encoder import Encoded, Encoder, pick_device
+from encoders.device import pick_device
+from encoders.encoder import Encoded, Encoder
 from encoders.load import load
 from rawless.errors import UserError
 from rawless.privacy import Raw
@@ -27,5 +28,5 @@ def test_cuda_gives_the_vectors_of_the_cpu(minilm: Encoder) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_cuda_is_refused_where_there_is_none_and_auto_takes_the_cpu() -> None:
     assert pick_device("auto").type == "cpu"
-    with pytest.raises(UserError, match="--device is cuda, but torch sees no CUDA device here"):
+    with pytest.raises(UserError, match="--device is cuda, but torch finds no CUDA device"):
         pick_device("cuda")

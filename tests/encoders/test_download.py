@@ -22,7 +22,7 @@ from torchvision.models import ResNet18_Weights
 
 from encoders import weights
 from encoders.encoder import Encoded
-from encoders.image_spec import ImageSpec
+from encoders.families.torchvision_resnet import ResNetSpec
 from encoders.load import load
 from encoders.seal import seal
 from rawless.errors import RawlessError, Unavailable, UserError
@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.usefixtures("no_weights_here"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # of refused answers, by the storage client
 ]
-MakeSpec = Callable[..., ImageSpec]
+MakeSpec = Callable[..., ResNetSpec]
 SOURCE, FILE = "torchvision:ResNet18_Weights.IMAGENET1K_V1", "resnet18-f37072fd.pth"
 CONTENT = b"not weights, but whole " * 1000
 
@@ -143,10 +143,10 @@ def store(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 @pytest.fixture
-def object_spec(image_spec: MakeSpec) -> Callable[..., ImageSpec]:
+def object_spec(image_spec: MakeSpec) -> Callable[..., ResNetSpec]:
     """Makes specs whose weights are an object with this content."""
 
-    def make(content: bytes = CONTENT, source: str = "gs://bucket/some/folder") -> ImageSpec:
+    def make(content: bytes = CONTENT, source: str = "gs://bucket/some/folder") -> ResNetSpec:
         return image_spec(weights={"source": source, "files": {"model.safetensors": sha256(content)}})
 
     return make
@@ -292,7 +292,7 @@ def test_missing_credentials_are_told_in_one_sentence(
 
 
 def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_from_a_folder(
-    image_sealed: ImageSpec, plain_resnet: Callable[[str], Any], object_spec: MakeSpec, store: Store
+    image_sealed: ResNetSpec, plain_resnet: Callable[[str], Any], object_spec: MakeSpec, store: Store
 ) -> None:
     store.objects[OBJECT] = save(plain_resnet("resnet18").state_dict())
     sealed = seal(object_spec(store.objects[OBJECT]))
@@ -305,7 +305,7 @@ def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_fro
 
 
 @pytest.fixture
-def torchvision_spec(image_spec: MakeSpec) -> ImageSpec:
+def torchvision_spec(image_spec: MakeSpec) -> ResNetSpec:
     """A spec that names torchvision's own checkpoint, without its digest."""
     return image_spec(source=SOURCE, file=FILE)
 
@@ -317,7 +317,7 @@ def put(folder: Path) -> Path:
 
 
 def test_torchvisions_weights_are_found_in_the_named_folder_first(
-    torchvision_spec: ImageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = put(tmp_path / "torch" / "hub" / "checkpoints")
     assert weights.find(torchvision_spec) == cached
@@ -327,7 +327,7 @@ def test_torchvisions_weights_are_found_in_the_named_folder_first(
 
 
 def test_torchvisions_weights_are_found_where_torch_was_told_to_keep_them(
-    torchvision_spec: ImageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     torch.hub.set_dir(tmp_path / "elsewhere")
@@ -336,7 +336,7 @@ def test_torchvisions_weights_are_found_where_torch_was_told_to_keep_them(
 
 
 def test_absent_weights_name_every_place_and_what_to_do(
-    torchvision_spec: ImageSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
     with pytest.raises(UserError, match="not found") as caught:
@@ -348,7 +348,7 @@ def test_absent_weights_name_every_place_and_what_to_do(
 
 @pytest.mark.parametrize("allowed", [None, "", "0", "true"])
 def test_torchvision_is_not_asked_where_it_is_not_allowed(
-    torchvision_spec: ImageSpec, monkeypatch: pytest.MonkeyPatch, allowed: str | None
+    torchvision_spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch, allowed: str | None
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *args, **options: asked.append(url))
@@ -373,7 +373,7 @@ FAULTS: dict[str, Callable[[], Exception]] = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_the_page_that_torchvision_names_is_asked_and_its_faults_are_told(
-    torchvision_spec: ImageSpec, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
+    torchvision_spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
     asked: list[str] = []
 
@@ -390,7 +390,7 @@ def test_the_page_that_torchvision_names_is_asked_and_its_faults_are_told(
 
 
 @pytest.fixture
-def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> ImageSpec:
+def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> ResNetSpec:
     """Torchvision as if its checkpoint lay in the store, named by its digest; a spec that names it."""
     file = f"resnet18-{sha256(CONTENT)[:8]}.pth"
     store.objects[f"models/{file}"] = CONTENT
@@ -401,7 +401,7 @@ def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_torchvisions_weights_are_fetched_once_and_kept_where_torch_keeps_them(
-    hub: ImageSpec, store: Store, tmp_path: Path
+    hub: ResNetSpec, store: Store, tmp_path: Path
 ) -> None:
     place = weights.find(hub)
     assert place == tmp_path / "torch" / "hub" / "checkpoints"
@@ -412,7 +412,7 @@ def test_torchvisions_weights_are_fetched_once_and_kept_where_torch_keeps_them(
 
 @pytest.mark.parametrize("fault", ["half", 500, 404], ids=str)
 def test_a_checkpoint_that_torchvision_does_not_give_whole_is_not_kept(
-    hub: ImageSpec, store: Store, tmp_path: Path, fault: str | int
+    hub: ResNetSpec, store: Store, tmp_path: Path, fault: str | int
 ) -> None:
     store.fault = fault
     with pytest.raises(Unavailable):
@@ -422,7 +422,9 @@ def test_a_checkpoint_that_torchvision_does_not_give_whole_is_not_kept(
     assert (weights.find(hub) / hub.weights.file).read_bytes() == CONTENT
 
 
-def test_a_checkpoint_that_is_not_the_one_of_its_name_is_not_kept(hub: ImageSpec, store: Store, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_not_the_one_of_its_name_is_not_kept(
+    hub: ResNetSpec, store: Store, tmp_path: Path
+) -> None:
     store.objects[f"models/{hub.weights.file}"] = b"swapped"
     with pytest.raises(RawlessError):
         weights.find(hub)
@@ -444,13 +446,13 @@ def test_weights_that_torchvision_does_not_have_are_the_users_to_mend(
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **options: pytest.fail("asked"))
     with pytest.raises(UserError, match=named) as caught:
         weights.find(image_spec(source=source, file=file))
-    assert "mend the spec" in told(caught)
+    assert "correct the spec" in told(caught)
     assert source.partition(":")[2] in told(caught)
 
 
 @pytest.mark.parametrize("kind", ["torchvision", "gs"])
 def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(
-    hub: ImageSpec, object_spec: MakeSpec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    hub: ResNetSpec, object_spec: MakeSpec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     store.objects[OBJECT] = CONTENT
     (tmp_path / "file").touch()

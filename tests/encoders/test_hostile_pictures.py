@@ -21,9 +21,9 @@ from PIL import Image
 
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded
-from encoders.image import prepare
-from encoders.image_formats.decode import opened
-from encoders.image_spec import ImageSpec
+from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.image_formats.decode import read_header
+from encoders.image_model import prepare
 from encoders.load import load
 from rawless.content import ImageLimits
 from rawless.privacy import Raw, Reason, guarded
@@ -55,7 +55,7 @@ MARK = "zebra9131"
 SMALL = ImageLimits(max_pixels=1_000_000)
 FAULTS = {Reason.UNDECODABLE_IMAGE, Reason.UNSUPPORTED_IMAGE_FORMAT, Reason.TOO_MANY_PIXELS}
 JPEG = saved(noise("RGB"), "JPEG")
-PREPROCESSING = cast(ImageSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
+PREPROCESSING = cast(ResNetSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
 
 
 def door(content: bytes, limits: ImageLimits = SMALL) -> torch.Tensor | Reason:
@@ -159,14 +159,14 @@ WATCH = """
 import json, os, resource, signal, sys, warnings
 from pathlib import Path
 from encoders.catalogue import lookup
-from encoders.image_formats.decode import opened, pixels
+from encoders.image_formats.decode import decode_pixels, read_header
 from rawless.content import ImageLimits
 from rawless.privacy import Rejected
 warnings.simplefilter("ignore")
 policy = lookup("resnet18-seeded@1.0.0").preprocessing
 def outcome(path):
     try:
-        return str(pixels(opened(path.read_bytes(), ImageLimits()), policy).size)
+        return str(decode_pixels(read_header(path.read_bytes(), ImageLimits()), policy).size)
     except Rejected as rejected:
         return rejected.reason.value
 def measured(path):
@@ -232,7 +232,7 @@ def test_a_pixel_that_is_allowed_costs_sixteen_bytes_at_most(name: str, watched:
 def test_a_strip_that_would_grow_is_refused_before_it_is_decoded(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("encoders.image.pixels", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("encoders.image_model.decode_pixels", lambda *_: pytest.fail("it was decoded"))
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):
         assert door(saved(noise("L", size), kind), ImageLimits()) is Reason.TOO_MANY_PIXELS
 
@@ -277,7 +277,7 @@ def test_whatever_comes_is_accounted_for(name: str, edits: list[tuple[str, int, 
     content = edited(ordinary()[name], edits)
     assert accounted(door(content))
     try:
-        image = opened(content, SMALL)
+        image = read_header(content, SMALL)
         judged = image.size
         image.load()
     except Exception:  # noqa: BLE001 - what it is called is asserted above

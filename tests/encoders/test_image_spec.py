@@ -12,34 +12,34 @@ from pydantic import BaseModel
 
 from encoders.catalogue import lookup, parse
 from encoders.encoder import Encoded
-from encoders.image_spec import Architecture, ImageSpec
+from encoders.families.torchvision_resnet import Architecture, ResNetSpec
 from encoders.load import load
 from encoders.seal import seal
 from encoders.spec import Probe
 from rawless.errors import UserError
 from rawless.privacy import Raw
 
-MakeSpec = Callable[..., ImageSpec]
+MakeSpec = Callable[..., ResNetSpec]
 ANOTHER = "0" * 64
 SEEDED_FINGERPRINT = "41cd6dc6de38dea2d5ffaae74e841852d4d2b77f4d7a8fa44f6e51d9c4366021"
 """Of resnet18-seeded@1.0.0. Rows in warehouses carry it: if a test on it breaks, they no longer match their encoder."""
 
 
 @pytest.fixture
-def spec() -> ImageSpec:
+def spec() -> ResNetSpec:
     """The catalogue's sealed resnet18-seeded."""
     found = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(found, ImageSpec)
+    assert isinstance(found, ResNetSpec)
     return found
 
 
 @pytest.fixture
-def data(spec: ImageSpec) -> dict[str, Any]:
+def data(spec: ResNetSpec) -> dict[str, Any]:
     """The same as plain values."""
     return spec.model_dump(mode="json")
 
 
-def test_the_fingerprint_of_resnet18_seeded_is_the_one_that_rows_carry(spec: ImageSpec) -> None:
+def test_the_fingerprint_of_resnet18_seeded_is_the_one_that_rows_carry(spec: ResNetSpec) -> None:
     assert spec.fingerprint == SEEDED_FINGERPRINT
 
 
@@ -70,7 +70,7 @@ OTHERS: dict[str, list[Any]] = {
 }
 
 
-def changed(spec: ImageSpec, path: str, value: Any) -> ImageSpec:
+def changed(spec: ResNetSpec, path: str, value: Any) -> ResNetSpec:
     """The spec with one field changed; unchecked, since some fields have one allowed value as yet."""
     top, _, field = path.partition(".")
     part = getattr(spec, top)
@@ -81,7 +81,7 @@ def changed(spec: ImageSpec, path: str, value: Any) -> ImageSpec:
     ("path", "value"), [pytest.param(path, each, id=f"{path}={each}") for path in OTHERS for each in OTHERS[path]]
 )
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-def test_changing_any_field_of_the_identity_changes_the_fingerprint(spec: ImageSpec, path: str, value: Any) -> None:
+def test_changing_any_field_of_the_identity_changes_the_fingerprint(spec: ResNetSpec, path: str, value: Any) -> None:
     other = changed(spec, path, value)
     assert other != spec
     assert other.fingerprint != spec.fingerprint
@@ -96,11 +96,11 @@ def test_the_list_of_changes_above_covers_every_field() -> None:
             else:
                 yield prefix + name
 
-    assert set(paths(ImageSpec, "")) - {"probe"} == set(OTHERS)
+    assert set(paths(ResNetSpec, "")) - {"probe"} == set(OTHERS)
     assert {"resnet18", *OTHERS["architecture"]} == set(get_args(Architecture))
 
 
-def test_no_two_of_the_changes_share_a_fingerprint(spec: ImageSpec) -> None:
+def test_no_two_of_the_changes_share_a_fingerprint(spec: ResNetSpec) -> None:
     checked = [
         (path, each)
         for path in OTHERS
@@ -110,12 +110,12 @@ def test_no_two_of_the_changes_share_a_fingerprint(spec: ImageSpec) -> None:
     assert len({changed(spec, *each).fingerprint for each in checked}) == len(checked)
 
 
-def test_the_probe_is_not_part_of_the_fingerprint(spec: ImageSpec) -> None:
+def test_the_probe_is_not_part_of_the_fingerprint(spec: ResNetSpec) -> None:
     other = Probe.of(spec.probe_input, np.ones(512, dtype=np.float32))
     assert spec.model_copy(update={"probe": other}).fingerprint == spec.fingerprint
 
 
-def test_the_same_numbers_spelled_otherwise_are_the_same_encoder(data: dict[str, Any], spec: ImageSpec) -> None:
+def test_the_same_numbers_spelled_otherwise_are_the_same_encoder(data: dict[str, Any], spec: ResNetSpec) -> None:
     for name in ("precision", "defence", "parent"):
         del data[name]
     data["preprocessing"]["mean"] = [0.4850, 4.56e-1, 0.406]
@@ -153,7 +153,7 @@ VISIBLE: dict[str, dict[str, Any]] = {
 }
 
 
-def vector_of(spec: ImageSpec, content: bytes) -> Any:
+def vector_of(spec: ResNetSpec, content: bytes) -> Any:
     (outcome,) = load(spec, "cpu").encode([Raw(content)])
     assert isinstance(outcome, Encoded)
     return outcome.vector
@@ -161,7 +161,7 @@ def vector_of(spec: ImageSpec, content: bytes) -> Any:
 
 @pytest.mark.parametrize("fields", VISIBLE.values(), ids=VISIBLE)
 def test_another_way_to_the_vector_is_another_fingerprint_and_visibly_another_vector(
-    image_spec: MakeSpec, image_sealed: ImageSpec, turned_and_transparent: bytes, fields: dict[str, Any]
+    image_spec: MakeSpec, image_sealed: ResNetSpec, turned_and_transparent: bytes, fields: dict[str, Any]
 ) -> None:
     other = seal(image_spec(**fields))
     assert other.fingerprint != image_sealed.fingerprint
@@ -188,7 +188,7 @@ NAN, INFINITE = float("nan"), float("inf")
     ("path", "value", "told"),
     [
         ("architecture", "vit_b_16", "architecture is 'vit_b_16'"),
-        ("layer", "x", "the layer x is the picture itself"),
+        ("layer", "x", "the layer x is the image itself"),
         ("layer", "layer4;", "layer is 'layer4;'"),
         ("layer", -1, "layer is -1"),
         ("pooling", "mean", "pooling is 'mean'"),
@@ -241,13 +241,13 @@ def test_a_field_that_breaks_its_rule_is_told_in_one_sentence(
 
 def test_an_object_needs_its_digest(data: dict[str, Any]) -> None:
     data["weights"] = {"source": "gs://bucket/folder", "files": {"model.pth": None}}
-    with pytest.raises(UserError, match="a file that is fetched needs its sha256"):
+    with pytest.raises(UserError, match="a file that is downloaded needs its sha256"):
         parse(data, "spec")
     data["weights"]["files"] = {"model.pth": ANOTHER}
     assert parse(data, "spec").weights.source == "gs://bucket/folder"
 
 
-def test_the_built_in_probe_is_a_turned_picture(spec: ImageSpec) -> None:
+def test_the_built_in_probe_is_a_turned_picture(spec: ResNetSpec) -> None:
     assert spec.built_in_probe() == spec.probe_input
     with Image.open(BytesIO(base64.b64decode(spec.built_in_probe()))) as image:
         assert image.getexif()[0x0112] == 6

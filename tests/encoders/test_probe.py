@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,15 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-from encoders.encoder import Encoded, Encoder, pick_device
-from encoders.image import ImageEncoder
-from encoders.image_spec import ImageSpec
-from encoders.load import load
+from encoders.batch_encoder import BatchEncoder
+from encoders.device import pick_device
+from encoders.encoder import Encoded, Encoder
+from encoders.families.huggingface_text import TextSpec
+from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.load import build, load
 from encoders.probe import deviation, verify
 from encoders.seal import seal
 from encoders.spec import EncoderSpec, Probe
-from encoders.text import TextEncoder
-from encoders.text_spec import TextSpec
 from rawless.errors import UserError
 from rawless.privacy import Raw
 
@@ -44,7 +45,7 @@ def test_the_probe_of_minilm_was_made_from_the_built_in_text(minilm: Encoder) ->
 
 
 @pytest.mark.parametrize("factor", [2.0, -2.0, 1000.0])
-def test_a_probe_beyond_the_tolerance_is_refused_by_name(tiny_encoder: TextEncoder, factor: float) -> None:
+def test_a_probe_beyond_the_tolerance_is_refused_by_name(tiny_encoder: BatchEncoder[Any], factor: float) -> None:
     tiny_encoder.spec = shifted(tiny_encoder.spec, factor * tiny_encoder.spec.tolerance)
     with pytest.raises(UserError, match=r"tiny@1\.0\.0 does not reproduce its golden probe") as caught:
         verify(tiny_encoder)
@@ -52,19 +53,19 @@ def test_a_probe_beyond_the_tolerance_is_refused_by_name(tiny_encoder: TextEncod
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, -0.5])
-def test_a_probe_within_the_tolerance_passes(tiny_encoder: TextEncoder, factor: float) -> None:
+def test_a_probe_within_the_tolerance_passes(tiny_encoder: BatchEncoder[Any], factor: float) -> None:
     tiny_encoder.spec = shifted(tiny_encoder.spec, factor * tiny_encoder.spec.tolerance)
     verify(tiny_encoder)
 
 
-def test_the_deviation_is_the_largest_difference_of_a_component(tiny_encoder: TextEncoder) -> None:
+def test_the_deviation_is_the_largest_difference_of_a_component(tiny_encoder: BatchEncoder[Any]) -> None:
     tiny_encoder.spec = shifted(tiny_encoder.spec, 0.25)
     assert deviation(tiny_encoder) == pytest.approx(0.25, abs=1e-4)
 
 
 def test_an_encoder_without_a_probe_never_verifies(tiny_spec: MakeSpec) -> None:
     with pytest.raises(UserError, match=r"tiny@1\.0\.0"):
-        verify(TextEncoder(tiny_spec(), torch.device("cpu")))
+        verify(build(tiny_spec(), torch.device("cpu")))
 
 
 def test_an_encoder_that_gives_no_finite_vector_for_its_probe_does_not_load(
@@ -75,7 +76,7 @@ def test_an_encoder_that_gives_no_finite_vector_for_its_probe_does_not_load(
     name = next(each for each in weights if each.endswith("word_embeddings.weight"))
     weights[name][:] = float("nan")
     save_file(weights, tiny_copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"tiny@1\.0\.0 gives no finite vector"):
+    with pytest.raises(UserError, match=r"tiny@1\.0\.0 produces no finite vector"):
         seal(tiny_spec(folder=tiny_copy))
     with pytest.raises(UserError, match="sha256"):
         load(spec, "cpu")
@@ -191,17 +192,17 @@ def test_a_limit_of_all_positions_of_the_model_encodes_the_longest_text(tiny_spe
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UserError, match="torch sees no CUDA device here: use cpu or auto"):
+    with pytest.raises(UserError, match="torch finds no CUDA device on this machine: use cpu or auto"):
         pick_device("cuda")
     assert pick_device("auto").type == "cpu"
 
 
 @pytest.mark.parametrize(("factor", "passes"), [(0.5, True), (-0.5, True), (2.0, False), (-2.0, False)])
 def test_the_probe_of_an_image_encoder_holds_within_its_tolerance(
-    image_encoder: ImageEncoder, factor: float, passes: bool
+    image_encoder: BatchEncoder[Any], factor: float, passes: bool
 ) -> None:
     moved = shifted(image_encoder.spec, factor * image_encoder.spec.tolerance)
-    assert isinstance(moved, ImageSpec)
+    assert isinstance(moved, ResNetSpec)
     image_encoder.spec = moved
     if passes:
         verify(image_encoder)
@@ -211,9 +212,9 @@ def test_the_probe_of_an_image_encoder_holds_within_its_tolerance(
 
 
 CHANGES: dict[str, Callable[..., object]] = {
-    "encoders.preprocess.resize": lambda image, size, interpolation, antialias: image.resize(size * 2),
-    "encoders.preprocess.normalize": lambda images, mean, std: images,
-    "encoders.image.pixels": lambda image, preprocessing: image.convert("RGB"),  # orientation forgotten
+    "encoders.image_transforms.resize": lambda image, size, interpolation, antialias: image.resize(size * 2),
+    "encoders.image_transforms.normalize": lambda images, mean, std: images,
+    "encoders.image_model.decode_pixels": lambda image, preprocessing: image.convert("RGB"),  # orientation forgotten
     "torch.nn.functional.batch_norm": lambda states, *args: states,
     "torch.nn.functional.relu": lambda states, inplace=False: states,
 }
@@ -221,7 +222,7 @@ CHANGES: dict[str, Callable[..., object]] = {
 
 @pytest.mark.parametrize("place", CHANGES)
 def test_a_library_that_moves_the_vectors_of_pictures_is_noticed_at_loading(
-    image_encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch, place: str
+    image_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     verify(image_encoder)
     monkeypatch.setattr(place, CHANGES[place])
@@ -229,30 +230,30 @@ def test_a_library_that_moves_the_vectors_of_pictures_is_noticed_at_loading(
         verify(image_encoder)
 
 
-def test_an_image_encoder_whose_probe_is_no_picture_does_not_verify(image_encoder: ImageEncoder) -> None:
+def test_an_image_encoder_whose_probe_is_no_picture_does_not_verify(image_encoder: BatchEncoder[Any]) -> None:
     assert image_encoder.spec.probe is not None
     text = image_encoder.spec.probe.model_copy(update={"input": "aGVsbG8="})
     image_encoder.spec = image_encoder.spec.model_copy(update={"probe": text})
     assert deviation(image_encoder) == float("inf")
-    with pytest.raises(UserError, match="gives no vector"):
+    with pytest.raises(UserError, match="produces no vector"):
         verify(image_encoder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_sealing_refuses_an_image_encoder_that_gives_no_finite_vector(
-    image_spec: Callable[..., ImageSpec], image_sealed: ImageSpec, tmp_path: Path, value: float
+    image_spec: Callable[..., ResNetSpec], image_sealed: ResNetSpec, tmp_path: Path, value: float
 ) -> None:
     source = Path(image_sealed.weights.source.removeprefix("path:"))
     state = load_file(source / "model.safetensors")
     state["layer4.1.bn2.bias"][7] = value
     save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(UserError, match=r"small@1\.0\.0 gives no finite vector for its probe"):
+    with pytest.raises(UserError, match=r"small@1\.0\.0 produces no finite vector for its probe"):
         seal(image_spec(tmp_path))
     (tmp_path / "model.safetensors").unlink()
 
 
 def test_sealing_fills_the_digest_and_the_probe_of_an_image_encoder(
-    image_spec: Callable[..., ImageSpec], image_sealed: ImageSpec
+    image_spec: Callable[..., ResNetSpec], image_sealed: ResNetSpec
 ) -> None:
     unsealed = image_spec()
     kept = {"weights", "probe"}
@@ -264,6 +265,6 @@ def test_sealing_fills_the_digest_and_the_probe_of_an_image_encoder(
     verify(load(image_sealed, "cpu"))
 
 
-def test_sealing_makes_the_probe_anew_from_the_built_in_picture(image_sealed: ImageSpec) -> None:
+def test_sealing_makes_the_probe_anew_from_the_built_in_picture(image_sealed: ResNetSpec) -> None:
     stale = Probe.of("aGVsbG8=", np.ones(512, dtype=np.float32))
     assert seal(image_sealed.model_copy(update={"probe": stale})) == image_sealed

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import build, load
 from encoders.probe import deviation
-from encoders.runtimes import MIN_COSINE, agree, faster
+from encoders.runtimes import MIN_COSINE, agree, pick_runtime
 from encoders.runtimes.eager import Eager
 from encoders.runtimes.openvino import OpenVino
 from encoders.spec import EncoderSpec
-from encoders.text import TextEncoder
 from rawless.privacy import Raw
 from tests.encoders.pictures import saved
 
@@ -129,8 +130,8 @@ def test_a_runtime_that_gives_other_vectors_is_not_used(
 ) -> None:
     reference = Eager(network, CPU)
     with caplog.at_level(logging.WARNING):
-        assert faster(reference, EXAMPLES, 1e-5) is reference
-    assert "OpenVINO gives other vectors for this encoder: torch runs it, slower." in caplog.text
+        assert pick_runtime(reference, EXAMPLES, 1e-5) is reference
+    assert "OpenVINO produces other vectors for this encoder; torch runs it, slower." in caplog.text
 
 
 def test_a_network_that_a_runtime_cannot_run_is_run_by_torch(
@@ -142,12 +143,12 @@ def test_a_network_that_a_runtime_cannot_run_is_run_by_torch(
     monkeypatch.setattr(OpenVino, "__init__", refuses)
     reference = Eager(torch.nn.Identity(), CPU)
     with caplog.at_level(logging.WARNING):
-        assert faster(reference, EXAMPLES, 1e-5) is reference
-    assert "OpenVINO cannot run this encoder (RuntimeError): torch does, slower." in caplog.text
+        assert pick_runtime(reference, EXAMPLES, 1e-5) is reference
+    assert "OpenVINO cannot run this encoder (RuntimeError); torch runs it, slower." in caplog.text
 
 
 def test_an_encoder_whose_runtime_was_refused_still_encodes(
-    tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("encoders.runtimes.agree", lambda *arguments: False)
     tiny_encoder.accelerate()

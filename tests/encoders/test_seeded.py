@@ -10,50 +10,61 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from encoders import resnet, seeded, weights
+from encoders import checkpoint, weights
 from encoders.catalogue import lookup, parse
-from encoders.image_spec import ImageSpec
+from encoders.families.huggingface_text import TextSpec, TextWeights
+from encoders.families.torchvision_resnet import ResNetSpec, load_network
 from encoders.seal import seal
+from encoders.seeded import Seeded
 from encoders.spec import EncoderSpec
-from encoders.text_spec import TextSpec, TextWeights
 from rawless.errors import UserError
 
 FILE = "model.safetensors"
-MakeSpec = Callable[..., ImageSpec]
+MakeSpec = Callable[..., ResNetSpec]
 
 
 @pytest.fixture(scope="session")
-def spec() -> ImageSpec:
+def spec() -> ResNetSpec:
     """The catalogue's resnet18-seeded."""
     found = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(found, ImageSpec)
+    assert isinstance(found, ResNetSpec)
     return found
 
 
 @pytest.fixture(scope="session")
-def state(spec: ImageSpec) -> dict[str, torch.Tensor]:
+def state(spec: ResNetSpec) -> dict[str, torch.Tensor]:
     """Its weights; not to be changed in place."""
-    return seeded.draw(spec)
+    return checkpoint.read(spec)
 
 
-def reseeded(spec: ImageSpec, seed: str, digest: str | None = None, **fields: Any) -> ImageSpec:
+def reseeded(spec: ResNetSpec, seed: str, digest: str | None = None, **fields: Any) -> ResNetSpec:
     data = spec.model_dump(mode="json") | {"weights": {"source": seed, "files": {FILE: digest}}, "probe": None}
     found = parse(data | fields, "a spec")
-    assert isinstance(found, ImageSpec)
+    assert isinstance(found, ResNetSpec)
     return found
 
 
-def test_the_drawn_weights_have_the_digest_that_the_spec_names(spec: ImageSpec, state: dict[str, torch.Tensor]) -> None:
+def is_seeded(spec: EncoderSpec) -> bool:
+    return isinstance(weights.source_of(spec), Seeded)
+
+
+def digest_of(spec: EncoderSpec) -> str:
+    return weights.digests(spec)[FILE]
+
+
+def test_the_drawn_weights_have_the_digest_that_the_spec_names(
+    spec: ResNetSpec, state: dict[str, torch.Tensor]
+) -> None:
     assert hashlib.sha256(save(state)).hexdigest() == spec.files[FILE]
     assert weights.digests(spec) == spec.files
 
 
 def test_weights_drawn_twice_are_the_same(image_spec: MakeSpec) -> None:
     unsealed = image_spec(source="seed:7")
-    assert seeded.digest(unsealed) == seeded.digest(unsealed)
+    assert digest_of(unsealed) == digest_of(unsealed)
 
 
-def test_what_else_draws_numbers_is_neither_heard_nor_disturbed(spec: ImageSpec) -> None:
+def test_what_else_draws_numbers_is_neither_heard_nor_disturbed(spec: ResNetSpec) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         np.random.seed(1)
@@ -65,35 +76,37 @@ def test_what_else_draws_numbers_is_neither_heard_nor_disturbed(spec: ImageSpec)
         assert np.array_equal(np.random.rand(3), expected[1])
 
 
-def test_another_seed_or_architecture_gives_another_digest(spec: ImageSpec) -> None:
+def test_another_seed_or_architecture_gives_another_digest(spec: ResNetSpec) -> None:
     others = [
         reseeded(spec, "seed:19"),
         reseeded(spec, "seed:0"),
         reseeded(spec, "seed:18", architecture="resnet34"),
     ]
-    assert len({spec.files[FILE], *(seeded.digest(each) for each in others)}) == 4
+    assert len({spec.files[FILE], *(digest_of(each) for each in others)}) == 4
 
 
-def test_what_surrounds_the_weights_does_not_change_them(spec: ImageSpec) -> None:
-    assert seeded.digest(reseeded(spec, "seed:18", pooling="max", l2_normalise=False)) == spec.files[FILE]
+def test_what_surrounds_the_weights_does_not_change_them(spec: ResNetSpec) -> None:
+    assert digest_of(reseeded(spec, "seed:18", pooling="max", l2_normalise=False)) == spec.files[FILE]
 
 
 @pytest.mark.parametrize("expected", [None, "0" * 64], ids=["no digest", "another digest"])
-def test_weights_are_drawn_only_if_they_are_the_named_ones(spec: ImageSpec, expected: str | None) -> None:
+def test_weights_are_drawn_only_if_they_are_the_named_ones(spec: ResNetSpec, expected: str | None) -> None:
     other = reseeded(spec, "seed:18", expected)
     if expected is None:
-        assert seeded.draw(other)
+        assert checkpoint.read(other)
     else:
-        with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 are not those.*requirements\.lock"):
-            seeded.draw(other)
-        with pytest.raises(UserError, match="are not those that it names"):
-            resnet.load(other)
+        with pytest.raises(
+            UserError, match=r"drawn for resnet18-seeded@1\.0\.0 do not have the digest.*requirements\.lock"
+        ):
+            checkpoint.read(other)
+        with pytest.raises(UserError, match="do not have the digest"):
+            load_network(other)
 
 
-def test_a_library_that_draws_other_numbers_is_noticed(spec: ImageSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_draws_other_numbers_is_noticed(spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np.random, "PCG64", np.random.PCG64DXSM)
-    with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 are not those"):
-        seeded.draw(spec)
+    with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 do not have the digest"):
+        checkpoint.read(spec)
 
 
 def test_the_tensors_are_those_of_torchvisions_model(
@@ -127,19 +140,19 @@ def test_no_two_layers_have_the_same_numbers(state: dict[str, torch.Tensor]) -> 
 def test_sealing_a_seeded_spec_names_the_drawn_digest(image_spec: MakeSpec) -> None:
     sealed = seal(image_spec(source="seed:7"))
     assert sealed.sealed
-    assert sealed.files == {FILE: seeded.digest(sealed)}
+    assert sealed.files == {FILE: digest_of(sealed)}
     assert seal(sealed) == sealed
 
 
 @pytest.mark.parametrize("seed", ["seed:0", "seed:999999999"])
-def test_seeds_of_up_to_nine_digits_are_drawn_from(spec: ImageSpec, seed: str) -> None:
-    assert seeded.is_seeded(reseeded(spec, seed))
-    assert len(seeded.digest(reseeded(spec, seed))) == 64
+def test_seeds_of_up_to_nine_digits_are_drawn_from(spec: ResNetSpec, seed: str) -> None:
+    assert is_seeded(reseeded(spec, seed))
+    assert len(digest_of(reseeded(spec, seed))) == 64
 
 
 def test_a_spec_whose_weights_are_found_is_not_seeded(image_spec: MakeSpec) -> None:
-    assert not seeded.is_seeded(image_spec())
-    assert not seeded.is_seeded(lookup("minilm@1.0.0"))
+    assert not is_seeded(image_spec())
+    assert not is_seeded(lookup("minilm@1.0.0"))
 
 
 def test_a_text_encoder_cannot_be_seeded() -> None:
@@ -150,5 +163,8 @@ def test_a_text_encoder_cannot_be_seeded() -> None:
     unchecked = TextWeights.model_construct(source="seed:18", files={FILE: None})
     spec: EncoderSpec = lookup("minilm@1.0.0").model_copy(update={"weights": unchecked})
     assert isinstance(spec, TextSpec)
-    with pytest.raises(UserError, match=r"minilm@1\.0\.0 cannot draw its weights from a seed: only image encoders can"):
-        seeded.digest(spec)
+    with pytest.raises(
+        UserError,
+        match="from seed:18: the sources of its architecture are hf, path",
+    ):
+        digest_of(spec)

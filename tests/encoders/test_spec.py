@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders.catalogue import FOLDER, lookup
+from encoders.families.huggingface_text import TextSpec
 from encoders.spec import EncoderSpec, Probe, canonical_json
-from encoders.text_spec import TextSpec
 from rawless.errors import UserError
 
 MINILM_FINGERPRINT = "f707996b3d9d8b904a123be1b9f699863aca3151c6bcfa27980366671ce394d7"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from encoders.catalogue import lookup, parse
+from encoders.families.huggingface_text import TextSpec
 from encoders.spec import EncoderSpec
-from encoders.text_spec import TextSpec
 from encoders.versions import Bump, changes, next_version, required_bump
 
 OTHER = "1" * 64

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from encoders.weighted_semaphore import Allowance
+from encoders.weighted_semaphore import WeightedSemaphore
 
 LIMIT = 30.0
 
@@ -27,10 +27,10 @@ class Held:
 @settings(max_examples=30, deadline=None)
 @given(amounts=st.lists(st.integers(1, 100), min_size=1, max_size=12))
 def test_threads_together_hold_no_more_than_the_total(amounts: list[int]) -> None:
-    allowance, held, together = Allowance(60), Held(), threading.Event()
+    allowance, held, together = WeightedSemaphore(60), Held(), threading.Event()
 
     def work(amount: int) -> None:
-        with allowance.take(amount):
+        with allowance.acquire(amount):
             held.add(min(amount, 60))
             together.wait(0.002)  # long enough that others would come in, if they could
             held.add(-min(amount, 60))
@@ -43,24 +43,24 @@ def test_threads_together_hold_no_more_than_the_total(amounts: list[int]) -> Non
 
     assert held.now == 0
     assert max(min(amount, 60) for amount in amounts) <= held.most <= 60
-    with allowance.take(60):  # all of it came back
+    with allowance.acquire(60):  # all of it came back
         pass
 
 
 def test_who_asks_for_much_goes_before_those_who_came_later_and_ask_for_less() -> None:
-    allowance, order = Allowance(10), []
+    allowance, order = WeightedSemaphore(10), []
     asked = threading.Event()
 
     def large() -> None:
         asked.set()
-        with allowance.take(10):
+        with allowance.acquire(10):
             order.append("large")
 
     def small() -> None:
-        with allowance.take(1):
+        with allowance.acquire(1):
             order.append("small")
 
-    with allowance.take(5):
+    with allowance.acquire(5):
         first, second = threading.Thread(target=large), threading.Thread(target=small)
         first.start()
         assert asked.wait(LIMIT)
@@ -74,7 +74,7 @@ def test_who_asks_for_much_goes_before_those_who_came_later_and_ask_for_less() -
 
 
 def test_what_fails_inside_gives_back_what_it_held() -> None:
-    allowance = Allowance(1)
+    allowance = WeightedSemaphore(1)
     for _ in range(2):
-        with pytest.raises(ValueError, match="broken"), allowance.take(1):
+        with pytest.raises(ValueError, match="broken"), allowance.acquire(1):
             raise ValueError("broken")

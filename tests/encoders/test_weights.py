@@ -12,10 +12,9 @@ import torch
 from encoders import weights
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded
-from encoders.load import load
+from encoders.load import build, load
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
-from encoders.text import TextEncoder
 from rawless.errors import RawlessError, UserError
 from rawless.privacy import Raw
 
@@ -152,14 +151,14 @@ def test_a_stray_file_beside_the_verified_ones_changes_no_vector(
 ) -> None:
     spec = seal(tiny_spec(folder=tiny_copy))
     texts = [Raw(b"where is my parcel"), Raw(b"cat dog bird")]
-    before = TextEncoder(spec, torch.device("cpu")).encode(texts)
+    before = build(spec, torch.device("cpu")).encode(texts)
     content = {
         "added_tokens.json": {"parcel": 4, "cat": 3},
         "special_tokens_map.json": {"cls_token": "cat", "sep_token": "dog", "unk_token": "bird"},
         "adapter_config.json": {"base_model_name_or_path": "/nowhere", "peft_type": "LORA"},
     }.get(stray, {})
     (tiny_copy / stray).write_text(json.dumps(content))
-    after = TextEncoder(spec, torch.device("cpu")).encode(texts)
+    after = build(spec, torch.device("cpu")).encode(texts)
     for old, new in zip(before, after, strict=True):
         assert isinstance(old, Encoded)
         assert isinstance(new, Encoded)
@@ -181,5 +180,5 @@ def test_the_loader_sees_the_verified_files_alone(
         monkeypatch.setattr(loader, "from_pretrained", spying)
     spec = tiny_spec(folder=tiny_copy)
     (tiny_copy / "added_tokens.json").write_text("{}")
-    TextEncoder(spec, torch.device("cpu"))
+    build(spec, torch.device("cpu"))
     assert seen == [set(spec.files), set(spec.files)]

@@ -14,8 +14,7 @@ from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
-from encoders.runtimes import Inputs
-from encoders.runtimes.eager import Eager
+from encoders.family import Inputs, Model
 from pipelines import encode
 from pipelines.elements import EncodedEvent, ParsedEvent
 from rawless.content import ImageLimits
@@ -28,21 +27,20 @@ SPEC = lookup("minilm@1.0.0")
 LIMIT = 30.0
 
 
-class Numbers(BatchEncoder[int]):
+class NumberModel(Model[int]):
     """Encodes a number as a vector that starts with it, rejects other content, and runs out of memory for -1."""
 
-    def __init__(self, places: int = 1000, wait_seconds: float = 0.0) -> None:
-        reference = Eager(torch.nn.Identity(), torch.device("cpu"))
-        super().__init__(SPEC, reference, Budget(16, 1, places, wait_seconds))
+    def __init__(self, budget: Budget) -> None:
+        self.network, self.budget = torch.nn.Identity(), budget
         self.released = threading.Event()
         self.released.set()
 
-    def _prepare(self, content: bytes, limits: ImageLimits) -> int:
+    def prepare(self, content: bytes, limits: ImageLimits) -> int:
         if not content.isdigit():
             raise Rejected(Reason.EMPTY_TEXT)
         return int(content)
 
-    def _cost(self, prepared: int) -> int:
+    def cost(self, prepared: int) -> int:
         return 1
 
     def inputs(self, batch: Sequence[int]) -> Inputs:
@@ -53,8 +51,17 @@ class Numbers(BatchEncoder[int]):
         vectors[:, 0] = torch.tensor(batch)
         return (vectors,)
 
-    def _examples(self) -> list[Inputs]:
+    def examples(self) -> list[Inputs]:
         return []
+
+
+class Numbers(BatchEncoder[int]):
+    """An encoder of numbers."""
+
+    def __init__(self, capacity: int = 1000, wait_seconds: float = 0.0) -> None:
+        model = NumberModel(Budget(16, 1, capacity, wait_seconds))
+        super().__init__(SPEC, model, torch.device("cpu"))
+        self.released = model.released
 
 
 def event(number: object, size: int = 100) -> ParsedEvent:
@@ -129,7 +136,7 @@ def test_rows_come_in_the_order_of_events_with_rejections_among_them(monkeypatch
 
 
 def test_with_two_encoders_each_event_has_a_row_of_each_even_with_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = bundle(step(monkeypatch, Numbers(places=1), Numbers(places=1)), *map(event, range(20)))
+    rows = bundle(step(monkeypatch, Numbers(capacity=1), Numbers(capacity=1)), *map(event, range(20)))
     assert [id_and_outcome(row) for row in rows] == [(f"e-{number}", number) for number in range(20) for _ in range(2)]
 
 

@@ -26,7 +26,7 @@ class _Held:
     """The real encoder, which gives nothing out before it may."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self.spec, self.places = encoder.spec, encoder.places
+        self.spec, self.capacity = encoder.spec, encoder.capacity
         self.go_on = threading.Event()
         self.fault: Exception | None = None
         self._encoder = encoder

@@ -17,7 +17,7 @@ def bake(
 ) -> None:
     """Copy encoders' files into RAWLESS_WEIGHTS, verify their digests, and check each encoder's golden probe."""
     from encoders.catalogue import lookup
-    from encoders.weights import WEIGHTS_VARIABLE
+    from encoders.weight_sources import WEIGHTS_VARIABLE
 
     root = os.environ.get(WEIGHTS_VARIABLE)
     if not root:

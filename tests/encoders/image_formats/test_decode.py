@@ -11,8 +11,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from encoders.catalogue import lookup
-from encoders.image_formats.decode import opened, pixels
-from encoders.image_spec import ImagePreprocessing, ImageSpec
+from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.image_formats.decode import decode_pixels, read_header
+from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 from tests.encoders.pictures import (
@@ -50,14 +51,14 @@ TURNED = [
 @cache
 def policy(**fields: str) -> ImagePreprocessing:
     spec = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(spec, ImageSpec)
+    assert isinstance(spec, ResNetSpec)
     return spec.preprocessing.model_copy(update=fields)
 
 
 def decoded(content: bytes, **fields: str) -> Pixels:
-    image = opened(content, LIMITS)
+    image = read_header(content, LIMITS)
     judged = image.size
-    picture = pixels(image, policy(**fields))
+    picture = decode_pixels(image, policy(**fields))
     assert image.size == judged
     assert picture.mode == "RGB"
     return np.asarray(picture)
@@ -65,7 +66,7 @@ def decoded(content: bytes, **fields: str) -> Pixels:
 
 def reason_of(content: bytes, limits: ImageLimits = LIMITS) -> Reason:
     with pytest.raises(Rejected) as caught:
-        pixels(opened(content, limits), policy())
+        decode_pixels(read_header(content, limits), policy())
     return caught.value.reason
 
 
@@ -233,7 +234,7 @@ def test_a_file_of_another_format_is_unsupported(name: str) -> None:
 def test_only_a_format_on_the_list_is_decoded(kind: str, allowed: str) -> None:
     content, limits = saved(noise("RGB"), kind.upper()), ImageLimits(formats=(allowed,))
     if kind == allowed:
-        assert opened(content, limits).size == SIZE
+        assert read_header(content, limits).size == SIZE
     else:
         assert reason_of(content, limits) is Reason.UNSUPPORTED_IMAGE_FORMAT
 
@@ -241,14 +242,14 @@ def test_only_a_format_on_the_list_is_decoded(kind: str, allowed: str) -> None:
 @pytest.mark.parametrize("kind", sorted(MAGIC_BYTES))
 def test_the_limits_hold_to_the_pixel(kind: str) -> None:
     content, (width, height) = saved(noise("RGB"), kind.upper()), SIZE
-    assert opened(content, ImageLimits(max_pixels=width * height, max_side=width)).size == SIZE
+    assert read_header(content, ImageLimits(max_pixels=width * height, max_side=width)).size == SIZE
     assert reason_of(content, ImageLimits(max_pixels=width * height - 1)) is Reason.TOO_MANY_PIXELS
     assert reason_of(content, ImageLimits(max_side=width - 1)) is Reason.TOO_MANY_PIXELS
 
 
 def test_a_first_frame_larger_than_its_screen_is_judged_as_it_is_decoded() -> None:
     content = gif((1, 1), (40, 60, 10, 10))
-    assert opened(content, LIMITS).size == (50, 70)
+    assert read_header(content, LIMITS).size == (50, 70)
     assert reason_of(content, ImageLimits(max_pixels=50 * 70 - 1)) is Reason.TOO_MANY_PIXELS
 
 

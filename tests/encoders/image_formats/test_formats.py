@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders.image_formats import format_of, needed
-from encoders.image_formats.decode import opened, pixels
+from encoders.image_formats import detect_format, strip
+from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.jpeg import MAX_SCANS, MAX_SEGMENTS
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageFormat, ImageLimits
@@ -55,18 +55,18 @@ PROGRESSIVE = saved(noise("RGB"), "JPEG", progressive=True)
 
 
 def kind_of(content: bytes) -> ImageFormat:
-    kind = format_of(content)
+    kind = detect_format(content)
     assert kind is not None
     return kind
 
 
 def cut_down(content: bytes) -> bytes:
-    return needed(content, kind_of(content))
+    return strip(content, kind_of(content))
 
 
 def reason_of(content: bytes) -> Reason | None:
     try:
-        pixels(opened(content, ImageLimits()), PREPROCESSING)
+        decode_pixels(read_header(content, ImageLimits()), PREPROCESSING)
     except Rejected as rejected:
         return rejected.reason
     return None
@@ -261,7 +261,7 @@ def test_a_file_of_two_kinds_is_the_picture_that_comes_first() -> None:
         for other in (packed.getvalue(), b"<script>zebra9131</script>", saved(noise("L", (3, 3)), "PNG")):
             content = saved(noise("RGB"), kind.upper(), **({"lossless": True} if kind == "webp" else {}))
             assert kind_of(content + other) == kind
-            assert opened(content + other, ImageLimits()).size == SIZE
+            assert read_header(content + other, ImageLimits()).size == SIZE
             assert cut_down(content + other) == cut_down(content)
 
 

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertModel
 
 from encoders import weights
+from encoders.batch_encoder import BatchEncoder
 from encoders.bisect_batch import OutOfMemory
 from encoders.encoder import Encoded, Encoder
+from encoders.load import build
 from encoders.spec import EncoderSpec
-from encoders.text import TextEncoder
 from rawless.errors import Unavailable
 from rawless.privacy import Raw, Reason
 
@@ -217,9 +218,11 @@ class Failing:
 
     name = "failing"
 
-    def __init__(self, encoder: TextEncoder, fault: Callable[[], Exception] | None, mark: str | None = MARK) -> None:
+    def __init__(
+        self, encoder: BatchEncoder[Any], fault: Callable[[], Exception] | None, mark: str | None = MARK
+    ) -> None:
         self._runtime = encoder._runtime
-        self._ids = encoder._tokenizer.encode(mark, add_special_tokens=False).ids if mark else []
+        self._ids = encoder._model._tokenizer.encode(mark, add_special_tokens=False).ids if mark else []
         self._fault = fault
 
     def __call__(self, *inputs: torch.Tensor) -> npt.NDArray[np.float32]:
@@ -243,7 +246,7 @@ def with_marked(at: int) -> list[str]:
 
 
 @pytest.mark.parametrize("at", range(8))
-def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: TextEncoder, at: int) -> None:
+def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: BatchEncoder[Any], at: int) -> None:
     before = encode(tiny_encoder, *GOOD)
     tiny_encoder._runtime = Failing(tiny_encoder, lambda: ValueError(f"cannot encode: {MARK} is secret"))
     outcomes = encode(tiny_encoder, *with_marked(at))
@@ -252,13 +255,13 @@ def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: TextEncoder
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyError, IndexError, AssertionError, UnicodeError, StopIteration])
-def test_whatever_a_model_raises_is_a_reason(tiny_encoder: TextEncoder, fault: type[Exception]) -> None:
+def test_whatever_a_model_raises_is_a_reason(tiny_encoder: BatchEncoder[Any], fault: type[Exception]) -> None:
     tiny_encoder._runtime = Failing(tiny_encoder, lambda: fault(f"quotes {MARK}"))
     assert encode(tiny_encoder, *with_marked(3))[3] is Reason.ENCODER_FAILED
 
 
 def test_nothing_of_a_failing_item_escapes(
-    tiny_encoder: TextEncoder, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    tiny_encoder: BatchEncoder[Any], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fault() -> Exception:
         logging.getLogger("some.library").error("bad input %s", MARK)
@@ -273,7 +276,7 @@ def test_nothing_of_a_failing_item_escapes(
     assert "withheld" in caplog.text
 
 
-def test_nothing_of_an_item_hangs_on_the_error_of_an_encoder_that_fails(tiny_encoder: TextEncoder) -> None:
+def test_nothing_of_an_item_hangs_on_the_error_of_an_encoder_that_fails(tiny_encoder: BatchEncoder[Any]) -> None:
     tiny_encoder._runtime = Failing(tiny_encoder, lambda: ValueError(f"quotes {MARK}"), mark=None)
     with pytest.raises(Unavailable) as caught:
         encode(tiny_encoder, f"{MARK} is secret")
@@ -283,8 +286,8 @@ def test_nothing_of_an_item_hangs_on_the_error_of_an_encoder_that_fails(tiny_enc
         error = error.__context__
 
 
-def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: TextEncoder) -> None:
-    before, real = encode(tiny_encoder, *GOOD), tiny_encoder._tokenizer
+def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: BatchEncoder[Any]) -> None:
+    before, real = encode(tiny_encoder, *GOOD), tiny_encoder._model._tokenizer
 
     class Raising:
         def encode_batch_fast(self, texts: list[str]) -> Any:
@@ -292,19 +295,21 @@ def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: TextEnc
                 raise ValueError(texts)
             return real.encode_batch_fast(texts)
 
-    tiny_encoder._tokenizer = Raising()
+    tiny_encoder._model._tokenizer = Raising()
     outcomes = encode(tiny_encoder, *with_marked(3))
     assert outcomes.pop(3) is Reason.ENCODER_FAILED
     assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
 
 
-def test_an_encoder_that_fails_for_its_probe_too_is_unavailable(tiny_encoder: TextEncoder) -> None:
+def test_an_encoder_that_fails_for_its_probe_too_is_unavailable(tiny_encoder: BatchEncoder[Any]) -> None:
     tiny_encoder._runtime = Failing(tiny_encoder, lambda: RuntimeError("device lost"), mark=None)
     with pytest.raises(Unavailable, match=r"tiny@1\.0\.0 fails for its own probe too"):
         encode(tiny_encoder, *GOOD)
 
 
-def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(tiny_encoder: TextEncoder) -> None:
+def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
+    tiny_encoder: BatchEncoder[Any],
+) -> None:
     before = encode(tiny_encoder, *GOOD)
     tiny_encoder._runtime = Failing(tiny_encoder, None)
     outcomes = encode(tiny_encoder, *with_marked(4))
@@ -312,7 +317,7 @@ def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
     assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
 
 
-def test_an_encoder_whose_probe_is_not_finite_any_more_is_unavailable(tiny_encoder: TextEncoder) -> None:
+def test_an_encoder_whose_probe_is_not_finite_any_more_is_unavailable(tiny_encoder: BatchEncoder[Any]) -> None:
     # A device that broke: no item of the stream is at fault, so none may be rejected for good.
     tiny_encoder._runtime = Failing(tiny_encoder, None, mark=None)
     with pytest.raises(Unavailable, match=r"tiny@1\.0\.0"):
@@ -327,7 +332,7 @@ MEMORY_FAULTS: list[Callable[[], Exception]] = [
 MEMORY_NAMES = ["cuda", "cpu", "python"]
 
 
-def crowded(encoder: TextEncoder, fits: int, fault: Callable[[], Exception]) -> list[int]:
+def crowded(encoder: BatchEncoder[Any], fits: int, fault: Callable[[], Exception]) -> list[int]:
     """Lets the model take `fits` items at a time; returns the list of sizes that it took, which grows."""
     runtime, taken = encoder._runtime, []
 
@@ -344,7 +349,7 @@ def crowded(encoder: TextEncoder, fits: int, fault: Callable[[], Exception]) -> 
 @pytest.mark.parametrize("fault", MEMORY_FAULTS, ids=MEMORY_NAMES)
 @pytest.mark.parametrize("fits", [1, 3])
 def test_a_batch_that_does_not_fit_into_memory_is_halved(
-    tiny_encoder: TextEncoder, fault: Callable[[], Exception], fits: int
+    tiny_encoder: BatchEncoder[Any], fault: Callable[[], Exception], fits: int
 ) -> None:
     before = encode(tiny_encoder, *GOOD)
     taken = crowded(tiny_encoder, fits, fault)
@@ -356,7 +361,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(
 
 @pytest.mark.parametrize("fault", MEMORY_FAULTS, ids=MEMORY_NAMES)
 def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
-    tiny_encoder: TextEncoder, fault: Callable[[], Exception]
+    tiny_encoder: BatchEncoder[Any], fault: Callable[[], Exception]
 ) -> None:
     crowded(tiny_encoder, 0, fault)
     with pytest.raises(Unavailable, match="out of memory"):
@@ -365,10 +370,10 @@ def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
 
 @pytest.mark.parametrize("fault", [MEMORY_FAULTS[0], MemoryError, OutOfMemory], ids=["cuda", "python", "ours"])
 def test_memory_that_ends_before_the_model_is_no_rejection_either(
-    tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
+    tiny_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
     # Building a batch's tensors and moving them to the device take memory too.
-    real, cat = tiny_encoder.inputs, tiny_encoder._tokenizer.token_to_id("cat")
+    real, cat = tiny_encoder.inputs, tiny_encoder._model._tokenizer.token_to_id("cat")
 
     def inputs(batch: Sequence[Any]) -> Any:
         if any(set(each.ids[1:-1].tolist()) == {cat} for each in batch):  # the long one, and not the probe
@@ -381,13 +386,13 @@ def test_memory_that_ends_before_the_model_is_no_rejection_either(
 
 
 def test_memory_that_ends_in_the_tokenizer_is_no_rejection(
-    tiny_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Tokenizer:
         def encode_batch_fast(self, texts: list[str]) -> Any:
             raise MemoryError
 
-    monkeypatch.setattr(tiny_encoder, "_tokenizer", Tokenizer())
+    monkeypatch.setattr(tiny_encoder._model, "_tokenizer", Tokenizer())
     with pytest.raises(Unavailable, match="out of memory"):
         encode(tiny_encoder, GOOD[0])
 
@@ -422,7 +427,7 @@ def test_pooling_layer_and_normalisation_are_what_their_names_say(
     l2_normalise: bool,
 ) -> None:
     spec = tiny_spec(pooling=pooling, layer=layer, l2_normalise=l2_normalise)
-    encoder = TextEncoder(spec, torch.device("cpu"))
+    encoder = build(spec, torch.device("cpu"))
     expected = POOLED[pooling](states[layer])
     if l2_normalise:
         expected = expected / np.sqrt((expected**2).sum())
@@ -441,9 +446,9 @@ def test_normalisation_makes_spellings_equal(tiny_copy: Path, tiny_spec: MakeSpe
     sizes = {"weights": {"source": f"path:{tiny_copy}", "files": {"model.safetensors": None, "config.json": None}}}
     _grow(tiny_copy, 100)
 
-    def made(normalisation: str) -> TextEncoder:
+    def made(normalisation: str) -> BatchEncoder[Any]:
         preprocessing = {"normalisation": normalisation}
-        return TextEncoder(tiny_spec(preprocessing=preprocessing, **sizes), torch.device("cpu"))
+        return build(tiny_spec(preprocessing=preprocessing, **sizes), torch.device("cpu"))
 
     composed, apart = "é", unicodedata.normalize("NFD", "é")
     assert close(*encode(made(form), composed, apart), 1e-6)

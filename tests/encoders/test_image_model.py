@@ -16,18 +16,17 @@ from PIL import Image
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms._presets import ImageClassification
 
-from encoders import resnet
+from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
-from encoders.image import BATCH, ImageEncoder, budget
-from encoders.image_spec import ImageSpec
-from encoders.load import load
-from encoders.text import TextEncoder
+from encoders.families.torchvision_resnet import ResNetSpec, load_network
+from encoders.image_model import BATCH, budget
+from encoders.load import build, load
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable
 from rawless.privacy import Raw, Reason
 
-MakeSpec = Callable[..., ImageSpec]
+MakeSpec = Callable[..., ResNetSpec]
 MakePicture = Callable[..., Image.Image]
 MARK = "zebra9131"
 
@@ -78,7 +77,7 @@ def pool(good: list[bytes]) -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def shared(image_sealed: ImageSpec) -> Encoder:
+def shared(image_sealed: ResNetSpec) -> Encoder:
     """The small encoder as it is loaded, verified."""
     return load(image_sealed, "cpu")
 
@@ -110,12 +109,12 @@ def _layer4(model: Any, images: torch.Tensor) -> torch.Tensor:
 
 def test_the_catalogues_encoder_encodes_as_torchvision_says(picture: MakePicture) -> None:
     spec = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(spec, ImageSpec)
+    assert isinstance(spec, ResNetSpec)
     encoder = load(spec, "cpu")
     image = picture(301, 270)
     pixels = ResNet18_Weights.IMAGENET1K_V1.transforms()(image).unsqueeze(0)
     with torch.inference_mode():
-        expected = resnet.load(spec)(pixels)[0].numpy()
+        expected = load_network(spec)(pixels)[0].numpy()
     found = vector(encode(encoder, [png(image)])[0])
     assert np.abs(found - expected).max() <= 1e-5
     assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
@@ -129,7 +128,7 @@ def test_vectors_are_float32_finite_and_of_the_specs_dimension(
     image_spec: MakeSpec, good: list[bytes], layer: str, pooling: str, dimension: int, l2_normalise: bool
 ) -> None:
     spec = image_spec(layer=layer, pooling=pooling, dimension=dimension, l2_normalise=l2_normalise)
-    for outcome in encode(ImageEncoder(spec, torch.device("cpu")), good):
+    for outcome in encode(build(spec, torch.device("cpu")), good):
         found = vector(outcome)
         assert found.dtype == np.float32
         assert found.shape == (dimension,)
@@ -181,7 +180,9 @@ class Watching:
 
     name = "watching"
 
-    def __init__(self, encoder: ImageEncoder, fault: Callable[[list[bool]], Exception | None] | None = None) -> None:
+    def __init__(
+        self, encoder: BatchEncoder[Any], fault: Callable[[list[bool]], Exception | None] | None = None
+    ) -> None:
         self._runtime = encoder._runtime
         self._fault = fault
         self.sizes: list[int] = []
@@ -195,13 +196,13 @@ class Watching:
         return self._runtime(images)
 
 
-def watched(encoder: ImageEncoder, fault: Callable[[list[bool]], Exception | None] | None = None) -> Watching:
+def watched(encoder: BatchEncoder[Any], fault: Callable[[list[bool]], Exception | None] | None = None) -> Watching:
     network = Watching(encoder, fault)
     encoder._runtime = network
     return network
 
 
-def test_items_are_run_in_batches_within_the_budget(image_encoder: ImageEncoder, good: list[bytes]) -> None:
+def test_items_are_run_in_batches_within_the_budget(image_encoder: BatchEncoder[Any], good: list[bytes]) -> None:
     network = watched(image_encoder)
     encode(image_encoder, good * 3)
     assert sum(network.sizes) == 21
@@ -211,12 +212,12 @@ def test_items_are_run_in_batches_within_the_budget(image_encoder: ImageEncoder,
 
 @pytest.mark.parametrize(("crop", "held"), [(224, 32), (2000, 5), (4096, 1)])
 def test_what_is_held_at_a_time_is_bounded_in_bytes_or_one_item(crop: int, held: int) -> None:
-    assert budget(crop, cuda=False).places == held
+    assert budget(crop, cuda=False).capacity == held
 
 
 @pytest.mark.parametrize("at", range(8))
 def test_an_item_that_the_network_raises_for_fails_alone(
-    image_encoder: ImageEncoder, good: list[bytes], alone: list[Encoded | Reason], at: int
+    image_encoder: BatchEncoder[Any], good: list[bytes], alone: list[Encoded | Reason], at: int
 ) -> None:
     watched(image_encoder, lambda flat: ValueError("bad") if any(flat) else None)
     outcomes = encode(image_encoder, [*good[:at], FLAT, *good[at:]])
@@ -225,7 +226,7 @@ def test_an_item_that_the_network_raises_for_fails_alone(
 
 
 def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
-    image_encoder: ImageEncoder, good: list[bytes], alone: list[Encoded | Reason]
+    image_encoder: BatchEncoder[Any], good: list[bytes], alone: list[Encoded | Reason]
 ) -> None:
     runtime = watched(image_encoder)
 
@@ -242,7 +243,7 @@ def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_an_encoder_that_fails_for_every_item_is_unavailable(
-    image_encoder: ImageEncoder, good: list[bytes], count: int
+    image_encoder: BatchEncoder[Any], good: list[bytes], count: int
 ) -> None:
     watched(image_encoder, lambda flat: RuntimeError(f"device lost, with {MARK}"))
     with pytest.raises(Unavailable, match=r"small@1\.0\.0 fails for its own probe too") as caught:
@@ -253,14 +254,17 @@ def test_an_encoder_that_fails_for_every_item_is_unavailable(
         error = error.__context__
 
 
-def test_rejections_alone_do_not_make_the_encoder_suspect(image_encoder: ImageEncoder) -> None:
+def test_rejections_alone_do_not_make_the_encoder_suspect(image_encoder: BatchEncoder[Any]) -> None:
     network = watched(image_encoder)
     assert encode(image_encoder, [b"text", b""]) == [Reason.UNSUPPORTED_IMAGE_FORMAT] * 2
     assert network.sizes == []
 
 
 def test_nothing_of_a_failing_item_is_logged(
-    image_encoder: ImageEncoder, good: list[bytes], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    image_encoder: BatchEncoder[Any],
+    good: list[bytes],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     def fault(flat: list[bool]) -> Exception | None:
         if any(flat):
@@ -286,7 +290,7 @@ MEMORY_FAULTS: dict[str, Callable[[], Exception]] = {
 @pytest.mark.parametrize("fault", MEMORY_FAULTS.values(), ids=MEMORY_FAULTS)
 @pytest.mark.parametrize("fits", [1, 3])
 def test_a_batch_that_does_not_fit_into_memory_is_halved(
-    image_encoder: ImageEncoder,
+    image_encoder: BatchEncoder[Any],
     good: list[bytes],
     alone: list[Encoded | Reason],
     fault: Callable[[], Exception],
@@ -300,39 +304,39 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(
 
 @pytest.mark.parametrize("fault", MEMORY_FAULTS.values(), ids=MEMORY_FAULTS)
 def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
-    image_encoder: ImageEncoder, good: list[bytes], fault: Callable[[], Exception]
+    image_encoder: BatchEncoder[Any], good: list[bytes], fault: Callable[[], Exception]
 ) -> None:
     watched(image_encoder, lambda flat: fault())
     with pytest.raises(Unavailable, match="out of memory"):
         encode(image_encoder, good[:1])
 
 
-@pytest.mark.parametrize("step", ["opened", "pixels", "crop"])
+@pytest.mark.parametrize("step", ["read_header", "decode_pixels", "resize_and_crop"])
 def test_memory_that_ends_while_a_picture_is_prepared_is_no_rejection(
-    image_encoder: ImageEncoder, good: list[bytes], monkeypatch: pytest.MonkeyPatch, step: str
+    image_encoder: BatchEncoder[Any], good: list[bytes], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def out_of_memory(*args: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(f"encoders.image.{step}", out_of_memory)
+    monkeypatch.setattr(f"encoders.image_model.{step}", out_of_memory)
     with pytest.raises(Unavailable, match="out of memory"):
         encode(image_encoder, good[:1])
 
 
 def test_torch_running_out_of_memory_while_a_picture_is_prepared_is_no_rejection(
-    image_encoder: ImageEncoder, good: list[bytes], monkeypatch: pytest.MonkeyPatch
+    image_encoder: BatchEncoder[Any], good: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Resizing without antialiasing works on tensors, so torch says it and not Python.
     def out_of_memory(*args: Any) -> Any:
         raise MEMORY_FAULTS["cpu"]()
 
-    monkeypatch.setattr("encoders.image.crop", out_of_memory)
+    monkeypatch.setattr("encoders.image_model.resize_and_crop", out_of_memory)
     with pytest.raises(Unavailable, match="out of memory"):
         encode(image_encoder, good[:1])
 
 
 def test_a_text_is_no_picture_and_a_picture_is_no_text(
-    shared: Encoder, tiny_encoder: TextEncoder, good: list[bytes]
+    shared: Encoder, tiny_encoder: BatchEncoder[Any], good: list[bytes]
 ) -> None:
     texts = [b"Where is my parcel?", b"GIF89 is a format", "東京 😀".encode(), b" "]
     assert encode(shared, texts) == [Reason.UNSUPPORTED_IMAGE_FORMAT] * 4

@@ -13,11 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from encoders import resnet
-from encoders.image_spec import ImageSpec
+from encoders.families.torchvision_resnet import ResNetSpec, load_network
 from rawless.errors import UserError
 
-MakeSpec = Callable[..., ImageSpec]
+MakeSpec = Callable[..., ResNetSpec]
 State = dict[str, Any]
 DIMENSIONS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
 
@@ -28,9 +27,9 @@ def pixels() -> torch.Tensor:
     return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(5))
 
 
-def vectors(spec: ImageSpec, pixels: torch.Tensor) -> torch.Tensor:
+def vectors(spec: ResNetSpec, pixels: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
-        return resnet.load(spec)(pixels)
+        return load_network(spec)(pixels)
 
 
 def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -192,7 +191,7 @@ def test_a_head_of_any_size_is_read(image_spec: MakeSpec, state: State, pixels: 
 def test_a_network_is_in_evaluation_mode_and_keeps_its_batch_statistics(
     image_spec: MakeSpec, pixels: torch.Tensor
 ) -> None:
-    network = resnet.load(image_spec())
+    network = load_network(image_spec())
     assert not any(module.training for module in network.modules())
     with torch.inference_mode():
         first, alone = network(pixels), network(pixels[:1])
@@ -209,7 +208,7 @@ def refused(image_spec: MakeSpec, tmp_path: Path) -> Iterator[Callable[..., str]
         else:
             (save_file if file.endswith("safetensors") else torch.save)(content, tmp_path / file)
         with pytest.raises(UserError) as caught:
-            resnet.load(image_spec(tmp_path, file, **fields))
+            load_network(image_spec(tmp_path, file, **fields))
         sentence = str(caught.value)
         assert "small@1.0.0" in sentence
         assert file in sentence
@@ -225,12 +224,12 @@ def refused(image_spec: MakeSpec, tmp_path: Path) -> Iterator[Callable[..., str]
 def test_weights_of_another_architecture_are_refused(
     plain_resnet: Callable[[str], Any], refused: Callable[..., str], found: str
 ) -> None:
-    assert "does not hold a resnet18" in refused(plain_resnet(found).state_dict())
+    assert "is not a checkpoint of a resnet18" in refused(plain_resnet(found).state_dict())
 
 
 def test_weights_that_lack_layers_are_refused(state: State, refused: Callable[..., str]) -> None:
     told = refused(state, architecture="resnet34")
-    assert "does not hold a resnet34" in told
+    assert "is not a checkpoint of a resnet34" in told
     assert "layer1.2.conv1.weight" in told
 
 
@@ -352,7 +351,7 @@ def test_a_checkpoint_that_is_cut_off_is_refused(
 )
 def test_a_spec_that_its_network_contradicts_is_told_so(image_spec: MakeSpec, fields: State, told: str) -> None:
     with pytest.raises(UserError) as caught:
-        resnet.load(image_spec(**fields))
+        load_network(image_spec(**fields))
     assert told in str(caught.value)
     assert str(caught.value).startswith("small@1.0.0 ")
     assert len(str(caught.value).splitlines()) == 1

@@ -14,8 +14,9 @@ from torchvision.transforms._presets import ImageClassification
 from torchvision.transforms.functional import pil_to_tensor, resize
 
 from encoders.catalogue import lookup, refs
-from encoders.image_spec import ImagePreprocessing, ImageSpec
-from encoders.preprocess import crop, normalise, resized_size
+from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.image_spec import ImagePreprocessing
+from encoders.image_transforms import normalise, resize_and_crop, resized_size
 
 MakePicture = Callable[..., Image.Image]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -54,7 +55,7 @@ def reference(image: Image.Image, ours: ImagePreprocessing) -> torch.Tensor:
 
 
 def ours_of(image: Image.Image, how: ImagePreprocessing) -> torch.Tensor:
-    return normalise(crop(image, how).unsqueeze(0), how)[0]
+    return normalise(resize_and_crop(image, how).unsqueeze(0), how)[0]
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
@@ -85,7 +86,7 @@ def test_each_combination_of_interpolation_and_antialias_makes_pixels_of_its_own
     # Else the comparisons above could pass with a field that does nothing.
     image = picture(320, 201)
     made = [
-        crop(image, preprocessing(interpolation=interpolation, antialias=antialias)).numpy().tobytes()
+        resize_and_crop(image, preprocessing(interpolation=interpolation, antialias=antialias)).numpy().tobytes()
         for interpolation in ("nearest", "bilinear", "bicubic")
         for antialias in (True, False)
     ]
@@ -106,7 +107,7 @@ def test_mean_and_deviation_are_taken_from_the_spec_channel_by_channel(picture: 
 def test_a_batch_is_normalised_as_each_picture_alone(picture: MakePicture) -> None:
     how = preprocessing()
     images = [picture(300, 260, seed) for seed in range(3)]
-    together = normalise(torch.stack([crop(each, how) for each in images]), how)
+    together = normalise(torch.stack([resize_and_crop(each, how) for each in images]), how)
     for position, image in enumerate(images):
         assert torch.equal(together[position], ours_of(image, how))
 
@@ -115,7 +116,7 @@ def test_a_picture_is_not_changed_by_being_cropped(picture: MakePicture) -> None
     image = picture(300, 260)
     before = image.tobytes()
     for antialias in (True, False):
-        crop(image, preprocessing(antialias=antialias))
+        resize_and_crop(image, preprocessing(antialias=antialias))
     assert image.tobytes() == before
 
 
@@ -147,7 +148,7 @@ TORCHVISION = [ref for ref in refs() if lookup(ref).weights.source.startswith("t
 @pytest.mark.parametrize("ref", [*TORCHVISION, "resnet18-seeded@1.0.0"])
 def test_the_catalogue_says_the_transforms_of_the_weights_that_it_names(picture: MakePicture, ref: str) -> None:
     spec = lookup(ref)
-    assert isinstance(spec, ImageSpec)
+    assert isinstance(spec, ResNetSpec)
     kind, _, name = spec.weights.source.partition(":")
     theirs = get_weight(name if kind == "torchvision" else "ResNet18_Weights.IMAGENET1K_V1").transforms()
     for image in (picture(501, 375), picture(90, 120), picture(256, 256)):

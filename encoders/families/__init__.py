@@ -1,0 +1,53 @@
+"""The families of encoders, one module each, found by the `architecture` of a spec.
+
+To add a family, add one module to this folder, and its test to `tests/encoders/families/`. The module needs:
+
+1. A spec class: a subclass of `encoders.spec.EncoderSpec`, or of `encoders.image_spec.ImageSpec` for images, with the
+   fields that decide a vector: `modality` and `architecture` with the values that the family has, `weights` with its
+   weight sources, `preprocessing`, `layer` and `pooling`. Each field is part of the fingerprint.
+2. A function that loads the model of a spec, an `encoders.family.Model`: how items are prepared, what they cost, how a
+   batch becomes tensors, and the network. Image families return an `encoders.image_model.ImageModel` around their
+   network. `encoders.networks` has modules for pooling and normalising, `encoders.checkpoint` reads checkpoints.
+3. `FAMILY`, an `encoders.family.Family` of both. Its weight sources are those of `encoders.weight_sources`,
+   `encoders.seeded.Seeded`, or a subclass of `WeightSource` in the module itself.
+
+Nothing else is to be changed: the modules of this folder are discovered. They are imported whenever a spec is parsed,
+so they import torch, torchvision and transformers inside functions only.
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+
+from encoders.family import Family
+from encoders.spec import EncoderSpec
+from rawless.content import Modality
+from rawless.errors import UserError
+
+
+@cache
+def all_families() -> tuple[Family, ...]:
+    """Return the families of all modules of this folder."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(importlib.import_module(f"{__name__}.{name}").FAMILY for name in names)
+
+
+def architectures(modality: Modality) -> list[str]:
+    """Return the architectures that the families of a modality name."""
+    return sorted(name for family in all_families() if family.modality == modality for name in family.architectures)
+
+
+def find(architecture: str, modality: Modality) -> Family | None:
+    """Return the family that names the architecture, else the one that takes any other of the modality, else None."""
+    for family in all_families():
+        if architecture in family.architectures:
+            return family
+    open_families = (family for family in all_families() if not family.architectures)
+    return next((family for family in open_families if family.modality == modality), None)
+
+
+def family_of(spec: EncoderSpec) -> Family:
+    """Return the family of a spec. Raises UserError when no family has its architecture."""
+    if (family := find(spec.architecture, spec.modality)) is None:
+        raise UserError(f"{spec.ref} has the architecture {spec.architecture}, which no family of encoders has.")
+    return family

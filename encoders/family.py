@@ -1,0 +1,80 @@
+"""`Family` and `Model`: what a family of encoders adds to the code that all encoders share.
+
+This module and `encoders.families` are imported to parse a spec, so they import neither torch nor a model library.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+
+from encoders.batcher import Budget
+from encoders.spec import EncoderSpec
+from encoders.weight_sources import WeightSource
+from rawless.content import ImageLimits
+
+if TYPE_CHECKING:
+    import torch
+
+P = TypeVar("P")
+"""An item that is prepared for the network, such as tokens or pixels."""
+Inputs: TypeAlias = "tuple[torch.Tensor, ...]"
+"""The arguments of a network for one batch: tensors of shape (batch, ...) in CPU memory."""
+
+
+class Model(ABC, Generic[P]):
+    """The model of one spec: it prepares items, makes batches of them, and owns the network."""
+
+    network: "torch.nn.Module"
+    """From `inputs` to vectors of shape (batch, dimension), on the CPU, in evaluation mode."""
+    budget: Budget
+    """The limits of a batch, in units of `cost`."""
+
+    @abstractmethod
+    def prepare(self, content: bytes, limits: ImageLimits) -> P:
+        """Return one item in the form that `inputs` takes. Raises Rejected. Called by several threads at a time."""
+
+    @abstractmethod
+    def cost(self, prepared: P) -> int:
+        """Return the cost of one item; a batch costs its most expensive item times its size."""
+
+    @abstractmethod
+    def inputs(self, batch: Sequence[P]) -> Inputs:
+        """Return the network's arguments for a batch of prepared items."""
+
+    @abstractmethod
+    def examples(self) -> list[Inputs]:
+        """Return batches of several shapes, on which runtimes are compared with the network."""
+
+    def is_truncated(self, prepared: P) -> bool:
+        """Return whether the end of the item was cut off when it was prepared."""
+        return False
+
+
+class LoadModel(Protocol):
+    """Loads the model of a spec of the family."""
+
+    def __call__(self, spec: Any, *, cuda: bool) -> Model[Any]:
+        """Return the model; `cuda` says whether it will run on a CUDA device.
+
+        Raises UserError when the files of the spec are missing, changed, or do not fit its fields.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of encoders: the specs that belong to it, and how their models are loaded."""
+
+    spec: type[EncoderSpec]
+    load_model: LoadModel
+    weight_sources: Mapping[str, WeightSource]
+    """By the prefix of `weights.source`, without the colon."""
+    architectures: frozenset[str] = frozenset()
+    """The architectures of its specs. Empty: every architecture of its modality that no other family names."""
+
+    @property
+    def modality(self) -> str:
+        """The modality of its specs."""
+        (modality,) = self.spec.model_fields["modality"].annotation.__args__  # type: ignore[union-attr]
+        return str(modality)

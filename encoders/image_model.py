@@ -1,0 +1,77 @@
+"""`ImageModel`: the bytes of image files to batches of pixels, for any network that takes RGB images."""
+
+import math
+import os
+from collections.abc import Sequence
+
+import torch
+
+from encoders.batcher import Budget
+from encoders.family import Inputs, Model
+from encoders.image_formats.decode import decode_pixels, read_header
+from encoders.image_spec import ImagePreprocessing
+from encoders.image_transforms import resize_and_crop, resized_size
+from encoders.networks import PixelNormalisation
+from encoders.weighted_semaphore import WeightedSemaphore
+from rawless.content import ImageLimits
+from rawless.privacy import Reason, Rejected
+
+BATCH = 8
+CUDA_BATCH = 64
+_BATCHES_IN_PROGRESS = 4
+_PREPARED_BYTES = 64_000_000
+"""Bytes of prepared pixels in memory at a time."""
+_RESIZED_PIXELS = 50_000_000
+_decoding_pixels = WeightedSemaphore(max(_RESIZED_PIXELS, 12_500_000 * (os.cpu_count() or 1)))
+"""Pixels decoded at a time by all threads: a phone's photograph for each core, or one of the largest allowed images."""
+_EXAMPLE_SIZES = (2, 1)
+"""Images in each of the batches that runtimes are compared on."""
+
+
+class ImageModel(Model[torch.Tensor]):
+    """An image network behind decoding, resizing, cropping and normalising. Items are image files."""
+
+    def __init__(self, network: torch.nn.Module, preprocessing: ImagePreprocessing, *, cuda: bool) -> None:
+        """`network` maps normalised pixels of shape (batch, 3, crop, crop) to vectors of shape (batch, dimension)."""
+        self.network = torch.nn.Sequential(PixelNormalisation(preprocessing), network).eval()
+        self.budget = budget(preprocessing.crop, cuda=cuda)
+        self._preprocessing = preprocessing
+        self._cuda = cuda
+
+    def prepare(self, content: bytes, limits: ImageLimits) -> torch.Tensor:
+        """See `Model.prepare`: pixels, as the function `prepare` returns them."""
+        return prepare(content, self._preprocessing, limits)
+
+    def cost(self, prepared: torch.Tensor) -> int:
+        """See `Model.cost`: 1, since all images have the same size."""
+        return 1
+
+    def inputs(self, batch: Sequence[torch.Tensor]) -> Inputs:
+        """See `Model.inputs`: pixels, uint8 of shape (batch, 3, crop, crop)."""
+        images = torch.empty((len(batch), *batch[0].shape), dtype=torch.uint8, pin_memory=self._cuda)
+        torch.stack(list(batch), out=images)
+        return (images,)
+
+    def examples(self) -> list[Inputs]:
+        """See `Model.examples`: random pixels."""
+        generator, side = torch.Generator().manual_seed(0), self._preprocessing.crop
+        shapes = [(size, 3, side, side) for size in _EXAMPLE_SIZES]
+        return [(torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),) for shape in shapes]
+
+
+def budget(crop: int, *, cuda: bool) -> Budget:
+    """Return the batch limits for images that are cropped to squares of `crop` pixels a side."""
+    batch = CUDA_BATCH if cuda else BATCH
+    capacity = min(_BATCHES_IN_PROGRESS * batch, max(1, _PREPARED_BYTES // (3 * crop**2)))
+    return Budget(batch, run_cost=1, capacity=capacity, wait_seconds=0.02 if cuda else 0.005)
+
+
+def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor:
+    """Return the pixels of an image file, uint8 of shape (3, crop, crop). Raises Rejected."""
+    image = read_header(content, limits)
+    # A thin strip is within all limits as it is stored, but takes gigabytes once its short side is resized.
+    resized = math.prod(resized_size(image.size, preprocessing))
+    if resized > _RESIZED_PIXELS:
+        raise Rejected(Reason.TOO_MANY_PIXELS)
+    with _decoding_pixels.acquire(max(math.prod(image.size), resized)):
+        return resize_and_crop(decode_pixels(image, preprocessing), preprocessing)

