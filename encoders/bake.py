@@ -26,10 +26,10 @@ def bake(spec: EncoderSpec, root: Path) -> Path | None:
         return None
     if (name := source.folder(spec)) is None:
         raise UserError(f"{spec.ref} takes its weights from {spec.weights.source} only: put them there in the image.")
-    found, folder = weights.find(spec), root / name
+    cached, folder = weights.find(spec), root / name
     folder.mkdir(parents=True, exist_ok=True)
     for name in spec.files:
-        if found != folder:
-            shutil.copyfile(found / name, folder / name)
+        if cached != folder:
+            shutil.copyfile(cached / name, folder / name)
         check(spec, name, folder / name, where=str(folder / name))
     return folder

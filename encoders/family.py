@@ -6,7 +6,7 @@ This module and `encoders.families` are imported to parse a spec, so they import
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, get_args
 
 from encoders.batcher import Budget
 from encoders.spec import EncoderSpec
@@ -55,7 +55,7 @@ class LoadModel(Protocol):
     """Loads the model of a spec of the family."""
 
     def __call__(self, spec: Any, *, cuda: bool) -> Model[Any]:
-        """Return the model; `cuda` says whether it will run on a CUDA device.
+        """Return the model; `cuda` is true when it will run on a CUDA device.
 
         Raises UserError when the files of the spec are missing, changed, or do not fit its fields.
         """
@@ -71,10 +71,10 @@ class Family:
     weight_sources: Mapping[str, WeightSource]
     """By the prefix of `weights.source`, without the colon."""
     architectures: frozenset[str] = frozenset()
-    """The architectures of its specs. Empty: every architecture of its modality that no other family names."""
+    """The architectures of its specs; empty for all architectures of its modality that no other family names."""
 
     @property
     def modality(self) -> str:
-        """The modality of its specs."""
-        (modality,) = self.spec.model_fields["modality"].annotation.__args__  # type: ignore[union-attr]
+        """The modality of its specs, which is the one value that the field allows."""
+        (modality,) = get_args(self.spec.model_fields["modality"].annotation)
         return str(modality)

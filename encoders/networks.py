@@ -33,7 +33,7 @@ class ImageNetwork(nn.Module):
         self._l2_normalise = l2_normalise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the pooled output of the body, of length one if the spec says so."""
+        """Return the pooled output of the body, of length one where `l2_normalise` is true."""
         vectors = self._pool(self._body(images.contiguous(memory_format=torch.channels_last)))
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors
 
@@ -62,7 +62,7 @@ class TokenNetwork(nn.Module):
         self._l2_normalise = l2_normalise
 
     def forward(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the pooled states of the layer, of length one if the spec says so."""
+        """Return the pooled states of the layer, of length one where `l2_normalise` is true."""
         extra = {"token_type_ids": types} if self._has_types else {}
         is_inner_layer = self._layer != -1
         output = self._transformer(input_ids=ids, attention_mask=mask, output_hidden_states=is_inner_layer, **extra)

@@ -1,4 +1,4 @@
-"""A tiny seeded BERT and small seeded ResNets on disk, for what real weights are too slow, too fixed or absent for."""
+"""A tiny seeded BERT and small seeded ResNets on disk, for tests without real weights."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ PREPROCESSING: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two layers with 16 dimensions, its weights drawn from a fixed seed; not to be changed in place."""
+    """A BERT of two layers with 16 dimensions, its weights drawn from a fixed seed; do not modify them."""
     folder = tmp_path_factory.mktemp("tiny")
     vocabulary = {token: number for number, token in enumerate([*SPECIAL, *WORDS, *LETTERS])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -63,13 +63,13 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_copy(tiny_folder: Path, tmp_path: Path) -> Path:
-    """The tiny encoder's files in a folder of the test's own."""
+    """The tiny encoder's files in a folder that the test may modify."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "tiny"))
 
 
 @pytest.fixture(scope="session")
 def tiny_spec(tiny_folder: Path) -> Callable[..., EncoderSpec]:
-    """Makes unsealed specs of the tiny encoder; any field can be said otherwise."""
+    """Makes unsealed specs of the tiny encoder; arguments replace fields."""
 
     def make(folder: Path = tiny_folder, **fields: Any) -> EncoderSpec:
         tokenizer = {"tokenizer.json": None, "tokenizer_config.json": None}
@@ -101,13 +101,13 @@ def tiny_sealed(tiny_spec: Callable[..., EncoderSpec]) -> EncoderSpec:
 
 @pytest.fixture
 def tiny_encoder(tiny_sealed: EncoderSpec) -> BatchEncoder[Any]:
-    """A tiny encoder of the test's own, so that the test may break it."""
+    """A tiny encoder that the test may modify."""
     return build(tiny_sealed, torch.device("cpu"))
 
 
 @lru_cache(maxsize=2)
 def drawn(architecture: str) -> torch.nn.Module:
-    """A ResNet of ten classes whose every tensor differs from what a fresh one has; not to be changed in place."""
+    """Return a ResNet of ten classes whose tensors all differ from their initial values; do not modify it."""
     with torch.random.fork_rng():
         torch.manual_seed(11)
         model: torch.nn.Module = getattr(torchvision.models, architecture)(num_classes=10)
@@ -127,15 +127,15 @@ def plain_resnet() -> Callable[[str], Any]:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
-    """A folder with the weights of the plain model in model.safetensors; not to be changed in place."""
+    """A folder with the weights of the plain model in model.safetensors; do not modify them."""
     root = tmp_path_factory.mktemp("checkpoints")
 
     def folder(architecture: str) -> Path:
-        place = root / architecture
-        if not place.exists():
-            place.mkdir()
-            save_file(drawn(architecture).state_dict(), place / "model.safetensors")
-        return place
+        path = root / architecture
+        if not path.exists():
+            path.mkdir()
+            save_file(drawn(architecture).state_dict(), path / "model.safetensors")
+        return path
 
     yield folder
     shutil.rmtree(root)
@@ -143,7 +143,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
 @pytest.fixture(scope="session")
 def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., ResNetSpec]:
-    """Makes unsealed specs of a ResNet-18 on small pictures; any field can be said otherwise, nested ones in part."""
+    """Makes unsealed specs of a ResNet-18 on small images; arguments replace fields, nested ones in part."""
 
     def make(folder: Path | None = None, file: str = "model.safetensors", **fields: Any) -> ResNetSpec:
         architecture = fields.get("architecture", "resnet18")
@@ -175,13 +175,13 @@ def image_sealed(image_spec: Callable[..., ResNetSpec]) -> ResNetSpec:
 
 @pytest.fixture
 def image_encoder(image_sealed: ResNetSpec) -> BatchEncoder[Any]:
-    """A small image encoder of the test's own, so that the test may break it."""
+    """A small image encoder that the test may modify."""
     return build(image_sealed, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., Image.Image]:
-    """Makes RGB pictures of random pixels, the same ones for the same arguments."""
+def make_image() -> Callable[..., Image.Image]:
+    """Makes RGB images of random pixels, the same ones for the same arguments."""
 
     def make(width: int, height: int, seed: int = 0) -> Image.Image:
         pixels = np.random.default_rng((seed, width, height)).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -192,7 +192,7 @@ def picture() -> Callable[..., Image.Image]:
 
 @pytest.fixture
 def no_weights_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty caches in a folder of the test's own, whatever this machine has."""
+    """A temporary folder with empty caches of torch and Rawless."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("RAWLESS_HUB", raising=False)

@@ -1,4 +1,4 @@
-"""What baking puts below RAWLESS_WEIGHTS, and what it refuses."""
+"""Baking: which files it copies below RAWLESS_WEIGHTS, and what it refuses."""
 
 import shutil
 from pathlib import Path
@@ -14,12 +14,12 @@ from rawless.errors import UserError
 def test_baked_files_are_found_without_package_and_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = lookup("minilm@1.0.0")
 
-    place = bake(spec, tmp_path)
+    folder = bake(spec, tmp_path)
 
     monkeypatch.setattr("encoders.weight_sources.hugging_face._PACKAGES", {})
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path))
-    assert weights.find(spec) == place == tmp_path / "sentence-transformers" / "all-MiniLM-L6-v2"
-    assert sorted(path.name for path in place.iterdir()) == sorted(spec.files)
+    assert weights.find(spec) == folder == tmp_path / "sentence-transformers" / "all-MiniLM-L6-v2"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(spec.files)
 
 
 def test_baking_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_baking_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert bake(spec, tmp_path) == bake(spec, tmp_path)
 
 
-def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, given = lookup("minilm@1.0.0"), tmp_path / "given"
     shutil.copytree(weights.find(spec), given / spec.weights.location)
     (given / spec.weights.location / "config.json").write_text("{}")

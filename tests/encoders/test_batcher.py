@@ -1,4 +1,4 @@
-"""The batcher: many callers, full batches, and everyone gets the outcomes of their own items."""
+"""The batcher: concurrent callers share full batches, and each gets the outcomes of its own items."""
 
 import gc
 import itertools
@@ -17,7 +17,7 @@ from rawless.errors import Unavailable
 from rawless.privacy import Reason
 
 LIMIT = 30.0
-"""Seconds until a test that waits in vain fails."""
+"""Seconds until a test that waits fails."""
 
 
 def vector(number: int) -> Encoded:
@@ -30,7 +30,7 @@ def number_of(outcome: Outcome) -> int:
 
 
 class Model:
-    """Gives each number back as a vector, once its gate is open, and notes the batches."""
+    """Returns each number as a vector, once its gate is open, and records the batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -47,9 +47,9 @@ class Model:
 
 @pytest.fixture
 def model() -> Iterator[Model]:
-    made = Model()
-    yield made
-    made.gate.set()
+    model = Model()
+    yield model
+    model.gate.set()
 
 
 def batcher(model: Model, cost: int = 8, capacity: int = 1000, wait_seconds: float = 0.0) -> Batcher[int]:
@@ -68,7 +68,7 @@ costs = st.lists(st.integers(1, 600), min_size=1, max_size=80).map(sorted)
 
 @settings(max_examples=200, deadline=None)
 @given(costs=costs, cost=st.integers(1, 2048), run_cost=st.integers(0, 600), data=st.data())
-def test_a_batch_holds_the_item_and_every_neighbour_that_fits_and_pays(
+def test_a_batch_contains_the_item_and_every_neighbour_within_cost_and_padding_limits(
     costs: list[int], cost: int, run_cost: int, data: st.DataObject
 ) -> None:
     position = data.draw(st.integers(0, len(costs) - 1))
@@ -91,11 +91,11 @@ def test_a_batch_holds_the_item_and_every_neighbour_that_fits_and_pays(
         ([1, 5, 9, 10, 12, 40], 3, 36, 100, [2, 3, 4]),
         ([10] * 9, 4, 40, 0, [1, 2, 3, 4]),
         ([2, 900, 3000], 1, 100, 100, [1]),
-        ([2, 900, 3000], 1, 10_000, 100, [1]),  # a run of its own costs less than such padding
+        ([2, 900, 3000], 1, 10_000, 100, [1]),  # another run costs less than the padding
         ([10, 11, 30, 31], 0, 1_000, 5, [0, 1]),
     ],
 )
-def test_the_nearest_neighbours_come_first_and_padding_must_pay(
+def test_nearest_neighbours_join_first_and_only_if_padding_costs_less_than_a_run(
     costs: list[int], position: int, cost: int, run_cost: int, chosen: list[int]
 ) -> None:
     assert list(batch_around(costs, position, Budget(cost, run_cost, 100, 0.0))) == chosen
@@ -152,7 +152,7 @@ def test_small_bundles_of_many_threads_share_full_batches(model: Model) -> None:
     assert shared.runs() == []
 
 
-def test_what_comes_while_the_model_runs_makes_the_next_batch(model: Model) -> None:
+def test_items_submitted_while_the_model_runs_make_the_next_batch(model: Model) -> None:
     shared = batcher(model)
     model.gate.clear()
     first = submit(shared, 0)
@@ -165,7 +165,7 @@ def test_what_comes_while_the_model_runs_makes_the_next_batch(model: Model) -> N
     assert [len(batch) for batch in model.batches] == [1, 8]
 
 
-def test_an_item_of_an_odd_cost_does_not_wait_for_all_others(model: Model) -> None:
+def test_an_item_of_an_unusual_cost_does_not_wait_for_all_others(model: Model) -> None:
     shared: Batcher[int] = Batcher(model.run, lambda number: number, Budget(100, 100, 1000, 0.0))
     model.gate.clear()
     blocker = submit(shared, 1)
@@ -180,14 +180,14 @@ def test_an_item_of_an_odd_cost_does_not_wait_for_all_others(model: Model) -> No
     assert any(90 in batch for batch in model.batches[:3])
 
 
-def test_a_full_queue_holds_its_callers_back_until_there_is_a_place(model: Model) -> None:
+def test_callers_block_while_the_capacity_is_used_up(model: Model) -> None:
     shared = batcher(model, capacity=3)
     model.gate.clear()
-    held = submit(shared, 1, 2, 3)
+    in_progress = submit(shared, 1, 2, 3)
     passed = threading.Event()
 
     def fourth() -> None:
-        held.extend(submit(shared, 4))
+        in_progress.extend(submit(shared, 4))
         passed.set()
 
     thread = threading.Thread(target=fourth)
@@ -197,22 +197,22 @@ def test_a_full_queue_holds_its_callers_back_until_there_is_a_place(model: Model
 
     assert passed.wait(LIMIT)
     thread.join(LIMIT)
-    assert [number_of(each.result(LIMIT)) for each in held] == [1, 2, 3, 4]
+    assert [number_of(each.result(LIMIT)) for each in in_progress] == [1, 2, 3, 4]
 
 
-def test_a_queue_that_is_full_does_not_wait_for_company(model: Model) -> None:
+def test_a_batcher_at_capacity_does_not_wait_for_more_items(model: Model) -> None:
     shared = batcher(model, cost=1000, capacity=2, wait_seconds=10 * LIMIT)
     assert [number_of(each.result(LIMIT)) for each in submit(shared, 1, 2, 3, 4)] == [1, 2, 3, 4]
 
 
-def test_a_reason_comes_without_the_model_and_frees_its_place(model: Model) -> None:
+def test_a_rejected_item_skips_the_model_and_frees_its_capacity(model: Model) -> None:
     shared = batcher(model, capacity=1)
     for _ in range(3):
         assert shared.submit(lambda: Reason.EMPTY_TEXT).result(LIMIT) is Reason.EMPTY_TEXT
     assert model.batches == []
 
 
-def test_an_item_that_cannot_be_prepared_now_is_told_to_its_caller_alone(model: Model) -> None:
+def test_unavailable_in_preparation_is_raised_for_its_caller_only(model: Model) -> None:
     shared = batcher(model)
 
     def away() -> int:
@@ -228,7 +228,7 @@ def test_an_item_that_cannot_be_prepared_now_is_told_to_its_caller_alone(model: 
 @pytest.mark.parametrize(
     "fault", [MemoryError, KeyError, type("Panic", (BaseException,), {}), Unavailable], ids=lambda each: each.__name__
 )
-def test_a_run_that_fails_in_a_way_nobody_foresaw_leaves_nobody_waiting(fault: type[BaseException]) -> None:
+def test_an_unexpected_error_of_a_run_resolves_every_future(fault: type[BaseException]) -> None:
     def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
         raise fault("the content of an item")
 
@@ -240,7 +240,7 @@ def test_a_run_that_fails_in_a_way_nobody_foresaw_leaves_nobody_waiting(fault: t
         assert caught.value.__context__ is None
 
 
-def test_an_item_that_a_run_calls_unavailable_costs_its_neighbours_nothing() -> None:
+def test_unavailable_for_one_item_of_a_batch_does_not_affect_its_neighbours() -> None:
     def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
         return [Unavailable("too large") if number == 2 else vector(number) for number in batch]
 
@@ -250,7 +250,7 @@ def test_an_item_that_a_run_calls_unavailable_costs_its_neighbours_nothing() -> 
         second.result(LIMIT)
 
 
-def test_a_batcher_that_is_dropped_ends_its_threads(model: Model) -> None:
+def test_a_deleted_batcher_ends_its_threads(model: Model) -> None:
     before = set(threading.enumerate())
     shared = batcher(model)
     wait(submit(shared, *range(20)), LIMIT)
@@ -263,7 +263,7 @@ def test_a_batcher_that_is_dropped_ends_its_threads(model: Model) -> None:
     assert not any(each.is_alive() for each in started)
 
 
-def test_threads_that_ask_for_runs_at_once_share_them(model: Model) -> None:
+def test_concurrent_calls_of_runs_return_each_run_once(model: Model) -> None:
     shared = batcher(model, cost=1)
     wait(submit(shared, *range(500)), LIMIT)
     found: list[int] = []
@@ -275,7 +275,7 @@ def test_threads_that_ask_for_runs_at_once_share_them(model: Model) -> None:
     assert sum(found) == 500
 
 
-def test_an_outcome_that_nobody_waits_for_any_more_costs_nobody_else(model: Model) -> None:
+def test_a_submitted_item_cannot_be_cancelled_and_does_not_affect_others(model: Model) -> None:
     shared = batcher(model)
     model.gate.clear()
     first, second = submit(shared, 1, 2)
@@ -285,7 +285,7 @@ def test_an_outcome_that_nobody_waits_for_any_more_costs_nobody_else(model: Mode
 
 
 @pytest.mark.parametrize("broken", ["prepare", "cost", "take"])
-def test_a_fault_before_the_run_leaves_nobody_waiting_and_the_batcher_alive(
+def test_an_error_before_the_run_resolves_every_future_and_the_batcher_goes_on(
     broken: str, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> int:

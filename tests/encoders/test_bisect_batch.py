@@ -1,4 +1,4 @@
-"""Halving after a failure."""
+"""Bisecting a batch that failed."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def test_only_the_items_that_fail_alone_have_failed(size: int, bad: set[int]) ->
 
 
 @pytest.mark.parametrize("fits", [1, 2, 3, 8])
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(fits: int) -> None:
+def test_a_batch_that_does_not_fit_into_memory_is_halved_until_it_does(fits: int) -> None:
     ran: list[int] = []
 
     def run(batch: Sequence[int]) -> list[str]:
@@ -41,7 +41,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(fits: int) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(size=st.integers(1, 20), huge=st.sets(st.integers(0, 19)))
-def test_an_item_that_does_not_fit_alone_is_told_from_one_that_fails(size: int, huge: set[int]) -> None:
+def test_out_of_memory_and_failure_of_a_single_item_are_distinguished(size: int, huge: set[int]) -> None:
     def run(batch: Sequence[int]) -> list[str]:
         if huge & set(batch):
             raise OutOfMemory
@@ -66,12 +66,12 @@ def test_an_item_that_does_not_fit_alone_is_told_from_one_that_fails(size: int, 
     ],
     ids=["python", "torch", "openvino", "cuda", "cublas"],
 )
-def test_memory_is_told_whoever_ran_out_of_it(error: Exception) -> None:
+def test_every_out_of_memory_error_is_translated(error: Exception) -> None:
     with pytest.raises(OutOfMemory) as caught, translate_memory_errors():
         raise error
     assert caught.value.__cause__ is None
 
 
-def test_another_fault_is_not_taken_for_memory() -> None:
+def test_another_runtime_error_is_not_translated() -> None:
     with pytest.raises(RuntimeError, match="shape"), translate_memory_errors():
         raise RuntimeError("shape mismatch")

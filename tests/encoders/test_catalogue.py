@@ -1,4 +1,4 @@
-"""Finding a spec by name or by path."""
+"""Finding specs by name and by path."""
 
 import shutil
 from collections.abc import Callable
@@ -42,7 +42,7 @@ UNSEALED = ["resnet18@1.0.0", "resnet50@1.0.0"]
 
 
 @pytest.mark.parametrize("ref", UNSEALED)
-def test_an_encoder_whose_weights_were_not_to_be_had_is_unsealed_and_does_not_load(ref: str) -> None:
+def test_an_encoder_whose_weights_were_not_available_is_unsealed_and_does_not_load(ref: str) -> None:
     spec = lookup(ref)
     assert not spec.sealed
     with pytest.raises(UserError, match=f"{ref} is not sealed: run `rawless encoder register {ref}`") as caught:
@@ -54,7 +54,7 @@ def test_an_encoder_whose_weights_were_not_to_be_had_is_unsealed_and_does_not_lo
 def placed(
     plain_resnet: Callable[[str], Any], no_weights_here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Path]:
-    """Puts a seeded checkpoint where an unsealed spec's own would lie; its head, of ten classes, is not read."""
+    """Writes a seeded checkpoint as the file of an unsealed spec; its head of ten classes is not read."""
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(no_weights_here))
 
     def put(ref: str) -> Path:
@@ -69,7 +69,9 @@ def placed(
 
 
 @pytest.mark.parametrize("ref", UNSEALED)
-def test_an_unsealed_encoder_is_sealed_where_its_weights_are(ref: str, placed: Callable[[str], Path]) -> None:
+def test_an_unsealed_encoder_can_be_sealed_once_its_weights_are_available(
+    ref: str, placed: Callable[[str], Path]
+) -> None:
     path = placed(ref)
     sealed = seal(lookup(ref))
     assert sealed.sealed
@@ -82,13 +84,13 @@ def test_an_unsealed_encoder_is_sealed_where_its_weights_are(ref: str, placed: C
     path.unlink()
 
 
-@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
-def test_weights_that_are_corrupted_after_sealing_are_refused(place: float, placed: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("position", [0.1, 0.5, 0.9])
+def test_weights_that_are_corrupted_after_sealing_are_refused(position: float, placed: Callable[[str], Path]) -> None:
     path = placed("resnet18@1.0.0")
-    # A version of its own, for an encoder that was loaded once stays loaded.
-    sealed = seal(lookup("resnet18@1.0.0").model_copy(update={"version": f"1.0.{round(place * 10)}"}))
+    # Another version for each case, since a loaded encoder is cached.
+    sealed = seal(lookup("resnet18@1.0.0").model_copy(update={"version": f"1.0.{round(position * 10)}"}))
     content = bytearray(path.read_bytes())
-    content[int(len(content) * place)] ^= 1
+    content[int(len(content) * position)] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"{path.name} is not the file that {sealed.ref} names: its sha256 is"):
         load(sealed, "cpu")
@@ -98,12 +100,12 @@ def test_weights_that_are_corrupted_after_sealing_are_refused(place: float, plac
 
 
 @pytest.mark.parametrize(("ref", "kind"), [("minilm@1.0.0", TextSpec), ("resnet50@1.0.0", ResNetSpec)])
-def test_a_spec_is_of_the_kind_that_its_modality_names(ref: str, kind: type) -> None:
+def test_a_spec_has_the_spec_class_of_its_architecture(ref: str, kind: type) -> None:
     assert type(lookup(ref)) is kind
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "message"),
     [
         (
             "modality: image",
@@ -126,7 +128,7 @@ def test_a_spec_is_of_the_kind_that_its_modality_names(ref: str, kind: type) -> 
     ],
 )
 def test_an_image_spec_that_breaks_a_rule_names_field_and_value(
-    before: str, after: str, told: str, tmp_path: Path
+    before: str, after: str, message: str, tmp_path: Path
 ) -> None:
     text = (FOLDER / "resnet18@1.0.0.yaml").read_text(encoding="utf-8")
     assert before in text
@@ -134,18 +136,18 @@ def test_an_image_spec_that_breaks_a_rule_names_field_and_value(
     path.write_text(text.replace(before, after), encoding="utf-8")
     with pytest.raises(UserError) as caught:
         lookup(str(path))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_spec_of_the_users_own_is_found_by_its_path(tmp_path: Path) -> None:
+def test_a_spec_of_a_user_is_found_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     shutil.copy(FOLDER / "minilm@1.0.0.yaml", path)
     assert lookup(str(path)) == lookup("minilm@1.0.0")
 
 
 @pytest.mark.parametrize(
-    ("ref", "told"),
+    ("ref", "message"),
     [
         ("nope@1.0.0", r"'nope@1\.0\.0' is unknown.*minilm@1\.0\.0"),
         ("minilm", r"'minilm' needs its version, as in minilm@1\.0\.0"),
@@ -155,14 +157,14 @@ def test_a_spec_of_the_users_own_is_found_by_its_path(tmp_path: Path) -> None:
         ("nowhere.yaml", r"nowhere\.yaml does not exist"),
     ],
 )
-def test_an_unknown_encoder_is_told_in_one_sentence(ref: str, told: str) -> None:
-    with pytest.raises(UserError, match=told) as caught:
+def test_an_unknown_encoder_is_reported_in_one_sentence(ref: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
         lookup(ref)
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("[1, 2]", "must be a mapping"),
         ("name: [", "no valid YAML at line"),
@@ -170,17 +172,17 @@ def test_an_unknown_encoder_is_told_in_one_sentence(ref: str, told: str) -> None
         ("name: minilm\n", "is missing"),
     ],
 )
-def test_a_broken_spec_is_told_in_one_sentence(content: str, told: str, tmp_path: Path) -> None:
+def test_a_malformed_spec_file_is_reported_in_one_sentence(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(content)
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         lookup(str(path))
     assert len(str(caught.value).splitlines()) == 1
     assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "message"),
     [
         ("pooling: mean", "pooling: last", "pooling is 'last'"),
         ("dimension: 384", "dimension: 385", "384 values, but dimension is 385"),
@@ -188,10 +190,10 @@ def test_a_broken_spec_is_told_in_one_sentence(content: str, told: str, tmp_path
         ("tolerance: 1.0e-5", "tolerance: 1", "tolerance is 1"),
     ],
 )
-def test_a_spec_that_breaks_a_rule_names_field_and_value(before: str, after: str, told: str, tmp_path: Path) -> None:
+def test_a_spec_that_breaks_a_rule_names_field_and_value(before: str, after: str, message: str, tmp_path: Path) -> None:
     text = (FOLDER / "minilm@1.0.0.yaml").read_text(encoding="utf-8")
     assert before in text
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace(before, after), encoding="utf-8")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         lookup(str(path))

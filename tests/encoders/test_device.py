@@ -1,4 +1,4 @@
-"""The same vectors on every device."""
+"""Encoders produce the same vectors on every device."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from rawless.privacy import Raw
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
-def test_cuda_gives_the_vectors_of_the_cpu(minilm: Encoder) -> None:
+def test_cuda_produces_the_vectors_of_the_cpu(minilm: Encoder) -> None:
     items = [Raw(f"Text {number}. {'word ' * (number * 7 % 300)}".encode()) for number in range(200)]
 
     pairs = zip(minilm.encode(items), load(lookup("minilm@1.0.0"), "cuda").encode(items), strict=True)

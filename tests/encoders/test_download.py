@@ -1,4 +1,4 @@
-"""Weights that are elsewhere: torchvision's, and objects by digest. What was cut off or swapped is never kept."""
+"""Downloading weights from torchvision and object storage; an incomplete or changed file is never kept."""
 
 import gc
 import hashlib
@@ -41,19 +41,19 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def told(caught: pytest.ExceptionInfo[RawlessError]) -> str:
+def message_of(caught: pytest.ExceptionInfo[RawlessError]) -> str:
     assert len(str(caught.value).splitlines()) == 1
     assert len(str(caught.value)) < 600
     return str(caught.value)
 
 
 def kept(folder: Path) -> list[str]:
-    """The files that are left anywhere below."""
+    """Return the names of all files below a folder."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 class Clock(threading.local):
-    """Time that passes only where someone sleeps, and for whom sleeps, for the retries of Google's clients."""
+    """A clock for the retries of Google's clients, which advances only by sleeping, for each thread."""
 
     now = 0.0
 
@@ -65,13 +65,13 @@ class Clock(threading.local):
 
 
 class Store:
-    """An object store that speaks what Google's client asks of it, and can fail in several ways."""
+    """An object store with the API that Google's client uses, which can fail in several ways."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.fault: str | int | None = None
-        """A status, `half` for an answer that breaks off, `half once`, or `bad checksum`."""
-        self.asked: list[str] = []
+        """A status code, `half` for an interrupted answer, `half once`, or `bad checksum`."""
+        self.requested: list[str] = []
         store = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -90,11 +90,11 @@ class Store:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(request.path).path)
-        if path.startswith("/storage/"):  # the client asks about the bucket too, in a thread of its own
+        if path.startswith("/storage/"):  # the client also requests the bucket, in another thread
             return self._send(request, 403, b"")
         bucket, _, name = path.removeprefix("/download/storage/v1/b/").partition("/o/")
-        self.asked.append(f"{bucket}/{name}")
-        content = self.objects.get(self.asked[-1])
+        self.requested.append(f"{bucket}/{name}")
+        content = self.objects.get(self.requested[-1])
         if isinstance(self.fault, int) or content is None:
             return self._send(request, self.fault if isinstance(self.fault, int) else 404, b"")
         return self._send(request, 200, content)
@@ -114,7 +114,7 @@ class Store:
             request.wfile.write(content[start:])
 
     def stop(self) -> None:
-        """From now on connections are refused."""
+        """Refuse connections from now on."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -122,29 +122,29 @@ class Store:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What Google's retries take for the time."""
-    made = Clock()
-    monkeypatch.setattr(retry_base, "time", made)
-    monkeypatch.setattr(retry_unary, "time", made)
-    return made
+    """The clock of the retries of Google's clients."""
+    clock = Clock()
+    monkeypatch.setattr(retry_base, "time", clock)
+    monkeypatch.setattr(retry_unary, "time", clock)
+    return clock
 
 
 @pytest.fixture
 def store(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """An empty store, where the client of Google's object storage looks."""
-    made = Store()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", made.url)
-    yield made
+    """An empty store that Google's storage client is configured to use."""
+    store = Store()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.url)
+    yield store
     for each in threading.enumerate():
         if "_fetch_background" in each.name:
             each.join(10)
-    made.stop()
+    store.stop()
     gc.collect()
 
 
 @pytest.fixture
 def object_spec(image_spec: MakeSpec) -> Callable[..., ResNetSpec]:
-    """Makes specs whose weights are an object with this content."""
+    """Makes specs whose weights are an object with the given content."""
 
     def make(content: bytes = CONTENT, source: str = "gs://bucket/some/folder") -> ResNetSpec:
         return image_spec(weights={"source": source, "files": {"model.safetensors": sha256(content)}})
@@ -155,20 +155,20 @@ def object_spec(image_spec: MakeSpec) -> Callable[..., ResNetSpec]:
 OBJECT = "bucket/some/folder/model.safetensors"
 
 
-def test_an_object_is_fetched_once(object_spec: MakeSpec, store: Store) -> None:
+def test_an_object_is_downloaded_once(object_spec: MakeSpec, store: Store) -> None:
     store.objects[OBJECT] = CONTENT
-    place = weights.find(object_spec())
-    assert (place / "model.safetensors").read_bytes() == CONTENT
-    assert weights.find(object_spec()) == place
-    assert store.asked == [OBJECT]
-    assert kept(place) == ["model.safetensors"]
+    folder = weights.find(object_spec())
+    assert (folder / "model.safetensors").read_bytes() == CONTENT
+    assert weights.find(object_spec()) == folder
+    assert store.requested == [OBJECT]
+    assert kept(folder) == ["model.safetensors"]
 
 
-def test_a_fetched_object_is_there_when_the_store_is_not(object_spec: MakeSpec, store: Store) -> None:
+def test_a_downloaded_object_is_found_while_the_store_is_unavailable(object_spec: MakeSpec, store: Store) -> None:
     store.objects[OBJECT] = CONTENT
-    place = weights.find(object_spec())
+    folder = weights.find(object_spec())
     store.fault = 503
-    assert weights.find(object_spec()) == place
+    assert weights.find(object_spec()) == folder
 
 
 @pytest.mark.parametrize(
@@ -180,15 +180,15 @@ def test_a_fetched_object_is_there_when_the_store_is_not(object_spec: MakeSpec, 
         ("gs://bucket/a b/ü/", "bucket/a b/ü/model.safetensors"),
     ],
 )
-def test_the_object_lies_under_the_named_prefix(
+def test_the_object_is_read_below_the_named_prefix(
     object_spec: MakeSpec, store: Store, source: str, expected: str
 ) -> None:
     store.objects[expected] = CONTENT
     weights.find(object_spec(source=source))
-    assert store.asked == [expected]
+    assert store.requested == [expected]
 
 
-def test_the_named_folder_comes_before_the_store(
+def test_the_folder_of_rawless_weights_comes_before_the_store(
     object_spec: MakeSpec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "mine" / "bucket" / "some" / "folder"
@@ -196,15 +196,15 @@ def test_the_named_folder_comes_before_the_store(
     (folder / "model.safetensors").write_bytes(CONTENT)
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
     assert weights.find(object_spec()) == folder
-    assert store.asked == []
+    assert store.requested == []
 
 
-def test_two_versions_of_an_object_do_not_meet_in_the_cache(object_spec: MakeSpec, store: Store) -> None:
-    places = []
+def test_two_versions_of_an_object_have_different_cache_folders(object_spec: MakeSpec, store: Store) -> None:
+    folders = []
     for content in (b"first", b"second"):
         store.objects[OBJECT] = content
-        places.append(weights.find(object_spec(content)))
-    assert [(place / "model.safetensors").read_bytes() for place in places] == [b"first", b"second"]
+        folders.append(weights.find(object_spec(content)))
+    assert [(folder / "model.safetensors").read_bytes() for folder in folders] == [b"first", b"second"]
 
 
 def test_an_object_of_another_digest_is_refused(object_spec: MakeSpec, store: Store) -> None:
@@ -212,10 +212,10 @@ def test_an_object_of_another_digest_is_refused(object_spec: MakeSpec, store: St
     with pytest.raises(UserError) as caught:
         weights.find(object_spec())
     for each in ("small@1.0.0", sha256(b"swapped")[:12], sha256(CONTENT)[:12]):
-        assert each in told(caught)
+        assert each in message_of(caught)
 
 
-def test_a_refused_object_is_not_kept_so_that_a_mended_one_is_fetched(
+def test_a_refused_object_is_not_cached_so_a_corrected_one_is_downloaded(
     object_spec: MakeSpec, store: Store, tmp_path: Path
 ) -> None:
     store.objects[OBJECT] = b"swapped"
@@ -226,16 +226,16 @@ def test_a_refused_object_is_not_kept_so_that_a_mended_one_is_fetched(
     assert (weights.find(object_spec()) / "model.safetensors").read_bytes() == CONTENT
 
 
-def test_an_object_that_is_missing_is_the_users_to_mend(object_spec: MakeSpec, store: Store, tmp_path: Path) -> None:
+def test_a_missing_object_is_a_user_error(object_spec: MakeSpec, store: Store, tmp_path: Path) -> None:
     store.objects["bucket/other/model.safetensors"] = CONTENT
     with pytest.raises(UserError, match=r"gs://bucket/some/folder does not have the files of small@1\.0\.0") as caught:
         weights.find(object_spec())
-    assert told(caught)
+    assert message_of(caught)
     assert kept(tmp_path) == []
 
 
 @pytest.mark.parametrize("fault", [500, 503, 429, 403, 401, "half", "bad checksum", "refused"], ids=str)
-def test_a_store_that_gives_nothing_whole_is_told_in_one_sentence_and_leaves_nothing(
+def test_a_failed_download_is_reported_in_one_sentence_and_leaves_no_file(
     object_spec: MakeSpec, store: Store, tmp_path: Path, fault: str | int
 ) -> None:
     store.objects[OBJECT] = CONTENT
@@ -244,14 +244,14 @@ def test_a_store_that_gives_nothing_whole_is_told_in_one_sentence_and_leaves_not
         store.stop()
     with pytest.raises(RawlessError, match="gs://bucket/some/folder") as caught:
         weights.find(object_spec())
-    assert told(caught)
+    assert message_of(caught)
     assert kept(tmp_path) == []
     if fault not in (401, 403):
         assert isinstance(caught.value, Unavailable)
 
 
 @pytest.mark.parametrize("fault", [500, "half", "refused"], ids=str)
-def test_a_store_that_is_away_is_given_up_within_a_minute(
+def test_requests_to_an_unavailable_store_end_within_a_minute(
     object_spec: MakeSpec, store: Store, clock: Clock, fault: str | int
 ) -> None:
     store.objects[OBJECT] = CONTENT
@@ -263,14 +263,14 @@ def test_a_store_that_is_away_is_given_up_within_a_minute(
     assert 1 < clock.now <= 60
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(object_spec: MakeSpec, store: Store) -> None:
+def test_an_interrupted_download_is_resumed(object_spec: MakeSpec, store: Store) -> None:
     store.objects[OBJECT] = CONTENT
     store.fault = "half once"
     assert (weights.find(object_spec()) / "model.safetensors").read_bytes() == CONTENT
-    assert store.asked == [OBJECT, OBJECT]
+    assert store.requested == [OBJECT, OBJECT]
 
 
-def test_a_download_that_failed_is_tried_again_at_the_next_start(object_spec: MakeSpec, store: Store) -> None:
+def test_a_failed_download_is_retried_by_the_next_call(object_spec: MakeSpec, store: Store) -> None:
     store.objects[OBJECT] = CONTENT
     store.fault = "half"
     with pytest.raises(Unavailable):
@@ -279,7 +279,7 @@ def test_a_download_that_failed_is_tried_again_at_the_next_start(object_spec: Ma
     assert (weights.find(object_spec()) / "model.safetensors").read_bytes() == CONTENT
 
 
-def test_missing_credentials_are_told_in_one_sentence(
+def test_missing_credentials_are_reported_in_one_sentence(
     object_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "APPDATA"):
@@ -288,7 +288,7 @@ def test_missing_credentials_are_told_in_one_sentence(
         monkeypatch.setenv(name, value)
     with pytest.raises(RawlessError, match="DefaultCredentialsError") as caught:
         weights.find(object_spec())
-    assert told(caught)
+    assert message_of(caught)
 
 
 def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_from_a_folder(
@@ -298,7 +298,7 @@ def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_fro
     sealed = seal(object_spec(store.objects[OBJECT]))
     content = Raw(sealed.content_of(sealed.probe_input))
     (fetched,), (local,) = load(sealed, "cpu").encode([content]), load(image_sealed, "cpu").encode([content])
-    assert store.asked == [OBJECT]
+    assert store.requested == [OBJECT]
     assert isinstance(fetched, Encoded)
     assert isinstance(local, Encoded)
     assert np.array_equal(fetched.vector, local.vector)
@@ -306,7 +306,7 @@ def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_fro
 
 @pytest.fixture
 def torchvision_spec(image_spec: MakeSpec) -> ResNetSpec:
-    """A spec that names torchvision's own checkpoint, without its digest."""
+    """A spec that names a checkpoint of torchvision, without its digest."""
     return image_spec(source=SOURCE, file=FILE)
 
 
@@ -316,7 +316,7 @@ def put(folder: Path) -> Path:
     return folder
 
 
-def test_torchvisions_weights_are_found_in_the_named_folder_first(
+def test_torchvision_weights_are_found_in_rawless_weights_first(
     torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = put(tmp_path / "torch" / "hub" / "checkpoints")
@@ -326,7 +326,7 @@ def test_torchvisions_weights_are_found_in_the_named_folder_first(
     assert weights.find(torchvision_spec) == mine
 
 
-def test_torchvisions_weights_are_found_where_torch_was_told_to_keep_them(
+def test_torchvision_weights_are_found_in_the_configured_cache_of_torch(
     torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
@@ -335,28 +335,28 @@ def test_torchvisions_weights_are_found_where_torch_was_told_to_keep_them(
     assert weights.find(torchvision_spec) == folder
 
 
-def test_absent_weights_name_every_place_and_what_to_do(
+def test_missing_torchvision_weights_are_reported_with_all_searched_folders_and_the_fix(
     torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
     with pytest.raises(UserError, match="not found") as caught:
         weights.find(torchvision_spec)
-    places = (str(tmp_path / "mine" / "torchvision"), str(tmp_path / "torch" / "hub" / "checkpoints"))
-    for each in (*places, "small@1.0.0", SOURCE, "RAWLESS_WEIGHTS", "RAWLESS_HUB=1"):
-        assert each in told(caught)
+    folders = (str(tmp_path / "mine" / "torchvision"), str(tmp_path / "torch" / "hub" / "checkpoints"))
+    for each in (*folders, "small@1.0.0", SOURCE, "RAWLESS_WEIGHTS", "RAWLESS_HUB=1"):
+        assert each in message_of(caught)
 
 
 @pytest.mark.parametrize("allowed", [None, "", "0", "true"])
-def test_torchvision_is_not_asked_where_it_is_not_allowed(
+def test_nothing_is_downloaded_from_torchvision_unless_it_is_allowed(
     torchvision_spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch, allowed: str | None
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *args, **options: asked.append(url))
+    requested: list[str] = []
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *args, **options: requested.append(url))
     if allowed is not None:
         monkeypatch.setenv("RAWLESS_HUB", allowed)
     with pytest.raises(UserError, match="not found"):
         weights.find(torchvision_spec)
-    assert asked == []
+    assert requested == []
 
 
 FAULTS: dict[str, Callable[[], Exception]] = {
@@ -372,26 +372,26 @@ FAULTS: dict[str, Callable[[], Exception]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_the_page_that_torchvision_names_is_asked_and_its_faults_are_told(
+def test_the_url_of_torchvision_is_requested_and_its_errors_are_reported(
     torchvision_spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
-    def download(url: str, place: str, **options: Any) -> None:
-        asked.append(url)
+    def download(url: str, path: str, **options: Any) -> None:
+        requested.append(url)
         raise fault()
 
     monkeypatch.setenv("RAWLESS_HUB", "1")
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     with pytest.raises(Unavailable, match=FILE) as caught:
         weights.find(torchvision_spec)
-    assert told(caught)
-    assert asked == [ResNet18_Weights.IMAGENET1K_V1.url]
+    assert message_of(caught)
+    assert requested == [ResNet18_Weights.IMAGENET1K_V1.url]
 
 
 @pytest.fixture
 def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> ResNetSpec:
-    """Torchvision as if its checkpoint lay in the store, named by its digest; a spec that names it."""
+    """A spec of a torchvision checkpoint that is in the store, named by its digest."""
     file = f"resnet18-{sha256(CONTENT)[:8]}.pth"
     store.objects[f"models/{file}"] = CONTENT
     url = f"{store.url}/download/storage/v1/b/models/o/{file}"
@@ -400,18 +400,18 @@ def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> 
     return image_spec(source=SOURCE, file=file)
 
 
-def test_torchvisions_weights_are_fetched_once_and_kept_where_torch_keeps_them(
+def test_torchvision_weights_are_downloaded_once_into_the_cache_of_torch(
     hub: ResNetSpec, store: Store, tmp_path: Path
 ) -> None:
-    place = weights.find(hub)
-    assert place == tmp_path / "torch" / "hub" / "checkpoints"
-    assert (place / hub.weights.file).read_bytes() == CONTENT
-    assert weights.find(hub) == place
-    assert len(store.asked) == 1
+    folder = weights.find(hub)
+    assert folder == tmp_path / "torch" / "hub" / "checkpoints"
+    assert (folder / hub.weights.file).read_bytes() == CONTENT
+    assert weights.find(hub) == folder
+    assert len(store.requested) == 1
 
 
 @pytest.mark.parametrize("fault", ["half", 500, 404], ids=str)
-def test_a_checkpoint_that_torchvision_does_not_give_whole_is_not_kept(
+def test_an_incomplete_download_from_torchvision_is_not_kept(
     hub: ResNetSpec, store: Store, tmp_path: Path, fault: str | int
 ) -> None:
     store.fault = fault
@@ -422,7 +422,7 @@ def test_a_checkpoint_that_torchvision_does_not_give_whole_is_not_kept(
     assert (weights.find(hub) / hub.weights.file).read_bytes() == CONTENT
 
 
-def test_a_checkpoint_that_is_not_the_one_of_its_name_is_not_kept(
+def test_a_checkpoint_with_another_digest_than_in_its_name_is_not_kept(
     hub: ResNetSpec, store: Store, tmp_path: Path
 ) -> None:
     store.objects[f"models/{hub.weights.file}"] = b"swapped"
@@ -439,19 +439,19 @@ def test_a_checkpoint_that_is_not_the_one_of_its_name_is_not_kept(
         ("torchvision:ResNet18_Weights.IMAGENET1K_V1", "resnet18.pth", f"is {FILE}"),
     ],
 )
-def test_weights_that_torchvision_does_not_have_are_the_users_to_mend(
+def test_weights_that_torchvision_does_not_have_are_a_user_error(
     image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, source: str, file: str, named: str
 ) -> None:
     monkeypatch.setenv("RAWLESS_HUB", "1")
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **options: pytest.fail("asked"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **options: pytest.fail("requested"))
     with pytest.raises(UserError, match=named) as caught:
         weights.find(image_spec(source=source, file=file))
-    assert "correct the spec" in told(caught)
-    assert source.partition(":")[2] in told(caught)
+    assert "correct the spec" in message_of(caught)
+    assert source.partition(":")[2] in message_of(caught)
 
 
 @pytest.mark.parametrize("kind", ["torchvision", "gs"])
-def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(
+def test_a_cache_that_cannot_be_written_is_reported_in_one_sentence(
     hub: ResNetSpec, object_spec: MakeSpec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     store.objects[OBJECT] = CONTENT
@@ -460,4 +460,4 @@ def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(
         monkeypatch.setenv(name, str(tmp_path / "file"))
     with pytest.raises(RawlessError) as caught:
         weights.find(hub if kind == "torchvision" else object_spec())
-    assert str(tmp_path / "file") in told(caught)
+    assert str(tmp_path / "file") in message_of(caught)

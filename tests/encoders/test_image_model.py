@@ -1,4 +1,4 @@
-"""The one call on pictures: vectors that are right, reasons that are right, and neighbours that never pay."""
+"""Encoding images: correct vectors and reasons, and bad items that do not affect others."""
 
 import io
 import logging
@@ -27,7 +27,7 @@ from rawless.errors import Unavailable
 from rawless.privacy import Raw, Reason
 
 MakeSpec = Callable[..., ResNetSpec]
-MakePicture = Callable[..., Image.Image]
+MakeImage = Callable[..., Image.Image]
 MARK = "zebra9131"
 
 
@@ -47,24 +47,24 @@ def vector(outcome: Encoded | Reason) -> npt.NDArray[np.float32]:
 
 
 def close(one: Sequence[Encoded | Reason], other: Sequence[Encoded | Reason], tolerance: float = 1e-4) -> bool:
-    """Whether outcomes are the same reasons, and vectors within the tolerance."""
+    """Return whether outcomes are the same reasons, or vectors within the tolerance."""
     return len(one) == len(other) and all(
-        each is wanted
-        if isinstance(each, Reason) or isinstance(wanted, Reason)
-        else float(np.abs(each.vector - wanted.vector).max()) <= tolerance
-        for each, wanted in zip(one, other, strict=True)
+        outcome is expected
+        if isinstance(outcome, Reason) or isinstance(expected, Reason)
+        else float(np.abs(outcome.vector - expected.vector).max()) <= tolerance
+        for outcome, expected in zip(one, other, strict=True)
     )
 
 
 FLAT = png(Image.new("RGB", (90, 70), (9, 200, 30)))
-"""One colour, so that a network under test can tell it from the other pictures."""
+"""An image of one colour, which a test can recognise among the others."""
 
 
 @pytest.fixture(scope="session")
-def good(picture: MakePicture) -> list[bytes]:
-    """Seven pictures of different shapes."""
+def good(make_image: MakeImage) -> list[bytes]:
+    """Seven images of different shapes."""
     sizes = [(90, 70), (64, 64), (31, 200), (200, 31), (72, 72), (5, 7), (300, 217)]
-    return [png(picture(*size)) for size in sizes]
+    return [png(make_image(*size)) for size in sizes]
 
 
 POOL_SIZE = 10
@@ -72,19 +72,19 @@ POOL_SIZE = 10
 
 @pytest.fixture(scope="session")
 def pool(good: list[bytes]) -> list[bytes]:
-    """The good ones, and three that are none: a text, nothing, and a picture that is cut off."""
+    """The good images, and three bad items: a text, no bytes, and a truncated image."""
     return [*good, b"Where is my parcel?", b"", good[0][:200]]
 
 
 @pytest.fixture(scope="session")
 def shared(image_sealed: ResNetSpec) -> Encoder:
-    """The small encoder as it is loaded, verified."""
+    """The small encoder, loaded and verified."""
     return load(image_sealed, "cpu")
 
 
 @pytest.fixture(scope="session")
 def alone(shared: Encoder, pool: list[bytes]) -> list[Encoded | Reason]:
-    """What each of the pool gives in a batch of one."""
+    """The outcome of each item of the pool in a batch of one."""
     return [encode(shared, [each])[0] for each in pool]
 
 
@@ -107,11 +107,11 @@ def _layer4(model: Any, images: torch.Tensor) -> torch.Tensor:
     return states
 
 
-def test_the_catalogues_encoder_encodes_as_torchvision_says(picture: MakePicture) -> None:
+def test_the_encoder_of_the_catalogue_produces_the_vectors_of_torchvision(make_image: MakeImage) -> None:
     spec = lookup("resnet18-seeded@1.0.0")
     assert isinstance(spec, ResNetSpec)
     encoder = load(spec, "cpu")
-    image = picture(301, 270)
+    image = make_image(301, 270)
     pixels = ResNet18_Weights.IMAGENET1K_V1.transforms()(image).unsqueeze(0)
     with torch.inference_mode():
         expected = load_network(spec)(pixels)[0].numpy()
@@ -136,20 +136,20 @@ def test_vectors_are_float32_finite_and_of_the_specs_dimension(
         assert bool(abs(np.linalg.norm(found) - 1) < 1e-5) is l2_normalise
 
 
-def test_a_picture_is_never_truncated(shared: Encoder, good: list[bytes]) -> None:
+def test_an_image_is_never_reported_as_truncated(shared: Encoder, good: list[bytes]) -> None:
     assert [isinstance(each, Encoded) and each.truncated for each in encode(shared, good)] == [False] * len(good)
 
 
 @settings(max_examples=15)
 @given(positions=st.lists(st.integers(0, POOL_SIZE - 1), max_size=20))
-def test_one_and_many_agree_in_any_order(
+def test_vectors_do_not_depend_on_order_or_batch(
     shared: Encoder, pool: list[bytes], alone: list[Encoded | Reason], positions: list[int]
 ) -> None:
     outcomes = encode(shared, [pool[position] for position in positions])
     assert close(outcomes, [alone[position] for position in positions])
 
 
-def test_different_pictures_have_different_vectors(alone: list[Encoded | Reason], good: list[bytes]) -> None:
+def test_different_images_have_different_vectors(alone: list[Encoded | Reason], good: list[bytes]) -> None:
     found = [vector(each) for each in alone[: len(good)]]
     for position, one in enumerate(found):
         for other in found[position + 1 :]:
@@ -171,12 +171,12 @@ def test_threads_may_share_an_encoder(shared: Encoder, pool: list[bytes], alone:
     assert all(close(found[number], alone[number:] + alone[:number]) for number in range(4))
 
 
-def test_no_items_give_no_outcomes(shared: Encoder) -> None:
+def test_encoding_no_items_returns_no_outcomes(shared: Encoder) -> None:
     assert shared.encode([]) == []
 
 
 class Watching:
-    """A runtime that notes its batches, and may fail for those that hold FLAT or that are too large."""
+    """A runtime that records its batches, and may fail for those that contain FLAT or are too large."""
 
     name = "watching"
 
@@ -210,13 +210,13 @@ def test_items_are_run_in_batches_within_the_budget(image_encoder: BatchEncoder[
     assert sum(run.size for run in image_encoder.runs()) == 21
 
 
-@pytest.mark.parametrize(("crop", "held"), [(224, 32), (2000, 5), (4096, 1)])
-def test_what_is_held_at_a_time_is_bounded_in_bytes_or_one_item(crop: int, held: int) -> None:
-    assert budget(crop, cuda=False).capacity == held
+@pytest.mark.parametrize(("crop", "capacity"), [(224, 32), (2000, 5), (4096, 1)])
+def test_the_capacity_is_bounded_by_bytes_or_one_item(crop: int, capacity: int) -> None:
+    assert budget(crop, cuda=False).capacity == capacity
 
 
 @pytest.mark.parametrize("at", range(8))
-def test_an_item_that_the_network_raises_for_fails_alone(
+def test_an_item_for_which_the_network_raises_fails_alone(
     image_encoder: BatchEncoder[Any], good: list[bytes], alone: list[Encoded | Reason], at: int
 ) -> None:
     watched(image_encoder, lambda flat: ValueError("bad") if any(flat) else None)
@@ -225,7 +225,7 @@ def test_an_item_that_the_network_raises_for_fails_alone(
     assert close(outcomes, alone[: len(good)])
 
 
-def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
+def test_a_non_finite_vector_is_a_reason_and_does_not_affect_its_neighbours(
     image_encoder: BatchEncoder[Any], good: list[bytes], alone: list[Encoded | Reason]
 ) -> None:
     runtime = watched(image_encoder)
@@ -254,13 +254,13 @@ def test_an_encoder_that_fails_for_every_item_is_unavailable(
         error = error.__context__
 
 
-def test_rejections_alone_do_not_make_the_encoder_suspect(image_encoder: BatchEncoder[Any]) -> None:
+def test_rejections_do_not_run_the_network(image_encoder: BatchEncoder[Any]) -> None:
     network = watched(image_encoder)
     assert encode(image_encoder, [b"text", b""]) == [Reason.UNSUPPORTED_IMAGE_FORMAT] * 2
     assert network.sizes == []
 
 
-def test_nothing_of_a_failing_item_is_logged(
+def test_no_content_of_a_failing_item_is_logged(
     image_encoder: BatchEncoder[Any],
     good: list[bytes],
     caplog: pytest.LogCaptureFixture,
@@ -276,8 +276,8 @@ def test_nothing_of_a_failing_item_is_logged(
     outcomes = encode(image_encoder, [FLAT, *good])
     written = capfd.readouterr()
     assert outcomes[0] is Reason.ENCODER_FAILED
-    for place in (repr(outcomes), caplog.text, written.out, written.err):
-        assert MARK not in place
+    for text in (repr(outcomes), caplog.text, written.out, written.err):
+        assert MARK not in text
 
 
 MEMORY_FAULTS: dict[str, Callable[[], Exception]] = {
@@ -303,7 +303,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(
 
 
 @pytest.mark.parametrize("fault", MEMORY_FAULTS.values(), ids=MEMORY_FAULTS)
-def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
+def test_out_of_memory_for_a_single_item_is_no_rejection(
     image_encoder: BatchEncoder[Any], good: list[bytes], fault: Callable[[], Exception]
 ) -> None:
     watched(image_encoder, lambda flat: fault())
@@ -312,7 +312,7 @@ def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
 
 
 @pytest.mark.parametrize("step", ["read_header", "decode_pixels", "resize_and_crop"])
-def test_memory_that_ends_while_a_picture_is_prepared_is_no_rejection(
+def test_out_of_memory_while_an_image_is_prepared_is_no_rejection(
     image_encoder: BatchEncoder[Any], good: list[bytes], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def out_of_memory(*args: Any) -> Any:
@@ -323,10 +323,10 @@ def test_memory_that_ends_while_a_picture_is_prepared_is_no_rejection(
         encode(image_encoder, good[:1])
 
 
-def test_torch_running_out_of_memory_while_a_picture_is_prepared_is_no_rejection(
+def test_out_of_memory_of_torch_while_an_image_is_prepared_is_no_rejection(
     image_encoder: BatchEncoder[Any], good: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Resizing without antialiasing works on tensors, so torch says it and not Python.
+    # Resizing without antialiasing works on tensors, so the error is torch's and not Python's.
     def out_of_memory(*args: Any) -> Any:
         raise MEMORY_FAULTS["cpu"]()
 
@@ -335,7 +335,7 @@ def test_torch_running_out_of_memory_while_a_picture_is_prepared_is_no_rejection
         encode(image_encoder, good[:1])
 
 
-def test_a_text_is_no_picture_and_a_picture_is_no_text(
+def test_texts_are_rejected_as_images_and_images_as_texts(
     shared: Encoder, tiny_encoder: BatchEncoder[Any], good: list[bytes]
 ) -> None:
     texts = [b"Where is my parcel?", b"GIF89 is a format", "東京 😀".encode(), b" "]
@@ -343,8 +343,8 @@ def test_a_text_is_no_picture_and_a_picture_is_no_text(
     assert encode(tiny_encoder, good) == [Reason.INVALID_UTF8] * len(good)
 
 
-def test_limits_are_those_of_the_call(shared: Encoder, picture: MakePicture) -> None:
-    contents = [png(picture(100, 100)), png(picture(101, 100)), png(picture(150, 60))]
+def test_limits_apply_per_call(shared: Encoder, make_image: MakeImage) -> None:
+    contents = [png(make_image(100, 100)), png(make_image(101, 100)), png(make_image(150, 60))]
     limits = ImageLimits(max_pixels=10_000, max_side=149)
     first, *others = encode(shared, contents, limits=limits)
     assert isinstance(first, Encoded)

@@ -1,4 +1,4 @@
-"""What decides the vector of a picture is part of its encoder's identity, and nothing else is said."""
+"""Every field that decides the vector of an image is part of the encoder's identity."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from rawless.privacy import Raw
 MakeSpec = Callable[..., ResNetSpec]
 ANOTHER = "0" * 64
 SEEDED_FINGERPRINT = "41cd6dc6de38dea2d5ffaae74e841852d4d2b77f4d7a8fa44f6e51d9c4366021"
-"""Of resnet18-seeded@1.0.0. Rows in warehouses carry it: if a test on it breaks, they no longer match their encoder."""
+"""Rows in warehouses contain it: if this test breaks, they no longer match resnet18-seeded@1.0.0."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def spec() -> ResNetSpec:
 
 @pytest.fixture
 def data(spec: ResNetSpec) -> dict[str, Any]:
-    """The same as plain values."""
+    """The fields of the spec as plain values."""
     return spec.model_dump(mode="json")
 
 
@@ -71,7 +71,7 @@ OTHERS: dict[str, list[Any]] = {
 
 
 def changed(spec: ResNetSpec, path: str, value: Any) -> ResNetSpec:
-    """The spec with one field changed; unchecked, since some fields have one allowed value as yet."""
+    """Return the spec with one field changed, not validated, since some fields have only one allowed value so far."""
     top, _, field = path.partition(".")
     part = getattr(spec, top)
     return spec.model_copy(update={top: part.model_copy(update={field: value}) if field else value})
@@ -105,7 +105,7 @@ def test_no_two_of_the_changes_share_a_fingerprint(spec: ResNetSpec) -> None:
         (path, each)
         for path in OTHERS
         for each in OTHERS[path]
-        if path not in ("modality", "precision", "defence")  # which have one allowed value as yet
+        if path not in ("modality", "precision", "defence")  # which have only one allowed value so far
     ]
     assert len({changed(spec, *each).fingerprint for each in checked}) == len(checked)
 
@@ -115,7 +115,7 @@ def test_the_probe_is_not_part_of_the_fingerprint(spec: ResNetSpec) -> None:
     assert spec.model_copy(update={"probe": other}).fingerprint == spec.fingerprint
 
 
-def test_the_same_numbers_spelled_otherwise_are_the_same_encoder(data: dict[str, Any], spec: ResNetSpec) -> None:
+def test_another_spelling_of_the_same_values_has_the_same_fingerprint(data: dict[str, Any], spec: ResNetSpec) -> None:
     for name in ("precision", "defence", "parent"):
         del data[name]
     data["preprocessing"]["mean"] = [0.4850, 4.56e-1, 0.406]
@@ -125,7 +125,7 @@ def test_the_same_numbers_spelled_otherwise_are_the_same_encoder(data: dict[str,
 
 @pytest.fixture(scope="session")
 def turned_and_transparent() -> bytes:
-    """A picture that every field of the preprocessing matters for: PNG with orientation, transparency and noise."""
+    """An image for which every preprocessing field matters: a PNG with orientation, transparency and noise."""
     pixels = np.random.default_rng(3).integers(0, 256, (150, 111, 4), dtype=np.uint8)
     pixels[:75, :, :3] //= 4  # darker at the top, so that the orientation matters
     exif, file = Image.Exif(), BytesIO()
@@ -160,7 +160,7 @@ def vector_of(spec: ResNetSpec, content: bytes) -> Any:
 
 
 @pytest.mark.parametrize("fields", VISIBLE.values(), ids=VISIBLE)
-def test_another_way_to_the_vector_is_another_fingerprint_and_visibly_another_vector(
+def test_each_field_that_decides_the_vector_changes_fingerprint_and_vector(
     image_spec: MakeSpec, image_sealed: ResNetSpec, turned_and_transparent: bytes, fields: dict[str, Any]
 ) -> None:
     other = seal(image_spec(**fields))
@@ -185,7 +185,7 @@ NAN, INFINITE = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "message"),
     [
         ("architecture", "vit_b_16", "architecture is 'vit_b_16'"),
         ("layer", "x", "the layer x is the image itself"),
@@ -227,14 +227,14 @@ NAN, INFINITE = float("nan"), float("inf")
     ],
     ids=lambda each: each if isinstance(each, str) else repr(each),
 )
-def test_a_field_that_breaks_its_rule_is_told_in_one_sentence(
-    data: dict[str, Any], path: str, value: object, told: str
+def test_a_field_that_breaks_its_rule_is_reported_in_one_sentence(
+    data: dict[str, Any], path: str, value: object, message: str
 ) -> None:
     top, _, field = path.partition(".")
     data[top] = {**data[top], field: value} if field else value
     with pytest.raises(UserError) as caught:
         parse(data, "The encoder spec mine.yaml")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("The encoder spec mine.yaml: ")
     assert len(str(caught.value).splitlines()) == 1
 
@@ -247,7 +247,7 @@ def test_an_object_needs_its_digest(data: dict[str, Any]) -> None:
     assert parse(data, "spec").weights.source == "gs://bucket/folder"
 
 
-def test_the_built_in_probe_is_a_turned_picture(spec: ResNetSpec) -> None:
+def test_the_built_in_probe_is_a_jpeg_with_an_orientation(spec: ResNetSpec) -> None:
     assert spec.built_in_probe() == spec.probe_input
     with Image.open(BytesIO(base64.b64decode(spec.built_in_probe()))) as image:
         assert image.getexif()[0x0112] == 6

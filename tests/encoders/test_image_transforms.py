@@ -1,4 +1,4 @@
-"""Pixels as torchvision's own transforms make them, to the last bit."""
+"""Image transforms equal those of torchvision exactly."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from encoders.families.torchvision_resnet import ResNetSpec
 from encoders.image_spec import ImagePreprocessing
 from encoders.image_transforms import normalise, resize_and_crop, resized_size
 
-MakePicture = Callable[..., Image.Image]
+MakeImage = Callable[..., Image.Image]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = {
     "landscape": (320, 201),
@@ -41,79 +41,79 @@ def preprocessing(**fields: Any) -> ImagePreprocessing:
     return ImagePreprocessing.model_validate(whole | {"interpolation": "bilinear", "antialias": True} | fields)
 
 
-def reference(image: Image.Image, ours: ImagePreprocessing) -> torch.Tensor:
-    """What torchvision makes of it: of the picture where Pillow resizes, of its tensor where torch does."""
+def reference(image: Image.Image, how: ImagePreprocessing) -> torch.Tensor:
+    """Return the result of torchvision: of the image where Pillow resizes, of its tensor where torch does."""
     transforms = ImageClassification(
-        crop_size=ours.crop,
-        resize_size=ours.resize,
-        mean=ours.mean,
-        std=ours.std,
-        interpolation=InterpolationMode(ours.interpolation),
-        antialias=ours.antialias,
+        crop_size=how.crop,
+        resize_size=how.resize,
+        mean=how.mean,
+        std=how.std,
+        interpolation=InterpolationMode(how.interpolation),
+        antialias=how.antialias,
     )
-    return transforms(image if ours.antialias else pil_to_tensor(image))
+    return transforms(image if how.antialias else pil_to_tensor(image))
 
 
-def ours_of(image: Image.Image, how: ImagePreprocessing) -> torch.Tensor:
+def transformed(image: Image.Image, how: ImagePreprocessing) -> torch.Tensor:
     return normalise(resize_and_crop(image, how).unsqueeze(0), how)[0]
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("antialias", [True, False], ids=["antialias", "no antialias"])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
-def test_pixels_are_those_of_torchvision_to_the_bit(
-    picture: MakePicture, interpolation: str, antialias: bool, size: tuple[int, int]
+def test_pixels_equal_those_of_torchvision_exactly(
+    make_image: MakeImage, interpolation: str, antialias: bool, size: tuple[int, int]
 ) -> None:
     how = preprocessing(interpolation=interpolation, antialias=antialias)
-    image = picture(*size)
-    assert torch.equal(ours_of(image, how), reference(image, how))
+    image = make_image(*size)
+    assert torch.equal(transformed(image, how), reference(image, how))
 
 
 @pytest.mark.parametrize("sides", SIDES.values(), ids=SIDES)
 @pytest.mark.parametrize("antialias", [True, False], ids=["antialias", "no antialias"])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
-def test_any_resize_and_crop_are_those_of_torchvision(
-    picture: MakePicture, interpolation: str, antialias: bool, sides: tuple[int, int]
+def test_any_resize_and_crop_equal_those_of_torchvision(
+    make_image: MakeImage, interpolation: str, antialias: bool, sides: tuple[int, int]
 ) -> None:
     how = preprocessing(interpolation=interpolation, antialias=antialias, resize=sides[0], crop=sides[1])
-    for image in (picture(130, 97), picture(61, 88)):
-        found = ours_of(image, how)
+    for image in (make_image(130, 97), make_image(61, 88)):
+        found = transformed(image, how)
         assert found.shape == (3, sides[1], sides[1])
         assert torch.equal(found, reference(image, how))
 
 
-def test_each_combination_of_interpolation_and_antialias_makes_pixels_of_its_own(picture: MakePicture) -> None:
+def test_each_combination_of_interpolation_and_antialias_produces_different_pixels(make_image: MakeImage) -> None:
     # Else the comparisons above could pass with a field that does nothing.
-    image = picture(320, 201)
-    made = [
+    image = make_image(320, 201)
+    outputs = [
         resize_and_crop(image, preprocessing(interpolation=interpolation, antialias=antialias)).numpy().tobytes()
         for interpolation in ("nearest", "bilinear", "bicubic")
         for antialias in (True, False)
     ]
-    assert len(set(made)) == 6
+    assert len(set(outputs)) == 6
 
 
-def test_mean_and_deviation_are_taken_from_the_spec_channel_by_channel(picture: MakePicture) -> None:
+def test_mean_and_deviation_are_taken_from_the_spec_channel_by_channel(make_image: MakeImage) -> None:
     how = preprocessing(mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
-    image = picture(256, 256)
+    image = make_image(256, 256)
     cut = pil_to_tensor(image)[:, 16:240, 16:240].double() / 255
     expected = (cut - torch.tensor([0.1, 0.2, 0.3])[:, None, None]) / torch.tensor([0.5, 0.25, 2.0])[:, None, None]
-    found = ours_of(image, how)
+    found = transformed(image, how)
     assert found.dtype == torch.float32
     assert float((found - expected).abs().max()) < 1e-6
     assert torch.equal(found, reference(image, how))
 
 
-def test_a_batch_is_normalised_as_each_picture_alone(picture: MakePicture) -> None:
+def test_a_batch_is_normalised_as_each_image_alone(make_image: MakeImage) -> None:
     how = preprocessing()
-    images = [picture(300, 260, seed) for seed in range(3)]
+    images = [make_image(300, 260, seed) for seed in range(3)]
     together = normalise(torch.stack([resize_and_crop(each, how) for each in images]), how)
     for position, image in enumerate(images):
-        assert torch.equal(together[position], ours_of(image, how))
+        assert torch.equal(together[position], transformed(image, how))
 
 
-def test_a_picture_is_not_changed_by_being_cropped(picture: MakePicture) -> None:
-    image = picture(300, 260)
+def test_cropping_does_not_change_the_image_in_place(make_image: MakeImage) -> None:
+    image = make_image(300, 260)
     before = image.tobytes()
     for antialias in (True, False):
         resize_and_crop(image, preprocessing(antialias=antialias))
@@ -128,7 +128,7 @@ ENUMS = [
 
 
 @pytest.mark.parametrize("weights", ENUMS, ids=str)
-def test_the_transforms_of_every_resnet_of_torchvision_can_be_said(picture: MakePicture, weights: Any) -> None:
+def test_the_transforms_of_every_resnet_of_torchvision_can_be_specified(make_image: MakeImage, weights: Any) -> None:
     theirs = weights.transforms()
     how = preprocessing(
         resize=theirs.resize_size[0],
@@ -138,21 +138,21 @@ def test_the_transforms_of_every_resnet_of_torchvision_can_be_said(picture: Make
         interpolation=theirs.interpolation.value,
         antialias=theirs.antialias,
     )
-    for image in (picture(501, 375), picture(90, 120)):
-        assert torch.equal(ours_of(image, how), theirs(image))
+    for image in (make_image(501, 375), make_image(90, 120)):
+        assert torch.equal(transformed(image, how), theirs(image))
 
 
 TORCHVISION = [ref for ref in refs() if lookup(ref).weights.source.startswith("torchvision:")]
 
 
 @pytest.mark.parametrize("ref", [*TORCHVISION, "resnet18-seeded@1.0.0"])
-def test_the_catalogue_says_the_transforms_of_the_weights_that_it_names(picture: MakePicture, ref: str) -> None:
+def test_the_catalogue_specifies_the_transforms_of_its_weights(make_image: MakeImage, ref: str) -> None:
     spec = lookup(ref)
     assert isinstance(spec, ResNetSpec)
     kind, _, name = spec.weights.source.partition(":")
     theirs = get_weight(name if kind == "torchvision" else "ResNet18_Weights.IMAGENET1K_V1").transforms()
-    for image in (picture(501, 375), picture(90, 120), picture(256, 256)):
-        assert torch.equal(ours_of(image, spec.preprocessing), theirs(image))
+    for image in (make_image(501, 375), make_image(90, 120), make_image(256, 256)):
+        assert torch.equal(transformed(image, spec.preprocessing), theirs(image))
 
 
 def test_the_catalogue_has_torchvisions_resnet18_and_resnet50() -> None:
@@ -163,9 +163,9 @@ def test_the_catalogue_has_torchvisions_resnet18_and_resnet50() -> None:
 @example(width=200, height=1, side=64)
 @example(width=7, height=7, side=7)
 @given(width=st.integers(1, 200), height=st.integers(1, 200), side=st.integers(1, 64))
-def test_the_resized_size_is_told_exactly_before_anything_is_resized(width: int, height: int, side: int) -> None:
-    told = resized_size((width, height), preprocessing(resize=side, crop=1))
+def test_resized_size_equals_the_size_after_resizing(width: int, height: int, side: int) -> None:
+    computed = resized_size((width, height), preprocessing(resize=side, crop=1))
     nearest = InterpolationMode.NEAREST
-    assert told == resize(Image.new("L", (width, height)), [side], interpolation=nearest).size
+    assert computed == resize(Image.new("L", (width, height)), [side], interpolation=nearest).size
     tensor = resize(torch.zeros(1, height, width, dtype=torch.uint8), [side], interpolation=nearest)
-    assert told == (tensor.shape[2], tensor.shape[1])
+    assert computed == (tensor.shape[2], tensor.shape[1])

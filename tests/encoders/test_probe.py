@@ -1,4 +1,4 @@
-"""The golden probe: what it lets pass, what it refuses, and how it is made."""
+"""The golden probe: verifying it at loading, and computing it when a spec is sealed."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ MakeSpec = Callable[..., EncoderSpec]
 
 
 def shifted(spec: EncoderSpec, by: float) -> EncoderSpec:
-    """The spec with one component of its probe moved."""
+    """Return the spec with one component of its probe changed."""
     assert spec.probe is not None
     vector = spec.probe.values.copy()
     vector[3] += by
@@ -82,14 +82,14 @@ def test_an_encoder_that_gives_no_finite_vector_for_its_probe_does_not_load(
         load(spec, "cpu")
 
 
-def test_loading_refuses_a_moved_probe(tiny_spec: MakeSpec) -> None:
+def test_loading_refuses_a_changed_probe(tiny_spec: MakeSpec) -> None:
     spec = seal(tiny_spec())
     load(spec, "cpu")
     with pytest.raises(UserError, match=r"tiny@1\.0\.0 does not reproduce"):
         load(shifted(spec, 0.01), "cpu")
 
 
-def test_a_library_that_moves_vectors_is_noticed_at_loading(
+def test_a_library_that_changes_vectors_is_detected_at_loading(
     tiny_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = seal(tiny_spec(version="1.0.7"))
@@ -104,12 +104,12 @@ def test_loading_refuses_an_unsealed_encoder(tiny_spec: MakeSpec) -> None:
         load(tiny_spec(), "cpu")
 
 
-def test_an_encoder_is_loaded_once_a_process(tiny_spec: MakeSpec) -> None:
+def test_an_encoder_is_loaded_once_per_process(tiny_spec: MakeSpec) -> None:
     spec = seal(tiny_spec(version="1.0.8"))
     assert load(spec, "cpu") is load(spec.model_copy(), "cpu")
 
 
-def test_sealing_fills_every_digest_and_the_probe(tiny_spec: MakeSpec, tiny_sealed: EncoderSpec) -> None:
+def test_sealing_adds_every_digest_and_the_probe(tiny_spec: MakeSpec, tiny_sealed: EncoderSpec) -> None:
     spec, sealed = tiny_spec(), tiny_sealed
     assert not spec.sealed
     assert sealed.sealed
@@ -131,7 +131,7 @@ def test_sealing_twice_gives_the_same_spec(tiny_spec: MakeSpec) -> None:
     assert seal(spec) == spec
 
 
-def test_sealing_holds_the_digests_that_a_spec_has(tiny_copy: Path, tiny_spec: MakeSpec) -> None:
+def test_sealing_verifies_the_digests_that_a_spec_already_has(tiny_copy: Path, tiny_spec: MakeSpec) -> None:
     spec = seal(tiny_spec(folder=tiny_copy))
     config = json.loads((tiny_copy / "config.json").read_text())
     (tiny_copy / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 0.1}))
@@ -140,25 +140,25 @@ def test_sealing_holds_the_digests_that_a_spec_has(tiny_copy: Path, tiny_spec: M
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"architecture": "roberta"}, "says architecture roberta, but its config.json says bert"),
-        ({"dimension": 32}, "says dimension 32, but its weights give 16"),
+        ({"dimension": 32}, "says dimension 32, but its weights have 16"),
         ({"layer": 3}, "says layer 3, but its weights have 2 layers"),
         ({"layer": -4}, "says layer -4, but its weights have 2 layers"),
     ],
 )
 def test_sealing_refuses_a_spec_that_its_files_contradict(
-    tiny_spec: MakeSpec, fields: dict[str, object], told: str
+    tiny_spec: MakeSpec, fields: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
         seal(tiny_spec(**fields))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "tiny@1.0.0" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_sealing_refuses_files_that_are_no_encoder(tiny_copy: Path, tiny_spec: MakeSpec, name: str) -> None:
+def test_sealing_refuses_files_that_cannot_be_loaded(tiny_copy: Path, tiny_spec: MakeSpec, name: str) -> None:
     (tiny_copy / name).write_bytes(b"{}" if name != "model.safetensors" else b"\0" * 100)
     with pytest.raises(UserError, match=r"tiny@1\.0\.0") as caught:
         seal(tiny_spec(folder=tiny_copy))
@@ -191,7 +191,7 @@ def test_a_limit_of_all_positions_of_the_model_encodes_the_longest_text(tiny_spe
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_an_unavailable_device_is_refused() -> None:
     with pytest.raises(UserError, match="torch finds no CUDA device on this machine: use cpu or auto"):
         pick_device("cuda")
     assert pick_device("auto").type == "cpu"
@@ -220,17 +220,17 @@ CHANGES: dict[str, Callable[..., object]] = {
 }
 
 
-@pytest.mark.parametrize("place", CHANGES)
-def test_a_library_that_moves_the_vectors_of_pictures_is_noticed_at_loading(
-    image_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch, place: str
+@pytest.mark.parametrize("target", CHANGES)
+def test_a_library_that_changes_vectors_of_images_is_detected_at_loading(
+    image_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     verify(image_encoder)
-    monkeypatch.setattr(place, CHANGES[place])
+    monkeypatch.setattr(target, CHANGES[target])
     with pytest.raises(UserError, match=r"small@1\.0\.0 does not reproduce"):
         verify(image_encoder)
 
 
-def test_an_image_encoder_whose_probe_is_no_picture_does_not_verify(image_encoder: BatchEncoder[Any]) -> None:
+def test_an_image_encoder_whose_probe_is_not_an_image_does_not_verify(image_encoder: BatchEncoder[Any]) -> None:
     assert image_encoder.spec.probe is not None
     text = image_encoder.spec.probe.model_copy(update={"input": "aGVsbG8="})
     image_encoder.spec = image_encoder.spec.model_copy(update={"probe": text})
@@ -252,7 +252,7 @@ def test_sealing_refuses_an_image_encoder_that_gives_no_finite_vector(
     (tmp_path / "model.safetensors").unlink()
 
 
-def test_sealing_fills_the_digest_and_the_probe_of_an_image_encoder(
+def test_sealing_adds_the_digest_and_the_probe_of_an_image_encoder(
     image_spec: Callable[..., ResNetSpec], image_sealed: ResNetSpec
 ) -> None:
     unsealed = image_spec()
@@ -265,6 +265,6 @@ def test_sealing_fills_the_digest_and_the_probe_of_an_image_encoder(
     verify(load(image_sealed, "cpu"))
 
 
-def test_sealing_makes_the_probe_anew_from_the_built_in_picture(image_sealed: ResNetSpec) -> None:
+def test_sealing_replaces_the_probe_by_one_of_the_built_in_image(image_sealed: ResNetSpec) -> None:
     stale = Probe.of("aGVsbG8=", np.ones(512, dtype=np.float32))
     assert seal(image_sealed.model_copy(update={"probe": stale})) == image_sealed

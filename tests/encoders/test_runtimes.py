@@ -1,4 +1,4 @@
-"""Every runtime that loads here gives the vectors of the reference, or is not used."""
+"""Runtimes produce the vectors of the reference, or are not used."""
 
 import logging
 import subprocess
@@ -23,7 +23,7 @@ from encoders.runtimes.eager import Eager
 from encoders.runtimes.openvino import OpenVino
 from encoders.spec import EncoderSpec
 from rawless.privacy import Raw
-from tests.encoders.pictures import saved
+from tests.encoders.image_files import saved
 
 CPU = torch.device("cpu")
 CATALOGUE = ["minilm@1.0.0", "resnet18-seeded@1.0.0"]
@@ -31,12 +31,12 @@ CATALOGUE = ["minilm@1.0.0", "resnet18-seeded@1.0.0"]
 
 @pytest.fixture(scope="module")
 def references() -> dict[str, Encoder]:
-    """The encoders as torch runs them."""
+    """The encoders on torch, the reference."""
     return {ref: build(lookup(ref), CPU) for ref in CATALOGUE}
 
 
 def same(one: Encoder, other: Encoder, contents: Sequence[bytes]) -> bool:
-    """Whether two runtimes of an encoder give the same outcomes, within its tolerance."""
+    """Return whether two runtimes of an encoder produce the same outcomes, within its tolerance."""
     items = [Raw(each) for each in contents]
     for found, expected in zip(one.encode(items), other.encode(items), strict=True):
         if isinstance(found, Encoded) and isinstance(expected, Encoded):
@@ -48,7 +48,7 @@ def same(one: Encoder, other: Encoder, contents: Sequence[bytes]) -> bool:
 
 
 @pytest.mark.parametrize("ref", CATALOGUE)
-def test_what_is_loaded_on_a_cpu_runs_on_openvino_and_keeps_probe_and_fingerprint(ref: str) -> None:
+def test_an_encoder_on_a_cpu_runs_on_openvino_and_keeps_probe_and_fingerprint(ref: str) -> None:
     encoder = load(lookup(ref), "cpu")
     assert encoder.runtime.startswith("OpenVINO 20")
     assert deviation(encoder) <= encoder.spec.tolerance
@@ -61,7 +61,7 @@ texts = st.builds(lambda word, times: (word * times).encode(), words, st.integer
 
 @settings(max_examples=25, deadline=None)
 @given(contents=st.lists(texts, max_size=12))
-def test_texts_of_any_length_in_any_company_have_the_vectors_of_the_reference(
+def test_texts_in_any_batch_have_the_vectors_of_the_reference(
     references: dict[str, Encoder], contents: list[bytes]
 ) -> None:
     assert same(load(lookup(CATALOGUE[0]), "cpu"), references[CATALOGUE[0]], contents)
@@ -69,12 +69,12 @@ def test_texts_of_any_length_in_any_company_have_the_vectors_of_the_reference(
 
 @settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), max_size=10))
-def test_pictures_of_any_shape_in_any_company_have_the_vectors_of_the_reference(
+def test_images_in_any_batch_have_the_vectors_of_the_reference(
     references: dict[str, Encoder],
-    picture: Callable[..., Image.Image],
+    make_image: Callable[..., Image.Image],
     sizes: list[tuple[int, int]],
 ) -> None:
-    contents = [saved(picture(*size), "PNG") for size in sizes]
+    contents = [saved(make_image(*size), "PNG") for size in sizes]
     assert same(load(lookup(CATALOGUE[1]), "cpu"), references[CATALOGUE[1]], contents)
 
 
@@ -95,7 +95,7 @@ def test_every_layer_and_pooling_of_a_text_encoder_has_the_vectors_of_the_refere
 )
 def test_every_layer_and_pooling_of_an_image_encoder_has_the_vectors_of_the_reference(
     image_spec: Callable[..., EncoderSpec],
-    picture: Callable[..., Image.Image],
+    make_image: Callable[..., Image.Image],
     layer: str,
     pooling: str,
     dimension: int,
@@ -104,18 +104,18 @@ def test_every_layer_and_pooling_of_an_image_encoder_has_the_vectors_of_the_refe
     fast, reference = build(spec, CPU), build(spec, CPU)
     fast.accelerate()
     assert fast.runtime.startswith("OpenVINO")
-    assert same(fast, reference, [saved(picture(*size), "PNG") for size in ((64, 64), (90, 31), (8, 200))])
+    assert same(fast, reference, [saved(make_image(*size), "PNG") for size in ((64, 64), (90, 31), (8, 200))])
 
 
 class Branching(torch.nn.Module):
-    """A network whose way depends on the batch, which no trace holds."""
+    """A network with a branch on the batch size, which a trace cannot represent."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         return values * 2 if values.shape[0] == 1 else values * 3
 
 
 class Listing(torch.nn.Module):
-    """A network with a step that only Python knows."""
+    """A network with a step in NumPy, which a trace cannot represent."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         return torch.tensor(np.sort(values.numpy()[:, ::-1].copy()), dtype=torch.float32)
@@ -125,7 +125,7 @@ EXAMPLES = [(torch.rand(3, 4, generator=torch.Generator().manual_seed(1)),), (to
 
 
 @pytest.mark.parametrize("network", [Branching(), Listing()], ids=["branching", "listing"])
-def test_a_runtime_that_gives_other_vectors_is_not_used(
+def test_a_runtime_that_produces_other_vectors_is_not_used(
     network: torch.nn.Module, caplog: pytest.LogCaptureFixture
 ) -> None:
     reference = Eager(network, CPU)
@@ -174,12 +174,12 @@ def test_vectors_of_another_direction_never_agree() -> None:
     assert not agree(np.array([[0.0, 1.0]], np.float32), np.array([[0.01, 1.0]], np.float32), 0.1)
 
 
-def test_openvino_reports_nothing_to_its_makers() -> None:
-    # In a process of its own: what was imported once stays.
-    told = subprocess.run(
+def test_openvino_sends_no_telemetry() -> None:
+    # In another process, since imported modules stay imported.
+    imported = subprocess.run(
         [sys.executable, "-c", _REPORTS], capture_output=True, text=True, check=True, timeout=300
     ).stdout.split()
-    assert told == ["stub"]
+    assert imported == ["stub"]
 
 
 _REPORTS = """

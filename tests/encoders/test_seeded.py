@@ -1,4 +1,4 @@
-"""Weights drawn from a seed: the same everywhere, or refused."""
+"""Weights drawn from a seed: they are the same everywhere, or refused."""
 
 import hashlib
 import math
@@ -33,7 +33,7 @@ def spec() -> ResNetSpec:
 
 @pytest.fixture(scope="session")
 def state(spec: ResNetSpec) -> dict[str, torch.Tensor]:
-    """Its weights; not to be changed in place."""
+    """The weights of the spec; do not modify them."""
     return checkpoint.read(spec)
 
 
@@ -64,7 +64,7 @@ def test_weights_drawn_twice_are_the_same(image_spec: MakeSpec) -> None:
     assert digest_of(unsealed) == digest_of(unsealed)
 
 
-def test_what_else_draws_numbers_is_neither_heard_nor_disturbed(spec: ResNetSpec) -> None:
+def test_drawing_weights_neither_uses_nor_changes_global_random_state(spec: ResNetSpec) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         np.random.seed(1)
@@ -85,12 +85,12 @@ def test_another_seed_or_architecture_gives_another_digest(spec: ResNetSpec) -> 
     assert len({spec.files[FILE], *(digest_of(each) for each in others)}) == 4
 
 
-def test_what_surrounds_the_weights_does_not_change_them(spec: ResNetSpec) -> None:
+def test_other_fields_of_the_spec_do_not_change_the_weights(spec: ResNetSpec) -> None:
     assert digest_of(reseeded(spec, "seed:18", pooling="max", l2_normalise=False)) == spec.files[FILE]
 
 
 @pytest.mark.parametrize("expected", [None, "0" * 64], ids=["no digest", "another digest"])
-def test_weights_are_drawn_only_if_they_are_the_named_ones(spec: ResNetSpec, expected: str | None) -> None:
+def test_drawn_weights_must_have_the_digest_of_the_spec(spec: ResNetSpec, expected: str | None) -> None:
     other = reseeded(spec, "seed:18", expected)
     if expected is None:
         assert checkpoint.read(other)
@@ -103,7 +103,7 @@ def test_weights_are_drawn_only_if_they_are_the_named_ones(spec: ResNetSpec, exp
             load_network(other)
 
 
-def test_a_library_that_draws_other_numbers_is_noticed(spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_draws_other_numbers_is_detected(spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np.random, "PCG64", np.random.PCG64DXSM)
     with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 do not have the digest"):
         checkpoint.read(spec)
@@ -145,12 +145,12 @@ def test_sealing_a_seeded_spec_names_the_drawn_digest(image_spec: MakeSpec) -> N
 
 
 @pytest.mark.parametrize("seed", ["seed:0", "seed:999999999"])
-def test_seeds_of_up_to_nine_digits_are_drawn_from(spec: ResNetSpec, seed: str) -> None:
+def test_seeds_may_have_up_to_nine_digits(spec: ResNetSpec, seed: str) -> None:
     assert is_seeded(reseeded(spec, seed))
     assert len(digest_of(reseeded(spec, seed))) == 64
 
 
-def test_a_spec_whose_weights_are_found_is_not_seeded(image_spec: MakeSpec) -> None:
+def test_weights_from_files_are_not_seeded(image_spec: MakeSpec) -> None:
     assert not is_seeded(image_spec())
     assert not is_seeded(lookup("minilm@1.0.0"))
 

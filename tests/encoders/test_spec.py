@@ -1,4 +1,4 @@
-"""What a spec accepts, and what its fingerprint stands for."""
+"""Specs: which fields are valid, and what the fingerprint depends on."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ from encoders.spec import EncoderSpec, Probe, canonical_json
 from rawless.errors import UserError
 
 MINILM_FINGERPRINT = "f707996b3d9d8b904a123be1b9f699863aca3151c6bcfa27980366671ce394d7"
-"""Rows in warehouses carry it: if this test breaks, they no longer match their encoder."""
+"""Rows in warehouses contain it: if this test breaks, they no longer match minilm@1.0.0."""
 
 ANOTHER = "0" * 64
 
@@ -32,7 +32,7 @@ def spec() -> EncoderSpec:
 
 @pytest.fixture
 def data(spec: EncoderSpec) -> dict[str, Any]:
-    """The same as plain values."""
+    """The fields of the spec as plain values."""
     return spec.model_dump(mode="json")
 
 
@@ -95,7 +95,7 @@ OTHERS: dict[str, Any] = {
 
 
 def changed(spec: EncoderSpec, path: str, value: Any) -> EncoderSpec:
-    """The spec with one field changed; unchecked, since some fields have one allowed value as yet."""
+    """Return the spec with one field changed, not validated, since some fields have only one allowed value so far."""
     top, _, rest = path.partition(".")
     if not rest:
         return spec.model_copy(update={top: value})
@@ -187,13 +187,13 @@ def vector_text(*values: float) -> str:
         (base64.b64encode(b"\0" * 5).decode(), "probe.vector"),
     ],
 )
-def test_a_probe_that_cannot_be_is_refused(data: dict[str, Any], vector: str, rule: str) -> None:
+def test_an_invalid_probe_is_refused(data: dict[str, Any], vector: str, rule: str) -> None:
     data["probe"]["vector"] = vector
     with pytest.raises(ValueError, match=rule):
         TextSpec.model_validate(data)
 
 
-def test_a_probe_keeps_its_vector_to_the_bit() -> None:
+def test_a_probe_keeps_its_vector_exactly() -> None:
     vector = np.random.default_rng(1).standard_normal(384).astype(np.float32)
     assert Probe.of("x", vector).values.tobytes() == vector.tobytes()
 
@@ -249,6 +249,6 @@ def test_canonical_json_of_equal_values_is_equal(value: Any, choices: Any) -> No
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_canonical_json_has_no_spelling_for_what_is_no_number(value: float) -> None:
+def test_canonical_json_refuses_nan_and_infinity(value: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         canonical_json({"a": value})

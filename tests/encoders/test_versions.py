@@ -1,4 +1,4 @@
-"""Which version a change of an encoder asks for."""
+"""The version that a change of an encoder requires."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ OTHER = "1" * 64
 
 
 def varied(**fields: Any) -> EncoderSpec:
-    """Minilm with other fields; nested ones as dicts of what differs."""
+    """Return minilm with other fields; nested ones as dicts of the fields that differ."""
     spec = lookup("minilm@1.0.0")
     data = spec.model_dump(mode="json")
     if "dimension" in fields:
@@ -24,7 +24,7 @@ def varied(**fields: Any) -> EncoderSpec:
 
 
 def varied_image(**fields: Any) -> EncoderSpec:
-    """Resnet18-seeded with other fields."""
+    """Return resnet18-seeded with other fields."""
     data = lookup("resnet18-seeded@1.0.0").model_dump(mode="json") | {"probe": None}
     return parse(data | {name: _merged(data[name], value) for name, value in fields.items()}, "a spec")
 
@@ -96,11 +96,11 @@ def test_an_encoder_of_another_modality_is_a_major_change() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("precision", "bf16"), ("defence", "rotation")])
-def test_precision_and_defence_ask_for_a_minor_version(
+def test_precision_and_defence_require_a_minor_version(
     field: str, value: str, recwarn: pytest.WarningsRecorder
 ) -> None:
     before = varied()
-    # Unchecked, for there is one allowed value as yet.
+    # Not validated, since there is only one allowed value so far.
     identity = {**before.identity(), field: value}
     after = TextSpec.model_construct(**identity)
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +118,7 @@ def test_the_largest_step_of_several_changes_wins() -> None:
     assert required_bump(found) is Bump.MAJOR
 
 
-def test_a_change_tells_its_field_and_both_values() -> None:
+def test_a_change_has_its_field_and_both_values() -> None:
     (found,) = changes(varied(), varied(preprocessing={"max_tokens": 128}))
     assert (found.field, found.before, found.after) == ("preprocessing.max_tokens", 256, 128)
 
@@ -131,7 +131,7 @@ def test_a_probe_alone_is_no_change() -> None:
     ("bump", "expected"),
     [(Bump.MAJOR, "2.0.0"), (Bump.MINOR, "1.3.0"), (Bump.PATCH, "1.2.4"), (Bump.NONE, "1.2.3")],
 )
-def test_the_next_version_starts_its_lower_parts_anew(bump: Bump, expected: str) -> None:
+def test_the_next_version_resets_its_lower_parts(bump: Bump, expected: str) -> None:
     assert next_version("1.2.3", bump) == expected
 
 

@@ -1,4 +1,4 @@
-"""So much at a time: nobody holds more than there is, and who asks for much gets a turn."""
+"""The weighted semaphore: the total is never exceeded, and large requests are served in order."""
 
 import threading
 
@@ -11,8 +11,8 @@ from encoders.weighted_semaphore import WeightedSemaphore
 LIMIT = 30.0
 
 
-class Held:
-    """What is held now, and the most that ever was."""
+class Acquired:
+    """The amount that is acquired now, and the largest amount so far."""
 
     def __init__(self) -> None:
         self.now, self.most = 0, 0
@@ -26,14 +26,14 @@ class Held:
 
 @settings(max_examples=30, deadline=None)
 @given(amounts=st.lists(st.integers(1, 100), min_size=1, max_size=12))
-def test_threads_together_hold_no_more_than_the_total(amounts: list[int]) -> None:
-    allowance, held, together = WeightedSemaphore(60), Held(), threading.Event()
+def test_threads_together_acquire_no_more_than_the_total(amounts: list[int]) -> None:
+    semaphore, acquired, together = WeightedSemaphore(60), Acquired(), threading.Event()
 
     def work(amount: int) -> None:
-        with allowance.acquire(amount):
-            held.add(min(amount, 60))
-            together.wait(0.002)  # long enough that others would come in, if they could
-            held.add(-min(amount, 60))
+        with semaphore.acquire(amount):
+            acquired.add(min(amount, 60))
+            together.wait(0.002)  # long enough for others to enter, if they could
+            acquired.add(-min(amount, 60))
 
     threads = [threading.Thread(target=work, args=(amount,)) for amount in amounts]
     for thread in threads:
@@ -41,30 +41,30 @@ def test_threads_together_hold_no_more_than_the_total(amounts: list[int]) -> Non
     for thread in threads:
         thread.join(LIMIT)
 
-    assert held.now == 0
-    assert max(min(amount, 60) for amount in amounts) <= held.most <= 60
-    with allowance.acquire(60):  # all of it came back
+    assert acquired.now == 0
+    assert max(min(amount, 60) for amount in amounts) <= acquired.most <= 60
+    with semaphore.acquire(60):  # the whole total was released
         pass
 
 
-def test_who_asks_for_much_goes_before_those_who_came_later_and_ask_for_less() -> None:
-    allowance, order = WeightedSemaphore(10), []
+def test_a_large_request_is_not_overtaken_by_later_smaller_ones() -> None:
+    semaphore, order = WeightedSemaphore(10), []
     asked = threading.Event()
 
     def large() -> None:
         asked.set()
-        with allowance.acquire(10):
+        with semaphore.acquire(10):
             order.append("large")
 
     def small() -> None:
-        with allowance.acquire(1):
+        with semaphore.acquire(1):
             order.append("small")
 
-    with allowance.acquire(5):
+    with semaphore.acquire(5):
         first, second = threading.Thread(target=large), threading.Thread(target=small)
         first.start()
         assert asked.wait(LIMIT)
-        first.join(0.05)  # by now it waits
+        first.join(0.05)  # it waits by now
         second.start()
         second.join(0.05)
         assert order == []
@@ -73,8 +73,8 @@ def test_who_asks_for_much_goes_before_those_who_came_later_and_ask_for_less() -
     assert order == ["large", "small"]
 
 
-def test_what_fails_inside_gives_back_what_it_held() -> None:
-    allowance = WeightedSemaphore(1)
+def test_an_error_inside_the_block_releases_the_amount() -> None:
+    semaphore = WeightedSemaphore(1)
     for _ in range(2):
-        with pytest.raises(ValueError, match="broken"), allowance.acquire(1):
+        with pytest.raises(ValueError, match="broken"), semaphore.acquire(1):
             raise ValueError("broken")

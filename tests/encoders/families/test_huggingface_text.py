@@ -1,4 +1,4 @@
-"""The one call on texts: vectors that are right, reasons that are right, and neighbours that never pay."""
+"""Encoding texts: correct vectors and reasons, and bad items that do not affect others."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ def vector(outcome: Encoded | Reason) -> npt.NDArray[np.float32]:
 
 
 def close(one: Encoded | Reason, other: Encoded | Reason, tolerance: float) -> bool:
-    """Whether two outcomes are the same reason, or vectors within the tolerance."""
+    """Return whether two outcomes are the same reason, or vectors within the tolerance."""
     if isinstance(one, Reason) or isinstance(other, Reason):
         return one is other
     return one.truncated == other.truncated and float(np.abs(one.vector - other.vector).max()) <= tolerance
@@ -50,7 +50,7 @@ def close(one: Encoded | Reason, other: Encoded | Reason, tolerance: float) -> b
 
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
-    """A thousand texts with 1 to 600 words: most are short, as messages are, and every length class is there."""
+    """A thousand texts of 1 to 600 words, most of them short, as messages are."""
     import pydoc_data.topics
 
     words = re.findall(r"\S+", " ".join(pydoc_data.topics.topics.values()))
@@ -68,19 +68,19 @@ def test_vectors_equal_those_of_sentence_transformers(minilm: Encoder, texts: li
     reference = SentenceTransformer(str(weights.find(minilm.spec)), device="cpu", local_files_only=True)
     expected = reference.encode(texts, batch_size=16, normalize_embeddings=True, show_progress_bar=False)
     outcomes = encode(minilm, *texts)
-    cosines = np.array([vector(each) @ wanted for each, wanted in zip(outcomes, expected, strict=True)])
+    cosines = np.array([vector(each) @ reference for each, reference in zip(outcomes, expected, strict=True)])
     assert cosines.min() >= 0.99999
     assert sum(isinstance(each, Encoded) and each.truncated for each in outcomes) >= 25
 
 
-def test_truncated_says_exactly_which_texts_were_cut(minilm: Encoder, texts: list[str]) -> None:
+def test_exactly_the_texts_that_were_cut_are_reported_as_truncated(minilm: Encoder, texts: list[str]) -> None:
     chosen = [text for text in texts if text.count(" ") > 50] + texts[:20]
     tokenizer = AutoTokenizer.from_pretrained(weights.find(minilm.spec))
     counts = [len(ids) for ids in tokenizer(chosen, truncation=False, verbose=False)["input_ids"]]
-    told = [isinstance(each, Encoded) and each.truncated for each in encode(minilm, *chosen)]
-    assert told == [count > 256 for count in counts]
-    assert True in told
-    assert False in told
+    truncated = [isinstance(each, Encoded) and each.truncated for each in encode(minilm, *chosen)]
+    assert truncated == [count > 256 for count in counts]
+    assert True in truncated
+    assert False in truncated
 
 
 @pytest.mark.parametrize(("words", "cut"), [(254, False), (255, True)])
@@ -90,7 +90,7 @@ def test_the_limit_counts_the_special_tokens(minilm: Encoder, words: int, cut: b
     assert outcome.truncated is cut
 
 
-def test_what_is_cut_off_decides_nothing(minilm: Encoder) -> None:
+def test_text_beyond_the_limit_does_not_change_the_vector(minilm: Encoder) -> None:
     one, other = encode(minilm, "cat " * 254 + "dog " * 9, "cat " * 254 + "bird " * 300)
     assert close(one, other, minilm.spec.tolerance)
 
@@ -102,7 +102,7 @@ def test_vectors_are_float32_of_the_specs_dimension_and_length_one(minilm: Encod
         assert np.linalg.norm(vector(outcome)) == pytest.approx(1, abs=1e-5)
 
 
-def test_similar_texts_lie_nearer_than_others(minilm: Encoder) -> None:
+def test_similar_texts_have_similar_vectors(minilm: Encoder) -> None:
     parcel, where, cat = map(vector, encode(minilm, "Where is my parcel?", "My package never came.", "Cats purr."))
     assert parcel @ where > parcel @ cat + 0.2
 
@@ -123,13 +123,15 @@ POOL: list[bytes] = [
 
 @pytest.fixture(scope="session")
 def alone(minilm: Encoder) -> list[Encoded | Reason]:
-    """What each of the pool gives in a batch of one."""
+    """The outcome of each item of the pool in a batch of one."""
     return [encode(minilm, each)[0] for each in POOL]
 
 
 @settings(max_examples=25, deadline=None)
 @given(positions=st.lists(st.integers(0, len(POOL) - 1), max_size=14))
-def test_one_and_many_agree_in_any_order(minilm: Encoder, alone: list[Encoded | Reason], positions: list[int]) -> None:
+def test_vectors_do_not_depend_on_order_or_batch(
+    minilm: Encoder, alone: list[Encoded | Reason], positions: list[int]
+) -> None:
     outcomes = encode(minilm, *(POOL[position] for position in positions))
     assert len(outcomes) == len(positions)
     for position, outcome in zip(positions, outcomes, strict=True):
@@ -148,12 +150,12 @@ def test_threads_may_share_an_encoder(minilm: Encoder, alone: list[Encoded | Rea
     for each in threads:
         each.join(60)
     for number in range(4):
-        wanted = alone[number:] + alone[:number]
-        pairs = zip(found[number], wanted, strict=True)
+        expected = alone[number:] + alone[:number]
+        pairs = zip(found[number], expected, strict=True)
         assert all(close(one, other, minilm.spec.tolerance) for one, other in pairs)
 
 
-def test_no_items_give_no_outcomes(minilm: Encoder) -> None:
+def test_encoding_no_items_returns_no_outcomes(minilm: Encoder) -> None:
     assert minilm.encode([]) == []
 
 
@@ -174,7 +176,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("content", "reason"), BAD, ids=lambda each: repr(each)[:20])
-def test_a_bad_item_gets_its_reason_and_its_neighbours_their_vectors(
+def test_a_bad_item_is_rejected_and_its_neighbours_are_encoded(
     minilm: Encoder, alone: list[Encoded | Reason], content: bytes, reason: Reason
 ) -> None:
     first, bad, last = encode(minilm, POOL[0], content, POOL[1])
@@ -183,7 +185,7 @@ def test_a_bad_item_gets_its_reason_and_its_neighbours_their_vectors(
     assert close(last, alone[1], minilm.spec.tolerance)
 
 
-def test_all_bad_items_at_once_keep_their_places(minilm: Encoder) -> None:
+def test_reasons_are_in_the_order_of_the_items(minilm: Encoder) -> None:
     assert encode(minilm, *(content for content, _ in BAD)) == [reason for _, reason in BAD]
 
 
@@ -192,17 +194,17 @@ def test_all_bad_items_at_once_keep_their_places(minilm: Encoder) -> None:
     ["a", "😀", "\u202e‮abc", "\ufeffhello", "[CLS] [SEP] [PAD] [MASK]", "a" * 5000, "\U0010ffff", "e\u0301" * 50, "ﷺ"],
     ids=ascii,
 )
-def test_an_odd_but_valid_text_has_a_vector(minilm: Encoder, content: str) -> None:
+def test_an_unusual_but_valid_text_has_a_vector(minilm: Encoder, content: str) -> None:
     assert np.isfinite(vector(encode(minilm, content)[0])).all()
 
 
-def test_a_text_of_megabytes_is_cut(minilm: Encoder) -> None:
+def test_a_text_of_megabytes_is_truncated(minilm: Encoder) -> None:
     (outcome,) = encode(minilm, "where is my parcel " * 120_000)
     assert isinstance(outcome, Encoded)
     assert outcome.truncated
 
 
-def test_a_text_of_megabytes_stops_no_other_thread(minilm: Encoder) -> None:
+def test_tokenizing_a_text_of_megabytes_does_not_block_other_threads(minilm: Encoder) -> None:
     outcome = minilm.submit(Raw(b"where is my parcel " * 500_000))
     longest, before = 0.0, time.monotonic()
     while not outcome.done():
@@ -214,7 +216,7 @@ def test_a_text_of_megabytes_stops_no_other_thread(minilm: Encoder) -> None:
 
 
 class Failing:
-    """A runtime that raises, or answers NaN, for batches that hold the marked item (or for all)."""
+    """A runtime that raises, or returns NaN, for batches that contain the marked item (or for all batches)."""
 
     name = "failing"
 
@@ -246,7 +248,7 @@ def with_marked(at: int) -> list[str]:
 
 
 @pytest.mark.parametrize("at", range(8))
-def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: BatchEncoder[Any], at: int) -> None:
+def test_an_item_for_which_the_model_raises_fails_alone(tiny_encoder: BatchEncoder[Any], at: int) -> None:
     before = encode(tiny_encoder, *GOOD)
     tiny_encoder._runtime = Failing(tiny_encoder, lambda: ValueError(f"cannot encode: {MARK} is secret"))
     outcomes = encode(tiny_encoder, *with_marked(at))
@@ -255,12 +257,12 @@ def test_an_item_that_the_model_raises_for_fails_alone(tiny_encoder: BatchEncode
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyError, IndexError, AssertionError, UnicodeError, StopIteration])
-def test_whatever_a_model_raises_is_a_reason(tiny_encoder: BatchEncoder[Any], fault: type[Exception]) -> None:
+def test_any_exception_of_the_model_is_a_reason(tiny_encoder: BatchEncoder[Any], fault: type[Exception]) -> None:
     tiny_encoder._runtime = Failing(tiny_encoder, lambda: fault(f"quotes {MARK}"))
     assert encode(tiny_encoder, *with_marked(3))[3] is Reason.ENCODER_FAILED
 
 
-def test_nothing_of_a_failing_item_escapes(
+def test_no_content_of_a_failing_item_is_logged_or_printed(
     tiny_encoder: BatchEncoder[Any], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fault() -> Exception:
@@ -271,12 +273,12 @@ def test_nothing_of_a_failing_item_escapes(
     tiny_encoder._runtime = Failing(tiny_encoder, fault)
     outcomes = encode(tiny_encoder, *with_marked(2))
     written = capfd.readouterr()
-    for place in (repr(outcomes), caplog.text, written.out, written.err):
-        assert MARK not in place
+    for text in (repr(outcomes), caplog.text, written.out, written.err):
+        assert MARK not in text
     assert "withheld" in caplog.text
 
 
-def test_nothing_of_an_item_hangs_on_the_error_of_an_encoder_that_fails(tiny_encoder: BatchEncoder[Any]) -> None:
+def test_the_error_of_a_failing_encoder_contains_no_content(tiny_encoder: BatchEncoder[Any]) -> None:
     tiny_encoder._runtime = Failing(tiny_encoder, lambda: ValueError(f"quotes {MARK}"), mark=None)
     with pytest.raises(Unavailable) as caught:
         encode(tiny_encoder, f"{MARK} is secret")
@@ -286,7 +288,7 @@ def test_nothing_of_an_item_hangs_on_the_error_of_an_encoder_that_fails(tiny_enc
         error = error.__context__
 
 
-def test_an_item_that_the_tokenizer_raises_for_fails_alone(tiny_encoder: BatchEncoder[Any]) -> None:
+def test_an_item_for_which_the_tokenizer_raises_fails_alone(tiny_encoder: BatchEncoder[Any]) -> None:
     before, real = encode(tiny_encoder, *GOOD), tiny_encoder._model._tokenizer
 
     class Raising:
@@ -307,7 +309,7 @@ def test_an_encoder_that_fails_for_its_probe_too_is_unavailable(tiny_encoder: Ba
         encode(tiny_encoder, *GOOD)
 
 
-def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
+def test_a_non_finite_vector_is_a_reason_and_does_not_affect_its_neighbours(
     tiny_encoder: BatchEncoder[Any],
 ) -> None:
     before = encode(tiny_encoder, *GOOD)
@@ -317,8 +319,8 @@ def test_a_vector_that_is_not_finite_is_a_reason_and_its_neighbours_keep_theirs(
     assert all(close(one, other, 1e-5) for one, other in zip(outcomes, before, strict=True))
 
 
-def test_an_encoder_whose_probe_is_not_finite_any_more_is_unavailable(tiny_encoder: BatchEncoder[Any]) -> None:
-    # A device that broke: no item of the stream is at fault, so none may be rejected for good.
+def test_an_encoder_whose_probe_is_no_longer_finite_is_unavailable(tiny_encoder: BatchEncoder[Any]) -> None:
+    # The device is broken: no item causes the failure, so none may be rejected.
     tiny_encoder._runtime = Failing(tiny_encoder, None, mark=None)
     with pytest.raises(Unavailable, match=r"tiny@1\.0\.0"):
         encode(tiny_encoder, *GOOD)
@@ -333,7 +335,7 @@ MEMORY_NAMES = ["cuda", "cpu", "python"]
 
 
 def crowded(encoder: BatchEncoder[Any], fits: int, fault: Callable[[], Exception]) -> list[int]:
-    """Lets the model take `fits` items at a time; returns the list of sizes that it took, which grows."""
+    """Limit the model to `fits` items at a time; return the growing list of its batch sizes."""
     runtime, taken = encoder._runtime, []
 
     def run(*inputs: torch.Tensor) -> npt.NDArray[np.float32]:
@@ -360,7 +362,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(
 
 
 @pytest.mark.parametrize("fault", MEMORY_FAULTS, ids=MEMORY_NAMES)
-def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
+def test_out_of_memory_for_a_single_item_is_no_rejection(
     tiny_encoder: BatchEncoder[Any], fault: Callable[[], Exception]
 ) -> None:
     crowded(tiny_encoder, 0, fault)
@@ -368,11 +370,11 @@ def test_a_single_item_that_does_not_fit_into_memory_is_no_rejection(
         encode(tiny_encoder, GOOD[0])
 
 
-@pytest.mark.parametrize("fault", [MEMORY_FAULTS[0], MemoryError, OutOfMemory], ids=["cuda", "python", "ours"])
-def test_memory_that_ends_before_the_model_is_no_rejection_either(
+@pytest.mark.parametrize("fault", [MEMORY_FAULTS[0], MemoryError, OutOfMemory], ids=["cuda", "python", "own"])
+def test_out_of_memory_before_the_model_is_no_rejection(
     tiny_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
-    # Building a batch's tensors and moving them to the device take memory too.
+    # Building the tensors of a batch and moving them to the device also take memory.
     real, cat = tiny_encoder.inputs, tiny_encoder._model._tokenizer.token_to_id("cat")
 
     def inputs(batch: Sequence[Any]) -> Any:
@@ -385,7 +387,7 @@ def test_memory_that_ends_before_the_model_is_no_rejection_either(
         encode(tiny_encoder, GOOD[0], "cat " * 100)
 
 
-def test_memory_that_ends_in_the_tokenizer_is_no_rejection(
+def test_out_of_memory_in_the_tokenizer_is_no_rejection(
     tiny_encoder: BatchEncoder[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Tokenizer:
@@ -419,7 +421,7 @@ POOLED: dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]] 
 @pytest.mark.parametrize("l2_normalise", [True, False])
 @pytest.mark.parametrize("layer", [-1, 1, 0, -3])
 @pytest.mark.parametrize("pooling", POOLED)
-def test_pooling_layer_and_normalisation_are_what_their_names_say(
+def test_pooling_layer_and_normalisation_equal_their_definition(
     tiny_spec: MakeSpec,
     states: tuple[npt.NDArray[np.float32], ...],
     pooling: str,
@@ -431,7 +433,7 @@ def test_pooling_layer_and_normalisation_are_what_their_names_say(
     expected = POOLED[pooling](states[layer])
     if l2_normalise:
         expected = expected / np.sqrt((expected**2).sum())
-    # Beside a longer text, so that padding would show.
+    # In a batch with a longer text, so that an error of padding would be visible.
     found = vector(encode(encoder, "cat " * 10, TOKENS)[1])
     assert np.abs(found - expected).max() < 1e-5
     assert bool(abs(np.linalg.norm(found) - 1) < 1e-5) is l2_normalise
@@ -440,24 +442,24 @@ def test_pooling_layer_and_normalisation_are_what_their_names_say(
 @pytest.mark.parametrize("form", ["NFC", "NFKC"])
 def test_normalisation_makes_spellings_equal(tiny_copy: Path, tiny_spec: MakeSpec, form: str) -> None:
     tokenizer = json.loads((tiny_copy / "tokenizer.json").read_text())
-    tokenizer["normalizer"] = None  # the tokenizer's own would make them equal too
+    tokenizer["normalizer"] = None  # the normalizer of the tokenizer would make them equal too
     tokenizer["model"]["vocab"] |= {"é": 90, "ﬁ": 91, "fi": 92}
     (tiny_copy / "tokenizer.json").write_text(json.dumps(tokenizer))
     sizes = {"weights": {"source": f"path:{tiny_copy}", "files": {"model.safetensors": None, "config.json": None}}}
     _grow(tiny_copy, 100)
 
-    def made(normalisation: str) -> BatchEncoder[Any]:
+    def encoder(normalisation: str) -> BatchEncoder[Any]:
         preprocessing = {"normalisation": normalisation}
         return build(tiny_spec(preprocessing=preprocessing, **sizes), torch.device("cpu"))
 
     composed, apart = "é", unicodedata.normalize("NFD", "é")
-    assert close(*encode(made(form), composed, apart), 1e-6)
-    assert not close(*encode(made("none"), composed, apart), 1e-6)
-    assert close(*encode(made(form), "ﬁ", "fi"), 1e-6) is (form == "NFKC")
+    assert close(*encode(encoder(form), composed, apart), 1e-6)
+    assert not close(*encode(encoder("none"), composed, apart), 1e-6)
+    assert close(*encode(encoder(form), "ﬁ", "fi"), 1e-6) is (form == "NFKC")
 
 
 def _grow(folder: Path, size: int) -> None:
-    """Gives the tiny model a vocabulary of another size."""
+    """Resize the vocabulary of the tiny model."""
     model = BertModel.from_pretrained(folder)
     model.resize_token_embeddings(size, mean_resizing=False)
     model.save_pretrained(folder)

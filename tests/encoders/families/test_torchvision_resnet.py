@@ -1,4 +1,4 @@
-"""ResNets: vectors of torchvision's own code, read at any layer, from checkpoints that may be anything."""
+"""ResNets: the vectors of torchvision, read at any layer, and checkpoints of any content."""
 
 import io
 import pickle
@@ -23,7 +23,7 @@ DIMENSIONS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2
 
 @pytest.fixture(scope="session")
 def pixels() -> torch.Tensor:
-    """Three normalised pictures of 64 pixels."""
+    """Three normalised images of 64 pixels a side."""
     return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(5))
 
 
@@ -33,14 +33,14 @@ def vectors(spec: ResNetSpec, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether all values agree to 1e-5 of the largest."""
+    """Return whether all values agree to 1e-5 of the largest."""
     assert found.shape == expected.shape
     assert bool(found.isfinite().all())
     return float((found - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
 
 
 def features(model: nn.Module, layer: str, pixels: torch.Tensor) -> torch.Tensor:
-    """What a module of the plain model puts out, caught by a hook and copied before later ones write into it."""
+    """Return the output of a module of the plain model, copied before later modules modify it in place."""
     caught: list[torch.Tensor] = []
     handle = model.get_submodule(layer).register_forward_hook(lambda _, __, output: caught.append(output.clone()))
     with torch.inference_mode():
@@ -50,7 +50,7 @@ def features(model: nn.Module, layer: str, pixels: torch.Tensor) -> torch.Tensor
 
 
 @pytest.mark.parametrize("architecture", DIMENSIONS)
-def test_every_resnet_gives_the_vectors_of_torchvision(
+def test_every_resnet_produces_the_vectors_of_torchvision(
     plain_resnet: Callable[[str], Any], tmp_path: Path, image_spec: MakeSpec, pixels: torch.Tensor, architecture: str
 ) -> None:
     model = plain_resnet(architecture)
@@ -66,7 +66,7 @@ def test_every_resnet_gives_the_vectors_of_torchvision(
 
 LAYERS = [
     ("conv1", "average", 64),
-    ("bn1", "average", 64),  # what follows it in the model writes into its output
+    ("bn1", "average", 64),  # the next module modifies its output in place
     ("relu", "max", 64),
     ("maxpool", "average", 64),
     ("layer1", "max", 64),
@@ -91,7 +91,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize(("layer", "pooling", "dimension"), LAYERS)
-def test_any_layer_is_read_and_pooled_as_named(
+def test_any_layer_can_be_read_and_pooled(
     plain_resnet: Callable[[str], Any],
     image_spec: MakeSpec,
     pixels: torch.Tensor,
@@ -109,7 +109,7 @@ def test_any_layer_is_read_and_pooled_as_named(
 @pytest.mark.parametrize(
     ("layer", "pooling", "dimension"), [("layer4", "average", 512), ("layer4", "flatten", 2048), ("fc", "average", 10)]
 )
-def test_normalised_vectors_point_the_same_way_and_have_length_one(
+def test_normalised_vectors_keep_their_direction_and_have_length_one(
     image_spec: MakeSpec, pixels: torch.Tensor, layer: str, pooling: str, dimension: int
 ) -> None:
     fields = {"layer": layer, "pooling": pooling, "dimension": dimension}
@@ -119,14 +119,14 @@ def test_normalised_vectors_point_the_same_way_and_have_length_one(
 
 
 @pytest.mark.parametrize("layer", ["flatten", "layer4.1.relu_1"])
-def test_a_node_of_the_graph_that_is_no_module_is_read_too(
+def test_a_graph_node_that_is_not_a_module_can_be_read(
     plain_resnet: Callable[[str], Any], image_spec: MakeSpec, pixels: torch.Tensor, layer: str
 ) -> None:
     expected = features(plain_resnet("resnet18"), "avgpool", pixels).flatten(1)
     assert near(vectors(image_spec(layer=layer), pixels), expected)
 
 
-def test_the_last_layer_is_read_from_a_deep_resnet_by_its_block(
+def test_a_layer_inside_a_block_of_a_deep_resnet_can_be_read(
     plain_resnet: Callable[[str], Any], image_spec: MakeSpec, pixels: torch.Tensor
 ) -> None:
     expected = features(plain_resnet("resnet50"), "layer3.5.conv2", pixels).mean((2, 3))
@@ -136,7 +136,7 @@ def test_the_last_layer_is_read_from_a_deep_resnet_by_its_block(
 
 @pytest.fixture
 def state(plain_resnet: Callable[[str], Any]) -> State:
-    """The tensors of the plain ResNet-18 by name, in a dict of the test's own."""
+    """The tensors of the plain ResNet-18 by name, in a dict that the test may modify."""
     return dict(plain_resnet("resnet18").state_dict())
 
 
@@ -158,7 +158,7 @@ GOOD: dict[str, Callable[[State], Any]] = {
 
 @pytest.mark.parametrize("file", ["model.safetensors", "model.pth"])
 @pytest.mark.parametrize("change", GOOD.values(), ids=GOOD)
-def test_a_checkpoint_that_has_the_layers_gives_their_vectors(
+def test_variants_of_a_checkpoint_produce_the_same_vectors(
     image_spec: MakeSpec,
     state: State,
     pixels: torch.Tensor,
@@ -171,7 +171,7 @@ def test_a_checkpoint_that_has_the_layers_gives_their_vectors(
     assert near(vectors(image_spec(tmp_path, file), pixels), vectors(image_spec(), pixels))
 
 
-def test_half_precision_weights_are_computed_with_in_full_precision(
+def test_half_precision_weights_are_used_in_full_precision(
     image_spec: MakeSpec, state: State, pixels: torch.Tensor, tmp_path: Path
 ) -> None:
     save_file(halves(state), tmp_path / "half.safetensors")
@@ -181,7 +181,9 @@ def test_half_precision_weights_are_computed_with_in_full_precision(
     assert torch.equal(half, full)
 
 
-def test_a_head_of_any_size_is_read(image_spec: MakeSpec, state: State, pixels: torch.Tensor, tmp_path: Path) -> None:
+def test_a_head_of_any_size_can_be_read(
+    image_spec: MakeSpec, state: State, pixels: torch.Tensor, tmp_path: Path
+) -> None:
     state |= {"fc.weight": torch.ones(3, 512), "fc.bias": torch.tensor([0.0, 1.0, 2.0])}
     torch.save(state, tmp_path / "model.pth")
     found = vectors(image_spec(tmp_path, "model.pth", layer="fc", dimension=3), pixels)
@@ -200,9 +202,9 @@ def test_a_network_is_in_evaluation_mode_and_keeps_its_batch_statistics(
 
 @pytest.fixture
 def refused(image_spec: MakeSpec, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Loads what a checkpoint holds and returns the one sentence that refuses it; warnings of torch count as leaks."""
+    """Saves a checkpoint, loads it, and returns the sentence that refuses it; a warning of torch fails the test."""
 
-    def told(content: object, file: str = "model.pth", **fields: Any) -> str:
+    def load_refused(content: object, file: str = "model.pth", **fields: Any) -> str:
         if isinstance(content, bytes):
             (tmp_path / file).write_bytes(content)
         else:
@@ -216,7 +218,7 @@ def refused(image_spec: MakeSpec, tmp_path: Path) -> Iterator[Callable[..., str]
         assert len(sentence) < 500
         return sentence
 
-    yield told
+    yield load_refused
     shutil.rmtree(tmp_path)  # checkpoints are large
 
 
@@ -228,9 +230,9 @@ def test_weights_of_another_architecture_are_refused(
 
 
 def test_weights_that_lack_layers_are_refused(state: State, refused: Callable[..., str]) -> None:
-    told = refused(state, architecture="resnet34")
-    assert "is not a checkpoint of a resnet34" in told
-    assert "layer1.2.conv1.weight" in told
+    message = refused(state, architecture="resnet34")
+    assert "is not a checkpoint of a resnet34" in message
+    assert "layer1.2.conv1.weight" in message
 
 
 WRONG: dict[str, Callable[[State], Any]] = {
@@ -254,7 +256,7 @@ WRONG: dict[str, Callable[[State], Any]] = {
 
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
-def test_a_checkpoint_that_is_no_resnet_is_refused(
+def test_a_checkpoint_of_no_resnet_is_refused(
     state: State, refused: Callable[..., str], change: Callable[[State], Any]
 ) -> None:
     refused(change(state))
@@ -270,15 +272,13 @@ HEADS: dict[str, State] = {
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_a_head_that_is_none_is_refused_where_it_is_read(
-    state: State, refused: Callable[..., str], head: State
-) -> None:
+def test_a_malformed_head_is_refused_when_it_is_read(state: State, refused: Callable[..., str], head: State) -> None:
     headless = {name: each for name, each in state.items() if not name.startswith("fc.")}
     refused(headless | head, layer="fc", dimension=10)
 
 
 class Trap:
-    """Touches a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -316,13 +316,13 @@ NOT_WEIGHTS = {
 
 @pytest.mark.parametrize("file", ["model.safetensors", "model.pth"])
 @pytest.mark.parametrize("content", NOT_WEIGHTS.values(), ids=NOT_WEIGHTS)
-def test_a_file_that_is_no_checkpoint_is_refused(refused: Callable[..., str], content: bytes, file: str) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(refused: Callable[..., str], content: bytes, file: str) -> None:
     assert "cannot be read" in refused(content, file)
 
 
 @pytest.mark.parametrize("kept", [0.0001, 0.5, 0.9999])
 @pytest.mark.parametrize("form", ["safetensors", "torch.save", "torch.save of before 1.6"])
-def test_a_checkpoint_that_is_cut_off_is_refused(
+def test_a_truncated_checkpoint_is_refused(
     state: State, refused: Callable[..., str], tmp_path: Path, form: str, kept: float
 ) -> None:
     path = tmp_path / "whole"
@@ -336,7 +336,7 @@ def test_a_checkpoint_that_is_cut_off_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"dimension": 513}, "says dimension 513, but layer4 pooled by average has 512 values"),
         ({"layer": "layer3"}, "says dimension 512, but layer3 pooled by average has 256 values"),
@@ -349,9 +349,9 @@ def test_a_checkpoint_that_is_cut_off_is_refused(
     ],
     ids=str,
 )
-def test_a_spec_that_its_network_contradicts_is_told_so(image_spec: MakeSpec, fields: State, told: str) -> None:
+def test_a_spec_that_contradicts_its_network_is_refused(image_spec: MakeSpec, fields: State, message: str) -> None:
     with pytest.raises(UserError) as caught:
         load_network(image_spec(**fields))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("small@1.0.0 ")
     assert len(str(caught.value).splitlines()) == 1

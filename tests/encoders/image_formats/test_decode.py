@@ -1,4 +1,4 @@
-"""Decoding ordinary pictures: the pixels that Pillow gives, under the policy that the spec states, within limits."""
+"""Decoding image files: the pixels of Pillow, under the rules of the spec, within limits."""
 
 import struct
 import warnings
@@ -16,7 +16,7 @@ from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
-from tests.encoders.pictures import (
+from tests.encoders.image_files import (
     MAGIC_BYTES,
     SIZE,
     animated_webp,
@@ -45,7 +45,7 @@ TURNED = [
     lambda each: np.rot90(each, 2).swapaxes(0, 1),
     np.rot90,
 ]
-"""What each orientation asks for, told without Pillow."""
+"""The transformation of each orientation, without Pillow."""
 
 
 @cache
@@ -57,11 +57,11 @@ def policy(**fields: str) -> ImagePreprocessing:
 
 def decoded(content: bytes, **fields: str) -> Pixels:
     image = read_header(content, LIMITS)
-    judged = image.size
-    picture = decode_pixels(image, policy(**fields))
-    assert image.size == judged
-    assert picture.mode == "RGB"
-    return np.asarray(picture)
+    checked_size = image.size
+    rgb = decode_pixels(image, policy(**fields))
+    assert image.size == checked_size
+    assert rgb.mode == "RGB"
+    return np.asarray(rgb)
 
 
 def reason_of(content: bytes, limits: ImageLimits = LIMITS) -> Reason:
@@ -71,7 +71,7 @@ def reason_of(content: bytes, limits: ImageLimits = LIMITS) -> Reason:
 
 
 def plain(content: bytes, orientation: str = "apply", alpha: str = "white") -> Pixels:
-    """The same by Pillow alone, and by arithmetic where the policy is ours."""
+    """Return the expected pixels, by Pillow alone, and by arithmetic where Rawless defines the rule."""
     image = Image.open(BytesIO(content))
     image.load()
     if orientation == "apply":
@@ -89,21 +89,21 @@ def plain(content: bytes, orientation: str = "apply", alpha: str = "white") -> P
 
 
 def far(one: Pixels, other: Pixels) -> int:
-    """The greatest difference of two pictures of one shape."""
+    """Return the largest difference of two images of one shape."""
     assert one.shape == other.shape
     return int(np.abs(one.astype(int) - other.astype(int)).max())
 
 
 @pytest.mark.parametrize("alpha", ["white", "black", "drop"])
 @pytest.mark.parametrize("name", sorted(ordinary()))
-def test_an_ordinary_picture_has_the_pixels_that_pillow_gives(name: str, alpha: str) -> None:
+def test_an_ordinary_image_has_the_pixels_of_pillow(name: str, alpha: str) -> None:
     content = ordinary()[name]
     rounding = 1 if alpha != "drop" else 0
     assert far(decoded(content, alpha=alpha), plain(content, alpha=alpha)) <= rounding
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(ordinary()) if "turned" in name])
-def test_an_orientation_is_left_alone_where_the_spec_ignores_it(name: str) -> None:
+def test_an_orientation_is_not_applied_when_the_spec_ignores_it(name: str) -> None:
     content = ordinary()[name]
     found = decoded(content, exif_orientation="ignore")
     assert far(found, plain(content, orientation="ignore")) == 0
@@ -113,13 +113,13 @@ def test_an_orientation_is_left_alone_where_the_spec_ignores_it(name: str) -> No
 @pytest.mark.parametrize("order", ["<", ">"], ids=["little-endian", "big-endian"])
 @pytest.mark.parametrize("kind", [3, 4], ids=["short", "long"])
 @pytest.mark.parametrize("turn", range(2, 9))
-def test_each_orientation_is_turned_upright(turn: int, kind: int, order: str) -> None:
+def test_each_orientation_is_applied(turn: int, kind: int, order: str) -> None:
     source = np.asarray(noise("RGB"))
     found = decoded(saved(noise("RGB"), "PNG", exif=b"Exif\0\0" + exif(turn, order, kind)))
     assert far(found, TURNED[turn](source)) == 0
 
 
-def test_what_is_transparent_shows_the_background_or_the_colour_that_it_hides() -> None:
+def test_transparent_pixels_become_the_background_or_keep_their_colour() -> None:
     clear = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
     half = Image.new("RGBA", (4, 4), (10, 20, 30, 128))
     found = {
@@ -134,14 +134,14 @@ def test_what_is_transparent_shows_the_background_or_the_colour_that_it_hides() 
 
 
 @pytest.mark.parametrize("name", ["png-palette-4-transparent", "png-palette-8", "png-RGB-transparent"])
-def test_dropping_transparency_warns_of_nothing(name: str) -> None:
+def test_dropping_transparency_warns_about_nothing(name: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         decoded(ordinary()[name], alpha="drop")
     assert caught == []
 
 
-def test_sixteen_bits_keep_their_upper_eight() -> None:
+def test_the_upper_eight_of_sixteen_bits_are_kept() -> None:
     values = np.array([[0x0000, 0x00FF, 0x0100, 0x7FFF, 0x8000, 0xFFFF]], dtype=np.uint16)
     found = decoded(saved(Image.fromarray(values), "PNG"))
     assert found[0, :, 0].tolist() == [0x00, 0x00, 0x01, 0x7F, 0x80, 0xFF]
@@ -149,9 +149,9 @@ def test_sixteen_bits_keep_their_upper_eight() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["jpeg", "webp", "gif", "png"], ids=["several-pictures-jpeg", "animated-webp", "animated-gif", "apng"]
+    "kind", ["jpeg", "webp", "gif", "png"], ids=["several-images-jpeg", "animated-webp", "animated-gif", "apng"]
 )
-def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_used(kind: str) -> None:
     first, second = Image.new("RGB", SIZE, (250, 0, 0)), Image.new("RGB", SIZE, (0, 0, 250))
     maker = "MPO" if kind == "jpeg" else kind.upper()
     found = decoded(saved(first, maker, save_all=True, append_images=[second, second]))
@@ -177,7 +177,7 @@ ODD_EXIF = {
     "counts-none": (tiff(DOWN, count=0), 1),
     "without-an-end": (tiff(DOWN, tail=b""), 6),
     "next-is-itself": (tiff(DOWN, tail=struct.pack(">L", 8)), 6),
-    "holds-itself": (tiff(DOWN, *[struct.pack(">HHLL", tag, 4, 1, 8) for tag in (0x8769, 0x8825, 0x014A)]), 6),
+    "contains-itself": (tiff(DOWN, *[struct.pack(">HHLL", tag, 4, 1, 8) for tag in (0x8769, 0x8825, 0x014A)]), 6),
     "value-past-its-end": (tiff(struct.pack(">HHLL", 0x010E, 2, 4_000_000_000, 4_000_000_000), DOWN), 6),
     "unknown-type": (tiff(struct.pack(">HHLL", 0x010E, 99, 1, 1), DOWN), 6),
     "none-of-eight": (exif(9), 1),
@@ -191,27 +191,27 @@ ODD_EXIF = {
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
 @pytest.mark.parametrize("name", sorted(ODD_EXIF))
-def test_odd_exif_breaks_no_picture_and_warns_of_nothing(name: str, kind: str) -> None:
+def test_malformed_exif_breaks_no_image_and_warns_about_nothing(name: str, kind: str) -> None:
     tag, turn = ODD_EXIF[name]
     jpeg = saved(noise("RGB"), "JPEG")
-    held = jpeg[:2] + segment(0xE1, b"Exif\0\0" + tag) + jpeg[2:]
+    jpeg_with_exif = jpeg[:2] + segment(0xE1, b"Exif\0\0" + tag) + jpeg[2:]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = decoded(held if kind == "jpeg" else png(8, 2, chunk(b"eXIf", tag)))
+        found = decoded(jpeg_with_exif if kind == "jpeg" else png(8, 2, chunk(b"eXIf", tag)))
     assert caught == []
     assert found.shape[:2] == (SIZE if turn == 6 else SIZE[::-1])
 
 
 @cache
 def others() -> dict[str, bytes]:
-    """Files of formats that are not allowed, and of none."""
-    made = {each: saved(noise("RGB", (32, 32)), each) for each in ("TIFF", "ICO", "PPM", "JPEG2000", "AVIF", "PCX")}
-    made |= {each: saved(noise("RGB", (32, 32)), each) for each in ("TGA", "DDS", "ICNS", "SGI", "PDF", "EPS")}
+    """Return files of formats that are not allowed, and of no format."""
+    files = {each: saved(noise("RGB", (32, 32)), each) for each in ("TIFF", "ICO", "PPM", "JPEG2000", "AVIF", "PCX")}
+    files |= {each: saved(noise("RGB", (32, 32)), each) for each in ("TGA", "DDS", "ICNS", "SGI", "PDF", "EPS")}
     brand = {"HEIC": b"heic", "MP4": b"isom"}
-    made |= {name: b"\0\0\0\x18ftyp" + code + bytes(4) + code + b"mif1" for name, code in brand.items()}
+    files |= {name: b"\0\0\0\x18ftyp" + code + bytes(4) + code + b"mif1" for name, code in brand.items()}
     words = {
         "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-        "text": b"a picture of a cat",
+        "text": b"an image of a cat",
         "HTML": b"<!doctype html>",
     }
     empty = {"nothing": b"", "zero": b"\0", "zeros": bytes(4096), "PSD": b"8BPS\0\1" + bytes(40), "ZIP": b"PK\3\4" * 9}
@@ -221,7 +221,7 @@ def others() -> dict[str, bytes]:
         "DIB": saved(noise("L"), "DIB"),
     }
     late = {f"{kind}-after-a-space": b" " + saved(noise("RGB"), kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP")}
-    return made | words | empty | wave | late
+    return files | words | empty | wave | late
 
 
 @pytest.mark.parametrize("name", sorted(others()))
@@ -231,7 +231,7 @@ def test_a_file_of_another_format_is_unsupported(name: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(MAGIC_BYTES))
 @pytest.mark.parametrize("allowed", sorted(MAGIC_BYTES))
-def test_only_a_format_on_the_list_is_decoded(kind: str, allowed: str) -> None:
+def test_only_allowed_formats_are_decoded(kind: str, allowed: str) -> None:
     content, limits = saved(noise("RGB"), kind.upper()), ImageLimits(formats=(allowed,))
     if kind == allowed:
         assert read_header(content, limits).size == SIZE
@@ -240,14 +240,14 @@ def test_only_a_format_on_the_list_is_decoded(kind: str, allowed: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(MAGIC_BYTES))
-def test_the_limits_hold_to_the_pixel(kind: str) -> None:
+def test_the_limits_are_exact(kind: str) -> None:
     content, (width, height) = saved(noise("RGB"), kind.upper()), SIZE
     assert read_header(content, ImageLimits(max_pixels=width * height, max_side=width)).size == SIZE
     assert reason_of(content, ImageLimits(max_pixels=width * height - 1)) is Reason.TOO_MANY_PIXELS
     assert reason_of(content, ImageLimits(max_side=width - 1)) is Reason.TOO_MANY_PIXELS
 
 
-def test_a_first_frame_larger_than_its_screen_is_judged_as_it_is_decoded() -> None:
+def test_a_first_frame_larger_than_its_screen_is_checked_by_its_decoded_size() -> None:
     content = gif((1, 1), (40, 60, 10, 10))
     assert read_header(content, LIMITS).size == (50, 70)
     assert reason_of(content, ImageLimits(max_pixels=50 * 70 - 1)) is Reason.TOO_MANY_PIXELS
@@ -265,11 +265,11 @@ NOTHING = {
 
 
 @pytest.mark.parametrize("name", ["png", "png-flat", "gif", "gif-flat", "bmp", "bmp-flat"])
-def test_a_picture_without_pixels_cannot_be_decoded(name: str) -> None:
+def test_an_image_without_pixels_cannot_be_decoded(name: str) -> None:
     assert reason_of(NOTHING[name]) is Reason.UNDECODABLE_IMAGE
 
 
-def test_a_width_below_zero_is_no_width() -> None:
+def test_a_negative_width_is_rejected() -> None:
     assert reason_of(NOTHING["bmp-negative"]) in (Reason.TOO_MANY_PIXELS, Reason.UNDECODABLE_IMAGE)
 
 

@@ -1,4 +1,4 @@
-"""Pictures made for tests: every format, mode and orientation that is allowed, and the parts of hostile ones."""
+"""Image files for tests: every allowed format, mode and orientation, and the parts of hostile files."""
 
 import struct
 import zlib
@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 SIZE = (13, 9)
-"""Odd, unequal and small: rows need padding, blocks are cut, a turned picture has another shape."""
+"""Odd, unequal and small: rows need padding, blocks are partial, and a rotated image has another shape."""
 PNG = b"\x89PNG\r\n\x1a\n"
 MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2}
 
 
 def noise(mode: str, size: tuple[int, int] = SIZE) -> Image.Image:
-    """A picture of random pixels, the same each time."""
+    """Return an image of random pixels, the same each time."""
     choose = np.random.default_rng(20261101)
     image = Image.fromarray(choose.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8), "RGBA")
     if mode == "P":
@@ -28,36 +28,36 @@ def noise(mode: str, size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """The picture as a file."""
+    """Return the image as a file."""
     file = BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def exif(orientation: int, order: str = ">", kind: int = 3) -> bytes:
-    """EXIF, without the prefix that JPEG puts before it, with an orientation (a SHORT, or a LONG where kind is 4)."""
+    """Return EXIF with an orientation (a SHORT, or a LONG where kind is 4), without the prefix that JPEG needs."""
     value = struct.pack(order + ("HH" if kind == 3 else "L"), *((orientation, 0) if kind == 3 else (orientation,)))
     return tiff(struct.pack(order + "HHL", 0x0112, kind, 1) + value, order=order)
 
 
 def tiff(*entries: bytes, order: str = ">", count: int | None = None, start: int = 8, tail: bytes = bytes(4)) -> bytes:
-    """A TIFF directory of entries of 12 bytes; its count and where it starts may lie."""
+    """Return a TIFF directory of entries of 12 bytes; its count and start may be wrong."""
     head = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(order + "L", start)
     return head + struct.pack(order + "H", len(entries) if count is None else count) + b"".join(entries) + tail
 
 
 def chunk(name: bytes, data: bytes = b"") -> bytes:
-    """A chunk of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
 
 
 def ihdr(size: tuple[int, int], bits: int = 8, colour: int = 2, interlaced: bool = False) -> bytes:
-    """A PNG's header."""
+    """Return the header of a PNG."""
     return chunk(b"IHDR", struct.pack(">LLBBBBB", *size, bits, colour, 0, 0, interlaced))
 
 
 def png(bits: int, colour: int, *before: bytes, after: bytes = b"", size: tuple[int, int] = SIZE) -> bytes:
-    """A PNG of random samples in rows without filters."""
+    """Return a PNG of random samples in rows without filters."""
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     data = zlib.compress(_rows(size, bits * samples))
     return PNG + ihdr(size, bits, colour) + b"".join(before) + chunk(b"IDAT", data) + after + chunk(b"IEND")
@@ -69,7 +69,7 @@ def _rows(size: tuple[int, int], bits: int) -> bytes:
 
 
 def interlaced_png(bits: int, colour: int, *before: bytes, size: tuple[int, int] = SIZE) -> bytes:
-    """A PNG in the seven passes of Adam7."""
+    """Return a PNG in the seven passes of Adam7."""
     samples, passes = {0: 1, 2: 3, 3: 1, 6: 4}[colour], b""
     for x, y, across, down in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2)):
         part = (-(-(size[0] - x) // across), -(-(size[1] - y) // down))
@@ -80,12 +80,12 @@ def interlaced_png(bits: int, colour: int, *before: bytes, size: tuple[int, int]
 
 
 def segment(marker: int, data: bytes = b"") -> bytes:
-    """A segment of a JPEG."""
+    """Return a segment of a JPEG."""
     return bytes((0xFF, marker)) + struct.pack(">H", len(data) + 2) + data
 
 
 def segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """A JPEG's segments: marker, data, and the bits of the scan that follow it."""
+    """Yield the segments of a JPEG: marker, data, and the bits of the scan that follows."""
     position = 2
     while (marker := jpeg[position + 1]) != 0xD9:
         end = position + 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
@@ -97,26 +97,26 @@ def segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def jpeg_of(parts: list[tuple[int, bytes, bytes]]) -> bytes:
-    """A JPEG of such segments."""
+    """Return a JPEG of segments as `segments` yields them."""
     return b"\xff\xd8" + b"".join(segment(marker, data) + bits for marker, data, bits in parts) + b"\xff\xd9"
 
 
 def resized_jpeg(jpeg: bytes, size: tuple[int, int]) -> bytes:
-    """A JPEG that says another size of itself."""
+    """Return a JPEG whose header has another size."""
     stated = struct.pack(">HH", size[1], size[0])
     frames = (0xC0, 0xC1, 0xC2, 0xCA)
     return jpeg_of([(m, d[:1] + stated + d[5:] if m in frames else d, bits) for m, d, bits in segments(jpeg)])
 
 
 def arithmetic_jpeg() -> bytes:
-    """A progressive JPEG whose bits are arithmetic code: of nothing in particular, but good code."""
+    """Return a progressive JPEG with arithmetic coding, whose bits are valid and arbitrary."""
     parts = [each for each in segments(saved(noise("RGB"), "JPEG", progressive=True)) if each[0] != 0xC4]
     bits = b"\x12\x34\x56" * 20
     return jpeg_of([(0xCA if m == 0xC2 else m, data, bits if m == 0xDA else b"") for m, data, _ in parts])
 
 
 def ycck_jpeg() -> bytes:
-    """A CMYK JPEG that says it holds YCCK."""
+    """Return a CMYK JPEG that is marked as YCCK."""
     adobe = b"Adobe\0\x64\0\0\0\0"
     parts = list(segments(saved(noise("CMYK"), "JPEG")))
     return jpeg_of([(m, adobe + b"\2" if m == 0xEE else data, bits) for m, data, bits in parts])
@@ -130,7 +130,7 @@ def gif(
     local: bool = False,
     colours: int = 8,
 ) -> bytes:
-    """A GIF of one frame (left, top, width, height), of codes that are never compressed."""
+    """Return a GIF of one frame (left, top, width, height) whose codes are not compressed."""
     bits = colours.bit_length() - 1
     table = bytes((37 * n) & 0xFF for n in range(3 * colours))
     count = frame[2] * frame[3]
@@ -141,7 +141,7 @@ def gif(
 
 
 def _codes(codes: list[int], bits: int) -> bytes:
-    """LZW with a clear code before every second code, so that its width never grows."""
+    """Return LZW with a clear code before every second code, so that the code width never grows."""
     clear, total, width = 1 << bits, 0, 0
     for number, code in enumerate([*codes, clear + 1]):
         for each in (clear, code) if number % 2 == 0 else (code,):
@@ -156,7 +156,7 @@ def _blocks(data: bytes, size: int = 255) -> bytes:
 
 
 def bmp(size: tuple[int, int], bits: int, data: bytes, compression: int = 0, masks: bytes = b"") -> bytes:
-    """A BMP with a header of 40 bytes; 8 bits and fewer get a palette."""
+    """Return a BMP with a header of 40 bytes, and a palette for 8 bits and fewer."""
     palette = b"".join(bytes((n, 255 - n, n // 2, 0)) for n in range(1 << bits)) if bits <= 8 else masks
     start = 54 + len(palette)
     head = struct.pack(
@@ -166,41 +166,41 @@ def bmp(size: tuple[int, int], bits: int, data: bytes, compression: int = 0, mas
 
 
 def raw_bmp(bits: int, size: tuple[int, int] = SIZE, compression: int = 0, masks: bytes = b"") -> bytes:
-    """A BMP of random samples."""
+    """Return a BMP of random samples."""
     stride = (size[0] * bits + 31) // 32 * 4
     return bmp(size, bits, np.random.default_rng(7).bytes(stride * abs(size[1])), compression, masks)
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A WEBP of chunks."""
+    """Return a WEBP of chunks."""
     body = b"WEBP" + b"".join(webp_chunk(*each) for each in chunks)
     return b"RIFF" + struct.pack("<L", len(body)) + body
 
 
 def webp_chunk(name: bytes, data: bytes) -> bytes:
-    """A chunk of a WEBP."""
+    """Return a chunk of a WEBP."""
     return name + struct.pack("<L", len(data)) + data + b"\0" * (len(data) & 1)
 
 
 def extended_webp(canvas: tuple[int, int], flags: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A WEBP with an extended header: 2 animated, 4 XMP, 8 EXIF, 16 alpha, 32 profile."""
+    """Return a WEBP with an extended header: 2 animated, 4 XMP, 8 EXIF, 16 alpha, 32 profile."""
     sides = b"".join((side - 1).to_bytes(3, "little") for side in canvas)
     return riff((b"VP8X", bytes([flags, 0, 0, 0]) + sides), *chunks)
 
 
 def webp_frame(size: tuple[int, int] = (1, 1), **options: Any) -> bytes:
-    """One frame of an animated WEBP, in the canvas' upper left corner."""
+    """Return a frame of an animated WEBP, in the upper left corner of the canvas."""
     sides = b"".join((side - 1).to_bytes(3, "little") for side in size)
     return bytes(6) + sides + bytes(4) + saved(noise("RGB", size), "WEBP", lossless=True, **options)[12:]
 
 
 def animated_webp(canvas: tuple[int, int]) -> bytes:
-    """A small WEBP whose canvas is as large as it says, with a frame of one pixel."""
+    """Return a WEBP with a canvas of this size and a frame of one pixel."""
     return extended_webp(canvas, 2, (b"ANIM", bytes(6)), (b"ANMF", webp_frame()))
 
 
 def resized_webp(webp: bytes, size: tuple[int, int]) -> bytes:
-    """A WEBP of one chunk that says another size of itself."""
+    """Return a WEBP of one chunk whose header has another size."""
     if webp[12:16] == b"VP8L":
         return webp[:21] + (size[0] - 1 | size[1] - 1 << 14 | 1 << 28).to_bytes(4, "little") + webp[25:]
     return webp[:26] + struct.pack("<HH", *size) + webp[30:]
@@ -215,7 +215,7 @@ def _jpegs() -> Iterator[tuple[str, bytes]]:
     yield "restarts", saved(noise("RGB", (40, 30)), "JPEG", restart_marker_blocks=1)
     yield "YCCK", ycck_jpeg()
     yield "arithmetic", arithmetic_jpeg()
-    yield "several-pictures", saved(noise("RGB"), "MPO", save_all=True, append_images=[noise("RGB", (5, 5))])
+    yield "several-images", saved(noise("RGB"), "MPO", save_all=True, append_images=[noise("RGB", (5, 5))])
 
 
 def _pngs() -> Iterator[tuple[str, bytes]]:
@@ -280,14 +280,14 @@ def _webps() -> Iterator[tuple[str, bytes]]:
 
 @cache
 def ordinary() -> dict[str, bytes]:
-    """Good pictures by name: every format, mode, orientation and some sizes."""
+    """Return valid image files by name: every format, mode and orientation, and some sizes."""
     makers = {"jpeg": _jpegs, "png": _pngs, "gif": _gifs, "bmp": _bmps, "webp": _webps}
-    made = {f"{kind}-{name}": content for kind, maker in makers.items() for name, content in maker()}
+    files = {f"{kind}-{name}": content for kind, maker in makers.items() for name, content in maker()}
     for kind in makers:
         for size in ((1, 1), (1, 2), (3, 1), (17, 16), (130, 1), (1, 130)):
-            made[f"{kind}-{size[0]}x{size[1]}"] = saved(noise("RGB", size), kind.upper())
+            files[f"{kind}-{size[0]}x{size[1]}"] = saved(noise("RGB", size), kind.upper())
     for turn in range(1, 9):
         for kind in ("jpeg", "png", "webp"):
             tag = exif(turn, "<>"[turn % 2])
-            made[f"{kind}-turned-{turn}"] = saved(noise("RGB"), kind.upper(), exif=b"Exif\0\0" + tag)
-    return made
+            files[f"{kind}-turned-{turn}"] = saved(noise("RGB"), kind.upper(), exif=b"Exif\0\0" + tag)
+    return files

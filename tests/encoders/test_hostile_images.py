@@ -1,4 +1,4 @@
-"""Hostile pictures: each gets a reason or a vector, costs little, and breaks nothing."""
+"""Hostile image files: each has a reason or a vector, costs little, and breaks nothing."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ from encoders.image_model import prepare
 from encoders.load import load
 from rawless.content import ImageLimits
 from rawless.privacy import Raw, Reason, guarded
-from tests.encoders.pictures import (
+from tests.encoders.image_files import (
     PNG,
     SIZE,
     animated_webp,
@@ -53,23 +53,23 @@ ROOT = Path(__file__).parent.parent.parent
 FOUND = Path(__file__).parent / "hostile"
 MARK = "zebra9131"
 SMALL = ImageLimits(max_pixels=1_000_000)
-FAULTS = {Reason.UNDECODABLE_IMAGE, Reason.UNSUPPORTED_IMAGE_FORMAT, Reason.TOO_MANY_PIXELS}
+EXPECTED = {Reason.UNDECODABLE_IMAGE, Reason.UNSUPPORTED_IMAGE_FORMAT, Reason.TOO_MANY_PIXELS}
 JPEG = saved(noise("RGB"), "JPEG")
 PREPROCESSING = cast(ResNetSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
 
 
-def door(content: bytes, limits: ImageLimits = SMALL) -> torch.Tensor | Reason:
-    """What becomes of one file before the model sees it."""
+def prepared(content: bytes, limits: ImageLimits = SMALL) -> torch.Tensor | Reason:
+    """Return the pixels of a file, or the reason for its rejection."""
     return guarded(prepare, content, PREPROCESSING, limits)
 
 
-def accounted(outcome: torch.Tensor | Reason) -> bool:
-    """Whether a file became pixels for the model, or a reason that is its own fault."""
-    return outcome in FAULTS if isinstance(outcome, Reason) else outcome.shape == (3, 224, 224)
+def is_expected(outcome: torch.Tensor | Reason) -> bool:
+    """Return whether the outcome is pixels for the model, or a reason that the file causes."""
+    return outcome in EXPECTED if isinstance(outcome, Reason) else outcome.shape == (3, 224, 224)
 
 
 def with_exif(kind: str, tag: bytes) -> bytes:
-    """A good picture with whatever EXIF."""
+    """Return a valid image file with the given EXIF."""
     if kind == "jpeg":
         parts = [tag[at : at + 65_000] for at in range(0, max(len(tag), 1), 65_000)]
         return JPEG[:2] + b"".join(segment(0xE1, b"Exif\0\0" + each) for each in parts) + JPEG[2:]
@@ -80,16 +80,16 @@ def with_exif(kind: str, tag: bytes) -> bytes:
 
 
 def overlapping(entries: int, size: int) -> bytes:
-    """EXIF whose every tag is all of it: a reader that keeps the values keeps their product."""
+    """Return EXIF whose tags all point at the whole: a reader that keeps the values needs their product in memory."""
     tags = [struct.pack(">HHLL", number, 1, size, 0) for number in range(entries)]
     return tiff(*tags, tail=bytes(size - 12 * entries))
 
 
 @cache
 def bombs() -> dict[str, bytes]:
-    """Small files that would be gigabytes of pixels, by a name that begins with their format."""
+    """Return small files that decode to gigabytes of pixels, by a name that starts with their format."""
     huge, zeros = (60_000, 60_000), zlib.compress(bytes(16_000_000), 9)
-    made = {
+    files = {
         "jpeg": resized_jpeg(JPEG, huge),
         "jpeg-progressive": resized_jpeg(saved(noise("RGB"), "JPEG", progressive=True), huge),
         "jpeg-arithmetic": resized_jpeg(arithmetic_jpeg(), huge),
@@ -107,37 +107,37 @@ def bombs() -> dict[str, bytes]:
     }
     for disposal in (2, 3):  # which Pillow lays out when it opens the file, just below its own limit
         control = bytes([0x21, 0xF9, 4, disposal << 2 | 1, 0, 0, 0, 0])
-        made[f"gif-disposal-{disposal}"] = gif((9_400, 9_400), (0, 0, 9_400, 9_400), control)
+        files[f"gif-disposal-{disposal}"] = gif((9_400, 9_400), (0, 0, 9_400, 9_400), control)
     for bits, colour in ((1, 0), (8, 3), (8, 2), (16, 6)):
         body = chunk(b"PLTE", bytes(6)) + chunk(b"IDAT", zeros) + chunk(b"IEND")
-        made[f"png-{colour}-{bits}"] = PNG + ihdr(huge, bits, colour) + body
-    made["png-interlaced"] = PNG + ihdr(huge, interlaced=True) + chunk(b"IDAT", zeros) + chunk(b"IEND")
-    return made
+        files[f"png-{colour}-{bits}"] = PNG + ihdr(huge, bits, colour) + body
+    files["png-interlaced"] = PNG + ihdr(huge, interlaced=True) + chunk(b"IDAT", zeros) + chunk(b"IEND")
+    return files
 
 
 @cache
 def swelling() -> dict[str, bytes]:
-    """Pictures of few pixels with something else in them that swells or stalls."""
+    """Return images of few pixels with other parts that take much memory or time."""
     packed = zlib.compress(bytes(16_000_000), 9)
-    made = {
+    files = {
         f"{kind}-overlapping-exif": with_exif(kind, overlapping(5_000, 300_000)) for kind in ("jpeg", "png", "webp")
     }
-    made |= {f"{kind}-repeated-exif": with_exif(kind, b"Exif\0\0" * 1_700_000) for kind in ("png", "webp")}
+    files |= {f"{kind}-repeated-exif": with_exif(kind, b"Exif\0\0" * 1_700_000) for kind in ("png", "webp")}
     texts = {b"zTXt": b"k\0\0" + packed, b"iCCP": b"k\0\0" + packed, b"iTXt": b"k\0\1\0\0\0" + packed}
-    made |= {f"png-{name.decode()}": png(8, 2, *[chunk(name, data)] * 60) for name, data in texts.items()}
-    made["png-more-picture"] = PNG + ihdr(SIZE) + chunk(b"IDAT", packed) * 60 + chunk(b"IEND")
-    made["png-empty-chunks"] = png(8, 2, chunk(b"PLTE") * 100_000)
-    made["png-long-palette"] = png(8, 3, chunk(b"PLTE", bytes(3_000_000)))
-    made["gif-small-blocks"] = gif(SIZE, (0, 0, *SIZE), b"!\xfe" + b"\1a" * 500_000 + b"\0")
-    made["gif-many-blocks"] = gif(SIZE, (0, 0, *SIZE), b"!\xf9\4\0\0\0\0\0" * 100_000)
-    made["gif-many-frames"] = gif()[:-1] + gif()[37:-1] * 5_000 + b";"
-    made["jpeg-long-comments"] = JPEG[:2] + segment(0xFE, bytes(65_000)) * 150 + JPEG[2:]
-    made["jpeg-many-frames"] = JPEG[:2] + segment(0xC0, b"\x08\0\x09\0\x0d\x03" + bytes(65_000)) * 60 + JPEG[2:]
-    made["jpeg-many-tables"] = JPEG[:2] + segment(0xDB, (b"\0" + b"\1" * 64) * 900) * 60 + JPEG[2:]
-    made["jpeg-filled"] = JPEG[:-2] + b"\xff" * 8_000_000 + JPEG[-2:]
-    made["webp-many-frames"] = extended_webp(SIZE, 2, (b"ANIM", bytes(6)), *[(b"ANMF", webp_frame())] * 50_000)
-    made["bmp-header"] = b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(1_000_000)
-    return made
+    files |= {f"png-{name.decode()}": png(8, 2, *[chunk(name, data)] * 60) for name, data in texts.items()}
+    files["png-more-image"] = PNG + ihdr(SIZE) + chunk(b"IDAT", packed) * 60 + chunk(b"IEND")
+    files["png-empty-chunks"] = png(8, 2, chunk(b"PLTE") * 100_000)
+    files["png-long-palette"] = png(8, 3, chunk(b"PLTE", bytes(3_000_000)))
+    files["gif-small-blocks"] = gif(SIZE, (0, 0, *SIZE), b"!\xfe" + b"\1a" * 500_000 + b"\0")
+    files["gif-many-blocks"] = gif(SIZE, (0, 0, *SIZE), b"!\xf9\4\0\0\0\0\0" * 100_000)
+    files["gif-many-frames"] = gif()[:-1] + gif()[37:-1] * 5_000 + b";"
+    files["jpeg-long-comments"] = JPEG[:2] + segment(0xFE, bytes(65_000)) * 150 + JPEG[2:]
+    files["jpeg-many-frames"] = JPEG[:2] + segment(0xC0, b"\x08\0\x09\0\x0d\x03" + bytes(65_000)) * 60 + JPEG[2:]
+    files["jpeg-many-tables"] = JPEG[:2] + segment(0xDB, (b"\0" + b"\1" * 64) * 900) * 60 + JPEG[2:]
+    files["jpeg-filled"] = JPEG[:-2] + b"\xff" * 8_000_000 + JPEG[-2:]
+    files["webp-many-frames"] = extended_webp(SIZE, 2, (b"ANIM", bytes(6)), *[(b"ANMF", webp_frame())] * 50_000)
+    files["bmp-header"] = b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(1_000_000)
+    return files
 
 
 MANY = (4_000, 4_000)
@@ -152,7 +152,7 @@ ALLOWED: dict[str, Callable[[], bytes]] = {
     "webp-lossless": lambda: saved(Image.new("RGBA", MANY, 7), "WEBP", method=0, lossless=True, quality=0, **TAG),
     "gif": lambda: gif(MANY, (0, 0, *SIZE), b"!\xf9\4\x09\0\0\0\0"),
 }
-"""Small files of many pixels, which no limit forbids; some are turned, and so laid out once more."""
+"""Small files of many pixels within the limits; some have an orientation, which needs another copy."""
 
 
 WATCH = """
@@ -176,7 +176,7 @@ def measured(path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = outcome(path)
     return found, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-for path in sorted(Path("files").iterdir()):  # each in a process of its own
+for path in sorted(Path("files").iterdir()):  # each in its own process
     reader, writer = os.pipe()
     if not os.fork():
         os.write(writer, json.dumps([path.name, *measured(path)]).encode())
@@ -190,7 +190,7 @@ for path in sorted(Path("files").iterdir()):  # each in a process of its own
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, float]]:
-    """What becomes of each file in a process of its own, and the megabytes that it costs there at its peak."""
+    """The outcome of each file in its own process, and the peak memory of that process in megabytes."""
     folder = tmp_path_factory.mktemp("watched")
     (folder / "files").mkdir()
     (folder / "probe").write_bytes(ordinary()["png-RGB-transparent"])
@@ -234,18 +234,18 @@ def test_a_strip_that_would_grow_is_refused_before_it_is_decoded(
 ) -> None:
     monkeypatch.setattr("encoders.image_model.decode_pixels", lambda *_: pytest.fail("it was decoded"))
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):
-        assert door(saved(noise("L", size), kind), ImageLimits()) is Reason.TOO_MANY_PIXELS
+        assert prepared(saved(noise("L", size), kind), ImageLimits()) is Reason.TOO_MANY_PIXELS
 
 
 @pytest.mark.parametrize("name", sorted(ordinary()))
 def test_a_flipped_bit_breaks_nothing(name: str) -> None:
     content = ordinary()[name]
     choose = random.Random(name)
-    places = [choose.randrange(8 * len(content)) for _ in range(12)] + [choose.randrange(8 * 64) for _ in range(6)]
-    for place in places:
+    positions = [choose.randrange(8 * len(content)) for _ in range(12)] + [choose.randrange(8 * 64) for _ in range(6)]
+    for position in positions:
         changed = bytearray(content)
-        changed[place // 8 % len(content)] ^= 1 << place % 8
-        assert accounted(door(bytes(changed))), place
+        changed[position // 8 % len(content)] ^= 1 << position % 8
+        assert is_expected(prepared(bytes(changed))), position
 
 
 EDITS = st.tuples(
@@ -256,43 +256,43 @@ EDITS = st.tuples(
 
 
 def edited(content: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
-    """A file with each edit made in turn."""
+    """Return a file with the edits applied in order."""
     for how, at, data in edits:
-        place, length = at % (len(content) + 1), 1 + data[0]
-        made = {
+        position, length = at % (len(content) + 1), 1 + data[0]
+        edit_results = {
             "set": data,
             "cut": b"",
             "insert": data,
-            "repeat": content[place : place + length] * 2,
+            "repeat": content[position : position + length] * 2,
             "swap": data[::-1],
         }
         until = {"set": len(data), "cut": length, "insert": 0, "repeat": length, "swap": 2 * len(data)}[how]
-        content = content[:place] + made[how] + content[place + until :]
+        content = content[:position] + edit_results[how] + content[position + until :]
     return content
 
 
 @settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(sorted(ordinary())), edits=st.lists(EDITS, min_size=1, max_size=6))
-def test_whatever_comes_is_accounted_for(name: str, edits: list[tuple[str, int, bytes]]) -> None:
+def test_any_edited_file_has_an_expected_outcome(name: str, edits: list[tuple[str, int, bytes]]) -> None:
     content = edited(ordinary()[name], edits)
-    assert accounted(door(content))
+    assert is_expected(prepared(content))
     try:
         image = read_header(content, SMALL)
-        judged = image.size
+        checked_size = image.size
         image.load()
     except Exception:  # noqa: BLE001 - what it is called is asserted above
         return
-    assert image.size == judged
+    assert image.size == checked_size
 
 
 @pytest.mark.parametrize("name", sorted(each.name for each in FOUND.iterdir()))
-def test_what_fuzzing_found_stays_mended(name: str) -> None:
+def test_files_that_fuzzing_found_have_an_expected_outcome(name: str) -> None:
     for alpha in ("white", "black", "drop"):
         preprocessing = PREPROCESSING.model_copy(update={"alpha": alpha})
-        assert accounted(guarded(prepare, (FOUND / name).read_bytes(), preprocessing, SMALL)), alpha
+        assert is_expected(guarded(prepare, (FOUND / name).read_bytes(), preprocessing, SMALL)), alpha
 
 
-def test_bad_pictures_keep_their_places_and_good_ones_their_vectors(
+def test_outcomes_are_in_order_when_bad_images_are_among_good_ones(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     encoder = load(lookup("resnet18-seeded@1.0.0"), "cpu")
