@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
 
 from rawless.events.event import Delivery
-from rawless.events.messages import delivery_of
+from rawless.events.messages import decode_message
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 
@@ -47,7 +47,7 @@ def read_messages(source: Subscription) -> beam.PTransform:
 
 def to_delivery(message: PubsubMessage) -> Delivery:
     """Return a message as a delivery."""
-    return delivery_of(message.message_id, message.data, message.attributes)
+    return decode_message(message.message_id, message.data, message.attributes)
 
 
 def read_locally(source: Subscription) -> "AbstractContextManager[SubscriptionReader]":

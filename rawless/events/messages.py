@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rawless.events.event import Delivery
-from rawless.events.payload import FORMS, form_of, inline
+from rawless.events.payload import FORMS, decode_payload, payload_form
 from rawless.privacy import Raw, Reason, Rejected, guarded
 
 FIELDS = ("event_id", "occurred_at", "stream", "subject_id", "uri")
@@ -33,13 +33,13 @@ class Message:
         return len(self.data) + attributes + _OVERHEAD
 
 
-def delivery_of(message_id: str, data: bytes, attributes: Mapping[str, str]) -> Delivery:
+def decode_message(message_id: str, data: bytes, attributes: Mapping[str, str]) -> Delivery:
     """Return a received message as a delivery."""
     size = len(data) + sum(len(name) + len(value) for name, value in attributes.items())
     return Delivery(message_id, guarded(_fields, data, attributes), size)
 
 
-def message_of(delivery: Delivery) -> Raw[Message] | Reason:
+def encode_message(delivery: Delivery) -> Raw[Message] | Reason:
     """Return the message that carries an event, valid or not; or the reason for which no message can carry it.
 
     Attributes that are not text, or exceed the number or size that Pub/Sub accepts, are left out.
@@ -101,5 +101,5 @@ def _fits(name: str, value: str) -> bool:
 def _data(fields: Mapping[str, object]) -> bytes:
     if all(fields.get(name) is None for name in FORMS):
         return b""
-    form = form_of(fields)
-    return b"" if form == "uri" else inline(form, fields[form])
+    form = payload_form(fields)
+    return b"" if form == "uri" else decode_payload(form, fields[form])

@@ -29,7 +29,7 @@ _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, err
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ObjectLocation:
     """An object below an allowed prefix. `root` is a folder, or a bucket and folder; `parts` is the path below it."""
 
     scheme: Literal["file", "gs"]
@@ -42,7 +42,7 @@ class Place:
         return f"{self.scheme}://{self.root}{'/'.join(self.parts)}"
 
 
-ReadObject = Callable[[Place, int], bytes]
+ReadObject = Callable[[ObjectLocation, int], bytes]
 """Reads an object, at most one byte more than a limit. Raises Rejected, or Unavailable if the store does not answer."""
 
 
@@ -59,8 +59,8 @@ def explain_bad_prefix(prefix: str) -> str | None:
     return None
 
 
-def locate(uri: str, prefixes: Iterable[str]) -> Place:
-    """Return the place that a URI names. Raises Rejected(payload_uri_forbidden) unless it is below a prefix."""
+def locate(uri: str, prefixes: Iterable[str]) -> ObjectLocation:
+    """Return the location that a URI names. Raises Rejected(payload_uri_forbidden) unless it is below a prefix."""
     prefix = next((prefix for prefix in prefixes if uri.startswith(prefix)), None)
     if prefix is None or len(uri) > MAX_URI or not uri.isprintable():
         raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
@@ -71,7 +71,7 @@ def locate(uri: str, prefixes: Iterable[str]) -> Place:
     allowed = tuple(part for part in parts if part is not None)
     if len(allowed) < len(parts):
         raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
-    return Place("file" if scheme == "file" else "gs", root, allowed)
+    return ObjectLocation("file" if scheme == "file" else "gs", root, allowed)
 
 
 def _decode_part(scheme: str, text: str) -> str | None:
@@ -80,13 +80,13 @@ def _decode_part(scheme: str, text: str) -> str | None:
     return None if part in ("", ".", "..") or "/" in part or "\0" in part else part
 
 
-def read_file(place: Place, limit: int) -> bytes:
+def read_file(location: ObjectLocation, limit: int) -> bytes:
     """Return the first `limit + 1` bytes of a local file below its root.
 
     Raises Rejected: object_not_found if there is no such file, payload_uri_forbidden if a link leads out of the root.
     Raises Unavailable if the root does not exist or the file cannot be read, after retries.
     """
-    return with_retries(lambda: _read_file(place, limit))
+    return with_retries(lambda: _read_file(location, limit))
 
 
 def with_retries(read: Callable[[], bytes]) -> bytes:
@@ -101,11 +101,11 @@ def with_retries(read: Callable[[], bytes]) -> bytes:
     raise Unavailable(sentence)
 
 
-def _read_file(place: Place, limit: int) -> bytes:
-    root = Path(os.path.realpath(place.root))
-    folder = _open_root(root, place.root)
-    with _translated_errors(place.root):
-        descriptor = _open_below(folder, root, place.parts)
+def _read_file(location: ObjectLocation, limit: int) -> bytes:
+    root = Path(os.path.realpath(location.root))
+    folder = _open_root(root, location.root)
+    with _translated_errors(location.root):
+        descriptor = _open_below(folder, root, location.parts)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise Rejected(Reason.OBJECT_NOT_FOUND)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rawless.events.event import Delivery, Event, Rejection, ValidIds
 from rawless.events.objects import ReadObject, locate, read_file
-from rawless.events.payload import FORMS, form_of, inline
+from rawless.events.payload import FORMS, decode_payload, payload_form
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
@@ -140,7 +140,7 @@ class Parser:
         return tuple(sorted(kept.items())), len(attributes) - len(kept)
 
     def _payload(self, fields: Mapping[str, object]) -> bytes:
-        form = form_of(fields)
+        form = payload_form(fields)
         payload = self._read(form, fields[form])
         if not payload:
             raise Rejected(Reason.EMPTY_TEXT if self._stream.modality == "text" else Reason.EMPTY_PAYLOAD)
@@ -153,7 +153,7 @@ class Parser:
             raise Rejected(Reason.WRONG_MODALITY)
         if form == "uri" and isinstance(value, str):
             return self._read_object(locate(value, self._stream.uri_prefixes), self._stream.max_bytes)
-        return inline(form, value)
+        return decode_payload(form, value)
 
 
 def _attempt(check: Callable[[Mapping[str, object]], T], fields: Mapping[str, object]) -> T | Reason:

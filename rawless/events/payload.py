@@ -10,7 +10,7 @@ FORMS = ("payload", "text", "payload_base64", "uri", "parts")
 """An event has exactly one of these fields. `payload` is set by sources: bytes, or the reason why they are missing."""
 
 
-def form_of(fields: Mapping[str, object]) -> str:
+def payload_form(fields: Mapping[str, object]) -> str:
     """Return the name of the field that contains the payload. Raises Rejected unless there is exactly one."""
     forms = [name for name in FORMS if fields.get(name) is not None]
     if not forms:
@@ -20,7 +20,7 @@ def form_of(fields: Mapping[str, object]) -> str:
     return forms[0]
 
 
-def inline(form: str, value: object) -> bytes:
+def decode_payload(form: str, value: object) -> bytes:
     """Decode a payload that the event itself carries, in any form but `uri`. Raises Rejected if it is not valid."""
     if form == "payload" and isinstance(value, bytes):
         return value

@@ -10,7 +10,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.pubsub_v1 import PublisherClient, types
 
 from rawless.errors import Unavailable, UserError
-from rawless.events.messages import MAX_MESSAGE_BYTES, Message, message_of
+from rawless.events.messages import MAX_MESSAGE_BYTES, Message, encode_message
 from rawless.events.pubsub import PubSub, retry, unavailable
 from rawless.events.source import BoundedSource, read_all
 from rawless.privacy import Raw, Reason
@@ -45,7 +45,7 @@ def _batches(source: BoundedSource, refused: Counter[Reason]) -> Iterator[list[R
     batch: list[Raw[Message]] = []
     size = 0
     for delivery in read_all(source):
-        message = message_of(delivery)
+        message = encode_message(delivery)
         if isinstance(message, Reason):
             refused[message] += 1
             continue

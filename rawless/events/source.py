@@ -53,7 +53,7 @@ Source = BoundedSource | UnboundedSource
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a source needs to know besides its place."""
+    """What a source needs to know besides its location."""
 
     stream: Stream
     metadata: Path | None
@@ -64,13 +64,13 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Scheme:
-    """One kind of source: how `--source NAME:PLACE` is opened."""
+    """One kind of source: how `--source NAME:LOCATION` is opened."""
 
     name: str
     usage: str
     """As in `jsonl:PATH`, for messages and help."""
     open: Callable[[str, SourceOptions], Source]
-    """Return the source at a place. Raises UserError if the place or the options are wrong."""
+    """Return the source at a location. Raises UserError if the location or the options are wrong."""
     is_bounded: bool = True
     takes_metadata: bool = False
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rawless.config import check
 from rawless.errors import UserError
 from rawless.events.event import Delivery, Event, Rejection
-from rawless.events.messages import FIELDS, MAX_MESSAGE_BYTES, Message, delivery_of, message_of
+from rawless.events.messages import FIELDS, MAX_MESSAGE_BYTES, Message, decode_message, encode_message
 from rawless.events.parse import Parser
 from rawless.events.stream import Stream
 from rawless.local.pubsub.checks import check_messages
@@ -33,7 +33,7 @@ PARSER = Parser(STREAM, PseudonymKey(b"k" * 32))
 
 
 def _sent(fields: Any) -> Raw[Message] | Reason:
-    return message_of(Delivery("1", Raw(fields) if isinstance(fields, dict) else fields, 10))
+    return encode_message(Delivery("1", Raw(fields) if isinstance(fields, dict) else fields, 10))
 
 
 def _outcome(delivery: Delivery) -> Any:
@@ -70,7 +70,7 @@ def test_a_message_and_its_line_have_the_same_outcome(fields: dict[str, Any]) ->
         return
     sent = message.reveal()
 
-    received = delivery_of("1", sent.data, sent.attributes)
+    received = decode_message("1", sent.data, sent.attributes)
 
     if "text" in fields:  # a message cannot distinguish an empty payload from a missing one
         assert _outcome(received) == _outcome(Delivery("1", Raw(fields), 10))
@@ -155,7 +155,7 @@ def test_a_stream_cannot_have_an_attribute_named_like_a_field(name: str) -> None
 
 
 def test_a_message_whose_object_is_named_and_that_has_data_too_is_malformed() -> None:
-    delivery = delivery_of("1", b"x", {"event_id": "e", "stream": "message", "uri": "gs://b/o", "subject_id": "s",
+    delivery = decode_message("1", b"x", {"event_id": "e", "stream": "message", "uri": "gs://b/o", "subject_id": "s",
                                        "occurred_at": NOW.isoformat()})  # fmt: skip
 
     assert _outcome(delivery)[1] is Reason.MALFORMED_EVENT

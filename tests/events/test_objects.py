@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawless.errors import Unavailable
-from rawless.events.objects import MAX_URI, Place, explain_bad_prefix, locate, read_file
+from rawless.events.objects import MAX_URI, ObjectLocation, explain_bad_prefix, locate, read_file
 from rawless.privacy import Reason, Rejected, guarded
 
 SECRET = b"my card ends in 4711"
@@ -82,32 +82,32 @@ FOLDER = "file:///uploads/"
 BUCKET = "gs://bucket/folder/"
 
 ALLOWED = {
-    "file:///uploads/a.png": Place("file", "/uploads/", ("a.png",)),
-    "file:///uploads/b/c/a.png": Place("file", "/uploads/", ("b", "c", "a.png")),
-    "file:///uploads/b%20c/%C3%A4.png": Place("file", "/uploads/", ("b c", "ä.png")),
-    "file:///uploads/b c/ä.png": Place("file", "/uploads/", ("b c", "ä.png")),
-    "file:///uploads/%": Place("file", "/uploads/", ("%",)),
-    "file:///uploads/100%.png": Place("file", "/uploads/", ("100%.png",)),
-    "file:///uploads/%zz": Place("file", "/uploads/", ("%zz",)),
-    "file:///uploads/%ff": Place("file", "/uploads/", ("\udcff",)),
-    "file:///uploads/%252e%252e": Place("file", "/uploads/", ("%2e%2e",)),  # decoded once
-    "file:///uploads/a?b#c": Place("file", "/uploads/", ("a?b#c",)),
-    "file:///uploads/...": Place("file", "/uploads/", ("...",)),
-    "file:///uploads/.hidden": Place("file", "/uploads/", (".hidden",)),
-    "file:///uploads/a\\..\\b": Place("file", "/uploads/", ("a\\..\\b",)),
-    "gs://bucket/folder/a.png": Place("gs", "bucket/folder/", ("a.png",)),
-    "gs://bucket/folder/b/100% ä.png": Place("gs", "bucket/folder/", ("b", "100% ä.png")),
-    "gs://bucket/folder/%2e%2e/%2f": Place(
+    "file:///uploads/a.png": ObjectLocation("file", "/uploads/", ("a.png",)),
+    "file:///uploads/b/c/a.png": ObjectLocation("file", "/uploads/", ("b", "c", "a.png")),
+    "file:///uploads/b%20c/%C3%A4.png": ObjectLocation("file", "/uploads/", ("b c", "ä.png")),
+    "file:///uploads/b c/ä.png": ObjectLocation("file", "/uploads/", ("b c", "ä.png")),
+    "file:///uploads/%": ObjectLocation("file", "/uploads/", ("%",)),
+    "file:///uploads/100%.png": ObjectLocation("file", "/uploads/", ("100%.png",)),
+    "file:///uploads/%zz": ObjectLocation("file", "/uploads/", ("%zz",)),
+    "file:///uploads/%ff": ObjectLocation("file", "/uploads/", ("\udcff",)),
+    "file:///uploads/%252e%252e": ObjectLocation("file", "/uploads/", ("%2e%2e",)),  # decoded once
+    "file:///uploads/a?b#c": ObjectLocation("file", "/uploads/", ("a?b#c",)),
+    "file:///uploads/...": ObjectLocation("file", "/uploads/", ("...",)),
+    "file:///uploads/.hidden": ObjectLocation("file", "/uploads/", (".hidden",)),
+    "file:///uploads/a\\..\\b": ObjectLocation("file", "/uploads/", ("a\\..\\b",)),
+    "gs://bucket/folder/a.png": ObjectLocation("gs", "bucket/folder/", ("a.png",)),
+    "gs://bucket/folder/b/100% ä.png": ObjectLocation("gs", "bucket/folder/", ("b", "100% ä.png")),
+    "gs://bucket/folder/%2e%2e/%2f": ObjectLocation(
         "gs", "bucket/folder/", ("%2e%2e", "%2f")
     ),  # names in a bucket are not decoded
 }
 
 
-@pytest.mark.parametrize(("uri", "place"), ALLOWED.items(), ids=ALLOWED)
-def test_a_uri_below_a_prefix_is_located(uri: str, place: Place) -> None:
-    assert locate(uri, [BUCKET, FOLDER]) == place
-    if place.scheme == "gs":
-        assert place.uri == uri
+@pytest.mark.parametrize(("uri", "location"), ALLOWED.items(), ids=ALLOWED)
+def test_a_uri_below_a_prefix_is_located(uri: str, location: ObjectLocation) -> None:
+    assert locate(uri, [BUCKET, FOLDER]) == location
+    if location.scheme == "gs":
+        assert location.uri == uri
 
 
 FORBIDDEN = [
@@ -220,7 +220,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _read(root: Path, name: str, limit: int = 100) -> bytes | Reason:
-    return guarded(read_file, Place("file", f"{root}/", tuple(name.split("/"))), limit)
+    return guarded(read_file, ObjectLocation("file", f"{root}/", tuple(name.split("/"))), limit)
 
 
 @pytest.mark.parametrize(
@@ -252,8 +252,8 @@ def test_anything_but_a_file_is_not_found(name: str, tree: Path) -> None:
 
 def test_the_root_itself_may_be_a_link_and_contain_escapes(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "the root").symlink_to(tree)
-    place = locate(f"file://{tmp_path}/the%20root/d/a", [f"file://{tmp_path}/the%20root/"])
-    assert read_file(place, 100) == b"good"
+    location = locate(f"file://{tmp_path}/the%20root/d/a", [f"file://{tmp_path}/the%20root/"])
+    assert read_file(location, 100) == b"good"
 
 
 _names = st.sampled_from(
@@ -268,28 +268,28 @@ _uris = st.lists(_names | st.text(max_size=4), max_size=7).map("/".join) | st.te
 def test_no_name_reads_a_byte_from_outside_of_the_prefix(tree: Path, rest: str, start: str) -> None:
     folder = f"file://{tree.parent}/"
     prefixes = [f"{folder}root/"]
-    place = guarded(locate, f"{folder}{start}{rest}", prefixes)
-    if isinstance(place, Reason):
-        assert place is Reason.PAYLOAD_URI_FORBIDDEN
+    location = guarded(locate, f"{folder}{start}{rest}", prefixes)
+    if isinstance(location, Reason):
+        assert location is Reason.PAYLOAD_URI_FORBIDDEN
         return
-    assert place.root == f"{tree}/"
-    assert place.parts
-    below = os.path.normpath(tree.joinpath(*place.parts))
-    assert below == f"{tree}/" + "/".join(place.parts)  # nothing to normalise away
-    assert guarded(read_file, place, 100) in (b"good", Reason.OBJECT_NOT_FOUND, Reason.PAYLOAD_URI_FORBIDDEN)
+    assert location.root == f"{tree}/"
+    assert location.parts
+    below = os.path.normpath(tree.joinpath(*location.parts))
+    assert below == f"{tree}/" + "/".join(location.parts)  # nothing to normalise away
+    assert guarded(read_file, location, 100) in (b"good", Reason.OBJECT_NOT_FOUND, Reason.PAYLOAD_URI_FORBIDDEN)
 
 
 @given(st.text(max_size=30) | st.text("gsfile:/.%b", max_size=20), st.sampled_from(["gs://b/", "gs://b/f/", FOLDER]))
 def test_any_text_is_forbidden_or_below_its_prefix(text: str, prefix: str) -> None:
     for uri in (text, prefix + text):
-        place = guarded(locate, uri, [prefix])
-        if isinstance(place, Reason):
-            assert place is Reason.PAYLOAD_URI_FORBIDDEN
+        location = guarded(locate, uri, [prefix])
+        if isinstance(location, Reason):
+            assert location is Reason.PAYLOAD_URI_FORBIDDEN
         else:
             assert uri.startswith(prefix)
-            assert not {"", ".", ".."} & set(place.parts)
-            assert not [part for part in place.parts if "/" in part or "\0" in part]
-            assert place.scheme == "file" or place.uri == uri
+            assert not {"", ".", ".."} & set(location.parts)
+            assert not [part for part in location.parts if "/" in part or "\0" in part]
+            assert location.scheme == "file" or location.uri == uri
 
 
 # --- races
@@ -481,6 +481,6 @@ def test_a_root_that_is_deleted_before_it_is_opened_rejects_no_object(
 def test_a_rejection_does_not_contain_the_place(tree: Path) -> None:
     for name in (f"{MARKER}/a", MARKER, f"out_dir/{MARKER}"):
         with pytest.raises(Rejected) as raised:
-            read_file(Place("file", f"{tree}/", tuple(name.split("/"))), 100)
+            read_file(ObjectLocation("file", f"{tree}/", tuple(name.split("/"))), 100)
         assert MARKER not in str(raised.value) + repr(raised.value)
         assert raised.value.__cause__ is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rawless.errors import Unavailable
 from rawless.events.event import Delivery, Event, Rejection, ValidIds
-from rawless.events.objects import Place
+from rawless.events.objects import ObjectLocation
 from rawless.events.parse import Parsed, Parser
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected
@@ -482,7 +482,9 @@ def test_a_text_of_megabytes_is_refused() -> None:
 PREFIXES = {"uri_prefixes": ["gs://bucket/a/", "file:///uploads/"]}
 
 
-def _parse_by(read: Callable[[Place, int], bytes], stream: dict[str, Any] | None = None, /, **fields: Any) -> Parsed:
+def _parse_by(
+    read: Callable[[ObjectLocation, int], bytes], stream: dict[str, Any] | None = None, /, **fields: Any
+) -> Parsed:
     parser = Parser(Stream.model_validate(STREAM | PREFIXES | (stream or {})), KEY, read)
     return parser.parse(_delivery(_fields(text=..., **fields)), NOW)
 
@@ -490,19 +492,19 @@ def _parse_by(read: Callable[[Place, int], bytes], stream: dict[str, Any] | None
 def test_an_object_is_read_at_its_place_with_the_limit_of_the_stream() -> None:
     asked = []
 
-    def read(place: Place, limit: int) -> bytes:
-        asked.append((place, limit))
+    def read(location: ObjectLocation, limit: int) -> bytes:
+        asked.append((location, limit))
         return TEXT.encode()
 
     outcome = _parse_by(read, uri="gs://bucket/a/b/c").outcome
     assert isinstance(outcome, Event)
     assert (outcome.payload.reveal(), outcome.size) == (TEXT.encode(), len(TEXT))
-    assert asked == [(Place("gs", "bucket/a/", ("b", "c")), 2000)]
+    assert asked == [(ObjectLocation("gs", "bucket/a/", ("b", "c")), 2000)]
 
 
 @pytest.mark.parametrize("uri", ["gs://bucket/b", "gs://bucket/a/../b", "file:///uploads/", "file:///etc/passwd", ""])
 def test_an_object_outside_of_the_prefixes_is_never_requested(uri: str) -> None:
-    outcome = _parse_by(lambda place, limit: pytest.fail("It was read."), uri=uri).outcome
+    outcome = _parse_by(lambda location, limit: pytest.fail("It was read."), uri=uri).outcome
     assert outcome == Rejection(_whole(), Reason.PAYLOAD_URI_FORBIDDEN)
 
 
@@ -518,15 +520,15 @@ def test_an_object_outside_of_the_prefixes_is_never_requested(uri: str) -> None:
     ids=["empty text", "empty image", "the limit", "large text", "large image"],
 )
 def test_an_object_is_checked_like_any_payload(content: bytes, modality: str, reason: Reason | None) -> None:
-    outcome = _parse_by(lambda place, limit: content, {"modality": modality}, uri="gs://bucket/a/b").outcome
+    outcome = _parse_by(lambda location, limit: content, {"modality": modality}, uri="gs://bucket/a/b").outcome
     assert (outcome.reason if isinstance(outcome, Rejection) else None) is reason
 
 
 def test_a_missing_object_is_rejected_and_an_unavailable_one_is_not() -> None:
-    def missing(place: Place, limit: int) -> bytes:
+    def missing(location: ObjectLocation, limit: int) -> bytes:
         raise Rejected(Reason.OBJECT_NOT_FOUND)
 
-    def away(place: Place, limit: int) -> bytes:
+    def away(location: ObjectLocation, limit: int) -> bytes:
         raise Unavailable("The store is away; run again when it is back.")
 
     outcome = _parse_by(missing, uri="gs://bucket/a/b").outcome
@@ -538,7 +540,7 @@ def test_a_missing_object_is_rejected_and_an_unavailable_one_is_not() -> None:
 
 @pytest.mark.parametrize("mistake", [{"event_id": "a b"}, {"stream": "x"}, {"occurred_at": "now"}, {"attributes": 5}])
 def test_no_object_is_read_for_an_event_that_is_otherwise_rejected(mistake: dict[str, Any]) -> None:
-    def read(place: Place, limit: int) -> bytes:
+    def read(location: ObjectLocation, limit: int) -> bytes:
         raise AssertionError("It was read.")
 
     outcome = _parse_by(read, uri="gs://bucket/a/b", **mistake).outcome

@@ -21,7 +21,7 @@ from google.cloud.storage import retry
 from pipelines import objects
 from pipelines.objects import read_object
 from rawless.errors import Unavailable
-from rawless.events.objects import Place, locate
+from rawless.events.objects import ObjectLocation, locate
 from rawless.privacy import Reason, Rejected, guarded
 
 # The client abandons the connection of a refused download without closing it.
@@ -345,12 +345,12 @@ def test_one_client_serves_all_objects(store: Store, clients: list[storage.Clien
 
 
 def test_a_local_object_is_read_without_beam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "read_file", lambda place, limit: repr((place.parts, limit)).encode())
-    assert read_object(Place("file", "/uploads/", ("a",)), 5) == b"(('a',), 5)"
+    monkeypatch.setattr(objects, "read_file", lambda location, limit: repr((location.parts, limit)).encode())
+    assert read_object(ObjectLocation("file", "/uploads/", ("a",)), 5) == b"(('a',), 5)"
 
 
 def test_a_rejection_is_raised_without_a_cause(store: Store) -> None:
     with pytest.raises(Rejected) as raised:
-        read_object(Place("gs", "bucket/folder/", (MARKER,)), 5)
+        read_object(ObjectLocation("gs", "bucket/folder/", (MARKER,)), 5)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__

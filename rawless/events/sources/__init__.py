@@ -1,9 +1,9 @@
-"""The sources that `--source SCHEME:PLACE` can name, one module for each scheme.
+"""The sources that `--source SCHEME:LOCATION` can name, one module for each scheme.
 
 To add a source, write a module here that defines
 
 - a frozen dataclass that implements `BoundedSource` or `UnboundedSource` of `rawless.events.source`, and
-- `SCHEME`, which says how a place becomes that source;
+- `SCHEME`, which says how a location becomes that source;
 
 then add the module to `_MODULES`. A bounded source needs nothing else. An unbounded one also needs the Beam step that
 reads its messages, which is registered under its scheme in `pipelines.unbounded` (this package does not import Beam).
@@ -43,13 +43,13 @@ def open_bounded_source(
 
 
 def _open(text: str, schemes: dict[str, Scheme], options: SourceOptions) -> Source:
-    name, _, place = text.partition(":")
-    if name not in schemes or not place:
+    name, _, location = text.partition(":")
+    if name not in schemes or not location:
         usages = ", ".join(scheme.usage for scheme in schemes.values())
         raise UserError(f"--source is {text!r}, but must be one of: {usages}.")
     if options.metadata is not None and not schemes[name].takes_metadata:
         takers = ", ".join(f"{scheme.name}:" for scheme in schemes.values() if scheme.takes_metadata)
         raise UserError(f"--metadata is for {takers} sources only; leave it out for {name}:.")
-    source = schemes[name].open(place, options)
+    source = schemes[name].open(location, options)
     source.check()
     return source

@@ -15,7 +15,7 @@ from rawless.events import lines
 from rawless.events.event import Delivery
 from rawless.events.find_files import find_files
 from rawless.events.lines import Shard, check_readable
-from rawless.events.objects import Place, read_file
+from rawless.events.objects import ObjectLocation, read_file
 from rawless.events.source import Scheme, SourceOptions
 from rawless.privacy import Raw, Reason, Rejected, guarded
 
@@ -127,7 +127,7 @@ class FilesReader:
         path = os.path.normpath(name)
         if path not in self.files:
             raise Rejected(Reason.OBJECT_NOT_FOUND)
-        return read_file(Place("file", self.root, tuple(path.split("/"))), self._source.max_bytes)
+        return read_file(ObjectLocation("file", self.root, tuple(path.split("/"))), self._source.max_bytes)
 
     def _unlisted(self) -> Iterator[Delivery]:
         listed = set()
@@ -155,8 +155,8 @@ def _row(line: bytes) -> list[str] | None:
         return None
 
 
-def _open(place: str, options: SourceOptions) -> FilesSource:
-    if place.startswith("gs://"):
+def _open(location: str, options: SourceOptions) -> FilesSource:
+    if location.startswith("gs://"):
         raise UserError(
             "files: reads local files only; for objects, name them in JSON lines, as in "
             '{"uri": "gs://bucket/name", …}, and add their prefix to the stream\'s uri_prefixes.'
@@ -166,7 +166,7 @@ def _open(place: str, options: SourceOptions) -> FilesSource:
             "files: needs --metadata FILE.csv, with the columns file, event_id, occurred_at, subject_id and the "
             "stream's attributes."
         )
-    path, metadata, stream = Path(place).absolute(), options.metadata.absolute(), options.stream
+    path, metadata, stream = Path(location).absolute(), options.metadata.absolute(), options.stream
     return FilesSource(str(path), str(metadata), stream.stream, options.max_bytes, stream.subject)
 
 

@@ -54,8 +54,8 @@ def _fields(line: bytes) -> Raw[Mapping[str, object]]:
     return Raw(json_object(line))
 
 
-def _open(place: str, options: SourceOptions) -> JsonlSource:
-    return JsonlSource(str(Path(place).absolute()), options.max_bytes)
+def _open(location: str, options: SourceOptions) -> JsonlSource:
+    return JsonlSource(str(Path(location).absolute()), options.max_bytes)
 
 
 SCHEME = Scheme("jsonl", "jsonl:PATH", _open)

@@ -40,8 +40,8 @@ class Subscription:
         )
 
 
-def _open(place: str, _: SourceOptions) -> Subscription:
-    return Subscription(place)
+def _open(location: str, _: SourceOptions) -> Subscription:
+    return Subscription(location)
 
 
 SCHEME = Scheme(Subscription.scheme, "pubsub:projects/P/subscriptions/S", _open, is_bounded=False)

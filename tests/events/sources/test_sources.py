@@ -31,12 +31,12 @@ def test_only_bounded_schemes_are_accepted_and_listed_for_a_bounded_source() -> 
     assert str(refused.value).endswith(", but must be one of: jsonl:PATH, files:GLOB.")
 
 
-@pytest.mark.parametrize("place", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
-def test_a_path_without_a_file_is_reported_in_one_sentence(place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
+def test_a_path_without_a_file_is_reported_in_one_sentence(location: str, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "there.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match=r"^--source names .*check the path\.$") as refused:
-        open_source(f"jsonl:{tmp_path}/{place}", STREAM)
+        open_source(f"jsonl:{tmp_path}/{location}", STREAM)
     assert "\n" not in str(refused.value)
 
 
@@ -96,12 +96,12 @@ def test_metadata_with_json_lines_is_refused(write_events: Callable[..., Path], 
         open_source(f"jsonl:{write_events({})}", STREAM, tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("place", ["none.csv", "sub", "a.txt/b", "n" * 300])
-def test_metadata_that_is_not_a_file_is_refused(place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["none.csv", "sub", "a.txt/b", "n" * 300])
+def test_metadata_that_is_not_a_file_is_refused(location: str, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").touch()
     with pytest.raises(UserError, match=r"^--metadata names .*there is no such file: check the path\.$"):
-        open_source(f"files:{tmp_path}/*.txt", STREAM, tmp_path / place)
+        open_source(f"files:{tmp_path}/*.txt", STREAM, tmp_path / location)
 
 
 def test_files_and_metadata_by_relative_paths_are_read_from_any_folder(
