@@ -1,4 +1,4 @@
-"""A chart as the page takes it: a figure of plotly's, and the words that go with it."""
+"""Charts: a plotly figure with its title and explanations, and the helpers to make them."""
 
 import html
 import json
@@ -8,8 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-# Okabe and Ito, 'Color Universal Design' (2008): told apart with any kind of colour vision. Without their
-# black, which a dark page would swallow; yellow comes last, since it is faint on white. Grey is for what is no group.
+# Okabe and Ito, 'Color Universal Design' (2008): distinguishable with any kind of colour vision. Their black is left
+# out, since it is invisible on a dark page; yellow comes last, since it is faint on white. Grey is for no group.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, YELLOW = "#56B4E9", "#CC79A7", "#8A8F98", "#F0E442"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW)
@@ -20,58 +20,63 @@ _LONGEST_TICK = 24
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure as JSON's types, and what is told beside it."""
+    """A figure with its title and explanations."""
 
     key: str
-    """Of the element that it is drawn into."""
+    """The id of the element that it is drawn into."""
     title: str
-    says: str
-    """For those who cannot see it."""
-    see: str
-    """What it shows, in a sentence."""
-    look: str
-    """What to look for, in a sentence."""
+    alt_text: str
+    """A description for people who cannot see the chart."""
+    shows: str
+    """One or two sentences on what the chart shows."""
+    look_for: str
+    """One or two sentences on what to look for."""
     figure: dict[str, Any]
+    """The plotly figure, as JSON types."""
 
     @property
     def height(self) -> int:
-        """In pixels; held free before it is drawn."""
+        """The height in pixels, which the page reserves before the chart is drawn."""
         return int(self.figure["layout"]["height"])
 
 
 def figure(traces: Sequence[Any], height: int, **layout: Any) -> dict[str, Any]:
-    """A figure in JSON's types, without a template: the page has one for light and one for dark."""
+    """Return a plotly figure as JSON types, without a template: the page applies one for light or dark."""
     base = {"template": "none", "height": height, "dragmode": False, "margin": {"l": 8, "r": 16, "t": 12, "b": 8}}
-    made: dict[str, Any] = json.loads(str(go.Figure(list(traces), base | layout).to_json()))
-    del made["layout"]["template"]
-    return made
+    plotted: dict[str, Any] = json.loads(str(go.Figure(list(traces), base | layout).to_json()))
+    del plotted["layout"]["template"]
+    return plotted
 
 
-def plain(text: str) -> str:
-    """Text that plotly shows as it is: it reads some HTML in whatever it is given."""
+def escape_html(text: str) -> str:
+    """Escape text for plotly, which interprets some HTML in any text."""
     return html.escape(text, quote=False)
 
 
-def tick(text: str) -> str:
-    """Text beside an axis, its middle left out where a phone would have no room left for the chart."""
+def tick_label(text: str) -> str:
+    """Return an escaped axis label, shortened in the middle so that narrow screens have room."""
     half = _LONGEST_TICK // 2
-    return plain(text if len(text) <= _LONGEST_TICK else f"{text[: half - 1]}…{text[-half:]}")
+    return escape_html(text if len(text) <= _LONGEST_TICK else f"{text[: half - 1]}…{text[-half:]}")
 
 
 def rows_axis(labels: Sequence[str], **fields: Any) -> dict[str, Any]:
-    """A vertical axis with a line for each label, the first on top; equal labels stay apart."""
-    places = list(range(len(labels)))
-    told = {"tickvals": places, "ticktext": [tick(each) for each in labels], "range": [len(labels) - 0.4, -0.6]}
-    return told | {"showgrid": False, "zeroline": False, "fixedrange": True} | fields
+    """Return a vertical axis with one row per label, the first on top; equal labels get separate rows."""
+    ticks = {"tickvals": list(range(len(labels))), "ticktext": [tick_label(label) for label in labels]}
+    return (
+        ticks
+        | {"range": [len(labels) - 0.4, -0.6]}
+        | {"showgrid": False, "zeroline": False, "fixedrange": True}
+        | fields
+    )
 
 
 def legend_above() -> dict[str, Any]:
-    """A legend that takes no width."""
+    """Return a horizontal legend above the chart."""
     return {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"}
 
 
 def templates() -> dict[str, Any]:
-    """What every figure looks like on a light and on a dark page."""
+    """Return the plotly templates for the light and the dark page."""
     return {
         "light": _template("#334155", "#e2e8f0", "#ffffff", ("#eef2f7", BLUE)),
         "dark": _template("#cbd5e1", "#334155", "#1e293b", ("#26344a", SKY)),

@@ -1,4 +1,4 @@
-"""Charts of a head: how good it is, where it fails, and whether more rows would help."""
+"""Draw the charts of a head: its measures, its errors, and whether more rows would help."""
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
@@ -8,180 +8,201 @@ import plotly.graph_objects as go
 
 from rawless.heads.evaluation import Evaluation
 from rawless.heads.metrics import Metric
-from rawless.report.chart import BLUE, GREEN, GREY, ORANGE, PURPLE, Chart, figure, legend_above, plain, rows_axis, tick
-from rawless.report.terms import TERMS, words
+from rawless.report.chart import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    Chart,
+    escape_html,
+    figure,
+    legend_above,
+    rows_axis,
+    tick_label,
+)
+from rawless.report.terms import TERMS, display_name
 
-MOST_SLICES = 20
-_MOST_COUNTED = 25
-"""Classes up to which a confusion matrix has room for its numbers."""
-_LETTERS_ACROSS = 24
-"""Of all names below a confusion matrix, beyond which they stand upright."""
-_LOOKS = ((BLUE, "circle"), (ORANGE, "diamond"), (PURPLE, "square"), (GREEN, "triangle-up"))
+MAX_SLICES = 20
+_MAX_CLASSES_WITH_COUNTS = 25
+"""Largest number of classes at which the cells of a confusion matrix have room for their counts."""
+_MAX_HORIZONTAL_LETTERS = 24
+"""Total length of the names below a confusion matrix above which they are written vertically."""
+_STYLES = ((BLUE, "circle"), (ORANGE, "diamond"), (PURPLE, "square"), (GREEN, "triangle-up"))
 _GUIDE = {"color": GREY, "width": 1.5, "dash": "dash"}
 
 
-def head_charts(key: str, name: str, found: Evaluation) -> Iterator[Chart]:
-    """Those that there is something to draw of; keys begin with `key`."""
-    shares = [each for each in found.measures if (term := TERMS.get(each.name)) and term.is_share]
+def head_charts(key: str, name: str, evaluation: Evaluation) -> Iterator[Chart]:
+    """Yield every chart for which the evaluation has data. Their keys begin with `key`."""
+    shares = [metric for metric in evaluation.measures if (term := TERMS.get(metric.name)) and term.is_share]
     if shares:
-        yield _measures(key, name, found, shares)
-    if found.confusion:
-        yield _confusion(key, found)
-    if found.calibration:
-        yield _calibration(key, found)
-    if found.learning_curve:
-        yield _learning_curve(key, found)
-    if found.train_losses:
-        yield _losses(key, found)
-    if found.slices:
-        yield _slices(key, found)
+        yield _measures(key, name, evaluation, shares)
+    if evaluation.confusion:
+        yield _confusion(key, evaluation)
+    if evaluation.calibration:
+        yield _calibration(key, evaluation)
+    if evaluation.learning_curve:
+        yield _learning_curve(key, evaluation)
+    if evaluation.train_losses:
+        yield _losses(key, evaluation)
+    if evaluation.slices:
+        yield _slices(key, evaluation)
 
 
-def _measures(key: str, name: str, found: Evaluation, shares: Sequence[Metric]) -> Chart:
-    models = {name: found.measures, **{words(each): told for each, told in found.baselines.items()}}
+def _measures(key: str, name: str, evaluation: Evaluation, shares: Sequence[Metric]) -> Chart:
+    models = {
+        name: evaluation.measures,
+        **{display_name(baseline): metrics for baseline, metrics in evaluation.baselines.items()},
+    }
     traces = []
-    for n, (model, told) in enumerate(models.items()):
-        colour, symbol = _LOOKS[n % len(_LOOKS)]
-        by_name = {each.name: each for each in told}
-        drawn = [(row, by_name[each.name]) for row, each in enumerate(shares) if each.name in by_name]
+    for n, (model, metrics) in enumerate(models.items()):
+        colour, symbol = _STYLES[n % len(_STYLES)]
+        by_name = {metric.name: metric for metric in metrics}
+        drawn = [(row, by_name[share.name]) for row, share in enumerate(shares) if share.name in by_name]
         offset = (n - (len(models) - 1) / 2) * 0.22
-        places = [row + offset for row, _ in drawn]
-        traces.append(_dots(model, [each for _, each in drawn], places, colour, symbol))
-    said = "; ".join(f"{words(each.name)} {each}" for each in shares)
-    names = [words(each.name) for each in shares]
+        positions = [row + offset for row, _ in drawn]
+        traces.append(_dots(model, [metric for _, metric in drawn], positions, colour, symbol))
+    values = "; ".join(f"{display_name(metric.name)} {metric}" for metric in shares)
+    names = [display_name(metric.name) for metric in shares]
     return Chart(
-        f"{key}-measures", "Measures beside baselines", f"Dots with intervals on test: {said}.",
-        "Each dot is a measure on test, its line the 95% interval from resampled rows; further right is better.",
-        "Intervals of the head that reach those of a baseline: then the head has not shown that it learned something.",
+        f"{key}-measures", "Measures and baselines", f"Dots with intervals on the test split: {values}.",
+        "Each dot is a measure on the test split, and its line the 95% interval from resampled rows; further right is "
+        "better.",
+        "Overlapping intervals of the head and a baseline: the head has then not been shown to learn anything.",
         figure(traces, 62 * len(names) + 110, yaxis=rows_axis(names), xaxis={"fixedrange": True, "zeroline": False},
                legend=legend_above()),
     )  # fmt: skip
 
 
-def _dots(name: str, measures: Sequence[Metric], places: Sequence[float], colour: str, symbol: str) -> Any:
-    finite = [isfinite(each.value) for each in measures]
-    spread = {
+def _dots(name: str, metrics: Sequence[Metric], positions: Sequence[float], colour: str, symbol: str) -> Any:
+    finite = [isfinite(metric.value) for metric in metrics]
+    intervals = {
         "type": "data", "symmetric": False, "thickness": 2, "width": 4, "color": colour,
-        "array": [each.high - each.value if ok else 0 for each, ok in zip(measures, finite, strict=True)],
-        "arrayminus": [each.value - each.low if ok else 0 for each, ok in zip(measures, finite, strict=True)],
+        "array": [metric.high - metric.value if ok else 0 for metric, ok in zip(metrics, finite, strict=True)],
+        "arrayminus": [metric.value - metric.low if ok else 0 for metric, ok in zip(metrics, finite, strict=True)],
     }  # fmt: skip
     return go.Scatter(
-        name=plain(name), mode="markers", y=list(places), error_x=spread,
-        x=[each.value if ok else None for each, ok in zip(measures, finite, strict=True)],
+        name=escape_html(name), mode="markers", y=list(positions), error_x=intervals,
+        x=[metric.value if ok else None for metric, ok in zip(metrics, finite, strict=True)],
         marker={"color": colour, "symbol": symbol, "size": 10},
-        text=[plain(f"{name}: {words(each.name)} {each}") for each in measures],
+        text=[escape_html(f"{name}: {display_name(metric.name)} {metric}") for metric in metrics],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
 
 
-def _confusion(key: str, found: Evaluation) -> Chart:
-    totals = [sum(row) for row in found.confusion]
-    shares = [[count / max(total, 1) for count in row] for row, total in zip(found.confusion, totals, strict=True)]
-    count = len(found.classes)
-    has_room = count <= _MOST_COUNTED
+def _confusion(key: str, evaluation: Evaluation) -> Chart:
+    confusion, classes = evaluation.confusion, evaluation.classes
+    totals = [sum(row) for row in confusion]
+    shares = [[count / max(total, 1) for count in row] for row, total in zip(confusion, totals, strict=True)]
+    has_room = len(classes) <= _MAX_CLASSES_WITH_COUNTS
     hover = [
-        [plain(f"{label}, told as {other}: {cell:,} of {totals[n]:,} rows")
-         for other, cell in zip(found.classes, found.confusion[n], strict=True)]
-        for n, label in enumerate(found.classes)
+        [escape_html(f"{label}, predicted as {other}: {cell:,} of {totals[n]:,} rows")
+         for other, cell in zip(classes, confusion[n], strict=True)]
+        for n, label in enumerate(classes)
     ]  # fmt: skip
     heat = go.Heatmap(
         z=shares, zmin=0, zmax=1, showscale=False, xgap=int(has_room), ygap=int(has_room),
-        text=[[f"{cell:,}" if cell and has_room else "" for cell in row] for row in found.confusion],
+        text=[[f"{cell:,}" if cell and has_room else "" for cell in row] for row in confusion],
         texttemplate="%{text}", customdata=hover, hovertemplate="%{customdata}<extra></extra>",
     )  # fmt: skip
-    places, names = list(range(count)), [tick(each) for each in found.classes]
-    axis = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False, "fixedrange": True}
+    positions, names = list(range(len(classes))), [tick_label(name) for name in classes]
+    axis = {"tickvals": positions, "ticktext": names, "showgrid": False, "zeroline": False, "fixedrange": True}
     axis |= {"showticklabels": has_room}
-    turned = -90 if sum(map(len, names)) > _LETTERS_ACROSS else 0
-    right = sum(row[n] for n, row in enumerate(found.confusion))
+    angle = -90 if sum(map(len, names)) > _MAX_HORIZONTAL_LETTERS else 0
+    correct = sum(row[n] for n, row in enumerate(confusion))
     return Chart(
-        f"{key}-confusion", "Confusion matrix", f"Matrix: {right:,} of {sum(totals):,} rows of test are told right.",
-        "A line for each label, a column for each answer; cells count rows of test, the darker the larger the share of "
-        "the label." + ("" if has_room else " Hover or tap for names and counts."),
-        "Dark cells off the diagonal: two labels that the head, or whoever labelled, takes for each other.",
-        figure([heat], max(26 * count + 130 - turned, 300) if has_room else 560,
-               xaxis=axis | {"title": {"text": "predicted"}, "tickangle": turned},
+        f"{key}-confusion", "Confusion matrix",
+        f"Matrix: {correct:,} of {sum(totals):,} test rows are predicted correctly.",
+        "Rows are labels and columns are predictions. Each cell counts test rows; the darker it is, the larger their "
+        "share of the label." + ("" if has_room else " Hover or tap for names and counts."),
+        "Dark cells off the diagonal: two labels that the head, or the people who labelled, confuse.",
+        figure([heat], max(26 * len(classes) + 130 - angle, 300) if has_room else 560,
+               xaxis=axis | {"title": {"text": "predicted"}, "tickangle": angle},
                yaxis=axis | {"title": {"text": "label"}, "autorange": "reversed"}),
     )  # fmt: skip
 
 
-def _calibration(key: str, found: Evaluation) -> Chart:
-    most = max(each.rows for each in found.calibration)
+def _calibration(key: str, evaluation: Evaluation) -> Chart:
+    bins = evaluation.calibration
+    most = max(bin_.rows for bin_ in bins)
     dots = go.Scatter(
-        mode="markers", x=[each.confidence for each in found.calibration],
-        y=[each.accuracy for each in found.calibration],
-        marker={"color": BLUE, "size": [8 + 18 * (each.rows / most) ** 0.5 for each in found.calibration]},
-        customdata=[each.rows for each in found.calibration], cliponaxis=False,
-        hovertemplate="confident %{x:.2f}, right %{y:.2f}, %{customdata:,} rows<extra></extra>",
+        mode="markers", x=[bin_.confidence for bin_ in bins], y=[bin_.accuracy for bin_ in bins],
+        marker={"color": BLUE, "size": [8 + 18 * (bin_.rows / most) ** 0.5 for bin_ in bins]},
+        customdata=[bin_.rows for bin_ in bins], cliponaxis=False,
+        hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}, %{customdata:,} rows<extra></extra>",
     )  # fmt: skip
-    said = "; ".join(f"{each.confidence:.2f} sure, {each.accuracy:.2f} right" for each in found.calibration)
+    values = "; ".join(f"confidence {bin_.confidence:.2f}, accuracy {bin_.accuracy:.2f}" for bin_ in bins)
     axis = {"range": [-0.03, 1.05], "dtick": 0.2, "fixedrange": True, "zeroline": False}
     diagonal = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": _GUIDE}
     return Chart(
-        f"{key}-calibration", "Calibration", f"Confidence beside share of right answers: {said}.",
-        "Rows of test in bins of confidence: how sure the head was, and how often it was right; larger dots hold "
-        "more rows.",
-        "Large dots below the dashed line, where the head is surer than it should be, or above it, where it is too "
-        "modest; small dots jump about.",
+        f"{key}-calibration", "Calibration", f"Accuracy by confidence: {values}.",
+        "Test rows in bins of confidence: how confident the head was, and how often it was right. Larger dots are more "
+        "rows.",
+        "Large dots below the dashed line, where the head is overconfident, or above it, where it is underconfident. "
+        "Small dots are noisy.",
         figure([dots], 390, xaxis=axis | {"title": {"text": "confidence"}}, shapes=[diagonal],
-               yaxis=axis | {"title": {"text": "share right"}}, showlegend=False),
+               yaxis=axis | {"title": {"text": "accuracy"}}, showlegend=False),
     )  # fmt: skip
 
 
-def _learning_curve(key: str, found: Evaluation) -> Chart:
-    points, main = found.learning_curve, words(found.main.name)
+def _learning_curve(key: str, evaluation: Evaluation) -> Chart:
+    points, main = evaluation.learning_curve, display_name(evaluation.main.name)
     line = go.Scatter(
-        mode="lines+markers", x=[each.rows for each in points], y=[each.value for each in points],
+        mode="lines+markers", x=[point.rows for point in points], y=[point.value for point in points],
         line={"color": BLUE}, marker={"size": 9},
-        hovertemplate=f"%{{x:,}} rows of train: {main} %{{y:.3f}}<extra></extra>",
+        hovertemplate=f"%{{x:,}} training rows: {main} %{{y:.3f}}<extra></extra>",
     )  # fmt: skip
-    said = ", ".join(f"{each.rows:,} rows {each.value:.3f}" for each in points)
-    axis = {"title": {"text": "rows of train"}, "rangemode": "tozero", "fixedrange": True}
+    values = ", ".join(f"{point.rows:,} rows {point.value:.3f}" for point in points)
+    axis = {"title": {"text": "training rows"}, "rangemode": "tozero", "fixedrange": True}
     return Chart(
-        f"{key}-curve", "Learning curve", f"{main} on validation by rows of train: {said}.",
-        f"The {main} on validation of heads that were trained on a part of train, and on all of it.",
-        "A line that still rises on its right: more rows would help. A flat one: a better encoder or cleaner "
-        "labels would.",
+        f"{key}-curve", "Learning curve", f"{main} on the validation split by training rows: {values}.",
+        f"The {main} on the validation split of heads that were trained on parts of the training rows, and on all.",
+        "A line that still rises at its right end: more rows would help. A flat line: a better encoder or cleaner "
+        "labels would help more.",
         figure([line], 330, xaxis=axis, yaxis={"title": {"text": f"{main} on validation"}, "fixedrange": True},
                showlegend=False),
     )  # fmt: skip
 
 
-def _losses(key: str, found: Evaluation) -> Chart:
-    told = {"train": (found.train_losses, BLUE), "validation": (found.validation_losses, ORANGE)}
+def _losses(key: str, evaluation: Evaluation) -> Chart:
+    by_split = {"train": (evaluation.train_losses, BLUE), "validation": (evaluation.validation_losses, ORANGE)}
     lines = [
         go.Scatter(
             name=name, mode="lines", x=list(range(1, len(losses) + 1)), y=list(losses),
             line={"color": colour, "dash": "solid" if name == "train" else "dot", "width": 2.5},
             hovertemplate=f"epoch %{{x}}, {name}: %{{y:.4f}}<extra></extra>",
         )
-        for name, (losses, colour) in told.items() if losses
+        for name, (losses, colour) in by_split.items() if losses
     ]  # fmt: skip
-    best = found.best_epoch
-    kept = {"type": "line", "x0": best, "x1": best, "yref": "paper", "y0": 0, "y1": 1, "line": _GUIDE}
+    best = evaluation.best_epoch
+    guide = {"type": "line", "x0": best, "x1": best, "yref": "paper", "y0": 0, "y1": 1, "line": _GUIDE}
     return Chart(
-        f"{key}-losses", "Losses", f"Losses over {len(found.train_losses)} epochs; the head is of epoch {best}.",
-        f"The loss by epoch; the dashed line is epoch {best}, which the head was kept from.",
-        "Validation that rises while train falls: the head learns its rows by heart.",
-        figure(lines, 330, xaxis={"title": {"text": "epoch"}, "fixedrange": True, "zeroline": False}, shapes=[kept],
+        f"{key}-losses", "Losses",
+        f"Losses over {len(evaluation.train_losses)} epochs; the head was kept from epoch {best}.",
+        f"The loss by epoch. The dashed line marks epoch {best}, whose weights were kept.",
+        "A validation loss that rises while the training loss falls: the head overfits.",
+        figure(lines, 330, xaxis={"title": {"text": "epoch"}, "fixedrange": True, "zeroline": False}, shapes=[guide],
                yaxis={"title": {"text": "loss"}, "rangemode": "tozero", "fixedrange": True}, legend=legend_above()),
     )  # fmt: skip
 
 
-def _slices(key: str, found: Evaluation) -> Chart:
-    worst = sorted(found.slices, key=lambda each: (not isfinite(each.measure.value), each.measure.value))[:MOST_SLICES]
-    names = [f"{each.of} {each.value} · {each.rows:,}" for each in worst]
-    dots = _dots("slice", [each.measure for each in worst], range(len(worst)), BLUE, "circle")
-    dots.text = [plain(f"{each.of} {each.value}, {each.rows:,} rows: {each.measure}") for each in worst]
-    main = found.main
+def _slices(key: str, evaluation: Evaluation) -> Chart:
+    worst = sorted(
+        evaluation.slices, key=lambda part: (not isfinite(part.measure.value), part.measure.value)
+    )[:MAX_SLICES]  # fmt: skip
+    names = [f"{part.of} {part.value} · {part.rows:,}" for part in worst]
+    dots = _dots("slice", [part.measure for part in worst], range(len(worst)), BLUE, "circle")
+    dots.text = [escape_html(f"{part.of} {part.value}, {part.rows:,} rows: {part.measure}") for part in worst]
+    main = evaluation.main
     guide = {"type": "line", "x0": main.value, "x1": main.value, "yref": "paper", "y0": 0, "y1": 1, "line": _GUIDE}
-    shown = f"The {len(worst)} worst of {len(found.slices)} slices" if len(worst) < len(found.slices) else "Slices"
-    said = "; ".join(f"{each.of} {each.value} {each.measure}" for each in worst)
+    total = len(evaluation.slices)
+    subject = f"The {len(worst)} worst of {total} slices" if len(worst) < total else "Slices"
+    values = "; ".join(f"{part.of} {part.value} {part.measure}" for part in worst)
     return Chart(
-        f"{key}-slices", "Slices", f"{words(main.name)} on parts of test, the worst first: {said}.",
-        f"{shown} of test by month and attribute, with their rows and 95% intervals, the worst on top; the dashed line "
-        "is all of test.",
-        "A slice whose whole interval lies left of the line: the head serves these rows worse than the others.",
+        f"{key}-slices", "Slices", f"{display_name(main.name)} on parts of the test split, the worst first: {values}.",
+        f"{subject} of the test split by month and attribute, with their rows and 95% intervals, the worst on top. The "
+        "dashed line is the whole test split.",
+        "A slice whose whole interval is left of the line: the head performs worse on these rows.",
         figure([dots], 32 * len(names) + 90, yaxis=rows_axis(names), showlegend=False, shapes=[guide],
-               xaxis={"title": {"text": words(main.name)}, "fixedrange": True, "zeroline": False}),
+               xaxis={"title": {"text": display_name(main.name)}, "fixedrange": True, "zeroline": False}),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The map of a snapshot's embeddings: rows, their places in each projection, and layers that colour them."""
+"""Draw the map of a snapshot's embeddings: one point per row, in several projections and colourings."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,131 +10,136 @@ import plotly.graph_objects as go
 from rawless.datasets.snapshots import Manifest
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation
-from rawless.report.chart import GREY, PALETTE, SKY, SPLIT_COLOURS, SYMBOLS, VERMILION, Chart, figure, plain
+from rawless.report.chart import GREY, PALETTE, SKY, SPLIT_COLOURS, SYMBOLS, VERMILION, Chart, escape_html, figure
 from rawless.report.projection import Points
 
-Judged = tuple[HeadManifest, Evaluation]
-MOST_GROUPS = 14
-"""Labels with a colour and symbol of their own; the rarer ones share grey."""
+EvaluatedHead = tuple[HeadManifest, Evaluation]
+MAX_GROUPS = 14
+"""Number of labels with their own colour and symbol; rarer labels share grey."""
 OTHERS = "others"
-WRONG, RIGHT, MAYBE, UNJUDGED = "wrong", "right", "right, or not listed", "not in test"
+WRONG, RIGHT, UNLISTED, UNTESTED = "wrong", "right", "right, or not listed", "not in test"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Points that look alike: how, and which."""
+    """Points with the same marker."""
 
     name: str
-    places: Sequence[int]
+    rows: Sequence[int]
+    """Indexes of the points."""
     marker: dict[str, Any]
     is_named: bool = True
 
 
 @dataclass(frozen=True)
 class Colouring:
-    """What the map is coloured by, and the groups that this makes."""
+    """A way to colour the map, and the groups of points that it produces."""
 
     name: str
     groups: tuple[Group, ...]
 
 
-def embedding_map(snapshot: Manifest, points: Points, judged: Sequence[Judged]) -> Chart | None:
-    """None for a snapshot without rows. Heads that were trained on another snapshot say nothing here."""
+def embedding_map(snapshot: Manifest, points: Points, heads: Sequence[EvaluatedHead]) -> Chart | None:
+    """Return the map, or None for a snapshot without rows. Heads of other snapshots are ignored."""
     if not len(points):
         return None
-    fitting = [each for each in judged if each[0].snapshot_id == snapshot.snapshot_id and each[1].confusion]
+    own = [
+        (manifest, evaluation)
+        for manifest, evaluation in heads
+        if manifest.snapshot_id == snapshot.snapshot_id and evaluation.confusion
+    ]
     traces = [
-        _layer(colouring, group) for colouring in _colourings(snapshot, points, fitting) for group in colouring.groups
+        _layer(colouring, group) for colouring in _colourings(snapshot, points, own) for group in colouring.groups
     ]
     rows = {
-        "hover": _hover(points, fitting),
-        "places": {each.name: each.places.T.round(3).tolist() for each in points.projections},
+        "hover": _hover(points, own),
+        "positions": {projection.name: projection.positions.T.round(3).tolist() for projection in points.projections},
     }
     bare = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False}
     legend = {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top", "itemsizing": "constant"}
-    made = figure(traces, 620, xaxis=bare, yaxis=bare, legend=legend, hovermode="closest", dragmode="zoom", meta=rows)
-    drawn = f"{len(points):,} of {points.there:,} rows" if len(points) < points.there else f"all {len(points):,} rows"
+    chart = figure(traces, 620, xaxis=bare, yaxis=bare, legend=legend, hovermode="closest", dragmode="zoom", meta=rows)
+    drawn = f"{len(points):,} of {points.total:,} rows" if len(points) < points.total else f"all {len(points):,} rows"
     return Chart(
         "map", "Map of the embeddings", f"Scatter plot of {drawn}, placed by their embeddings and coloured by group.",
-        "Each point is a row; rows with like embeddings lie near each other. Hover or tap for its id, label and "
-        "split, and for what the heads say of it.",
-        "Groups of one colour, which a head can tell; points of one colour inside another, which may be mislabelled; "
-        "a split that lies apart from the others.",
-        made,
+        "Each point is a row; rows with similar embeddings are near each other. Hover or tap for its id, label, split "
+        "and predictions.",
+        "Groups of one colour, which a head can separate; points of one colour inside another group, which may be "
+        "mislabelled; a split that is apart from the others.",
+        chart,
     )  # fmt: skip
 
 
 def _layer(colouring: Colouring, group: Group) -> Any:
-    """Without places and texts, which the page fills in from the rows that it names."""
+    """Return a trace without positions and texts, which the page's script fills in from the rows."""
     return go.Scatter(
-        mode="markers", name=plain(group.name), marker=group.marker, hovertemplate="%{text}<extra></extra>",
-        showlegend=group.is_named, visible=False, meta={"colour": colouring.name, "rows": list(group.places)},
+        mode="markers", name=escape_html(group.name), marker=group.marker, hovertemplate="%{text}<extra></extra>",
+        showlegend=group.is_named, visible=False, meta={"colour": colouring.name, "rows": list(group.rows)},
     )  # fmt: skip
 
 
-def _hover(points: Points, judged: Sequence[Judged]) -> list[str]:
+def _hover(points: Points, heads: Sequence[EvaluatedHead]) -> list[str]:
     lines = [
-        [f"<b>{plain(each)}</b>", f"label: {plain(_said(label))}", f"split: {plain(split)}"]
-        for each, label, split in zip(points.ids, points.labels, points.splits, strict=True)
+        [f"<b>{escape_html(event_id)}</b>", f"label: {escape_html(_label_text(label))}", f"split: {escape_html(split)}"]
+        for event_id, label, split in zip(points.ids, points.labels, points.splits, strict=True)
     ]
-    for manifest, evaluation in judged:
-        predicted = {each.event_id: each.predicted for each in evaluation.mistakes}
-        for place, outcome in enumerate(_outcomes(points, evaluation)):
-            label = predicted.get(points.ids[place], points.labels[place])
+    for manifest, evaluation in heads:
+        predicted = {mistake.event_id: mistake.predicted for mistake in evaluation.mistakes}
+        for row, outcome in enumerate(_outcomes(points, evaluation)):
+            label = predicted.get(points.ids[row], points.labels[row])
             if outcome in (WRONG, RIGHT):
-                lines[place].append(plain(f"{manifest.head}@{manifest.version} says: {label} ({outcome})"))
-    return ["<br>".join(each) for each in lines]
+                lines[row].append(escape_html(f"{manifest.head}@{manifest.version} predicts: {label} ({outcome})"))
+    return ["<br>".join(parts) for parts in lines]
 
 
-def _said(label: Any) -> str:
+def _label_text(label: Any) -> str:
     return f"{label:g}" if isinstance(label, float) else str(label)
 
 
 def _outcomes(points: Points, evaluation: Evaluation) -> list[str]:
-    """Of each point; a head's list of mistakes may be cut, and then what is not on it may be one."""
-    listed = {each.event_id for each in evaluation.mistakes}
+    """Return each point's outcome. If the list of mistakes was cut, an unlisted row may be a mistake, too."""
+    listed = {mistake.event_id for mistake in evaluation.mistakes}
     mistakes = sum(count for n, row in enumerate(evaluation.confusion) for m, count in enumerate(row) if n != m)
-    otherwise = RIGHT if mistakes == len(listed) else MAYBE
+    otherwise = RIGHT if mistakes == len(listed) else UNLISTED
     return [
-        UNJUDGED if split != "test" else WRONG if each in listed else otherwise
-        for each, split in zip(points.ids, points.splits, strict=True)
+        UNTESTED if split != "test" else WRONG if event_id in listed else otherwise
+        for event_id, split in zip(points.ids, points.splits, strict=True)
     ]
 
 
-def _colourings(snapshot: Manifest, points: Points, judged: Sequence[Judged]) -> Iterator[Colouring]:
+def _colourings(snapshot: Manifest, points: Points, heads: Sequence[EvaluatedHead]) -> Iterator[Colouring]:
     if snapshot.is_number:
         yield Colouring("label", (_scale(points),))
     else:
         yield _by("label", points.labels, _ranked(points.labels, snapshot.classes))
     yield _by("split", points.splits, {name: {"color": colour} for name, colour in SPLIT_COLOURS.items()})
-    for manifest, evaluation in judged:
+    for manifest, evaluation in heads:
         yield _by(f"errors of {manifest.head}@{manifest.version}", _outcomes(points, evaluation), _ERRORS)
     yield _by("encoder", points.encoders, _ranked(points.encoders, ()))
 
 
-_ERRORS: dict[str, dict[str, Any]] = {  # what is drawn later lies on top
-    UNJUDGED: {"color": GREY, "opacity": 0.25, "size": 5},
+_ERRORS: dict[str, dict[str, Any]] = {  # later groups are drawn on top
+    UNTESTED: {"color": GREY, "opacity": 0.25, "size": 5},
     RIGHT: {"color": SKY},
-    MAYBE: {"color": SKY},
+    UNLISTED: {"color": SKY},
     WRONG: {"color": VERMILION, "symbol": "x", "size": 10},
 }
 
 
-def _by(name: str, values: Sequence[str], looks: dict[str, dict[str, Any]]) -> Colouring:
-    """Groups in the order of their looks; values without one are the others."""
-    kinds = [value if value in looks else OTHERS for value in values]
+def _by(name: str, values: Sequence[str], markers: dict[str, dict[str, Any]]) -> Colouring:
+    """Group points by value, in the order of `markers`; values without a marker form the group "others"."""
+    kinds = [value if value in markers else OTHERS for value in values]
     counted = Counter(kinds)
     groups = [
-        Group(f"{kind} ({counted[kind]:,})", [n for n, each in enumerate(kinds) if each == kind], _marker(look))
-        for kind, look in ({OTHERS: {"color": GREY, "opacity": 0.4}} | looks).items()
+        Group(f"{kind} ({counted[kind]:,})", [n for n, other in enumerate(kinds) if other == kind], _marker(marker))
+        for kind, marker in ({OTHERS: {"color": GREY, "opacity": 0.4}} | markers).items()
         if counted[kind]
     ]
     return Colouring(name, tuple(groups))
 
 
 def _ranked(values: Sequence[str], order: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Looks for the most frequent values, in the given order."""
-    frequent = [value for value, _ in Counter(values).most_common(MOST_GROUPS)]
+    """Return markers for the most frequent values, in the given order."""
+    frequent = [value for value, _ in Counter(values).most_common(MAX_GROUPS)]
     rank: Callable[[str], tuple[int, str]] = lambda value: (order.index(value) if value in order else len(order), value)  # noqa: E731
     return {
         value: {"color": PALETTE[n % len(PALETTE)], "symbol": SYMBOLS[(n // len(PALETTE)) % len(SYMBOLS)]}
@@ -148,5 +153,5 @@ def _scale(points: Points) -> Group:
     return Group("label", range(len(points)), _marker(marker), is_named=False)
 
 
-def _marker(look: dict[str, Any]) -> dict[str, Any]:
-    return {"size": 7, "opacity": 0.8, "line": {"width": 0.5, "color": "rgba(128,128,128,.6)"}} | look
+def _marker(style: dict[str, Any]) -> dict[str, Any]:
+    return {"size": 7, "opacity": 0.8, "line": {"width": 0.5, "color": "rgba(128,128,128,.6)"}} | style

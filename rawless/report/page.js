@@ -1,15 +1,15 @@
 "use strict";
 (() => {
-  const told = (element) => JSON.parse(element.textContent);
-  const templates = told(document.getElementById("templates"));
+  const parse = (element) => JSON.parse(element.textContent);
+  const templates = parse(document.getElementById("templates"));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
 
   function draw() {
     for (const script of document.querySelectorAll("script.figure")) {
-      const { data, layout } = told(script);
+      const { data, layout } = parse(script);
       const zooms = Boolean(layout.dragmode);
-      if (touch) layout.dragmode = false; // else a finger could not scroll the page past the chart
+      if (touch) layout.dragmode = false; // otherwise a finger cannot scroll the page past the chart
       layout.template = templates[dark.matches ? "dark" : "light"];
       Plotly.react(script.dataset.for, data, layout, {
         responsive: true,
@@ -21,17 +21,17 @@
     document.querySelectorAll(".switches").forEach(show);
   }
 
-  // The map's rows are told once; its layers name them, and one layer is drawn at a time.
+  // The map's rows are stored once; its traces refer to them, and those of one colouring are drawn at a time.
   function show(switches) {
     const chart = document.getElementById(switches.dataset.of);
-    const { place, colour } = Object.fromEntries(
+    const { projection, colour } = Object.fromEntries(
       [...switches.querySelectorAll("input:checked")].map((input) => [input.name, input.value]),
     );
-    const { hover, places } = chart.layout.meta;
-    const of = (values) => chart.data.map((trace) => trace.meta.rows.map((row) => values[row]));
+    const { hover, positions } = chart.layout.meta;
+    const select = (values) => chart.data.map((trace) => trace.meta.rows.map((row) => values[row]));
     const visible = chart.data.map((trace) => trace.meta.colour === colour);
-    const [x, y] = places[place].map(of);
-    Plotly.update(chart, { x, y, text: of(hover), visible }, { "xaxis.autorange": true, "yaxis.autorange": true });
+    const [x, y] = positions[projection].map(select);
+    Plotly.update(chart, { x, y, text: select(hover), visible }, { "xaxis.autorange": true, "yaxis.autorange": true });
   }
 
   draw();

@@ -1,4 +1,4 @@
-"""The page of a snapshot and its heads: one HTML file that needs no network and loads nothing."""
+"""Render and write the report on a snapshot and its heads, as one HTML file that loads nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,63 +19,63 @@ from rawless.report import projection, snapshot_charts
 from rawless.report.chart import Chart, templates
 from rawless.report.head_charts import head_charts
 from rawless.report.map_chart import embedding_map
-from rawless.report.terms import BASELINES, TERMS, words
+from rawless.report.terms import BASELINES, TERMS, display_name
 from rawless.warehouse.client import Warehouse
 
-SHOWN = 25
-"""Mistakes and suspects that are listed."""
-_PARTS = Path(__file__).parent
+MAX_LISTED = 25
+"""Number of mistakes and of suspects that are listed."""
+_TEMPLATES = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class HeadSection:
-    """What the page tells of a head."""
+    """The section of a report on one head."""
 
     key: str
     manifest: HeadManifest
     evaluation: Evaluation
     charts: dict[str, Chart]
-    """By the end of their keys."""
+    """The charts by the last part of their keys, such as `confusion`."""
 
     @property
     def name(self) -> str:
-        """With its version."""
+        """The head's name and version."""
         return f"{self.manifest.head}@{self.manifest.version}"
 
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
-        """Those that are listed."""
-        return self.evaluation.mistakes[:SHOWN]
+        """The mistakes that are listed."""
+        return self.evaluation.mistakes[:MAX_LISTED]
 
     @property
     def suspects(self) -> list[Suspect]:
-        """Those that are listed: the ones that most neighbours speak against."""
-        return sorted(self.evaluation.suspects, key=lambda each: -each.share)[:SHOWN]
+        """The suspects that are listed: those that most of their neighbours contradict."""
+        return sorted(self.evaluation.suspects, key=lambda suspect: -suspect.share)[:MAX_LISTED]
 
 
 def write(
     warehouse: Warehouse, snapshot: Manifest, heads: Sequence[tuple[HeadManifest, Evaluation]], path: Path
 ) -> None:
-    """Write the page of a snapshot, in place of what `path` had, for its owner's eyes (mode 0600). Raises UserError.
+    """Write the report to `path`, readable by its owner only (mode 0600), and replace an existing file.
 
-    It holds ids, labels, splits and places on a plane; no vectors.
+    It contains ids, labels, splits and projected positions, but no vectors. Raises UserError if it cannot be written.
     """
     points = projection.points(snapshot, batches(warehouse, snapshot.snapshot_id))
-    _put(path, render(snapshot, points, heads))
+    _write_page(path, render(snapshot, points, heads))
 
 
 def render(snapshot: Manifest, points: projection.Points, heads: Sequence[tuple[HeadManifest, Evaluation]]) -> str:
-    """The page as text."""
+    """Return the report as HTML."""
     environment = Environment(
-        loader=FileSystemLoader(_PARTS),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    helpers: dict[str, Any] = {"count": lambda number: f"{number:,}", "words": words}
+    helpers: dict[str, Any] = {"count": lambda number: f"{number:,}", "display_name": display_name}
     environment.filters.update(helpers)
-    sections = [_section(f"head-{n}", *each) for n, each in enumerate(heads)]
+    sections = [_section(f"head-{n}", *head) for n, head in enumerate(heads)]
     return environment.get_template("page.html.j2").render(
         snapshot=snapshot, points=points, heads=sections, splits=SPLITS, plotly=Markup(get_plotlyjs()),  # noqa: S704
         spec=snapshot.spec.get("spec", snapshot.spec), by_split=_by_split(snapshot), templates=templates(),
@@ -87,25 +87,25 @@ def render(snapshot: Manifest, points: projection.Points, heads: Sequence[tuple[
 
 def _section(key: str, manifest: HeadManifest, evaluation: Evaluation) -> HeadSection:
     charts = head_charts(key, f"{manifest.head}@{manifest.version}", evaluation)
-    return HeadSection(key, manifest, evaluation, {each.key.removeprefix(f"{key}-"): each for each in charts})
+    return HeadSection(key, manifest, evaluation, {chart.key.removeprefix(f"{key}-"): chart for chart in charts})
 
 
 def _by_split(snapshot: Manifest) -> dict[str, int]:
-    return {split: sum(each.row_count for each in snapshot.counts if each.split == split) for split in SPLITS}
+    return {split: sum(count.row_count for count in snapshot.counts if count.split == split) for split in SPLITS}
 
 
 def _count_rows(snapshot: Manifest) -> list[tuple[str, list[int]]]:
-    """A label and its rows by split."""
-    table: dict[Any, int] = {(each.split, each.label): each.row_count for each in snapshot.counts}
+    """Return each label with its number of rows by split."""
+    table: dict[Any, int] = {(count.split, count.label): count.row_count for count in snapshot.counts}
     return [
         (label or "any number", [table.get((split, label), 0) for split in SPLITS])
         for label in snapshot_charts.labels(snapshot)
     ]
 
 
-def _put(path: Path, text: str) -> None:
+def _write_page(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
-        raise UserError(f"The page {path} cannot be written ({type(error).__name__}): name another file.") from None
+        raise UserError(f"The report {path} cannot be written ({type(error).__name__}): use another file.") from None

@@ -1,4 +1,4 @@
-"""Rows of a snapshot drawn by a seed, and their vectors as places on a plane: PCA and UMAP."""
+"""Sample rows of a snapshot and project their vectors onto a plane, by PCA and UMAP."""
 
 import hashlib
 import warnings
@@ -13,74 +13,76 @@ import pyarrow as pa
 from rawless.datasets.snapshots import SCHEMA, Manifest
 from rawless.heads.readers import ids_of, matrix
 
-MOST_POINTS = 3000
+MAX_POINTS = 3000
 SEED = 0
-LEAST_FOR_UMAP = 15
+MIN_ROWS_FOR_UMAP = 15
 NEIGHBOURS = 15
-"""Of UMAP, as its authors have it."""
+"""UMAP's n_neighbors, at its default."""
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Places on a plane: `places` has the shape (rows, 2)."""
+    """Positions of the sampled rows on a plane."""
 
     name: str
     note: str
-    places: Array
+    """How to read it, in one sentence."""
+    positions: Array
+    """Array of shape (rows, 2)."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """Drawn rows: each list has one entry a row. Labels are numbers where the snapshot's are."""
+    """Sampled rows: each list has one entry per row. Labels are numbers if the snapshot's are."""
 
     ids: Sequence[str]
     labels: Sequence[Any]
     splits: Sequence[str]
     encoders: Sequence[str]
     projections: tuple[Projection, ...]
-    there: int
-    """How many rows the snapshot has now, of which these were drawn."""
+    total: int
+    """Number of rows that the snapshot has now, of which these are a sample."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def points(snapshot: Manifest, rows: Iterable[pa.RecordBatch], most: int = MOST_POINTS) -> Points:
-    """The map of a snapshot's rows; pairs are mapped by their left vector."""
-    drawn, there = draw(rows, most)
+def points(snapshot: Manifest, rows: Iterable[pa.RecordBatch], limit: int = MAX_POINTS) -> Points:
+    """Sample and project the rows of a snapshot. Pairs are projected by their left vector."""
+    sampled, total = sample(rows, limit)
     encoder = str(snapshot.spec.get("spec", snapshot.spec).get("encoder", "?"))
-    prints = drawn["encoder_fingerprint"].to_pylist()
+    fingerprints = sampled["encoder_fingerprint"].to_pylist()
     return Points(
-        ids_of(drawn),
-        drawn["label_value" if snapshot.is_number else "label"].to_pylist(),
-        drawn["split"].to_pylist(),
-        [encoder if each == snapshot.fingerprint else each[:12] for each in prints],
-        tuple(project(matrix(drawn["embedding"]))) if len(drawn) else (),
-        there,
+        ids_of(sampled),
+        sampled["label_value" if snapshot.is_number else "label"].to_pylist(),
+        sampled["split"].to_pylist(),
+        [encoder if fingerprint == snapshot.fingerprint else fingerprint[:12] for fingerprint in fingerprints],
+        tuple(project(matrix(sampled["embedding"]))) if len(sampled) else (),
+        total,
     )
 
 
-def draw(rows: Iterable[pa.RecordBatch], most: int, seed: int = SEED) -> tuple[pa.Table, int]:
-    """At most so many rows, and how many there were.
+def sample(rows: Iterable[pa.RecordBatch], limit: int, seed: int = SEED) -> tuple[pa.Table, int]:
+    """Return a sample of at most `limit` rows, and the total number of rows.
 
-    They are the same in whatever order and batches they come, and no more are held in memory.
+    The sample does not depend on the order or the batches of the rows. At most `limit` rows and a batch are in memory.
     """
-    kept, there = SCHEMA.empty_table(), 0
+    kept, total = SCHEMA.empty_table(), 0
     for batch in rows:
-        there += len(batch)
-        whole = pa.concat_tables([kept, pa.Table.from_batches([batch], SCHEMA)])
-        lots = [hashlib.sha256(f"{seed}:{each}".encode()).digest() for each in ids_of(whole)]
-        kept = whole.take(sorted(range(len(whole)), key=lots.__getitem__)[:most])
-    return kept, there
+        total += len(batch)
+        candidates = pa.concat_tables([kept, pa.Table.from_batches([batch], SCHEMA)])
+        ranks = [hashlib.sha256(f"{seed}:{row_id}".encode()).digest() for row_id in ids_of(candidates)]
+        kept = candidates.take(sorted(range(len(candidates)), key=ranks.__getitem__)[:limit])
+    return kept, total
 
 
 def project(vectors: Array) -> list[Projection]:
-    """UMAP first, where there are enough rows for it, and PCA. `vectors` has the shape (rows, dimension)."""
-    with warnings.catch_warnings():  # of one colour, of no variance, of optional parts: none helps who reads a page
+    """Project vectors of shape (rows, dimension) by UMAP, if there are enough rows for it, and by PCA."""
+    with warnings.catch_warnings():  # about zero variance and optional packages; readers of a report cannot use them
         warnings.simplefilter("ignore")
-        found = [_pca(vectors)]
-        return [_umap(vectors), *found] if len(vectors) >= LEAST_FOR_UMAP else found
+        projections = [_pca(vectors)]
+        return [_umap(vectors), *projections] if len(vectors) >= MIN_ROWS_FOR_UMAP else projections
 
 
 def _pca(vectors: Array) -> Projection:
@@ -88,10 +90,10 @@ def _pca(vectors: Array) -> Projection:
     from sklearn.decomposition import PCA
 
     fitted = PCA(min(2, *vectors.shape), svd_solver="full")
-    places = fitted.fit_transform(vectors)
+    positions = fitted.fit_transform(vectors)
     share = float(np.nan_to_num(fitted.explained_variance_ratio_).sum())
-    note = f"PCA: the plane on which the vectors vary most; it shows {share:.0%} of their variance."
-    return Projection("PCA", note, np.pad(places, ((0, 0), (0, 2 - places.shape[1]))))
+    note = f"PCA: the plane with the largest variance of the vectors; it shows {share:.0%} of their variance."
+    return Projection("PCA", note, np.pad(positions, ((0, 0), (0, 2 - positions.shape[1]))))
 
 
 def _umap(vectors: Array) -> Projection:
@@ -101,7 +103,7 @@ def _umap(vectors: Array) -> Projection:
     neighbours = min(NEIGHBOURS, len(vectors) - 1)
     mapper = UMAP(n_neighbors=neighbours, metric="cosine", random_state=SEED, n_jobs=1)
     note = (
-        f"UMAP: neighbours by cosine stay neighbours ({neighbours} each); distances between groups, and their sizes, "
-        "mean little."
+        f"UMAP: nearest neighbours by cosine stay near each other ({neighbours} each); distances between groups, and "
+        "their sizes, mean little."
     )
     return Projection("UMAP", note, np.asarray(mapper.fit_transform(vectors), np.float64))

@@ -1,41 +1,46 @@
-"""The words for measures: which way is better, and what each says in a sentence."""
+"""Explanations of measures and baselines for readers of a report."""
 
 from typing import NamedTuple
 
 
 class Term(NamedTuple):
-    """A measure: whether more of it is better, whether it lies between 0 and 1 or thereabouts, and what it says."""
+    """The explanation of a measure."""
 
     is_more_better: bool
     is_share: bool
-    says: str
+    """Whether its values are between 0 and 1, or nearly so, and can share an axis with other such measures."""
+    description: str
 
 
 TERMS = {
-    "accuracy": Term(True, True, "The share of rows that are told right."),
+    "accuracy": Term(True, True, "The share of rows that are predicted correctly."),
     "macro_f1": Term(
-        True, True, "Precision and recall in one number for each label, averaged, so that rare labels count as much."
+        True, True, "The harmonic mean of precision and recall, averaged over the labels, so that each counts equally."
     ),
     "roc_auc": Term(
-        True, True, "How often a row of a label gets a higher probability for it than a row of another; 0.5 is chance."
+        True,
+        True,
+        "The probability that a random row of a label is scored higher for it than a random other row; 0.5 is chance.",
     ),
-    "log_loss": Term(False, False, "How surprised the probabilities were by what was true; 0 is never."),
-    "calibration_error": Term(False, False, "How far confidence and share of right answers are apart, on average."),
-    "r2": Term(True, True, "How much of the label's variance is explained; 0 is no better than the mean."),
-    "mean_absolute_error": Term(False, False, "How far the answers are off, on average, in the label's unit."),
-    "root_mean_squared_error": Term(False, False, "The same with large errors weighing more."),
-    "recall@1": Term(True, True, "How often the matching document comes first."),
+    "log_loss": Term(False, False, "The mean negative logarithm of the probability of the true label; 0 is perfect."),
+    "calibration_error": Term(False, False, "The mean difference between confidence and accuracy."),
+    "r2": Term(True, True, "The share of the label's variance that is explained; 0 is no better than the mean."),
+    "mean_absolute_error": Term(False, False, "The mean absolute error, in the label's unit."),
+    "root_mean_squared_error": Term(
+        False, False, "The square root of the mean squared error, in which large errors weigh more."
+    ),
+    "recall@1": Term(True, True, "How often the matching document is ranked first."),
     "recall@10": Term(True, True, "How often the matching document is among the first ten."),
-    "ndcg@10": Term(True, True, "Like recall@10, and the higher up the better."),
+    "ndcg@10": Term(True, True, "Like recall@10, but a higher rank of the matching document counts more."),
 }
 BASELINES = {
-    "majority": "answers the labels' shares in train, whatever the row",
-    "nearest_centroid": "takes the label whose mean embedding is nearest",
-    "cosine": "compares the two embeddings as they are",
-    "mean": "answers the mean label of train, whatever the row",
+    "majority": "predicts the label shares of the training rows for every row",
+    "nearest_centroid": "predicts the label whose mean embedding is nearest",
+    "cosine": "scores a pair by the cosine of its two embeddings",
+    "mean": "predicts the mean label of the training rows for every row",
 }
 
 
-def words(name: str) -> str:
-    """A measure's or baseline's name as people write it."""
+def display_name(name: str) -> str:
+    """Return the name of a measure or baseline as it is shown to readers."""
     return name.replace("_", " ")

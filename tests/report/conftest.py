@@ -1,4 +1,4 @@
-"""A page as a browser reads it, and snapshots and heads to make one of, with and without a warehouse."""
+"""Parse a report as a browser does, and make the snapshots and heads that reports are rendered from."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Page:
-    """What a browser finds in a page."""
+    """The parts of a report that a browser sees."""
 
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Page:
     text: str = ""
 
     def table(self, name: str) -> list[list[str]]:
-        """The rows of a table's body, by its id or class."""
+        """Return the rows of a table, by its id or class."""
         return self.tables[name]
 
 
@@ -42,15 +42,15 @@ class _Reader(HTMLParser):
         self.page, self.inside, self.figure, self.rows = Page(), [""], None, []
 
     def handle_starttag(self, tag, attrs):
-        told = dict(attrs)
-        self.page.tags.append((tag, told))
+        attributes = dict(attrs)
+        self.page.tags.append((tag, attributes))
         if tag not in ("meta", "img", "input"):
             self.inside.append(tag)
         if tag == "script":
-            self.figure = told.get("data-for")
+            self.figure = attributes.get("data-for")
             self.page.scripts.append("")
         if tag == "table":
-            self.rows = self.page.tables.setdefault(told.get("id") or told.get("class") or "ledger", [])
+            self.rows = self.page.tables.setdefault(attributes.get("id") or attributes.get("class") or "ledger", [])
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -75,7 +75,7 @@ class _Reader(HTMLParser):
 
 
 def read_page(text: str) -> Page:
-    """The page as a parser of HTML finds it."""
+    """Parse a report."""
     reader = _Reader()
     reader.feed(text)
     reader.close()
@@ -83,7 +83,7 @@ def read_page(text: str) -> Page:
 
 
 def manifest_of(label: str = "cat", rule: str = "rule", **fields: Any) -> Manifest:
-    """A snapshot of 40 rows with two labels."""
+    """Return the manifest of a snapshot of 40 rows with two labels."""
     spec = {"spec": {"encoder": "tiny@1.0.0", "label": {"classes": [label, "dog"]}}}
     whole: dict[str, Any] = {
         "dataset": "uploads", "snapshot_id": "a" * 24, "spec": spec, "sql_digest": "", "as_of": AT,
@@ -97,18 +97,18 @@ def manifest_of(label: str = "cat", rule: str = "rule", **fields: Any) -> Manife
 
 
 def points_of(label: str = "cat", event_id: str = "e", count: int = 40) -> Points:
-    """Rows of that snapshot: the first half is train."""
+    """Return the points of that snapshot; the first half is the train split."""
     labels = [label if n % 2 else "dog" for n in range(count)]
     splits = ["train" if n < count // 2 else "test" for n in range(count)]
-    places = np.random.default_rng(0).standard_normal((2, count, 2))
-    projections = (Projection("UMAP", "UMAP.", places[0]), Projection("PCA", "PCA.", places[1]))
+    positions = np.random.default_rng(0).standard_normal((2, count, 2))
+    projections = (Projection("UMAP", "UMAP.", positions[0]), Projection("PCA", "PCA.", positions[1]))
     return Points([f"{event_id}-{n}" for n in range(count)], labels, splits, ["tiny@1.0.0"] * count, projections, count)
 
 
-def judged_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[HeadManifest, Evaluation]:
-    """A head of that snapshot, which is wrong on two rows of test."""
+def head_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[HeadManifest, Evaluation]:
+    """Return a head of that snapshot that is wrong on two test rows, and its evaluation."""
     accuracy = Metric("accuracy", 0.9, 0.8, 0.95)
-    told: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "rows": {"train": 20, "validation": 0, "test": 20},
         "measures": (accuracy, Metric("log_loss", 0.3, 0.2, 0.4), Metric("roc_auc", float("nan"), 0.0, 0.0)),
         "baselines": {"majority": (Metric("accuracy", 0.5, 0.4, 0.6),)},
@@ -125,18 +125,18 @@ def judged_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[H
         outputs=(Tensor("probabilities", ("batch", 2), "float32"),), metrics=(accuracy,), hyperparameters={},
         libraries={}, created_at=AT, digest="d",
     )  # fmt: skip
-    return head, Evaluation(**(told | fields))
+    return head, Evaluation(**(defaults | fields))
 
 
 @pytest.fixture(scope="session")
 def layers() -> Callable[[Page, str], dict[str, list[int]]]:
-    """The layers of the map by their names, for one colouring: the rows in each."""
+    """Return a function that maps the name of each group of one colouring of the map to its rows."""
 
     def of(page: Page, colour: str) -> dict[str, list[int]]:
         return {
-            each["name"]: each["meta"]["rows"]
-            for each in page.figures["map"]["data"]
-            if each["meta"]["colour"] == colour
+            trace["name"]: trace["meta"]["rows"]
+            for trace in page.figures["map"]["data"]
+            if trace["meta"]["colour"] == colour
         }
 
     return of

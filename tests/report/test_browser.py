@@ -1,4 +1,4 @@
-"""A real browser draws every chart, in each setting of the switches, without an error and without a request."""
+"""A real browser draws every chart, with each switch setting, without an error or a request."""
 
 import re
 import shutil
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rawless.report.page import render
-from tests.report.conftest import HOSTILE, judged_of, manifest_of, points_of, read_page
+from tests.report.conftest import HOSTILE, head_of, manifest_of, points_of, read_page
 
 BROWSER = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 _CLICKS = """
 <script>
 const seen = [];
@@ -26,7 +26,7 @@ document.body.dataset.seen = seen.join(",");
 
 
 def _open(path: Path, folder: Path) -> tuple[str, list[str]]:
-    """The page after its scripts ran, and what its console said."""
+    """Return the page after its scripts ran, and the lines of its console."""
     command = [
         BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--enable-logging=stderr",
         "--log-level=0", "--virtual-time-budget=10000", "--dump-dom", path.as_uri(),
@@ -35,8 +35,8 @@ def _open(path: Path, folder: Path) -> tuple[str, list[str]]:
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_it_draws_without_an_error_whatever_things_are_named(tmp_path: Path) -> None:
-    text = render(manifest_of(HOSTILE), points_of(HOSTILE, HOSTILE), [judged_of(HOSTILE, HOSTILE, head=HOSTILE)])
+def test_it_draws_without_an_error_even_with_hostile_names(tmp_path: Path) -> None:
+    text = render(manifest_of(HOSTILE), points_of(HOSTILE, HOSTILE), [head_of(HOSTILE, HOSTILE, head=HOSTILE)])
     (tmp_path / "page.html").write_text(text.replace("</body>", f"{_CLICKS}</body>"))
     drawn, console = _open(tmp_path / "page.html", tmp_path / "profile")
 
@@ -47,7 +47,7 @@ def test_it_draws_without_an_error_whatever_things_are_named(tmp_path: Path) -> 
     assert [each.rpartition("=")[2] for each in seen.split(",")] == ["40"] * 6
 
 
-def test_the_browser_would_tell_of_a_request(tmp_path: Path) -> None:
+def test_a_request_would_be_reported_by_the_browser(tmp_path: Path) -> None:
     text = render(manifest_of(), points_of(), []).replace("</body>", '<img src="https://example.invalid/x.png"></body>')
     (tmp_path / "page.html").write_text(text)
     _, console = _open(tmp_path / "page.html", tmp_path / "profile")

@@ -1,4 +1,4 @@
-"""The page tells what manifest and evaluation say, loads nothing, and is inert whatever producers named things."""
+"""A report shows the manifest and evaluation, loads nothing, and is safe whatever names users chose."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from rawless.datasets.snapshots import Count
 from rawless.errors import UserError
 from rawless.report.page import render, write
-from tests.report.conftest import HOSTILE, Page, judged_of, manifest_of, points_of, read_page
+from tests.report.conftest import HOSTILE, Page, head_of, manifest_of, points_of, read_page
 from tests.shop import Shop
 
 Layers = Callable[[Page, str], dict[str, list[int]]]
@@ -17,7 +17,7 @@ Layers = Callable[[Page, str], dict[str, list[int]]]
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return render(manifest_of(), points_of(), [judged_of()])
+    return render(manifest_of(), points_of(), [head_of()])
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,14 @@ def test_the_numbers_are_those_of_the_manifest(page: Page) -> None:
     assert page.table("ledger")[1:] == [["rule", "days cat", "50", "10"]]
     for words in ("uploads", "a" * 24, "2026-01-01 00:00 UTC", "tiny@1.0.0", "40", "20 train, 0 validation, 20 test"):
         assert words in page.text
-    assert page.text.count("Embeddings are confidential: keep this page where the snapshot may be kept.") == 1
+    assert page.text.count("Embeddings are confidential: store this report only where the snapshot may be stored.") == 1
 
 
-def test_rules_that_removed_nothing_are_told_and_take_no_room(page: Page) -> None:
+def test_rules_that_removed_nothing_are_listed_and_not_drawn(page: Page) -> None:
     idle = manifest_of().ledger[0]._replace(rule="idle", removed=0)
     found = read_page(render(manifest_of(ledger=(idle, *manifest_of().ledger)), points_of(), []))
 
-    assert "Removed nothing: idle." in found.text
+    assert "Rules that removed nothing: idle." in found.text
     assert len(found.figures["ledger"]["data"][0]["x"]) == len(page.figures["ledger"]["data"][0]["x"])
 
 
@@ -60,31 +60,35 @@ def test_the_numbers_are_those_of_the_evaluation(page: Page) -> None:
     assert [each["y"] for each in page.figures["head-0-losses"]["data"]] == [[1.0, 0.5, 0.4], [1.1, 0.7, 0.8]]
     assert page.figures["head-0-losses"]["layout"]["shapes"][0]["x0"] == 2
     assert page.figures["head-0-slices"]["data"][0]["x"] == [0.9]
-    assert page.table("measures")[1] == ["accuracy more is better", "0.900 (0.800 to 0.950)", "0.500 (0.400 to 0.600)"]
-    assert page.table("measures")[3] == ["roc auc more is better", "undefined", ""]
+    assert page.table("measures")[1] == [
+        "accuracy higher is better",
+        "0.900 (0.800 to 0.950)",
+        "0.500 (0.400 to 0.600)",
+    ]
+    assert page.table("measures")[3] == ["roc auc higher is better", "undefined", ""]
     assert page.table("mistakes")[1:] == [["e-21", "cat", "dog", "0.990"], ["e-22", "dog", "cat", "0.600"]]
     assert page.table("suspects")[1:] == [["e-3", "cat", "dog", "90%"]]
     assert "Few rows for cat." in page.text
 
 
 def test_the_map_is_coloured_by_label_split_error_and_encoder(page: Page, layers: Layers) -> None:
-    told = page.figures["map"]["layout"]["meta"]
+    meta = page.figures["map"]["layout"]["meta"]
 
-    assert set(told["places"]) == {"UMAP", "PCA"}
-    assert [len(axis) for axis in told["places"]["UMAP"]] == [40, 40]
+    assert set(meta["positions"]) == {"UMAP", "PCA"}
+    assert [len(axis) for axis in meta["positions"]["UMAP"]] == [40, 40]
     assert {name: len(rows) for name, rows in layers(page, "label").items()} == {"cat (20)": 20, "dog (20)": 20}
     assert set(layers(page, "split")) == {"train (20)", "test (20)"}
     assert set(layers(page, "encoder")) == {"tiny@1.0.0 (40)"}
     assert layers(page, "errors of pets@1")["wrong (2)"] == [21, 22]
     assert set(layers(page, "errors of pets@1")) == {"not in test (20)", "right (18)", "wrong (2)"}
-    assert told["hover"][21] == "<b>e-21</b><br>label: cat<br>split: test<br>pets@1 says: dog (wrong)"
-    assert told["hover"][0] == "<b>e-0</b><br>label: dog<br>split: train"
-    values = [value for tag, told in page.tags if tag == "input" and (value := told["value"])]
+    assert meta["hover"][21] == "<b>e-21</b><br>label: cat<br>split: test<br>pets@1 predicts: dog (wrong)"
+    assert meta["hover"][0] == "<b>e-0</b><br>label: dog<br>split: train"
+    values = [attributes["value"] for tag, attributes in page.tags if tag == "input"]
     assert values == ["UMAP", "PCA", "label", "split", "errors of pets@1", "encoder"]
 
 
 def test_a_row_is_not_called_right_when_the_list_of_mistakes_was_cut(layers: Layers) -> None:
-    cut = judged_of(confusion=((2, 10), (1, 7)))
+    cut = head_of(confusion=((2, 10), (1, 7)))
 
     assert set(layers(read_page(render(manifest_of(), points_of(), [cut])), "errors of pets@1")) == {
         "not in test (20)", "right, or not listed (18)", "wrong (2)"
@@ -92,7 +96,7 @@ def test_a_row_is_not_called_right_when_the_list_of_mistakes_was_cut(layers: Lay
 
 
 def test_a_head_of_another_snapshot_does_not_colour_the_map(layers: Layers) -> None:
-    found = read_page(render(manifest_of(), points_of(), [judged_of(snapshot_id="b" * 24)]))
+    found = read_page(render(manifest_of(), points_of(), [head_of(snapshot_id="b" * 24)]))
 
     assert layers(found, "errors of pets@1") == {}
 
@@ -107,48 +111,52 @@ def test_rare_labels_share_a_colour(layers: Layers) -> None:
     assert layers(page, "label")["others (6)"] == [14, 15, 16, 17, 18, 19]
 
 
-def test_what_was_drawn_and_what_was_erased_is_said() -> None:
+def test_the_sample_size_and_erased_rows_are_stated() -> None:
     points = points_of()
-    drawn = read_page(render(manifest_of(), type(points)(**(vars(points) | {"there": 41})), []))
+    drawn = read_page(render(manifest_of(), type(points)(**(vars(points) | {"total": 41})), []))
     erased = read_page(render(manifest_of(), points_of(count=38), []))
 
-    assert "Drawn are 40 of 41 rows, by seed 0." in drawn.text
-    assert "All 38 rows are drawn. 2 rows were erased since the snapshot was made." in erased.text
+    assert "The map shows a sample of 40 of 41 rows, by seed 0." in drawn.text
+    assert "The map shows all 38 rows. 2 rows were erased after the snapshot was built." in erased.text
 
 
 def test_it_loads_nothing(text: str, page: Page) -> None:
-    policy = next(told["content"] for tag, told in page.tags if told.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        attributes["content"]
+        for _, attributes in page.tags
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
     allowed = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
 
     assert policy.startswith(allowed)
-    for tag, told in page.tags:
+    for tag, attributes in page.tags:
         assert tag not in ("link", "img", "iframe", "object", "base")
-        assert "src" not in told
-        assert told.get("href", "#").startswith("#")
+        assert "src" not in attributes
+        assert attributes.get("href", "#").startswith("#")
     assert text.count("* plotly.js v") == 1
 
 
-def test_every_chart_has_words_for_those_who_cannot_see_it(page: Page) -> None:
-    charts = {told["id"]: told for _, told in page.tags if told.get("role") == "img"}
+def test_every_chart_has_an_alternative_text(page: Page) -> None:
+    charts = {attributes["id"]: attributes for _, attributes in page.tags if attributes.get("role") == "img"}
 
     assert set(charts) == set(page.figures)
-    assert charts["head-0-confusion"]["aria-label"] == "Matrix: 18 of 20 rows of test are told right."
-    assert all(len(told["aria-label"] or "") > 20 for told in charts.values())
+    assert charts["head-0-confusion"]["aria-label"] == "Matrix: 18 of 20 test rows are predicted correctly."
+    assert all(len(attributes["aria-label"] or "") > 20 for attributes in charts.values())
 
 
-def test_hostile_names_are_inert() -> None:
+def test_hostile_names_are_escaped() -> None:
     hostile = manifest_of(HOSTILE, rule=HOSTILE, dataset=HOSTILE)
-    head = judged_of(HOSTILE, HOSTILE, head=HOSTILE, baselines={HOSTILE: (judged_of()[1].measures[0],)})
+    head = head_of(HOSTILE, HOSTILE, head=HOSTILE, baselines={HOSTILE: (head_of()[1].measures[0],)})
     found = read_page(render(hostile, points_of(HOSTILE, HOSTILE), [head]))
-    accuracy = judged_of()[1].measures[0]
-    benign = read_page(render(manifest_of(), points_of(), [judged_of(baselines={"unknown": (accuracy,)})]))
+    accuracy = head_of()[1].measures[0]
+    benign = read_page(render(manifest_of(), points_of(), [head_of(baselines={"unknown": (accuracy,)})]))
 
     assert [tag for tag, _ in found.tags] == [tag for tag, _ in benign.tags]
     assert found.scripts[-1] == benign.scripts[-1]
     assert found.headings[0] == HOSTILE
     for layer in found.figures["map"]["data"]:
-        layer.pop("meta")  # read by the page's own script alone
-    assert "<img" not in json.dumps(found.figures)  # plotly reads HTML in its texts, so there it is escaped once more
+        layer.pop("meta")  # read only by the page's own script
+    assert "<img" not in json.dumps(found.figures)  # plotly interprets HTML in its texts, so it is escaped there, too
     assert "&lt;img" in json.dumps(found.figures)
     for figure in found.figures.values():
         assert not any("<b>%{x}" in (each.get("hovertemplate") or "") for each in figure["data"])
@@ -163,12 +171,12 @@ def test_a_snapshot_without_heads_rules_or_rows() -> None:
     assert set(bare.figures) == {"counts"}
 
 
-def test_numbers_are_coloured_by_a_scale(layers: Layers) -> None:
+def test_number_labels_are_coloured_by_a_scale(layers: Layers) -> None:
     spec = {"spec": {"encoder": "tiny@1.0.0", "label": {"type": "number", "range": [0, 40]}}}
     points = points_of()
     numbers = type(points)(**(vars(points) | {"labels": [float(n) for n in range(40)]}))
-    r2 = judged_of()[1].measures[0]._replace(name="r2")
-    head = judged_of(measures=(r2,), slices=(), confusion=(), classes=(), mistakes=(), calibration=(), suspects=())
+    r2 = head_of()[1].measures[0]._replace(name="r2")
+    head = head_of(measures=(r2,), slices=(), confusion=(), classes=(), mistakes=(), calibration=(), suspects=())
     page = read_page(render(manifest_of(spec=spec, counts=(Count("train", "", 40),)), numbers, [head]))
     layer = page.figures["map"]["data"][0]
 
@@ -178,7 +186,7 @@ def test_numbers_are_coloured_by_a_scale(layers: Layers) -> None:
     assert "head-0-confusion" not in page.figures
 
 
-def test_a_file_is_its_owners_and_whole_or_not_there(shop: Shop, tmp_path: Path) -> None:
+def test_a_report_is_readable_by_its_owner_only_and_replaces_a_file(shop: Shop, tmp_path: Path) -> None:
     manifest = shop.build().manifest
     path = tmp_path / "pages" / "page.html"
     path.parent.mkdir()
@@ -187,7 +195,7 @@ def test_a_file_is_its_owners_and_whole_or_not_there(shop: Shop, tmp_path: Path)
     write(shop.warehouse, manifest, [], path)
     written = path.read_text()
     page = read_page(written)
-    left, down = page.figures["map"]["layout"]["meta"]["places"]["PCA"]
+    left, down = page.figures["map"]["layout"]["meta"]["positions"]["PCA"]
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]
@@ -198,7 +206,7 @@ def test_a_file_is_its_owners_and_whole_or_not_there(shop: Shop, tmp_path: Path)
         assert row["person_key"] not in written
 
 
-def test_a_page_that_cannot_be_written_is_told(shop: Shop, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_a_user_error(shop: Shop, tmp_path: Path) -> None:
     manifest = shop.build().manifest
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "folder", tmp_path / "folder" / "page.html" / "page.html"):
