@@ -25,9 +25,8 @@ def shop(shop: Shop) -> Shop:
 def test_a_report_on_a_snapshot_and_its_head(rawless: Rawless, shop: Shop, home: Path, tmp_path: Path) -> None:
     trained = rawless("head", "train", shop.folder / "head.yaml", "--json").json
     alone = rawless("report", "dataset", "pictured", "--json").json
-    written = rawless("report", "dataset", trained["snapshot_id"], "--head", "pictured_head", "--head",
-                      "pictured_head@1",
-                   "--to", tmp_path / "page.html")  # fmt: skip
+    heads = ("--head", "pictured_head", "--head", "pictured_head@1")
+    written = rawless("report", "dataset", trained["snapshot_id"], *heads, "--to", tmp_path / "page.html")
     refused = rawless("report", "dataset", "other", "--head", "pictured_head")
 
     assert alone == {"file": str(home / "reports" / f"{trained['snapshot_id']}.html"),
