@@ -1,1 +1,1 @@
-"""From snapshots to shallow models: readers for notebooks, torch and Hugging Face."""
+"""Shallow models on frozen vectors: reading snapshots, training, evaluating, publishing and deploying heads."""

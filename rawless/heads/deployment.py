@@ -1,7 +1,7 @@
-"""Which version of a head is live: a file beside its versions, which services watch.
+"""Deploying heads: a file beside the versions of a head names the live one, and services watch it.
 
-HEADS/NAME/1/, HEADS/NAME/2/, …      the versions (`heads.artefact`)
-HEADS/NAME/deployed.json             what was deployed and rolled back, the oldest first
+HEADS/NAME/1/, HEADS/NAME/2/, …      the versions, see `rawless.heads.artefact`
+HEADS/NAME/deployed.json             deployments and rollbacks, the oldest first
 """
 
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ FILE = "deployed.json"
 
 
 class Change(FrozenModel):
-    """A version that was made live."""
+    """A deployment or rollback, and the version that it made live."""
 
     action: Literal["deploy", "rollback"]
     version: int = Field(ge=1)
@@ -28,84 +28,85 @@ class Change(FrozenModel):
 
 
 class Deployment(FrozenModel):
-    """Everything that was made live of one head, the oldest first."""
+    """The history of deployments of one head, the oldest change first."""
 
     changes: tuple[Change, ...] = ()
 
     @property
     def stack(self) -> tuple[int, ...]:
-        """The versions that stand: the live one last, before it those that rolling back leads to."""
-        found: list[int] = []
+        """The deployed versions that were not rolled back; the last one is live, and a rollback leads to the one before."""
+        versions: list[int] = []
         for change in self.changes:
             if change.action == "deploy":
-                found.append(change.version)
+                versions.append(change.version)
             else:
-                found.pop()
-        return tuple(found)
+                versions.pop()
+        return tuple(versions)
 
     def with_change(self, action: Literal["deploy", "rollback"], version: int) -> "Deployment":
-        """One change more, now."""
+        """Return the history with one more change, made now."""
         return Deployment(changes=(*self.changes, Change(action=action, version=version, at=datetime.now(UTC))))
 
 
 def deploy(heads: Path, name: str, version: int, *, new_layout: bool = False) -> HeadManifest:
-    """Make a version live, of those below `heads`. Raises UserError for another layout than that of the live one.
+    """Make a version of a head below `heads` live, and return its manifest.
 
-    With `new_layout` it is taken all the same; services that run stay with the version they have.
+    Raises UserError when its layout differs from that of the live version, unless `new_layout` is set; then running
+    services keep the version that they have.
     """
-    before, wanted = read(heads, name), artefact.read(heads / name / str(version))[0]
-    if before.stack and before.stack[-1] == version:
-        return wanted
-    if before.stack and not new_layout:
-        live = artefact.read(heads / name / str(before.stack[-1]))[0]
-        if fault := layout_difference(live, wanted):
+    deployment, manifest = read(heads, name), artefact.read(heads / name / str(version))[0]
+    if deployment.stack and deployment.stack[-1] == version:
+        return manifest
+    if deployment.stack and not new_layout:
+        live = artefact.read(heads / name / str(deployment.stack[-1]))[0]
+        if difference := layout_difference(live, manifest):
             raise UserError(
-                f"{name}@{version} has another layout than the live {name}@{live.version}: {fault}. Deploy it under "
-                "another name; or, with --new-layout, for services that are started anew."
+                f"{name}@{version} has another layout than the live {name}@{live.version}: {difference}. Deploy it "
+                "under another name, or use --new-layout and restart the services."
             )
-    _write(heads, name, before.with_change("deploy", version))
-    return wanted
+    _write(heads, name, deployment.with_change("deploy", version))
+    return manifest
 
 
 def rollback(heads: Path, name: str) -> HeadManifest:
-    """Make the version live that was before the live one. Raises UserError when there is none."""
-    before = read(heads, name)
-    if len(before.stack) < 2:
-        raise UserError(f"The head {name} has no version to go back to: nothing was deployed before the live one.")
-    version = before.stack[-2]
-    wanted, _ = artefact.read(heads / name / str(version))
-    _write(heads, name, before.with_change("rollback", version))
-    return wanted
+    """Make the previously live version live again, and return its manifest. Raises UserError when there is none."""
+    deployment = read(heads, name)
+    if len(deployment.stack) < 2:
+        raise UserError(f"The head {name} cannot be rolled back: no other version was deployed before the live one.")
+    version = deployment.stack[-2]
+    manifest, _ = artefact.read(heads / name / str(version))
+    _write(heads, name, deployment.with_change("rollback", version))
+    return manifest
 
 
 def live_version(heads: Path, name: str) -> int | None:
-    """The version that is live, None when none is. Raises UserError for a file that cannot be read."""
+    """Return the version that is live, or None when none is. Raises UserError for a file that cannot be read."""
     stack = read(heads, name).stack
     return stack[-1] if stack else None
 
 
 def read(heads: Path, name: str) -> Deployment:
-    """What was deployed of a head; nothing, when there is no file. Raises UserError when it cannot be read."""
+    """Return the deployments of a head, none when there is no file. Raises UserError for a file that cannot be read."""
     path = heads / name / FILE
     try:
-        found = Deployment.model_validate_json(path.read_bytes())
-        _ = found.stack
+        deployment = Deployment.model_validate_json(path.read_bytes())
+        _ = deployment.stack  # raises for a rollback without a deployment
     except FileNotFoundError:
         return Deployment()
     except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}): remove it, then deploy again.") from None
-    return found
+    return deployment
 
 
 def layout_difference(live: HeadManifest, other: HeadManifest) -> str | None:
-    """How two versions differ in what callers see, as a clause: encoder, tensors or classes."""
+    """Return how two versions differ in what callers see (encoder, tensors or classes), as a clause; None if equal."""
     if live.fingerprint != other.fingerprint:
         return (
             f"it takes vectors of {other.encoder}@{other.encoder_version}, not of {live.encoder}@{live.encoder_version}"
         )
-    for what, mine, theirs in (("takes", live.inputs, other.inputs), ("answers", live.outputs, other.outputs)):
-        if mine != theirs:
-            return f"it {what} {', '.join(map(str, theirs))}, not {', '.join(map(str, mine))}"
+    for verb, before, after in (("takes", live.inputs, other.inputs), ("returns", live.outputs, other.outputs)):
+        if before != after:
+            return f"it {verb} {', '.join(map(str, after))}, not {', '.join(map(str, before))}"
     if live.classes != other.classes:
         return f"its classes are {', '.join(other.classes) or 'none'}, not {', '.join(live.classes) or 'none'}"
     return None
@@ -116,4 +117,6 @@ def _write(heads: Path, name: str, deployment: Deployment) -> None:
     try:
         write_text(path, deployment.model_dump_json(indent=2), mode=0o644)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({type(error).__name__}): mend the folder's permissions.") from None
+        raise UserError(
+            f"{path} cannot be written ({type(error).__name__}): check the folder's permissions and free space."
+        ) from None

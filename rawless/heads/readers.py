@@ -1,6 +1,6 @@
-"""A snapshot in one call: as a pandas frame, as a torch `Dataset`, as Hugging Face `datasets` tables.
+"""Reading a snapshot as a pandas frame, a torch `Dataset` or Hugging Face `datasets` tables.
 
-All of them read `snapshot_v1` alone, hold the rows in memory in the order of their ids, and make no encoder call.
+All readers read `snapshot_v1` only, keep the rows in memory, sorted by id, and call no encoder.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,52 +22,53 @@ if TYPE_CHECKING:
     from rawless.heads.torch_dataset import Vectors
 
 _IDS = ("event_id", "left_event_id", "right_event_id")
-_UNTOLD = ("encoder_fingerprint", "stream")
-"""The same for every row: told once, beside the rows."""
+_CONSTANT_COLUMNS = ("encoder_fingerprint", "stream")
+"""Columns that have the same value in every row."""
 
 
 def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> pd.DataFrame:
-    """The rows of a snapshot, or of one split: `embedding` is a float64 array of shape (dimension,) in each row.
+    """Return the rows of a snapshot, or of one split, as a pandas frame.
 
-    Attributes are columns named `attribute.KEY`, missing ones None. For pairs the columns are `left_event_id`,
-    `right_event_id`, `embedding` and `right_embedding`. `frame.attrs` holds the snapshot's id, dataset, fingerprint and
-    classes. Raises UserError for what is no snapshot.
+    `embedding` is a float64 array of shape (dimension,) in each row. Attributes are columns named `attribute.KEY`, with
+    None where a row lacks them. Pairs have the columns `left_event_id`, `right_event_id`, `embedding` and
+    `right_embedding`. `frame.attrs` contains the snapshot's id, dataset, fingerprint and classes. Raises UserError when
+    there is no such snapshot.
     """
     manifest, rows = _read(warehouse, reference, split)
-    made = pd.DataFrame({name: rows[name].to_pandas() for name in _scalars(manifest)})
-    made["embedding"] = list(matrix(rows["embedding"]))
+    table = pd.DataFrame({name: rows[name].to_pandas() for name in _scalar_columns(manifest)})
+    table["embedding"] = list(matrix(rows["embedding"]))
     if manifest.is_pairs:
-        made["right_embedding"] = list(matrix(rows["right_embedding"]))
+        table["right_embedding"] = list(matrix(rows["right_embedding"]))
     for key, values in attributes_of(rows).items():
-        made[f"attribute.{key}"] = values
-    made.attrs.update(_about(manifest))
-    return made
+        table[f"attribute.{key}"] = values
+    table.attrs.update(_snapshot_attributes(manifest))
+    return table
 
 
 def torch_dataset(warehouse: Warehouse, reference: str, split: Split | None = None) -> "Vectors":
-    """The rows of a snapshot as a torch `Dataset` of (vector, label), or ((left, right), label) for pairs.
+    """Return the rows of a snapshot as a torch `Dataset` of (vector, label), or ((left, right), label) for pairs.
 
-    Raises UserError for what is no snapshot.
+    Raises UserError when there is no such snapshot.
     """
     import torch
 
     from rawless.heads.torch_dataset import Vectors
 
     manifest, rows = _read(warehouse, reference, split)
-    sides = tuple(torch.from_numpy(each) for each in vectors_of(manifest, rows))
+    sides = tuple(torch.from_numpy(vectors) for vectors in vectors_of(manifest, rows))
     return Vectors(sides, torch.from_numpy(targets_of(manifest, rows)), manifest.classes, _ids(rows))
 
 
 def hugging_face(warehouse: Warehouse, reference: str) -> "datasets.DatasetDict":
-    """The three splits of a snapshot as Hugging Face `datasets`, in memory and in no cache on disk.
+    """Return the three splits of a snapshot as Hugging Face `datasets`, in memory and without a cache on disk.
 
-    The label is a `ClassLabel` of the snapshot's classes, in their order, or a float. Raises UserError for what is no
-    snapshot, and where the package `datasets` is not installed.
+    The label is a `ClassLabel` with the snapshot's classes in their order, or a float. Raises UserError when there is
+    no such snapshot, or the package `datasets` is not installed.
     """
     try:
         import datasets
     except ImportError:
-        raise UserError("The package datasets is not here: run `pip install 'rawless[datasets]'`.") from None
+        raise UserError("The package datasets is not installed: run `pip install 'rawless[datasets]'`.") from None
     manifest = find(warehouse, reference)
     splits = splits_of(warehouse, manifest)
     return datasets.DatasetDict({split: _hugging_face(manifest, rows) for split, rows in splits.items()})
@@ -78,17 +79,17 @@ def _hugging_face(manifest: Manifest, rows: pa.Table) -> "datasets.Dataset":
 
     unused = ["event_id"] if manifest.is_pairs else ["left_event_id", "right_event_id", "right_embedding"]
     unused.append("label" if manifest.is_number else "label_value")
-    kept = rows.drop_columns([*_UNTOLD, "split", *unused])
-    made = datasets.Dataset(kept)
+    kept = rows.drop_columns([*_CONSTANT_COLUMNS, "split", *unused])
+    table = datasets.Dataset(kept)
     if manifest.is_number:
-        return made.rename_column("label_value", "label")
+        return table.rename_column("label_value", "label")
     labelled = kept.set_column(kept.column_names.index("label"), "label", pa.array(targets_of(manifest, rows)))
-    features = {**made.features, "label": datasets.ClassLabel(names=list(manifest.classes))}
+    features = {**table.features, "label": datasets.ClassLabel(names=list(manifest.classes))}
     return datasets.Dataset(labelled, datasets.DatasetInfo(features=datasets.Features(features)))
 
 
 def splits_of(warehouse: Warehouse, manifest: Manifest) -> dict[Split, pa.Table]:
-    """The rows of a snapshot, read once, as an Arrow table for each split."""
+    """Return the rows of a snapshot as an Arrow table for each split, in one read."""
     rows = _sorted(warehouse, manifest, None)
     return {split: rows.filter(pc.equal(rows["split"], split)) for split in SPLITS}
 
@@ -103,52 +104,52 @@ def _sorted(warehouse: Warehouse, manifest: Manifest, split: Split | None) -> pa
     return rows.sort_by([(name, "ascending") for name in _IDS])
 
 
-def _scalars(manifest: Manifest) -> list[str]:
+def _scalar_columns(manifest: Manifest) -> list[str]:
     ids = _IDS[1:] if manifest.is_pairs else _IDS[:1]
     label = "label_value" if manifest.is_number else "label"
     return [*ids, "occurred_at", label, "split", "person_key"]
 
 
 def attributes_of(rows: pa.Table) -> dict[str, list[str | None]]:
-    """Of every key that a row has, the value in each row; None where it is missing."""
-    told = [{each["key"]: each["value"] for each in row} for row in rows["attributes"].to_pylist()]
-    return {key: [row.get(key) for row in told] for key in sorted({key for row in told for key in row})}
+    """Return the values of each attribute key that occurs, one per row, with None where a row lacks it."""
+    attributes = [{pair["key"]: pair["value"] for pair in row} for row in rows["attributes"].to_pylist()]
+    return {key: [row.get(key) for row in attributes] for key in sorted({key for row in attributes for key in row})}
 
 
 def ids_of(rows: pa.Table) -> list[str]:
-    """The id of each row as heads tell it; of a pair both, with a slash between."""
-    return ["/".join(each) if isinstance(each, tuple) else each for each in _ids(rows)]
+    """Return the id of each row; for a pair both ids, joined with a slash."""
+    return ["/".join(row_id) if isinstance(row_id, tuple) else row_id for row_id in _ids(rows)]
 
 
 def _ids(rows: pa.Table) -> list[Any]:
-    """The id of each row, or the pair of ids."""
+    """Return the id of each row, a tuple of two for a pair."""
     singles, lefts, rights = (rows[name].to_pylist() for name in _IDS)
-    return [one or (left, right) for one, left, right in zip(singles, lefts, rights, strict=True)]
+    return [single or (left, right) for single, left, right in zip(singles, lefts, rights, strict=True)]
 
 
 def targets_of(manifest: Manifest, rows: pa.Table) -> npt.NDArray[Any]:
-    """Labels as places in the classes, int64, or as float32 numbers."""
+    """Return labels as int64 indices of classes, or as float32 numbers."""
     if manifest.is_number:
         return np.asarray(rows["label_value"].to_numpy(), np.float32)
-    places = {name: place for place, name in enumerate(manifest.classes)}
-    return np.array([places[label] for label in rows["label"].to_pylist()], np.int64)
+    indices = {name: index for index, name in enumerate(manifest.classes)}
+    return np.array([indices[label] for label in rows["label"].to_pylist()], np.int64)
 
 
 def vectors_of(manifest: Manifest, rows: pa.Table) -> list[npt.NDArray[np.float32]]:
-    """The vectors of the rows, for pairs left and right ones, each as an array of shape (rows, dimension)."""
+    """Return the vectors of rows, for pairs the left and the right ones, as arrays of shape (rows, dimension)."""
     names = ("embedding", "right_embedding") if manifest.is_pairs else ("embedding",)
     return [matrix(rows[name]).astype(np.float32) for name in names]
 
 
 def matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Vectors of one dimension as an array of shape (rows, dimension)."""
-    whole = column.combine_chunks()
-    if not len(whole):
+    """Return a column of vectors of one dimension as an array of shape (rows, dimension)."""
+    vectors = column.combine_chunks()
+    if not len(vectors):
         return np.empty((0, 0))
-    return np.asarray(whole.flatten().to_numpy()).reshape(len(whole), -1)
+    return np.asarray(vectors.flatten().to_numpy()).reshape(len(vectors), -1)
 
 
-def _about(manifest: Manifest) -> dict[str, Any]:
+def _snapshot_attributes(manifest: Manifest) -> dict[str, Any]:
     return {
         "snapshot_id": manifest.snapshot_id,
         "dataset": manifest.dataset,

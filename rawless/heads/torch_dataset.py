@@ -1,4 +1,4 @@
-"""A snapshot's vectors and labels as a torch `Dataset`."""
+"""The torch `Dataset` of a snapshot's vectors and labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from torch.utils.data import Dataset
 
 
 class Vectors(Dataset[tuple[Any, torch.Tensor]]):
-    """Pairs of (vector, label), or ((left, right), label), all in memory.
+    """Items of (vector, label), or ((left, right), label) for pairs, all in memory.
 
-    `sides` are float32 tensors of shape (rows, dimension), two for pairs; `labels` is int64 of shape (rows,), places in
-    `classes`, or float32 for a number; `ids` are the rows' event ids, or pairs of them.
+    `sides` are one float32 tensor of shape (rows, dimension), or two for pairs. `labels` has the shape (rows,): int64
+    indices into `classes`, or float32 numbers. `ids` are the event ids of the rows, or tuples of two.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Encoders over time: what they would gain, how they compare, and how a stream moves from one to the next."""
+"""The lifecycle of encoders: what fine-tuning one would gain."""

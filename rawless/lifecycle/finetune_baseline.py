@@ -1,4 +1,4 @@
-"""The baseline of a head that needs raw content: its encoder fine-tuned on the events that the snapshot is of."""
+"""Adding the fine-tuning baseline to a trained head, from the raw content of the snapshot's events."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from rawless.warehouse.client import Warehouse
 
 
 class Content(NamedTuple):
-    """Where the raw content of a snapshot's events is."""
+    """The source of the raw content of a snapshot's events, and the epochs to train."""
 
     stream: Path
     source: str
@@ -20,9 +20,9 @@ class Content(NamedTuple):
 
 
 def with_finetuned(
-    warehouse: Warehouse, trained: TrainedHead, content: Content, told: Callable[[str], None]
+    warehouse: Warehouse, trained: TrainedHead, content: Content, report_progress: Callable[[str], None]
 ) -> TrainedHead:
-    """The head with one more baseline. Raises UserError when the content is not that of the snapshot."""
+    """Return the head with the baseline `finetuned`. Raises UserError when the content is not the snapshot's."""
     import torch
 
     from encoders.catalogue import lookup
@@ -30,16 +30,20 @@ def with_finetuned(
     from rawless.connect import open_key_source
     from rawless.events.sources import open_bounded_source
     from rawless.events.stream import load_stream
-    from rawless.lifecycle.finetune import contents, finetune
+    from rawless.lifecycle.finetune import finetune, read_payloads
 
     task, stream = trained.task, load_stream(content.stream)
     ids = [event_id for split in task.splits.values() for event_id in split.rows.ids]
     spec = lookup(str(task.manifest.spec["spec"]["encoder"]))
     if spec.fingerprint != task.manifest.fingerprint:
-        raise UserError(f"The encoder {spec.ref} of the catalogue is not the one of {task.manifest.snapshot_id}.")
+        raise UserError(
+            f"The encoder {spec.ref} of the catalogue is not the one that {task.manifest.snapshot_id} was built with: "
+            "install the version of Rawless that built it."
+        )
     key = None if stream.subject == "none" else open_key_source(warehouse).load()
-    told("reading content")
-    raw = contents(open_bounded_source(content.source, stream, content.metadata), stream, key, ids)
-    found = finetune(task, build(spec, torch.device("cpu")), raw, content.epochs, told)
-    baselines = {**trained.evaluation.baselines, "finetuned": found}
+    report_progress("reading content")
+    source = open_bounded_source(content.source, stream, content.metadata)
+    payloads = read_payloads(source, stream, key, ids)
+    metrics = finetune(task, build(spec, torch.device("cpu")), payloads, content.epochs, report_progress)
+    baselines = {**trained.evaluation.baselines, "finetuned": metrics}
     return replace(trained, evaluation=trained.evaluation.model_copy(update={"baselines": baselines}))

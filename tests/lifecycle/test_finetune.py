@@ -1,7 +1,6 @@
-"""Fine-tuning is measured on raw content that stays in memory, and leaves the encoder as it was."""
+"""The fine-tuning baseline keeps raw content in memory and leaves the encoder unchanged."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rawless.errors import UserError
 from rawless.events.sources import open_bounded_source
 from rawless.events.stream import Stream
 from rawless.heads.examples import Task
-from rawless.lifecycle.finetune import contents, finetune
+from rawless.lifecycle.finetune import finetune, read_payloads
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import KeySource
 from tests.heads.conftest import make_task
@@ -30,7 +29,7 @@ def _text(number: int) -> str:
 
 @pytest.fixture(scope="module")
 def task(minilm: Encoder) -> Task:
-    """Of forty texts about two things, embedded by MiniLM."""
+    """A task of forty texts about two topics, encoded by MiniLM."""
     vectors = [each.vector for each in minilm.encode([Raw(_text(n).encode()) for n in range(40)])]  # type: ignore[union-attr]
     return make_task((np.stack(vectors),), np.arange(40) % 2, ("parcel", "payment"))
 
@@ -44,11 +43,11 @@ def source(tmp_path: Path, stream: Stream) -> Path:
     return tmp_path / "events.jsonl"
 
 
-def test_it_learns_and_leaves_the_encoder_as_it_was(
+def test_finetuning_learns_and_leaves_the_encoder_unchanged(
     task: Task, minilm: Encoder, source: Path, stream: Stream, key: KeySource
 ) -> None:
     ids = [event_id for split in task.splits.values() for event_id in split.rows.ids]
-    raw = contents(open_bounded_source(f"jsonl:{source}", stream), stream, key.load(), ids)
+    raw = read_payloads(open_bounded_source(f"jsonl:{source}", stream), stream, key.load(), ids)
     encoder = build(minilm.spec, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in encoder.network.state_dict().items()}
     files = {name: (weights.find(minilm.spec) / name).read_bytes() for name in minilm.spec.files}
@@ -56,7 +55,7 @@ def test_it_learns_and_leaves_the_encoder_as_it_was(
 
     found = {each.name: each.value for each in finetune(task, encoder, raw, 1, epochs.append)}
 
-    assert len(raw) == 40  # of fifty events those of the snapshot alone
+    assert len(raw) == 40  # the source has fifty events
     assert found["accuracy"] == 1
     assert epochs == ["epoch 1 of 1"]
     assert all((weights.find(minilm.spec) / name).read_bytes() == content for name, content in files.items())
@@ -64,15 +63,14 @@ def test_it_learns_and_leaves_the_encoder_as_it_was(
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
-def test_content_that_is_not_there_is_told_by_count(task: Task, minilm: Encoder) -> None:
+def test_missing_content_is_reported_by_its_count(task: Task, minilm: Encoder) -> None:
     encoder = build(minilm.spec, torch.device("cpu"))
-    quiet: Callable[[str], None] = lambda _: None  # noqa: E731
     with pytest.raises(UserError, match="24 events of train are not in the source"):
-        finetune(task, encoder, {}, 1, quiet)
+        finetune(task, encoder, {}, 1, lambda _: None)
 
 
-def test_pairs_are_not_measured(minilm: Encoder) -> None:
+def test_pairs_are_refused(minilm: Encoder) -> None:
     vectors = np.ones((10, 384), np.float32)
     pairs = make_task((vectors, vectors), np.arange(10) % 2, ("no", "yes"), kind="pair")
-    with pytest.raises(UserError, match="for pairs and numbers it is not"):
+    with pytest.raises(UserError, match="neither pairs nor numbers"):
         finetune(pairs, build(minilm.spec, torch.device("cpu")), {}, 1, lambda _: None)
