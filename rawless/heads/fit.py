@@ -43,6 +43,12 @@ class History:
 
 def fit(head: Head, spec: HeadSpec, train: Rows, validation: Rows) -> History:
     """Train a head in place and keep the weights of the best epoch, or of the last one without validation rows."""
+    with torch.random.fork_rng():
+        torch.manual_seed(spec.seed)  # dropout draws from the global generator
+        return _fit(head, spec, train, validation)
+
+
+def _fit(head: Head, spec: HeadSpec, train: Rows, validation: Rows) -> History:
     generator = torch.Generator().manual_seed(spec.seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
     losses: list[tuple[float, float]] = []
