@@ -34,7 +34,7 @@ class Deployment(FrozenModel):
 
     @property
     def stack(self) -> tuple[int, ...]:
-        """The deployed versions that were not rolled back; the last one is live, and a rollback leads to the one before."""
+        """The deployed versions that were not rolled back; the last one is live."""
         versions: list[int] = []
         for change in self.changes:
             if change.action == "deploy":

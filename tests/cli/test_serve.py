@@ -240,4 +240,4 @@ def test_a_head_is_deployed_and_rolled_back_by_name(rawless: Rawless, home: Path
     assert deployment.live_version(tmp_path, "deployable") == 2
     assert (listed["deployable@1"], listed["deployable@2"]) == (True, False)
     assert (refused.code, unknown.code) == (2, 2)
-    assert "no version to go back to" in refused.err
+    assert "cannot be rolled back" in refused.err
