@@ -1,4 +1,4 @@
-"""Heads as folders, whose weights are drawn from their names: made in milliseconds, without a snapshot."""
+"""Folders of heads with random weights, seeded by their names: they need no snapshot and no training."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -28,18 +28,18 @@ _KINDS: Mapping[str, Callable[[int, int], Head]] = {
 
 
 def write_head(
-    heads: Path, name: str, version: int = 1, spec: EncoderSpec | None = None, kind: str = "linear", **told: Any
+    heads: Path, name: str, version: int = 1, spec: EncoderSpec | None = None, kind: str = "linear", **fields: Any
 ) -> HeadManifest:
-    """A head whose weights are drawn from its name and version."""
+    """Write a head whose random weights are seeded by its name and version; `fields` override those of its manifest."""
     encoder = spec or lookup("minilm@1.0.0")
-    classes = told.pop("classes", CLASSES if kind == "linear" else ())
-    plain = told.pop("identity", False)
+    classes = fields.pop("classes", CLASSES if kind == "linear" else ())
+    is_identity = fields.pop("identity", False)
     torch.manual_seed(_seed(f"{name}{version}"))
     head = _KINDS[kind](encoder.dimension, len(classes))
-    for parameter in () if plain else head.parameters():
+    for parameter in () if is_identity else head.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     graph = to_onnx(head, encoder.dimension)
-    whole: dict[str, Any] = {
+    manifest: dict[str, Any] = {
         "head": name,
         "version": version,
         "kind": {"number": "linear", "by_tenant": "query_transform"}.get(kind, kind),
@@ -55,9 +55,9 @@ def write_head(
         **artefact.tensors(graph),
     }
     folder = heads / name / str(version)
-    return artefact.write(folder, HeadManifest(**(whole | told)), graph.SerializeToString(deterministic=True))
+    return artefact.write(folder, HeadManifest(**(manifest | fields)), graph.SerializeToString(deterministic=True))
 
 
 def _seed(text: str) -> int:
-    """The same in every process."""
+    """Return a seed that is the same in every process."""
     return int.from_bytes(text.encode(), "big") % 2**32

@@ -1,4 +1,4 @@
-"""Tasks over made-up and real vectors without a warehouse, and snapshots of pairs in one."""
+"""Tasks over synthetic and real vectors without a warehouse, and snapshots of pairs in a warehouse."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ MakeTask = Callable[..., Task]
 
 
 def manifest_of(classes: tuple[str, ...], kind: str) -> Manifest:
-    """Of a snapshot with these classes, or of numbers."""
+    """Return the manifest of a snapshot with these classes, or with numbers."""
     label = {"kind": kind, **({"classes": list(classes)} if classes else {"type": "number", "range": [0, 1]})}
     at = datetime(2026, 1, 1, tzinfo=UTC)
     spec = {"spec": {"encoder": "tiny@1.0.0", "label": label}}
@@ -32,19 +32,19 @@ def manifest_of(classes: tuple[str, ...], kind: str) -> Manifest:
 def make_task(
     inputs: tuple[Any, ...], labels: Any, classes: tuple[str, ...] = (), tenants: tuple[str, ...] = (), **spec: Any
 ) -> Task:
-    """A task over arrays: six tenths of the rows are train, two are validation, two are test."""
-    told = head_spec({"head": "made_up", "snapshot": "made_up", "kind": "linear"} | spec)
+    """Return a task over arrays: 60% of the rows are train, 20% are validation, 20% are test."""
+    head = head_spec({"head": "made_up", "snapshot": "made_up", "kind": "linear"} | spec)
     count = len(labels)
-    cuts = np.split(np.arange(count), [count * 6 // 10, count * 8 // 10])
-    tensors = [torch.as_tensor(np.asarray(each)) for each in inputs]
-    tensors = [each.float() if each.is_floating_point() else each for each in tensors]
-    whole = torch.as_tensor(np.asarray(labels))
+    parts = np.split(np.arange(count), [count * 6 // 10, count * 8 // 10])
+    tensors = [torch.as_tensor(np.asarray(values)) for values in inputs]
+    tensors = [tensor.float() if tensor.is_floating_point() else tensor for tensor in tensors]
+    targets = torch.as_tensor(np.asarray(labels))
     splits = {}
-    for split, places in zip(SPLITS, cuts, strict=True):
-        rows = Rows(tuple(each[places] for each in tensors), whole[places], [f"e-{place}" for place in places])
-        facts = pd.DataFrame({"month": ["2026-01" if n % 2 else "2026-02" for n in places]})
+    for split, indices in zip(SPLITS, parts, strict=True):
+        rows = Rows(tuple(tensor[indices] for tensor in tensors), targets[indices], [f"e-{n}" for n in indices])
+        facts = pd.DataFrame({"month": ["2026-01" if n % 2 else "2026-02" for n in indices]})
         splits[split] = Examples(rows, facts)
-    return Task(told, manifest_of(classes, "pair" if kinds.find(told.kind).is_of_pairs else "event"), splits, tenants)
+    return Task(head, manifest_of(classes, "pair" if kinds.find(head.kind).is_of_pairs else "event"), splits, tenants)
 
 
 MATCHED = """/*
@@ -58,7 +58,7 @@ FROM matched
 
 @pytest.fixture
 def build_pairs(shop: Shop) -> Callable[..., Manifest]:
-    """Builds a snapshot of 60 pairs of one person's uploads each; any field of the dataset can be said otherwise."""
+    """Build a snapshot of 60 pairs, each of one person's uploads; fields of the dataset can be overridden."""
     (shop.folder / "labels" / "matched.sql").write_text(MATCHED)
     numbers = range(60)
     shop.load(
@@ -70,17 +70,17 @@ def build_pairs(shop: Shop) -> Callable[..., Manifest]:
             "matched_at": [shop.as_of] * 60,
         },
     )
-    whole = {
+    dataset = {
         "sources": [{"table": "matched", "known_at": "matched_at"}],
         "label": {"query": "matched", "kind": "pair", "classes": ["no", "yes"]},
         "rules": None,
     }
-    return lambda **fields: shop.build(**(whole | fields)).manifest
+    return lambda **fields: shop.build(**(dataset | fields)).manifest
 
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[Any, Any]:
-    """Real digits: 1,797 vectors of 64 pixels, and their labels, in an order drawn from a seed."""
+    """Return the 1,797 digits of scikit-learn as vectors of 64 pixels with their labels, in random order."""
     vectors, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(labels))
     return vectors[order].astype(np.float32), labels[order]

@@ -1,4 +1,4 @@
-"""Models as others make them, and an encoder whose vectors they take."""
+"""Models that were trained elsewhere, and an encoder whose vectors they take."""
 
 import importlib.util
 import subprocess
@@ -25,14 +25,14 @@ LABELS = (ROWS[:, 0] > 0).astype(int) + (ROWS[:, 1] > 0.5)
 """Three classes."""
 PLAIN = """
 <ir_version: 10, opset_import: ["": 20]>
-made (float[rows, 8] vector) => (float[rows, 2] answer)
+model (float[rows, 8] vector) => (float[rows, 2] answer)
 <float[8, 2] weights = {1, -1, 1, -1, 1, -1, 1, -1, 0, 0, 0, 0, 0, 0, 0, 0}>
 {
   summed = MatMul(vector, weights)
   answer = Softmax <axis = 1> (summed)
 }
 """
-"""In ONNX's own text."""
+"""A model in ONNX's text format."""
 _TENSORFLOW = """
 import sys
 import numpy as np
@@ -47,7 +47,7 @@ tf2onnx.convert.from_function(answer, [vectors], opset=18, output_path=sys.argv[
 
 
 def spec(folder: Path) -> tuple[EncoderSpec, Path]:
-    """A sealed encoder of eight values, and its file. There are no weights of it: heads need none."""
+    """Return a sealed encoder of dimension 8 and its file. It has no weights, since heads need none."""
     fields = lookup("minilm@1.0.0").model_dump(mode="json")
     probe = Probe.of("a", np.ones(DIMENSION, np.float32)).model_dump(mode="json")
     path = folder / "eight.yaml"
@@ -56,22 +56,22 @@ def spec(folder: Path) -> tuple[EncoderSpec, Path]:
 
 
 def answer(imported: ImportedModel, **rows: Any) -> Any:
-    """What it answers as a head, to `ROWS` where no others are given."""
+    """Return the answers of an imported head for these rows, by default `ROWS`."""
     (answered,) = HeadSession(imported.manifest, imported.graph).answer(**(rows or {"embedding": ROWS})).values()
     return answered
 
 
 def written(path: Path, text: str) -> Path:
-    """A model written in ONNX's text."""
+    """Write a model in ONNX's text format to an ONNX file."""
     path.write_bytes(parser.parse_model(text).SerializeToString())
     return path
 
 
 def from_torch(path: Path, layers: nn.Module, count: int = 1) -> Path:
-    """As torch's exporter writes it, of one input or two."""
+    """Write a module of one input or two with torch's exporter."""
     rows = torch.export.Dim("rows")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own
+        warnings.simplefilter("ignore")  # of the exporter itself
         torch.onnx.export(
             layers.eval(), tuple(torch.zeros(3, DIMENSION) for _ in range(count)), path, verbose=False,
             dynamic_shapes=tuple({0: rows} for _ in range(count)), external_data=False,
@@ -80,21 +80,21 @@ def from_torch(path: Path, layers: nn.Module, count: int = 1) -> Path:
 
 
 def from_scikit_learn(path: Path, model: Any, **options: object) -> Path:
-    """As skl2onnx writes it."""
+    """Write a model with skl2onnx."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = to_onnx(model, ROWS[:1], options={id(model): options} if options else None)
-    path.write_bytes(made.SerializeToString())
+        onnx_model = to_onnx(model, ROWS[:1], options={id(model): options} if options else None)
+    path.write_bytes(onnx_model.SerializeToString())
     return path
 
 
 def has_tensorflow() -> bool:
-    """Whether TensorFlow and its converter are installed."""
+    """Return whether TensorFlow and its converter are installed."""
     return all(importlib.util.find_spec(name) is not None for name in ("tensorflow", "tf2onnx"))
 
 
 def from_tensorflow(path: Path, weights: Any) -> Path:
-    """As tf2onnx writes it, in a process of its own: TensorFlow and torch do not share one gladly."""
+    """Write a model with tf2onnx, in a process of its own, since TensorFlow and torch conflict in one."""
     np.save(path.with_suffix(".npy"), weights)
     subprocess.run(
         [sys.executable, "-c", _TENSORFLOW, str(path.with_suffix(".npy")), str(path)], check=True, capture_output=True

@@ -1,4 +1,4 @@
-"""A head's folder answers as the trained head does, says what it needs, and is refused once it was changed."""
+"""A head's folder answers like the trained head, describes what it needs, and is refused after a change."""
 
 import json
 from pathlib import Path
@@ -19,8 +19,8 @@ from rawless.heads.session import open_head
 from rawless.heads.training import TrainedHead, train
 from tests.heads.conftest import make_task
 
-CHANCE = np.random.default_rng(0)
-LEFT, RIGHT = CHANCE.standard_normal((2, 300, 6)).astype(np.float32)
+GENERATOR = np.random.default_rng(0)
+LEFT, RIGHT = GENERATOR.standard_normal((2, 300, 6)).astype(np.float32)
 YES = np.arange(300) % 2
 TASKS: dict[str, dict[str, Any]] = {
     "linear": {"inputs": (LEFT,), "labels": np.arange(300) % 3, "classes": ("a", "b", "c")},
@@ -45,29 +45,29 @@ def _write(trained: TrainedHead, folder: Path) -> HeadManifest:
 
 
 def _inputs(task: Task, names: tuple[str, ...], rows: slice) -> dict[str, Any]:
-    given = task.kind.head_inputs(task.splits["test"].rows)
-    return {name: each[rows].numpy() for name, each in zip(names, given, strict=True)}
+    inputs = task.kind.head_inputs(task.splits["test"].rows)
+    return {name: each[rows].numpy() for name, each in zip(names, inputs, strict=True)}
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_it_answers_as_the_trained_head_at_batch_1_and_n(name: str, tmp_path: Path) -> None:
+def test_the_exported_head_answers_like_the_trained_one_for_any_batch_size(name: str, tmp_path: Path) -> None:
     trained = _trained(name)
     manifest = _write(trained, tmp_path / "head")
     session = open_head(tmp_path / "head")
     names = tuple(each.name for each in manifest.inputs)
-    given = _inputs(trained.task, names, slice(None))
-    wanted = predict(trained.head, [torch.from_numpy(each) for each in given.values()]).numpy()
+    inputs = _inputs(trained.task, names, slice(None))
+    expected = predict(trained.head, [torch.from_numpy(each) for each in inputs.values()]).numpy()
 
-    (whole,) = session.answer(**given).values()
-    np.testing.assert_allclose(whole, wanted, atol=1e-5)
+    (batch,) = session.answer(**inputs).values()
+    np.testing.assert_allclose(batch, expected, atol=1e-5)
     for row in range(5):
-        (alone,) = session.answer(**_inputs(trained.task, names, slice(row, row + 1))).values()
-        np.testing.assert_allclose(alone, wanted[row : row + 1], atol=1e-5)
-    (none,) = session.answer(**_inputs(trained.task, names, slice(0, 0))).values()
-    assert len(none) == 0
+        (single,) = session.answer(**_inputs(trained.task, names, slice(row, row + 1))).values()
+        np.testing.assert_allclose(single, expected[row : row + 1], atol=1e-5)
+    (empty,) = session.answer(**_inputs(trained.task, names, slice(0, 0))).values()
+    assert len(empty) == 0
 
 
-def test_the_manifest_says_what_it_takes_and_answers(tmp_path: Path) -> None:
+def test_the_manifest_describes_inputs_outputs_and_encoder(tmp_path: Path) -> None:
     manifest = _write(_trained("tenants"), tmp_path / "head")
 
     query, tenant = manifest.inputs
@@ -80,7 +80,7 @@ def test_the_manifest_says_what_it_takes_and_answers(tmp_path: Path) -> None:
     assert artefact.read_evaluation(tmp_path / "head") is not None
 
 
-def test_the_folder_holds_no_pickle_and_the_graph_is_the_same_each_time(tmp_path: Path) -> None:
+def test_the_folder_contains_no_pickle_and_the_graph_is_deterministic(tmp_path: Path) -> None:
     for name in ("one", "other"):
         _write(_trained("mlp"), tmp_path / name)
 
@@ -103,7 +103,7 @@ def test_a_head_that_was_changed_is_refused(tmp_path: Path, file: str) -> None:
         open_head(tmp_path / "head")
 
 
-def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not the folder of a head"):
         open_head(tmp_path)
     _write(_trained("linear"), tmp_path / "head")

@@ -1,4 +1,4 @@
-"""Which version of a head is live."""
+"""Deployments and rollbacks decide which version of a head is live."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def heads(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_rolling_back_leads_to_what_was_live_before(heads: Path) -> None:
+def test_a_rollback_restores_the_version_that_was_live_before(heads: Path) -> None:
     deploy(heads, "topic", 1)
     deploy(heads, "topic", 3)
     deploy(heads, "topic", 3)  # a second time changes nothing
@@ -39,8 +39,8 @@ def test_rolling_back_leads_to_what_was_live_before(heads: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.lists(st.sampled_from([0, *VERSIONS]), max_size=12))
-def test_a_rollback_undoes_the_last_deployment_whatever_came_before(heads: Path, steps: list[int]) -> None:
-    """0 is a rollback."""
+def test_a_rollback_undoes_the_last_deployment_after_any_history(heads: Path, steps: list[int]) -> None:
+    """A step of 0 is a rollback."""
     (heads / "topic" / FILE).unlink(missing_ok=True)
     stack: list[int] = []
     for step in steps:
@@ -55,7 +55,7 @@ def test_a_rollback_undoes_the_last_deployment_whatever_came_before(heads: Path,
 
 
 @pytest.mark.parametrize(
-    ("other", "says"),
+    ("changes", "message"),
     [
         ({"classes": ("account", "app", "other")}, "classes are account, app, other"),
         ({"classes": ("account", "app")}, r"returns probabilities float32 \['batch', 2\]"),
@@ -63,18 +63,20 @@ def test_a_rollback_undoes_the_last_deployment_whatever_came_before(heads: Path,
         ({"spec": lookup("resnet18-seeded@1.0.0")}, "vectors of resnet18-seeded@1.0.0, not of minilm@1.0.0"),
     ],
 )
-def test_another_layout_is_refused_unless_it_is_asked_for(heads: Path, other: dict[str, object], says: str) -> None:
+def test_another_layout_is_refused_unless_it_is_requested(
+    heads: Path, changes: dict[str, object], message: str
+) -> None:
     deploy(heads, "topic", 1)
-    write_head(heads, "topic", 4, **other)  # type: ignore[arg-type]
+    write_head(heads, "topic", 4, **changes)  # type: ignore[arg-type]
 
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         deploy(heads, "topic", 4)
     assert live_version(heads, "topic") == 1
     deploy(heads, "topic", 4, new_layout=True)
     assert live_version(heads, "topic") == 4
 
 
-def test_a_version_that_is_not_there_or_was_changed_is_not_deployed(heads: Path) -> None:
+def test_a_missing_or_changed_version_is_not_deployed(heads: Path) -> None:
     graph = heads / "topic" / "2" / "head.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
 
@@ -94,14 +96,14 @@ def test_a_version_that_is_not_there_or_was_changed_is_not_deployed(heads: Path)
         json.dumps({"changes": [{"action": "rollback", "version": 1, "at": "2026-01-01T00:00:00Z"}]}),
     ],
 )
-def test_a_broken_file_is_told(heads: Path, content: str) -> None:
+def test_a_broken_deployment_file_is_reported(heads: Path, content: str) -> None:
     (heads / "topic" / FILE).write_text(content)
 
     with pytest.raises(UserError, match="cannot be read"):
         live_version(heads, "topic")
 
 
-def test_a_full_disk_leaves_nothing_and_what_was_live(heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_file_and_keeps_the_live_version(heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(heads, "topic", 1)
     before = sorted(each.name for each in (heads / "topic").iterdir())
 

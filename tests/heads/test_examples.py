@@ -1,4 +1,4 @@
-"""What a head is trained on: a snapshot's rows by split, with the tenants that train has."""
+"""Tasks contain a snapshot's rows by split, with the tenants that occur in train."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,7 +20,7 @@ BY_TIME = {"by": "time", "validation_from": MIDDLE, "test_from": MIDDLE}
 
 @pytest.fixture
 def with_channels(shop: Shop, build_pairs: Callable[..., Manifest]) -> Callable[[range], Manifest]:
-    """Builds pairs whose older ones are train and newer ones test; only uploads with these numbers have a channel."""
+    """Build pairs, the older ones for train and the newer ones for test; uploads with these numbers have a channel."""
 
     def build(numbers: range) -> Manifest:
         shop.upload(numbers, stream="asked")
@@ -31,7 +31,7 @@ def with_channels(shop: Shop, build_pairs: Callable[..., Manifest]) -> Callable[
     return build
 
 
-def test_every_row_of_a_split_without_the_attribute_is_of_the_other_tenants(
+def test_rows_without_the_attribute_belong_to_the_first_tenant(
     shop: Shop, with_channels: Callable[[range], Manifest]
 ) -> None:
     task = open_task(shop.warehouse, SPEC, with_channels(range(25, EVENTS)))
@@ -42,12 +42,12 @@ def test_every_row_of_a_split_without_the_attribute_is_of_the_other_tenants(
     assert "channel" not in task.splits["test"].facts
 
 
-def test_a_tenant_that_train_lacks_is_refused(shop: Shop, with_channels: Callable[[range], Manifest]) -> None:
+def test_a_tenant_attribute_that_train_lacks_is_refused(shop: Shop, with_channels: Callable[[range], Manifest]) -> None:
     with pytest.raises(UserError, match="tenant is channel, but no row of train has that attribute"):
         open_task(shop.warehouse, SPEC, with_channels(range(25)))
 
 
-def test_a_head_is_trained_without_validation(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
+def test_a_head_can_be_trained_without_validation_rows(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
     spec = head_spec({"head": "made", "snapshot": "made", "kind": "pair", "epochs": 2})
     found = train(open_task(shop.warehouse, spec, build_pairs(split=BY_TIME)), lambda _: None).evaluation
 
@@ -57,7 +57,7 @@ def test_a_head_is_trained_without_validation(shop: Shop, build_pairs: Callable[
     assert "There is no validation split, so training did not stop early." in found.warnings
 
 
-def test_a_split_that_a_head_needs_is_not_empty(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
+def test_an_empty_test_split_is_refused(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
     late = (AS_OF + timedelta(days=1)).isoformat()
     manifest = build_pairs(split={"by": "time", "validation_from": MIDDLE, "test_from": late})
 

@@ -1,4 +1,4 @@
-"""A snapshot opens in one call as a frame, a torch `Dataset` or Hugging Face tables: the same rows in each."""
+"""A snapshot is read as a frame, a torch `Dataset` or Hugging Face tables with the same rows."""
 
 from collections.abc import Callable
 
@@ -19,18 +19,18 @@ def manifest(shop: Shop) -> Manifest:
     return shop.build().manifest
 
 
-def test_a_frame_has_the_rows_with_their_vectors_and_says_whose_they_are(shop: Shop, manifest: Manifest) -> None:
+def test_a_frame_contains_the_rows_and_names_snapshot_and_encoder(shop: Shop, manifest: Manifest) -> None:
     rows = shop.rows(manifest.snapshot_id)
-    made = frame(shop.warehouse, "uploads")
+    data = frame(shop.warehouse, "uploads")
 
-    assert list(made["event_id"]) == sorted(rows)
-    for row in made.itertuples(index=False):
-        wanted = rows[row.event_id]
-        assert (row.label, row.split, row.person_key) == (wanted["label"], wanted["split"], wanted["person_key"])
-        assert row.occurred_at == wanted["occurred_at"]
-        np.testing.assert_array_equal(row.embedding, wanted["embedding"])
-    assert set(made["attribute.channel"]) == {"chat", "email"}
-    assert made.attrs == {
+    assert list(data["event_id"]) == sorted(rows)
+    for row in data.itertuples(index=False):
+        expected = rows[row.event_id]
+        assert (row.label, row.split, row.person_key) == (expected["label"], expected["split"], expected["person_key"])
+        assert row.occurred_at == expected["occurred_at"]
+        np.testing.assert_array_equal(row.embedding, expected["embedding"])
+    assert set(data["attribute.channel"]) == {"chat", "email"}
+    assert data.attrs == {
         "snapshot_id": manifest.snapshot_id,
         "dataset": "uploads",
         "encoder_fingerprint": "f" * 64,
@@ -38,33 +38,33 @@ def test_a_frame_has_the_rows_with_their_vectors_and_says_whose_they_are(shop: S
     }
 
 
-def test_splits_are_read_apart(shop: Shop, manifest: Manifest) -> None:
+def test_a_split_is_read_alone(shop: Shop, manifest: Manifest) -> None:
     frames = [frame(shop.warehouse, manifest.snapshot_id, split) for split in SPLITS]
 
-    assert [set(each["split"]) for each in frames] == [{split} for split in SPLITS]
+    assert [set(table["split"]) for table in frames] == [{split} for split in SPLITS]
     assert sum(map(len, frames)) == manifest.rows
 
 
-def test_torch_gets_float32_vectors_and_places_in_the_classes(shop: Shop, manifest: Manifest) -> None:
-    made = torch_dataset(shop.warehouse, manifest.snapshot_id, "train")
+def test_torch_gets_float32_vectors_and_indices_of_classes(shop: Shop, manifest: Manifest) -> None:
+    data = torch_dataset(shop.warehouse, manifest.snapshot_id, "train")
     rows = shop.rows(manifest.snapshot_id)
-    vectors, labels = next(iter(DataLoader(made, batch_size=len(made))))
+    vectors, labels = next(iter(DataLoader(data, batch_size=len(data))))
 
     assert vectors.dtype == torch.float32
-    assert vectors.shape == (len(made), 8)
-    assert [made.classes[place] for place in labels] == [rows[name]["label"] for name in made.ids]
-    np.testing.assert_array_equal(vectors, np.array([rows[name]["embedding"] for name in made.ids], np.float32))
+    assert vectors.shape == (len(data), 8)
+    assert [data.classes[index] for index in labels] == [rows[name]["label"] for name in data.ids]
+    np.testing.assert_array_equal(vectors, np.array([rows[name]["embedding"] for name in data.ids], np.float32))
 
 
 def test_hugging_face_gets_three_splits_with_class_labels(shop: Shop, manifest: Manifest) -> None:
     datasets = pytest.importorskip("datasets")
-    made = hugging_face(shop.warehouse, manifest.snapshot_id)
+    data = hugging_face(shop.warehouse, manifest.snapshot_id)
     rows = shop.rows(manifest.snapshot_id)
 
-    assert set(made) == set(SPLITS)
-    assert made["train"].features["label"] == datasets.ClassLabel(names=["cat", "dog"])
-    assert sum(len(each) for each in made.values()) == manifest.rows
-    for split, table in made.items():
+    assert set(data) == set(SPLITS)
+    assert data["train"].features["label"] == datasets.ClassLabel(names=["cat", "dog"])
+    assert sum(len(table) for table in data.values()) == manifest.rows
+    for split, table in data.items():
         for row in table:
             assert rows[row["event_id"]]["split"] == split
             assert table.features["label"].int2str(row["label"]) == rows[row["event_id"]]["label"]
@@ -88,7 +88,7 @@ def test_pairs_have_two_vectors_and_two_ids(shop: Shop, build_pairs: Callable[..
     )
 
 
-def test_numbers_come_as_numbers(shop: Shop) -> None:
+def test_labels_that_are_numbers_stay_numbers(shop: Shop) -> None:
     shop.load(
         "confirmed",
         {
@@ -100,17 +100,17 @@ def test_numbers_come_as_numbers(shop: Shop) -> None:
     label = {"query": "confirmed_upload", "type": "number", "range": [0, 100]}
     manifest = shop.build(label=label).manifest
     table = frame(shop.warehouse, manifest.snapshot_id)
-    made = torch_dataset(shop.warehouse, manifest.snapshot_id)
+    data = torch_dataset(shop.warehouse, manifest.snapshot_id)
     tables = hugging_face(shop.warehouse, manifest.snapshot_id)
 
-    wanted = {f"e-{number}": number / 10 for number in range(120)}
-    assert dict(zip(table["event_id"], table["label_value"], strict=True)).items() <= wanted.items()
-    assert made[0][1] == pytest.approx(wanted[made.ids[0]])
-    assert made.classes == ()
-    assert tables["test"][0]["label"] == wanted[tables["test"][0]["event_id"]]
+    expected = {f"e-{number}": number / 10 for number in range(120)}
+    assert dict(zip(table["event_id"], table["label_value"], strict=True)).items() <= expected.items()
+    assert data[0][1] == pytest.approx(expected[data.ids[0]])
+    assert data.classes == ()
+    assert tables["test"][0]["label"] == expected[tables["test"][0]["event_id"]]
 
 
-def test_what_is_no_snapshot_is_refused(shop: Shop) -> None:
+def test_an_unknown_snapshot_is_refused(shop: Shop) -> None:
     for read in (frame, torch_dataset, hugging_face):
         with pytest.raises(UserError, match="no snapshot and no dataset 'nothing'"):
             read(shop.warehouse, "nothing")

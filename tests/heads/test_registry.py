@@ -1,4 +1,4 @@
-"""The registry answers which encoder a head needs, and which heads need an encoder; a number is given once."""
+"""The registry finds heads by name, version and encoder, and registers each version once."""
 
 from datetime import UTC, datetime
 
@@ -36,7 +36,7 @@ def test_heads_are_found_by_name_version_and_encoder(warehouse: Warehouse) -> No
         registry.find(warehouse, "one@3")
 
 
-def test_a_version_is_given_once(warehouse: Warehouse) -> None:
+def test_a_version_is_registered_once(warehouse: Warehouse) -> None:
     registry.register(warehouse, _manifest("one", 1))
 
     with pytest.raises(UserError, match="Another process has just registered version 1"):

@@ -1,4 +1,4 @@
-"""A model that means harm does none, and bytes of any kind are a head or refused."""
+"""Malicious models do no harm, and any bytes are either imported or refused."""
 
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ def eight(tmp_path: Path) -> EncoderSpec:
     return spec(tmp_path)[0]
 
 
-def _greedy(model: onnx.ModelProto) -> None:
-    """Two small constants, and their product of 3.6 gigabytes."""
+def _huge_product(model: onnx.ModelProto) -> None:
+    """Add two small constants whose product takes 3.6 gigabytes."""
     ones = np.ones((30_000, 1), np.float32)
     model.graph.initializer.extend([numpy_helper.from_array(ones, "a"), numpy_helper.from_array(ones.T, "b")])
     model.graph.node[-1].output[0] = "soft"
@@ -43,7 +43,7 @@ def _greedy(model: onnx.ModelProto) -> None:
     )
 
 
-def _lying(model: onnx.ModelProto) -> None:
+def _wrong_size(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].dims[0] = 2**40
 
 
@@ -62,15 +62,15 @@ def _branching(model: onnx.ModelProto) -> None:
 
 
 HOSTILE = {
-    _greedy: "cannot be run on both 1 and 7 rows in 2 GiB",
-    _lying: "is not a valid ONNX graph",
+    _huge_product: "cannot be run on both 1 and 7 rows in 2 GiB",
+    _wrong_size: "is not a valid ONNX graph",
     _unprintable: "A name in the model .* is not printable",
     _branching: "The operator Relu of .* has an attribute that is not a number, string or tensor",
 }
 
 
 @pytest.mark.parametrize("make", HOSTILE)
-def test_what_means_harm_does_none(tmp_path: Path, eight: EncoderSpec, make: Any) -> None:
+def test_a_malicious_model_is_refused(tmp_path: Path, eight: EncoderSpec, make: Any) -> None:
     model = onnx.load(written(tmp_path / "model.onnx", PLAIN))
     make(model)
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
@@ -79,31 +79,31 @@ def test_what_means_harm_does_none(tmp_path: Path, eight: EncoderSpec, make: Any
         import_model(tmp_path / "model.onnx", eight, "made")
 
 
-def test_trees_without_an_end_are_refused(tmp_path: Path, eight: EncoderSpec) -> None:
+def test_trees_with_a_cycle_are_refused(tmp_path: Path, eight: EncoderSpec) -> None:
     forest = RandomForestClassifier(5, max_depth=3, random_state=0).fit(ROWS, LABELS)
     model = onnx.load(from_scikit_learn(tmp_path / "model.onnx", forest, zipmap=False))
-    ways = next(each for each in model.graph.node[0].attribute if each.name == "nodes_truenodeids")
-    ways.ints[0] = 0  # itself
+    targets = next(item for item in model.graph.node[0].attribute if item.name == "nodes_truenodeids")
+    targets.ints[0] = 0  # itself
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
 
     with pytest.raises(UserError, match="a branch has a cycle or no target"):
         import_model(tmp_path / "model.onnx", eight, "made")
 
 
-def test_a_model_that_does_not_end_is_stopped(tmp_path: Path, eight: EncoderSpec, monkeypatch: Any) -> None:
+def test_a_model_that_runs_too_long_is_stopped(tmp_path: Path, eight: EncoderSpec, monkeypatch: Any) -> None:
     monkeypatch.setattr(trial, "MAX_SECONDS", 0.01)
 
     with pytest.raises(UserError, match=r"did not answer 7 rows within 0\.01 seconds: make it smaller"):
         import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made")
 
 
-def test_whatever_the_bytes_are_they_are_a_head_or_refused(tmp_path: Path, eight: EncoderSpec) -> None:
-    path, chance, heads = written(tmp_path / "model.onnx", PLAIN), np.random.default_rng(0), 0
+def test_any_bytes_are_imported_or_refused(tmp_path: Path, eight: EncoderSpec) -> None:
+    path, generator, heads = written(tmp_path / "model.onnx", PLAIN), np.random.default_rng(0), 0
     whole = path.read_bytes()
     for _ in range(60):
         content = bytearray(whole)
-        content[chance.integers(len(whole))] ^= 1 << int(chance.integers(8))
-        path.write_bytes(content if chance.random() < 0.8 else content[: chance.integers(len(whole))])
+        content[generator.integers(len(whole))] ^= 1 << int(generator.integers(8))
+        path.write_bytes(content if generator.random() < 0.8 else content[: generator.integers(len(whole))])
         try:
             imported = import_model(path, eight, "made")
         except UserError:

@@ -1,4 +1,4 @@
-"""A model made elsewhere answers as it did there, and becomes a version like any other."""
+"""An imported model answers like the original, and becomes a version like any other."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ CLASSIFIERS: dict[str, Any] = {
 
 
 class Pairs(nn.Module):
-    """How near two vectors are."""
+    """Returns one number for two vectors, with its inputs in reverse order."""
 
     def forward(self, right: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
         return torch.tanh((left - 2 * right).sum(1, keepdim=True))
@@ -53,7 +53,7 @@ def eight(tmp_path: Path) -> EncoderSpec:
     return spec(tmp_path)[0]
 
 
-def test_a_model_of_torch_answers_as_it_did(tmp_path: Path, eight: EncoderSpec) -> None:
+def test_a_torch_model_answers_like_the_original(tmp_path: Path, eight: EncoderSpec) -> None:
     layers = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 3), nn.Softmax(1))
     imported = import_model(from_torch(tmp_path / "model.onnx", layers), eight, "made", ("a", "b", "c"))
 
@@ -66,7 +66,7 @@ def test_a_model_of_torch_answers_as_it_did(tmp_path: Path, eight: EncoderSpec) 
 
 @pytest.mark.parametrize("labels", [LABELS, np.array(["no", "maybe", "yes"])[LABELS]], ids=["numbers", "words"])
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_classifier_of_scikit_learn_answers_its_probabilities(
+def test_a_scikit_learn_classifier_returns_its_probabilities(
     tmp_path: Path, eight: EncoderSpec, name: str, labels: Any
 ) -> None:
     model = CLASSIFIERS[name].fit(ROWS, labels)
@@ -77,7 +77,7 @@ def test_a_classifier_of_scikit_learn_answers_its_probabilities(
     assert imported.manifest.classes == ("0", "1", "2")
 
 
-def test_a_regression_of_scikit_learn_answers_a_number_for_each_row(tmp_path: Path, eight: EncoderSpec) -> None:
+def test_a_scikit_learn_regression_returns_a_number_for_each_row(tmp_path: Path, eight: EncoderSpec) -> None:
     model = Ridge().fit(ROWS, ROWS.sum(1))
     imported = import_model(from_scikit_learn(tmp_path / "model.onnx", model), eight, "made")
 
@@ -86,7 +86,7 @@ def test_a_regression_of_scikit_learn_answers_a_number_for_each_row(tmp_path: Pa
 
 
 @pytest.mark.skipif(not has_tensorflow(), reason="TensorFlow and tf2onnx are not installed")
-def test_a_model_of_tensorflow_answers_as_it_did(tmp_path: Path, eight: EncoderSpec) -> None:
+def test_a_tensorflow_model_answers_like_the_original(tmp_path: Path, eight: EncoderSpec) -> None:
     weights = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
     imported = import_model(from_tensorflow(tmp_path / "model.onnx", weights), eight, "made")
 
@@ -102,8 +102,8 @@ def test_two_inputs_are_a_pair_and_keep_their_sides(tmp_path: Path, eight: Encod
     assert [each.name for each in imported.manifest.inputs] == ["left", "right"]
 
 
-def test_a_name_inside_that_the_signature_needs_makes_way(tmp_path: Path, eight: EncoderSpec) -> None:
-    """Here the input has the name that the answer gets, and what is inside the name that the input gets."""
+def test_inner_names_that_are_reserved_are_replaced(tmp_path: Path, eight: EncoderSpec) -> None:
+    """The input has the name that the output gets, and an inner tensor the name that the input gets."""
     text = PLAIN.replace("vector", "probabilities").replace("summed", "embedding").replace("weights", "value")
     plain = import_model(written(tmp_path / "plain.onnx", PLAIN), eight, "made")
     other = import_model(written(tmp_path / "other.onnx", text), eight, "made")
@@ -115,29 +115,31 @@ def test_a_name_inside_that_the_signature_needs_makes_way(tmp_path: Path, eight:
 
 @pytest.fixture
 def uploads(shop: Shop, eight: EncoderSpec) -> Shop:
-    """Snapshots whose vectors are the encoder's, of classes and of numbers."""
+    """Build a snapshot with classes whose vectors are the encoder's."""
     shop.upload(range(120), stream="eight", encoder="eight", encoder_fingerprint=eight.fingerprint)
     shop.build(dataset="of_classes", stream="eight", encoder="eight@1.0.0")
     return shop
 
 
-def test_it_is_placed_registered_and_judged(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
+def test_a_model_is_evaluated_published_and_registered(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
     snapshot = find(uploads.warehouse, "of_classes")
     imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made", ("cat", "dog"))
     manifest = with_metrics(uploads.warehouse, imported, snapshot)
-    made = [publish(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
+    published = [publish(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
 
-    assert [(each.version, folder) for each, folder in made] == [
+    assert [(each.version, folder) for each, folder in published] == [
         (number, tmp_path / "heads" / "made" / str(number)) for number in (1, 2)
     ]
-    session = open_head(made[1][1])
+    session = open_head(published[1][1])
     np.testing.assert_allclose(session.answer(embedding=ROWS)["probabilities"], answer(imported))
     assert [each.name for each in session.manifest.metrics][:2] == ["accuracy", "macro_f1"]
     assert all(isinstance(each, Metric) and each.low <= each.value <= each.high for each in manifest.metrics)
     assert session.manifest.hyperparameters["judged_on"] == snapshot.snapshot_id
 
 
-def test_it_is_not_judged_on_other_classes_or_vectors(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
+def test_a_model_is_not_evaluated_on_other_classes_or_vectors(
+    uploads: Shop, tmp_path: Path, eight: EncoderSpec
+) -> None:
     snapshot = find(uploads.warehouse, "of_classes")
     path = written(tmp_path / "model.onnx", PLAIN)
     number = from_torch(tmp_path / "number.onnx", nn.Linear(8, 1))
@@ -156,10 +158,10 @@ def test_a_head_that_cannot_be_registered_leaves_no_folder(
 ) -> None:
     imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made")
 
-    def away(*arguments: object) -> None:
+    def fail(*arguments: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(registry, "register", away)
+    monkeypatch.setattr(registry, "register", fail)
     with pytest.raises(ConnectionError):
         publish(uploads.warehouse, imported.manifest, imported.graph, tmp_path / "heads")
     assert not (tmp_path / "heads" / "made" / "1").exists()

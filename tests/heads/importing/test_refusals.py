@@ -1,4 +1,4 @@
-"""What is no head is refused by name, and bytes of any kind do nothing else."""
+"""Models that cannot be a head are refused with the name of what does not fit."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def eight(tmp_path: Path) -> EncoderSpec:
     return spec(tmp_path)[0]
 
 
-REFUSED = {
+REFUSED_MODELS = {
     "another dimension": (PLAIN.replace("[rows, 8]", "[rows, 9]"), "input vector of .* the shape .rows, 9.* 8 values"),
     "float64": (PLAIN.replace("float[", "double["), "input vector of .* is float64, but vectors are float32: export"),
     "a fixed batch": (PLAIN.replace("[rows, 8]", "[1, 8]"), "input vector of .* takes exactly 1 rows"),
@@ -67,10 +67,10 @@ REFUSED = {
         PLAIN.replace("Softmax <axis = 1>", "theirs.Soft").replace('"": 20', '"": 20, "theirs": 1'),
         "uses the operator theirs:Soft, which",
     ),
-    "chance": (PLAIN.replace("Softmax <axis = 1>", "RandomUniformLike"), "uses the operator RandomUniformLike, which"),
-    "what looks across rows": (PLAIN.replace("axis = 1", "axis = 0"), "answers differently for a row alone"),
+    "random numbers": (PLAIN.replace("Softmax <axis = 1>", "RandomUniformLike"), "the operator RandomUniformLike, which"),
+    "an operator across rows": (PLAIN.replace("axis = 1", "axis = 0"), "answers differently for a row alone"),
     "no softmax": (PLAIN.replace("Softmax <axis = 1>", "Identity"), "end it with a softmax"),
-    "what is not finite": (
+    "infinite numbers": (
         PLAIN.replace("Softmax <axis = 1> (summed)", "Div(summed, zero)").replace(
             "  summed", "  zero = Constant <value_floats = [0.0, 0.0]> ()\n  summed"
         ),
@@ -84,9 +84,9 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, eight: EncoderSpec, name: str) -> None:
-    text, words = REFUSED[name]
+@pytest.mark.parametrize("name", REFUSED_MODELS)
+def test_a_model_that_does_not_fit_is_refused(tmp_path: Path, eight: EncoderSpec, name: str) -> None:
+    text, words = REFUSED_MODELS[name]
     path = written(tmp_path / "model.onnx", text)
 
     with pytest.raises(UserError, match=words) as refused:
@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, eight: EncoderSpec
         (helper.make_model(helper.make_graph([], "empty", [], [])).SerializeToString(), "contains no ONNX graph"),
     ],
 )
-def test_what_is_no_model_is_refused(tmp_path: Path, eight: EncoderSpec, content: bytes, words: str) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, eight: EncoderSpec, content: bytes, words: str) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
 
@@ -116,7 +116,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, eight: EncoderSpec, content
         import_model(path, eight, "Not One")
 
 
-def test_what_is_too_large_is_refused_unread(tmp_path: Path, eight: EncoderSpec, monkeypatch: Any) -> None:
+def test_a_model_that_is_too_large_is_refused(tmp_path: Path, eight: EncoderSpec, monkeypatch: Any) -> None:
     path = tmp_path / "model.onnx"
     with path.open("wb") as file:
         file.truncate(onnx_reader.MAX_BYTES + 1)
@@ -139,7 +139,7 @@ def test_weights_in_another_file_are_refused_and_not_read(tmp_path: Path, eight:
         import_model(tmp_path / "model.onnx", eight, "made")
 
 
-def test_what_branches_or_maps_is_refused_by_name(tmp_path: Path, eight: EncoderSpec) -> None:
+def test_scans_maps_and_free_strings_are_refused(tmp_path: Path, eight: EncoderSpec) -> None:
     near = KNeighborsClassifier().fit(ROWS, LABELS)
     maps = LogisticRegression().fit(ROWS, LABELS)
     words = LogisticRegression().fit(ROWS, np.array(["a", "b", "two words"])[LABELS])
