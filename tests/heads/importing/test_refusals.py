@@ -67,7 +67,7 @@ REFUSED_MODELS = {
         PLAIN.replace("Softmax <axis = 1>", "theirs.Soft").replace('"": 20', '"": 20, "theirs": 1'),
         "uses the operator theirs:Soft, which",
     ),
-    "random numbers": (PLAIN.replace("Softmax <axis = 1>", "RandomUniformLike"), "the operator RandomUniformLike, which"),
+    "random numbers": (PLAIN.replace("Softmax <axis = 1>", "RandomUniformLike"), "operator RandomUniformLike"),
     "an operator across rows": (PLAIN.replace("axis = 1", "axis = 0"), "answers differently for a row alone"),
     "no softmax": (PLAIN.replace("Softmax <axis = 1>", "Identity"), "end it with a softmax"),
     "infinite numbers": (
