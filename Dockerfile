@@ -1,4 +1,4 @@
-# One image: Flex Template launcher and Dataflow worker, and the services by another entry point. docs/image.md says more.
+# One image: Flex Template launcher and Dataflow worker, and the services by another entry point. docs/container.md says more.
 #
 # Bases are pinned by version here and by digest at the build: the digests are build arguments without a default, so that
 # a build without them fails. Everything of Python is pinned by hash in requirements.worker.lock: torch's wheel and, with

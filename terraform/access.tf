@@ -1,4 +1,4 @@
-# Roles in the production project that belong to no stream. Nobody in them is a person, but by break-glass.
+# Roles in the production project that belong to no stream. Except for break-glass, no person has one.
 resource "google_service_account" "worker" {
   for_each     = module.design.streams
   project      = var.raw_project
@@ -8,7 +8,7 @@ resource "google_service_account" "worker" {
 }
 
 resource "google_project_iam_member" "launcher_launches" {
-  #checkov:skip=CKV_GCP_49:It acts as no account by this, but as each worker by a grant on that account (raw/accounts.tf).
+  #checkov:skip=CKV_GCP_49:The role impersonates no account; a grant on each worker's account does (raw/accounts.tf).
   for_each = var.launchers
   project  = var.raw_project
   role     = "roles/dataflow.developer"
@@ -22,7 +22,7 @@ resource "google_storage_bucket_iam_member" "launcher_reads_template" {
   member   = each.value
 }
 
-# The map's pseudonyms are computed outside of BigQuery, by whoever fills it.
+# Dataset builders compute the pseudonyms of the subject map outside of BigQuery.
 resource "google_secret_manager_secret_iam_member" "builder_reads_pseudonym_key" {
   for_each  = local.builders
   secret_id = module.keys.secret
@@ -30,8 +30,8 @@ resource "google_secret_manager_secret_iam_member" "builder_reads_pseudonym_key"
   member    = each.value
 }
 
-# For one person, until a time, for a ticket that is in the grant; every call is in the audit log, and is told
-# (docs/runbooks.md#perimeter-violation). The perimeter still needs an access level for them.
+# For one person until a given time; the grant names the ticket. Every call is in the audit log and raises an alert
+# (docs/runbooks.md#perimeter-violation). The perimeter additionally requires an access level.
 resource "google_project_iam_member" "break_glass" {
   count   = var.break_glass == null ? 0 : 1
   project = var.raw_project

@@ -1,4 +1,4 @@
-# The state's bucket is named at `terraform init -backend-config=bucket=…`. No secret is in the state, but all names are.
+# `terraform init -backend-config=bucket=…` names the bucket of the state. The state contains all names, but no secret.
 terraform {
   backend "gcs" {}
 }

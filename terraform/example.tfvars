@@ -1,4 +1,4 @@
-# Copy it, and name your own. Everything that is not here has a default: see variables.tf.
+# Copy this file and replace the values. All other variables have defaults: see variables.tf.
 raw_project       = "acme-production"
 warehouse_project = "acme-embeddings"
 region            = "europe-west4"

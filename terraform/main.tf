@@ -1,4 +1,4 @@
-# The trust boundary, room by room: terraform/README.md draws it.
+# The two projects and the trust boundary between them; terraform/README.md has a diagram.
 data "google_project" "raw" {
   project_id = var.raw_project
 }
@@ -74,7 +74,7 @@ module "raw" {
   retention     = module.design.retention
   publishers    = var.streams[each.key].publishers
   launchers     = var.launchers
-  waits_for     = concat(module.warehouse.worker_grants, module.perimeter.walls)
+  prerequisites = concat(module.warehouse.worker_grants, module.perimeter.barriers)
   channels      = var.channels
   depends_on    = [google_storage_bucket_object.warehouse_file]
 }

@@ -4,31 +4,31 @@ output "warehouse_file" {
 }
 
 output "topics" {
-  description = "Where producers publish, by stream."
+  description = "The topics that producers publish to, by stream."
   value       = { for name, stream in module.raw : name => stream.topic }
 }
 
 output "subscriptions" {
-  description = "What each stream's job reads."
+  description = "The subscriptions that the jobs read, by stream."
   value       = { for name, stream in module.raw : name => stream.subscription }
 }
 
 output "jobs" {
-  description = "Ids of the jobs by stream."
+  description = "Ids of the jobs, by stream."
   value       = { for name, stream in module.raw : name => stream.job }
 }
 
 output "pseudonym_secret" {
-  description = "Id of the secret that holds the pseudonym key; its value is added by hand, once (docs/runbooks.md#first-deploy)."
+  description = "Id of the secret with the pseudonym key. Its value is added once, by hand (docs/runbooks.md#first-deploy)."
   value       = module.keys.secret
 }
 
 output "config_bucket" {
-  description = "Where the template's file is expected: templates/PREFIX.json."
+  description = "The bucket that must contain the Flex Template: templates/PREFIX.json."
   value       = google_storage_bucket.config.name
 }
 
 output "urls" {
-  description = "Addresses of the services by role."
+  description = "URLs of the services, by role."
   value       = module.serving.urls
 }

@@ -1,4 +1,4 @@
-# What the production project has once, for all streams.
+# Resources of the production project that all streams share.
 resource "google_project_service" "raw" {
   for_each           = toset(module.design.apis.raw)
   project            = var.raw_project
@@ -13,7 +13,7 @@ resource "google_project_service" "warehouse" {
   disable_on_destroy = false
 }
 
-# A key of a service account is a copy of it that nobody can call back.
+# A service account key is a copy of the account's identity that cannot be recalled.
 resource "google_org_policy_policy" "no_service_account_keys" {
   for_each = {
     for pair in setproduct(values(local.projects), ["iam.disableServiceAccountKeyCreation", "iam.disableServiceAccountKeyUpload"]) :
@@ -30,7 +30,7 @@ resource "google_org_policy_policy" "no_service_account_keys" {
   depends_on = [google_project_service.raw, google_project_service.warehouse]
 }
 
-# Files that say what is done, and no data: streams, the warehouse's places, services, the template.
+# Configuration without any data: stream files, the warehouse file, service files, the Flex Template.
 resource "google_storage_bucket" "config" {
   project                     = var.raw_project
   name                        = module.design.names.config_bucket
@@ -57,7 +57,7 @@ resource "google_storage_bucket_object" "warehouse_file" {
 }
 
 resource "google_storage_bucket" "usage_logs" {
-  #checkov:skip=CKV_GCP_62:It is where the others log; its own accesses are in the audit log.
+  #checkov:skip=CKV_GCP_62:The other buckets log to it; its own accesses are in the audit log.
   #checkov:skip=CKV_GCP_78:Logs are written once and deleted by age.
   project                     = var.raw_project
   name                        = module.design.names.log_bucket
@@ -78,7 +78,7 @@ resource "google_storage_bucket" "usage_logs" {
   }
 }
 
-# Cloud Storage delivers them as this group.
+# Cloud Storage writes usage logs as this group.
 resource "google_storage_bucket_iam_member" "storage_delivers_logs" {
   bucket = google_storage_bucket.usage_logs.name
   role   = "roles/storage.objectCreator"

@@ -1,38 +1,38 @@
-# What a name may be is said once, in terraform/design/variables.tf.
+# The validations of names are in terraform/design/variables.tf.
 variable "raw_project" {
   type        = string
-  description = "Id of the production project: raw content, the job that encodes it and the services live there, and nowhere else."
+  description = "Id of the production project, the only one that contains raw content, jobs and services."
 }
 
 variable "warehouse_project" {
   type        = string
-  description = "Id of the project of the four datasets."
+  description = "Id of the warehouse project, which contains the four datasets."
 }
 
 variable "region" {
   type        = string
-  description = "Region of everything, as in europe-west4; it must offer the accelerator."
+  description = "Region of all resources, such as europe-west4. It must offer the accelerator."
 }
 
 variable "prefix" {
   type        = string
   default     = "rawless"
-  description = "What the names of resources start with."
+  description = "Prefix of the names of resources."
 }
 
 variable "pseudonym_key_version" {
   type        = number
   default     = 1
-  description = "Version of the secret that holds the pseudonym key (docs/runbooks.md#rotate-keys)."
+  description = "Version of the secret with the pseudonym key (docs/runbooks.md#rotate-keys)."
 }
 
 variable "image" {
   type        = string
-  description = "The one image of launcher, workers and services, by digest."
+  description = "Container image of launcher, workers and services, by digest."
 }
 
 variable "streams" {
-  description = "The streams by name. What each field is for stands in docs/gpu.md."
+  description = "The streams by name. docs/gpu.md describes the fields."
   type = map(object({
     file             = string
     release          = optional(string, "a")
@@ -52,33 +52,33 @@ variable "streams" {
 variable "service_file" {
   type        = string
   default     = ""
-  description = "A service file with its heads, without access, encoder and classifier. Empty for no services."
+  description = "Path of a service file that lists the heads. access, encoder and classifier are added. Empty means no services."
 }
 
 variable "callers" {
   type        = set(string)
   default     = []
-  description = "Mail addresses of the service accounts that may ask the orchestrator."
+  description = "Email addresses of the service accounts that may call the orchestrator."
 }
 
 variable "launchers" {
   type        = set(string)
-  description = "Service accounts of the delivery pipeline, as IAM members: they apply this, launch jobs and deploy heads."
+  description = "Service accounts of the delivery pipeline, as IAM members. They apply Terraform, launch jobs and deploy heads."
 }
 
 variable "dataset_builders" {
   type        = set(string)
-  description = "Mail addresses of the service accounts that build datasets and fill the subject map."
+  description = "Email addresses of the service accounts that build datasets and fill the subject map."
 }
 
 variable "groups" {
   type        = object({ owners = string, scientists = string, auditors = string })
-  description = "Mail addresses of the groups of the warehouse's administrators, of data scientists, and of the privacy office."
+  description = "Email addresses of the groups of warehouse administrators, data scientists and the privacy office."
 }
 
 variable "channels" {
   type        = list(string)
-  description = "Ids of the notification channels that alerts go to."
+  description = "Ids of the notification channels of the alerts."
 }
 
 variable "access_policy" {
@@ -89,29 +89,29 @@ variable "access_policy" {
 variable "cidr" {
   type        = string
   default     = "10.80.0.0/20"
-  description = "Addresses of the workers' subnetwork."
+  description = "IP address range of the workers' subnetwork."
 }
 
 variable "driver_projects" {
   type        = set(string)
   default     = []
-  description = "Numbers of Google's projects that workers fetch the GPU's driver from, if the perimeter refuses it (docs/gpu.md)."
+  description = "Numbers of the Google projects that workers download the GPU driver from, if the perimeter blocks it (docs/gpu.md)."
   validation {
     condition     = alltrue([for each in var.driver_projects : can(regex("^[0-9]+$", each))])
-    error_message = "driver_projects must be numbers of projects."
+    error_message = "driver_projects must be project numbers."
   }
 }
 
 variable "break_glass" {
   type        = object({ member = string, until = string, ticket = string })
   default     = null
-  description = "A person who may look into the production project for a while, for a ticket. Null, always but then."
+  description = "A person who may read objects of the production project until a given time, for a ticket. Null otherwise."
   validation {
     condition     = var.break_glass == null || can(timeadd(var.break_glass.until, "0s")) && can(regex("^user:", var.break_glass.member))
-    error_message = "break_glass must name one user:…, and a time as in 2026-11-01T12:00:00Z."
+    error_message = "break_glass.member must be user:EMAIL, and break_glass.until a time such as 2026-11-01T12:00:00Z."
   }
   validation {
     condition     = var.break_glass == null || can(regex("^[A-Z]+-[0-9]+$", var.break_glass.ticket))
-    error_message = "break_glass must name a ticket, as in OPS-123."
+    error_message = "break_glass.ticket must be a ticket id such as OPS-123."
   }
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from terraform.checks import access, arrows, functions, plan, request, runbooks, storage, tables
 from terraform.checks.plan import REPOSITORY, Refused, Resource
 
-DRAWINGS = ("terraform/README.md", "README.md")
+DRAWINGS = ("terraform/README.md", "docs/deploy.md")
 
 
 def faults(tree: Path = REPOSITORY) -> Iterator[str]:

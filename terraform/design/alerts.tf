@@ -1,22 +1,21 @@
-# The reasons of rawless/privacy/reasons.py (a check holds the two together), by what a rise of each asks for.
+# The reasons of rawless/privacy/reasons.py, grouped by who has to act. `make check` compares both lists.
 locals {
   reasons = {
-    # Every one is a fault of ours: one in ten minutes is told.
-    ours = ["encoder_failed", "internal", "non_finite_embedding", "row_refused"]
-    # The objects that messages name: more than a few mean a bucket or a prefix, not a producer's slip.
+    # Errors of Rawless itself: a single one in ten minutes raises an alert.
+    internal = ["encoder_failed", "internal", "non_finite_embedding", "row_refused"]
+    # Objects that messages name: many of them point to a bucket or a prefix, not to a producer's mistake.
     objects = ["object_not_found", "payload_uri_forbidden"]
-    # What producers send.
+    # Errors in what producers send.
     producers = [
-      "bad_event_id", "bad_occurred_at", "empty_payload", "empty_text", "forbidden_characters", "invalid_utf8", "malformed_event",
-      "missing_event_id", "missing_subject", "payload_too_large", "too_many_pixels",
-      "undecodable_image", "unknown_stream", "unsupported_image_format", "wrong_modality",
+      "bad_event_id", "bad_occurred_at", "empty_payload", "empty_text", "forbidden_characters", "invalid_utf8",
+      "malformed_event", "missing_event_id", "missing_subject", "payload_too_large", "too_many_pixels", "undecodable_image", "unknown_stream", "unsupported_image_format", "wrong_modality",
     ]
   }
 
-  # Share of what was read in ten minutes above which a reason is told.
-  rejection_shares = { ours = 0, objects = 0.001, producers = 0.02 }
+  # The share of the events read in ten minutes above which a group raises an alert.
+  rejection_shares = { internal = 0, objects = 0.001, producers = 0.02 }
 
-  # Counters as pipelines/rejections.py names them. The incident says which of them rose: `rejected.STAGE.REASON`.
+  # The counters of pipelines/rejections.py. An incident names the one that rose: `rejected.STAGE.REASON`.
   counter = "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\",job_name=~\"${var.prefix}-.*\""
   rejection_alerts = { for group, reasons in local.reasons : group => {
     reasons  = reasons

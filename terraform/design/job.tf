@@ -1,7 +1,7 @@
-# The options of each stream's job; docs/gpu.md says why each is what it is.
+# The options of each stream's job; docs/gpu.md explains them.
 locals {
-  # Without the first, Dataflow writes elements that failed to the temp bucket. Without the second there is one process,
-  # and so one encoder, a vCPU: they would share the accelerator's memory and no batches.
+  # Without the first, Dataflow writes failed elements to the temp bucket. Without the second it starts one process per
+  # vCPU, each with its own encoder: they would share the accelerator's memory, but no batches.
   experiments = ["disable_always_on_exception_sampling", "no_use_multiple_sdk_containers"]
 
   jobs = { for name, stream in var.streams : name => {
@@ -23,7 +23,7 @@ locals {
       source    = "pubsub:projects/${var.raw_project}/subscriptions/${local.streams[name].subscription}"
       warehouse = "gs://${local.config_bucket}/warehouse.yaml"
       device    = stream.accelerator == "" ? "cpu" : "cuda"
-      # Options of Dataflow for which the launch request has no field of its own.
+      # Dataflow options for which the launch request has no field.
       number_of_worker_harness_threads = tostring(stream.threads)
       dataflow_service_options = join(",", concat(
         stream.accelerator == "" ? [] : ["worker_accelerator=type:${stream.accelerator};count:1;install-nvidia-driver"],

@@ -1,4 +1,4 @@
-# Names are made here alone, so that what grants, what is granted and what the job is told cannot differ.
+# All names are defined here, so that resources, grants and job options cannot disagree.
 locals {
   dashed = { for name in keys(var.streams) : name => replace(name, "_", "-") }
 
@@ -14,20 +14,20 @@ locals {
     contract = jsonencode({
       type = "record"
       name = name
-      doc  = "The attributes of a message of ${name}. Its data is the payload, or empty where uri names the object."
+      doc  = "The attributes of a message of ${name}. Its data is the payload, or empty if uri names the object."
       fields = concat(
         [for field in ["event_id", "occurred_at", "stream"] : { name = field, type = "string" }],
         [for field in concat(["subject_id", "uri"], keys(try(yamldecode(file(var.streams[name].file)).attributes, {}))) :
         { name = field, type = "string", default = "" }],
       )
     })
-    # The buckets that its events may name objects of.
+    # The buckets whose objects its events may name.
     claim_check_buckets = distinct([
       for prefix in try(yamldecode(file(var.streams[name].file)).uri_prefixes, []) : regex("^gs://([^/]+)/", prefix)[0]
     ])
   } }
 
-  # BigQuery takes no hyphens.
+  # BigQuery dataset ids cannot contain hyphens.
   datasets = { for role in ["events", "snapshots", "subjects", "audit"] : role => "${var.prefix}_${role}" }
 
   services = { for role in ["encoder", "classifier", "orchestrator"] : role => {
@@ -48,7 +48,7 @@ locals {
     name     = split("/", var.image)[2]
   }
 
-  # What `--warehouse FILE` reads (rawless/warehouse/config.py).
+  # The file for `--warehouse FILE` (rawless/warehouse/config.py).
   warehouse_file = merge(local.datasets, {
     project          = var.warehouse_project
     location         = var.region

@@ -1,5 +1,5 @@
 output "names" {
-  description = "Names of everything but the streams'."
+  description = "Names of the resources that belong to no stream."
   value = {
     datasets      = local.datasets
     services      = local.services
@@ -18,12 +18,12 @@ output "streams" {
 }
 
 output "jobs" {
-  description = "What each stream's job is launched with."
+  description = "Launch options of each stream's job."
   value       = local.jobs
 }
 
 output "retention" {
-  description = "How long anything is kept."
+  description = "Retention periods."
   value       = local.retention
 }
 
@@ -33,7 +33,7 @@ output "tables" {
 }
 
 output "policy_tags" {
-  description = "Names of the policy tags that columns carry."
+  description = "Names of the policy tags of columns."
   value       = keys(local.tagged_columns)
 }
 
@@ -53,17 +53,17 @@ output "warehouse_file" {
 }
 
 output "service_files" {
-  description = "The services' files by role; none without a service file."
+  description = "Service files by role. Empty without a service file."
   value       = var.service_file == "" ? {} : local.service_files
 }
 
 output "urls" {
-  description = "Addresses of the services by role."
+  description = "URLs of the services, by role."
   value       = local.urls
 }
 
 output "reasons" {
-  description = "Codes of rejections, by what a rise of each asks for."
+  description = "Rejection reasons, grouped by who has to act."
   value       = local.reasons
 }
 

@@ -1,4 +1,4 @@
-# APIs of each project. `rawless doctor` names those that are off.
+# APIs of each project. `rawless doctor` names those that are disabled.
 locals {
   apis = {
     raw = [
@@ -14,7 +14,7 @@ locals {
     ]
   }
 
-  # Services that must use keys of ours: each one's agent is granted its key before anything is encrypted by it.
+  # Services that encrypt with customer-managed keys. Each service agent is granted its key before the key is used.
   keys = {
     raw       = { project = "raw", agents = ["pubsub", "storage", "dataflow", "compute"] }
     secret    = { project = "raw", agents = ["secretmanager"] }

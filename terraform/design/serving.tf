@@ -1,4 +1,4 @@
-# The services' files: what the user wrote, and who may call whom. A service checks Google ID tokens itself, besides
+# The service files: the user's file, plus who may call whom. A service verifies Google ID tokens itself, in addition to
 # Cloud Run.
 locals {
   urls = { for role, service in local.services : role => "https://${service.name}-${var.raw_project_number}.${var.region}.run.app" }
@@ -15,7 +15,7 @@ locals {
   service_files = { for role in keys(local.services) : role => yamlencode(merge(
     local.service,
     { access = { google = { audience = local.urls[role], accounts = local.callers[role] } } },
-    { for each in ["classifier"] : "head_folder" => "/heads" if role == each },
-    { for each in ["encoder", "classifier"] : each => { url = local.urls[each], identity = "google" } if role == "orchestrator" },
+    { for name in ["classifier"] : "head_folder" => "/heads" if role == name },
+    { for name in ["encoder", "classifier"] : name => { url = local.urls[name], identity = "google" } if role == "orchestrator" },
   )) }
 }

@@ -1,9 +1,9 @@
-# The tables as sql/*/schema.yaml says: the writers, the local stack and this read the same files.
+# The tables of sql/*/schema.yaml, the files that the writers and the local stack read too.
 locals {
   sql     = "${path.module}/../../sql"
   schemas = { for file in fileset(local.sql, "*_v1/schema.yaml") : dirname(file) => yamldecode(file("${local.sql}/${file}")) }
 
-  # Columns that only some readers of a dataset may see, by policy tag.
+  # Columns that only some readers of a dataset can see, by policy tag.
   tagged_columns = {
     vectors     = ["embedding", "right_embedding"]
     identifiers = ["customer_id"]

@@ -1,67 +1,67 @@
 variable "raw_project" {
   type        = string
-  description = "Id of the production project: raw content, the job that encodes it and the services live there, and nowhere else."
+  description = "Id of the production project, the only one that contains raw content, jobs and services."
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.raw_project))
-    error_message = "raw_project must be the id of a project: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "raw_project must be a project id: 6 to 30 lower-case letters, digits and hyphens."
   }
 }
 
 variable "raw_project_number" {
   type        = string
   default     = "0"
-  description = "Its number, which is in the addresses of its services."
+  description = "Number of the production project, which is part of the URLs of its services."
   validation {
     condition     = can(regex("^[0-9]+$", var.raw_project_number))
-    error_message = "raw_project_number must be a number."
+    error_message = "raw_project_number must be a project number."
   }
 }
 
 variable "warehouse_project" {
   type        = string
-  description = "Id of the project of the four datasets."
+  description = "Id of the warehouse project, which contains the four datasets."
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.warehouse_project))
-    error_message = "warehouse_project must be the id of a project: 6 to 30 lower-case letters, digits and hyphens."
+    error_message = "warehouse_project must be a project id: 6 to 30 lower-case letters, digits and hyphens."
   }
   validation {
     condition     = var.warehouse_project != var.raw_project
-    error_message = "warehouse_project must not be raw_project: whoever reads embeddings must need no role where raw content is."
+    error_message = "warehouse_project must differ from raw_project: readers of embeddings must not need a role where raw content is."
   }
 }
 
 variable "region" {
   type        = string
-  description = "Region of everything: a job writes to datasets of its own region, and keys encrypt in theirs."
+  description = "Region of all resources: a job writes to datasets of its own region, and a key encrypts in its own region."
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]$", var.region))
-    error_message = "region must be a region, as in europe-west4."
+    error_message = "region must be a region such as europe-west4."
   }
 }
 
 variable "prefix" {
   type        = string
   default     = "rawless"
-  description = "What the names of resources start with."
+  description = "Prefix of the names of resources."
   validation {
     condition     = can(regex("^[a-z][a-z0-9]{2,7}$", var.prefix))
-    error_message = "prefix must be 3 to 8 lower-case letters and digits, a letter first: names of accounts are short."
+    error_message = "prefix must be 3 to 8 lower-case letters and digits and start with a letter, because account names are short."
   }
 }
 
 variable "pseudonym_key_version" {
   type        = number
   default     = 1
-  description = "Version of the secret that holds the pseudonym key; a rotation adds one (docs/runbooks.md#rotate-keys)."
+  description = "Version of the secret with the pseudonym key; a rotation adds a version (docs/runbooks.md#rotate-keys)."
   validation {
     condition     = var.pseudonym_key_version >= 1 && floor(var.pseudonym_key_version) == var.pseudonym_key_version
-    error_message = "pseudonym_key_version must be a whole number from 1."
+    error_message = "pseudonym_key_version must be an integer of at least 1."
   }
 }
 
 variable "image" {
   type        = string
-  description = "The one image of launcher, workers and services, by digest: a tag could mean another encoder tomorrow."
+  description = "Container image of launcher, workers and services, by digest, because a tag could point to another encoder later."
   validation {
     condition     = can(regex("^[a-z0-9-]+-docker\\.pkg\\.dev/[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+@sha256:[0-9a-f]{64}$", var.image))
     error_message = "image must be REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME@sha256:DIGEST."
@@ -69,7 +69,7 @@ variable "image" {
 }
 
 variable "streams" {
-  description = "The streams by name. What each field is for stands in docs/gpu.md."
+  description = "The streams by name. docs/gpu.md describes the fields."
   type = map(object({
     file             = string
     release          = optional(string, "a")
@@ -85,15 +85,15 @@ variable "streams" {
   }))
   validation {
     condition     = length(var.streams) > 0 && alltrue([for name in keys(var.streams) : can(regex("^[a-z]([a-z0-9_]{0,16}[a-z0-9])?$", name))])
-    error_message = "streams must name at least one stream: up to 18 lower-case letters, digits and _, a letter first and no _ last."
+    error_message = "streams must contain at least one stream. A name has up to 18 lower-case letters, digits and _, starts with a letter and does not end with _."
   }
   validation {
     condition     = alltrue([for name, each in var.streams : try(yamldecode(file(each.file)).stream == name, false)])
-    error_message = "file must be a stream file whose stream has the name that it has here."
+    error_message = "file must be a stream file with the same stream name as the key."
   }
   validation {
     condition     = alltrue([for each in values(var.streams) : can(regex("^[a-z][a-z0-9]{0,7}$", each.release))])
-    error_message = "release must be up to 8 lower-case letters and digits: it is the end of the job's name."
+    error_message = "release must be up to 8 lower-case letters and digits and start with a letter: it is the end of the job's name."
   }
   validation {
     condition = alltrue([for each in values(var.streams) : anytrue([
@@ -101,11 +101,11 @@ variable "streams" {
       each.accelerator == "nvidia-tesla-t4" && startswith(each.machine_type, "n1-"),
       each.accelerator == "" && !startswith(each.machine_type, "g2-"),
     ])])
-    error_message = "accelerator and machine_type must fit: nvidia-l4 with g2-standard-…, nvidia-tesla-t4 with n1-…, \"\" with a machine without GPU."
+    error_message = "accelerator and machine_type must match: nvidia-l4 with g2-standard-…, nvidia-tesla-t4 with n1-…, \"\" with a machine without a GPU."
   }
   validation {
     condition     = alltrue([for each in values(var.streams) : each.threads >= 1 && each.threads <= 200])
-    error_message = "threads must be 1 to 200: each may hold 32 MB of events."
+    error_message = "threads must be 1 to 200: each thread may use 32 MB for events."
   }
   validation {
     condition     = alltrue([for each in values(var.streams) : each.min_workers >= 1 && each.max_workers >= each.min_workers])
@@ -113,41 +113,41 @@ variable "streams" {
   }
   validation {
     condition     = alltrue([for each in values(var.streams) : each.utilization_hint >= 0.1 && each.utilization_hint <= 0.9])
-    error_message = "utilization_hint must be 0.1 to 0.9, which is what Dataflow takes."
+    error_message = "utilization_hint must be 0.1 to 0.9, the range that Dataflow accepts."
   }
   validation {
     condition     = alltrue([for option in flatten(values(var.streams)[*].service_options) : length(split("=", option)) <= 2 && !strcontains(option, ",")])
-    error_message = "A service option must hold no comma and one = at most: Beam splits the list at commas."
+    error_message = "A service option must not contain a comma and at most one =, because Beam splits the list at commas."
   }
   validation {
-    # The job refuses these too (pipelines/options.py), but only when it starts.
+    # The job refuses these too (pipelines/options.py), but only when it is launched.
     condition = alltrue([for option in flatten([for each in values(var.streams) : concat(each.experiments, each.service_options)]) :
       !contains(["enable_data_sampling", "enable_always_on_exception_sampling", "enable_google_cloud_profiler", "enable_google_cloud_heap_sampling"], split("=", option)[0])
     ])
-    error_message = "experiments and service_options must not sample elements or memory: that writes raw content beside the job."
+    error_message = "experiments and service_options must not sample elements or memory: that would write raw content outside of the pipeline."
   }
   validation {
     condition     = alltrue([for each in values(var.streams) : length(setintersection(each.experiments, ["use_multiple_sdk_containers"])) == 0])
-    error_message = "use_multiple_sdk_containers would load the encoder once a vCPU: leave it out."
+    error_message = "Remove use_multiple_sdk_containers: it would load the encoder once per vCPU."
   }
 }
 
 variable "service_file" {
   type        = string
   default     = ""
-  description = "A service file with its heads (rawless serve), without access, encoder and classifier: those are added. Empty for no services."
+  description = "Path of a service file (rawless serve) that lists the heads. access, encoder and classifier are added. Empty means no services."
 }
 
 variable "callers" {
   type        = set(string)
   default     = []
-  description = "Mail addresses of the service accounts that may ask the orchestrator."
+  description = "Email addresses of the service accounts that may call the orchestrator."
   validation {
     condition     = var.service_file == "" || length(var.callers) > 0
-    error_message = "callers must name somebody: a service that nobody may call does not start."
+    error_message = "callers must not be empty: a service that nobody may call does not start."
   }
   validation {
     condition     = alltrue([for each in var.callers : endswith(each, ".gserviceaccount.com")])
-    error_message = "callers must be service accounts: a token of a person is nobody's to send on."
+    error_message = "callers must be service accounts: a person's token must not be forwarded."
   }
 }

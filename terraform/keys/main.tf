@@ -1,4 +1,5 @@
-# Keys of ours for all that is at rest, and the pseudonym key, whose value terraform never sees: it would be in the state.
+# Customer-managed keys for everything at rest, and the secret of the pseudonym key. Terraform never handles its value,
+# because the state would contain it.
 terraform {
   required_providers {
     google      = { source = "hashicorp/google" }
@@ -14,7 +15,7 @@ resource "google_kms_key_ring" "of" {
 }
 
 resource "google_kms_crypto_key" "of" {
-  #checkov:skip=CKV_GCP_43:They rotate every 90 days; the number is in design/retention.tf, which checkov does not follow.
+  #checkov:skip=CKV_GCP_43:The keys rotate every 90 days; checkov does not resolve the value from design/retention.tf.
   for_each                   = var.keys
   name                       = each.key
   key_ring                   = google_kms_key_ring.of[each.value.project].id
@@ -26,7 +27,7 @@ resource "google_kms_crypto_key" "of" {
   }
 }
 
-# Makes the agents, so that a fresh project has somebody to grant to.
+# Creates the service agents, so that a new project has accounts to grant the keys to.
 resource "google_project_service_identity" "agent" {
   provider = google-beta
   for_each = toset(["pubsub.googleapis.com", "secretmanager.googleapis.com", "dataflow.googleapis.com", "run.googleapis.com"])
@@ -66,7 +67,8 @@ resource "google_secret_manager_secret" "pseudonym_key" {
   project             = var.projects.raw
   secret_id           = var.secret
   deletion_protection = true
-  # A version that is destroyed in error can be restored for a month: without it no new row would join the old ones.
+  # A version that is destroyed by mistake can be restored for a month. Without it new rows could not be joined with old
+  # ones.
   version_destroy_ttl = "${var.retention.key_destruction_seconds}s"
 
   replication {

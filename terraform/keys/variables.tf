@@ -10,12 +10,12 @@ variable "numbers" {
 
 variable "region" {
   type        = string
-  description = "Where the keys are, and all that they encrypt."
+  description = "Region of the keys and of everything that they encrypt."
 }
 
 variable "prefix" {
   type        = string
-  description = "What names start with."
+  description = "Prefix of names."
 }
 
 variable "keys" {
@@ -25,10 +25,10 @@ variable "keys" {
 
 variable "retention" {
   type        = object({ key_rotation_seconds = number, key_destruction_seconds = number })
-  description = "How often keys rotate, and for how long a destroyed one can be restored."
+  description = "How often keys rotate, and how long a destroyed key can be restored."
 }
 
 variable "secret" {
   type        = string
-  description = "Name of the secret that holds the pseudonym key."
+  description = "Name of the secret with the pseudonym key."
 }

@@ -1,4 +1,4 @@
-# What is told, and where to look it up: each alert names its place in docs/runbooks.md. No condition looks at content.
+# Alerts. Each one names its section of docs/runbooks.md. No condition depends on content.
 terraform {
   required_providers {
     google = { source = "hashicorp/google" }
@@ -13,7 +13,7 @@ resource "google_monitoring_alert_policy" "rejections" {
   severity     = each.value.severity
 
   conditions {
-    display_name = "More rejections than usual: ${join(", ", each.value.reasons)}"
+    display_name = "Rejections above the threshold: ${join(", ", each.value.reasons)}"
     condition_prometheus_query_language {
       query               = each.value.query
       duration            = "0s"
@@ -21,36 +21,36 @@ resource "google_monitoring_alert_policy" "rejections" {
     }
   }
   documentation {
-    subject   = "Rejections rise: docs/runbooks.md#rejections"
-    content   = "The metric's name is rejected.STAGE.REASON. Follow docs/runbooks.md#rejections; encoders and rates by reason are in rejection_v1."
+    subject   = "Rejections increased: docs/runbooks.md#rejections"
+    content   = "The metric is named rejected.STAGE.REASON. Follow docs/runbooks.md#rejections; rejection_v1 contains the rates by encoder and reason."
     mime_type = "text/markdown"
   }
   notification_channels = var.channels
 }
 
 locals {
-  # Alerts on what a log line tells: how many in five minutes, and the runbook's anchor.
-  told = {
-    bigquery_away    = { above = 0, severity = "CRITICAL", anchor = "bigquery-away", says = "The warehouse takes no rows" }
-    perimeter        = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", says = "A call crossed the perimeter and was refused" }
-    human_on_raw     = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", says = "A person called an API of the production project's data" }
-    key_destroyed    = { above = 0, severity = "CRITICAL", anchor = "rotate-keys", says = "A version of a key or secret is to be destroyed" }
-    refused_callers  = { above = 20, severity = "WARNING", anchor = "revoke-a-token", says = "A service refuses callers" }
-    services_failing = { above = 5, severity = "CRITICAL", anchor = "roll-back", says = "A service answers with errors" }
+  # Alerts on log lines: the number in five minutes above which they fire, and the section of the runbooks.
+  log_alerts = {
+    bigquery_away    = { above = 0, severity = "CRITICAL", anchor = "bigquery-away", title = "The warehouse accepts no rows" }
+    perimeter        = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "The service perimeter blocked a call" }
+    human_on_raw     = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "A person called a data API of the production project" }
+    key_destroyed    = { above = 0, severity = "CRITICAL", anchor = "rotate-keys", title = "A version of a key or secret is scheduled for destruction" }
+    refused_callers  = { above = 20, severity = "WARNING", anchor = "revoke-a-token", title = "A service rejects callers" }
+    services_failing = { above = 5, severity = "CRITICAL", anchor = "roll-back", title = "A service responds with errors" }
   }
 }
 
-resource "google_monitoring_alert_policy" "told" {
-  for_each     = local.told
+resource "google_monitoring_alert_policy" "log_lines" {
+  for_each     = local.log_alerts
   project      = var.projects.raw
-  display_name = "${var.prefix}: ${each.value.says}"
+  display_name = "${var.prefix}: ${each.value.title}"
   combiner     = "OR"
   severity     = each.value.severity
 
   conditions {
-    display_name = each.value.says
+    display_name = each.value.title
     condition_threshold {
-      filter          = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.told[each.key].name}\""
+      filter          = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.log_lines[each.key].name}\""
       comparison      = "COMPARISON_GT"
       threshold_value = each.value.above
       duration        = "0s"
@@ -61,7 +61,7 @@ resource "google_monitoring_alert_policy" "told" {
     }
   }
   documentation {
-    subject   = "${each.value.says}: docs/runbooks.md#${each.value.anchor}"
+    subject   = "${each.value.title}: docs/runbooks.md#${each.value.anchor}"
     content   = "Follow docs/runbooks.md#${each.value.anchor}."
     mime_type = "text/markdown"
   }
@@ -75,7 +75,7 @@ resource "google_monitoring_alert_policy" "job_failed" {
   severity     = "CRITICAL"
 
   conditions {
-    display_name = "Dataflow gave the job up"
+    display_name = "Dataflow stopped the job after repeated failures"
     condition_threshold {
       filter          = "resource.type = \"dataflow_job\" AND resource.labels.job_name = starts_with(\"${var.prefix}-\") AND metric.type = \"dataflow.googleapis.com/job/is_failed\""
       comparison      = "COMPARISON_GT"
@@ -89,7 +89,7 @@ resource "google_monitoring_alert_policy" "job_failed" {
   }
   documentation {
     subject   = "A job failed: docs/runbooks.md#roll-back"
-    content   = "Messages wait for 7 days and no longer. Follow docs/runbooks.md#roll-back."
+    content   = "Unacknowledged messages are lost after 7 days. Follow docs/runbooks.md#roll-back."
     mime_type = "text/markdown"
   }
   notification_channels = var.channels

@@ -1,15 +1,15 @@
-# Numbers, names of jobs and closed codes: nothing on it is customer data.
+# The dashboard shows counts, job names and closed codes only, no customer data.
 locals {
   counter = "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\",job_name=~\"${var.prefix}-.*\""
   charts = {
     "Events read, by job"                   = "sum by (job_name) (deriv(${local.counter},metric_name=\"read\"}[5m]))"
     "Embeddings written, by job"            = "sum by (job_name) (deriv(${local.counter},metric_name=\"embeddings\"}[5m]))"
     "Rejections, by stage and reason"       = "sum by (job_name, metric_name) (deriv(${local.counter},metric_name=~\"rejected.*\"}[5m]))"
-    "Oldest message that waits, in seconds" = "max by (subscription_id) (pubsub_googleapis_com:subscription_oldest_unacked_message_age{subscription_id=~\"${var.prefix}-.*\"})"
-    "Messages that wait"                    = "sum by (subscription_id) (pubsub_googleapis_com:subscription_num_undelivered_messages{subscription_id=~\"${var.prefix}-.*\"})"
+    "Age of the oldest message, in seconds" = "max by (subscription_id) (pubsub_googleapis_com:subscription_oldest_unacked_message_age{subscription_id=~\"${var.prefix}-.*\"})"
+    "Undelivered messages"                  = "sum by (subscription_id) (pubsub_googleapis_com:subscription_num_undelivered_messages{subscription_id=~\"${var.prefix}-.*\"})"
     "Workers' vCPUs, by job"                = "sum by (job_name) (dataflow_googleapis_com:job_current_num_vcpus{job_name=~\"${var.prefix}-.*\"})"
-    "Answers, by service and class"         = "sum by (service_name, response_code_class) (rate(run_googleapis_com:request_count{service_name=~\"${var.prefix}-.*\"}[5m]))"
-    "95th percentile of answers, in ms"     = "histogram_quantile(0.95, sum by (service_name, le) (rate(run_googleapis_com:request_latencies_bucket{service_name=~\"${var.prefix}-.*\"}[5m])))"
+    "Responses, by service and class"       = "sum by (service_name, response_code_class) (rate(run_googleapis_com:request_count{service_name=~\"${var.prefix}-.*\"}[5m]))"
+    "95th percentile of latency, in ms"     = "histogram_quantile(0.95, sum by (service_name, le) (rate(run_googleapis_com:request_latencies_bucket{service_name=~\"${var.prefix}-.*\"}[5m])))"
   }
 }
 

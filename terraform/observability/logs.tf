@@ -1,20 +1,20 @@
-# What is kept of logs, and where nobody whom they are about can change it.
+# Which logs are kept, and where the accounts that they describe cannot change them.
 
-# Beam's own messages below a warning, which could quote an element.
+# Excludes Beam's messages below warning level, which could quote an element.
 resource "google_logging_project_exclusion" "worker_chatter" {
   project = var.projects.raw
   name    = "${var.prefix}-worker-chatter"
   filter  = "resource.type=\"dataflow_step\" logName:\"dataflow.googleapis.com%2Fworker\" severity<WARNING"
 }
 
-# Query strings and addresses of callers. Those that failed stay: alerts count them.
+# Excludes query strings and addresses of callers. Failed requests are kept, because alerts count them.
 resource "google_logging_project_exclusion" "answered_requests" {
   project = var.projects.raw
   name    = "${var.prefix}-answered-requests"
   filter  = "logName:\"run.googleapis.com%2Frequests\" resource.labels.service_name=~\"^${var.prefix}-\" httpRequest.status<400"
 }
 
-# Every read and write of data, by whomever but the jobs themselves.
+# Logs every read and write of data, except those by the jobs themselves.
 resource "google_project_iam_audit_config" "raw" {
   project = var.projects.raw
   service = "allServices"
@@ -40,7 +40,7 @@ resource "google_project_iam_audit_config" "warehouse" {
   }
 }
 
-# `rawless audit readers` asks here who read what.
+# Keeps the audit logs, which show who read what, in the warehouse project.
 resource "google_logging_project_sink" "audit" {
   for_each               = var.projects
   project                = each.value

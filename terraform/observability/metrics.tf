@@ -1,9 +1,9 @@
-# Counts of log lines. They have no labels: what a line says stays in the log.
+# Counts of log lines. They have no labels, so nothing of a line's text leaves the log.
 locals {
   audited = "logName:\"cloudaudit.googleapis.com\""
   service = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^${var.prefix}-\" httpRequest.status"
   filters = {
-    # The sentence is pipelines' own (rawless/warehouse/append.py).
+    # The message of rawless/warehouse/append.py.
     bigquery_away    = "resource.type=\"dataflow_step\" \"The warehouse took no rows for\""
     perimeter        = "${local.audited} protoPayload.metadata.\"@type\"=\"type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata\""
     human_on_raw     = "logName:\"cloudaudit.googleapis.com%2Fdata_access\" protoPayload.serviceName=(\"pubsub.googleapis.com\" OR \"storage.googleapis.com\" OR \"secretmanager.googleapis.com\") NOT protoPayload.authenticationInfo.principalEmail=~\"gserviceaccount[.]com$\""
@@ -13,7 +13,7 @@ locals {
   }
 }
 
-resource "google_logging_metric" "told" {
+resource "google_logging_metric" "log_lines" {
   for_each = local.filters
   project  = var.projects.raw
   name     = "${var.prefix}/${each.key}"

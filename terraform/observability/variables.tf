@@ -5,12 +5,12 @@ variable "projects" {
 
 variable "prefix" {
   type        = string
-  description = "What names start with."
+  description = "Prefix of names."
 }
 
 variable "audit_dataset" {
   type        = string
-  description = "Id of the dataset that audit logs go to."
+  description = "Id of the dataset of the audit logs."
 }
 
 variable "rejection_alerts" {
@@ -20,10 +20,10 @@ variable "rejection_alerts" {
 
 variable "channels" {
   type        = list(string)
-  description = "Ids of the notification channels that alerts go to."
+  description = "Ids of the notification channels of the alerts."
 }
 
 variable "workers" {
   type        = set(string)
-  description = "The jobs' accounts, as IAM members: each read of theirs is an event, which the tables tell."
+  description = "Service accounts of the jobs, as IAM members. Their reads are not audit-logged, because each is an event with a row."
 }

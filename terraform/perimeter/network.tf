@@ -1,4 +1,4 @@
-# A network without a way out but to Google's APIs that VPC Service Controls guard.
+# A network whose only egress is to the Google APIs that VPC Service Controls protect.
 terraform {
   required_providers {
     google = { source = "hashicorp/google" }
@@ -6,7 +6,7 @@ terraform {
 }
 
 locals {
-  # restricted.googleapis.com: APIs outside of VPC Service Controls are not reached through it.
+  # restricted.googleapis.com, through which APIs without support for VPC Service Controls cannot be reached.
   restricted_range     = "199.36.153.4/30"
   restricted_addresses = [for number in range(4) : cidrhost(local.restricted_range, number)]
   restricted_domains   = { googleapis = "googleapis.com.", registry = "pkg.dev.", run = "run.app." }
@@ -72,7 +72,7 @@ resource "google_compute_firewall" "worker_reaches_apis" {
   }
 }
 
-# Dataflow's workers shuffle among themselves: it tags them so, and asks for these two ports.
+# Dataflow workers shuffle data among themselves over these ports; Dataflow adds the network tag.
 resource "google_compute_firewall" "worker_reaches_worker" {
   for_each           = toset(["INGRESS", "EGRESS"])
   project            = var.project

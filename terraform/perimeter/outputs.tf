@@ -1,5 +1,5 @@
 output "subnetwork" {
-  description = "Self link of the subnetwork, as Dataflow takes it."
+  description = "Self link of the subnetwork, the form that Dataflow expects."
   value       = google_compute_subnetwork.workers.self_link
 }
 
@@ -8,8 +8,8 @@ output "network" {
   value       = google_compute_network.of.id
 }
 
-output "walls" {
-  description = "Ids of what closes the ways out: nothing runs inside before they are."
+output "barriers" {
+  description = "Ids of the resources that restrict egress. They must exist before anything runs inside."
   value = concat(
     [google_access_context_manager_service_perimeter.production.id, google_compute_firewall.deny_egress.id],
     [google_compute_firewall.worker_reaches_apis.id, google_compute_route.to_restricted_apis.id],

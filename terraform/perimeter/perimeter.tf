@@ -1,7 +1,7 @@
-# The wall around the production project: even an account with every role cannot carry content out through an API.
+# The service perimeter of the production project: not even an account with every role can send content out through an API.
 locals {
-  # What can hold or carry content. A service that is not here is not reached from the network either.
-  guarded = [
+  # The services that can store or transfer content. Other services cannot be reached from the network either.
+  restricted_services = [
     "artifactregistry.googleapis.com", "bigquery.googleapis.com", "bigquerystorage.googleapis.com",
     "cloudkms.googleapis.com", "compute.googleapis.com", "dataflow.googleapis.com", "logging.googleapis.com",
     "monitoring.googleapis.com", "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com",
@@ -16,14 +16,14 @@ resource "google_access_context_manager_service_perimeter" "production" {
 
   status {
     resources           = ["projects/${var.numbers.raw}"]
-    restricted_services = local.guarded
+    restricted_services = local.restricted_services
 
     vpc_accessible_services {
       enable_restriction = true
       allowed_services   = ["RESTRICTED-SERVICES"]
     }
 
-    # The one way out: rows appended to the warehouse, encoders looked up there.
+    # The only egress: appending rows to the warehouse and looking up encoders there.
     egress_policies {
       title = "Embeddings to the warehouse"
       egress_from {
@@ -40,8 +40,8 @@ resource "google_access_context_manager_service_perimeter" "production" {
       }
     }
 
-    # Nobody enters but accounts of machines that are named here. A person needs more than break-glass's role: an access
-    # level, which is the organisation's to give.
+    # Only the service accounts named here can enter. In addition to the break-glass role, a person needs an access level
+    # of the organisation.
     ingress_policies {
       title = "Pseudonym key for the subject map"
       ingress_from {
@@ -61,7 +61,7 @@ resource "google_access_context_manager_service_perimeter" "production" {
       }
     }
 
-    # Reading alone, of buckets that hold nothing of ours.
+    # Read access only, to Google's own buckets.
     dynamic "egress_policies" {
       for_each = length(var.driver_projects) == 0 ? [] : [var.driver_projects]
       content {
@@ -103,7 +103,7 @@ resource "google_access_context_manager_service_perimeter" "production" {
       }
     }
 
-    # It manages every service here, and by its roles reads no content.
+    # The delivery pipeline manages every service; its roles do not let it read content.
     ingress_policies {
       title = "Delivery pipeline"
       ingress_from {
@@ -115,7 +115,7 @@ resource "google_access_context_manager_service_perimeter" "production" {
       ingress_to {
         resources = ["projects/${var.numbers.raw}"]
         dynamic "operations" {
-          for_each = local.guarded
+          for_each = local.restricted_services
           content {
             service_name = operations.value
             method_selectors {

@@ -20,10 +20,10 @@ variable "network" {
 
 variable "cidr" {
   type        = string
-  description = "Addresses of the subnetwork."
+  description = "IP address range of the subnetwork."
   validation {
     condition     = can(cidrhost(var.cidr, 0))
-    error_message = "cidr must be a range of addresses, as in 10.80.0.0/20."
+    error_message = "cidr must be an IP address range such as 10.80.0.0/20."
   }
 }
 
@@ -32,35 +32,35 @@ variable "access_policy" {
   description = "Number of the organisation's access policy."
   validation {
     condition     = can(regex("^[0-9]+$", var.access_policy))
-    error_message = "access_policy must be a number, as `gcloud access-context-manager policies list` shows it."
+    error_message = "access_policy must be a number; `gcloud access-context-manager policies list` shows it."
   }
 }
 
 variable "callers" {
   type        = set(string)
-  description = "Accounts inside that may call the warehouse, as IAM members: jobs and services."
+  description = "Accounts of jobs and services, as IAM members, which may call the warehouse from inside."
 }
 
 variable "publishers" {
   type        = set(string)
-  description = "Accounts outside that publish events and put objects."
+  description = "Outside accounts that publish events and write objects."
 }
 
 variable "launchers" {
   type        = set(string)
-  description = "Accounts outside that apply this and launch jobs."
+  description = "Outside accounts that apply Terraform and launch jobs."
 }
 
 variable "key_readers" {
   type        = set(string)
-  description = "Accounts outside that may read the pseudonym key: those that fill the subject map."
+  description = "Outside accounts that may read the pseudonym key to fill the subject map."
 }
 
 variable "driver_projects" {
   type        = set(string)
-  description = "Numbers of Google's projects that workers fetch the GPU's driver from, if the perimeter refuses it (docs/gpu.md)."
+  description = "Numbers of the Google projects that workers download the GPU driver from, if the perimeter blocks it (docs/gpu.md)."
   validation {
     condition     = alltrue([for each in var.driver_projects : can(regex("^[0-9]+$", each))])
-    error_message = "driver_projects must be numbers of projects."
+    error_message = "driver_projects must be project numbers."
   }
 }

@@ -1,4 +1,5 @@
-# Who may do what beside raw content: accounts of machines alone. The warehouse's side is granted in terraform/warehouse.
+# Grants of a stream's worker and launchers in the production project. All of them are service accounts. The grants in the
+# warehouse project are in terraform/warehouse.
 resource "google_project_iam_member" "worker_works" {
   project = var.project
   role    = "roles/dataflow.worker"
@@ -26,7 +27,7 @@ resource "google_artifact_registry_repository_iam_member" "worker_pulls_image" {
 }
 
 resource "google_service_account_iam_member" "launcher_acts_as_worker" {
-  #checkov:skip=CKV_GCP_41:It is granted on this one account, which is what launching a job as it takes.
+  #checkov:skip=CKV_GCP_41:The role is granted on this account only, as launching a job that runs as the account requires.
   for_each           = var.launchers
   service_account_id = var.worker.name
   role               = "roles/iam.serviceAccountUser"

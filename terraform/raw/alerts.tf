@@ -1,7 +1,7 @@
-# Told here, beside the subscription, since it is the first sign of anything that stops the job.
+# A growing backlog is the first sign of anything that stops the job.
 resource "google_monitoring_alert_policy" "oldest_unacked" {
   project      = var.project
-  display_name = "${var.names.subscription}: a message waits for over an hour"
+  display_name = "${var.names.subscription}: oldest message is over an hour old"
   combiner     = "OR"
   severity     = "CRITICAL"
 
@@ -19,8 +19,8 @@ resource "google_monitoring_alert_policy" "oldest_unacked" {
     }
   }
   documentation {
-    subject   = "Messages wait: docs/runbooks.md#backlog"
-    content   = "Follow docs/runbooks.md#backlog. What nobody acknowledges within 7 days is lost."
+    subject   = "Backlog: docs/runbooks.md#backlog"
+    content   = "Follow docs/runbooks.md#backlog. Messages that are not acknowledged within 7 days are lost."
     mime_type = "text/markdown"
   }
   notification_channels = var.channels

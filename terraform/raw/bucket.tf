@@ -1,6 +1,6 @@
-# What Dataflow stages: for a day, readable by the worker alone.
+# Files that Dataflow stages. They are kept for a day and can be read by the worker only.
 resource "google_storage_bucket" "temp" {
-  #checkov:skip=CKV_GCP_78:Versions would keep what the day's lifecycle deletes.
+  #checkov:skip=CKV_GCP_78:Versioning would keep what the lifecycle rule deletes after a day.
   project                     = var.project
   name                        = var.names.temp_bucket
   location                    = var.region
@@ -19,7 +19,7 @@ resource "google_storage_bucket" "temp" {
       type = "Delete"
     }
   }
-  # A deleted object would stay for a week.
+  # The default would keep a deleted object for a week.
   soft_delete_policy {
     retention_duration_seconds = 0
   }
@@ -34,7 +34,7 @@ resource "google_storage_bucket_iam_member" "worker_stages" {
   member = var.worker.member
 }
 
-# The producer's own buckets, where messages only name objects (claim checks).
+# The producers' own buckets, for messages that only name an object (claim checks).
 resource "google_storage_bucket_iam_member" "worker_reads_objects" {
   for_each = toset(var.names.claim_check_buckets)
   bucket   = each.value

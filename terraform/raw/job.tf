@@ -1,4 +1,4 @@
-# The job: every option is decided in terraform/design/job.tf, where it is tested; here they are only passed on.
+# The stream's job. Its options are defined and tested in terraform/design.
 resource "google_dataflow_flex_template_job" "ingest" {
   provider                = google-beta
   project                 = var.project
@@ -24,8 +24,8 @@ resource "google_dataflow_flex_template_job" "ingest" {
   subnetwork            = var.subnetwork
   kms_key_name          = var.key
 
-  # Changing what Dataflow cannot update replaces the job. With a new `release`, and so another name, the new one reads
-  # beside the old one until that is drained; readers see each event once.
+  # A change that Dataflow cannot apply in place replaces the job. With a new `release`, and thus a new name, the new job
+  # reads beside the old one until the old one is drained; readers see each event once.
   lifecycle {
     create_before_destroy = true
   }
@@ -39,6 +39,6 @@ resource "google_dataflow_flex_template_job" "ingest" {
     google_storage_bucket_iam_member.worker_reads_config,
     google_artifact_registry_repository_iam_member.worker_pulls_image,
     google_storage_bucket_object.stream_file,
-    var.waits_for,
+    var.prerequisites,
   ]
 }

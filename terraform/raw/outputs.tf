@@ -1,10 +1,10 @@
 output "topic" {
-  description = "Where producers publish."
+  description = "Topic that producers publish to."
   value       = google_pubsub_topic.events.id
 }
 
 output "subscription" {
-  description = "What the job reads."
+  description = "Subscription that the job reads."
   value       = google_pubsub_subscription.ingest.id
 }
 

@@ -1,4 +1,4 @@
-# Where events arrive, and wait until a row is written.
+# The topic of a stream, and the subscription that keeps its events until their rows are written.
 terraform {
   required_providers {
     google      = { source = "hashicorp/google" }
@@ -6,8 +6,8 @@ terraform {
   }
 }
 
-# For producers to read. It is bound to no topic: Pub/Sub holds a message's data to a schema, and ours is the payload
-# itself; an event that breaks the contract must become a rejection that is counted (docs/decisions/0016).
+# Documents the attributes for producers. It is not attached to the topic: Pub/Sub validates a message's data against a
+# schema, and the data is the payload itself (docs/decisions/0016).
 resource "google_pubsub_schema" "contract" {
   project    = var.project
   name       = var.names.schema
@@ -20,7 +20,7 @@ resource "google_pubsub_topic" "events" {
   name         = var.names.topic
   kms_key_name = var.key
 
-  # No message_retention_duration: a topic that retains could give acknowledged content back.
+  # No message_retention_duration: acknowledged content could be replayed from a topic that retains messages.
   message_storage_policy {
     allowed_persistence_regions = [var.region]
     enforce_in_transit          = true
@@ -33,14 +33,14 @@ resource "google_pubsub_subscription" "ingest" {
   topic                      = google_pubsub_topic.events.id
   message_retention_duration = "${var.retention.unacknowledged_seconds}s"
   retain_acked_messages      = var.retention.acknowledged
-  # Dataflow extends it while it holds a message.
+  # Dataflow extends the deadline while it processes a message.
   ack_deadline_seconds = 60
 
-  # A subscription that nobody read for a month would be deleted, with what waits in it.
+  # By default a subscription that is not read for a month is deleted with its messages.
   expiration_policy {
     ttl = ""
   }
-  # No dead-letter topic and no retry policy: Dataflow supports neither, and a dead letter would be raw content at rest.
+  # No dead-letter topic and no retry policy: Dataflow supports neither, and dead letters would be raw content at rest.
 }
 
 resource "google_pubsub_topic_iam_member" "publisher_publishes" {
@@ -58,7 +58,7 @@ resource "google_pubsub_subscription_iam_member" "worker_reads_messages" {
   member       = var.worker.member
 }
 
-# Dataflow asks what the subscription is like before it reads.
+# Dataflow reads the subscription's settings before it reads messages.
 resource "google_pubsub_subscription_iam_member" "worker_sees_subscription" {
   project      = var.project
   subscription = google_pubsub_subscription.ingest.name

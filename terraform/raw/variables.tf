@@ -5,7 +5,7 @@ variable "project" {
 
 variable "region" {
   type        = string
-  description = "Region of everything."
+  description = "Region of all resources."
 }
 
 variable "names" {
@@ -20,16 +20,16 @@ variable "names" {
     contract            = string
     claim_check_buckets = list(string)
   })
-  description = "Names of what this stream has."
+  description = "Names of this stream's resources."
 }
 
 variable "worker" {
   type        = object({ name = string, email = string, member = string })
-  description = "The account of this stream's job."
+  description = "Service account of this stream's job."
 }
 
 variable "job" {
-  description = "What the job is launched with, as terraform/design computes it."
+  description = "Launch options of the job, as terraform/design computes them."
   type = object({
     name                    = string
     sdk_container_image     = string
@@ -50,7 +50,7 @@ variable "job" {
 
 variable "template" {
   type        = string
-  description = "Where the Flex Template's file is: gs://…/….json."
+  description = "Path of the Flex Template: gs://BUCKET/NAME.json."
   validation {
     condition     = can(regex("^gs://.+\\.json$", var.template))
     error_message = "template must be gs://BUCKET/NAME.json."
@@ -59,7 +59,7 @@ variable "template" {
 
 variable "subnetwork" {
   type        = string
-  description = "Self link of the subnetwork without a way to the internet."
+  description = "Self link of the subnetwork without internet access."
 }
 
 variable "key" {
@@ -69,34 +69,34 @@ variable "key" {
 
 variable "secret" {
   type        = string
-  description = "Id of the secret that holds the pseudonym key."
+  description = "Id of the secret with the pseudonym key."
 }
 
 variable "config_bucket" {
   type        = string
-  description = "The bucket of stream and warehouse files, which are no data."
+  description = "Bucket of the stream files and the warehouse file."
 }
 
 variable "log_bucket" {
   type        = string
-  description = "Where accesses to buckets are logged."
+  description = "Bucket of the usage logs of buckets."
 }
 
 variable "publishers" {
   type        = set(string)
-  description = "Accounts of the applications whose events these are, as IAM members."
+  description = "Service accounts of the applications that publish events, as IAM members."
   validation {
     condition     = alltrue([for each in var.publishers : startswith(each, "serviceAccount:")])
-    error_message = "publishers must be service accounts: no human is on the raw side."
+    error_message = "publishers must be service accounts: no person has access to raw content."
   }
 }
 
 variable "launchers" {
   type        = set(string)
-  description = "Accounts of the delivery pipeline, as IAM members; they may act as the worker."
+  description = "Service accounts of the delivery pipeline, as IAM members. They may act as the worker."
   validation {
     condition     = alltrue([for each in var.launchers : startswith(each, "serviceAccount:")])
-    error_message = "launchers must be service accounts: no human is on the raw side."
+    error_message = "launchers must be service accounts: no person has access to raw content."
   }
 }
 
@@ -112,15 +112,15 @@ variable "retention" {
 
 variable "repository" {
   type        = object({ project = string, location = string, name = string })
-  description = "Where the image lies in Artifact Registry."
+  description = "The image's repository in Artifact Registry."
 }
 
-variable "waits_for" {
+variable "prerequisites" {
   type        = list(string)
-  description = "Ids of what else must be before the job starts: its roles in the warehouse, and the walls around it."
+  description = "Ids of further resources that must exist before the job starts: its roles in the warehouse and the egress restrictions."
 }
 
 variable "channels" {
   type        = list(string)
-  description = "Ids of the notification channels that alerts go to."
+  description = "Ids of the notification channels of the alerts."
 }

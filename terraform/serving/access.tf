@@ -1,5 +1,5 @@
-# Who may call whom. The same accounts stand in the services' files, which check each token once more.
-resource "google_cloud_run_v2_service_iam_member" "caller_asks_orchestrator" {
+# Who may call whom. The service files list the same accounts, and each service verifies the tokens itself as well.
+resource "google_cloud_run_v2_service_iam_member" "caller_calls_orchestrator" {
   for_each = { for account in var.callers : account => account if contains(keys(var.files), "orchestrator") }
   project  = var.project
   location = var.region
@@ -8,7 +8,7 @@ resource "google_cloud_run_v2_service_iam_member" "caller_asks_orchestrator" {
   member   = "serviceAccount:${each.value}"
 }
 
-resource "google_cloud_run_v2_service_iam_member" "orchestrator_asks_encoder" {
+resource "google_cloud_run_v2_service_iam_member" "orchestrator_calls_encoder" {
   count    = contains(keys(var.files), "encoder") ? 1 : 0
   project  = var.project
   location = var.region
@@ -17,7 +17,7 @@ resource "google_cloud_run_v2_service_iam_member" "orchestrator_asks_encoder" {
   member   = google_service_account.of["orchestrator"].member
 }
 
-resource "google_cloud_run_v2_service_iam_member" "orchestrator_asks_classifier" {
+resource "google_cloud_run_v2_service_iam_member" "orchestrator_calls_classifier" {
   count    = contains(keys(var.files), "classifier") ? 1 : 0
   project  = var.project
   location = var.region

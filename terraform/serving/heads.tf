@@ -1,4 +1,4 @@
-# Heads that are deployed. They hold weights learned from embeddings: confidential, like those.
+# Deployed heads. Their weights are learned from embeddings and are as confidential.
 resource "google_storage_bucket" "heads" {
   project                     = var.project
   name                        = var.heads_bucket
@@ -9,7 +9,7 @@ resource "google_storage_bucket" "heads" {
   encryption {
     default_kms_key_name = var.key
   }
-  # A roll-back needs what was deployed before.
+  # A rollback needs the previous deployment.
   versioning {
     enabled = true
   }

@@ -1,4 +1,4 @@
-# Encoder, classifier and orchestrator as services that only the production network reaches.
+# Encoder, classifier and orchestrator as services that can be reached from the production network only.
 terraform {
   required_providers {
     google = { source = "hashicorp/google" }
@@ -6,7 +6,7 @@ terraform {
 }
 
 locals {
-  # Where raw content is turned into a vector, none is kept: no volume can be written to but memory.
+  # All volumes are read-only, so that no service can store raw content.
   mounts = {
     encoder      = { config = var.config_bucket }
     classifier   = { config = var.config_bucket, heads = google_storage_bucket.heads.name }
@@ -18,7 +18,7 @@ resource "google_service_account" "of" {
   for_each     = var.services
   project      = var.project
   account_id   = each.value.account
-  display_name = "Serves the ${each.key}"
+  display_name = "Rawless ${each.key} service"
 }
 
 resource "google_storage_bucket_object" "file" {
@@ -63,7 +63,7 @@ resource "google_cloud_run_v2_service" "of" {
 
       resources {
         limits            = { cpu = var.sizes[each.key].cpu, memory = var.sizes[each.key].memory }
-        cpu_idle          = false # batches and the log are worked on between requests
+        cpu_idle          = false # batches and the prediction log are processed between requests
         startup_cpu_boost = true
       }
       startup_probe {

@@ -1,6 +1,6 @@
 variable "project" {
   type        = string
-  description = "Id of the production project: callers send raw content."
+  description = "Id of the production project, because callers send raw content."
 }
 
 variable "region" {
@@ -10,12 +10,12 @@ variable "region" {
 
 variable "services" {
   type        = map(object({ name = string, account = string }))
-  description = "Names of the services and their accounts by role."
+  description = "Names of the services and their accounts, by role."
 }
 
 variable "files" {
   type        = map(string)
-  description = "The services' files by role; a role without one is not served."
+  description = "Service files by role. A role without a file is not deployed."
 }
 
 variable "sizes" {
@@ -25,18 +25,17 @@ variable "sizes" {
     classifier   = { cpu = "2", memory = "4Gi", min = 1, max = 10 }
     orchestrator = { cpu = "2", memory = "2Gi", min = 1, max = 10 }
   }
-  description = "What an instance of each role has, and how many there are."
+  description = "Size and number of instances, by role."
 }
 
 variable "image" {
   type        = string
-  description = "The one image, by digest."
+  description = "Container image, by digest."
 }
-
 
 variable "network" {
   type        = object({ network = string, subnetwork = string })
-  description = "The network without a way to the internet."
+  description = "The network without internet access."
 }
 
 variable "key" {
@@ -46,12 +45,12 @@ variable "key" {
 
 variable "secret" {
   type        = string
-  description = "Id of the secret that holds the pseudonym key."
+  description = "Id of the secret with the pseudonym key."
 }
 
 variable "config_bucket" {
   type        = string
-  description = "The bucket of service, stream and warehouse files."
+  description = "Bucket of the service files, stream files and the warehouse file."
 }
 
 variable "heads_bucket" {
@@ -61,15 +60,15 @@ variable "heads_bucket" {
 
 variable "log_bucket" {
   type        = string
-  description = "Where accesses to buckets are logged."
+  description = "Bucket of the usage logs of buckets."
 }
 
 variable "callers" {
   type        = set(string)
-  description = "Mail addresses of the service accounts that may ask the orchestrator."
+  description = "Email addresses of the service accounts that may call the orchestrator."
 }
 
 variable "deployers" {
   type        = set(string)
-  description = "Accounts that deploy heads, as IAM members."
+  description = "Service accounts that deploy heads, as IAM members."
 }

@@ -1,4 +1,4 @@
-# Four datasets, so that each has its own readers.
+# Four datasets, each with its own readers.
 terraform {
   required_providers {
     google = { source = "hashicorp/google" }
@@ -16,14 +16,14 @@ resource "google_bigquery_dataset" "of" {
   default_encryption_configuration {
     kms_key_name = var.key
   }
-  # Else whoever views or edits the project would read every dataset.
+  # Without an explicit entry, viewers and editors of the project could read every dataset.
   access {
     role           = "OWNER"
     group_by_email = var.owners
   }
 
   lifecycle {
-    ignore_changes  = [access] # each further one is a resource of its own, in access.tf
+    ignore_changes  = [access] # the other entries are separate resources, in read.tf and functions.tf
     prevent_destroy = true
   }
 }

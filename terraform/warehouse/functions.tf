@@ -1,4 +1,4 @@
-# What readers ask. The bodies are sql/*/*.sql as our own renderer gives them (terraform/checks/functions.py).
+# The table functions of sql/*/*.sql. terraform/checks/functions.py renders their bodies.
 resource "google_bigquery_routine" "of" {
   for_each     = toset([for file in fileset(path.module, "functions/*.sql.tftpl") : trimsuffix(basename(file), ".sql.tftpl")])
   project      = var.project
@@ -21,7 +21,7 @@ resource "google_bigquery_routine" "of" {
   depends_on = [google_bigquery_table.of]
 }
 
-# The function looks up who was erased; whoever asks it need not read the tombstones.
+# The function reads the tombstones, so that its callers do not need access to them.
 resource "google_bigquery_dataset_access" "embedding_event_reads_tombstones" {
   project    = var.project
   dataset_id = google_bigquery_dataset.of["audit"].dataset_id
@@ -33,7 +33,7 @@ resource "google_bigquery_dataset_access" "embedding_event_reads_tombstones" {
   }
 }
 
-# And it may be asked by those who do not read the deliveries themselves.
+# The function reads the deliveries, so that its callers do not need access to them.
 resource "google_bigquery_dataset_access" "embedding_event_reads_deliveries" {
   project    = var.project
   dataset_id = google_bigquery_dataset.of["events"].dataset_id

@@ -1,4 +1,4 @@
-# Who reads what. google_bigquery_dataset_iam_* is not used: it would remove the authorized function.
+# Who may read what. google_bigquery_dataset_iam_* is not used, because it would remove the authorized functions.
 resource "google_bigquery_dataset_access" "builder_reads_events" {
   for_each      = var.dataset_builders
   project       = var.project
@@ -15,7 +15,7 @@ resource "google_bigquery_dataset_access" "builder_writes_snapshots" {
   user_by_email = each.value
 }
 
-# Fills the map (`rawless subjects sync`) and joins by it.
+# Dataset builders fill the subject map (`rawless subjects sync`) and join by it.
 resource "google_bigquery_dataset_access" "builder_writes_subject_map" {
   for_each      = var.dataset_builders
   project       = var.project
@@ -24,7 +24,7 @@ resource "google_bigquery_dataset_access" "builder_writes_subject_map" {
   user_by_email = each.value
 }
 
-# A build leaves out whom a tombstone names, by a statement of its own.
+# A build excludes persons with a tombstone by a separate statement.
 resource "google_bigquery_table_iam_member" "builder_reads_tombstones" {
   for_each   = var.dataset_builders
   project    = var.project
@@ -41,7 +41,7 @@ resource "google_bigquery_dataset_access" "scientist_reads_snapshots" {
   group_by_email = var.scientists
 }
 
-# Training tells of its head, an export of its file.
+# Training registers the head, an export registers its file.
 resource "google_bigquery_table_iam_member" "scientist_registers" {
   for_each   = toset(["head_v1", "export_v1"])
   project    = var.project
@@ -68,9 +68,9 @@ resource "google_bigquery_dataset_access" "auditor_reads_audit" {
 }
 
 locals {
-  # Whoever reads runs queries and read sessions; neither shows a row by itself.
+  # Readers run queries and read sessions; neither role grants access to rows.
   readers = merge(
-    { for each in var.dataset_builders : "builder/${each}" => "serviceAccount:${each}" },
+    { for email in var.dataset_builders : "builder/${email}" => "serviceAccount:${email}" },
     { scientist = "group:${var.scientists}", auditor = "group:${var.auditors}" },
   )
 }

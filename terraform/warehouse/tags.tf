@@ -1,4 +1,4 @@
-# Columns that a reader of the dataset sees only when told so: vectors, and customers' plain ids.
+# Columns that need an additional role to read: embeddings and plain customer ids.
 resource "google_data_catalog_taxonomy" "confidential" {
   project                = var.project
   region                 = var.region

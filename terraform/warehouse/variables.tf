@@ -1,6 +1,6 @@
 variable "project" {
   type        = string
-  description = "Id of the project of the datasets."
+  description = "Id of the warehouse project."
 }
 
 variable "region" {
@@ -10,12 +10,12 @@ variable "region" {
 
 variable "prefix" {
   type        = string
-  description = "What names start with."
+  description = "Prefix of names."
 }
 
 variable "datasets" {
   type        = object({ events = string, snapshots = string, subjects = string, audit = string })
-  description = "Ids of the four datasets by role."
+  description = "Ids of the four datasets, by role."
 }
 
 variable "tables" {
@@ -40,12 +40,12 @@ variable "tables" {
 
 variable "policy_tags" {
   type        = set(string)
-  description = "Names of the policy tags that columns carry."
+  description = "Names of the policy tags of columns."
 }
 
 variable "time_travel_hours" {
   type        = number
-  description = "For how long a deleted row can be restored."
+  description = "Hours for which a deleted row can be restored."
 }
 
 variable "key" {
@@ -55,30 +55,30 @@ variable "key" {
 
 variable "workers" {
   type        = map(string)
-  description = "The jobs' accounts by stream, as IAM members."
+  description = "Service accounts of the jobs by stream, as IAM members."
 }
 
 variable "services" {
   type        = object({ encoder = string, classifier = string, orchestrator = string })
-  description = "The services' accounts, as IAM members."
+  description = "Service accounts of the services, as IAM members."
 }
 
 variable "owners" {
   type        = string
-  description = "Mail address of the group that administers the datasets, and reads none of their rows by this."
+  description = "Email address of the group that administers the datasets."
 }
 
 variable "dataset_builders" {
   type        = set(string)
-  description = "Mail addresses of the service accounts that build datasets and fill the subject map."
+  description = "Email addresses of the service accounts that build datasets and fill the subject map."
 }
 
 variable "scientists" {
   type        = string
-  description = "Mail address of the group that trains on snapshots."
+  description = "Email address of the group of data scientists, who train on snapshots."
 }
 
 variable "auditors" {
   type        = string
-  description = "Mail address of the privacy office's group."
+  description = "Email address of the privacy office's group."
 }

@@ -1,10 +1,10 @@
-# What machines of the production project may do here: append, and look up encoders.
-# bigquery.dataEditor would let them read and delete what they write.
+# The service accounts of the production project may append rows and look up encoders, nothing else. The role
+# bigquery.dataEditor would also let them read and delete rows.
 resource "google_project_iam_custom_role" "appender" {
   project     = var.project
   role_id     = "${var.prefix}_appender"
   title       = "Rawless appender"
-  description = "Appends rows to a table, and sees its schema"
+  description = "Appends rows to a table and reads its schema"
   permissions = ["bigquery.tables.get", "bigquery.tables.updateData"]
 }
 
@@ -42,7 +42,7 @@ resource "google_bigquery_table_iam_member" "worker_reads_encoders" {
   member     = each.value
 }
 
-# The launch asks encoder_v1 by a query.
+# The launch queries encoder_v1.
 resource "google_project_iam_member" "worker_runs_queries" {
   for_each = var.workers
   project  = var.project

@@ -26,7 +26,7 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> MakeMistakes:
         tree = tmp_path_factory.mktemp("tree")
         for name in plan.READ:
             shutil.copytree(REPOSITORY / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(REPOSITORY / "README.md", tree)
+        shutil.copytree(REPOSITORY / "docs", tree / "docs")
         for file, right, wrong in found:
             path = tree / "terraform" / file
             text = path.read_text(encoding="utf-8")

@@ -1,17 +1,17 @@
-run "names_say_what_they_are_of" {
+run "names_consist_of_prefix_and_subject" {
   command = plan
 
   assert {
     condition     = output.streams["digit_upload"].topic == "rawless-digit-upload" && output.streams["digit_upload"].job == "rawless-digit-upload-a"
-    error_message = "Topic and job are named after prefix and stream."
+    error_message = "Topic and job must be named after prefix and stream."
   }
   assert {
     condition     = output.names.datasets.subjects == "rawless_subjects"
-    error_message = "A dataset is named after prefix and role."
+    error_message = "A dataset must be named after prefix and role."
   }
   assert {
     condition     = length(distinct(values(output.names.datasets))) == 4
-    error_message = "The four datasets are datasets of their own."
+    error_message = "The four datasets must be different."
   }
 }
 
@@ -25,19 +25,19 @@ run "the_longest_names_fit" {
 
   assert {
     condition     = length(output.streams["abcdefghij_abcdefg"].temp_bucket) <= 63
-    error_message = "A bucket's name has at most 63 characters."
+    error_message = "A bucket name must have at most 63 characters."
   }
   assert {
     condition     = length(output.streams["abcdefghij_abcdefg"].worker_account) <= 30
-    error_message = "An account's name has at most 30 characters."
+    error_message = "An account name must have at most 30 characters."
   }
   assert {
     condition     = output.streams["abcdefghij_abcdefg"].claim_check_buckets == tolist(["acme-uploads", "acme-scans"])
-    error_message = "The buckets of claim checks are those of the stream's file, once each."
+    error_message = "The claim check buckets must be those of the stream file, without duplicates."
   }
 }
 
-run "a_stream_is_what_its_file_says" {
+run "a_stream_has_the_name_in_its_file" {
   command = plan
   variables {
     streams = { other_name = { file = "tests/uploads.yaml" } }
@@ -45,7 +45,7 @@ run "a_stream_is_what_its_file_says" {
   expect_failures = [var.streams]
 }
 
-run "the_warehouse_is_another_project" {
+run "the_warehouse_must_be_another_project" {
   command = plan
   variables {
     warehouse_project = "acme-production"
@@ -53,7 +53,7 @@ run "the_warehouse_is_another_project" {
   expect_failures = [var.warehouse_project]
 }
 
-run "an_image_is_named_by_its_digest" {
+run "an_image_must_be_named_by_its_digest" {
   command = plan
   variables {
     image = "europe-west4-docker.pkg.dev/acme-production/rawless/rawless:latest"
@@ -69,6 +69,6 @@ run "the_warehouse_file_names_a_version_of_the_key" {
 
   assert {
     condition     = output.warehouse_file.pseudonym_secret == "projects/acme-production/secrets/rawless-pseudonym-key/versions/3"
-    error_message = "The warehouse file names the secret's version."
+    error_message = "The warehouse file must name the secret's version."
   }
 }

@@ -1,16 +1,16 @@
-run "every_table_of_sql_is_made" {
+run "every_table_of_sql_is_created" {
   command = plan
 
   assert {
     condition     = toset([for table in values(output.tables) : table.dataset]) == toset(keys(output.names.datasets))
-    error_message = "Each dataset has tables, and no table is in another."
+    error_message = "Each dataset must have tables, and no table may be in another dataset."
   }
   assert {
     condition     = output.tables["embedding_event_v1"].partition == "occurred_at" && output.tables["embedding_event_v1"].filter_required
-    error_message = "Embedding events are partitioned by day of occurred_at, filter required."
+    error_message = "Embedding events must be partitioned by occurred_at and require a filter."
   }
   assert {
     condition     = [for column in output.tables["subject_map_v1"].columns : column.tag if column.name == "customer_id"] == ["identifiers"]
-    error_message = "A customer's id carries a policy tag."
+    error_message = "Customer ids must have a policy tag."
   }
 }
