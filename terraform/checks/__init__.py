@@ -1,1 +1,1 @@
-"""What can be known of the deployment without a cloud: `python -m terraform.checks` asks it all, `make check` does."""
+"""Checks of the deployment that need no cloud; `python -m terraform.checks` runs them, and so does `make check`."""

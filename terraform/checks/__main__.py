@@ -1,10 +1,10 @@
-"""`python -m terraform.checks`: what is wrong with the deployment, one line each; exit code 1 when anything is."""
+"""`python -m terraform.checks`: print every violation on a line of its own and exit with 1 if there is one."""
 
 import sys
 
-from terraform.checks.everything import faults
+from terraform.checks.suite import violations
 
 if __name__ == "__main__":
-    found = list(faults())
-    print("\n".join(found) or "terraform: every check holds.")
-    sys.exit(1 if found else 0)
+    messages = list(violations())
+    print("\n".join(messages) or "terraform: all checks passed.")
+    sys.exit(1 if messages else 0)

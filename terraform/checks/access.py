@@ -1,4 +1,4 @@
-"""Who is granted what: every grant of the plan stands in terraform/access.yaml, and some stand nowhere."""
+"""Grants: those of the plan must equal terraform/access.yaml, and some must never exist."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import yaml
 from terraform.checks.plan import Resource
 
 FILE = Path("terraform/access.yaml")
-_WHO = (
+_GRANTEES = (
     ("worker", r"serviceAccount:\w+-w-[\w-]+@"),
     ("encoder", r"serviceAccount:\w+-encoder@"),
     ("classifier", r"serviceAccount:\w+-classifier@"),
@@ -22,8 +22,8 @@ _WHO = (
     ("auditor", r"(group:)?privacy-office@"),
     ("log delivery", r"group:cloud-storage-analytics@google\.com|google_logging_project_sink/"),
 )
-"""Whom the accounts and groups of example.tfvars stand for, and those that are made."""
-_WHERE = {
+"""The roles of the accounts and groups in example.tfvars and of the accounts that Terraform creates."""
+_TARGETS = {
     "google_project_iam_member": "{project}",
     "google_pubsub_topic_iam_member": "topic",
     "google_pubsub_subscription_iam_member": "subscription",
@@ -37,7 +37,7 @@ _WHERE = {
     "google_bigquery_dataset_access": "dataset {dataset_id}",
     "google_data_catalog_policy_tag_iam_member": "tag {policy_tag}",
 }
-_SHORT = (
+_ABBREVIATIONS = (
     (r"^acme-production$", "production project"),
     (r"^acme-embeddings$", "warehouse project"),
     (r"acme-uploads", "claim checks"),
@@ -46,7 +46,7 @@ _SHORT = (
     (r"rawless[-_](?!w-)", ""),
     (r"projects/[^ ]*-w-[^ ]*|[\w/-]*-w-[^ ]+", "worker"),
 )
-_AGENTS = "module.keys.google_kms_crypto_key_iam_member.agent_uses_key"
+_SERVICE_AGENTS = "module.keys.google_kms_crypto_key_iam_member.agent_uses_key"
 _TOO_WIDE = re.compile(r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$")
 _ADMIN_ALLOWED = {("worker", "roles/storage.objectAdmin", "bucket temp")}
 _NEVER_SCIENTIST = re.compile(
@@ -55,66 +55,69 @@ _NEVER_SCIENTIST = re.compile(
 
 
 class Grant(NamedTuple):
-    """A role of somebody somewhere."""
+    """A role that is granted to somebody on a resource."""
 
-    who: str
+    grantee: str
     role: str
-    where: str
+    target: str
 
 
-def faults(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
-    """Grants that are not allowed or not made, and what must never be granted, whatever the file says."""
+def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
+    """Grants that are not listed or not granted, and grants that are forbidden even if the file lists them."""
     granted = set(_grants(resources))
     allowed = _allowed(yaml.safe_load((tree / FILE).read_text(encoding="utf-8")))
-    for who, role, where in sorted(granted - allowed):
-        yield f"{who} is granted {role} on {where}, which {FILE} does not allow"
-    for who, role, where in sorted(allowed - granted):
-        yield f"{FILE} gives {who} {role} on {where}, but no resource grants it"
+    for grantee, role, target in sorted(granted - allowed):
+        yield f"{grantee} is granted {role} on {target}, which {FILE} does not allow"
+    for grantee, role, target in sorted(allowed - granted):
+        yield f"{FILE} lists {role} on {target} for {grantee}, but no resource grants it"
     for grant in sorted(granted):
-        if why := _never(grant):
-            yield f"{grant.who} must not have {grant.role} on {grant.where}: {why}"
+        if why := _why_forbidden(grant):
+            yield f"{grant.grantee} must not have {grant.role} on {grant.target}: {why}"
     for resource in resources:
         if resource.type == "google_service_account_key" or resource.type.endswith(("_iam_policy", "_iam_binding")):
-            yield f"{resource.address} must not be: an account's key gets copied, a policy drops others' grants"
+            yield f"{resource.address} is forbidden: account keys get copied, and policies remove other grants"
 
 
-def _never(grant: Grant) -> str | None:
-    if grant.who in ("allUsers", "allAuthenticatedUsers"):
-        return "nothing is public"
-    if grant.who == "scientist" and _NEVER_SCIENTIST.search(grant.where):
-        return "a scientist sees snapshots alone"
-    if grant.who.startswith(("user:", "group:", "scientist", "auditor")) and grant.where == "production project":
-        return "no person is where raw content is"
+def _why_forbidden(grant: Grant) -> str | None:
+    if grant.grantee in ("allUsers", "allAuthenticatedUsers"):
+        return "nothing may be public"
+    if grant.grantee == "scientist" and _NEVER_SCIENTIST.search(grant.target):
+        return "a scientist may only read snapshots"
+    if grant.grantee.startswith(("user:", "group:", "scientist", "auditor")) and grant.target == "production project":
+        return "no person may have a role where raw content is"
     if _TOO_WIDE.search(grant.role) and grant not in _ADMIN_ALLOWED:
-        return "the role is wider than any task here"
+        return "the role is wider than any task requires"
     return None
 
 
 def _grants(resources: Sequence[Resource]) -> Iterator[Grant]:
     for resource in resources:
-        place = _WHERE.get(resource.type)
-        if place is None and resource.type.endswith("_iam_member"):
-            place = resource.type
-        if place is None or resource.values.get("routine"):
+        target = _TARGETS.get(resource.type)
+        if target is None and resource.type.endswith("_iam_member"):
+            target = resource.type
+        if target is None or resource.values.get("routine"):
             continue
         values = resource.values
         member = str(values.get("member") or values.get("user_by_email") or values.get("group_by_email"))
-        if resource.place == _AGENTS:  # some are known only when the services are switched on
+        if resource.block == _SERVICE_AGENTS:  # some are known only after the services are enabled
             member = "agent"
-        yield Grant(_who(member), _shortened(str(values["role"])), _shortened(place.format(**values)))
+        yield Grant(_grantee(member), _abbreviate(str(values["role"])), _abbreviate(target.format(**values)))
 
 
-def _who(member: str) -> str:
-    return next((name for name, pattern in _WHO if re.match(pattern, member)), member)
+def _grantee(member: str) -> str:
+    return next((name for name, pattern in _GRANTEES if re.match(pattern, member)), member)
 
 
-def _shortened(text: str) -> str:
-    for pattern, short in _SHORT:
+def _abbreviate(text: str) -> str:
+    for pattern, short in _ABBREVIATIONS:
         text = re.sub(pattern, short, text)
     return text
 
 
 def _allowed(access: dict[str, Any]) -> set[Grant]:
     return {
-        Grant(who, role, where) for who, roles in access.items() for role, places in roles.items() for where in places
+        Grant(grantee, role, target)
+        for grantee, roles in access.items()
+        for role, targets in roles.items()
+        for target in targets
     }

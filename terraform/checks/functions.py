@@ -1,4 +1,4 @@
-"""The table functions' bodies for terraform, which has no Jinja: `python -m terraform.checks.functions` writes them."""
+"""Render the table functions for Terraform, which has no Jinja: `python -m terraform.checks.functions`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,32 +6,32 @@ from pathlib import Path
 from rawless.warehouse.tables import FOLDER, ROLES, functions
 from rawless.warehouse.templates import environment
 
-WHERE = Path("terraform/warehouse/functions")
+BODIES = Path("terraform/warehouse/functions")
 
 
-def bodies() -> dict[str, str]:
-    """Each function's body, with terraform's placeholders for the datasets."""
-    places = {role: f"${{{role}}}" for role in ROLES}
-    found = {}
+def render_bodies() -> dict[str, str]:
+    """Return the body of each table function by name, with Terraform's placeholders for the datasets."""
+    placeholders = {role: f"${{{role}}}" for role in ROLES}
+    bodies = {}
     for name, template in functions().items():
-        statement = environment().get_template(template.relative_to(FOLDER).as_posix()).render(places)
+        statement = environment().get_template(template.relative_to(FOLDER).as_posix()).render(placeholders)
         body = statement[statement.index("AS (") + len("AS (") : statement.rindex(")")]
-        found[name] = body.strip("\n") + "\n"
-    return found
+        bodies[name] = body.strip("\n") + "\n"
+    return bodies
 
 
-def faults(tree: Path) -> Iterator[str]:
-    """What is not as our own renderer gives it."""
-    wanted = bodies()
-    there = {
-        path.name.removesuffix(".sql.tftpl"): path.read_text(encoding="utf-8") for path in (tree / WHERE).iterdir()
+def violations(tree: Path) -> Iterator[str]:
+    """The stored bodies that differ from the rendered ones."""
+    rendered = render_bodies()
+    stored = {
+        path.name.removesuffix(".sql.tftpl"): path.read_text(encoding="utf-8") for path in (tree / BODIES).iterdir()
     }
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
-            yield f"{WHERE}/{name}.sql.tftpl differs from sql/: run `python -m terraform.checks.functions`"
+    for name in sorted(rendered.keys() | stored.keys()):
+        if rendered.get(name) != stored.get(name):
+            yield f"{BODIES}/{name}.sql.tftpl differs from sql/: run `python -m terraform.checks.functions`"
 
 
 if __name__ == "__main__":
-    WHERE.mkdir(exist_ok=True)
-    for name, body in bodies().items():
-        (WHERE / f"{name}.sql.tftpl").write_text(body, encoding="utf-8")
+    BODIES.mkdir(exist_ok=True)
+    for name, body in render_bodies().items():
+        (BODIES / f"{name}.sql.tftpl").write_text(body, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A plan of the real files, made offline by the stand-in provider: what would be made, with every attribute."""
+"""Plan the Terraform files offline, with the stand-in provider."""
 
 import json
 import os
@@ -15,54 +15,57 @@ from typing import Any
 from terraform.checks.schema import PROVIDERS
 
 REPOSITORY = Path(__file__).parent.parent.parent
-READ = ("terraform", "sql", "examples")
-"""The folders that a plan is made of."""
+INPUTS = ("terraform", "sql", "examples")
+"""The folders that a plan reads."""
 _PROVIDER = Path(__file__).parent / "provider.py"
 
 
-class Refused(Exception):
-    """Terraform refused the files; holds its words."""
+class PlanError(Exception):
+    """Terraform could not plan the files; contains its error messages."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One that the plan would make."""
+    """A resource that the plan would create."""
 
     address: str
     type: str
     values: dict[str, Any]
 
     @property
-    def place(self) -> str:
-        """The address without indexes: that of the block in the files."""
+    def block(self) -> str:
+        """The address of the block in the files, which is the resource's address without indexes."""
         return "".join(part.partition("]")[2] if "]" in part else part for part in self.address.split("["))
 
 
-def planned(tree: Path = REPOSITORY, *variables: str) -> list[Resource]:
-    """All that a tree's files would make, for the values of example.tfvars and `-var=…`. Raises Refused."""
-    with _copied(tree) as folder:
+def make_plan(tree: Path = REPOSITORY, *variables: str) -> list[Resource]:
+    """Return every resource that a tree's files would create with example.tfvars and further `-var=…` arguments.
+
+    Raises PlanError when Terraform rejects the files.
+    """
+    with _copy(tree) as folder:
         _run(folder, "get")
         plan = folder.parent / "plan"
         _run(folder, "plan", "-input=false", "-lock=false", "-var-file=example.tfvars", *variables, f"-out={plan}")
-        shown = json.loads(_run(folder, "show", "-json", str(plan)))
-    return list(_resources(shown["planned_values"]["root_module"]))
+        values = json.loads(_run(folder, "show", "-json", str(plan)))["planned_values"]
+    return list(_resources(values["root_module"]))
 
 
 def _resources(module: dict[str, Any]) -> Iterator[Resource]:
-    for each in module.get("resources", []):
-        if each["mode"] == "managed":
-            yield Resource(each["address"], each["type"], each["values"])
-    for inner in module.get("child_modules", []):
-        yield from _resources(inner)
+    for resource in module.get("resources", []):
+        if resource["mode"] == "managed":
+            yield Resource(resource["address"], resource["type"], resource["values"])
+    for child in module.get("child_modules", []):
+        yield from _resources(child)
 
 
 @contextmanager
-def _copied(tree: Path) -> Iterator[Path]:
-    """A copy of the files that keeps no state and finds the stand-in instead of the provider."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for each in READ:
-            shutil.copytree(tree / each, folder / each, ignore=shutil.ignore_patterns(".terraform*", "__pycache__"))
+def _copy(tree: Path) -> Iterator[Path]:
+    """A copy of the files without a state backend, in which the stand-in replaces the provider."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in INPUTS:
+            shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns(".terraform*", "__pycache__"))
         (folder / "terraform" / "backend.tf").unlink()
         overrides = []
         for provider in PROVIDERS:
@@ -77,10 +80,14 @@ def _copied(tree: Path) -> Iterator[Path]:
 
 
 def _run(folder: Path, *command: str) -> str:
-    own = {"TF_CLI_CONFIG_FILE": str(folder.parent / "terraformrc"), "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    variables = {
+        "TF_CLI_CONFIG_FILE": str(folder.parent / "terraformrc"),
+        "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1",
+    }
     options: Sequence[str] = () if command[0] == "show" else ("-no-color",)
     line = ["terraform", *command, *options]
-    done = subprocess.run(line, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True)
+    done = subprocess.run(line, cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True)
     if done.returncode:
-        raise Refused(done.stderr.strip())
+        raise PlanError(done.stderr.strip())
     return done.stdout

@@ -1,9 +1,9 @@
-"""A stand-in for the provider: it knows the pinned schema, reaches no cloud, and can only validate and plan.
+"""A stand-in for Google's provider: it has the pinned schema, contacts no cloud, and can only validate and plan.
 
-Terraform starts it as it starts any provider, by its plugin protocol. So `terraform validate` and `terraform plan` say
-of the real files what they would say with the real provider, as far as a schema goes: unknown attributes, missing ones,
-wrong types, references to what is not there. What the provider itself would refuse, only it can tell. What a resource
-would be given by the cloud (`id`, `email`) becomes a text that names where it came from.
+Terraform starts it like any provider, through its plugin protocol. Hence `terraform validate` and `terraform plan` find
+in the real files what they would find with the real provider, as far as a schema can tell: unknown or missing
+attributes, wrong types, invalid references. They do not find what the provider itself would reject. Values that the
+cloud would assign to a resource (`id`, `email`) become texts that name the resource.
 """
 
 import base64
@@ -26,10 +26,10 @@ from cryptography.x509.oid import NameOID
 
 _FOLDER = Path(__file__).parent
 _NESTING = {"struct": 1, "list": 2, "set": 3}
-_TOLD = ("name", "dataset_id", "secret_id", "role_id", "display_name", "service", "project")
-"""What a made-up id tells of its resource: the first of these that it has."""
+_NAMING_ATTRIBUTES = ("name", "dataset_id", "secret_id", "role_id", "display_name", "service", "project")
+"""A made-up id contains the first of these attributes that its resource has."""
 _COOKIE = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
-"""Terraform sets it for its plugins, so that a person who runs one by hand is told."""
+"""Terraform sets it for its plugins, so that a plugin notices when it is started by hand."""
 
 
 def _messages() -> tuple[Any, Any]:
@@ -41,104 +41,105 @@ def _messages() -> tuple[Any, Any]:
 proto, services = _messages()
 
 
-def _schema(found: dict[str, Any]) -> Any:
-    return proto.Schema(block=_block(found))
+def _schema(schema: dict[str, Any]) -> Any:
+    return proto.Schema(block=_block(schema))
 
 
-def _block(found: dict[str, Any]) -> Any:
+def _block(schema: dict[str, Any]) -> Any:
     attributes = [
         proto.Schema.Attribute(
             name=name,
             type=json.dumps(kind).encode(),
             required=mode == "required",
             optional=mode == "optional",
-            # A provider fills in much that may be set too; which, the bindings do not say.
+            # A provider also computes many optional attributes, but the bindings do not say which.
             computed=mode == "computed" or name == "id",
         )
-        for name, (kind, mode) in found["attributes"].items()
+        for name, (kind, mode) in schema["attributes"].items()
     ]
-    return proto.Schema.Block(attributes=attributes, block_types=[_nested(*each) for each in found["blocks"].items()])
+    blocks = [_nested_block(name, block) for name, block in schema["blocks"].items()]
+    return proto.Schema.Block(attributes=attributes, block_types=blocks)
 
 
-def _nested(name: str, found: dict[str, Any]) -> Any:
-    single = found["nesting"] == "struct"
+def _nested_block(name: str, schema: dict[str, Any]) -> Any:
+    single = schema["nesting"] == "struct"
     return proto.Schema.NestedBlock(
         type_name=name,
-        block=_block(found),
-        nesting=_NESTING[found["nesting"]],
-        min_items=int(found["required"] and not single),
-        max_items=0 if found["many"] or single else 1,
+        block=_block(schema),
+        nesting=_NESTING[schema["nesting"]],
+        min_items=int(schema["required"] and not single),
+        max_items=0 if schema["many"] or single else 1,
     )
 
 
 class Provider(services.ProviderServicer):  # type: ignore[name-defined]
-    """Answers what Terraform asks."""
+    """The provider's part of the plugin protocol."""
 
     def __init__(self, schemas: dict[str, Any]) -> None:
         self._schemas = schemas
 
     def GetSchema(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's names
-        """All that there is."""
+        """Return the schema of every resource and data source."""
         return proto.Schemas(
             provider=proto.Schema(block=proto.Schema.Block()),
-            resource_schemas={name: _schema(found) for name, found in self._schemas["resource"].items()},
-            data_source_schemas={name: _schema(found) for name, found in self._schemas["data"].items()},
+            resource_schemas={name: _schema(schema) for name, schema in self._schemas["resource"].items()},
+            data_source_schemas={name: _schema(schema) for name, schema in self._schemas["data"].items()},
         )
 
     def PrepareProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Nothing is configured."""
+        """Accept any configuration."""
         return proto.PreparedConfig(prepared_config=request.config)
 
     def ValidateResourceTypeConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Terraform held it to the schema already."""
+        """Report nothing: Terraform has already validated the configuration against the schema."""
         return proto.Diagnostics()
 
     ValidateDataSourceConfig = ValidateResourceTypeConfig
 
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Nothing is configured."""
+        """Ignore the configuration."""
         return proto.Diagnostics()
 
     def PlanResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The resource as it is written, and what the cloud would add."""
-        planned = self._filled("resource", request.type_name, request.proposed_new_state.msgpack)
+        """Plan the resource as it is written, with made-up values for what the cloud would assign."""
+        planned = self._fill("resource", request.type_name, request.proposed_new_state.msgpack)
         return proto.PlannedChange(planned_state=planned, legacy_type_system=True)
 
     def ReadDataSource(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Likewise."""
-        return proto.Data(state=self._filled("data", request.type_name, request.config.msgpack))
+        """Return the data source as it is written, with made-up values for what the cloud would return."""
+        return proto.Data(state=self._fill("data", request.type_name, request.config.msgpack))
 
     def Stop(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """There is nothing to stop."""
+        """Do nothing: no operation is ever in progress."""
         return proto.Nothing()
 
-    def _filled(self, kind: str, type_name: str, packed: bytes) -> Any:
+    def _fill(self, kind: str, type_name: str, packed: bytes) -> Any:
         value = msgpack.unpackb(packed, ext_hook=msgpack.ExtType, raw=False)
-        if value is not None:  # else the resource is to be destroyed
+        if value is not None:  # None means that the resource is to be destroyed
             for name, (type_, mode) in self._schemas[kind][type_name]["attributes"].items():
                 if value[name] is None and type_ == "string" and (mode == "computed" or name == "id"):
-                    value[name] = _given(type_name, name, value)
+                    value[name] = _assigned_value(type_name, name, value)
         return proto.DynamicValue(msgpack=msgpack.packb(value))
 
 
-def _given(type_name: str, name: str, value: dict[str, Any]) -> str:
-    """What the cloud would give, as far as a reader of the plan needs it."""
+def _assigned_value(type_name: str, name: str, value: dict[str, Any]) -> str:
+    """A made-up value for an attribute that the cloud would assign, as far as the checks need it."""
     if type_name == "google_service_account" and isinstance(value["project"], str):
         email = f"{value['account_id']}@{value['project']}.iam.gserviceaccount.com"
         return {"email": email, "member": f"serviceAccount:{email}"}.get(name, email)
     if name == "number":
         return "123456789012"
-    told = next((value[each] for each in _TOLD if isinstance(value.get(each), str)), "")
+    label = next((value[key] for key in _NAMING_ATTRIBUTES if isinstance(value.get(key), str)), "")
     kind = "serviceAccount:" if name in ("member", "writer_identity") else ""
-    return f"{kind}{type_name}/{told}/{name}"
+    return f"{kind}{type_name}/{label}/{name}"
 
 
 def _certificate() -> tuple[bytes, bytes]:
-    """A fresh key and certificate of this machine's own: Terraform talks to its plugins by TLS alone."""
+    """A new private key and self-signed certificate, because Terraform connects to its plugins by TLS only."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -153,11 +154,11 @@ def _certificate() -> tuple[bytes, bytes]:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return private, made.public_bytes(serialization.Encoding.PEM)
+    return private, certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _controller(ended: threading.Event) -> Any:
-    """By which Terraform ends a plugin."""
+    """The service by which Terraform stops a plugin."""
 
     def shutdown(_: bytes, __: Any) -> bytes:
         ended.set()
@@ -169,9 +170,9 @@ def _controller(ended: threading.Event) -> Any:
 
 
 def serve(provider: str) -> None:
-    """Be the plugin of that name until Terraform ends it."""
+    """Run as the plugin of a provider until Terraform stops it."""
     if os.environ.get("TF_PLUGIN_MAGIC_COOKIE") != _COOKIE:
-        sys.exit("This is started by terraform: see terraform/checks/plan.py.")
+        sys.exit("This plugin is started by Terraform: see terraform/checks/plan.py.")
     schemas = json.loads((_FOLDER / "schema.json").read_text(encoding="utf-8"))["providers"][provider]
     key, certificate = _certificate()
     server = grpc.server(ThreadPoolExecutor(16))

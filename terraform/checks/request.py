@@ -1,4 +1,4 @@
-"""The request by which a job would start, made offline by Beam's own client out of what terraform passes."""
+"""Render the request that would start a job, offline, with Beam's own client and the options that Terraform passes."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,8 +20,8 @@ from rawless.warehouse.config import WarehouseConfig
 from terraform.checks.plan import Resource
 
 JOB = "google_dataflow_flex_template_job"
-_OWN = ("stream", "source", "warehouse", "device")
-"""Parameters that are the command's, and no option of Beam's."""
+_COMMAND_PARAMETERS = ("stream", "source", "warehouse", "device")
+"""Parameters of the command, as opposed to options of Beam."""
 _FIELDS = {
     "project": "project",
     "region": "region",
@@ -37,23 +37,23 @@ _FIELDS = {
     "subnetwork": "subnetwork",
     "kms_key_name": "dataflow_kms_key",
 }
-"""The option that the template's launcher makes of a field. Google's launcher does so; it cannot be run here."""
+"""The Beam option to which Google's template launcher, which cannot be run here, translates each field."""
 
 
 def arguments(job: Resource) -> list[str]:
-    """What the template's launcher gives the command of a job."""
+    """The arguments that the template launcher passes to the command."""
     values = job.values
-    given = {option: values[field] for field, option in _FIELDS.items() if values[field] is not None}
-    given |= {name: value for name, value in values["parameters"].items() if name not in _OWN}
-    flags = [f"--{option}={value}" for option, value in sorted(given.items())]
+    flags_by_name = {option: values[field] for field, option in _FIELDS.items() if values[field] is not None}
+    flags_by_name |= {name: value for name, value in values["parameters"].items() if name not in _COMMAND_PARAMETERS}
+    flags = [f"--{option}={value}" for option, value in sorted(flags_by_name.items())]
     flags += [f"--experiments={','.join(values['additional_experiments'])}"] if values["additional_experiments"] else []
     flags += ["--no_use_public_ips"] if values["ip_configuration"] == "WORKER_IP_PRIVATE" else []
     flags += ["--enable_streaming_engine"] if values["enable_streaming_engine"] else []
     return ["--runner=DataflowRunner", *flags]
 
 
-def rendered(job: Resource) -> Any:
-    """The environment of the job's request. Raises UserError for an option that the job would refuse."""
+def render(job: Resource) -> Any:
+    """Return the environment of the job's request. Raises UserError for an option that the job would refuse."""
     parsed = options.parse(arguments(job), streaming=True)
     image = apiclient.get_container_image_from_options(parsed)
     environment = DockerEnvironment.from_container_image(image)  # as Beam's runner for Dataflow does
@@ -62,9 +62,9 @@ def rendered(job: Resource) -> Any:
 
 
 def _pipeline(job: Resource) -> beam.Pipeline:
-    """The real graph of a job; what it reads and writes is names alone.
+    """The real graph of a job, with made-up names of subscription and tables.
 
-    Its options name no runner: with Dataflow's, Beam would ask Cloud Storage about the buckets as soon as it is made.
+    The options name no runner, because with DataflowRunner Beam would look up the buckets in Cloud Storage.
     """
     subscription = job.values["parameters"]["source"].removeprefix("pubsub:")
     config = WarehouseConfig(project=job.values["project"], events="e", snapshots="s", subjects="u", audit="a")
@@ -76,39 +76,40 @@ def _pipeline(job: Resource) -> beam.Pipeline:
     return pipeline
 
 
-def faults(resources: Sequence[Resource]) -> Iterator[str]:
-    """What is wrong with the request of each job."""
-    for job in (each for each in resources if each.type == JOB):
+def violations(resources: Sequence[Resource]) -> Iterator[str]:
+    """The violations in the request of each job."""
+    for job in (resource for resource in resources if resource.type == JOB):
         try:
-            request = rendered(job)
+            request = render(job)
         except UserError as error:
             yield f"{job.address}: {error}"
         else:
-            yield from (f"{job.address}: {fault}" for fault in _judged(job, request))
+            yield from (f"{job.address}: {violation}" for violation in _violations(job, request))
 
 
-def _judged(job: Resource, request: Any) -> Iterator[str]:
+def _violations(job: Resource, request: Any) -> Iterator[str]:
     (pool,) = request.worker_pools
     values, parameters = job.values, job.values["parameters"]
-    yield from _accelerated(parameters["device"], pool.machine_type, list(request.service_options))
+    yield from _accelerator_violations(parameters["device"], pool.machine_type, list(request.service_options))
     threads = int(parameters["number_of_worker_harness_threads"])
     expected = {
         "its workers run another image": pool.worker_harness_container_image == values["sdk_container_image"],
         "its workers have public addresses": pool.ip_configuration.name == "WORKER_IP_PRIVATE",
-        "its workers are in a network with a way out": bool(pool.subnetwork),
+        "its workers are not in the subnetwork": bool(pool.subnetwork),
         "it does not run as the stream's worker": "-w-" in request.service_account_email,
-        "its state is encrypted by no key of ours": bool(request.service_kms_key_name),
-        "each vCPU would load the encoder": "no_use_multiple_sdk_containers" in request.experiments,
-        # The job's own code switches it off too, but an update of the code could forget it.
+        "its state is not encrypted with a customer-managed key": bool(request.service_kms_key_name),
+        "every vCPU would load the encoder": "no_use_multiple_sdk_containers" in request.experiments,
+        # The job disables it too, but a later version of its code might not.
         "exception sampling is on": options.NO_EXCEPTION_SAMPLING in values["additional_experiments"],
-        "its threads are not those that were asked for": pool.num_threads_per_worker == threads,
+        "it has another number of threads than requested": pool.num_threads_per_worker == threads,
     }
-    yield from (fault for fault, holds in expected.items() if not holds)
+    yield from (violation for violation, is_met in expected.items() if not is_met)
 
 
-def _accelerated(device: str, machine: str, served: list[str]) -> Iterator[str]:
-    found = [each for each in served if each.startswith("worker_accelerator=")]
-    if len(found) != (device == "cuda") or not all(each.endswith(";install-nvidia-driver") for each in found):
-        yield f"a device {device} and the accelerators {found} do not fit"
-    if found and not machine.startswith(("g2-", "n1-")):
-        yield f"a {machine} takes no accelerator"
+def _accelerator_violations(device: str, machine: str, service_options: list[str]) -> Iterator[str]:
+    accelerators = [option for option in service_options if option.startswith("worker_accelerator=")]
+    has_driver = all(option.endswith(";install-nvidia-driver") for option in accelerators)
+    if len(accelerators) != (device == "cuda") or not has_driver:
+        yield f"the device {device} and the accelerators {accelerators} do not match"
+    if accelerators and not machine.startswith(("g2-", "n1-")):
+        yield f"the machine type {machine} supports no accelerator"

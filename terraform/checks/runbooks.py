@@ -1,4 +1,4 @@
-"""Alerts: each names its place in the runbooks, and every reason of a rejection is in one."""
+"""Alerts: each must name an existing section of the runbooks, and every rejection reason must be in one."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,30 +8,26 @@ from rawless.privacy import Reason
 from terraform.checks.plan import Resource
 
 RUNBOOKS = Path("docs/runbooks.md")
-ANCHORS = (
-    "first-deploy", "new-encoder", "drain", "replay", "roll-back", "rotate-keys", "revoke-a-token", "backlog",
-    "bigquery-away", "rejections", "perimeter-violation",
-)  # fmt: skip
-"""The runbooks' headings."""
 _ANCHOR = re.compile(re.escape(str(RUNBOOKS)) + r"#([\w-]+)")
 
 
-def faults(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
-    """Alerts that lead nowhere, and reasons that none tells."""
-    known = _headings(tree / RUNBOOKS) if (tree / RUNBOOKS).exists() else set(ANCHORS)
+def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
+    """Alerts that name no existing section, and reasons that no alert counts."""
+    sections = headings(tree / RUNBOOKS)
     queries = ""
-    for alert in (each for each in resources if each.type == "google_monitoring_alert_policy"):
-        (told,) = alert.values["documentation"]
-        named = set(_ANCHOR.findall(f"{told['subject']} {told['content']}"))
-        if not named or named - known:
-            yield f"{alert.address} names {', '.join(sorted(named)) or 'nothing'}, which is no heading of {RUNBOOKS}"
+    for alert in (resource for resource in resources if resource.type == "google_monitoring_alert_policy"):
+        (documentation,) = alert.values["documentation"]
+        anchors = set(_ANCHOR.findall(f"{documentation['subject']} {documentation['content']}"))
+        if not anchors or anchors - sections:
+            yield f"{alert.address} names {', '.join(sorted(anchors)) or 'nothing'}, which is no heading of {RUNBOOKS}"
         queries += str(alert.values["conditions"])
     for reason in Reason:
         if not re.search(rf"[(|]{reason.value}[|)]", queries):
-            yield f"No alert tells of rejections for {reason.value}"
+            yield f"No alert counts rejections for {reason.value}"
 
 
-def _headings(path: Path) -> set[str]:
+def headings(path: Path) -> set[str]:
+    """The anchors of a Markdown file's headings."""
     lines = path.read_text(encoding="utf-8").splitlines()
     titles = [line.lstrip("#").strip() for line in lines if line.startswith("#")]
     return {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles}

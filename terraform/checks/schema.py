@@ -1,7 +1,7 @@
-"""The provider's schema, pinned: `python -m terraform.checks.schema` writes `schema.json` again.
+"""Extract the pinned schema of the providers: `python -m terraform.checks.schema` writes `schema.json`.
 
-Providers come from no package registry, but bindings generated from their schemas do: the wheels of
-cdktf-cdktf-provider-google and -google-beta carry, of each resource, a file that says every attribute's type and
+Package registries do not offer providers, but bindings generated from their schemas: the wheels of
+cdktf-cdktf-provider-google and -google-beta contain a file for each resource with the type of every attribute and
 whether it is required. Only the resources that terraform/ uses are kept.
 """
 
@@ -24,7 +24,7 @@ VERSION = "6.50.0"
 PROVIDERS = ("google", "google-beta")
 
 _USED = re.compile(r'^(resource|data) "(google_\w+)"', re.MULTILINE)
-# What a binding's JavaScript says of an attribute or block that can be set, and of what can only be read.
+# How a binding's JavaScript describes attributes and blocks that can be set, and attributes that can only be read.
 _ENTRY = re.compile(
     r"^ +(\w+): \{\n +value: (?P<value>.*),\n +isBlock: (?P<block>\w+),\n +type: \"(?P<kind>\w+)\",\n"
     r" +storageClassType: \"(?P<storage>\w+)\",",
@@ -36,19 +36,19 @@ _READ = re.compile(
 _FUNCTION = re.compile(r"^function (\w+)ToHclTerraform\(struct\) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _SET_FROM = re.compile(r"(?:struct\.|struct!\.|this\._)(\w+)")
 _NESTED = re.compile(r"(\w+)ToHclTerraform")
-# And its declarations, of what must be.
+# How its declarations describe required attributes.
 _INTERFACE = re.compile(r"^export interface (\w+)(?: extends [\w.]+)? \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _REQUIRED = re.compile(r"^ +readonly (\w+):", re.MULTILINE)
 _SIMPLE = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
 
 
-def used(tree: Path) -> dict[str, set[str]]:
-    """The types of resources and of data that the files of a tree name, by kind."""
-    found: dict[str, set[str]] = {"resource": set(), "data": set()}
+def used_types(tree: Path) -> dict[str, set[str]]:
+    """Return the types of resources and data sources in the files of a tree, by kind."""
+    types: dict[str, set[str]] = {"resource": set(), "data": set()}
     for path in tree.rglob("*.tf"):
         for kind, name in _USED.findall(path.read_text(encoding="utf-8")):
-            found[kind].add(name)
-    return found
+            types[kind].add(name)
+    return types
 
 
 class Binding:
@@ -60,12 +60,12 @@ class Binding:
         self._main = script[script.rindex("static generateConfigForImport") :]
 
     def schema(self) -> dict[str, Any]:
-        """Attributes with their types and modes, and blocks."""
-        config = next(iter(self._required))  # what is not nested comes first
-        own = self._level(self._main[self._main.index("synthesizeHclAttributes") :], config)
+        """Return the attributes with their types and modes, and the blocks."""
+        config = next(iter(self._required))  # the interface of the resource itself comes first
+        schema = self._level(self._main[self._main.index("synthesizeHclAttributes") :], config)
         for name, getter in _READ.findall(self._main):
-            own["attributes"].setdefault(name, [_got(getter), "computed"])
-        return {kind: dict(sorted(own[kind].items())) for kind in ("attributes", "blocks")}
+            schema["attributes"].setdefault(name, [_getter_type(getter), "computed"])
+        return {kind: dict(sorted(schema[kind].items())) for kind in ("attributes", "blocks")}
 
     def _level(self, entries: str, interface: str) -> dict[str, Any]:
         required = self._required.get(interface, set())
@@ -92,16 +92,16 @@ def _type(kind: str, storage: str) -> Any:
     return [kind, _SIMPLE.get(element, "dynamic")]
 
 
-def _got(getter: str) -> Any:
-    """The type of what a getter of the binding gives."""
-    for word, found in (("Number", "number"), ("Boolean", "bool"), ("List", ["list", "string"]), ("String", "string")):
+def _getter_type(getter: str) -> Any:
+    """The type that a getter of the binding returns."""
+    for word, kind in (("Number", "number"), ("Boolean", "bool"), ("List", ["list", "string"]), ("String", "string")):
         if f"get{word}Attribute" in getter:
-            return found
+            return kind
     return ["map", "string"] if "Map" in getter else "string"
 
 
 def _bindings(provider: str, folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Every resource's name, script and declarations, of a provider's wheel."""
+    """Name, script and declarations of every resource in a provider's wheel."""
     wheel = f"cdktf-cdktf-provider-{provider}=={BINDINGS}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wheel]
     subprocess.run(command, check=True)
@@ -125,34 +125,37 @@ def _resources(packed: IO[bytes]) -> Iterator[tuple[str, str, str]]:
 
 
 def extract(tree: Path) -> dict[str, Any]:
-    """The schema of all that a tree uses, by provider and kind. Raises SystemExit for a type that no provider has."""
-    wanted = used(tree)
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    """Return the schema of the types that a tree uses, by provider and kind.
+
+    Raises SystemExit when no provider has a type.
+    """
+    required = used_types(tree)
+    schemas: dict[str, dict[str, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for provider in PROVIDERS:
             types: dict[str, dict[str, Any]] = {"resource": {}, "data": {}}
-            found[provider] = types
+            schemas[provider] = types
             for name, script, declarations in _bindings(provider, Path(folder)):
                 kind = "data" if name.startswith("data-google-") else "resource"
                 match = re.search(r'tfResourceType = "(\w+)"', script)
-                if match and match[1] in wanted[kind]:
+                if match and match[1] in required[kind]:
                     types[kind][match[1]] = Binding(script, declarations).schema()
-    for kind, names in wanted.items():
-        if missing := names - set(found["google"][kind]) - set(found["google-beta"][kind]):
+    for kind, names in required.items():
+        if missing := names - set(schemas["google"][kind]) - set(schemas["google-beta"][kind]):
             sys.exit(f"The providers have no {kind} {', '.join(sorted(missing))}.")
-    first = found["google"]  # a type that both have is taken from it
-    found["google-beta"] = {
-        kind: {name: each for name, each in types.items() if name not in first[kind]}
-        for kind, types in found["google-beta"].items()
+    google = schemas["google"]  # takes precedence for types that both providers have
+    schemas["google-beta"] = {
+        kind: {name: schema for name, schema in types.items() if name not in google[kind]}
+        for kind, types in schemas["google-beta"].items()
     }
-    return {"version": VERSION, "bindings": BINDINGS, "providers": found}
+    return {"version": VERSION, "bindings": BINDINGS, "providers": schemas}
 
 
-def written(schema: dict[str, Any]) -> str:
-    """As JSON, each type in a line of its own."""
+def to_json(schema: dict[str, Any]) -> str:
+    """Return the schema as JSON, with each type on its own line."""
     text = json.dumps(schema, separators=(",", ":"), sort_keys=True)
     return re.sub(r'"google_\w+":\{"attributes"', r"\n\g<0>", text) + "\n"
 
 
 if __name__ == "__main__":
-    FILE.write_text(written(extract(ROOT)), encoding="utf-8")
+    FILE.write_text(to_json(extract(ROOT)), encoding="utf-8")

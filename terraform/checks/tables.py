@@ -1,4 +1,4 @@
-"""The tables of the plan against sql/, the one truth."""
+"""The tables of the plan, compared with sql/."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,54 +11,58 @@ from terraform.checks.plan import Resource
 _DAY = 24 * 60 * 60 * 1000
 
 
-def faults(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
-    """Tables that are missing, too many, or other than sql/*/schema.yaml says."""
-    made = {each.values["table_id"]: each.values for each in resources if each.type == "google_bigquery_table"}
-    roles = {
-        each.values["dataset_id"]: each.address.split('"')[1]
-        for each in resources
-        if each.type == "google_bigquery_dataset"
+def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
+    """Tables that are missing, unknown, or different from sql/*/schema.yaml."""
+    planned = {
+        resource.values["table_id"]: resource.values
+        for resource in resources
+        if resource.type == "google_bigquery_table"
     }
-    for name in sorted(set(tables.names()) | set(made)):
-        if name not in made:
-            yield f"The table {name} of sql/ is not made"
+    roles = {
+        resource.values["dataset_id"]: resource.address.split('"')[1]
+        for resource in resources
+        if resource.type == "google_bigquery_dataset"
+    }
+    for name in sorted(set(tables.names()) | set(planned)):
+        if name not in planned:
+            yield f"The table {name} of sql/ is not in the plan"
         elif name not in tables.names():
-            yield f"The table {name} is not one of sql/"
+            yield f"The table {name} is not in sql/"
         else:
-            wanted = tables.table(name)
-            for what, there, should in _compared(tree, name, wanted, made[name], roles):
-                if there != should:
-                    yield f"The table {name} has {what} {there}, but sql/{name} says {should}"
+            for what, actual, expected in _compare(tree, name, tables.table(name), planned[name], roles):
+                if actual != expected:
+                    yield f"The table {name} has {what} {actual}, but sql/{name} specifies {expected}"
 
 
-def _compared(
-    tree: Path, name: str, wanted: tables.Table, made: dict[str, Any], roles: dict[str, str]
+def _compare(
+    tree: Path, name: str, table: tables.Table, planned: dict[str, Any], roles: dict[str, str]
 ) -> Iterator[tuple[str, object, object]]:
-    partition = (made["time_partitioning"] or [{}])[0]
-    yield "the dataset", roles[made["dataset_id"]], wanted.dataset
-    yield (
-        "the columns",
-        _columns(json.loads(made["schema"])),
-        [column.to_bigquery().to_api_repr() for column in wanted.columns],
-    )
-    yield "the clusters", made["clustering"], list(wanted.cluster)
-    yield "the partition", partition.get("field"), wanted.partition and wanted.partition.field
-    filtered = wanted.partition.filter_required if wanted.partition else False
-    yield "a required filter", bool(made["require_partition_filter"]), filtered
+    """Name, planned value and specified value of each property of a table."""
+    partition = (planned["time_partitioning"] or [{}])[0]
+    yield "the dataset", roles[planned["dataset_id"]], table.dataset
+    columns = [column.to_bigquery().to_api_repr() for column in table.columns]
+    yield "the columns", _without_policy_tags(json.loads(planned["schema"])), columns
+    yield "the clusters", planned["clustering"], list(table.cluster)
+    yield "the partition", partition.get("field"), table.partition and table.partition.field
+    is_filtered = table.partition.filter_required if table.partition else False
+    yield "a required filter", bool(planned["require_partition_filter"]), is_filtered
     yield "retention in days", partition.get("expiration_ms") and partition["expiration_ms"] / _DAY, _days(tree, name)
 
 
-def _columns(schema: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the policy tags, which are no part of a table's contract."""
-    found: list[dict[str, Any]] = []
-    for column in schema:
-        told = {key: value for key, value in column.items() if key != "policyTags"}
-        found.append({**told, "fields": _columns(column["fields"])} if "fields" in column else told)
-    return found
+def _without_policy_tags(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The columns without their policy tags, which are no part of a table's contract."""
+    return [
+        {
+            key: _without_policy_tags(value) if key == "fields" else value
+            for key, value in column.items()
+            if key != "policyTags"
+        }
+        for column in columns
+    ]
 
 
 def _days(tree: Path, name: str) -> int | None:
-    """What the table's README says of its retention, where that is a number of days."""
+    """The retention in the table's README, if it is a number of days."""
     readme = (tree / "sql" / name / "README.md").read_text(encoding="utf-8")
-    (told,) = [line.split("|")[2].strip() for line in readme.splitlines() if line.startswith("| retention |")]
-    return int(told.removesuffix(" days")) if told.endswith(" days") else None
+    (retention,) = [line.split("|")[2].strip() for line in readme.splitlines() if line.startswith("| retention |")]
+    return int(retention.removesuffix(" days")) if retention.endswith(" days") else None

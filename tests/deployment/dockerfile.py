@@ -1,4 +1,4 @@
-"""What must hold of the Dockerfile, judged from its parsed instructions."""
+"""Rules that the Dockerfile must follow, checked on its parsed instructions."""
 
 import json
 import re
@@ -13,28 +13,28 @@ _BASE = re.compile(r"(?P<name>[a-z0-9./_-]+[a-z0-9]):(?P<tag>[A-Za-z0-9._-]+)@\$
 _FINAL = ("cpu", "cuda", "service")
 
 
-def faults(file: Path, lock: Path) -> list[str]:
-    """What is wrong with it, a sentence each; empty when all holds."""
-    steps = [each for each in DockerfileParser(str(file)).structure if each["instruction"] != "COMMENT"]
+def violations(file: Path, lock: Path) -> list[str]:
+    """The violated rules, one sentence each."""
+    steps = [step for step in DockerfileParser(str(file)).structure if step["instruction"] != "COMMENT"]
     return [*_bases(steps), *_pythons(steps, lock), *_installs(steps), *_copies(steps), *_environment(steps)]
 
 
-def stages(steps: list[dict[str, Any]]) -> dict[str, tuple[str, list[dict[str, Any]]]]:
-    """What each stage is from, and its instructions."""
-    found: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+def parse_stages(steps: list[dict[str, Any]]) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+    """The origin and the instructions of each stage."""
+    stages: dict[str, tuple[str, list[dict[str, Any]]]] = {}
     for step in steps:
         if step["instruction"] == "FROM":
             origin, _, name = step["value"].partition(" AS ")
-            found[name] = (origin, own := [])
-        elif found:
-            own.append(step)
-    return found
+            stages[name] = (origin, instructions := [])
+        elif stages:
+            instructions.append(step)
+    return stages
 
 
 def _origins(steps: list[dict[str, Any]]) -> dict[str, str]:
-    """The images that stages are from, other stages left out."""
-    found = stages(steps)
-    return {name: origin for name, (origin, _) in found.items() if origin not in found}
+    """The images on which stages are based, without stages that are based on other stages."""
+    stages = parse_stages(steps)
+    return {name: origin for name, (origin, _) in stages.items() if origin not in stages}
 
 
 def _bases(steps: list[dict[str, Any]]) -> list[str]:
@@ -43,9 +43,7 @@ def _bases(steps: list[dict[str, Any]]) -> list[str]:
     for name, origin in _origins(steps).items():
         match = _BASE.fullmatch(origin)
         if not match or match["tag"] == "latest":
-            wrong.append(
-                f"The base of {name} is {origin}: pin it by a version and by a digest that is a build argument."
-            )
+            wrong.append(f"The base of {name} is {origin}: pin it by version and by a digest that is a build argument.")
         elif match["digest"] not in arguments:
             wrong.append(f"{match['digest']} must be a build argument without a default.")
     return wrong
@@ -57,10 +55,12 @@ def _pythons(steps: list[dict[str, Any]], lock: Path) -> list[str]:
     base = re.search(r"python:(\d\.\d+)\.\d+-", origins.get("base", ""))
     launcher = re.search(r"/python(\d)(\d+)-template-launcher-base:", origins.get("launcher", ""))
     if not (sdk and base and launcher):
-        return ["The stages beam, base and launcher must be from Beam's SDK image, Python's and the launcher's."]
+        return [
+            "The stages beam, base and launcher must be based on the images of Beam's SDK, Python and the launcher."
+        ]
     wrong = []
     if base[1] != sdk[1]:
-        wrong.append(f"The image has Python {base[1]}, but Beam's SDK image has {sdk[1]}: they must be the same.")
+        wrong.append(f"The image has Python {base[1]}, but Beam's SDK image has {sdk[1]}: they must match.")
     if f"{launcher[1]}.{launcher[2]}" != sdk[1]:
         wrong.append(f"The launcher is for Python {launcher[1]}.{launcher[2]}, but Beam's SDK image has {sdk[1]}.")
     if f"apache-beam=={sdk[2]} " not in lock.read_text():
@@ -72,31 +72,31 @@ def _installs(steps: list[dict[str, Any]]) -> list[str]:
     runs = [step["value"] for step in steps if step["instruction"] == "RUN"]
     words = [shlex.split(part) for run in runs for part in re.split(r"&&|;|\|", run)]
     wrong = [
-        f"'{shlex.join(install)}' takes what it finds: install by hashes, or without dependencies."
+        f"'{shlex.join(install)}' is not reproducible: install with --require-hashes or --no-deps."
         for install in words
         if "install" in install and not {"--require-hashes", "--no-deps"} & set(install)
     ]
     if ["python", "-m", "pip", "check"] not in words:
         wrong.append("The build must run pip check.")
-    baked = any("encoder bake" in run for run in runs)
-    return wrong if baked else [*wrong, "The build must bake the encoders, which verifies their digests."]
+    is_baked = any("encoder bake" in run for run in runs)
+    return wrong if is_baked else [*wrong, "The build must bake the encoders, which verifies their digests."]
 
 
 def _copies(steps: list[dict[str, Any]]) -> list[str]:
-    copied = {step["value"] for step in stages(steps).get("cpu", ("", []))[1] if step["instruction"] == "COPY"}
-    needed = {f"--from=beam {_twice('/opt/apache/beam')}"}
-    needed |= {f"--from=launcher {_twice('/opt/google/dataflow/python_template_launcher')}"}
-    return [f"The image must COPY {each}." for each in sorted(needed - copied)]
+    copied = {step["value"] for step in parse_stages(steps).get("cpu", ("", []))[1] if step["instruction"] == "COPY"}
+    needed = {f"--from=beam {_same_path('/opt/apache/beam')}"}
+    needed |= {f"--from=launcher {_same_path('/opt/google/dataflow/python_template_launcher')}"}
+    return [f"The image must COPY {arguments}." for arguments in sorted(needed - copied)]
 
 
-def _twice(path: str) -> str:
+def _same_path(path: str) -> str:
     return f"{path} {path}"
 
 
 def _environment(steps: list[dict[str, Any]]) -> list[str]:
-    found, wrong = stages(steps), []
+    stages, wrong = parse_stages(steps), []
     for name in _FINAL:
-        lineage = _lineage(found, name)
+        lineage = _lineage(stages, name)
         environment = dict(
             word.split("=", 1)
             for step in lineage
@@ -105,15 +105,15 @@ def _environment(steps: list[dict[str, Any]]) -> list[str]:
         )
         wrong += [f"{name} must set {key}={value}." for key, value in OFFLINE.items() if environment.get(key) != value]
     for name in ("cpu", "cuda"):
-        points = [json.loads(step["value"]) for step in _lineage(found, name) if step["instruction"] == "ENTRYPOINT"]
+        points = [json.loads(step["value"]) for step in _lineage(stages, name) if step["instruction"] == "ENTRYPOINT"]
         if points[-1:] != [["/opt/apache/beam/boot"]]:
-            wrong.append(f"{name} must start by Beam's boot.")
-    if not any(step["instruction"] == "USER" for step in _lineage(found, "service")):
+            wrong.append(f"{name} must start Beam's boot.")
+    if not any(step["instruction"] == "USER" for step in _lineage(stages, "service")):
         wrong.append("The services must not run as root.")
     return wrong
 
 
-def _lineage(found: dict[str, tuple[str, list[dict[str, Any]]]], name: str) -> list[dict[str, Any]]:
-    """The instructions of a stage and of all that it is from, first ones first."""
-    origin, own = found.get(name, ("", []))
-    return [*(_lineage(found, origin) if origin in found else []), *own]
+def _lineage(stages: dict[str, tuple[str, list[dict[str, Any]]]], name: str) -> list[dict[str, Any]]:
+    """The instructions of a stage and of the stages on which it is based, in the order of the build."""
+    origin, instructions = stages.get(name, ("", []))
+    return [*(_lineage(stages, origin) if origin in stages else []), *instructions]

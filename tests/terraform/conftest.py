@@ -1,4 +1,4 @@
-"""One plan of the files as they are, and copies of the tree to make mistakes in."""
+"""A plan of the real files, and copies of the tree with deliberate mistakes."""
 
 import shutil
 from collections.abc import Callable
@@ -14,20 +14,19 @@ MakeMistakes = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def resources() -> list[Resource]:
-    """All that the files would make."""
-    return plan.planned()
+    """Every resource that the files would create."""
+    return plan.make_plan()
 
 
 @pytest.fixture(scope="module")
 def mistakes(tmp_path_factory: pytest.TempPathFactory) -> MakeMistakes:
-    """Makes a copy of what a plan is made of, with a wrong text for a right one in some of its files."""
+    """Copy the files that the checks read, and replace a correct text by a wrong one in some of them."""
 
-    def make(*found: tuple[str, str, str]) -> Path:
+    def make(*replacements: tuple[str, str, str]) -> Path:
         tree = tmp_path_factory.mktemp("tree")
-        for name in plan.READ:
+        for name in (*plan.INPUTS, "docs"):
             shutil.copytree(REPOSITORY / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(REPOSITORY / "docs", tree / "docs")
-        for file, right, wrong in found:
+        for file, right, wrong in replacements:
             path = tree / "terraform" / file
             text = path.read_text(encoding="utf-8")
             assert right in text

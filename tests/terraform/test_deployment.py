@@ -1,4 +1,4 @@
-"""The deployment as it is: every check holds, and the checks see what they must."""
+"""The deployment: every check passes on the real files, and further properties of their plan."""
 
 import json
 import re
@@ -10,23 +10,23 @@ import yaml
 from rawless.events.stream import load_stream
 from rawless.serving.config import load_config
 from rawless.warehouse.config import load_warehouse_config
-from terraform.checks import everything, plan, request, schema
+from terraform.checks import plan, request, schema, suite
 from terraform.checks.plan import REPOSITORY, Resource
 
 ROOT = REPOSITORY / "terraform"
 
 
-def test_nothing_is_wrong(resources: list[Resource]) -> None:
-    assert not list(everything.planned_faults(REPOSITORY, resources))
-    assert not list(request.faults(resources))
+def test_every_check_passes(resources: list[Resource]) -> None:
+    assert not list(suite.plan_violations(REPOSITORY, resources))
+    assert not list(request.violations(resources))
 
 
-def test_the_request_of_a_job_says_what_runs_where(resources: list[Resource]) -> None:
+def test_the_request_of_a_job_has_the_planned_options(resources: list[Resource]) -> None:
     job = next(each for each in resources if each.address == f'module.raw["photo_upload"].{request.JOB}.ingest')
 
-    found = request.rendered(job)
+    environment = request.render(job)
 
-    (pool,) = found.worker_pools
+    (pool,) = environment.worker_pools
     assert pool.worker_harness_container_image == job.values["sdk_container_image"]
     assert "@sha256:" in pool.worker_harness_container_image
     assert pool.machine_type == "g2-standard-4"
@@ -34,10 +34,10 @@ def test_the_request_of_a_job_says_what_runs_where(resources: list[Resource]) ->
     assert pool.subnetwork == "google_compute_subnetwork/rawless-egress-denied/self_link"
     assert pool.num_threads_per_worker == 48
     assert (pool.num_workers, pool.autoscaling_settings.max_num_workers) == (1, 4)
-    assert found.service_account_email == "rawless-w-photo-upload@acme-production.iam.gserviceaccount.com"
-    assert found.service_kms_key_name == "google_kms_crypto_key/raw/id"
-    assert set(found.experiments) == {"disable_always_on_exception_sampling", "no_use_multiple_sdk_containers"}
-    assert list(found.service_options) == [
+    assert environment.service_account_email == "rawless-w-photo-upload@acme-production.iam.gserviceaccount.com"
+    assert environment.service_kms_key_name == "google_kms_crypto_key/raw/id"
+    assert set(environment.experiments) == {"disable_always_on_exception_sampling", "no_use_multiple_sdk_containers"}
+    assert list(environment.service_options) == [
         "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
         "streaming_mode_at_least_once",
         "min_num_workers=1",
@@ -46,27 +46,27 @@ def test_the_request_of_a_job_says_what_runs_where(resources: list[Resource]) ->
 
 
 def test_every_option_of_the_job_comes_from_the_tested_module() -> None:
-    """Else what is asserted of terraform/design would not be what runs."""
+    """Otherwise the tests of terraform/design would not test the options that are used."""
     text = (ROOT / "raw" / "job.tf").read_text(encoding="utf-8")
-    given = dict(re.findall(r"^  (\w+) += (var[.]job[.]\w+)$", text, re.MULTILINE))
+    passed = dict(re.findall(r"^  (\w+) += (var[.]job[.]\w+)$", text, re.MULTILINE))
     (declared,) = re.findall(r'variable "job" \{.*?object\(\{\n(.*?)\}\)', _variables("raw"), re.DOTALL)
 
-    assert given == {name: f"var.job.{name}" for name in re.findall(r"^ +(\w+) +=", declared, re.MULTILINE)}
-    assert {"additional_experiments", "ip_configuration", "machine_type", "parameters"} <= set(given)
+    assert passed == {name: f"var.job.{name}" for name in re.findall(r"^ +(\w+) +=", declared, re.MULTILINE)}
+    assert {"additional_experiments", "ip_configuration", "machine_type", "parameters"} <= set(passed)
 
 
 def _variables(module: str) -> str:
     return (ROOT / module / "variables.tf").read_text(encoding="utf-8")
 
 
-def test_the_job_may_start_only_after_its_roles_and_its_walls() -> None:
+def test_a_job_starts_only_after_its_grants_and_egress_restrictions() -> None:
     text = (ROOT / "raw" / "job.tf").read_text(encoding="utf-8")
 
-    assert "var.waits_for" in text
-    assert "module.warehouse.worker_grants, module.perimeter.walls" in (ROOT / "main.tf").read_text(encoding="utf-8")
+    assert "var.prerequisites" in text
+    assert "module.warehouse.worker_grants, module.perimeter.barriers" in (ROOT / "main.tf").read_text(encoding="utf-8")
 
 
-def test_the_files_that_it_makes_are_read_by_what_they_are_for(resources: list[Resource], tmp_path: Path) -> None:
+def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path) -> None:
     files = {each.values["name"]: each.values["content"] for each in resources if "bucket_object" in each.type}
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -91,7 +91,7 @@ def test_the_files_that_it_makes_are_read_by_what_they_are_for(resources: list[R
     assert str(classifier.head_folder) == "/heads"
 
 
-def test_no_network_leads_out_but_to_guarded_apis(resources: list[Resource]) -> None:
+def test_egress_is_restricted_to_protected_apis(resources: list[Resource]) -> None:
     rules = {each.values["name"]: each.values for each in resources if each.type == "google_compute_firewall"}
     allowed = [each for each in rules.values() if each["allow"] and each["direction"] == "EGRESS"]
     (perimeter,) = [each for each in resources if each.type == "google_access_context_manager_service_perimeter"]
@@ -119,24 +119,24 @@ def test_nothing_on_the_dashboard_is_customer_data(resources: list[Resource]) ->
     assert grouped == {"job_name", "metric_name", "subscription_id", "service_name", "response_code_class", "le"}
 
 
-def test_break_glass_is_for_a_person_a_ticket_and_a_time(tmp_path: Path) -> None:
+def test_break_glass_names_a_person_a_ticket_and_an_end(tmp_path: Path) -> None:
     glass = '{member="user:ann@acme.example",until="2026-11-01T12:00:00Z",ticket="OPS-1"}'
 
-    found = plan.planned(REPOSITORY, f"-var=break_glass={glass}")
+    resources = plan.make_plan(REPOSITORY, f"-var=break_glass={glass}")
 
-    (grant,) = [each for each in found if each.place == "google_project_iam_member.break_glass"]
+    (grant,) = [resource for resource in resources if resource.block == "google_project_iam_member.break_glass"]
     (condition,) = grant.values["condition"]
     assert condition["title"] == "break-glass OPS-1"
     assert condition["expression"] == 'request.time < timestamp("2026-11-01T12:00:00Z")'
-    assert any("user:ann@acme.example" in fault for fault in everything.planned_faults(REPOSITORY, found))
+    assert any("user:ann@acme.example" in text for text in suite.plan_violations(REPOSITORY, resources))
 
 
-def test_the_schema_has_all_that_is_used_and_says_of_which_provider() -> None:
-    known = json.loads(schema.FILE.read_text(encoding="utf-8"))
+def test_the_schema_contains_every_used_type_and_the_provider_version() -> None:
+    stored = json.loads(schema.FILE.read_text(encoding="utf-8"))
 
-    for kind, names in schema.used(ROOT).items():
-        assert names <= {name for types in known["providers"].values() for name in types[kind]}
-    assert f"~> {known['version']}" in (ROOT / "versions.tf").read_text(encoding="utf-8")
+    for kind, names in schema.used_types(ROOT).items():
+        assert names <= {name for types in stored["providers"].values() for name in types[kind]}
+    assert f"~> {stored['version']}" in (ROOT / "versions.tf").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.tf")), ids=lambda path: str(path.relative_to(ROOT)))
@@ -149,7 +149,7 @@ def test_a_file_is_small_and_its_variables_are_described(path: Path) -> None:
     assert all(re.search(r"^  type +=", block, re.MULTILINE) for block in blocks if "value" not in block)
 
 
-def test_access_is_told_of_everybody_once() -> None:
-    told = yaml.safe_load((ROOT / "access.yaml").read_text(encoding="utf-8"))
+def test_the_access_list_has_every_kind_of_grantee() -> None:
+    access = yaml.safe_load((ROOT / "access.yaml").read_text(encoding="utf-8"))
 
-    assert {"publisher", "worker", "launcher", "builder", "scientist", "orchestrator"} <= set(told)
+    assert {"publisher", "worker", "launcher", "builder", "scientist", "orchestrator"} <= set(access)

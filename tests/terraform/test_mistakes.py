@@ -1,6 +1,6 @@
-"""Mistakes made on purpose, on a copy: each is found, and told so that it can be mended.
+"""Deliberate mistakes in a copy of the files: each is found and described.
 
-A plan takes seconds, so those that terraform accepts are made in one copy, and so are those that it refuses.
+A plan takes seconds, so all mistakes that Terraform accepts are made in one copy, and all that it rejects in another.
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from terraform.checks import access, arrows, everything, functions, plan, request, runbooks, storage, tables
-from terraform.checks.plan import REPOSITORY, Refused, Resource
+from terraform.checks import access, diagrams, functions, plan, request, runbooks, storage, suite, tables
+from terraform.checks.plan import REPOSITORY, PlanError, Resource
 
 MakeMistakes = Callable[..., Path]
 TYPOS = {
@@ -27,15 +27,17 @@ _TAG = '].name\n  role       = "roles/datacatalog.categoryFineGrainedReader"\n  
 _ENCRYPTION = "  encryption_configuration {\n    kms_key_name = var.key\n  }\n"
 MISTAKES = {
     'google_storage_bucket.temp could be made public': ("raw/bucket.tf", '"enforced"', '"inherited"'),
-    "google_pubsub_topic.events is encrypted by no key of ours": ("raw/topic.tf", "  kms_key_name = var.key\n", ""),
-    'google_bigquery_table.of["embedding_event_v1"] is encrypted by no key of ours': (
+    "google_pubsub_topic.events is not encrypted with a customer-managed key": (
+        "raw/topic.tf", "  kms_key_name = var.key\n", "",
+    ),
+    'google_bigquery_table.of["embedding_event_v1"] is not encrypted with a customer-managed key': (
         "warehouse/datasets.tf", _ENCRYPTION, "",
     ),
     "does not keep unacknowledged messages for 7 days": (
         "design/retention.tf", "7 * 24 * 60 * 60", "14 * 24 * 60 * 60",
     ),
-    "keeps what was deleted": ("raw/bucket.tf", "_duration_seconds = 0", "_duration_seconds = 604800"),
-    "is reached from outside of the network": ("serving/main.tf", "INTERNAL_ONLY", "ALL"),
+    "keeps deleted objects": ("raw/bucket.tf", "_duration_seconds = 0", "_duration_seconds = 604800"),
+    "can be reached from outside of the network": ("serving/main.tf", "INTERNAL_ONLY", "ALL"),
     "scientist is granted WRITER on dataset snapshots": (
         "warehouse/read.tf",
         '"READER"\n  group_by_email = var.scientists',
@@ -60,48 +62,48 @@ MISTAKES = {
         "design/job.tf", "stream.service_options,", 'stream.service_options, ["enable_google_cloud_profiler"],',
     ),
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
-    "No alert tells of rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
+    "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip
 PARAMETERS = {
     "its workers have public addresses": {"ip_configuration": "WORKER_IP_PUBLIC"},
     "exception sampling is on": {"additional_experiments": ["no_use_multiple_sdk_containers"]},
-    "each vCPU would load the encoder": {"additional_experiments": ["disable_always_on_exception_sampling"]},
-    "a n2-standard-4 takes no accelerator": {"machine_type": "n2-standard-4"},
+    "every vCPU would load the encoder": {"additional_experiments": ["disable_always_on_exception_sampling"]},
+    "the machine type n2-standard-4 supports no accelerator": {"machine_type": "n2-standard-4"},
     "it does not run as the stream's worker": {"service_account_email": "1-compute@developer.gserviceaccount.com"},
-    "is encrypted by no key of ours": {"kms_key_name": None},
+    "is not encrypted with a customer-managed key": {"kms_key_name": None},
     "The Beam option --nonsense is unknown": {"parameters": {"nonsense": "1"}},
     "The Beam option --save_main_session": {"parameters": {"save_main_session": "true"}},
     "The option --pseudonym_key may not be given": {"parameters": {"pseudonym_key": "c2VjcmV0"}},
-    "do not fit": {"parameters": {"device": "cpu"}},
+    "do not match": {"parameters": {"device": "cpu"}},
 }
 
 
 @pytest.fixture(scope="module")
-def refusal(mistakes: MakeMistakes) -> str:
-    """What Terraform says of all typos at once."""
-    with pytest.raises(Refused) as refused:
-        plan.planned(mistakes(*TYPOS.values()))
-    return str(refused.value)
+def plan_error(mistakes: MakeMistakes) -> str:
+    """Terraform's error messages for all typos."""
+    with pytest.raises(PlanError) as error:
+        plan.make_plan(mistakes(*TYPOS.values()))
+    return str(error.value)
 
 
 @pytest.fixture(scope="module")
-def found(mistakes: MakeMistakes) -> list[str]:
-    """Whatever the checks find in a copy with all mistakes."""
-    return list(everything.faults(mistakes(*MISTAKES.values())))
+def violations(mistakes: MakeMistakes) -> list[str]:
+    """Every violation in a copy with all mistakes."""
+    return list(suite.violations(mistakes(*MISTAKES.values())))
 
 
-@pytest.mark.parametrize("told", TYPOS)
-def test_a_typo_is_refused(told: str, refusal: str) -> None:
-    assert told in refusal
+@pytest.mark.parametrize("message", TYPOS)
+def test_a_typo_is_an_error(message: str, plan_error: str) -> None:
+    assert message in plan_error
 
 
-@pytest.mark.parametrize("told", MISTAKES)
-def test_a_mistake_is_found(told: str, found: list[str]) -> None:
-    assert any(told in fault for fault in found)
+@pytest.mark.parametrize("message", MISTAKES)
+def test_a_mistake_is_found(message: str, violations: list[str]) -> None:
+    assert any(message in violation for violation in violations)
 
 
 def test_checkov_finds_a_public_bucket_too(tmp_path: Path) -> None:
-    """On a copy of one module alone, since it takes seconds."""
+    """In a copy of one module only, because checkov takes seconds."""
     shutil.copytree(REPOSITORY / "terraform" / "raw", tmp_path / "raw")
     bucket = tmp_path / "raw" / "bucket.tf"
     bucket.write_text(bucket.read_text(encoding="utf-8").replace('"enforced"', '"inherited"'), encoding="utf-8")
@@ -109,95 +111,99 @@ def test_checkov_finds_a_public_bucket_too(tmp_path: Path) -> None:
     assert "CKV_GCP_114" in _checkov(tmp_path)
 
 
-@pytest.mark.parametrize("told", PARAMETERS)
-def test_an_option_of_a_job_that_must_not_be_is_found(told: str, resources: list[Resource]) -> None:
-    job = next(each for each in resources if each.type == request.JOB and "photo_upload" in each.address)
-    parameters = {**job.values["parameters"], **PARAMETERS[told].get("parameters", {})}
-    wrong = replace(job, values={**job.values, **PARAMETERS[told], "parameters": parameters})
+@pytest.mark.parametrize("message", PARAMETERS)
+def test_a_forbidden_option_of_a_job_is_found(message: str, resources: list[Resource]) -> None:
+    job = next(
+        resource for resource in resources if resource.type == request.JOB and "photo_upload" in resource.address
+    )
+    parameters = {**job.values["parameters"], **PARAMETERS[message].get("parameters", {})}
+    wrong = replace(job, values={**job.values, **PARAMETERS[message], "parameters": parameters})
 
-    assert any(told in fault for fault in [*request.faults([wrong]), *storage.faults([wrong])])
+    assert any(message in violation for violation in [*request.violations([wrong]), *storage.violations([wrong])])
 
 
-def test_a_role_of_the_scientist_is_refused_even_where_the_file_allows_it(
+def test_a_forbidden_role_of_the_scientist_is_found_even_if_the_file_allows_it(
     mistakes: MakeMistakes, resources: list[Resource]
 ) -> None:
     tree = mistakes(("access.yaml", "  READER: [dataset snapshots]", "  READER: [dataset snapshots, dataset subjects]"))
     values = {"dataset_id": "rawless_subjects", "role": "READER", "group_by_email": "data-scientists@acme.example"}
     wide = Resource("x.y", "google_bigquery_dataset_access", values)
 
-    found = list(access.faults(tree, [*resources, wide]))
+    violations = list(access.violations(tree, [*resources, wide]))
 
-    assert found == ["scientist must not have READER on dataset subjects: a scientist sees snapshots alone"]
+    assert violations == ["scientist must not have READER on dataset subjects: a scientist may only read snapshots"]
 
 
 def test_a_grant_that_is_missing_is_found(resources: list[Resource]) -> None:
-    left = [each for each in resources if not each.address.endswith("worker_reads_messages")]
+    rest = [resource for resource in resources if not resource.address.endswith("worker_reads_messages")]
 
-    assert "gives worker roles/pubsub.subscriber on subscription, but no resource" in next(
-        access.faults(REPOSITORY, left)
-    )
+    violation = next(access.violations(REPOSITORY, rest))
 
-
-def test_a_key_of_an_account_is_found(resources: list[Resource]) -> None:
-    made = Resource("google_service_account_key.worker", "google_service_account_key", {})
-
-    found = list(access.faults(REPOSITORY, [*resources, made]))
-
-    assert len(found) == 1
-    assert "google_service_account_key.worker must not be" in found[0]
+    assert "lists roles/pubsub.subscriber on subscription for worker, but no resource" in violation
 
 
-def test_a_table_that_is_missing_or_one_too_many_is_found(resources: list[Resource]) -> None:
-    def renamed(each: Resource) -> Resource:
-        table = each.values.get("table_id")
-        return replace(each, values={**each.values, "table_id": "drift_v2"}) if table == "drift_v1" else each
+def test_an_account_key_is_found(resources: list[Resource]) -> None:
+    key = Resource("google_service_account_key.worker", "google_service_account_key", {})
 
-    found = list(tables.faults(REPOSITORY, [renamed(each) for each in resources]))
+    violations = list(access.violations(REPOSITORY, [*resources, key]))
 
-    assert found == ["The table drift_v1 of sql/ is not made", "The table drift_v2 is not one of sql/"]
+    assert len(violations) == 1
+    assert "google_service_account_key.worker is forbidden" in violations[0]
+
+
+def test_a_missing_table_and_an_unknown_table_are_found(resources: list[Resource]) -> None:
+    def rename(resource: Resource) -> Resource:
+        if resource.values.get("table_id") != "drift_v1":
+            return resource
+        return replace(resource, values={**resource.values, "table_id": "drift_v2"})
+
+    violations = list(tables.violations(REPOSITORY, [rename(resource) for resource in resources]))
+
+    assert violations == ["The table drift_v1 of sql/ is not in the plan", "The table drift_v2 is not in sql/"]
 
 
 def test_a_function_that_differs_from_sql_is_found(mistakes: MakeMistakes) -> None:
     file = "warehouse/functions/embedding_event.sql.tftpl"
 
-    (found,) = functions.faults(mistakes((file, "delivery_number = 1", "delivery_number = 2")))
+    (violation,) = functions.violations(mistakes((file, "delivery_number = 1", "delivery_number = 2")))
 
-    assert found == f"terraform/{file} differs from sql/: run `python -m terraform.checks.functions`"
+    assert violation == f"terraform/{file} differs from sql/: run `python -m terraform.checks.functions`"
 
 
-def test_an_arrow_that_is_nothing_is_found(mistakes: MakeMistakes, resources: list[Resource]) -> None:
+def test_an_arrow_without_a_resource_is_found(mistakes: MakeMistakes, resources: list[Resource]) -> None:
     tree = mistakes(("README.md", "worker_appends_embeddings", "worker_appends_nothing"))
 
-    nothing, undrawn = arrows.faults(tree / "terraform" / "README.md", resources)
+    unknown, missing = diagrams.violations(tree / "terraform" / "README.md", resources)
 
-    assert "draws module.warehouse.google_bigquery_table_iam_member.worker_appends_nothing, which" in nothing
-    assert undrawn.endswith("does not draw module.warehouse.google_bigquery_table_iam_member.worker_appends_embeddings")
+    assert "shows module.warehouse.google_bigquery_table_iam_member.worker_appends_nothing, which" in unknown
+    assert missing.endswith("does not show module.warehouse.google_bigquery_table_iam_member.worker_appends_embeddings")
 
 
-def test_an_alert_whose_runbook_has_no_such_heading_is_found(tmp_path: Path, resources: list[Resource]) -> None:
+def test_an_alert_without_a_section_in_the_runbooks_is_found(tmp_path: Path, resources: list[Resource]) -> None:
     (tmp_path / "docs").mkdir()
-    headings = [anchor.replace("-", " ").capitalize() for anchor in runbooks.ANCHORS if anchor != "backlog"]
+    anchors = runbooks.headings(REPOSITORY / runbooks.RUNBOOKS) - {"backlog"}
+    headings = [anchor.replace("-", " ").capitalize() for anchor in anchors]
     (tmp_path / "docs" / "runbooks.md").write_text("".join(f"## {each}\n" for each in headings), encoding="utf-8")
 
-    found = list(runbooks.faults(tmp_path, resources))
+    violations = list(runbooks.violations(tmp_path, resources))
 
-    assert len(found) == 2  # of each stream
-    assert all("names backlog, which is no heading" in fault for fault in found)
+    assert len(violations) == 2  # one per stream
+    assert all("names backlog, which is no heading" in violation for violation in violations)
 
 
-def test_terraform_that_is_missing_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_fail_without_terraform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(FileNotFoundError):
-        list(everything.faults())
+        list(suite.violations())
 
 
 def _checkov(folder: Path) -> set[str]:
-    """The checks that fail on a folder, with the version that `make check` runs."""
+    """The ids of the checks that fail on a folder, in the version that `make check` runs."""
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     (version,) = {word for word in makefile.split() if word.startswith("checkov==")}
     line = [str(Path(sys.executable).parent / "uv"), "tool", "run", "--quiet", version, "--directory", str(folder)]
     line += ["--framework", "terraform", "--skip-download", "--quiet", "--compact", "--output", "json"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    return {each["check_id"] for each in json.loads(done.stdout)["results"]["failed_checks"]}
+    return {check["check_id"] for check in json.loads(done.stdout)["results"]["failed_checks"]}

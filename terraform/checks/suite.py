@@ -1,0 +1,31 @@
+"""All checks of a tree's files, on one plan."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from terraform.checks import access, diagrams, functions, plan, request, runbooks, storage, tables
+from terraform.checks.plan import REPOSITORY, PlanError, Resource
+
+DIAGRAMS = ("terraform/README.md", "docs/deploy.md")
+
+
+def violations(tree: Path = REPOSITORY) -> Iterator[str]:
+    """Every violation in the files of a tree, one sentence each."""
+    yield from functions.violations(tree)
+    try:
+        resources = plan.make_plan(tree)
+    except PlanError as error:
+        yield f"Terraform cannot plan the files.\n{error}"
+        return
+    yield from plan_violations(tree, resources)
+    yield from request.violations(resources)
+
+
+def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
+    """Every violation in a plan, except in the requests of the jobs, which take seconds to render."""
+    yield from tables.violations(tree, resources)
+    yield from access.violations(tree, resources)
+    yield from storage.violations(resources)
+    yield from runbooks.violations(tree, resources)
+    for diagram in DIAGRAMS:
+        yield from diagrams.violations(tree / diagram, resources)
