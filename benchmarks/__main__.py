@@ -1,4 +1,4 @@
-"""`make bench`: speed side by side, memory and start-up, with what must hold."""
+"""`make bench`: run the benchmarks and compare the results with their required bounds."""
 
 import logging
 import warnings
@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from benchmarks import bundles, datasets, heads, hostile, memory, runtimes, serving, sink, startup, throughput
-from benchmarks.report import RESULTS, keep, show
-from benchmarks.work import own_home
+from benchmarks.report import RESULTS, show, store
+from benchmarks.work import temporary_home
 
 PARTS = {
     "throughput": throughput.measure,
@@ -25,23 +25,25 @@ PARTS = {
 
 
 def main(
-    parts: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all when none is named.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each side is timed.")] = 3,
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"The parts to run: {', '.join(PARTS)}. All by default.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="The number of rounds in which each side is timed.")] = 3,
 ) -> None:
-    """Measure, print one table, and keep each part with the machine named: as JSON, as a table and as a chart."""
+    """Run the benchmarks, print a table, and store each part as JSON, as a table and as a chart."""
     for unknown in set(parts or ()) - set(PARTS):
-        raise typer.BadParameter(f"{unknown} is none of {', '.join(PARTS)}.")
-    warnings.simplefilter("ignore")  # of the stock parts
+        raise typer.BadParameter(f"{unknown} is not one of {', '.join(PARTS)}.")
+    warnings.simplefilter("ignore")  # from the libraries that are compared
     logging.disable(logging.WARNING)
     figures = []
     for part in parts or PARTS:
         typer.echo(f"{part} …", err=True)
-        with own_home():
-            found = PARTS[part](rounds)
-        keep(part, found)
-        figures += found
+        with temporary_home():
+            results = PARTS[part](rounds)
+        store(part, results)
+        figures += results
     show(figures, f"Medians of {rounds} rounds")
-    typer.echo(f"Kept in {RESULTS}, each part as JSON, as a table and as a chart.")
+    typer.echo(f"Stored in {RESULTS}, each part as JSON, as a table and as a chart.")
 
 
 if __name__ == "__main__":

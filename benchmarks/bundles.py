@@ -1,7 +1,7 @@
-"""Many small bundles against a large one: what the batcher is for.
+"""Compare many small bundles with one large bundle, which shows the effect of the batcher.
 
-A streaming worker has some twelve threads, each with a bundle of a few events. Here they are threads with the job's own
-step, which share the process's encoder as they do there.
+A streaming worker has about twelve threads, each with a bundle of a few events. Here, threads run the step of the job
+and share the encoder of the process, as they do there.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from queue import Queue
 
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
-from benchmarks.throughput import whole
+from benchmarks.throughput import check_complete
 from benchmarks.work import Work, minilm, resnet18, resnet50
 from pipelines.elements import ParsedEvent
 from pipelines.encode import _Encode
@@ -20,48 +20,51 @@ from rawless.privacy import Raw
 
 THREADS = 12
 SMALL = 4
-MUST = ">= 0.9"
+REQUIRED = ">= 0.9"
 
 
 def measure(count: int) -> list[Figure]:
-    """Events a second of both, for each encoder."""
-    return [each for work in (resnet18(200), resnet50(96), minilm(1_000)) for each in _measure(work, count)]
+    """Events per second of both, for each encoder."""
+    return [figure for work in (resnet18(200), resnet50(96), minilm(1_000)) for figure in _measure(work, count)]
 
 
 def _measure(work: Work, count: int) -> list[Figure]:
     events = [_event(work, number) for number in range(len(work.payloads))]
     large, small = f"one bundle of {len(events):,}", f"bundles of {SMALL} in {THREADS} threads"
     sides = {
-        large: lambda: seconds(lambda: whole(_bundle(_step(work), events), len(events))),
-        small: lambda: seconds(lambda: whole(_side_by_side(work, events), len(events))),
+        large: lambda: seconds(lambda: check_complete(_run_bundle(_step(work), events), len(events))),
+        small: lambda: seconds(lambda: check_complete(_run_concurrently(work, events), len(events))),
     }
-    found, size = rounds(sides, count), len(events)
+    times, size = rounds(sides, count), len(events)
     return [
-        *(figure("bundles", work.label, name, [size / each for each in found[name]], "a second") for name in sides),
-        figure("bundles", work.label, "small / large", ratios(found[large], found[small]), "ratio", MUST),
+        *(
+            figure("bundles", work.label, name, [size / duration for duration in times[name]], "a second")
+            for name in sides
+        ),
+        figure("bundles", work.label, "small / large", ratios(times[large], times[small]), "ratio", REQUIRED),
     ]
 
 
-def _side_by_side(work: Work, events: list[ParsedEvent]) -> int:
-    """How many rows came out."""
+def _run_concurrently(work: Work, events: list[ParsedEvent]) -> int:
+    """Encode the events in small bundles and return the number of rows."""
     bundles = [events[at : at + SMALL] for at in range(0, len(events), SMALL)]
     steps: Queue[_Encode] = Queue()
     for _ in range(THREADS):
         steps.put(_step(work))
 
-    def one(bundle: list[ParsedEvent]) -> int:
+    def run(bundle: list[ParsedEvent]) -> int:
         step = steps.get()
         try:
-            return _bundle(step, bundle)
+            return _run_bundle(step, bundle)
         finally:
             steps.put(step)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(one, bundles))
+        return sum(threads.map(run, bundles))
 
 
-def _bundle(step: _Encode, events: Iterable[ParsedEvent]) -> int:
-    """What Beam does with a bundle; how many rows came out."""
+def _run_bundle(step: _Encode, events: Iterable[ParsedEvent]) -> int:
+    """Process a bundle as Beam does and return the number of rows."""
     step.start_bundle()
     rows = sum(1 for event in events for _ in step.process(event))
     return rows + sum(1 for _ in step.finish_bundle())

@@ -1,4 +1,4 @@
-"""What a worker carries, what events cost and what breaks first, by measures, published prices and assumptions."""
+"""Compute throughput, cost and limits of workers from benchmark results and published prices."""
 
 import json
 import math
@@ -20,30 +20,30 @@ _FIGURES = read_mapping(PRICES, what="price list")
 
 
 def price(name: str) -> float:
-    """A published price."""
+    """Return a published price."""
     return float(_FIGURES["prices"][name]["value"])
 
 
 def limit(name: str) -> float:
-    """A published limit."""
+    """Return a published limit."""
     return float(_FIGURES["limits"][name]["value"])
 
 
 def assumed(name: str) -> float:
-    """What was assumed."""
+    """Return an assumed figure."""
     return float(_FIGURES["assumed"][name]["value"])
 
 
 def figures() -> dict[str, dict[str, dict[str, Any]]]:
-    """Every published and assumed figure, by kind and name."""
+    """Return every published and assumed figure, by kind and name."""
     return _FIGURES
 
 
 def measured(part: str, of: str, what: str) -> float:
-    """The median of a kept result."""
-    kept = json.loads((RESULTS / f"{part}.json").read_text())["figures"]
-    (found,) = [each["median"] for each in kept if (each["of"], each["what"]) == (of, what)]
-    return float(found)
+    """Return the median of a stored result."""
+    figures = json.loads((RESULTS / f"{part}.json").read_text())["figures"]
+    (median,) = [figure["median"] for figure in figures if (figure["of"], figure["what"]) == (of, what)]
+    return float(median)
 
 
 @dataclass(frozen=True)
@@ -52,57 +52,57 @@ class Load:
 
     encoder: str
     dimension: int
-    modality: Literal["text", "picture"]
+    modality: Literal["text", "image"]
 
     @property
     def payload(self) -> float:
-        """Bytes of a message that carries its content."""
-        return assumed("picture" if self.modality == "picture" else "message")
+        """Bytes of a message with inline content."""
+        return assumed("image" if self.modality == "image" else "message")
 
     @property
     def row(self) -> int:
-        """Bytes of its row in BigQuery."""
+        """Bytes of a row in BigQuery."""
         return row_bytes(self.dimension)
 
 
-LOADS = (Load("minilm", 384, "text"), Load("resnet50", 2048, "picture"))
+LOADS = (Load("minilm", 384, "text"), Load("resnet50", 2048, "image"))
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What one worker of a kind carries of a load."""
+    """The throughput of one worker for a load."""
 
     kind: Kind
     load: Load
     ratio: float
-    """The model's speed to the measured one on two cores: 1 where it was measured, else an assumption."""
+    """The speed of the model relative to that measured on two cores: 1 for a CPU, an assumption for a GPU."""
     model: float
-    """Events a second that the model takes."""
+    """Events per second that the model can process."""
     host: float
-    """Events a second that the cores beside a GPU prepare and write."""
+    """Events per second that the cores beside a GPU can prepare and write."""
 
     @property
-    def carries(self) -> float:
-        """Events a second at which it is kept."""
+    def throughput(self) -> float:
+        """Events per second at the assumed utilisation."""
         return min(self.model, self.host) * assumed("busy")
 
     @property
-    def bound(self) -> str:
-        """What bounds it."""
+    def bottleneck(self) -> str:
+        """The part that limits the throughput."""
         return "its cores" if self.host < self.model or self.kind == "CPU" else "its GPU"
 
-    def needed(self, rate: float) -> int:
-        """Workers for so many events a second."""
-        return math.ceil(rate / self.carries)
+    def workers_for(self, rate: float) -> int:
+        """Return the number of workers for `rate` events per second."""
+        return math.ceil(rate / self.throughput)
 
     def dollars(self, rate: float) -> float:
-        """For the workers, a million events at that rate."""
-        hourly = self.needed(rate) * price(f"{self.kind.lower()}_worker")
+        """Return the cost of the workers for a million events at `rate` events per second."""
+        hourly = self.workers_for(rate) * price(f"{self.kind.lower()}_worker")
         return hourly / (rate * HOUR) * MILLION
 
 
 def worker(kind: Kind, load: Load) -> Worker:
-    """As measured for a CPU; for a GPU by the arithmetic that it is assumed to reach, and the cores beside it."""
+    """Return a worker: a CPU as measured, a GPU by the arithmetic it is assumed to reach and the cores beside it."""
     if kind == "CPU":
         rate = measured("throughput", load.encoder, "ingest, messages")
         return Worker(kind, load, 1.0, rate, math.inf)
@@ -114,33 +114,33 @@ def worker(kind: Kind, load: Load) -> Worker:
 
 
 def row_bytes(dimension: int) -> int:
-    """Of one row of embedding_event_v1, as BigQuery counts."""
+    """Return the bytes of one row of embedding_event_v1, as BigQuery counts them."""
     return sum(width(column.name, dimension) for column in table("embedding_event_v1").columns)
 
 
 def inline(size: float) -> float:
-    """Dollars to carry a million payloads of that size in messages."""
+    """Return the dollars to transfer a million payloads of `size` bytes in messages."""
     return MILLION * size * (2 * price("pubsub") / TIB + price("streaming_engine") / GB)
 
 
-def claim_check(size: float, *, stored_anyway: bool = False) -> float:
-    """Dollars to carry a million as objects that messages name; of objects that are there anyway, only the reading."""
-    carried = inline(assumed("message")) + price("object_read")
-    if stored_anyway:
-        return carried
-    kept = MILLION * size / GIB * price("object_storage") * assumed("kept_days") / 30
-    return carried + price("object_write") + kept
+def claim_check(size: float, *, is_stored: bool = False) -> float:
+    """Return the dollars to transfer a million payloads as objects; existing objects are only read."""
+    transferred = inline(assumed("message")) + price("object_read")
+    if is_stored:
+        return transferred
+    stored = MILLION * size / GIB * price("object_storage") * assumed("kept_days") / 30
+    return transferred + price("object_write") + stored
 
 
-def crossing(*, stored_anyway: bool = False) -> int:
-    """The size in bytes from which a claim check is cheaper, to the next KiB."""
+def break_even(*, is_stored: bool = False) -> int:
+    """Return the size in bytes, rounded up to a KiB, from which a claim check is cheaper."""
     sizes = range(1024, 2**30, 1024)
-    return next(size for size in sizes if claim_check(size, stored_anyway=stored_anyway) < inline(size))
+    return next(size for size in sizes if claim_check(size, is_stored=is_stored) < inline(size))
 
 
 def demands(load: Load) -> dict[str, float]:
-    """What one event a second asks of each limit; workers are of the kind that carries most."""
-    workers = 1 / max(worker(kind, load).carries for kind in KINDS)
+    """Return how much one event per second uses of each limit, with the workers that have the highest throughput."""
+    workers = 1 / max(worker(kind, load).throughput for kind in KINDS)
     return {
         "pubsub": load.payload,
         "claims": assumed("message"),
@@ -150,12 +150,12 @@ def demands(load: Load) -> dict[str, float]:
     }
 
 
-def reached(load: Load) -> dict[str, float]:
-    """The events a second at which each limit is reached, the first to break first."""
-    rates = {name: limit("pubsub" if name == "claims" else name) / each for name, each in demands(load).items()}
-    return dict(sorted(rates.items(), key=lambda each: each[1]))
+def limit_rates(load: Load) -> dict[str, float]:
+    """Return the events per second at which each limit is reached, in ascending order."""
+    rates = {name: limit("pubsub" if name == "claims" else name) / used for name, used in demands(load).items()}
+    return dict(sorted(rates.items(), key=lambda item: item[1]))
 
 
 def gpus(load: Load, rate: float) -> int:
-    """The fewest for so many events a second."""
-    return min(worker(kind, load).needed(rate) for kind in KINDS if kind != "CPU")
+    """Return the smallest number of GPUs for `rate` events per second."""
+    return min(worker(kind, load).workers_for(rate) for kind in KINDS if kind != "CPU")

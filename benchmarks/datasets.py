@@ -1,4 +1,4 @@
-"""Building a snapshot: how its time grows, beside pandas with the same joins over frames that are in memory already."""
+"""Time building a snapshot of several sizes, and the same joins by pandas on frames in memory."""
 
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks.figures import Figure, figure, seconds
 from benchmarks.rows import make_rows
-from benchmarks.throughput import warehouse
+from benchmarks.throughput import bench_warehouse
 from rawless.datasets.build import build
 from rawless.datasets.dataset import Dataset, open_dataset
 from rawless.warehouse.append import Appender
@@ -22,7 +22,7 @@ from rawless.warehouse.rows import EmbeddingRow
 
 COUNTS = (5_000, 20_000, 40_000)
 DIMENSION = 384
-MUST_GROW = "<= 1.5"
+REQUIRED_GROWTH = "<= 1.5"
 _AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 _REQUEST_ROWS = 500
 _LABEL = """/*
@@ -34,29 +34,32 @@ SELECT confirmed.event_id, confirmed.value AS label, confirmed.known_at AS label
 
 
 def measure(count: int) -> list[Figure]:
-    """Seconds of a build and of pandas, and seconds an event of the largest over those of the smallest."""
-    place, found = warehouse(), []
-    built: dict[int, list[float]] = {}
+    """Seconds of a build and of pandas, and the growth of the seconds per event from the smallest to the largest."""
+    warehouse, figures = bench_warehouse(), []
+    build_times: dict[int, list[float]] = {}
     for size in COUNTS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             rows = _rows(size)
             facts = _facts(size)
-            _fill(place, folder, rows, facts)
+            _fill(warehouse, folder, rows, facts)
             frame = _frame(rows)
-            built[size] = [_build(place, folder, size, number) for number in range(count)]
-            pandas = [seconds(lambda: _in_pandas(frame, facts)) for _ in range(count)]  # noqa: B023
-        found += [
-            figure("datasets", f"{size:,} events of {DIMENSION}", "build", built[size], "seconds"),
-            figure("datasets", f"{size:,} events of {DIMENSION}", "pandas, in memory", pandas, "seconds"),
+            build_times[size] = [_build(warehouse, folder, size, number) for number in range(count)]
+            pandas_times = [seconds(lambda: _in_pandas(frame, facts)) for _ in range(count)]  # noqa: B023
+        figures += [
+            figure("datasets", f"{size:,} events of {DIMENSION}", "build", build_times[size], "seconds"),
+            figure("datasets", f"{size:,} events of {DIMENSION}", "pandas, in memory", pandas_times, "seconds"),
         ]
     few, many = COUNTS[0], COUNTS[-1]
-    growth = [after / many / (before / few) for before, after in zip(built[few], built[many], strict=True)]
-    return [*found, figure("datasets", f"{many:,} / {few:,} events", "seconds an event", growth, "ratio", MUST_GROW)]
+    growth = [after / many / (before / few) for before, after in zip(build_times[few], build_times[many], strict=True)]
+    return [
+        *figures,
+        figure("datasets", f"{many:,} / {few:,} events", "seconds an event", growth, "ratio", REQUIRED_GROWTH),
+    ]
 
 
 def _rows(count: int) -> list[EmbeddingRow]:
-    """Of ten events a person, in one stream for each count."""
+    """Return embedding rows, ten events per person, in a separate stream for each count."""
     subjects = [f"person-{number % (count // 10)}" for number in range(count)]
     times = [_AS_OF - timedelta(minutes=number % 200_000) for number in range(count)]
     return make_rows(f"bench_{count}", subjects, times, DIMENSION)
@@ -76,20 +79,20 @@ def _facts(count: int) -> dict[str, pa.Table]:
     }
 
 
-def _fill(place: Warehouse, folder: Path, rows: list[EmbeddingRow], facts: dict[str, pa.Table]) -> None:
-    appender = Appender(place)
+def _fill(warehouse: Warehouse, folder: Path, rows: list[EmbeddingRow], facts: dict[str, pa.Table]) -> None:
+    appender = Appender(warehouse)
     for at in range(0, len(rows), _REQUEST_ROWS):
         if appender.append(rows[at : at + _REQUEST_ROWS]):
-            raise SystemExit("The bench is void: rows were refused.")
+            raise SystemExit("The benchmark is invalid: rows were rejected.")
     for name, table in facts.items():
         pq.write_table(table, folder / f"{name}.parquet")
-        load_file(place, name, folder / f"{name}.parquet", replace=True)
+        load_file(warehouse, name, folder / f"{name}.parquet", replace=True)
 
 
-def _build(place: Warehouse, folder: Path, size: int, number: int) -> float:
-    """With a salt of its own, since the same dataset would be found and not built."""
+def _build(warehouse: Warehouse, folder: Path, size: int, number: int) -> float:
+    """Build with a new salt, because the same dataset would be found instead of built again."""
     dataset = _dataset(folder, size, f"salt-{number}")
-    return seconds(lambda: build(place, dataset, timedelta(0), lambda _: None))
+    return seconds(lambda: build(warehouse, dataset, timedelta(0), lambda _: None))
 
 
 def _dataset(folder: Path, size: int, salt: str) -> Dataset:
@@ -118,7 +121,7 @@ def _frame(rows: list[EmbeddingRow]) -> pd.DataFrame:
 
 
 def _in_pandas(events: pd.DataFrame, facts: dict[str, pa.Table]) -> pd.DataFrame:
-    """First deliveries, latest labels, no closed accounts, at most eight a person, a split by hash."""
+    """First deliveries, latest labels, no closed accounts, at most eight events per person, a split by hash."""
     first = events.sort_values("logged_at").drop_duplicates("event_id")
     labels = facts["confirmed"].to_pandas().sort_values("confirmed_at").drop_duplicates("event_id", keep="last")
     labelled = first.merge(labels, on="event_id")
@@ -127,4 +130,4 @@ def _in_pandas(events: pd.DataFrame, facts: dict[str, pa.Table]) -> pd.DataFrame
     kept["bucket"] = pd.util.hash_pandas_object(kept["subject_key"], index=False) % 1_000_000
     kept["order"] = pd.util.hash_pandas_object(kept["event_id"], index=False)
     capped = kept[kept.sort_values("order").groupby("subject_key").cumcount() < 8]
-    return capped.assign(embedding=[each.astype(np.float64) for each in capped["embedding"]])
+    return capped.assign(embedding=[vector.astype(np.float64) for vector in capped["embedding"]])

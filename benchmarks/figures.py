@@ -1,4 +1,4 @@
-"""Figures of several rounds: medians, ratios of sides that were timed one after the other, and what must hold."""
+"""Figures computed from several rounds of timing, and the bounds that they must meet."""
 
 import statistics
 import time
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Side = Callable[[], float]
-"""Does its work once and returns its seconds."""
+"""A function that does its work once and returns the seconds it took."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table."""
+    """One row of a table of results."""
 
     part: str
     of: str
@@ -22,12 +22,13 @@ class Figure:
     highest: float
     unit: str
     must: str = ""
-    """The bound, as in `>= 0.9`."""
+    """The bound that the median must meet, such as `>= 0.9`; empty if there is none."""
     holds: bool | None = None
+    """Whether the median meets the bound."""
 
 
 def figure(part: str, of: str, what: str, values: Sequence[float], unit: str, must: str = "") -> Figure:
-    """The median, the lowest and the highest of a measure; `must` bounds the median, as in `>= 0.9`."""
+    """Return the median, the lowest and the highest of `values`; `must` is a bound on the median, such as `>= 0.9`."""
     median = statistics.median(values)
     sign, bound = must.split() if must else ("", "nan")
     holds = None if not must else median >= float(bound) if sign == ">=" else median <= float(bound)
@@ -36,32 +37,33 @@ def figure(part: str, of: str, what: str, values: Sequence[float], unit: str, mu
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Return the seconds that a call of `work` takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def rounds(sides: Mapping[str, Side], count: int) -> dict[str, list[float]]:
-    """Seconds of every side, one after the other in each round, so that a slow moment of the machine hits all.
+    """Return the seconds of every side in each round.
 
-    One round more is run before, which warms up; every second round goes the other way round.
+    All sides run one after another in every round, so that a slow phase of the machine affects all of them. An
+    additional first round warms up and is not counted; every second round runs the sides in reverse order.
     """
-    found: dict[str, list[float]] = {name: [] for name in sides}
+    times: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(count + 1):
         for name in list(sides) if number % 2 else reversed(list(sides)):
-            taken = sides[name]()
+            duration = sides[name]()
             if number:
-                found[name].append(taken)
-    return found
+                times[name].append(duration)
+    return times
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """Round by round."""
-    return [one / other for one, other in zip(over, under, strict=True)]
+    """Return the quotients round by round."""
+    return [numerator / denominator for numerator, denominator in zip(over, under, strict=True)]
 
 
-def peak() -> float:
-    """The most memory that this process ever had, in MB. Not by getrusage: it would count the parent's too."""
+def peak_memory() -> float:
+    """Return the peak memory of this process in MB. getrusage is not used, because it would include the parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

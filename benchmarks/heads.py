@@ -1,4 +1,4 @@
-"""Training a linear head on 50,000 vectors of 384, beside scikit-learn's logistic regression on the same rows."""
+"""Compare training a linear head on 50,000 vectors with scikit-learn's logistic regression on the same rows."""
 
 from datetime import UTC, datetime
 
@@ -17,36 +17,36 @@ from rawless.heads.spec import HeadSpec
 
 ROWS, DIMENSION, CLASSES = 50_000, 384, 10
 HELD_OUT = 5_000
-"""Rows of validation, and of test."""
-MUST = "<= 20"
+"""Rows in each of validation and test."""
+REQUIRED = "<= 20"
 
 
 def measure(count: int) -> list[Figure]:
-    """Seconds of both, and how often each is right on test."""
-    task = made_up(ROWS, HELD_OUT)
-    made: dict[str, list[float]] = {"head": [], "scikit-learn": []}
+    """Seconds and test accuracy of both."""
+    task = synthetic_task(ROWS, HELD_OUT)
+    accuracies: dict[str, list[float]] = {"head": [], "scikit-learn": []}
     sides = {
-        "head": lambda: seconds(lambda: made["head"].append(_head(task))),
-        "scikit-learn": lambda: seconds(lambda: made["scikit-learn"].append(_logistic(task))),
+        "head": lambda: seconds(lambda: accuracies["head"].append(_train_head(task))),
+        "scikit-learn": lambda: seconds(lambda: accuracies["scikit-learn"].append(_train_logistic_regression(task))),
     }
-    found, of = rounds(sides, count), f"{ROWS:,} x {DIMENSION}"
+    times, of = rounds(sides, count), f"{ROWS:,} x {DIMENSION}"
     return [
-        figure("heads", of, "linear head", found["head"], "seconds", MUST),
-        figure("heads", of, "logistic regression of scikit-learn", found["scikit-learn"], "seconds"),
-        figure("heads", of, "linear head, accuracy", made["head"], "share"),
-        figure("heads", of, "logistic regression of scikit-learn, accuracy", made["scikit-learn"], "share"),
+        figure("heads", of, "linear head", times["head"], "seconds", REQUIRED),
+        figure("heads", of, "logistic regression of scikit-learn", times["scikit-learn"], "seconds"),
+        figure("heads", of, "linear head, accuracy", accuracies["head"], "share"),
+        figure("heads", of, "logistic regression of scikit-learn, accuracy", accuracies["scikit-learn"], "share"),
     ]
 
 
-def made_up(rows: int, held_out: int, fingerprint: str = "0" * 64) -> Task:
-    """Classes around ten centres, so near to each other that none is told for sure."""
-    chance = np.random.default_rng(0)
+def synthetic_task(rows: int, held_out: int, fingerprint: str = "0" * 64) -> Task:
+    """Return a task with ten classes whose centres are so close that they overlap."""
+    rng = np.random.default_rng(0)
     count = rows + 2 * held_out
-    labels = chance.integers(0, CLASSES, count)
-    vectors = chance.standard_normal((count, DIMENSION), np.float32)
-    vectors += 0.12 * chance.standard_normal((CLASSES, DIMENSION), np.float32)[labels]
+    labels = rng.integers(0, CLASSES, count)
+    vectors = rng.standard_normal((count, DIMENSION), np.float32)
+    vectors += 0.12 * rng.standard_normal((CLASSES, DIMENSION), np.float32)[labels]
     cuts = np.split(np.arange(count), [rows, rows + held_out])
-    splits = {split: _examples(vectors[places], labels[places]) for split, places in zip(SPLITS, cuts, strict=True)}
+    splits = {split: _examples(vectors[rows], labels[rows]) for split, rows in zip(SPLITS, cuts, strict=True)}
     at = datetime(2026, 1, 1, tzinfo=UTC)
     label = {"classes": [str(number) for number in range(CLASSES)], "kind": "event"}
     spec = {"spec": {"label": label, "encoder": "minilm@1.0.0"}}
@@ -59,14 +59,14 @@ def _examples(vectors: np.ndarray, labels: np.ndarray) -> Examples:
     return Examples(rows, pd.DataFrame(index=range(len(labels))))
 
 
-def _head(task: Task) -> float:
+def _train_head(task: Task) -> float:
     head: Head = make_head(task)
     fit(head, task.spec, task.splits["train"].rows, task.splits["validation"].rows)
     test = task.splits["test"].rows
     return float((predict(head, test.inputs).argmax(1) == test.labels).float().mean())
 
 
-def _logistic(task: Task) -> float:
+def _train_logistic_regression(task: Task) -> float:
     train, test = task.splits["train"].rows, task.splits["test"].rows
     model = LogisticRegression(max_iter=1000).fit(train.inputs[0].numpy(), train.labels.numpy())
     return float(model.score(test.inputs[0].numpy(), test.labels.numpy()))

@@ -1,4 +1,4 @@
-"""Callers over HTTP who cost next to nothing themselves: each keeps one connection and asks again when answered."""
+"""A lightweight HTTP load generator: each caller keeps one connection and sends its next request after the response."""
 
 import asyncio
 import time
@@ -8,59 +8,59 @@ from urllib.parse import urlparse
 
 
 @dataclass
-class Seen:
-    """What callers saw."""
+class LoadResult:
+    """The responses that callers received."""
 
     latencies: list[float] = field(default_factory=list)
-    """Seconds, of answers with status 200."""
+    """Seconds of each response with status 200."""
     failed: int = 0
-    """Answers with another status, and connections that broke."""
+    """Responses with another status."""
     seconds: float = 0.0
-    """From the first question to the last answer."""
+    """Seconds from the first request to the last response."""
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return len(self.latencies) / self.seconds
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds within which so many of a hundred answers came."""
+        """Return the percentile of the latencies in milliseconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000
 
 
-def load(url: str, bodies: Sequence[bytes], callers: int) -> Seen:
-    """Ask for all bodies, as JSON, by so many callers at a time."""
-    return asyncio.run(loaded(url, bodies, callers))
+def generate_load(url: str, bodies: Sequence[bytes], callers: int) -> LoadResult:
+    """Send all bodies as JSON with a number of concurrent callers."""
+    return asyncio.run(generate_load_async(url, bodies, callers))
 
 
-async def loaded(url: str, bodies: Sequence[bytes], callers: int) -> Seen:
-    """The same, inside a loop."""
-    seen, left = Seen(), list(reversed(bodies))
+async def generate_load_async(url: str, bodies: Sequence[bytes], callers: int) -> LoadResult:
+    """Like `generate_load`, in a running event loop."""
+    result, pending = LoadResult(), list(reversed(bodies))
     started = time.perf_counter()
-    await asyncio.gather(*(_call(url, left, seen) for _ in range(callers)))
-    seen.seconds = time.perf_counter() - started
-    return seen
+    await asyncio.gather(*(_call(url, pending, result) for _ in range(callers)))
+    result.seconds = time.perf_counter() - started
+    return result
 
 
-async def _call(url: str, left: list[bytes], seen: Seen) -> None:
-    at = urlparse(url)
-    reader, writer = await asyncio.open_connection(at.hostname, at.port)
-    while left:
-        body = left.pop()
-        head = f"POST {at.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+async def _call(url: str, pending: list[bytes], result: LoadResult) -> None:
+    address = urlparse(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    while pending:
+        body = pending.pop()
+        head = f"POST {address.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         started = time.perf_counter()
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        status, length = await _told(reader)
+        status, length = await _read_head(reader)
         await reader.readexactly(length)
         if status == 200:
-            seen.latencies.append(time.perf_counter() - started)
+            result.latencies.append(time.perf_counter() - started)
         else:
-            seen.failed += 1
+            result.failed += 1
     writer.close()
 
 
-async def _told(reader: asyncio.StreamReader) -> tuple[int, int]:
-    """Status and length of an answer."""
+async def _read_head(reader: asyncio.StreamReader) -> tuple[int, int]:
+    """The status and the content length of a response."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     return int(head.split()[1]), int(head.split("content-length:")[1].split()[0])

@@ -1,6 +1,6 @@
-"""How much memory a job takes, over few and over many events of 100 KB, with an encoder of next to no cost.
+"""Measure the peak memory of a job over few and over many events of 100 KB, with a trivial encoder.
 
-Each job has a process of its own, which says the most it ever had; the local BigQuery and Pub/Sub are other processes.
+Each job runs in a separate process, which reports its peak; the local BigQuery and Pub/Sub are other processes.
 """
 
 import random
@@ -12,44 +12,46 @@ from pathlib import Path
 
 import pipelines.encode
 from benchmarks import throughput
-from benchmarks.figures import Figure, figure, peak
+from benchmarks.figures import Figure, figure, peak_memory
 from benchmarks.trivial import Trivial
 from benchmarks.work import Work
 
 COUNTS = (1_000, 20_000)
 EVENT_BYTES = 100_000
-MUST, MUST_BE_FLAT = "<= 3000", "<= 1.1"
+REQUIRED, REQUIRED_GROWTH = "<= 3000", "<= 1.1"
 
 
 def measure(_: int) -> list[Figure]:
-    """Peaks in MB, once each: they differ little from run to run."""
-    found = []
+    """Peaks in MB. Each job runs once, because the peaks vary little between runs."""
+    figures = []
     for source in ("lines", "messages"):
-        peaks = [_apart(source, count) for count in COUNTS]
-        found += [
-            figure("memory", f"ingest, {source}", f"{count:,} events of 100 KB", [peak], "MB", MUST)
+        peaks = [_measure_job(source, count) for count in COUNTS]
+        figures += [
+            figure("memory", f"ingest, {source}", f"{count:,} events of 100 KB", [peak], "MB", REQUIRED)
             for count, peak in zip(COUNTS, peaks, strict=True)
         ]
-        found.append(figure("memory", f"ingest, {source}", "many / few", [peaks[1] / peaks[0]], "ratio", MUST_BE_FLAT))
-    return found
+        figures.append(
+            figure("memory", f"ingest, {source}", "many / few", [peaks[1] / peaks[0]], "ratio", REQUIRED_GROWTH)
+        )
+    return figures
 
 
-def _apart(source: str, count: int) -> float:
+def _measure_job(source: str, count: int) -> float:
     command = [sys.executable, "-m", "benchmarks.memory", source, str(count)]
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
-def _peak(source: str, count: int) -> float:
-    """MB, after a job over so many events."""
+def _run_job(source: str, count: int) -> float:
+    """Run a job over `count` events and return the peak memory of this process in MB."""
     encoder = Trivial()
-    choose = random.Random(1)  # noqa: S311
-    payload = "".join(choose.choices(string.ascii_letters, k=EVENT_BYTES)).encode()
+    rng = random.Random(1)  # noqa: S311
+    payload = "".join(rng.choices(string.ascii_letters, k=EVENT_BYTES)).encode()
     vars(pipelines.encode)["load"] = lambda *_: encoder
     with tempfile.TemporaryDirectory() as folder:
         job = throughput.job(Work(f"memory_{source}", encoder.spec, [payload] * count), Path(folder) / "job")
-        (throughput.messages if source == "messages" else throughput.lines)(job, count)
-    return peak()
+        (throughput.time_messages if source == "messages" else throughput.time_lines)(job, count)
+    return peak_memory()
 
 
 if __name__ == "__main__":
-    print(_peak(sys.argv[1], int(sys.argv[2])))
+    print(_run_job(sys.argv[1], int(sys.argv[2])))

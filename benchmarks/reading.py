@@ -1,6 +1,7 @@
-"""What building a snapshot reads on BigQuery, and what that costs: docs/snapshot-cost.md, from columns and partitions.
+"""Write docs/snapshot-cost.md: what building a snapshot reads on BigQuery, and what that costs.
 
-`python -m benchmarks.reading`. Nothing is measured: BigQuery bills by the columns and partitions that a query reads.
+Run it with `python -m benchmarks.reading`. Nothing is measured: BigQuery bills by the columns and partitions that a
+query reads.
 """
 
 from pathlib import Path
@@ -15,19 +16,20 @@ SHARES = {"all of its days": 1.0, "three of twelve months": 0.25}
 _TEXT = f"""# What a snapshot reads on BigQuery
 
 Computed by `python -m benchmarks.reading` from the widths of columns as BigQuery counts them, at {PRICE_PER_TIB:.2f} US
-dollars a TiB on demand. `rawless dataset plan` says it for one dataset, there by BigQuery's own dry run, and
-`budget.max_bytes_billed` in the dataset file makes BigQuery refuse what would cost more.
+dollars a TiB on demand. `rawless dataset plan` reports the bytes of one dataset, from BigQuery's own dry run, and with
+`budget.max_bytes_billed` in the dataset file BigQuery refuses a build that would cost more.
 
-- The **metadata** of all the stream's deliveries, every column but the vectors, is read to find what is eligible.
-- The **vectors** are read once, and only on the days (partitions) of the rows that label and rules left over, within
-  the stream and encoder that the table is clustered by.
-- Labels, rules and splits work on a table of ids, small beside these.
+- The **metadata**, which is every column except the vectors, of all deliveries of the stream is read to find the
+  eligible events.
+- The **vectors** are read once, only on the days (partitions) of the rows that label and rules keep, and within the
+  stream and encoder by which the table is clustered.
+- Labels, rules and splits work on a table of ids, which is small in comparison.
 
 """
 
 
 def main() -> None:
-    """Writes the page."""
+    """Write the page."""
     head = ("events of the stream", "dimension", "rows selected from", "metadata", "vectors", "US dollars")
     lines = [head, ("---",) * len(head)]
     for name, events in EVENTS.items():
@@ -37,7 +39,7 @@ def main() -> None:
                 cells = (name, f"{dimension:,}", days, told(read.metadata), told(read.vectors), f"{read.dollars:,.2f}")
                 lines.append(cells)
     PAGE.write_text(_TEXT + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
-    echo(f"Written: docs/{PAGE.name}.")
+    echo(f"Wrote docs/{PAGE.name}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Embedding rows for the benches that write them or build from them, of an encoder that there is not."""
+"""Synthetic embedding rows for the benchmarks of the sink and of datasets."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,8 +9,8 @@ from rawless.warehouse.rows import EmbeddingRow
 
 
 def make_rows(stream: str, subjects: Sequence[str], times: Sequence[datetime], dimension: int) -> list[EmbeddingRow]:
-    """An event for each subject and time, with the same vectors each time."""
-    numbers = np.random.default_rng(0)
+    """Return one row for each pair of subject and time, with the same random vectors in every call."""
+    rng = np.random.default_rng(0)
     return [
         EmbeddingRow(
             stream=stream,
@@ -23,7 +23,7 @@ def make_rows(stream: str, subjects: Sequence[str], times: Sequence[datetime], d
             encoder="bench",
             encoder_version="1.0.0",
             encoder_fingerprint="0" * 64,
-            embedding=numbers.standard_normal(dimension, np.float32),
+            embedding=rng.standard_normal(dimension, np.float32),
             truncated=False,
             attributes=(("channel", "chat"),),
         )

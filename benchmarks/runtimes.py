@@ -1,4 +1,4 @@
-"""The runtimes that could run an encoder on a CPU, side by side on the same batches: docs/decisions/0011."""
+"""Compare the runtimes that could execute an encoder on a CPU, on the same batches: docs/decisions/0011."""
 
 import tempfile
 from collections.abc import Callable
@@ -19,21 +19,21 @@ from encoders.runtimes.openvino import OpenVino
 from encoders.spec import Vector
 
 BATCHES = 8
-"""In a round."""
-_TEXTS, _TOKENS, _PICTURES = 16, 32, 8
+"""Batches per round."""
+_TEXTS, _TOKENS, _IMAGES = 16, 32, 8
 _SIDE, _PRODUCT = 4_096, "matrix product of torch, arithmetic"
 
 
 def measure(count: int) -> list[Figure]:
-    """Each runtime's speed over the reference's, and how near its vectors are."""
-    return [each for work in (resnet18(1), resnet50(1), minilm(1)) for each in _measure(work, count)]
+    """The speed of each runtime relative to torch, and the cosine between their vectors."""
+    return [figure for work in (resnet18(1), resnet50(1), minilm(1)) for figure in _measure(work, count)]
 
 
 def _measure(work: Work, count: int) -> list[Figure]:
     torch._dynamo.reset()
     encoder = build(work.spec, torch.device("cpu"))
     reference = encoder._runtime
-    assert isinstance(reference, Eager)  # noqa: S101 - as it was built
+    assert isinstance(reference, Eager)  # noqa: S101 - `build` uses torch
     batch = _batch(work)
     runtimes: dict[str, Callable[..., Vector]] = {
         "torch": reference,
@@ -42,33 +42,39 @@ def _measure(work: Work, count: int) -> list[Figure]:
         "OpenVINO": OpenVino(reference.network, batch),
     }
     sides = {name: _side(runtime, batch) for name, runtime in runtimes.items()}
-    found = rounds({**sides, _PRODUCT: _product}, count)
-    figures = _arithmetic(work.label, _sums(reference.network, batch), found)
+    times = rounds({**sides, _PRODUCT: _matrix_product}, count)
+    figures = _arithmetic(work.label, _operations(reference.network, batch), times)
     for name in list(runtimes)[1:]:
         cosine = _cosine(runtimes[name](*batch), reference(*batch))
         figures += [
-            figure("runtimes", work.label, f"{name} / torch", ratios(found["torch"], found[name]), "ratio"),
+            figure("runtimes", work.label, f"{name} / torch", ratios(times["torch"], times[name]), "ratio"),
             figure("runtimes", work.label, f"{name}, cosine", [cosine], "lowest", f">= {MIN_COSINE}"),
         ]
     return figures
 
 
-def _arithmetic(of: str, sums: float, found: dict[str, list[float]]) -> list[Figure]:
-    """How fast the model's sums are done, beside those of a plain matrix product."""
+def _arithmetic(of: str, operations: float, times: dict[str, list[float]]) -> list[Figure]:
+    """The arithmetic throughput of the model and of a plain matrix product."""
     return [
-        figure("runtimes", of, "OpenVINO, arithmetic", [sums / each / 1e9 for each in found["OpenVINO"]], "GFLOP/s"),
-        figure("runtimes", of, _PRODUCT, [2 * _SIDE**3 / each / 1e9 for each in found[_PRODUCT]], "GFLOP/s"),
+        figure(
+            "runtimes",
+            of,
+            "OpenVINO, arithmetic",
+            [operations / duration / 1e9 for duration in times["OpenVINO"]],
+            "GFLOP/s",
+        ),
+        figure("runtimes", of, _PRODUCT, [2 * _SIDE**3 / duration / 1e9 for duration in times[_PRODUCT]], "GFLOP/s"),
     ]
 
 
-def _sums(network: torch.nn.Module, batch: Inputs) -> float:
-    """Floating point operations of a round."""
+def _operations(network: torch.nn.Module, batch: Inputs) -> float:
+    """Floating point operations per round."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(*batch)
     return float(BATCHES * counter.get_total_flops())
 
 
-def _product() -> float:
+def _matrix_product() -> float:
     matrix = torch.ones(_SIDE, _SIDE)
     return seconds(lambda: matrix @ matrix)
 
@@ -78,10 +84,10 @@ def _side(runtime: Callable[..., Vector], batch: Inputs) -> Callable[[], float]:
 
 
 def _batch(work: Work) -> Inputs:
-    numbers = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     if work.spec.modality == "image":
-        return (torch.randint(0, 256, (_PICTURES, 3, 224, 224), dtype=torch.uint8, generator=numbers),)
-    ids = torch.randint(1_000, 20_000, (_TEXTS, _TOKENS), generator=numbers)
+        return (torch.randint(0, 256, (_IMAGES, 3, 224, 224), dtype=torch.uint8, generator=rng),)
+    ids = torch.randint(1_000, 20_000, (_TEXTS, _TOKENS), generator=rng)
     mask = torch.ones_like(ids)
     mask[0, _TOKENS // 2 :] = 0
     return ids, torch.zeros_like(ids), mask
@@ -110,14 +116,14 @@ def _onnx(network: torch.nn.Module, batch: Inputs) -> Callable[..., Vector]:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def run(*inputs: torch.Tensor) -> Vector:
-        named = {name: each.numpy() for name, each in zip(names, inputs, strict=True)}
-        vectors: Vector = session.run(None, named)[0]
+        feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+        vectors: Vector = session.run(None, feed)[0]
         return vectors
 
     return run
 
 
 def _cosine(vectors: Vector, expected: Vector) -> float:
-    """The lowest of the batch."""
+    """The lowest cosine similarity in the batch."""
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
     return float(((vectors * expected).sum(axis=1) / lengths).min())

@@ -1,6 +1,6 @@
-"""Scale and cost on paper: docs/scale-and-cost.md, from measured throughput and published prices.
+"""Write docs/scale-and-cost.md: scale and cost, computed from benchmark results and published prices.
 
-`python -m benchmarks.scale`. Nothing is measured here; what never was is called an assumption in the page.
+Run it with `python -m benchmarks.scale`. It measures nothing; the page marks what was never measured as an assumption.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,29 +26,30 @@ _NONE = "none"
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the complete page."""
     parts = (_head(), at_rest(), _workers(), _rates(), _payloads(), _storage(), _limits(), _sources())
     return "\n\n".join(parts) + "\n"
 
 
 def _head() -> str:
-    return """# Scale and cost, on paper
+    return """# Scale and cost, computed
 
 Computed by `python -m benchmarks.scale` from the throughput in [benchmarks/results](../benchmarks/results) and the
 prices in [benchmarks/prices.yaml](../benchmarks/prices.yaml), in US dollars. **Only the CPU was measured**, one worker
-of two cores, and workers are taken to add up. **No T4 and no L4 ever ran this**: their figures are an assumption, each
-with the ratio that it rests on. The last section names every figure's source."""
+with two cores, and throughput is assumed to be proportional to the number of workers. **Nothing was measured on a T4 or
+an L4**: their figures are assumptions, each with the ratio on which it is based. The last section names the source of
+every figure."""
 
 
 def at_rest() -> str:
-    """What each part costs a month while nothing comes."""
+    """Return the section about the cost per month while no events arrive."""
     month = assumed("month")
-    cpu, memory = (assumed(f"service_{each}") * price(f"run_{each.removesuffix('s')}") for each in ("cpus", "memory"))
+    cpu, memory = (assumed(f"service_{part}") * price(f"run_{part.removesuffix('s')}") for part in ("cpus", "memory"))
     rows = [
         *((f"a stream's job, one {kind} worker", f"{price(f'{kind.lower()}_worker') * month:,.0f}") for kind in KINDS),
         ("encoder, classifier and orchestrator, one instance each", f"{(cpu + memory) * month * HOUR:,.0f}"),
         ("keys, and the pseudonym key's secret", f"{assumed('keys') * price('kms_key') + price('secret'):,.2f}"),
-        ("topics, subscriptions, buckets, tables, network, perimeter, alerts", "0, but for what lies in them"),
+        ("topics, subscriptions, buckets, tables, network, perimeter, alerts", "0, except for what they contain"),
     ]
     return f"""## At rest
 
@@ -59,48 +60,50 @@ def _workers() -> str:
     rows = []
     for load in LOADS:
         for kind in KINDS:
-            found = worker(kind, load)
-            basis = "measured" if kind == "CPU" else f"ASSUMPTION: {found.ratio:.0f} times the measured two cores"
-            host = _NONE if kind == "CPU" else f"{found.host:,.0f}"
-            rows.append((load.encoder, kind, f"{found.model:,.0f}", host, f"{found.carries:,.0f}", found.bound, basis))
-    head = ("encoder", "worker", "model, events/s", "cores, events/s", "kept at", "bound by", "basis")
-    return f"""## What one worker carries
+            estimate = worker(kind, load)
+            basis = "measured" if kind == "CPU" else f"ASSUMPTION: {estimate.ratio:.0f} times the measured two cores"
+            host = _NONE if kind == "CPU" else f"{estimate.host:,.0f}"
+            throughput = f"{estimate.throughput:,.0f}"
+            rows.append((load.encoder, kind, f"{estimate.model:,.0f}", host, throughput, estimate.bottleneck, basis))
+    head = ("encoder", "worker", "model, events/s", "cores, events/s", "used at, events/s", "limited by", "basis")
+    return f"""## Throughput of one worker
 
-A GPU is taken to reach {assumed("reached"):.0%} of its published fp32 peak; the ratio is that over the arithmetic that
-OpenVINO was measured to do on two cores. Beside it {assumed("host_cores"):.0f} vCPUs decode or tokenize, and write
-rows; the smaller of the two counts. Workers are kept {assumed("busy"):.0%} busy.
+A GPU is assumed to reach {assumed("reached"):.0%} of its published fp32 peak; the ratio compares that with the
+arithmetic measured with OpenVINO on two cores. Beside it, {assumed("host_cores"):.0f} vCPUs decode or tokenize, and
+write rows; the slower of the two determines the throughput. Workers are used to {assumed("busy"):.0%} of their
+capacity.
 
 {_table(head, rows)}
 
-Where the cores bound a worker, a faster GPU buys nothing: more vCPUs beside it do."""
+If the cores limit a worker, a faster GPU does not help; more vCPUs beside it do."""
 
 
 def _rates() -> str:
     rows = []
     for load in LOADS:
         for kind in KINDS:
-            found = worker(kind, load)
-            cells = [_cell(found, rate) for rate in RATES]
+            cells = [_cell(worker(kind, load), rate) for rate in RATES]
             rows.append((load.encoder, kind, *cells))
     head = ("encoder", "worker", *(f"{rate:,} events/s" for rate in RATES))
-    carried = ", ".join(
-        f"{load.encoder} {capacity.inline(load.payload):,.2f} inline and {_written(load):,.2f} to write rows"
+    transfer = ", ".join(
+        f"{load.encoder} {capacity.inline(load.payload):,.2f} for messages and {_write_cost(load):,.2f} for rows"
         for load in LOADS
     )
-    return f"""## Workers, and dollars a million events
+    return f"""## Workers, and dollars per million events
 
-Each cell: workers · dollars a million events for the workers alone. Beside them a million events cost, at any rate,
-{carried}.
+Each cell contains the number of workers · the dollars per million events for the workers. In addition a million events
+cost, at any rate, {transfer}.
 
 {_table(head, rows)}"""
 
 
-def _cell(found: Worker, rate: float) -> str:
-    over = " (more than one job may have)" if found.needed(rate) > capacity.limit("workers") else ""
-    return f"{found.needed(rate):,} · {found.dollars(rate):,.2f}{over}"
+def _cell(estimate: Worker, rate: float) -> str:
+    count = estimate.workers_for(rate)
+    note = " (above the limit of one job)" if count > capacity.limit("workers") else ""
+    return f"{count:,} · {estimate.dollars(rate):,.2f}{note}"
 
 
-def _written(load: Load) -> float:
+def _write_cost(load: Load) -> float:
     return MILLION * load.row / capacity.GIB * price("bigquery_write")
 
 
@@ -110,17 +113,17 @@ def _payloads() -> str:
             told(size),
             f"{capacity.inline(size):,.2f}",
             f"{capacity.claim_check(size):,.2f}",
-            f"{capacity.claim_check(size, stored_anyway=True):,.2f}",
+            f"{capacity.claim_check(size, is_stored=True):,.2f}",
         )
         for size in _SIZES
     ]
-    head = ("payload", "inline", "claim check", "claim check, object there anyway")
-    return f"""## Inline against claim check
+    head = ("payload", "inline", "claim check", "claim check, existing object")
+    return f"""## Inline payload or claim check
 
-Dollars to carry a million payloads: Pub/Sub both ways and what Streaming Engine takes in, against a message with the
-object's name, writing, reading, and keeping the object {assumed("kept_days"):.0f} days. A claim check is cheaper from
-{told(capacity.crossing())} on; where the object is there anyway, as an upload is, from
-{told(capacity.crossing(stored_anyway=True))} on.
+Dollars to transfer a million payloads. Inline: publishing, delivering and Streaming Engine. Claim check: a message with
+the name of an object, and writing, reading and storing the object for {assumed("kept_days"):.0f} days.
+A claim check is cheaper from {told(capacity.break_even())} on,
+or from {told(capacity.break_even(is_stored=True))} on if the object exists anyway, such as an upload.
 
 {_table(head, rows)}"""
 
@@ -129,70 +132,72 @@ def _storage() -> str:
     rows = []
     for dimension in _DIMENSIONS:
         size = capacity.row_bytes(dimension) * MILLION
-        kept = size / capacity.GIB * price("bigquery_storage")
+        stored = size / capacity.GIB * price("bigquery_storage")
         write = size / capacity.GIB * price("bigquery_write")
-        rows.append((f"{dimension:,}", told(size), f"{kept:,.2f}", f"{write:,.2f}", f"{dollars(size):,.3f}"))
-    head = ("dimension", "bytes a million", "to keep, a month", "to write", "to read once, whole")
+        rows.append((f"{dimension:,}", told(size), f"{stored:,.2f}", f"{write:,.2f}", f"{dollars(size):,.3f}"))
+    head = ("dimension", "bytes per million rows", "storing, per month", "writing", "reading once, completely")
     return f"""## Storage and scan
 
-For a million rows of `embedding_event_v1`, vectors as FLOAT64. [snapshot-cost.md](snapshot-cost.md) says what building
-a snapshot reads of them.
+For a million rows of `embedding_event_v1`, with vectors as FLOAT64. [snapshot-cost.md](snapshot-cost.md) describes how
+much of them building a snapshot reads.
 
 {_table(head, rows)}"""
 
 
 def _limits() -> str:
     rows = [
-        (load.encoder, f"{rate:,}", f"{capacity.gpus(load, rate):,}", *_broken(load, rate))
+        (load.encoder, f"{rate:,}", f"{capacity.gpus(load, rate):,}", *_exceeded(load, rate))
         for load in LOADS
         for rate in RATES
     ]
-    head = ("encoder", "events/s", "GPUs to ask for", "breaks first", "and then")
-    return f"""## What breaks first
+    head = ("encoder", "events/s", "GPU quota needed", "first limit", "further limits")
+    return f"""## Limits
 
-A quota of GPUs comes before all else: a new project has next to none, and `rawless doctor --warehouse FILE` names what
-is missing for a job's options. Then, with workers of the kind that carries most, and BigQuery in a multi-region:
+The quota of GPUs is the first limit: a new project has next to none, and `rawless doctor --warehouse FILE` names what
+is missing for the options of a job. The other limits, with the workers that have the highest throughput and BigQuery
+in a multi-region:
 
 {_table(head, rows)}
 
-Each limit is reached at, in events a second:
+The events per second at which each limit is reached:
 
-{_table(("encoder", *_NAMES.values()), _reached())}
+{_table(("encoder", *_NAMES.values()), _limit_rows())}
 
-BigQuery's older streaming inserts, with a quota of their own, are not used. Beyond one job: a subscription and a job
-for each part of a stream, or each region; a claim check takes content out of Pub/Sub; more quota, or a dataset in each
-region, takes more rows."""
-
-
-def _broken(load: Load, rate: float) -> tuple[str, str]:
-    """What breaks first, or is next to, and what after it. Content goes inline."""
-    limits = {name: at for name, at in capacity.reached(load).items() if name != "claims"}
-    over = [f"{_NAMES[name]} ({rate / at:,.1f} times it)" for name, at in limits.items() if rate > at]
-    if over:
-        return over[0], ", ".join(over[1:]) or _NONE
-    nearest, at = next(iter(limits.items()))
-    return f"nothing; next is {_NAMES[nearest]}, used to {rate / at:.2%}", _NONE
+BigQuery's older streaming inserts, which have a separate quota, are not used. To exceed the limits of one job, divide a
+stream, or use a subscription and a job for each region. Claim checks reduce the load on Pub/Sub. More quota, or a
+dataset in each region, allows more rows."""
 
 
-def _reached() -> Iterator[tuple[str, ...]]:
+def _exceeded(load: Load, rate: float) -> tuple[str, str]:
+    """The first limit that a rate of inline content exceeds, or the nearest one, and the further exceeded limits."""
+    limits = {name: maximum for name, maximum in capacity.limit_rates(load).items() if name != "claims"}
+    exceeded = [f"{_NAMES[name]} ({rate / maximum:,.1f} times)" for name, maximum in limits.items() if rate > maximum]
+    if exceeded:
+        return exceeded[0], ", ".join(exceeded[1:]) or _NONE
+    nearest, maximum = next(iter(limits.items()))
+    return f"none; the nearest is {_NAMES[nearest]}, used to {rate / maximum:.2%}", _NONE
+
+
+def _limit_rows() -> Iterator[tuple[str, ...]]:
     for load in LOADS:
-        limits = capacity.reached(load)
+        limits = capacity.limit_rates(load)
         yield (load.encoder, *(f"{limits[name]:,.0f}" for name in _NAMES))
 
 
 def _sources() -> str:
-    rows = [_source(kind, each) for kind, group in capacity.figures().items() for each in group.values()]
-    return f"""## Where the figures come from
+    rows = [_source(kind, figure) for kind, group in capacity.figures().items() for figure in group.values()]
+    return f"""## Sources
 
-Measured: throughput, runtimes and sink in benchmarks/results, with their machine named. Published and assumed: as
-below. What was never looked up was written from memory of its page: check it before you rely on it.
+Measured figures are those of throughput, runtimes and sink in benchmarks/results, which also name the machine.
+Published and assumed figures are listed below. A figure that was never looked up was written from memory: verify it
+before you rely on it.
 
-{_table(("kind", "of", "figure", "source", "looked up"), rows)}"""
+{_table(("kind", "subject", "figure", "source", "looked up"), rows)}"""
 
 
-def _source(kind: str, each: dict[str, Any]) -> tuple[str, ...]:
-    looked_up = "assumed" if kind == "assumed" else str(each.get("looked_up", "never"))
-    return (kind, each["of"], f"{float(each['value']):,.10g} {each['unit']}", each["source"], looked_up)
+def _source(kind: str, figure: dict[str, Any]) -> tuple[str, ...]:
+    looked_up = "assumed" if kind == "assumed" else str(figure.get("looked_up", "never"))
+    return (kind, figure["of"], f"{float(figure['value']):,.10g} {figure['unit']}", figure["source"], looked_up)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
@@ -201,9 +206,9 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
 
 
 def main() -> None:
-    """Writes the page."""
+    """Write the page."""
     PAGE.write_text(page())
-    echo(f"Written: docs/{PAGE.name}.")
+    echo(f"Wrote docs/{PAGE.name}.")
 
 
 if __name__ == "__main__":

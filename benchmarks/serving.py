@@ -1,4 +1,4 @@
-"""The orchestrator over real HTTP, beside the encoder and the head called in one process: MiniLM, short texts."""
+"""Compare the orchestrator over HTTP with encoder and head called in one process, for MiniLM and short texts."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ import numpy as np
 import yaml
 
 from benchmarks.figures import Figure, Side, figure, ratios
-from benchmarks.heads import made_up
-from benchmarks.load import Seen, load, loaded
+from benchmarks.heads import synthetic_task
+from benchmarks.load import LoadResult, generate_load, generate_load_async
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import load as load_encoder
@@ -32,57 +32,58 @@ from rawless.privacy import Raw
 ENCODER = "minilm@1.0.0"
 CALLERS = 16
 ALONE, TOGETHER = 400, 1_600
-"""Requests of a round, of one caller and of all."""
+"""Requests per round, of one caller and of all callers."""
 CHANGES = 20
 MANY = 10_000
-"""Requests, over which memory may not grow."""
-MUST_ADD, MUST_BATCH, MUST_LOSE, MUST_STAY = "<= 3", ">= 2", "<= 0", "<= 1.05"
+"""Requests during which memory must not grow."""
+REQUIRED_LATENCY, REQUIRED_BATCHING, REQUIRED_FAILURES, REQUIRED_MEMORY = "<= 3", ">= 2", "<= 0", "<= 1.05"
 
 
 def measure(count: int) -> list[Figure]:
-    """Latency beside one process, throughput of many callers, lost requests through live changes, memory."""
-    spoken = _short(TOGETHER)
+    """Added latency, throughput of many callers, failed requests during deployments, growth of memory."""
+    phrases = _short_texts(TOGETHER)
     with tempfile.TemporaryDirectory() as folder, _service(Path(folder)) as (url, process):
         heads = Path(folder) / "heads"
         encoder, head = load_encoder(lookup(ENCODER), "cpu"), open_head(heads / "bench" / "1")
-        bodies = [json.dumps({"text": each}).encode() for each in spoken]
-        here, one, many = _rounds(count, url, bodies, lambda: _in_process(encoder, head, spoken[:ALONE]))
-        changed = asyncio.run(_changing(url, bodies, heads))
-        grown = _grown(url, bodies, process)
+        bodies = [json.dumps({"text": text}).encode() for text in phrases]
+        local, single, concurrent = _rounds(count, url, bodies, lambda: _in_process(encoder, head, phrases[:ALONE]))
+        deployments = asyncio.run(_deploy_during_load(url, bodies, heads))
+        growth = _memory_growth(url, bodies, process)
     of = "MiniLM, short texts"
-    added = [mine - theirs for mine, theirs in zip(_p50(one), here, strict=True)]
+    speedup = ratios([result.rate for result in concurrent], [result.rate for result in single])
+    added = [remote - in_process for remote, in_process in zip(_p50(single), local, strict=True)]
     return [
-        figure("serving", of, "encoder and head in one process, p50", here, "ms"),
-        figure("serving", of, "1 caller, p50", _p50(one), "ms"),
-        figure("serving", of, "1 caller, p99", [each.percentile(99) for each in one], "ms"),
-        figure("serving", of, "added by the service, p50", added, "ms", MUST_ADD),
-        figure("serving", of, "1 caller", [each.rate for each in one], "requests/s"),
-        figure("serving", of, f"{CALLERS} callers", [each.rate for each in many], "requests/s"),
-        figure("serving", of, f"{CALLERS} callers / 1", ratios([e.rate for e in many], [e.rate for e in one]), "ratio",
-               MUST_BATCH),
-        figure("serving", of, f"{CALLERS} callers, p50", _p50(many), "ms"),
-        figure("serving", of, f"{CALLERS} callers, p99", [each.percentile(99) for each in many], "ms"),
-        figure("serving", f"{CHANGES} live changes", "failed requests", [changed.failed], "requests", MUST_LOSE),
-        figure("serving", f"{MANY:,} requests", "memory after / before", [grown], "ratio", MUST_STAY),
+        figure("serving", of, "encoder and head in one process, p50", local, "ms"),
+        figure("serving", of, "1 caller, p50", _p50(single), "ms"),
+        figure("serving", of, "1 caller, p99", [result.percentile(99) for result in single], "ms"),
+        figure("serving", of, "added by the service, p50", added, "ms", REQUIRED_LATENCY),
+        figure("serving", of, "1 caller", [result.rate for result in single], "requests/s"),
+        figure("serving", of, f"{CALLERS} callers", [result.rate for result in concurrent], "requests/s"),
+        figure("serving", of, f"{CALLERS} callers / 1", speedup, "ratio", REQUIRED_BATCHING),
+        figure("serving", of, f"{CALLERS} callers, p50", _p50(concurrent), "ms"),
+        figure("serving", of, f"{CALLERS} callers, p99", [result.percentile(99) for result in concurrent], "ms"),
+        figure("serving", f"{CHANGES} live changes", "failed requests", [deployments.failed], "requests",
+               REQUIRED_FAILURES),
+        figure("serving", f"{MANY:,} requests", "memory after / before", [growth], "ratio", REQUIRED_MEMORY),
     ]  # fmt: skip
 
 
-def _short(count: int) -> list[str]:
-    """Texts of 3 to 9 words, as questions in a chat have."""
+def _short_texts(count: int) -> list[str]:
+    """Texts of 3 to 9 words, like questions in a chat."""
     words = " ".join(text for kind in texts().values() for text in kind).split()
-    found: list[str] = []
-    chance, at = np.random.default_rng(0), 0
-    while len(found) < count:
-        size = int(chance.integers(3, 10))
-        found.append(" ".join(words[at : at + size]))
-        at = (at + size) % (len(words) - 20)
-    return found
+    phrases: list[str] = []
+    rng, start = np.random.default_rng(0), 0
+    while len(phrases) < count:
+        size = int(rng.integers(3, 10))
+        phrases.append(" ".join(words[start : start + size]))
+        start = (start + size) % (len(words) - 20)
+    return phrases
 
 
 @contextmanager
 def _service(folder: Path) -> Iterator[tuple[str, int]]:
-    """The address of its head, and its process."""
-    trained = train(made_up(2_000, 200, lookup(ENCODER).fingerprint), lambda _: None)
+    """Start a service and yield the URL of its head and its process id."""
+    trained = train(synthetic_task(2_000, 200, lookup(ENCODER).fingerprint), lambda _: None)
     graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
     for version in range(1, CHANGES + 2):
         artefact.write(folder / "heads" / "bench" / str(version), manifest_of(trained, version), graph)
@@ -94,64 +95,64 @@ def _service(folder: Path) -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-m", "rawless", "serve", str(file), "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = iter(process.stdout.readline, "}\n") if process.stdout else ()
-        told = json.loads("".join(lines) + "}")
+        started = json.loads("".join(lines) + "}")
         try:
-            yield f"{told['url']}/v1/heads/bench/predict", process.pid
+            yield f"{started['url']}/v1/heads/bench/predict", process.pid
         finally:
             process.send_signal(signal.SIGTERM)
 
 
 def _rounds(
     count: int, url: str, bodies: Sequence[bytes], in_process: Side
-) -> tuple[list[float], list[Seen], list[Seen]]:
-    """All three one after the other in each round; one round more is run before, which warms up."""
-    here: list[float] = []
-    one: list[Seen] = []
-    many: list[Seen] = []
+) -> tuple[list[float], list[LoadResult], list[LoadResult]]:
+    """Run all three one after another in each round; an additional first round warms up and is not counted."""
+    local: list[float] = []
+    single: list[LoadResult] = []
+    concurrent: list[LoadResult] = []
     for _ in range(count + 1):
-        here.append(in_process())
-        one.append(load(url, bodies[:ALONE], 1))
-        many.append(load(url, bodies, CALLERS))
-    return here[1:], one[1:], many[1:]
+        local.append(in_process())
+        single.append(generate_load(url, bodies[:ALONE], 1))
+        concurrent.append(generate_load(url, bodies, CALLERS))
+    return local[1:], single[1:], concurrent[1:]
 
 
-def _in_process(encoder: Encoder, head: HeadSession, spoken: Sequence[str]) -> float:
-    """The median of milliseconds for one text after the other."""
-    taken = []
-    for text in spoken:
+def _in_process(encoder: Encoder, head: HeadSession, phrases: Sequence[str]) -> float:
+    """The median milliseconds for one text at a time."""
+    durations = []
+    for text in phrases:
         started = time.perf_counter()
         for encoded in encoder.encode([Raw(text.encode())]):
             if isinstance(encoded, Encoded):
                 head.answer(embedding=encoded.vector[None])
-        taken.append(time.perf_counter() - started)
-    return float(np.median(taken)) * 1000
+        durations.append(time.perf_counter() - started)
+    return float(np.median(durations)) * 1000
 
 
-def _p50(seen: Sequence[Seen]) -> list[float]:
-    return [each.percentile(50) for each in seen]
+def _p50(results: Sequence[LoadResult]) -> list[float]:
+    return [result.percentile(50) for result in results]
 
 
-async def _changing(url: str, bodies: Sequence[bytes], heads: Path) -> Seen:
-    """What callers see while one version after the other is deployed."""
-    asking = asyncio.create_task(loaded(url, [*bodies, *bodies], CALLERS))
+async def _deploy_during_load(url: str, bodies: Sequence[bytes], heads: Path) -> LoadResult:
+    """The responses that callers receive while one version after another is deployed."""
+    load = asyncio.create_task(generate_load_async(url, [*bodies, *bodies], CALLERS))
     for version in range(2, CHANGES + 2):
         await asyncio.sleep(0.2)
         await asyncio.to_thread(deployment.deploy, heads, "bench", version)
-    if asking.done():
-        raise RuntimeError("The callers ended before the changes did: give them more to ask.")
-    return await asking
+    if load.done():
+        raise RuntimeError("The load ended before the last deployment: send more requests.")
+    return await load
 
 
-def _grown(url: str, bodies: Sequence[bytes], process: int) -> float:
-    """Memory after many requests, good ones and broken ones, over that after the first thousand."""
-    broken = [b"{", b'{"text": ""}', b'{"text": "\xff"}', b'{"text": 5}']
-    mixed = [bodies[n % len(bodies)] if n % 4 == 0 else broken[n % 4] for n in range(MANY)]
-    load(url, mixed[: MANY // 10], CALLERS)
+def _memory_growth(url: str, bodies: Sequence[bytes], process: int) -> float:
+    """The memory after many valid and invalid requests, relative to that after the first tenth of them."""
+    invalid = [b"{", b'{"text": ""}', b'{"text": "\xff"}', b'{"text": 5}']
+    mixed = [bodies[n % len(bodies)] if n % 4 == 0 else invalid[n % 4] for n in range(MANY)]
+    generate_load(url, mixed[: MANY // 10], CALLERS)
     before = _resident(process)
-    load(url, mixed, CALLERS)
+    generate_load(url, mixed, CALLERS)
     return _resident(process) / before
 
 
 def _resident(process: int) -> int:
-    """Bytes of memory that a process has."""
+    """The resident memory of a process in bytes."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""The sink alone, against Google's client for the Storage Write API alone, with the same rows."""
+"""Compare the sink with Google's client of the Storage Write API, with the same rows."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from google.cloud.bigquery_storage_v1 import types
 
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.rows import make_rows
-from benchmarks.throughput import warehouse
+from benchmarks.throughput import bench_warehouse
 from pipelines.write import MAX_ROWS
 from rawless.warehouse.append import Appender
 from rawless.warehouse.client import Warehouse
@@ -18,40 +18,42 @@ DIMENSIONS = {"minilm": 384, "resnet18": 512, "resnet50": 2048}
 
 
 def measure(count: int) -> list[Figure]:
-    """Rows a second of both, for the dimensions of the encoders."""
-    place = warehouse()
-    return [each for of, dimension in DIMENSIONS.items() for each in _measure(of, _rows(dimension), place, count)]
+    """Rows per second of both, for the dimensions of the encoders."""
+    warehouse = bench_warehouse()
+    return [
+        figure for of, dimension in DIMENSIONS.items() for figure in _measure(of, _rows(dimension), warehouse, count)
+    ]
 
 
-def _measure(of: str, rows: Sequence[EmbeddingRow], place: Warehouse, count: int) -> list[Figure]:
-    appender = Appender(place)
-    requests = _requests(rows, place)
+def _measure(of: str, rows: Sequence[EmbeddingRow], warehouse: Warehouse, count: int) -> list[Figure]:
+    appender = Appender(warehouse)
+    requests = _requests(rows, warehouse)
 
     def sink() -> None:
         for _ in range(REQUESTS):
             if appender.append(rows):
-                raise SystemExit("The bench is void: rows were refused.")
+                raise SystemExit("The benchmark is invalid: rows were rejected.")
 
     def client() -> None:
         for request in requests:
             for response in appender._client.append_rows(iter([request])):
                 if response.row_errors or response.error.code:
-                    raise SystemExit("The bench is void: rows were refused.")
+                    raise SystemExit("The benchmark is invalid: rows were rejected.")
 
-    found = rounds({"sink": lambda: seconds(sink), "client": lambda: seconds(client)}, count)
+    times = rounds({"sink": lambda: seconds(sink), "client": lambda: seconds(client)}, count)
     size = REQUESTS * len(rows)
     return [
         *(
-            figure("sink", of, name, [size / each for each in values], "rows a second")
-            for name, values in found.items()
+            figure("sink", of, name, [size / duration for duration in values], "rows a second")
+            for name, values in times.items()
         ),
-        figure("sink", of, "sink / client", ratios(found["client"], found["sink"]), "ratio"),
+        figure("sink", of, "sink / client", ratios(times["client"], times["sink"]), "ratio"),
     ]
 
 
-def _requests(rows: Sequence[EmbeddingRow], place: Warehouse) -> list[types.AppendRowsRequest]:
-    """What the client sends, made before."""
-    project, dataset, name = place.table_id(EmbeddingRow.TABLE).rsplit(".", 2)
+def _requests(rows: Sequence[EmbeddingRow], warehouse: Warehouse) -> list[types.AppendRowsRequest]:
+    """The requests that the client sends, created in advance."""
+    project, dataset, name = warehouse.table_id(EmbeddingRow.TABLE).rsplit(".", 2)
     batch = to_arrow(rows)
     data = types.AppendRowsRequest.ArrowData(
         writer_schema=types.ArrowSchema(serialized_schema=batch.schema.serialize().to_pybytes()),

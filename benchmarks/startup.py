@@ -1,4 +1,4 @@
-"""From the command line to the first row: `rawless ingest` of one event, in a process of its own."""
+"""Time `rawless ingest` of one event, from the command line to its end."""
 
 import subprocess
 import sys
@@ -12,16 +12,16 @@ from benchmarks.throughput import write_events
 from benchmarks.work import Work, minilm, resnet18
 from rawless.local import home, stack
 
-MUST = "<= 15"
+REQUIRED = "<= 15"
 
 
 def measure(count: int) -> list[Figure]:
-    """Seconds until the command has ended, its row in the local BigQuery, which was up before."""
+    """Seconds until the command has ended and its row is in the local BigQuery, which was started before."""
     stack.up(home.folder())
     with tempfile.TemporaryDirectory() as folder:
         sides = {work.label: _command(work, Path(folder) / work.label) for work in (resnet18(1), minilm(1))}
-        found = rounds(sides, count)
-    return [figure("start-up", of, "to the first row", values, "seconds", MUST) for of, values in found.items()]
+        times = rounds(sides, count)
+    return [figure("start-up", of, "to the first row", values, "seconds", REQUIRED) for of, values in times.items()]
 
 
 def _command(work: Work, folder: Path) -> Side:

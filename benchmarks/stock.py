@@ -1,4 +1,4 @@
-"""What one would write with stock parts, each as its own documentation says."""
+"""The same work with common libraries, written as their documentation describes."""
 
 import shutil
 from pathlib import Path
@@ -18,30 +18,31 @@ from benchmarks.work import Work
 from encoders import checkpoint, weights
 from encoders.families.torchvision_resnet import ResNetSpec
 
-OF_FEW = ", few"
+SMALL_RUN = ", few"
+"""Suffix of the sides that run over a few items only."""
 _BATCH = 32
 _RUNNER = ["--runner=FnApiRunner"]
 
 
 def sides(work: Work, folder: Path, few: int) -> dict[str, Side]:
-    """For pictures and texts, the usual ways; a pipeline also over a few items, to know what its start takes."""
+    """Return the sides for images or texts; a pipeline also over a few items, to know how long its start takes."""
     if isinstance(work.spec, ResNetSpec):
         name = "Beam RunInference"
-        return {name: _run_inference(work, folder), name + OF_FEW: _run_inference(work.first(few), folder)}
+        return {name: _run_inference(work, folder), name + SMALL_RUN: _run_inference(work.first(few), folder)}
     texts = [payload.decode() for payload in work.payloads]
     model = weights.find(work.spec)
     return {
         "transformers, in order": _in_order(texts, model),
         "sentence-transformers": _sentence_transformers(texts, model),
         "Beam MLTransform": _ml_transform(texts, model, folder),
-        "Beam MLTransform" + OF_FEW: _ml_transform(texts[:few], model, folder),
+        "Beam MLTransform" + SMALL_RUN: _ml_transform(texts[:few], model, folder),
     }
 
 
 def _run_inference(work: Work, folder: Path) -> Side:
-    """Files, Pillow, the transforms of torchvision's weights, Beam's handler for torch."""
+    """Files decoded by Pillow, the transforms of torchvision's weights, Beam's model handler for torch."""
     spec = work.spec
-    assert isinstance(spec, ResNetSpec)  # noqa: S101 - as `sides` found it
+    assert isinstance(spec, ResNetSpec)  # noqa: S101 - `sides` has checked it
     paths = []
     for number, payload in enumerate(work.payloads):
         path = folder / f"{number}.jpg"
@@ -52,7 +53,7 @@ def _run_inference(work: Work, folder: Path) -> Side:
     architecture = getattr(models, spec.architecture)
     handler = PytorchModelHandlerTensor(state_dict_path=str(state), model_class=architecture, model_params={})
     decode = _Decode(models.get_model_weights(spec.architecture)["IMAGENET1K_V1"])
-    return lambda: _piped(paths, beam.Map(decode) | RunInference(handler) | beam.Map(_vector))
+    return lambda: _time_pipeline(paths, beam.Map(decode) | RunInference(handler) | beam.Map(_vector))
 
 
 class _Decode:
@@ -69,7 +70,7 @@ def _vector(result: PredictionResult) -> list[float]:
     return values
 
 
-def _piped(inputs: list[Any], steps: beam.PTransform) -> float:
+def _time_pipeline(inputs: list[Any], steps: beam.PTransform) -> float:
     def pipeline() -> None:
         with beam.Pipeline(options=beam.options.pipeline_options.PipelineOptions(_RUNNER)) as opened:
             opened | beam.Create(inputs) | steps
@@ -78,7 +79,7 @@ def _piped(inputs: list[Any], steps: beam.PTransform) -> float:
 
 
 def _in_order(texts: list[str], model: Path) -> Side:
-    """As the model's page says it: the tokenizer pads each batch of 32 as the texts come, the mean over the mask."""
+    """As on the model's page: batches of 32 texts in order of arrival, padded, and the mean over the mask."""
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer, network = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
@@ -107,6 +108,6 @@ def _ml_transform(texts: list[str], model: Path, folder: Path) -> Side:
         shutil.rmtree(artifacts, ignore_errors=True)
         embeddings = SentenceTransformerEmbeddings(model_name=str(model), columns=["text"])
         steps = MLTransform(write_artifact_location=str(artifacts)).with_transform(embeddings)
-        return _piped([{"text": text} for text in texts], steps)
+        return _time_pipeline([{"text": text} for text in texts], steps)
 
     return once

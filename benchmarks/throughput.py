@@ -1,4 +1,4 @@
-"""Ingest against its encoder alone, and against what one would write with stock parts."""
+"""Compare ingest with its encoder alone and with pipelines of common libraries."""
 
 import base64
 import json
@@ -25,9 +25,9 @@ from rawless.privacy import Raw
 from rawless.warehouse.client import Warehouse
 
 FEW = 16
-"""Events of the job whose time is taken off: what remains is the steady state, without the start of a pipeline."""
-MUST_INGEST = {"resnet50": ">= 0.9", "minilm": ">= 0.9"}
-MUST_STOCK = {
+"""Events of a small job whose time is subtracted, so that the steady state without the start of a pipeline remains."""
+REQUIRED_TO_ENCODER = {"resnet50": ">= 0.9", "minilm": ">= 0.9"}
+REQUIRED_TO_STOCK = {
     ("resnet50", "Beam RunInference"): ">= 1.6",
     ("minilm", "transformers, in order"): ">= 3",
     ("minilm", "sentence-transformers"): ">= 1",
@@ -35,7 +35,7 @@ MUST_STOCK = {
 
 
 def measure(count: int) -> list[Figure]:
-    """For each encoder: how fast it is alone, as ingest, and as stock parts have it."""
+    """Events per second of the encoder alone, of ingest, and of the common libraries, for each encoder."""
     works = (resnet18(200), resnet50(100), minilm(1_000))
     return [each for work in works for each in _measure(work, count)]
 
@@ -43,61 +43,61 @@ def measure(count: int) -> list[Figure]:
 def _measure(work: Work, count: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         sides = {"encoder alone": _alone(work), **_ingest(work, Path(folder)), **stock.sides(work, Path(folder), FEW)}
-        found = rounds(sides, count)
-    taken = {name: _steady(name, found, work) for name in found if not name.endswith(stock.OF_FEW)}
+        times = rounds(sides, count)
+    steady = {name: _steady_state(name, times, work) for name in times if not name.endswith(stock.SMALL_RUN)}
     speeds = [
-        figure("throughput", work.label, name, [len(work.payloads) / each for each in values], "a second")
-        for name, values in taken.items()
+        figure("throughput", work.label, name, [len(work.payloads) / duration for duration in values], "a second")
+        for name, values in steady.items()
     ]
-    return speeds + _ratios(work, taken)
+    return speeds + _ratios(work, steady)
 
 
-def _steady(name: str, found: dict[str, list[float]], work: Work) -> list[float]:
-    """Seconds for all items, without what a pipeline takes to start, where the side is one."""
-    if (few := found.get(name + stock.OF_FEW)) is None:
-        return found[name]
+def _steady_state(name: str, times: dict[str, list[float]], work: Work) -> list[float]:
+    """Seconds for all items, without the start of the pipeline if the side is one."""
+    if (small_run := times.get(name + stock.SMALL_RUN)) is None:
+        return times[name]
     size = len(work.payloads)
-    return [(many - start) * size / (size - FEW) for many, start in zip(found[name], few, strict=True)]
+    return [(total - start) * size / (size - FEW) for total, start in zip(times[name], small_run, strict=True)]
 
 
-def _ratios(work: Work, taken: dict[str, list[float]]) -> list[Figure]:
-    """Speeds of ingest by those of the others."""
-    found = []
+def _ratios(work: Work, times: dict[str, list[float]]) -> list[Figure]:
+    """The speed of ingest relative to every other side."""
+    figures = []
     for source in ("lines", "messages"):
         name = f"ingest, {source}"
-        for other in taken:
+        for other in times:
             if not other.startswith("ingest"):
-                must = MUST_INGEST.get(work.label, "") if other == "encoder alone" else ""
-                must = must or MUST_STOCK.get((work.label, other), "")
-                values = ratios(taken[other], taken[name])
-                found.append(figure("throughput", work.label, f"{name} / {other}", values, "ratio", must))
-    return found
+                bound = REQUIRED_TO_ENCODER.get(work.label, "") if other == "encoder alone" else ""
+                bound = bound or REQUIRED_TO_STOCK.get((work.label, other), "")
+                values = ratios(times[other], times[name])
+                figures.append(figure("throughput", work.label, f"{name} / {other}", values, "ratio", bound))
+    return figures
 
 
 def _alone(work: Work) -> Side:
-    """The encoder with its runtime in a bare loop, decoding included."""
+    """The encoder and its runtime without a pipeline, decoding included."""
     encoder = load(work.spec, "cpu")
     return lambda: seconds(lambda: encoder.encode([Raw(payload) for payload in work.payloads]))
 
 
 def _ingest(work: Work, folder: Path) -> dict[str, Side]:
-    many, few, size = job(work, folder / "many"), job(work.first(FEW), folder / "few"), len(work.payloads)
+    large, small, size = job(work, folder / "many"), job(work.first(FEW), folder / "few"), len(work.payloads)
     return {
-        "ingest, lines": lambda: lines(many, size),
-        f"ingest, lines{stock.OF_FEW}": lambda: lines(few, FEW),
-        "ingest, messages": lambda: messages(many, size),
-        f"ingest, messages{stock.OF_FEW}": lambda: messages(few, FEW),
+        "ingest, lines": lambda: time_lines(large, size),
+        f"ingest, lines{stock.SMALL_RUN}": lambda: time_lines(small, FEW),
+        "ingest, messages": lambda: time_messages(large, size),
+        f"ingest, messages{stock.SMALL_RUN}": lambda: time_messages(small, FEW),
     }
 
 
 def job(work: Work, folder: Path) -> Ingest:
-    """An ingest job over lines, into datasets of its own on the local stack."""
-    opened, place = open_source(f"jsonl:{write_events(work, folder)}", work.stream), warehouse()
-    return Ingest(work.stream, opened, (work.spec,), open_key_source(place), place, "cpu")
+    """Return an ingest job that reads JSON Lines and writes to separate datasets of the local stack."""
+    source, warehouse = open_source(f"jsonl:{write_events(work, folder)}", work.stream), bench_warehouse()
+    return Ingest(work.stream, source, (work.spec,), open_key_source(warehouse), warehouse, "cpu")
 
 
 def write_events(work: Work, folder: Path) -> Path:
-    """The payloads as events, one a line, in a new folder."""
+    """Write the payloads as events to a file of JSON Lines in a new folder, and return its path."""
     folder.mkdir()
     path = folder / "events.jsonl"
     occurred_at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
@@ -109,34 +109,34 @@ def write_events(work: Work, folder: Path) -> Path:
     return path
 
 
-def warehouse() -> Warehouse:
-    """Datasets for benches, on the local stack."""
+def bench_warehouse() -> Warehouse:
+    """Return a warehouse with the datasets of the benchmarks on the local stack."""
     names = {role: f"bench_{role}" for role in ("events", "snapshots", "subjects", "audit")}
-    made = Warehouse(LOCAL_CONFIG.model_copy(update=names), stack.up(home.folder()).bigquery)
-    made.ensure()
-    return made
+    warehouse = Warehouse(LOCAL_CONFIG.model_copy(update=names), stack.up(home.folder()).bigquery)
+    warehouse.ensure()
+    return warehouse
 
 
-def lines(job: Ingest, events: int) -> float:
-    """Seconds for the whole job: reading, parsing, encoding, rows in the local BigQuery."""
-    return seconds(lambda: whole(run(job, options.parse([]), time.monotonic())["embeddings"], events))
+def time_lines(job: Ingest, events: int) -> float:
+    """Return the seconds of a complete job: reading, parsing, encoding, writing to the local BigQuery."""
+    return seconds(lambda: check_complete(run(job, options.parse([]), time.monotonic())["embeddings"], events))
 
 
-def messages(job: Ingest, events: int) -> float:
-    """Seconds for the same events as messages, which wait when the job starts, without the time after the last."""
+def time_messages(job: Ingest, events: int) -> float:
+    """Return the seconds for the same events as messages, published before the job starts, without its idle time."""
     name = f"projects/{LOCAL_CONFIG.project}/subscriptions/{job.stream.stream}"
     subscription = Subscription(name, PubSub(stack.up(home.folder()).pubsub), until_idle=0.0)
     topic = topic_name(subscription.project, job.stream.stream)
     subscription.pubsub.ensure_subscription(name, topic)
-    assert job.source.is_bounded  # noqa: S101 - as `job` made it
+    assert job.source.is_bounded  # noqa: S101 - `job` opened it
     publish(job.source, topic, subscription.pubsub, Published())
     started = time.monotonic()
     summary = run(replace(job, source=subscription), options.parse([], streaming=True), started)
-    whole(summary["embeddings"], events)
+    check_complete(summary["embeddings"], events)
     return float(summary["seconds"] - summary["idle_seconds"])
 
 
-def whole(embeddings: int, events: int) -> None:
-    """Stops the bench unless every event was embedded."""
+def check_complete(embeddings: int, events: int) -> None:
+    """Stop the benchmark unless every event was encoded."""
     if embeddings != events:
-        raise SystemExit(f"The bench is void: {embeddings} of {events} events were embedded.")
+        raise SystemExit(f"The benchmark is invalid: {embeddings} of {events} events were encoded.")

@@ -1,4 +1,4 @@
-"""An encoder of next to no cost, so that what is left is the pipeline's own."""
+"""An encoder that computes nothing, so that the cost of the pipeline remains."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from encoders.family import Inputs, Model
 from rawless.content import ImageLimits
 
 REF = "minilm@1.0.0"
-"""Whose name and dimension it has."""
+"""The encoder whose name and dimension it has."""
 
 
 class _Constant(Model[int]):
-    """One vector for everything."""
+    """Returns the same vector for every content."""
 
     def __init__(self, dimension: int) -> None:
         self.network, self.budget = torch.nn.Identity(), Budget(64, 1, 1_024, 0.005)
@@ -30,7 +30,7 @@ class _Constant(Model[int]):
         return 1
 
     def inputs(self, batch: Sequence[int]) -> Inputs:
-        """The vectors themselves, which the network hands on."""
+        """Return the vectors themselves, which the identity network passes on."""
         return (self._vector.expand(len(batch), -1),)
 
     def examples(self) -> list[Inputs]:

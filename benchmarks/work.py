@@ -1,4 +1,4 @@
-"""What is encoded, and by what: real photographs and texts of mixed lengths."""
+"""The workloads of the benchmarks: encoders, and real photographs and texts for them."""
 
 import os
 import random
@@ -20,12 +20,12 @@ from rawless.events.stream import Stream
 from rawless.local import home, stack
 
 _MEDIAN_WORDS = 2.7
-"""Natural logarithm of the median count of words a text: most are short, as messages are, and some are cut off."""
+"""Natural logarithm of the median number of words in a text: most are short, some are longer than the encoder reads."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """Payloads for one encoder."""
+    """An encoder and payloads for it."""
 
     label: str
     spec: EncoderSpec
@@ -33,18 +33,18 @@ class Work:
 
     @property
     def stream(self) -> Stream:
-        """A stream of such events."""
+        """A stream of events with these payloads."""
         name = f"bench_{self.label}"
         return Stream(stream=name, modality=self.spec.modality, encoders=(self.spec.ref,))
 
     def first(self, count: int) -> "Work":
-        """The same with fewer payloads."""
+        """Return the same workload with the first `count` payloads only."""
         return Work(self.label, self.spec, self.payloads[:count])
 
 
 @contextmanager
-def own_home() -> Iterator[None]:
-    """A local stack of its own, which is gone afterwards: rows of other runs would slow it, and ours would stay."""
+def temporary_home() -> Iterator[None]:
+    """Use a separate local stack, which is removed afterwards, so that the rows of other runs do not slow it down."""
     before = os.environ.get(home.HOME_VARIABLE)
     with tempfile.TemporaryDirectory() as folder:
         os.environ[home.HOME_VARIABLE] = folder
@@ -58,12 +58,12 @@ def own_home() -> Iterator[None]:
 
 
 def resnet18(count: int) -> Work:
-    """ResNet-18 at 224 pixels, its weights drawn from a seed: they cost what trained ones cost."""
+    """ResNet-18 at 224 pixels with weights drawn from a seed, which are as fast as trained ones."""
     return Work("resnet18", lookup("resnet18-seeded@1.0.0"), photographs(count))
 
 
 def resnet50(count: int) -> Work:
-    """ResNet-50 at 224 pixels, likewise. Its vectors have length one, since untrained ones grow without bounds."""
+    """ResNet-50 at 224 pixels with seeded weights. It is L2-normalised, because untrained vectors can be very large."""
     seeded, plain = lookup("resnet18-seeded@1.0.0"), lookup("resnet50@1.0.0")
     fields = plain.model_dump() | {"name": "resnet50-seeded", "l2_normalise": True, "tolerance": 1e-5, "probe": None}
     fields["weights"] = seeded.weights.model_dump() | {"source": "seed:50", "files": {"model.safetensors": None}}
@@ -76,31 +76,31 @@ def minilm(count: int) -> Work:
 
 
 def photographs(count: int) -> list[bytes]:
-    """JPEGs of 640 by 480 pixels, cut from two real photographs at different places."""
+    """Return JPEGs of 640 by 480 pixels, crops of two real photographs."""
     from sklearn.datasets import load_sample_images
 
-    choose = random.Random(1)  # noqa: S311
+    rng = random.Random(1)  # noqa: S311
     originals = [Image.fromarray(pixels) for pixels in load_sample_images().images]
-    return [_cut(originals[number % len(originals)], choose) for number in range(count)]
+    return [_crop(originals[number % len(originals)], rng) for number in range(count)]
 
 
-def _cut(original: Image.Image, choose: random.Random) -> bytes:
-    width, height = choose.randint(480, original.width), choose.randint(360, original.height)
-    left, top = choose.randint(0, original.width - width), choose.randint(0, original.height - height)
+def _crop(original: Image.Image, rng: random.Random) -> bytes:
+    width, height = rng.randint(480, original.width), rng.randint(360, original.height)
+    left, top = rng.randint(0, original.width - width), rng.randint(0, original.height - height)
     file = BytesIO()
-    cut = original.crop((left, top, left + width, top + height)).resize((640, 480), Image.Resampling.LANCZOS)
-    cut.save(file, "JPEG", quality=90)
+    crop = original.crop((left, top, left + width, top + height)).resize((640, 480), Image.Resampling.LANCZOS)
+    crop.save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
 def messages(count: int) -> list[bytes]:
-    """Texts of real words, from one word to some hundreds."""
-    choose = random.Random(1)  # noqa: S311
+    """Return texts of real words, from one word to several hundred."""
+    rng = random.Random(1)  # noqa: S311
     words = " ".join(text for kind in texts().values() for text in kind).split()
-    return [_message(words, choose) for _ in range(count)]
+    return [_message(words, rng) for _ in range(count)]
 
 
-def _message(words: list[str], choose: random.Random) -> bytes:
-    count = min(400, 1 + int(choose.lognormvariate(_MEDIAN_WORDS, 0.9)))
-    start = choose.randrange(len(words) - count)
+def _message(words: list[str], rng: random.Random) -> bytes:
+    count = min(400, 1 + int(rng.lognormvariate(_MEDIAN_WORDS, 0.9)))
+    start = rng.randrange(len(words) - count)
     return " ".join(words[start : start + count]).encode()
