@@ -1,8 +1,8 @@
-# One image: Flex Template launcher and Dataflow worker, and the services by another entry point. docs/container.md says more.
+# The image of the Flex Template launcher, the Dataflow worker and the services. docs/container.md describes it.
 #
-# Bases are pinned by version here and by digest at the build: the digests are build arguments without a default, so that
-# a build without them fails. Everything of Python is pinned by hash in requirements.worker.lock: torch's wheel and, with
-# it, the CUDA runtime among them, so that image, lock and measured vectors speak of the same libraries.
+# Base images are pinned by version and by digest. The digests are build arguments without a default, so that a build
+# without them fails. All Python packages are pinned by hash in requirements.worker.lock, including torch and the CUDA
+# runtime, so that the image contains the libraries with which the embeddings were verified.
 ARG PYTHON_DIGEST
 ARG BEAM_DIGEST
 ARG LAUNCHER_DIGEST
@@ -21,7 +21,7 @@ ENV HF_HUB_DISABLE_TELEMETRY=1 \
     RAWLESS_WEIGHTS=/opt/rawless/weights
 
 FROM base AS build
-# Beam's boot expects the minor of Python that its image has: without that file there the build fails.
+# Beam's boot program expects the minor version of Python in Beam's image. The build fails if this file does not exist.
 COPY --from=beam /usr/local/bin/python3.11 /tmp/python-of-beam
 WORKDIR /src
 COPY requirements.worker.lock ./
@@ -32,19 +32,19 @@ COPY encoders encoders
 COPY pipelines pipelines
 COPY rawless rawless
 RUN python -m pip install --no-build-isolation --no-deps . && python -m pip check
-# Weights: fetched from the hub, here alone, and refused unless every file has the digest that the sealed spec names and
-# the encoder gives its golden probe.
+# Downloads the weights from the hub, only here. Fails unless every file has the digest in the sealed spec and the encoder
+# reproduces its golden probe.
 ARG ENCODERS="minilm@1.0.0"
 RUN RAWLESS_HUB=1 HF_HOME=/tmp/hub TORCH_HOME=/tmp/hub XDG_CACHE_HOME=/tmp/hub rawless encoder bake ${ENCODERS}
 
-# The CPU variant. torch's wheel in the lock is the one with CUDA, whose libraries it carries unused.
+# The CPU variant. It contains the CUDA libraries unused, because the lock file has only the build of torch with CUDA.
 FROM base AS cpu
 COPY --from=build /usr/local /usr/local
 COPY --from=build /opt/rawless /opt/rawless
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 COPY terraform/template /template
-# No hub, no telemetry and no cache at run time; Beam's boot runs the Python of this image and installs nothing.
+# No hub, no telemetry and no cache at run time. Beam's boot program runs the Python of this image and installs nothing.
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py \
     HF_HUB_OFFLINE=1 \
     HOME=/tmp \
@@ -52,16 +52,16 @@ ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py \
     RAWLESS_HUB=0 \
     RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
     TRANSFORMERS_OFFLINE=1
-# Root, since Dataflow's boot writes where only root may; the services below are not.
+# Runs as root, because Dataflow's boot program writes where only root may. The services below do not.
 ENTRYPOINT ["/opt/apache/beam/boot"]
 
-# The services: `rawless serve` of the same files, by a user that owns nothing.
+# The services: `rawless serve` with the same files, as a user without privileges.
 FROM cpu AS service
 USER 65532:65532
 ENTRYPOINT ["rawless", "serve"]
 CMD ["--help"]
 
-# The CUDA variant, last, so that a build without --target makes it. Dataflow mounts the driver below /usr/local/nvidia.
+# The CUDA variant. It is last, so that it is the default target. Dataflow mounts the driver below /usr/local/nvidia.
 FROM cpu AS cuda
 ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
