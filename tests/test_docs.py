@@ -92,19 +92,19 @@ def _check(command: Command, printed: str) -> None:
     assert comparable(printed) == comparable(command.output), f"{command.page}: {command.line}"
 
 
-def test_each_command_prints_what_the_page_shows(environment: dict[str, str]) -> None:
-    """In order and in one home, because commands build on those before them; the demo runs last."""
+def test_every_command_prints_what_its_page_shows(environment: dict[str, str]) -> None:
+    """All in one home, because commands build on those before them; the demo is the README's first command."""
+    _check_demo(environment)
     commands = [command for command in COMMANDS if not command.compares_shape]
     assert len(commands) >= 9
     for command in commands:
         _check(command, _run(command.line, environment))
+    _check_python(environment)
 
 
-def test_the_demo_prints_what_its_page_shows(environment: dict[str, str]) -> None:
+def _check_demo(environment: dict[str, str]) -> None:
     demo, *requests = [command for command in COMMANDS if command.compares_shape]
-
     printed = _run(demo.line, environment)
-
     _check(demo, printed)
     assert "found in 0 places" in printed
     assert "in 9 of 9 spellings" in printed
@@ -122,18 +122,18 @@ def _service(file: str, environment: dict[str, str]) -> Iterator[str]:
     command = ["rawless", "serve", file, "--port", "0", "--json"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
         lines = iter(service.stdout.readline, "}\n") if service.stdout else ()
-        yield json.loads("".join(lines) + "}")["url"]
-        service.send_signal(signal.SIGTERM)
+        try:
+            yield json.loads("".join(lines) + "}")["url"]
+        finally:
+            service.send_signal(signal.SIGTERM)
     assert service.returncode == 0
 
 
-def test_the_python_of_the_readme_prints_what_its_comment_says(environment: dict[str, str]) -> None:
+def _check_python(environment: dict[str, str]) -> None:
+    """The README's Python prints what its last comment says."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    _run(next(command.line for command in COMMANDS if command.page == "README.md"), environment)
-
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT)
-
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == code.splitlines()[-1].rpartition("# ")[2]
 
