@@ -37,7 +37,7 @@ check: $(DONE) terraform
 	$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar sql
 	$(BIN)/hadolint Dockerfile
 
-# Without a cloud; terraform/README.md says what it tells. checkov fits into no environment but its own.
+# Needs no cloud; terraform/README.md describes the checks. checkov needs a separate environment.
 terraform: $(DONE)
 	terraform fmt -check -recursive terraform
 	terraform -chdir=terraform/design test
@@ -47,14 +47,14 @@ terraform: $(DONE)
 bench: $(DONE)
 	$(BIN)/python -m benchmarks
 
-# A digest is looked up with: docker buildx imagetools inspect NAME:TAG --format '{{.Manifest.Digest}}'
+# To look up a digest: docker buildx imagetools inspect NAME:TAG --format '{{.Manifest.Digest}}'
 image:
 	docker build --target $(VARIANT) --build-arg ENCODERS="$(ENCODERS)" --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) \
 		--build-arg BEAM_DIGEST=$(BEAM_DIGEST) --build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) --tag $(IMAGE) .
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-# The second lock is the part of the first that an image needs.
+# The second lock is the subset of the first that the image needs.
 lock: $(DONE)
 	$(COMPILE) --all-extras --upgrade pyproject.toml --output-file requirements.lock
 	$(COMPILE) --no-annotate --constraint requirements.lock pyproject.toml --output-file requirements.worker.lock
