@@ -197,10 +197,10 @@ def test_no_marker_escapes_when_the_warehouse_is_unavailable(
 
     from rawless.warehouse.append import Appender
 
-    def away(self: Any, name: str, batch: Any) -> None:
-        raise ServiceUnavailable(f"away: {batch.to_pylist()}")
+    def unavailable(self: Any, name: str, batch: Any) -> None:
+        raise ServiceUnavailable(f"unavailable: {batch.to_pylist()}")
 
-    monkeypatch.setattr(Appender, "_request", away)
+    monkeypatch.setattr(Appender, "_request", unavailable)
 
     assert run({"text": MARKER}) == set()
 
@@ -211,11 +211,11 @@ def test_the_same_search_finds_a_planted_leak(
 ) -> None:
     """Show that the tests above can fail: a step that logs its input is found, however the content is encoded."""
     leak = spelled(MARKER.encode())[spelling].decode("latin-1")
-    honest = pipelines.encode._measure_lag
+    original = pipelines.encode._measure_lag
 
     def leaks(*arguments: Any) -> Any:
         logging.getLogger("some.library").warning("encoded %s", leak)
-        return honest(*arguments)
+        return original(*arguments)
 
     monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
 

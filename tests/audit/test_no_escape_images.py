@@ -131,8 +131,8 @@ def _event(event_id: str) -> dict[str, Any]:
 def test_no_marker_escapes_from_files(
     run: Callable[..., set[str]], uploads: Callable[..., Path], pictures: Stream, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    good, broken = dict(_pictures()), dict(_broken())
-    metadata = uploads(good | broken)
+    valid, broken = dict(_pictures()), dict(_broken())
+    metadata = uploads(valid | broken)
 
     assert run(pictures, f"files:{tmp_path}/uploads/*", metadata) == set()
     counts = warehouse.query(
@@ -140,8 +140,8 @@ def test_no_marker_escapes_from_files(
         "(SELECT COUNT(*) FROM rejection_v1) AS rejected, "
         "(SELECT COUNT(*) FROM rejection_v1 WHERE reason IN ('internal', 'encoder_failed')) AS faults"
     )
-    assert counts[0]["embedded"] >= len(good)
-    assert counts[0]["embedded"] + counts[0]["rejected"] == len(good) + len(broken) + 2
+    assert counts[0]["embedded"] >= len(valid)
+    assert counts[0]["embedded"] + counts[0]["rejected"] == len(valid) + len(broken) + 2
     assert counts[0]["faults"] == 0
 
 
@@ -192,11 +192,11 @@ def test_the_same_search_finds_pixels_that_leak(
 ) -> None:
     """Show that the tests above can fail: a step that logs an array of pixels is found."""
     metadata = uploads({"pixels.png": _file("PNG")})
-    honest = pipelines.encode._measure_lag
+    original = pipelines.encode._measure_lag
 
     def leaks(*arguments: Any) -> Any:
         logging.getLogger("some.library").warning("encoded %s", list(PIXELS.tobytes()))
-        return honest(*arguments)
+        return original(*arguments)
 
     monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
 

@@ -63,22 +63,22 @@ def test_no_content_of_a_request_is_written_anywhere(
     bench.deploy("topic")
     bench.deploy("next")
     heads = {"topic": {"log": True, "shadow": ["next"]}}
-    said: list[str] = []
+    output: list[str] = []
     with caplog.at_level("DEBUG"), bench.running:
         client = (_together if role == "all" else _apart)(bench, heads, warehouse, monkeypatch)
         statuses = set()
         for path, body, headers in _requests():
             answer = client.post(path, content=body, headers={**JSON, **headers})
             statuses.add(answer.status_code)
-            said += [answer.text, str(answer.headers)]
+            output += [answer.text, str(answer.headers)]
         eventually(lambda: bool(warehouse.query("SELECT event_id FROM prediction_v1")))
-        said.append(client.get("/metrics").text)
+        output.append(client.get("/metrics").text)
 
-    said += [*capfd.readouterr(), *bench.said, *(repr(each.__dict__) for each in _ours(caplog))]
+    output += [*capfd.readouterr(), *bench.said, *(repr(each.__dict__) for each in _ours(caplog))]
     search = Search([MARKER.encode()])
-    found = search.in_bytes("\n".join(said).encode(), "output") | search.in_tables(warehouse)
-    found |= search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
-    assert {trace.place for trace in found} == set()
+    traces = search.in_bytes("\n".join(output).encode(), "output") | search.in_tables(warehouse)
+    traces |= search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
+    assert {trace.place for trace in traces} == set()
     assert statuses == {200, 404, 413, 415, 422}
 
 

@@ -427,7 +427,7 @@ def test_a_root_that_comes_back_in_time_is_read(tmp_path: Path, waits: list[Call
 
 
 def test_a_missing_object_is_rejected_without_retries(tree: Path, waits: list[Callable[[], Any]]) -> None:
-    waits.append(lambda: pytest.fail("It was asked for again."))
+    waits.append(lambda: pytest.fail("It was read again."))
     assert _read(tree, "none") is Reason.OBJECT_NOT_FOUND
     assert _read(tree, "out") is Reason.PAYLOAD_URI_FORBIDDEN
 

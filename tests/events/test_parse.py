@@ -490,16 +490,16 @@ def _parse_by(
 
 
 def test_an_object_is_read_at_its_place_with_the_limit_of_the_stream() -> None:
-    asked = []
+    requests = []
 
     def read(location: ObjectLocation, limit: int) -> bytes:
-        asked.append((location, limit))
+        requests.append((location, limit))
         return TEXT.encode()
 
     outcome = _parse_by(read, uri="gs://bucket/a/b/c").outcome
     assert isinstance(outcome, Event)
     assert (outcome.payload.reveal(), outcome.size) == (TEXT.encode(), len(TEXT))
-    assert asked == [(ObjectLocation("gs", "bucket/a/", ("b", "c")), 2000)]
+    assert requests == [(ObjectLocation("gs", "bucket/a/", ("b", "c")), 2000)]
 
 
 @pytest.mark.parametrize("uri", ["gs://bucket/b", "gs://bucket/a/../b", "file:///uploads/", "file:///etc/passwd", ""])
@@ -528,13 +528,13 @@ def test_a_missing_object_is_rejected_and_an_unavailable_one_is_not() -> None:
     def missing(location: ObjectLocation, limit: int) -> bytes:
         raise Rejected(Reason.OBJECT_NOT_FOUND)
 
-    def away(location: ObjectLocation, limit: int) -> bytes:
-        raise Unavailable("The store is away; run again when it is back.")
+    def unavailable(location: ObjectLocation, limit: int) -> bytes:
+        raise Unavailable("The store does not answer; run again later.")
 
     outcome = _parse_by(missing, uri="gs://bucket/a/b").outcome
     assert outcome == Rejection(_whole(), Reason.OBJECT_NOT_FOUND)
-    with pytest.raises(Unavailable, match=r"^The store is away; run again when it is back\.$") as raised:
-        _parse_by(away, uri="gs://bucket/a/b")
+    with pytest.raises(Unavailable, match=r"^The store does not answer; run again later\.$") as raised:
+        _parse_by(unavailable, uri="gs://bucket/a/b")
     assert raised.value.__context__ is None
 
 

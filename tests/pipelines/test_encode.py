@@ -75,15 +75,15 @@ def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
     """Return a step with these encoders."""
     left = iter(encoders)
     monkeypatch.setattr(encode, "load", lambda *_: next(left))
-    step_ = encode._Encode([each.spec for each in encoders], "cpu", ImageLimits())
-    step_.setup()
-    return step_
+    encode_step = encode._Encode([each.spec for each in encoders], "cpu", ImageLimits())
+    encode_step.setup()
+    return encode_step
 
 
-def bundle(step_: encode._Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
-    step_.start_bundle()
-    outputs: list[Any] = [row for each in events for row in step_.process(each)]
-    outputs += step_.finish_bundle()
+def bundle(encode_step: encode._Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
+    encode_step.start_bundle()
+    outputs: list[Any] = [row for each in events for row in encode_step.process(each)]
+    outputs += encode_step.finish_bundle()
     return [_row(each) for each in outputs]
 
 
@@ -142,33 +142,33 @@ def test_with_two_encoders_each_event_has_a_row_of_each_even_with_one_place(monk
 
 def test_an_encoder_that_is_out_of_memory_fails_the_bundle_and_not_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Numbers()
-    step_ = step(monkeypatch, encoder)
+    encode_step = step(monkeypatch, encoder)
     monkeypatch.setattr(encoder, "_prepare", lambda content, limits: -1)
     with pytest.raises(Unavailable, match="out of memory"):
-        bundle(step_, event(1))
+        bundle(encode_step, event(1))
     monkeypatch.undo()
 
-    assert [id_and_outcome(row) for row in bundle(step_, event(7))] == [("e-7", 7)]
+    assert [id_and_outcome(row) for row in bundle(encode_step, event(7))] == [("e-7", 7)]
 
 
 def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Numbers()
-    step_ = step(monkeypatch, encoder)
+    encode_step = step(monkeypatch, encoder)
     encoder.released.clear()
-    step_.start_bundle()
+    encode_step.start_bundle()
     half = encode.MAX_BYTES // 2
-    assert list(step_.process(event(1, half))) == []
-    assert list(step_.process(event(2, half))) == []
+    assert list(encode_step.process(event(1, half))) == []
+    assert list(encode_step.process(event(2, half))) == []
 
     third: list[Any] = []
-    reader = threading.Thread(target=lambda: third.extend(step_.process(event(3, half))))
+    reader = threading.Thread(target=lambda: third.extend(encode_step.process(event(3, half))))
     reader.start()
     reader.join(0.1)
     assert reader.is_alive()  # it waits for the first
     encoder.released.set()
     reader.join(LIMIT)
 
-    assert [id_and_outcome(_row(each)) for each in [*third, *step_.finish_bundle()]] == [
+    assert [id_and_outcome(_row(each)) for each in [*third, *encode_step.finish_bundle()]] == [
         ("e-1", 1),
         ("e-2", 2),
         ("e-3", 3),
