@@ -42,7 +42,7 @@ class Authenticator:
         self._google = (
             GoogleTokenVerifier(access.google, certificates or fetch_certificates) if access and access.google else None
         )
-        # A single thread, shared with nothing else: a slow fetch of certificates holds up only other verifications.
+        # A single thread, shared with nothing else: a slow fetch of certificates delays only other verifications.
         self._verifier = ThreadPoolExecutor(1, "tokens")
 
     async def check(self, headers: Headers, scope: Scope | None) -> None:

@@ -33,7 +33,7 @@ class LocalEncoderBackend:
     """The encoders of this process."""
 
     def __init__(self, specs: Sequence[EncoderSpec], device: Device, queue: int) -> None:
-        """Load and verify encoders, each of which holds at most `queue` items.
+        """Load and verify encoders, each of which queues at most `queue` items.
 
         Raises UserError for an encoder that is not sealed, or that does not reproduce its probe.
         """

@@ -45,7 +45,7 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
 
 
 class _RejectedVersion(NamedTuple):
-    """A deployed version that does not fit. It is tried again when its manifest is written anew."""
+    """A deployed version that does not fit. It is tried again when its manifest is rewritten."""
 
     version: int
     written_at: int | None
