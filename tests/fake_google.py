@@ -1,4 +1,4 @@
-"""A small server of Google's REST APIs, with credentials that it accepts: real HTTP, answers as the tests put them."""
+"""A small HTTP server that stands in for Google's REST APIs, and credentials that it accepts."""
 
 import json
 import threading
@@ -14,24 +14,24 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
-"""From a request's JSON to a status and what to answer: JSON, or bytes as they are."""
+"""Maps a request's JSON to a status and a body: a JSON value, or bytes that are sent unchanged."""
 
 
 class FakeGoogle:
-    """Answers what `answers` says for 'METHOD /path', 404 for all else, and keeps what was asked."""
+    """Answers a request for 'METHOD /path' from `answers`, any other with 404, and records it in `requests`."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer | Any] = {"POST /token": {"access_token": "a-token", "expires_in": 3600}}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.lock = threading.Lock()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # an answer in one packet: in two, the second would wait for the first
+            wbufsize = -1  # send a response in one packet; a second one would wait for the first to be acknowledged
 
             def log_message(self, *_: Any) -> None:
-                """Says nothing."""
+                """Log nothing."""
 
             def do_GET(self) -> None:
                 fake.answer(self)
@@ -46,30 +46,31 @@ class FakeGoogle:
         self._thread.start()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """One answer."""
+        """Answer one request."""
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        asked = f"{request.command} {unquote(urlsplit(request.path).path)}"
+        name = f"{request.command} {unquote(urlsplit(request.path).path)}"
         with self.lock:
-            self.asked.append(asked)
-        given = self.answers.get(asked, lambda _: (404, _refusal(404, "NOT_FOUND")))
+            self.requests.append(name)
+        answer = self.answers.get(name, lambda _: (404, _refusal(404, "NOT_FOUND")))
         is_json = request.headers.get("Content-Type", "").startswith("application/json")
-        status, content = given(json.loads(body) if is_json and body else {}) if callable(given) else (200, given)
-        sent = content if isinstance(content, bytes) else json.dumps(content).encode()
+        fields = json.loads(body) if is_json and body else {}
+        status, content = answer(fields) if callable(answer) else (200, answer)
+        response = content if isinstance(content, bytes) else json.dumps(content).encode()
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
-        request.send_header("Content-Length", str(len(sent)))
+        request.send_header("Content-Length", str(len(response)))
         request.end_headers()
-        request.wfile.write(sent)
+        request.wfile.write(response)
 
     def stop(self) -> None:
-        """No connection is accepted from now on."""
+        """Stop the server; no further connection is accepted."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 def refused(status: int, reason: str) -> Answer:
-    """An answer that refuses, in Google's shape."""
+    """Return an answer that is an error in Google's format."""
     return lambda _: (status, _refusal(status, reason))
 
 
@@ -79,16 +80,16 @@ def _refusal(status: int, reason: str) -> dict[str, Any]:
 
 @contextmanager
 def fake_google() -> Iterator[FakeGoogle]:
-    """A server for as long as the block."""
-    made = FakeGoogle()
+    """Run a server while the block runs."""
+    server = FakeGoogle()
     try:
-        yield made
+        yield server
     finally:
-        made.stop()
+        server.stop()
 
 
 def credentials_file(google: FakeGoogle, folder: Path) -> Path:
-    """A service account's key that is worth nothing, whose tokens the server gives."""
+    """Write an invented service account key whose tokens the server issues, and return its path."""
     path = folder / "credentials.json"
     account = "tester@a-project.iam.gserviceaccount.com"
     path.write_text(

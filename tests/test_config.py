@@ -1,4 +1,4 @@
-"""A file of settings is read into a checked model, or refused in one sentence."""
+"""A YAML file is read into a validated model, or refused in one sentence."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from rawless.errors import UserError
 
 
 class Strict(BaseModel):
-    """As the models of the rooms are: unknown fields are refused."""
+    """A model that refuses unknown fields, like every model that is read from a file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ def _kind(value: Any) -> str:
 
 
 Shape = Annotated[Annotated[Square, Tag("<square>")] | Annotated[Circle, Tag("<circle>")], Discriminator(_kind)]
-"""As the rooms write a union: the tag, in angle brackets, is not shown to the user."""
+"""A tagged union; its tags are in angle brackets and are not shown to users."""
 
 
 class Drawing(Strict):
@@ -58,7 +58,7 @@ class Drawing(Strict):
 
 @pytest.fixture
 def refusal(tmp_path: Path) -> Callable[[str | bytes], str]:
-    """The sentence for a file of this text, with its path replaced by FILE."""
+    """Return a function from a file's text to the error message, with the path replaced by FILE."""
 
     def refuse(text: str | bytes) -> str:
         path = tmp_path / "drawing.yaml"
@@ -83,22 +83,22 @@ def test_a_good_file_becomes_the_model(tmp_path: Path) -> None:
     assert read == Drawing(title="Fläche", shapes={"a": Square(side=2), "b": Circle(radius=3)})
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         read_yaml(tmp_path / "none.yaml", Drawing, what="drawing")
     assert str(refused.value) == f"The drawing {tmp_path / 'none.yaml'} does not exist: check the path."
 
 
 @pytest.mark.parametrize("name", ["", "file/below", "n" * 300], ids=["a directory", "below a file", "too long a name"])
-def test_a_path_that_names_no_file_is_told_in_a_sentence(name: str, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("title: a")
     with pytest.raises(UserError, match=r"^The drawing .* (cannot be read as UTF-8 text|does not exist)"):
         read_yaml(tmp_path / name, Drawing, what="drawing")
 
 
-@pytest.mark.parametrize("held", [b"title: \xff", b"\xff\xfet\x00i\x00", b"title: \xed\xa0\x80"])
-def test_a_file_that_is_no_utf8_is_refused(held: bytes, refusal: Callable[[bytes], str]) -> None:
-    assert refusal(held) == " cannot be read as UTF-8 text (UnicodeDecodeError)."
+@pytest.mark.parametrize("content", [b"title: \xff", b"\xff\xfet\x00i\x00", b"title: \xed\xa0\x80"])
+def test_a_file_that_is_not_utf8_is_refused(content: bytes, refusal: Callable[[bytes], str]) -> None:
+    assert refusal(content) == " cannot be read as UTF-8 text (UnicodeDecodeError)."
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_a_file_that_is_no_utf8_is_refused(held: bytes, refusal: Callable[[bytes
         ("!!python/object/apply:os.system ['true']\n", 1),
     ],
 )
-def test_bad_yaml_is_told_with_its_line(text: str, line: int, refusal: Callable[[str], str]) -> None:
-    assert f" is no valid YAML at line {line}, column " in refusal(text)
+def test_invalid_yaml_is_reported_with_its_line(text: str, line: int, refusal: Callable[[str], str]) -> None:
+    assert f" is not valid YAML at line {line}, column " in refusal(text)
 
 
 @pytest.mark.parametrize(
@@ -128,19 +128,17 @@ def test_bad_yaml_is_told_with_its_line(text: str, line: int, refusal: Callable[
         ("title: a\n'title': b\n", 2, "title"),
     ],
 )
-def test_a_key_given_twice_is_refused_where_yaml_would_keep_the_last(
-    text: str, line: int, key: str, refusal: Callable[[str], str]
-) -> None:
+def test_a_repeated_key_is_refused(text: str, line: int, key: str, refusal: Callable[[str], str]) -> None:
     sentence = refusal(text)
     assert f"at line {line}, column" in sentence
-    assert sentence.endswith(f"the key {key!r} stands twice.")
+    assert sentence.endswith(f"the key {key!r} is repeated.")
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [("", "NoneType"), ("- title\n", "list"), ("title\n", "str"), ("4\n", "int"), ("# a\n", "NoneType")],
 )
-def test_a_file_that_is_no_mapping_is_refused(text: str, kind: str, refusal: Callable[[str], str]) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(text: str, kind: str, refusal: Callable[[str], str]) -> None:
     assert refusal(text) == f" must be a mapping of fields to values, not {kind}."
 
 
@@ -162,15 +160,17 @@ def test_a_file_that_is_no_mapping_is_refused(text: str, kind: str, refusal: Cal
     ],
     ids=lambda text: text.strip()[:24],
 )
-def test_a_value_that_yaml_cannot_make_is_a_sentence_and_no_traceback(text: str, refusal: Callable[[str], str]) -> None:
-    assert "is no valid YAML" in refusal(text)
+def test_a_value_that_yaml_cannot_construct_is_reported_in_one_sentence(
+    text: str, refusal: Callable[[str], str]
+) -> None:
+    assert "is not valid YAML" in refusal(text)
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("colour: red\n", "the field title is missing; add it."),
-        ("title: a\ncolor: red\n", "the field color is unknown; remove it or mend its name."),
+        ("title: a\ncolor: red\n", "the field color is unknown; remove it or correct its name."),
         ("title: a\nshapes: {a: {side: 2, colour: red}}\n", "the field shapes.a.colour is unknown"),
         ("title: a\ncolour: green\n", "colour is 'green', but the rule is: Input should be 'red' or 'blue'."),
         ("title: 5\n", "title is 5, but the rule is: Input should be a valid string."),
@@ -180,13 +180,13 @@ def test_a_value_that_yaml_cannot_make_is_a_sentence_and_no_traceback(text: str,
         ("title: &a [*a]\n", "title is [[...]], but the rule is: Input should be a valid string."),
     ],
 )
-def test_a_broken_rule_is_told_with_field_value_and_rule(
+def test_an_invalid_value_is_reported_with_field_value_and_rule(
     text: str, sentence: str, refusal: Callable[[str], str]
 ) -> None:
     assert sentence in refusal(text)
 
 
-def test_the_complaint_is_about_the_kind_that_was_meant_and_not_the_first_of_the_list(
+def test_the_error_is_about_the_intended_member_of_a_union(
     refusal: Callable[[str], str],
 ) -> None:
     sentence = refusal("title: a\nshapes: {a: {radius: 0}}\n")
@@ -210,8 +210,8 @@ def test_an_unknown_field_with_a_capital_is_named(refusal: Callable[[str], str])
     ],
     ids=["title", "list", "colour", "unknown field", "key given twice", "field of lines", "value of lines"],
 )
-def test_long_values_and_line_breaks_do_not_swamp_the_sentence(text: str, refusal: Callable[[str], str]) -> None:
-    refusal(text)  # which looks at its length and lines
+def test_long_values_and_line_breaks_are_shortened(text: str, refusal: Callable[[str], str]) -> None:
+    refusal(text)  # checks the length and the number of lines
 
 
 @given(
@@ -224,10 +224,10 @@ def test_long_values_and_line_breaks_do_not_swamp_the_sentence(text: str, refusa
         ),
     )
 )
-def test_any_data_is_the_model_or_a_sentence(data: dict[str, Any]) -> None:
-    told = ""
+def test_any_data_is_accepted_or_refused_in_one_sentence(data: dict[str, Any]) -> None:
+    message = ""
     try:
         check(data, Drawing, where="Here")
     except UserError as refused:
-        told = str(refused)
-    assert not told or (told.startswith("Here: ") and told.endswith("."))
+        message = str(refused)
+    assert not message or (message.startswith("Here: ") and message.endswith("."))

@@ -137,8 +137,8 @@ def missing(google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]) -
 
 def test_nothing_is_missing_in_a_whole_project(missing: Doctor, google: FakeGoogle) -> None:
     assert missing() == []
-    assert {asked.split()[0] for asked in google.asked if "Permissions" not in asked} <= {"GET", "POST"}
-    assert not any("access" in asked for asked in google.asked)  # no key is read
+    assert {request.split()[0] for request in google.requests if "Permissions" not in request} <= {"GET", "POST"}
+    assert not any("access" in request for request in google.requests)  # no key is read
 
 
 GONE = refused(404, "NOT_FOUND")
@@ -307,7 +307,7 @@ def test_without_options_only_the_warehouse_is_checked(
     told = capfd.readouterr().out
     assert "FAIL table: The table a-warehouse.events.rejection_v1 does not exist.\n     rawless encoder list" in told
     assert "ok   api: bigquery.googleapis.com is enabled in a-warehouse" in told
-    assert not any("a-project/" in asked for asked in google.asked)
+    assert not any("a-project/" in request for request in google.requests)
 
 
 def test_a_warehouse_without_a_key_is_reported(

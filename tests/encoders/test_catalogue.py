@@ -167,8 +167,8 @@ def test_an_unknown_encoder_is_reported_in_one_sentence(ref: str, message: str) 
     ("content", "message"),
     [
         ("[1, 2]", "must be a mapping"),
-        ("name: [", "no valid YAML at line"),
-        ("name: a\nname: b\n", "'name' stands twice"),
+        ("name: [", "not valid YAML at line"),
+        ("name: a\nname: b\n", "'name' is repeated"),
         ("name: minilm\n", "is missing"),
     ],
 )

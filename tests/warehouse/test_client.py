@@ -87,8 +87,8 @@ def test_ensure_leaves_alone_what_an_account_may_not_see() -> None:
         with pytest.raises(UserError, match="differs from sql/"):
             warehouse.ensure()
 
-    assert any("GET" in each and "/tables/snapshot_v1" in each for each in google.asked)
-    assert not any(each.startswith("POST") and "/tables" in each for each in google.asked)
+    assert any("GET" in each and "/tables/snapshot_v1" in each for each in google.requests)
+    assert not any(each.startswith("POST") and "/tables" in each for each in google.requests)
 
 
 def test_ensure_makes_a_table_that_is_missing(warehouse: Warehouse) -> None:
@@ -246,9 +246,9 @@ def test_a_warehouse_file_names_project_and_datasets(tmp_path: Path) -> None:
         (GOOD + "dataset: d\n", "dataset is unknown"),
         (GOOD.replace("my-project", "My Project"), "project is 'My Project'"),
         (GOOD.replace("events: e", "events: e-1"), "events is 'e-1'"),
-        (GOOD.replace("events: e", "events: `x`.y"), "no valid YAML"),
+        (GOOD.replace("events: e", "events: `x`.y"), "not valid YAML"),
         (GOOD + "pseudonym_secret: my-secret\n", "pseudonym_secret is 'my-secret'"),
-        (GOOD + "events: f\n", "'events' stands twice"),
+        (GOOD + "events: f\n", "'events' is repeated"),
     ],
 )
 def test_a_broken_warehouse_file_is_told_in_one_sentence(tmp_path: Path, content: str | None, told: str) -> None:
