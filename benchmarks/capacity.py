@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from benchmarks.report import RESULTS
 from rawless.config import read_mapping
-from rawless.datasets.cost import TIB, width
+from rawless.datasets.cost import TIB, column_bytes
 from rawless.warehouse.tables import table
 
 PRICES = Path(__file__).parent / "prices.yaml"
@@ -115,7 +115,7 @@ def worker(kind: Kind, load: Load) -> Worker:
 
 def row_bytes(dimension: int) -> int:
     """Return the bytes of one row of embedding_event_v1, as BigQuery counts them."""
-    return sum(width(column.name, dimension) for column in table("embedding_event_v1").columns)
+    return sum(column_bytes(column.name, dimension) for column in table("embedding_event_v1").columns)
 
 
 def inline(size: float) -> float:

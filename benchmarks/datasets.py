@@ -14,8 +14,9 @@ from benchmarks.figures import Figure, figure, seconds
 from benchmarks.rows import make_rows
 from benchmarks.throughput import bench_warehouse
 from rawless.datasets.build import build
+from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import Dataset, open_dataset
-from rawless.warehouse.append import Appender
+from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.load import load_file
 from rawless.warehouse.rows import EmbeddingRow
@@ -80,7 +81,7 @@ def _facts(count: int) -> dict[str, pa.Table]:
 
 
 def _fill(warehouse: Warehouse, folder: Path, rows: list[EmbeddingRow], facts: dict[str, pa.Table]) -> None:
-    appender = Appender(warehouse)
+    appender = StorageWriter(warehouse)
     for at in range(0, len(rows), _REQUEST_ROWS):
         if appender.append(rows[at : at + _REQUEST_ROWS]):
             raise SystemExit("The benchmark is invalid: rows were rejected.")
@@ -92,7 +93,7 @@ def _fill(warehouse: Warehouse, folder: Path, rows: list[EmbeddingRow], facts: d
 def _build(warehouse: Warehouse, folder: Path, size: int, number: int) -> float:
     """Build with a new salt, because the same dataset would be found instead of built again."""
     dataset = _dataset(folder, size, f"salt-{number}")
-    return seconds(lambda: build(warehouse, dataset, timedelta(0), lambda _: None))
+    return seconds(lambda: build(compile_dataset(warehouse, dataset), timedelta(0), lambda _: None))
 
 
 def _dataset(folder: Path, size: int, salt: str) -> Dataset:

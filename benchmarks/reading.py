@@ -7,7 +7,7 @@ query reads.
 from pathlib import Path
 
 from rawless.cli.output import echo
-from rawless.datasets.cost import PRICE_PER_TIB, reading, told
+from rawless.datasets.cost import PRICE_PER_TIB, estimate, format_bytes
 
 PAGE = Path(__file__).parent.parent / "docs" / "snapshot-cost.md"
 EVENTS = {"1 M": 10**6, "100 M": 10**8, "10 G": 10**10}
@@ -35,8 +35,15 @@ def main() -> None:
     for name, events in EVENTS.items():
         for dimension in DIMENSIONS:
             for days, share in SHARES.items():
-                read = reading(events, dimension, share)
-                cells = (name, f"{dimension:,}", days, told(read.metadata), told(read.vectors), f"{read.dollars:,.2f}")
+                read = estimate(events, dimension, share)
+                cells = (
+                    name,
+                    f"{dimension:,}",
+                    days,
+                    format_bytes(read.metadata),
+                    format_bytes(read.vectors),
+                    f"{read.dollars:,.2f}",
+                )
                 lines.append(cells)
     PAGE.write_text(_TEXT + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
     echo(f"Wrote docs/{PAGE.name}.")

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import capacity
 from benchmarks.capacity import HOUR, KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
 from rawless.cli.output import echo
-from rawless.datasets.cost import dollars, told
+from rawless.datasets.cost import dollars, format_bytes
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale-and-cost.md"
 _SIZES = (1024, 10 * 1024, 100 * 1024, 1024 * 1024)
@@ -110,7 +110,7 @@ def _write_cost(load: Load) -> float:
 def _payloads() -> str:
     rows = [
         (
-            told(size),
+            format_bytes(size),
             f"{capacity.inline(size):,.2f}",
             f"{capacity.claim_check(size):,.2f}",
             f"{capacity.claim_check(size, is_stored=True):,.2f}",
@@ -122,8 +122,8 @@ def _payloads() -> str:
 
 Dollars to transfer a million payloads. Inline: publishing, delivering and Streaming Engine. Claim check: a message with
 the name of an object, and writing, reading and storing the object for {assumed("kept_days"):.0f} days.
-A claim check is cheaper from {told(capacity.break_even())} on,
-or from {told(capacity.break_even(is_stored=True))} on if the object exists anyway, such as an upload.
+A claim check is cheaper from {format_bytes(capacity.break_even())} on,
+or from {format_bytes(capacity.break_even(is_stored=True))} on if the object exists anyway, such as an upload.
 
 {_table(head, rows)}"""
 
@@ -134,7 +134,7 @@ def _storage() -> str:
         size = capacity.row_bytes(dimension) * MILLION
         stored = size / capacity.GIB * price("bigquery_storage")
         write = size / capacity.GIB * price("bigquery_write")
-        rows.append((f"{dimension:,}", told(size), f"{stored:,.2f}", f"{write:,.2f}", f"{dollars(size):,.3f}"))
+        rows.append((f"{dimension:,}", format_bytes(size), f"{stored:,.2f}", f"{write:,.2f}", f"{dollars(size):,.3f}"))
     head = ("dimension", "bytes per million rows", "storing, per month", "writing", "reading once, completely")
     return f"""## Storage and scan
 

@@ -9,7 +9,7 @@ from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.rows import make_rows
 from benchmarks.throughput import bench_warehouse
 from pipelines.write import MAX_ROWS
-from rawless.warehouse.append import Appender
+from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import EmbeddingRow, to_arrow
 
@@ -26,7 +26,7 @@ def measure(count: int) -> list[Figure]:
 
 
 def _measure(of: str, rows: Sequence[EmbeddingRow], warehouse: Warehouse, count: int) -> list[Figure]:
-    appender = Appender(warehouse)
+    appender = StorageWriter(warehouse)
     requests = _requests(rows, warehouse)
 
     def sink() -> None:

@@ -15,7 +15,7 @@ from pipelines.rejections import count_rejection, namespace, rejection_row
 from rawless.errors import Unavailable
 from rawless.events.event import Rejection, ValidIds
 from rawless.privacy import Reason, Stage
-from rawless.warehouse.append import appender
+from rawless.warehouse.append import storage_writer
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import RejectionRow
 
@@ -31,7 +31,7 @@ class _Write(beam.DoFn):
         self._warehouse = warehouse
 
     def setup(self) -> None:
-        self._appender = appender(self._warehouse)
+        self._appender = storage_writer(self._warehouse)
 
     def start_bundle(self) -> None:
         self._waiting: list[Output] = []

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from rawless.datasets.build import Built, build
+from rawless.datasets.build import BuildResult, build
+from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import Dataset, open_dataset
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
@@ -68,9 +69,9 @@ class Shop:
         (self.folder / "dataset.yaml").write_text(yaml.safe_dump(whole))
         return open_dataset(self.folder / "dataset.yaml")
 
-    def build(self, told: Callable[[str], None] = lambda _: None, **fields: Any) -> Built:
+    def build(self, on_step: Callable[[str], None] = lambda _: None, **fields: Any) -> BuildResult:
         """The snapshot of that dataset."""
-        return build(self.warehouse, self.dataset(**fields), timedelta(0), told)
+        return build(compile_dataset(self.warehouse, self.dataset(**fields)), timedelta(0), on_step)
 
     def rows(self, snapshot_id: str) -> dict[str, dict[str, Any]]:
         """The rows of a snapshot by their event."""

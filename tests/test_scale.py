@@ -42,7 +42,7 @@ def test_a_claim_check_is_cheaper_from_the_break_even_size_on() -> None:
 
 
 def test_a_scan_costs_the_same_as_in_the_page_about_snapshots() -> None:
-    read = cost.reading(1_000_000, 2048).vectors
+    read = cost.estimate(1_000_000, 2048).vectors
 
     assert capacity.row_bytes(2048) * 1_000_000 == read
     assert capacity.price("bigquery_scan") == cost.PRICE_PER_TIB

@@ -1,1 +1,1 @@
-"""Datasets: from a spec to an immutable labelled snapshot. Rules lie in `sql/rules`, labels in `sql/labels`."""
+"""Datasets: build an immutable, labelled snapshot from a dataset file."""

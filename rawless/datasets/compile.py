@@ -1,42 +1,46 @@
-"""The statements that build a snapshot: templates with tables and sources in their places, values as parameters."""
+"""Compile a dataset: parse, bind and validate its queries once, and write the statements that build its snapshot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache, partial
 from typing import Any
 
 import jinja2
 
-from rawless.datasets import sources
+from rawless.datasets import identity, sources
 from rawless.datasets.dataset import Dataset
-from rawless.datasets.query_files import RESERVED, Query
-from rawless.datasets.query_policy.validate_query import Judged, judge
-from rawless.datasets.rendering import template
-from rawless.datasets.sources import Columns
-from rawless.datasets.spec import Value
+from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
+from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
+from rawless.datasets.rendering import render_template
+from rawless.datasets.sources import SourceTable
+from rawless.datasets.spec import DatasetSpec, Value
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
 from rawless.warehouse.templates import environment
 
-OLDEST = timedelta(days=3660)
-"""How far back before the as-of events are looked for; a stream's own `max_age` is as long."""
+MAX_EVENT_AGE = timedelta(days=3660)
+"""How long before the as-of an event may have occurred; a stream's own `max_age` cannot be longer."""
 UNLABELLED, AMBIGUOUS, IMMATURE = range(3)
-"""The first lines of the ledger: what a label removes."""
+"""The first lines of the ledger: the examples that the label removes."""
 OUTSIDE = -1
-"""Of labels that are none of the classes: one is too many."""
-_EVENT = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
-_EXAMPLE = ("example_id", *_EVENT, "label", "label_value", "labelled_at")
+"""Marks examples whose label is not one of the classes. A single one fails the build."""
+_EVENT_COLUMNS = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
+_EXAMPLE_COLUMNS = ("example_id", *_EVENT_COLUMNS, "label", "label_value", "labelled_at")
 _LABEL_OUTPUT = {
     "event": ("event_id", "label", "labelled_at"),
     "pair": ("left_event_id", "right_event_id", "label", "labelled_at"),
     "subject": ("person_key", "label", "labelled_at"),
 }
+_RULE_OUTPUT = ("example_id", "event_id")
+WORK_PREFIX = "build_"
+"""Begins the names of working tables."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL with its parameters: values are in these only."""
+    """SQL with its parameters. Values are in the parameters only."""
 
     name: str
     sql: str
@@ -44,124 +48,176 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Build:
-    """What the statements of one build are made of."""
+class CompiledQuery:
+    """A label or rule with its header, the value of each parameter, and its rendered and validated SQL."""
+
+    query: Query
+    header: Header
+    values: Mapping[str, Value | None]
+    sql: str
+    validated: ValidatedQuery
+
+    @property
+    def parameters(self) -> Parameters:
+        """Return the query parameters that the SQL uses, without the reserved ones."""
+        return parameters({name: self.values[name] for name in sorted(self.validated.parameters - RESERVED)})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return all that determines the result of the query, as JSON values."""
+        values = {name: str(value) if isinstance(value, datetime) else value for name, value in self.values.items()}
+        return {
+            "name": self.query.name,
+            "without_subject": self.header.without_subject,
+            "sql": identity.normalise_sql(self.sql),
+            "values": values,
+        }
+
+
+@dataclass(frozen=True)
+class CompiledDataset:
+    """A dataset that is ready to be planned or built in one warehouse. Make it with `compile_dataset`."""
 
     dataset: Dataset
     warehouse: Warehouse
-    columns: Mapping[str, Columns]
-    """The sources by name."""
-    work: str
-    """Names the tables that the build works in, and nobody reads."""
+    label: CompiledQuery
+    rules: tuple[CompiledQuery, ...]
+    snapshot_id: str
+    """The id under which rows are written: the snapshot's, or a temporary one to verify or compare a snapshot."""
+    look_up_sources: Callable[[], Mapping[str, SourceTable]]
+    """Looks the sources up in the warehouse at the first call only; see `sources`."""
 
     @property
-    def event(self) -> str:
-        """The table of eligible events."""
-        return f"{self.warehouse.dataset_id('snapshots')}.{self.work}_event"
+    def sources(self) -> Mapping[str, SourceTable]:
+        """Return the sources by name, looked up once. Raises UserError for a source that is not as declared."""
+        return self.look_up_sources()
 
     @property
-    def example(self) -> str:
-        """The table of examples, with what removed each."""
-        return f"{self.warehouse.dataset_id('snapshots')}.{self.work}_example"
+    def spec(self) -> DatasetSpec:
+        """Return the dataset file."""
+        return self.dataset.spec
 
     @property
-    def as_of(self) -> datetime:
-        """The time at which everything was known, in UTC."""
-        return self.dataset.spec.as_of
+    def queries(self) -> tuple[CompiledQuery, ...]:
+        """Return the label and the rules."""
+        return (self.label, *self.rules)
 
-    def template(self, name: str, **names: object) -> str:
-        """One of our templates with the build's tables in their places."""
-        return template(self.warehouse, name, **{"event": self.event, "example": self.example, **names})
+    @property
+    def event_table(self) -> str:
+        """Return the id of the working table of eligible events."""
+        return f"{self.warehouse.dataset_id('snapshots')}.{WORK_PREFIX}{self.snapshot_id}_event"
 
-    def rendered(self, query: Query, values: Mapping[str, Value | None]) -> tuple[str, Judged]:
-        """SQL of a label or rule with sources and columns in their places, and what its tree says. Raises UserError."""
-        header = query.header
-        sourced = [
-            str(values[name]) for name, each in header.parameters.items() if each.type == "source" and values[name]
-        ]
-        for name in sourced:
-            if name not in self.columns:
-                known = ", ".join(self.columns) or "none"
-                raise UserError(
-                    f"{query.where} reads {name}, but the sources are: {known}. Declare it, or name another."
-                )
-        try:
-            text = environment().from_string(query.sql).render(values)
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-            raise UserError(
-                f"{query.where} has Jinja that cannot be rendered ({type(error).__name__}): mend it."
-            ) from None
-        bindable = {name for name, each in header.parameters.items() if each.type not in ("source", "column")}
-        known_names = {"as_of"} | {name for name in bindable if values[name] is not None}
-        judged = judge(text, tables={"event", *self.columns}, parameters=known_names, where=query.where)
-        if unused := sorted(known_names - judged.parameters - RESERVED):
-            raise UserError(f"{query.where} has the parameter {unused[0]}, but its SQL does not use it: take it out.")
-        return text, judged
+    @property
+    def example_table(self) -> str:
+        """Return the id of the working table of examples, each with the step that removed it."""
+        return f"{self.warehouse.dataset_id('snapshots')}.{WORK_PREFIX}{self.snapshot_id}_example"
 
-    def judged(self) -> list[Judged]:
-        """What the trees of label and rules say. Raises UserError."""
-        return [self.rendered(query, values)[1] for query, values in self.dataset.parameters()]
-
-    def inputs(self, judged: Judged, columns: Sequence[str], table: str, alive: bool) -> str:
-        """The CTEs that a query reads: `event`, and the sources that it names, each as of the as-of."""
-        told = ",\n    ".join(f"work.{name}" for name in columns)
-        where = "\n  WHERE work.removed_by IS NULL" if alive else ""
-        event = f"event AS (\n  SELECT\n    {told}\n  FROM `{table}` AS work{where}\n)"
-        named = sorted(judged.tables - {"event"})
-        return f"{event},\n{sources.render(self.columns, named, self.warehouse)}" if named else event
+    def render(self, name: str, **names: object) -> str:
+        """Return a template with the working tables and `names` filled in."""
+        tables = {"event": self.event_table, "example": self.example_table}
+        return render_template(self.warehouse, name, **{**tables, **names})
 
     def eligible(self) -> Statement:
-        """The stream's events as they were known, without vectors."""
-        spec = self.dataset.spec
-        encoder, _, version = spec.encoder.partition("@")
-        values = {"stream": spec.stream, "encoder": encoder, "encoder_version": version, "as_of": self.as_of}
-        values |= {"start_at": self.as_of - OLDEST, "end_at": self.as_of + timedelta(microseconds=1)}
-        return Statement("eligible", self.template("eligible"), parameters(values))
+        """Return the statement that selects the stream's events as they were known, without vectors."""
+        encoder, _, version = self.spec.encoder.partition("@")
+        as_of = self.spec.as_of
+        values = {"stream": self.spec.stream, "encoder": encoder, "encoder_version": version, "as_of": as_of}
+        values |= {"start_at": as_of - MAX_EVENT_AGE, "end_at": as_of + timedelta(microseconds=1)}
+        return Statement("eligible", self.render("eligible"), parameters(values))
 
     def labelled(self) -> Statement:
-        """The examples, and what their labels remove. Raises UserError when the label's query does not fit."""
-        spec, (query, values) = self.dataset.spec.label, self.dataset.parameters()[0]
-        if query.header.kind != spec.kind:
-            raise UserError(
-                f"{query.where} labels by {query.header.kind}, but the dataset's label has kind {spec.kind}."
-            )
-        text, judged = self.rendered(query, values)
-        outputs(query, judged, _LABEL_OUTPUT[spec.kind])
-        inputs = self.inputs(judged, _EVENT, self.event, alive=False)
-        sql = self.template(f"labelled_{spec.kind}", inputs=inputs, query=text)
-        return Statement("labelled", sql, [*self._label_parameters(), *parameters(_used(values, judged))])
+        """Return the statement that selects the examples and marks those that the label removes."""
+        inputs = self._inputs(self.label, _EVENT_COLUMNS, self.event_table, remaining_only=False)
+        sql = self.render(f"labelled_{self.spec.label.kind}", inputs=inputs, query=self.label.sql)
+        return Statement("labelled", sql, [*self._label_parameters(), *self.label.parameters])
+
+    def rule(self, rule: CompiledQuery, step: int) -> Statement:
+        """Return the statement that marks the examples that a rule removes; `step` is its line of the ledger."""
+        inputs = self._inputs(rule, _EXAMPLE_COLUMNS, self.example_table, remaining_only=True)
+        sql = self.render("rule", inputs=inputs, query=rule.sql, without_subject=rule.header.without_subject)
+        return Statement(
+            rule.query.name, sql, [*parameters({"as_of": self.spec.as_of, "step": step}), *rule.parameters]
+        )
+
+    def snapshot(self, values: Parameters = ()) -> Statement:
+        """Return the statement that selects the remaining rows with vectors; its values are known after all others."""
+        name = "snapshot_pair" if self.spec.label.kind == "pair" else "snapshot"
+        return Statement("snapshot", self.render(name), values)
+
+    def _inputs(self, query: CompiledQuery, columns: Sequence[str], table: str, *, remaining_only: bool) -> str:
+        """Return the CTEs that a query reads: `event`, and the sources that it names, each as of the as-of."""
+        selected = ",\n    ".join(f"work.{name}" for name in columns)
+        where = "\n  WHERE work.removed_by IS NULL" if remaining_only else ""
+        event = f"event AS (\n  SELECT\n    {selected}\n  FROM `{table}` AS work{where}\n)"
+        names = sorted(query.validated.tables - {"event"})
+        return f"{event},\n{sources.render(self.sources, names, self.warehouse)}" if names else event
 
     def _label_parameters(self) -> Parameters:
-        label = self.dataset.spec.label
+        label, as_of = self.spec.label, self.spec.as_of
         lowest, highest = label.range or (0.0, 0.0)
         values: dict[str, Any] = {"unlabelled": UNLABELLED, "ambiguous": AMBIGUOUS, "immature": IMMATURE}
         values |= {"outside": OUTSIDE, "is_number": label.type == "number", "lowest": lowest, "highest": highest}
-        values |= {"as_of": self.as_of, "mature_at": self.as_of - (label.maturity or timedelta(0))}
+        values |= {"as_of": as_of, "mature_at": as_of - (label.maturity or timedelta(0))}
         if label.window:
             values["window_seconds"] = int(label.window.total_seconds())
         return parameters({**values, "classes": label.classes})
 
-    def rule(self, query: Query, values: Mapping[str, Value | None], step: int) -> Statement:
-        """Marks the examples that a rule removes, by its line of the ledger. Raises UserError."""
-        text, judged = self.rendered(query, values)
-        outputs(query, judged, ("example_id", "event_id"))
-        inputs = self.inputs(judged, _EXAMPLE, self.example, alive=True)
-        sql = self.template("rule", inputs=inputs, query=text, without_subject=query.header.without_subject)
-        own = parameters({"as_of": self.as_of, "step": step})
-        return Statement(query.name, sql, [*own, *parameters(_used(values, judged))])
 
-    def snapshot(self, values: Parameters = ()) -> Statement:
-        """The rows that are left, with their vectors; its values are known once all the others have run."""
-        name = "snapshot_pair" if self.dataset.spec.label.kind == "pair" else "snapshot"
-        return Statement("snapshot", self.template(name), values)
+def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | None = None) -> CompiledDataset:
+    """Compile a dataset for a warehouse; reads nothing yet.
+
+    Rows are written under the snapshot's id, or under `temporary_id`. Raises UserError for a label or rule that is not
+    valid, and for arguments that do not match its parameters.
+    """
+    spec = dataset.spec
+    names = [source.name for source in spec.sources]
+    label = _compile_query(dataset.label, spec.label.parameters, names)
+    if label.header.kind != spec.label.kind:
+        raise UserError(
+            f"{dataset.label.where} labels by {label.header.kind}, but the dataset's label has kind {spec.label.kind}."
+        )
+    _check_output(label, _LABEL_OUTPUT[spec.label.kind])
+    rules = tuple(
+        _compile_query(query, rule.parameters, names) for query, rule in zip(dataset.rules, spec.rules, strict=True)
+    )
+    for rule in rules:
+        _check_output(rule, _RULE_OUTPUT)
+    return CompiledDataset(
+        dataset,
+        warehouse,
+        label,
+        rules,
+        temporary_id or identity.snapshot_id(spec, [query.identity for query in (label, *rules)]),
+        cache(partial(sources.look_up, warehouse, spec.sources)),
+    )
 
 
-def outputs(query: Query, judged: Judged, wanted: Sequence[str]) -> None:
-    """Raises UserError unless a query gives just these columns."""
-    if set(judged.output) != set(wanted):
-        raise UserError(f"{query.where} gives {', '.join(judged.output)}, but must give {', '.join(wanted)}.")
+def _compile_query(query: Query, arguments: Mapping[str, Value], source_names: Sequence[str]) -> CompiledQuery:
+    header = parse_header(query)
+    values = bind(query, header, arguments)
+    for name, parameter in header.parameters.items():
+        if parameter.type == "source" and values[name] and values[name] not in source_names:
+            declared = ", ".join(source_names) or "none"
+            raise UserError(
+                f"{query.where} reads {values[name]}, but the sources are: {declared}. Declare it, or name another."
+            )
+    try:
+        sql = environment().from_string(query.sql).render(values)
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise UserError(f"{query.where} has Jinja that cannot be rendered ({type(error).__name__}); fix it.") from None
+    bound = {
+        name
+        for name, parameter in header.parameters.items()
+        if parameter.type not in ("source", "column") and values[name] is not None
+    }
+    validated = validate_query(sql, tables={"event", *source_names}, parameters=RESERVED | bound, where=query.where)
+    if unused := sorted(bound - validated.parameters):
+        raise UserError(f"{query.where} has the parameter {unused[0]}, but its SQL does not use it; remove it.")
+    return CompiledQuery(query, header, values, sql, validated)
 
 
-def _used(values: Mapping[str, Value | None], judged: Judged) -> dict[str, Value | None]:
-    """The values that a query uses."""
-    return {name: values[name] for name in sorted(judged.parameters - RESERVED)}
+def _check_output(query: CompiledQuery, columns: Sequence[str]) -> None:
+    """Raise UserError unless a query returns exactly these columns, in any order."""
+    if set(query.validated.output) != set(columns):
+        output = ", ".join(query.validated.output)
+        raise UserError(f"{query.query.where} returns {output}, but must return {', '.join(columns)}.")

@@ -1,4 +1,4 @@
-"""Exports: a snapshot as one Parquet file, told in `export_v1` before it is written."""
+"""Export a snapshot to one Parquet file, recorded in `export_v1` before it is written."""
 
 import contextlib
 import errno
@@ -21,87 +21,94 @@ from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import FOLDER
 
 GROUP_BYTES = 32_000_000
-"""About what a row group holds, and what is held in memory."""
+"""The approximate size of a row group, which is also what is kept in memory."""
 _RECORD = FOLDER / "export_v1" / "record.sql"
 _VECTORS = ("embedding", "right_embedding")
 
 
 def export(
-    warehouse: Warehouse, manifest: Manifest, path: Path, told: Callable[[int], None], *, overwrite: bool = False
+    warehouse: Warehouse,
+    manifest: Manifest,
+    path: Path,
+    report_progress: Callable[[int], None],
+    *,
+    overwrite: bool = False,
 ) -> int:
-    """Write the rows of a snapshot to a Parquet file, vectors as the float64 that are stored; returns their number.
+    """Write the rows of a snapshot to a Parquet file, and return their number. Vectors are float64, as stored.
 
-    `told` hears of the rows written by now. The file gets its name when it is whole, and only its owner may read it.
-    Its metadata hold `snapshot_id`, `dataset`, `encoder_fingerprint`, `row_digest` over the rows in it, and
-    `snapshot_row_digest`, the manifest's, which differs once rows were erased. Raises UserError for a file that is
-    there and may not be overwritten, and for one that cannot be written.
+    `report_progress` is called with the number of rows written so far. The file gets its name when it is complete, and
+    only its owner may read it. Its metadata contain `snapshot_id`, `dataset`, `encoder_fingerprint`, `row_digest` over
+    its rows, and `snapshot_row_digest` from the manifest, which differs if rows have been erased since. Raises
+    UserError for a file that exists, unless `overwrite` is set, and for one that cannot be written.
     """
     target = path.absolute()
-    _check(target, overwrite)
+    _check_target(target, overwrite)
     record(warehouse, manifest.snapshot_id, target)
-    with _written(target) as file:
-        return _write(file, batches(warehouse, manifest.snapshot_id), manifest, told)
+    with _open_target(target) as file:
+        return _write(file, batches(warehouse, manifest.snapshot_id), manifest, report_progress)
 
 
 def record(warehouse: Warehouse, snapshot_id: str, path: Path) -> None:
-    """Tell in `export_v1` that a copy is made, as a URI that names this machine."""
-    place = f"file://{socket.gethostname()}{quote(path.as_posix())}"
-    values = {"snapshot_id": snapshot_id, "path": place, "made_at": datetime.now(UTC)}
+    """Record in `export_v1` that a copy is made; its path is a URI with the name of this machine."""
+    uri = f"file://{socket.gethostname()}{quote(path.as_posix())}"
+    values = {"snapshot_id": snapshot_id, "path": uri, "made_at": datetime.now(UTC)}
     warehouse.query(warehouse.render(_RECORD), parameters(values))
 
 
-def _check(path: Path, overwrite: bool) -> None:
+def _check_target(path: Path, overwrite: bool) -> None:
     if path.is_dir():
-        raise UserError(f"The path {path} is a folder: name a file in it.")
+        raise UserError(f"The path {path} is a folder; name a file in it.")
     if path.exists() and not overwrite:
-        raise UserError(f"The file {path} exists: name another, or say that it may be overwritten.")
+        raise UserError(f"The file {path} exists; name another, or allow it to be overwritten.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UserError(f"The folder {path.parent} does not exist or cannot be written to: make it, or name another.")
+        raise UserError(f"The folder {path.parent} does not exist or cannot be written to; create it, or name another.")
 
 
 @contextlib.contextmanager
-def _written(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when all of it was written. Raises UserError."""
+def _open_target(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that replaces `path` when it is complete. Raises UserError when it cannot be written."""
     try:
         with atomic_write(path) as file:
             yield file
     except OSError as error:
-        raise UserError(_sentence(path, error)) from None
+        raise UserError(_message(path, error)) from None
 
 
-def _sentence(path: Path, error: OSError) -> str:
+def _message(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"There is no room for {path}: free some, or name a file on another disk."
-    return f"The file {path} cannot be written ({type(error).__name__}): name another."
+        return f"There is no space left for {path}; free some, or name a file on another disk."
+    return f"The file {path} cannot be written ({type(error).__name__}); name another."
 
 
-def _write(file: BinaryIO, rows: Iterator[pa.RecordBatch], manifest: Manifest, told: Callable[[int], None]) -> int:
-    taken = RowDigest()
+def _write(
+    file: BinaryIO, rows: Iterator[pa.RecordBatch], manifest: Manifest, report_progress: Callable[[int], None]
+) -> int:
+    row_digest = RowDigest()
     scalars = [field.name for field in SCHEMA if field.name not in _VECTORS]
     with pq.ParquetWriter(file, SCHEMA, compression="zstd", use_dictionary=scalars) as writer:
         for group in _groups(rows):
             for batch in group:
-                taken.add(batch)
+                row_digest.add(batch)
             writer.write_table(pa.Table.from_batches(group, SCHEMA))
-            told(taken.rows)
+            report_progress(row_digest.rows)
         writer.add_key_value_metadata(
             {
                 "snapshot_id": manifest.snapshot_id,
                 "dataset": manifest.dataset,
                 "encoder_fingerprint": manifest.fingerprint,
-                "row_digest": taken.hexdigest(),
+                "row_digest": row_digest.hexdigest(),
                 "snapshot_row_digest": manifest.row_digest,
             }
         )
-    return taken.rows
+    return row_digest.rows
 
 
 def _groups(rows: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """Batches, so many together as make a row group."""
+    """Group batches to row groups of about `GROUP_BYTES`."""
     group: list[pa.RecordBatch] = []
     for batch in rows:
         group.append(batch)
-        if sum(each.nbytes for each in group) >= GROUP_BYTES:
+        if sum(member.nbytes for member in group) >= GROUP_BYTES:
             yield group
             group = []
     if group:

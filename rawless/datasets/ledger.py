@@ -1,23 +1,23 @@
-"""What a build says of its rows: the ledger, counts by split and label, warnings, and what makes it fail."""
+"""The report of a build: the ledger, counts by split and label, warnings, and the checks that make it fail."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rawless.datasets.compile import OUTSIDE, Build
+from rawless.datasets.compile import OUTSIDE, CompiledDataset
 from rawless.datasets.snapshots import Count, Removal
 from rawless.datasets.spec import SPLITS, DatasetSpec
 from rawless.datasets.splits import Step
 from rawless.errors import UserError
 from rawless.warehouse.parameters import parameters
 
-_MIN_TELLING = 20
-"""Rows below which an attribute that tells the label is no surprise."""
+_MIN_ROWS_OF_LEAK = 20
+"""With fewer rows, an attribute that determines the label is no surprise."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What became of the examples."""
+class BuildReport:
+    """What a build made of the examples."""
 
     ledger: tuple[Removal, ...]
     counts: tuple[Count, ...]
@@ -25,50 +25,56 @@ class Report:
 
     @property
     def rows(self) -> int:
-        """Of the snapshot."""
-        return sum(each.row_count for each in self.counts)
+        """Return the number of rows of the snapshot."""
+        return sum(count.row_count for count in self.counts)
 
 
-def report(build: Build, steps: Sequence[Step]) -> Report:
-    """Reads the tables of a build that has run."""
-    counts = tuple(Count(**row) for row in _query(build, "counts"))
-    return Report(ledger(build, steps), counts, tuple(_warnings(build, counts)))
+def make_report(compiled: CompiledDataset, steps: Sequence[Step]) -> BuildReport:
+    """Read the working tables of a build after its last step."""
+    counts = tuple(Count(**row) for row in _query(compiled, "counts"))
+    return BuildReport(_removals(compiled, steps), counts, tuple(_warnings(compiled, counts)))
 
 
-def ledger(build: Build, steps: Sequence[Step]) -> tuple[Removal, ...]:
-    """What each step removed, in order."""
-    removed = {row["removed_by"]: row["examples"] for row in _query(build, "ledger")}
-    left, lines = sum(removed.values()), []
+def _removals(compiled: CompiledDataset, steps: Sequence[Step]) -> tuple[Removal, ...]:
+    removed = _removed_by_step(compiled)
+    remaining, lines = sum(removed.values()), []
     for position, step in enumerate(steps):
-        lines.append(Removal(step.name, step.parameters, left, removed.get(position, 0)))
-        left -= removed.get(position, 0)
+        lines.append(Removal(step.name, step.parameters, remaining, removed.get(position, 0)))
+        remaining -= removed.get(position, 0)
     return tuple(lines)
 
 
-def check_labels(build: Build) -> None:
-    """Raises UserError for labels outside the classes or the range: with their count, never a value."""
-    outside = {row["removed_by"]: row["examples"] for row in _query(build, "ledger")}.get(OUTSIDE, 0)
+def _removed_by_step(compiled: CompiledDataset) -> dict[int | None, int]:
+    """Return the number of examples by the step that removed them; None for those that remain."""
+    return {row["removed_by"]: row["examples"] for row in _query(compiled, "ledger")}
+
+
+def check_labels(compiled: CompiledDataset) -> None:
+    """Raise UserError for labels outside the classes or the range, with their number but without a value."""
+    outside = _removed_by_step(compiled).get(OUTSIDE, 0)
     if outside:
-        label = build.dataset.spec.label
-        wanted = "classes" if label.type == "class" else f"range {list(label.range or ())}"
+        label = compiled.spec.label
+        allowed = "classes" if label.type == "class" else f"range {list(label.range or ())}"
         raise UserError(
-            f"{outside:,} events have a label outside the {wanted} of the dataset: mend the label's query, or add what "
-            "is missing. No value is shown, since it may be anything."
+            f"{outside:,} events have a label outside the {allowed} of the dataset: correct the label's query, or "
+            "extend the dataset. The values are not printed because they may be confidential."
         )
 
 
-def check(spec: DatasetSpec, found: Report) -> None:
-    """Raises UserError when nothing is left, or less than the spec requires."""
-    if not found.rows:
-        most = max(found.ledger, key=lambda line: line.removed)
-        raise UserError(f"No row is left: the most, {most.removed:,} of {most.rows_in:,}, were removed by {most.rule}.")
-    if found.rows < spec.require.min_rows:
-        raise UserError(f"{found.rows:,} rows are left, but require.min_rows is {spec.require.min_rows:,}.")
+def check_requirements(spec: DatasetSpec, report: BuildReport) -> None:
+    """Raise UserError when no rows remain, or fewer than the specification requires."""
+    if not report.rows:
+        largest = max(report.ledger, key=lambda line: line.removed)
+        raise UserError(
+            f"No row is left: the most, {largest.removed:,} of {largest.rows_in:,}, were removed by {largest.rule}."
+        )
+    if report.rows < spec.require.min_rows:
+        raise UserError(f"{report.rows:,} rows are left, but require.min_rows is {spec.require.min_rows:,}.")
     if spec.label.type == "number":
         return
-    by_label = {each: sum(c.row_count for c in found.counts if c.label == each) for each in spec.label.classes}
+    by_label = {name: sum(c.row_count for c in report.counts if c.label == name) for name in spec.label.classes}
     if sum(count > 0 for count in by_label.values()) < 2:
-        raise UserError(f"All {found.rows:,} rows have one label, so nothing can be learned: check label and rules.")
+        raise UserError(f"All {report.rows:,} rows have one label, so nothing can be learned: check label and rules.")
     for label, count in by_label.items():
         if count < spec.require.min_per_label:
             raise UserError(
@@ -76,19 +82,18 @@ def check(spec: DatasetSpec, found: Report) -> None:
             )
 
 
-def _warnings(build: Build, counts: Sequence[Count]) -> Iterator[str]:
+def _warnings(compiled: CompiledDataset, counts: Sequence[Count]) -> Iterator[str]:
     for split in SPLITS:
-        if not any(each.split == split for each in counts):
+        if not any(count.split == split for count in counts):
             yield f"The split {split} is empty."
-    (odd,) = _query(build, "oddities")
-    if odd["conflicting"]:
-        yield f"{odd['conflicting']:,} events were told with two times of occurrence: the first told holds."
-    if odd["known_before"]:
-        yield f"{odd['known_before']:,} labels were known before their event: they may leak into what predicts them."
-    for row in _query(build, "telling_attributes"):
-        yield f"The attribute {row['key']} alone tells every label ({row['examples']:,} rows): it may be a leak."
+    (oddities,) = _query(compiled, "oddities")
+    if oddities["conflicting"]:
+        yield f"{oddities['conflicting']:,} events were delivered with two times of occurrence; the first one is used."
+    if oddities["known_before"]:
+        yield f"{oddities['known_before']:,} labels were known before their event: they may leak into the features."
+    for row in _query(compiled, "telling_attributes", {"least": _MIN_ROWS_OF_LEAK}):
+        yield f"The attribute {row['key']} alone determines every label ({row['examples']:,} rows): it may be a leak."
 
 
-def _query(build: Build, name: str) -> list[dict[str, Any]]:
-    values = {"least": _MIN_TELLING} if name == "telling_attributes" else {}
-    return build.warehouse.query(build.template(name), parameters(values))
+def _query(compiled: CompiledDataset, name: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    return compiled.warehouse.query(compiled.render(name), parameters(values or {}))

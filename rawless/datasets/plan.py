@@ -1,78 +1,79 @@
-"""What a build would run, read and cost, before anything is read."""
+"""Plan a build: its statements, and what they would read and cost."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rawless.datasets import build, cost, splits
-from rawless.datasets.compile import Build, Statement
-from rawless.datasets.dataset import Dataset
+from rawless.datasets import cost, splits
+from rawless.datasets.build import check_as_of
+from rawless.datasets.compile import CompiledDataset, Statement
 from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
-from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Of a build."""
+    """What a build would run and read."""
 
     snapshot_id: str
     statements: tuple[Statement, ...]
-    """In order; vectors come last."""
+    """In the order of the build; vectors are read by the last."""
     bytes: int
-    """That it reads at most."""
-    is_reckoned: bool
-    """From the widths of columns, since the local BigQuery bills nothing."""
+    """The most that the build reads."""
+    is_estimated: bool
+    """Whether `bytes` is estimated from the widths of columns, since the local BigQuery has no dry run."""
     recall: float | None
-    """The expected share of near duplicates that are found."""
+    """The expected share of near duplicates that are found, if the dataset drops them."""
 
     @property
     def dollars(self) -> float:
-        """At the on-demand price."""
+        """Return the cost of `bytes` on demand, in US dollars."""
         return cost.dollars(self.bytes)
 
 
-def plan(warehouse: Warehouse, dataset: Dataset, settle: timedelta) -> Plan:
-    """Judge a dataset's queries, look up its sources, and reckon what the build reads. Raises UserError."""
-    build.check_time(dataset, settle)
-    ready = build.prepare(warehouse, dataset, dataset.snapshot_id)
-    eligible = ready.eligible()
-    marking = [step.statement for step in splits.steps(ready) if step.statement]
-    near = dataset.spec.split.near_duplicates
+def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
+    """Return the plan of a dataset's build. Raises UserError as `build` does before its first statement."""
+    check_as_of(compiled.spec, settle)
+    eligible = compiled.eligible()
+    marking = [step.statement for step in splits.steps(compiled) if step.statement]
+    near_duplicates = compiled.spec.split.near_duplicates
+    is_local = compiled.warehouse.emulator is not None
     return Plan(
-        dataset.snapshot_id,
-        (eligible, ready.labelled(), *marking, splits.assign(ready), ready.snapshot()),
-        _reckoned(ready, eligible) if warehouse.emulator else _scanned(ready, eligible),
-        is_reckoned=warehouse.emulator is not None,
-        recall=splits.recall(near.cosine) if near else None,
+        compiled.snapshot_id,
+        (eligible, compiled.labelled(), *marking, splits.assign(compiled), compiled.snapshot()),
+        _estimate(compiled, eligible) if is_local else _dry_run(compiled, eligible),
+        is_estimated=is_local,
+        recall=splits.recall(near_duplicates.cosine) if near_duplicates else None,
     )
 
 
-def check_budget(spec: DatasetSpec, found: Plan) -> None:
-    """Raises UserError when the build could read more than its budget."""
-    if spec.budget and found.bytes > spec.budget.max_bytes_billed:
+def check_budget(spec: DatasetSpec, plan: Plan) -> None:
+    """Raise UserError when the build could read more than its budget."""
+    if spec.budget and plan.bytes > spec.budget.max_bytes_billed:
         raise UserError(
-            f"The build may read {cost.told(found.bytes)}, but budget.max_bytes_billed is "
-            f"{cost.told(spec.budget.max_bytes_billed)}: raise it, or choose fewer events."
+            f"The build may read {cost.format_bytes(plan.bytes)}, but budget.max_bytes_billed is "
+            f"{cost.format_bytes(spec.budget.max_bytes_billed)}: raise it, or choose fewer events."
         )
 
 
-def _scanned(ready: Build, eligible: Statement) -> int:
-    """What BigQuery's dry run says of the events, of all their vectors, and of the sources."""
-    read = ready.warehouse.scanned(eligible.sql, eligible.parameters)
-    read += ready.warehouse.scanned(ready.template("vectors"), _of_events(eligible))
-    as_of = parameters({"as_of": ready.as_of})
-    return read + sum(
-        ready.warehouse.scanned(ready.template("source", of=columns), as_of) for columns in ready.columns.values()
+def _dry_run(compiled: CompiledDataset, eligible: Statement) -> int:
+    """Return the bytes of the events, all their vectors, and the sources by BigQuery's dry run."""
+    warehouse, as_of = compiled.warehouse, parameters({"as_of": compiled.spec.as_of})
+    events = warehouse.dry_run(eligible.sql, eligible.parameters)
+    vectors = warehouse.dry_run(compiled.render("vectors"), _event_parameters(eligible))
+    return (
+        events
+        + vectors
+        + sum(warehouse.dry_run(compiled.render("source", of=table), as_of) for table in compiled.sources.values())
     )
 
 
-def _reckoned(ready: Build, eligible: Statement) -> int:
-    """What the events' number and dimension let expect."""
-    (volume,) = ready.warehouse.query(ready.template("volume"), _of_events(eligible))
-    return cost.reading(volume["deliveries"], volume["dimension"]).bytes
+def _estimate(compiled: CompiledDataset, eligible: Statement) -> int:
+    """Return the bytes that the number of deliveries and their dimension let expect."""
+    (volume,) = compiled.warehouse.query(compiled.render("volume"), _event_parameters(eligible))
+    return cost.estimate(volume["deliveries"], volume["dimension"]).bytes
 
 
-def _of_events(eligible: Statement) -> Parameters:
-    """Which events they are, whatever was known of them."""
-    return [each for each in eligible.parameters if each.name != "as_of"]
+def _event_parameters(eligible: Statement) -> Parameters:
+    """Return the parameters that select the events, whenever they became known."""
+    return [parameter for parameter in eligible.parameters if parameter.name != "as_of"]

@@ -1,9 +1,11 @@
-"""The rendering of the templates that build a snapshot."""
+"""Render the SQL templates that build a snapshot."""
 
-from rawless.datasets.dataset import TEMPLATES
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.tables import FOLDER
+
+TEMPLATES = FOLDER / "templates"
 
 
-def template(warehouse: Warehouse, name: str, **names: object) -> str:
-    """A template of `sql/templates`, with the datasets' names and `names` in it."""
+def render_template(warehouse: Warehouse, name: str, **names: object) -> str:
+    """Return `sql/templates/<name>.sql` with the warehouse's datasets and `names` filled in."""
     return warehouse.render(TEMPLATES / f"{name}.sql", **names)

@@ -1,4 +1,4 @@
-"""Search: the rows of a snapshot whose vectors are nearest to one of them, told by their ids."""
+"""Search a snapshot for the rows whose vectors are nearest to the vector of one of its rows."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ _VECTOR_SEARCH = FOLDER / "snapshot_v1" / "nearest_vector.sql"
 
 
 class Neighbour(NamedTuple):
-    """A row near the one that was asked for."""
+    """A row near the requested one."""
 
     event_id: str
     label: str | None
@@ -28,18 +28,18 @@ class Neighbour(NamedTuple):
 def nearest(
     warehouse: Warehouse, manifest: Manifest, event_id: str, top: int, split: Split | None = None
 ) -> list[Neighbour]:
-    """The rows with the highest cosine to the row of an event, the nearest first; of one split, or of all.
+    """Return the `top` rows with the highest cosine to an event's row, the nearest first; of one split or of all.
 
-    Distances are exact: by BigQuery's VECTOR_SEARCH, or by SQL alone on the local BigQuery, which has none. Raises
-    UserError for a snapshot of pairs, for an event that is not in it, and for a `top` outside 1 to 1000.
+    Distances are exact: computed by BigQuery's VECTOR_SEARCH, or by plain SQL on the local BigQuery, which lacks it.
+    Raises UserError for a snapshot of pairs, for an event that is not in it, and for a `top` outside 1 to 1000.
     """
     if not 1 <= top <= MAX_TOP:
-        raise UserError(f"The number of neighbours is {top}, but must lie from 1 to {MAX_TOP:,}.")
+        raise UserError(f"The number of neighbours is {top}, but must be from 1 to {MAX_TOP:,}.")
     if manifest.is_pairs:
-        raise UserError(f"The snapshot {manifest.snapshot_id} is one of pairs: search needs rows of one vector each.")
-    asked = {"snapshot_id": manifest.snapshot_id, "event_id": event_id}
-    if not warehouse.query(warehouse.render(_PRESENT), parameters(asked))[0]["found"]:
+        raise UserError(f"The snapshot {manifest.snapshot_id} contains pairs, but search needs rows with one vector.")
+    row = {"snapshot_id": manifest.snapshot_id, "event_id": event_id}
+    if not warehouse.query(warehouse.render(_PRESENT), parameters(row))[0]["found"]:
         raise UserError(f"The event {event_id!r} is not in the snapshot {manifest.snapshot_id}.")
     template = _EXACT if warehouse.emulator else _VECTOR_SEARCH
-    values = parameters({**asked, "top": top, "splits": [split] if split else SPLITS})
+    values = parameters({**row, "top": top, "splits": [split] if split else SPLITS})
     return [Neighbour(**row) for row in warehouse.query(warehouse.render(template), values)]

@@ -1,4 +1,4 @@
-"""Snapshots: the manifests of those that are finished, their rows, and the digest over rows."""
+"""Read snapshots: the manifests of finished ones, their rows, and the digest over rows."""
 
 import hashlib
 import json
@@ -23,21 +23,21 @@ from rawless.warehouse.read import read
 from rawless.warehouse.tables import FOLDER, table
 
 SCHEMA: pa.Schema = table("snapshot_v1").arrow_schema.remove(0)
-"""Of a snapshot's rows: the columns of `snapshot_v1` without `snapshot_id`."""
+"""The schema of a snapshot's rows: the columns of `snapshot_v1` without `snapshot_id`."""
 _FINISHED = FOLDER / "snapshot_manifest_v1" / "finished.sql"
-_HEAD = ("event_id", "left_event_id", "right_event_id", "stream", "occurred_at", "label", "label_value")
-_TAIL = ("split", "person_key", "encoder_fingerprint", "attributes")
+_BEFORE_SPLIT = ("event_id", "left_event_id", "right_event_id", "stream", "occurred_at", "label", "label_value")
+_FROM_SPLIT = ("split", "person_key", "encoder_fingerprint", "attributes")
 
 
 class SourceRows(NamedTuple):
-    """A table that a build read."""
+    """A table that a build read, with the number of its rows."""
 
     table_name: str
     row_count: int
 
 
 class Removal(NamedTuple):
-    """A line of the ledger."""
+    """A line of the ledger: the examples before a rule, and those that it removed."""
 
     rule: str
     parameters: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Removal(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Rows of one split and label."""
+    """The number of rows of one split and label."""
 
     split: str
     label: str
@@ -60,7 +60,7 @@ class Manifest:
     dataset: str
     snapshot_id: str
     spec: Mapping[str, Any]
-    """What it was built from: under `spec` the dataset file, beside it the texts of its label and rules."""
+    """The `Dataset` that it was built from: the dataset file under `spec`, with the texts of its label and rules."""
     sql_digest: str
     as_of: datetime
     fingerprint: str
@@ -73,45 +73,43 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        """How many it had when it was finished; erasure may have taken some since."""
+        """Return the number of rows when it was finished; some may have been erased since."""
         return sum(count.row_count for count in self.counts)
 
     @property
     def label(self) -> Mapping[str, Any]:
-        """What the spec says of its label."""
+        """Return the label section of the dataset file."""
         label: Mapping[str, Any] = self.spec.get("spec", self.spec).get("label", {})
         return label
 
     @property
     def is_pairs(self) -> bool:
-        """Whether its rows are pairs of events, each with a vector of its own."""
+        """Return whether its rows are pairs of events, with a vector for each event."""
         return self.label.get("kind") == "pair"
 
     @property
     def is_number(self) -> bool:
-        """Whether its label is a number."""
+        """Return whether its label is a number."""
         return self.label.get("type") == "number"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes in the spec's order, those that no row has too; none when the label is a number."""
+        """Return all classes of the label, in the order of the dataset file; empty if the label is a number."""
         return tuple(self.label.get("classes", ()))
 
 
 def find(warehouse: Warehouse, reference: str) -> Manifest:
-    """The snapshot of that id, or a dataset's newest. Raises UserError when there is none."""
-    found = _finished(warehouse, reference)
-    if not found:
-        raise UserError(
-            f"There is no snapshot and no dataset {reference!r}: `rawless dataset list` shows what was built."
-        )
-    return next((manifest for manifest in found if manifest.snapshot_id == reference), found[0])
+    """Return the snapshot with that id, or the newest of the dataset with that name. Raises UserError."""
+    manifests = _finished(warehouse, reference)
+    if not manifests:
+        raise UserError(f"There is no snapshot and no dataset {reference!r}; `rawless dataset list` lists them.")
+    return next((manifest for manifest in manifests if manifest.snapshot_id == reference), manifests[0])
 
 
 def list_manifests(warehouse: Warehouse, dataset: str | None = None) -> list[Manifest]:
-    """Every finished snapshot, or those of one dataset, the newest first."""
-    found = _finished(warehouse, dataset)
-    return [manifest for manifest in found if dataset is None or manifest.dataset == dataset]
+    """Return all finished snapshots, or those of one dataset, the newest first."""
+    manifests = _finished(warehouse, dataset)
+    return [manifest for manifest in manifests if dataset is None or manifest.dataset == dataset]
 
 
 def _finished(warehouse: Warehouse, reference: str | None) -> list[Manifest]:
@@ -120,34 +118,35 @@ def _finished(warehouse: Warehouse, reference: str | None) -> list[Manifest]:
 
 
 def _manifest(row: Mapping[str, Any]) -> Manifest:
-    whole = {field.name: row[field.name] for field in fields(Manifest)}
-    removals = [Removal(**{**line, "parameters": _parsed(line["parameters"])}) for line in row["ledger"]]
-    whole["spec"], whole["ledger"] = _parsed(row["spec"]), tuple(removals)
-    whole["sources"] = tuple(SourceRows(**source) for source in row["sources"])
-    whole["counts"] = tuple(Count(**count) for count in row["counts"])
-    return Manifest(**whole)
+    values = {field.name: row[field.name] for field in fields(Manifest)}
+    ledger = [Removal(**{**line, "parameters": _parse_json(line["parameters"])}) for line in row["ledger"]]
+    values["spec"], values["ledger"] = _parse_json(row["spec"]), tuple(ledger)
+    values["sources"] = tuple(SourceRows(**source) for source in row["sources"])
+    values["counts"] = tuple(Count(**count) for count in row["counts"])
+    return Manifest(**values)
 
 
-def _parsed(value: Any) -> Mapping[str, Any]:
-    """A JSON object, which the client parses at the top of a row only."""
+def _parse_json(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object; the client parses those at the top level of a row, but not nested ones."""
     parsed: Mapping[str, Any] = json.loads(value) if isinstance(value, str) else value
     return parsed
 
 
 def batches(warehouse: Warehouse, snapshot_id: str, split: Split | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of a snapshot, or of one split of it, as Arrow batches of some megabytes with `SCHEMA`, in any order.
+    """Yield the rows of a snapshot, or of one of its splits, as Arrow batches of some megabytes with `SCHEMA`.
 
-    A list is never null. Raises UserError for what is no snapshot id, and what `read` does.
+    The order is not defined. A list is never null. Raises UserError for a snapshot id that is not valid, and what
+    `read` raises.
     """
     if not re.fullmatch(r"[0-9a-f]{16,64}", snapshot_id, re.ASCII):
-        raise UserError(f"A snapshot id is 16 to 64 of the characters 0-9a-f, but this one is {snapshot_id!r}.")
+        raise UserError(f"The snapshot id {snapshot_id!r} is not valid: it must be 16 to 64 of the characters 0-9a-f.")
     restriction = f"snapshot_id = '{snapshot_id}'" + (f" AND split = '{split}'" if split else "")
     for batch in read(warehouse, "snapshot_v1", SCHEMA.names, restriction):
         yield canonical(batch)
 
 
 def canonical(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with `SCHEMA`, whoever made it; a missing list as an empty one."""
+    """Return the batch cast to `SCHEMA`, with null lists replaced by empty ones."""
     return pa.RecordBatch.from_arrays([_column(batch, field) for field in SCHEMA], schema=SCHEMA)
 
 
@@ -159,12 +158,12 @@ def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
 
 
 class RowDigest:
-    """Digests rows as they come: sha256 over the sorted sha256 of each.
+    """An incremental digest over rows in any order: the SHA-256 over the sorted SHA-256 hashes of the rows.
 
     A row is hashed as the length of a JSON array of its fields and the array, then for each vector its length and its
-    values; lengths are eight bytes, numbers float64, all little-endian. The array holds `occurred_at` in microseconds
-    since the epoch, `label_value` as the bytes of a float64 in hexadecimal, and the attributes sorted. What is equal
-    counts as equal: -0.0 is hashed as 0.0, and every NaN as one NaN.
+    values; lengths are eight bytes, numbers float64, all little-endian. The array contains `occurred_at` in
+    microseconds since the epoch, `label_value` as the bytes of a float64 in hexadecimal, and the attributes sorted.
+    Equal numbers have equal hashes: -0.0 is hashed as 0.0, and all NaNs as the same NaN.
     """
 
     def __init__(self) -> None:
@@ -172,55 +171,55 @@ class RowDigest:
 
     @property
     def rows(self) -> int:
-        """How many came."""
+        """Return the number of rows added."""
         return len(self._hashes)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take in a batch of any cut, with the columns of `SCHEMA`."""
-        whole = canonical(batch)
-        vectors = zip(_vectors(whole.column("embedding")), _vectors(whole.column("right_embedding")), strict=True)
-        for fields_of, (left, right) in zip(_fields(whole), vectors, strict=True):
-            row = hashlib.sha256(struct.pack("<Q", len(fields_of)))
-            for part in (fields_of, struct.pack("<Q", len(left) // 8), left, struct.pack("<Q", len(right) // 8), right):
+        """Add a batch with the columns of `SCHEMA`. How rows are divided into batches does not matter."""
+        rows = canonical(batch)
+        vectors = zip(_vectors(rows.column("embedding")), _vectors(rows.column("right_embedding")), strict=True)
+        for scalars, (left, right) in zip(_scalars(rows), vectors, strict=True):
+            row = hashlib.sha256(struct.pack("<Q", len(scalars)))
+            for part in (scalars, struct.pack("<Q", len(left) // 8), left, struct.pack("<Q", len(right) // 8), right):
                 row.update(part)
             self._hashes.append(row.digest())
 
     def hexdigest(self) -> str:
-        """Of all rows by now."""
+        """Return the digest of all rows added so far, in hexadecimal."""
         return hashlib.sha256(b"".join(sorted(self._hashes))).hexdigest()
 
 
 def digest(rows: Iterable[pa.RecordBatch]) -> tuple[str, int]:
-    """The digest of a snapshot's rows, in hexadecimal, and their number. Order and batches do not matter."""
-    taken = RowDigest()
+    """Return the digest of rows, in hexadecimal, and their number. See `RowDigest`."""
+    row_digest = RowDigest()
     for batch in rows:
-        taken.add(batch)
-    return taken.hexdigest(), taken.rows
+        row_digest.add(batch)
+    return row_digest.hexdigest(), row_digest.rows
 
 
-def _fields(batch: pa.RecordBatch) -> Iterator[bytes]:
-    """Everything but the vectors of each row, as JSON."""
-    columns = [batch.column(name) for name in (*_HEAD, *_TAIL)]
-    columns[_HEAD.index("occurred_at")] = batch.column("occurred_at").cast(pa.int64())
-    numbers = _HEAD.index("label_value")
+def _scalars(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """Yield all columns of each row except the vectors, as a JSON array."""
+    columns = [batch.column(name) for name in (*_BEFORE_SPLIT, *_FROM_SPLIT)]
+    columns[_BEFORE_SPLIT.index("occurred_at")] = batch.column("occurred_at").cast(pa.int64())
+    number = _BEFORE_SPLIT.index("label_value")
     for row in zip(*(column.to_pylist() for column in columns), strict=True):
-        told: list[Any] = list(row)
-        told[numbers] = None if row[numbers] is None else _same(np.array([row[numbers]])).tobytes().hex()
-        told[-1] = sorted((each["key"], each["value"]) for each in row[-1])
-        yield json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+        values: list[Any] = list(row)
+        values[number] = None if row[number] is None else _canonical_floats(np.array([row[number]])).tobytes().hex()
+        values[-1] = sorted((attribute["key"], attribute["value"]) for attribute in row[-1])
+        yield json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _vectors(column: pa.ListArray) -> Sequence[memoryview]:
-    """Each list as the bytes of its float64, without a copy of its own."""
+    """Return each list as the bytes of its float64 values, as views of one array."""
     offsets = column.offsets.to_numpy()
     values = column.values[offsets[0] : offsets[-1]].to_numpy(zero_copy_only=False)
-    view = _same(values).data.cast("B")
+    view = _canonical_floats(values).data.cast("B")
     cuts = ((offsets - offsets[0]) * 8).tolist()
     return [view[start:end] for start, end in pairwise(cuts)]
 
 
-def _same(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Numbers as little-endian float64, equal ones with equal bytes."""
-    same = values.astype("<f8") + 0.0  # -0.0 + 0.0 is 0.0
-    same[np.isnan(same)] = np.nan
-    return same
+def _canonical_floats(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return numbers as little-endian float64 such that equal numbers have equal bytes."""
+    canonical_values = values.astype("<f8") + 0.0  # -0.0 + 0.0 is 0.0
+    canonical_values[np.isnan(canonical_values)] = np.nan
+    return canonical_values

@@ -1,4 +1,4 @@
-"""A dataset: what a snapshot is made of, as its YAML file declares it."""
+"""The specification of a dataset, as its YAML file declares it."""
 
 import re
 from datetime import UTC, timedelta
@@ -20,16 +20,16 @@ _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def _bytes(value: Any) -> Any:
-    """'50GB' as a number of bytes."""
+    """Convert a size such as '50GB' to bytes."""
     if isinstance(value, int):
         return value
     if not (match := re.fullmatch(r"(\d{1,6})\s?([KMGT]?B)", str(value), re.ASCII)):
-        raise ValueError("a number of bytes is a whole number and a unit: 500MB, 50GB or 2TB")
+        raise ValueError("a number of bytes is a whole number and a unit, as in 500MB, 50GB or 2TB")
     return int(match[1]) * _UNITS[match[2]]
 
 
 def _rule(value: Any) -> Any:
-    """`name`, or `name: {parameter: value}`, as a rule."""
+    """Convert `name` or `name: {parameter: value}` to the fields of a rule."""
     if isinstance(value, str):
         return {"name": value}
     if isinstance(value, dict) and len(value) == 1:
@@ -43,9 +43,9 @@ Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 LabelClass = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Text = Annotated[str, Field(max_length=200)]
 Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
-"""In UTC, so that one time is written in one way."""
+"""In UTC, so that equal times are written the same way."""
 Value = StrictBool | int | float | Time | Text | tuple[Text, ...]
-"""Of a parameter. What it must be is said by the query that takes it."""
+"""A value of a parameter; the query that declares the parameter restricts it further."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Split = Literal["train", "validation", "test"]
@@ -56,31 +56,31 @@ class Source(FrozenModel):
     """A table of business facts that label and rules may read."""
 
     table: str = Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,127}\.)?[a-z_][a-z0-9_]{0,62}$")
-    """TABLE of the events dataset, or DATASET.TABLE; SQL names it by TABLE."""
+    """TABLE of the events dataset, or DATASET.TABLE; SQL refers to it as TABLE."""
     known_at: Column | None = None
-    """The column that tells when a row became known: rows after the as-of are not there."""
+    """The column with the time at which a row became known; rows after the as-of are left out."""
     customer: Column | None = None
-    """The column of plain customer ids, which `subject_map_v1` turns into persons; SQL never sees it."""
+    """The column of plain customer ids, which `subject_map_v1` maps to persons; SQL never sees it."""
     mutable: Literal["copy"] | None = None
-    """Of a table without a known time: its rows are kept beside the snapshot."""
+    """For a table without a known time: its rows are copied and kept beside the snapshot."""
 
     @property
     def name(self) -> str:
-        """As SQL names it."""
+        """Return the name by which SQL refers to it."""
         return self.table.rpartition(".")[2]
 
     @model_validator(mode="after")
-    def _timed(self) -> "Source":
+    def _known_time_or_copy(self) -> "Source":
         if (self.known_at is None) == (self.mutable is None):
             raise ValueError(
-                f"{self.table} has either known_at, the column that tells when a row became known, or, where there is "
-                "none, mutable: copy, which keeps its rows beside the snapshot"
+                f"{self.table} has either known_at, the column with the time at which a row became known, or, if it "
+                "has none, mutable: copy, which keeps its rows beside the snapshot"
             )
         return self
 
 
 class Label(FrozenModel):
-    """What is learned: a query, and the closed list or the range that its answers lie in."""
+    """The label to be learned: a query, and the closed list of classes or the range of its values."""
 
     query: Name
     parameters: dict[str, Value] = Field(default_factory=dict)
@@ -89,16 +89,16 @@ class Label(FrozenModel):
     type: Literal["class", "number"] = "class"
     range: tuple[float, float] | None = None
     maturity: Duration | None = None
-    """Events younger than this at the as-of are left out, since their label may still change."""
+    """Events younger than this at the as-of are left out because their label may still change."""
     window: Duration | None = None
-    """For a subject: how long before its label the person's event may lie."""
+    """For a label of kind subject: how long before it the person's event may have occurred."""
 
     @model_validator(mode="after")
-    def _closed(self) -> "Label":
+    def _classes_or_range(self) -> "Label":
         if self.type == "class" and (len(self.classes) < 2 or self.range):
             raise ValueError("a label has at least two classes; a number has type: number and range: [lowest, highest]")
         if len(set(self.classes)) < len(self.classes):
-            raise ValueError("the classes of a label are all different")
+            raise ValueError("the classes of a label must be all different")
         if self.type == "number" and (self.classes or not self.range or self.range[0] >= self.range[1]):
             raise ValueError("a label of type number has range: [lowest, highest], and no classes")
         if (self.kind == "subject") != (self.window is not None):
@@ -107,20 +107,20 @@ class Label(FrozenModel):
 
 
 class Rule(FrozenModel):
-    """A rule of the spec, with its parameters."""
+    """A rule with its parameters."""
 
     name: Name
     parameters: dict[str, Value] = Field(default_factory=dict)
 
 
 class NearDuplicates(FrozenModel):
-    """Rows whose near neighbour is in another split are dropped."""
+    """Drops rows that have a near neighbour in another split."""
 
     cosine: float = Field(ge=0.5, lt=1)
 
 
 class ByPerson(FrozenModel):
-    """All rows of a person in one split, by a salted hash: unmoved when data grows."""
+    """Assigns all rows of a person to one split, by a salted hash that does not change when data grows."""
 
     by: Literal["person"]
     without_subject: Literal["by_event", "drop"] = "by_event"
@@ -131,17 +131,17 @@ class ByPerson(FrozenModel):
     near_duplicates: NearDuplicates | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> "ByPerson":
-        whole = self.train + self.validation + self.test
-        if abs(whole - 1) > 1e-9:
-            raise ValueError(f"train, validation and test add up to 1, not to {whole:.6g}")
+    def _shares_add_up(self) -> "ByPerson":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, validation and test must add up to 1, not to {total:.6g}")
         if min(self.train, self.test) <= 0:
-            raise ValueError("train and test are more than 0")
+            raise ValueError("train and test must be more than 0")
         return self
 
 
 class ByTime(FrozenModel):
-    """Train before validation before test, with a gap before each boundary whose rows are dropped."""
+    """Assigns rows to splits by time: train, validation, test. Rows in the gap before each boundary are dropped."""
 
     by: Literal["time"]
     validation_from: Time
@@ -150,34 +150,34 @@ class ByTime(FrozenModel):
     near_duplicates: NearDuplicates | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> "ByTime":
+    def _boundaries_in_order(self) -> "ByTime":
         if self.validation_from + (self.gap or timedelta(0)) > self.test_from:
-            raise ValueError("validation_from lies before test_from, by more than the gap")
+            raise ValueError("validation_from must be before test_from, by at least the gap")
         return self
 
 
 class Require(FrozenModel):
-    """What a snapshot must have to be of use."""
+    """The rows that a snapshot must have; with fewer the build fails."""
 
     min_rows: int = Field(default=1, ge=1)
     min_per_label: int = Field(default=0, ge=0)
-    """Of every class."""
+    """For every class."""
 
 
 class Budget(FrozenModel):
-    """What a build may cost."""
+    """The most that a build may read."""
 
     max_bytes_billed: Bytes
 
 
 class DatasetSpec(FrozenModel):
-    """A labelled dataset: stream, encoder, sources, label, rules, split, and the time at which all of it was known."""
+    """A labelled dataset: stream, encoder, sources, label, rules, split, and the time at which all is known."""
 
     dataset: Name
     stream: Name
     encoder: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}@\d+\.\d+\.\d+$")
     folder: str = Field(default=".", pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
-    """Where own labels and rules lie, as labels/NAME.sql and rules/NAME.sql, from the spec's own folder."""
+    """The folder of the user's labels/NAME.sql and rules/NAME.sql, relative to the dataset file."""
     sources: tuple[Source, ...] = ()
     label: Label
     rules: tuple[Annotated[Rule, BeforeValidator(_rule)], ...] = ()
@@ -187,18 +187,18 @@ class DatasetSpec(FrozenModel):
     budget: Budget | None = None
 
     @model_validator(mode="after")
-    def _singles(self) -> "DatasetSpec":
+    def _no_near_duplicates_of_pairs(self) -> "DatasetSpec":
         if self.label.kind == "pair" and self.split.near_duplicates:
-            raise ValueError("near_duplicates compares rows of one vector each: leave it out where the label is a pair")
+            raise ValueError("near_duplicates compares rows of one vector each; it does not apply to labels of pairs")
         return self
 
     @model_validator(mode="after")
-    def _named_once(self) -> "DatasetSpec":
+    def _unique_source_names(self) -> "DatasetSpec":
         names = [source.name.lower() for source in self.sources]
         if len(set(names)) < len(names):
-            raise ValueError(f"two sources are named alike: {', '.join(names)}")
-        if taken := {"event", "kept", "label", "person"} & set(names):
-            raise ValueError(f"a source cannot be named {min(taken)}, which is a name of Rawless in queries")
+            raise ValueError(f"two sources have the same name: {', '.join(names)}")
+        if reserved := {"event", "kept", "label", "person"} & set(names):
+            raise ValueError(f"a source cannot be named {min(reserved)}, a name that queries use already")
         return self
 
 

@@ -1,7 +1,7 @@
-"""The tables that a build works in, and what a build that was killed left behind.
+"""The working tables of a build, and the removal of what a killed build left behind.
 
-Its two tables say by their labels which process works in them, and expire after some hours.
-Rows of a snapshot come before its manifest, so those without one are a build's that goes on, or nobody's.
+The labels of the two tables name the process that uses them, and the tables expire after some hours. Rows of a snapshot
+are written before its manifest, so rows without a manifest belong to a running build or to none.
 """
 
 import hashlib
@@ -12,27 +12,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from google.api_core.exceptions import Conflict, Forbidden, GoogleAPIError, NotFound
 from google.cloud import bigquery
 
 from rawless.datasets import frozen_sources
-from rawless.datasets.compile import Build, Statement
-from rawless.datasets.rendering import template
+from rawless.datasets.compile import WORK_PREFIX, CompiledDataset, Statement
+from rawless.datasets.rendering import render_template
 from rawless.datasets.snapshots import list_manifests
 from rawless.errors import UserError
-from rawless.warehouse.client import Warehouse, unanswered
+from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import parameters
 
-PREFIX = "build_"
-_WORK = re.compile(rf"{PREFIX}([0-9a-f]+)_(?:event|example)")
+Role = Literal["event", "example"]
+_WORK = re.compile(rf"{WORK_PREFIX}([0-9a-f]+)_(?:event|example)")
 _COPY = re.compile(rf"{frozen_sources.PREFIX}([0-9a-f]+)_\w+")
-_KEPT = timedelta(hours=12)
+_LIFETIME = timedelta(hours=12)
 _STRING, _TIME, _FLOAT, _INT = "STRING", "TIMESTAMP", "FLOAT64", "INT64"
 _ATTRIBUTES = bigquery.SchemaField(
-    "attributes", "RECORD", "REPEATED", fields=[bigquery.SchemaField(each, _STRING) for each in ("key", "value")]
+    "attributes", "RECORD", "REPEATED", fields=[bigquery.SchemaField(name, _STRING) for name in ("key", "value")]
 )
-_TABLES = {
+_TABLES: dict[Role, dict[str, str | None]] = {
     "event": {
         "event_id": _STRING, "person_key": _STRING, "occurred_at": _TIME, "logged_at": _TIME,
         "encoder_fingerprint": _STRING, "attributes": None, "conflicting": "BOOL",
@@ -46,79 +47,90 @@ _TABLES = {
 
 
 @contextmanager
-def tables(build: Build) -> Iterator[None]:
-    """The build's tables, gone at the end. Raises UserError when another process builds the same."""
-    made: list[str] = []
+def working_tables(compiled: CompiledDataset) -> Iterator[None]:
+    """Create the working tables of a build, and delete them at the end.
+
+    Raises UserError when another process builds the same snapshot.
+    """
+    warehouse = compiled.warehouse
+    created: list[str] = []
     try:
-        for suffix, table_id in (("event", build.event), ("example", build.example)):
-            _make(build.warehouse, suffix, table_id)
-            made.append(table_id)
+        for role in _TABLES:
+            _create(warehouse, role, _table_id(compiled, role))
+            created.append(_table_id(compiled, role))
         yield
     finally:
-        for table_id in made:
-            with suppress(GoogleAPIError, ConnectionError):  # swept by the next build
-                build.warehouse.client.delete_table(table_id, not_found_ok=True, retry=build.warehouse.retry)
+        for table_id in created:
+            with suppress(GoogleAPIError, ConnectionError):  # the next build sweeps it
+                warehouse.client.delete_table(table_id, not_found_ok=True, retry=warehouse.retry)
 
 
-def _make(warehouse: Warehouse, suffix: str, table_id: str) -> None:
+def _table_id(compiled: CompiledDataset, role: Role) -> str:
+    return compiled.event_table if role == "event" else compiled.example_table
+
+
+def _create(warehouse: Warehouse, role: Role, table_id: str) -> None:
     try:
-        warehouse.client.create_table(_table(suffix, table_id), exists_ok=False, retry=warehouse.retry)
+        warehouse.client.create_table(_table(role, table_id), exists_ok=False, retry=warehouse.retry)
     except Conflict:
-        raise UserError("Another process builds this snapshot now: wait for it, and run the command again.") from None
+        raise UserError("Another process is building this snapshot; run the command again when it is done.") from None
     except Forbidden:
-        raise UserError(f"This account may not make tables in {warehouse.dataset_id('snapshots')}.") from None
+        raise UserError(f"This account may not create tables in {warehouse.dataset_id('snapshots')}.") from None
     except (GoogleAPIError, ConnectionError) as error:
-        raise unanswered(error) from None
+        raise unavailable(error) from None
 
 
-def _table(suffix: str, table_id: str) -> bigquery.Table:
-    schema = [bigquery.SchemaField(name, kind) if kind else _ATTRIBUTES for name, kind in _TABLES[suffix].items()]
-    made = bigquery.Table(table_id, schema=schema)
-    made.expires = datetime.now(UTC) + _KEPT
-    made.labels = {"host": _host(), "process": str(os.getpid())}
-    return made
+def _table(role: Role, table_id: str) -> bigquery.Table:
+    schema = [bigquery.SchemaField(name, kind) if kind else _ATTRIBUTES for name, kind in _TABLES[role].items()]
+    table = bigquery.Table(table_id, schema=schema)
+    table.expires = datetime.now(UTC) + _LIFETIME
+    table.labels = {"host": _host(), "process": str(os.getpid())}
+    return table
 
 
-def fill(build: Build, suffix: str, statement: Statement) -> Statement:
-    """Puts the rows of a SELECT into one of the build's tables."""
-    return insert(getattr(build, suffix), [name for name in _TABLES[suffix] if name != "split"], statement)
+def fill(compiled: CompiledDataset, role: Role, statement: Statement) -> Statement:
+    """Return a statement that inserts the rows of a SELECT into one of the working tables."""
+    columns = [name for name in _TABLES[role] if name != "split"]
+    return insert(_table_id(compiled, role), columns, statement)
 
 
 def insert(table_id: str, columns: list[str], statement: Statement) -> Statement:
-    """Puts the rows of a SELECT, whose columns come in that order, into a table."""
+    """Return a statement that inserts the rows of a SELECT into a table; `columns` are in its order."""
     return replace(statement, sql=f"INSERT INTO `{table_id}` ({', '.join(columns)})\n{statement.sql}")
 
 
 def sweep(warehouse: Warehouse) -> None:
-    """Removes what builds that are no more left: their tables, and the rows and copies that no manifest tells of."""
+    """Delete what builds left that are no longer running: working tables, and rows and copies without a manifest."""
     client, retry = warehouse.client, warehouse.retry
     try:
-        found = [each.reference for each in client.list_tables(warehouse.dataset_id("snapshots"), retry=retry)]
-        live = {match[1] for each in found if (match := _WORK.fullmatch(each.table_id)) and _is_live(warehouse, each)}
-        copied = [(each, match[1]) for each in found if (match := _COPY.fullmatch(each.table_id))]
-        known = {each.snapshot_id for each in list_manifests(warehouse)} if copied else set()
-        for each, snapshot_id in copied:
-            if snapshot_id not in known | live:
-                client.delete_table(each, not_found_ok=True, retry=retry)
+        tables = [item.reference for item in client.list_tables(warehouse.dataset_id("snapshots"), retry=retry)]
+        running = {
+            match[1] for table in tables if (match := _WORK.fullmatch(table.table_id)) and _is_in_use(warehouse, table)
+        }
+        copies = [(table, match[1]) for table in tables if (match := _COPY.fullmatch(table.table_id))]
+        finished = {manifest.snapshot_id for manifest in list_manifests(warehouse)} if copies else set()
+        for table, snapshot_id in copies:
+            if snapshot_id not in finished | running:
+                client.delete_table(table, not_found_ok=True, retry=retry)
     except (GoogleAPIError, ConnectionError) as error:
-        raise unanswered(error) from None
-    warehouse.query(template(warehouse, "sweep"), parameters({"live": sorted(live)}))
+        raise unavailable(error) from None
+    warehouse.query(render_template(warehouse, "sweep"), parameters({"live": sorted(running)}))
 
 
-def _is_live(warehouse: Warehouse, table: bigquery.TableReference) -> bool:
-    """Whether the build that works in a table goes on; the table of one that does not is dropped."""
+def _is_in_use(warehouse: Warehouse, table: bigquery.TableReference) -> bool:
+    """Return whether the build that uses a working table is running; delete the table if it is not."""
     try:
         labels = warehouse.client.get_table(table, retry=warehouse.retry).labels
     except NotFound:
         return False
-    if not _alive(labels):
+    if not _may_be_running(labels):
         warehouse.client.delete_table(table, not_found_ok=True, retry=warehouse.retry)
         return False
     return True
 
 
-def _alive(labels: dict[str, str]) -> bool:
-    """Whether the process that made a table may go on: of other machines' only the table's expiry tells."""
+def _may_be_running(labels: dict[str, str]) -> bool:
+    """Return whether the process that created a table may be running; one on another machine always may."""
     if labels.get("host") != _host():
         return True
     try:
@@ -129,5 +141,5 @@ def _alive(labels: dict[str, str]) -> bool:
 
 
 def _host() -> str:
-    """This machine, as a label may hold it, without its name."""
+    """Return a hash of this machine's name that a label can store."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:32]

@@ -1,13 +1,14 @@
-"""Whether a snapshot's rows are what they were, and can be made again."""
+"""Verify a snapshot: whether its rows are unchanged, and whether a rebuild gives the same rows."""
 
 import secrets
 from dataclasses import dataclass
 
 from rawless.datasets import frozen_sources, staging_tables
-from rawless.datasets.build import Run, Told, forget, mark, materialise, prepare
-from rawless.datasets.dataset import sql_digest
+from rawless.datasets.build import BuildRun, OnStep, delete_rows, select_examples, write_rows
+from rawless.datasets.compile import compile_dataset
 from rawless.datasets.diff import dataset_of
-from rawless.datasets.rendering import template
+from rawless.datasets.identity import sql_digest
+from rawless.datasets.rendering import render_template
 from rawless.datasets.snapshots import Manifest, batches, digest
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
@@ -15,52 +16,54 @@ from rawless.warehouse.parameters import parameters
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of a verification."""
+    """The result of a verification."""
 
     stored_is_equal: bool
-    """The rows that are kept have the manifest's digest."""
+    """Whether the stored rows have the manifest's digest."""
     rebuilt_is_equal: bool
-    """The rows that the same dataset makes now have it."""
+    """Whether the rows that the same dataset builds now have it."""
     findings: tuple[str, ...]
-    """What differs, and why as far as it can be told."""
+    """What differs, and why as far as that can be found."""
 
 
-def verify(warehouse: Warehouse, manifest: Manifest, told: Told) -> Verdict:
-    """Hold a snapshot's rows, as kept and as built again, against its manifest. Raises UserError."""
-    told("digest")
-    stored, kept = digest(batches(warehouse, manifest.snapshot_id))
-    again = secrets.token_hex(12)
-    build = prepare(warehouse, dataset_of(manifest), again)
-    with staging_tables.tables(build):
+def verify(warehouse: Warehouse, manifest: Manifest, on_step: OnStep) -> Verdict:
+    """Compare a snapshot's rows, as stored and as built again, with its manifest. Raises UserError."""
+    on_step("digest")
+    stored, stored_rows = digest(batches(warehouse, manifest.snapshot_id))
+    compiled = compile_dataset(warehouse, dataset_of(manifest), temporary_id=secrets.token_hex(12))
+    with staging_tables.working_tables(compiled):
         try:
-            run = mark(frozen_sources.kept(build, manifest.snapshot_id), told)
-            materialise(run, again)
-            told("digest")
-            rebuilt, _ = digest(batches(warehouse, again))
+            run = select_examples(frozen_sources.with_copies(compiled, manifest.snapshot_id), on_step)
+            write_rows(run)
+            on_step("digest")
+            rebuilt, _ = digest(batches(warehouse, compiled.snapshot_id))
             equal = stored == manifest.row_digest, rebuilt == manifest.row_digest
-            found = () if all(equal) else _findings(warehouse, manifest, run, again, kept)
+            findings = () if all(equal) else _findings(manifest, run, stored_rows)
         finally:
-            forget(warehouse, again)
-    return Verdict(*equal, tuple(found))
+            delete_rows(warehouse, compiled.snapshot_id)
+    return Verdict(*equal, tuple(findings))
 
 
-def _findings(warehouse: Warehouse, manifest: Manifest, run: Run, again: str, kept: int) -> list[str]:
-    found = []
+def _findings(manifest: Manifest, rebuilt: BuildRun, stored_rows: int) -> list[str]:
+    findings = []
     rows = manifest.rows
-    if kept != rows:
-        found.append(f"{rows - kept:,} of {rows:,} rows are no longer kept: they were erased from the snapshot.")
+    if stored_rows != rows:
+        findings.append(
+            f"{rows - stored_rows:,} of {rows:,} rows are no longer stored: they were erased from the snapshot."
+        )
     for source in manifest.sources:
-        now = run.counted.get(source.table_name, 0)
-        if now != source.row_count:
-            found.append(
-                f"The source {source.table_name} had {source.row_count:,} rows at the as-of, and has {now:,} now."
+        rows_now = rebuilt.source_rows.get(source.table_name, 0)
+        if rows_now != source.row_count:
+            findings.append(
+                f"The source {source.table_name} had {source.row_count:,} rows at the as-of, and has {rows_now:,} now."
             )
-    ids = parameters({"before_id": manifest.snapshot_id, "after_id": again})
-    (missing,) = warehouse.query(template(warehouse, "missing"), ids)
+    warehouse = rebuilt.compiled.warehouse
+    ids = parameters({"before_id": manifest.snapshot_id, "after_id": rebuilt.compiled.snapshot_id})
+    (missing,) = warehouse.query(render_template(warehouse, "missing"), ids)
     if missing["erased"]:
-        found.append(f"{missing['erased']:,} rows are of persons who were erased since.")
-    if left := missing["missing"] - missing["erased"]:
-        found.append(f"{left:,} rows are not made again.")
+        findings.append(f"{missing['erased']:,} rows are of persons who were erased since.")
+    if others := missing["missing"] - missing["erased"]:
+        findings.append(f"{others:,} rows are missing from the rebuilt snapshot.")
     if manifest.sql_digest != sql_digest():
-        found.append("This version of Rawless builds snapshots by other SQL.")
-    return found or ["The rows differ though no source has more or fewer rows: one was changed in place."]
+        findings.append("This version of Rawless builds snapshots by different SQL.")
+    return findings or ["The rows differ although every source has as many rows as before: one was changed in place."]

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from rawless.datasets.build import Built, build
+from rawless.datasets.build import BuildResult, build
+from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import open_dataset
-from rawless.datasets.diff import diff, summed
+from rawless.datasets.diff import diff, summarise
 from rawless.demo import customer, today
 from rawless.demo.digits import CUSTOMERS
 from rawless.privacy.pseudonyms import PseudonymKey
@@ -61,11 +62,11 @@ def build_snapshots(
         "ledger": [line._asdict() for line in before.manifest.ledger],
         "warnings": before.warnings,
         "changed_snapshot_id": after.manifest.snapshot_id,
-        "diff": summed(moves),
+        "diff": summarise(moves),
     }
 
 
-def _build(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Built:
+def _build(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> BuildResult:
     rules = [
         {"exclude_closed_accounts": {"reopened": "account_reopened"}},
         {"occurred_within": {"days": days}},
@@ -73,7 +74,7 @@ def _build(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Bu
     ]
     file = folder / f"digit_uploads-{days}.yaml"
     file.write_text(yaml.safe_dump(_SPEC | {"rules": rules, "as_of": as_of.isoformat()}))
-    return build(warehouse, open_dataset(file), timedelta(0), lambda _: None)
+    return build(compile_dataset(warehouse, open_dataset(file)), timedelta(0), lambda _: None)
 
 
 def _load(warehouse: Warehouse, key: PseudonymKey, folder: Path, classes: list[int]) -> None:

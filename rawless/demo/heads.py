@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from rawless.datasets.build import build
+from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import open_dataset
 from rawless.datasets.snapshots import Manifest, find
 from rawless.heads.deployment import deploy
@@ -54,7 +55,7 @@ def text_snapshot(warehouse: Warehouse, kinds: dict[str, list[str]], folder: Pat
     label = _TEXTS["label"] | {"classes": sorted(kinds)}
     spec = folder / "text_kinds.yaml"
     spec.write_text(yaml.safe_dump(_TEXTS | {"label": label, "as_of": datetime.now(UTC).isoformat()}))
-    return build(warehouse, open_dataset(spec), timedelta(0), lambda _: None).manifest
+    return build(compile_dataset(warehouse, open_dataset(spec)), timedelta(0), lambda _: None).manifest
 
 
 def train_heads(

@@ -11,7 +11,7 @@ from rawless.errors import Unavailable
 from rawless.events.event import Event
 from rawless.serving.responses import Answer
 from rawless.serving.rules import Abstention
-from rawless.warehouse.append import Appender
+from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import EmbeddingRow, PredictionRow
 
@@ -45,7 +45,7 @@ class PredictionLog:
 
     def __init__(self, warehouse: Warehouse, max_rows: int, on_outcome: Callable[[str, Outcome, int], None]) -> None:
         """Start the thread. At most `max_rows` rows wait. `on_outcome` takes table, outcome and number of rows."""
-        self._appender, self._retry_seconds = Appender(warehouse), warehouse.retry_seconds
+        self._appender, self._retry_seconds = StorageWriter(warehouse), warehouse.retry_seconds
         self._queue: queue.Queue[LogRow] = queue.Queue(max_rows)
         self._on_outcome = on_outcome
         self._closing = threading.Event()

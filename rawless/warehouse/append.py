@@ -31,7 +31,7 @@ _TRANSIENT = (
 )
 
 
-class Appender:
+class StorageWriter:
     """Appends rows to the tables of one warehouse."""
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -111,9 +111,9 @@ class Appender:
 
 
 @lru_cache(maxsize=8)
-def appender(warehouse: Warehouse) -> Appender:
+def appender(warehouse: Warehouse) -> StorageWriter:
     """One appender a process: some runners make their steps anew for every few events."""
-    return Appender(warehouse)
+    return StorageWriter(warehouse)
 
 
 def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[tuple[list[int], pa.RecordBatch]]:
@@ -152,5 +152,5 @@ def _arrow(batch: pa.RecordBatch) -> types.AppendRowsRequest.ArrowData:
 
 def append_all(warehouse: Warehouse, rows: Sequence[Row]) -> None:
     """Append rows of ours that must all be taken, such as an encoder's. Raises UserError when one is refused."""
-    if rows and Appender(warehouse).append(rows):
+    if rows and StorageWriter(warehouse).append(rows):
         raise UserError(f"The table {rows[0].TABLE} refused a row: compare it with sql/{rows[0].TABLE}/schema.yaml.")

@@ -15,7 +15,7 @@ from google.cloud import bigquery
 
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.warehouse.client import Warehouse, unanswered
+from rawless.warehouse.client import Warehouse, unavailable
 
 _TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
     (pa.types.is_boolean, "BOOL"),
@@ -67,7 +67,7 @@ def load_file(
                 f"BigQuery refused {file} for {name} ({type(error).__name__}): compare its columns and types with the "
                 "table's, or give --replace."
             ) from None
-        raise unanswered(error) from None
+        raise unavailable(error) from None
     return table.num_rows, list(table.column_names)
 
 

@@ -11,7 +11,7 @@ from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
 from rawless.errors import UserError
-from rawless.warehouse.client import Warehouse, unanswered
+from rawless.warehouse.client import Warehouse, unavailable
 
 CREATE_SECONDS = 600.0
 
@@ -38,7 +38,7 @@ def read(warehouse: Warehouse, name: str, columns: Sequence[str], restriction: s
             "that this account may read it."
         ) from None
     except (exceptions.GoogleAPIError, ConnectionError, GoogleAuthError) as error:
-        raise unanswered(error) from None
+        raise unavailable(error) from None
     finally:
         if client is not None:
             client.transport.close()

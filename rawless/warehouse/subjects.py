@@ -19,7 +19,7 @@ from google.cloud import bigquery
 
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.warehouse.client import Warehouse, unanswered
+from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import Parameters, parameters
 from rawless.warehouse.tables import FOLDER
 
@@ -198,4 +198,4 @@ def _told(refused: str) -> Iterator[None]:
     except (BadRequest, NotFound, Forbidden) as error:
         raise UserError(f"{refused} ({type(error).__name__}).") from None
     except (GoogleAPIError, GoogleAuthError, ConnectionError) as error:
-        raise unanswered(error) from None
+        raise unavailable(error) from None

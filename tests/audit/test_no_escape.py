@@ -195,12 +195,12 @@ def test_no_marker_escapes_when_the_warehouse_is_unavailable(
 ) -> None:
     from google.api_core.exceptions import ServiceUnavailable
 
-    from rawless.warehouse.append import Appender
+    from rawless.warehouse.append import StorageWriter
 
     def unavailable(self: Any, name: str, batch: Any) -> None:
         raise ServiceUnavailable(f"unavailable: {batch.to_pylist()}")
 
-    monkeypatch.setattr(Appender, "_request", unavailable)
+    monkeypatch.setattr(StorageWriter, "_request", unavailable)
 
     assert run({"text": MARKER}) == set()
 

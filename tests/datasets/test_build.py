@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from rawless.datasets import build as building
 from rawless.datasets import staging_tables
-from rawless.datasets.diff import diff, summed
+from rawless.datasets.build import build
+from rawless.datasets.compile import compile_dataset
+from rawless.datasets.diff import diff, summarise
 from rawless.datasets.snapshots import find, list_manifests
 from rawless.datasets.splits import recall
 from rawless.datasets.verify import verify
@@ -96,7 +97,7 @@ def test_verify_sees_a_row_that_was_taken_out_of_the_snapshot(shop: Shop) -> Non
 
     assert not verdict.stored_is_equal
     assert verdict.rebuilt_is_equal
-    assert any(finding.startswith(f"1 of {manifest.rows} rows are no longer kept") for finding in verdict.findings)
+    assert any(finding.startswith(f"1 of {manifest.rows} rows are no longer stored") for finding in verdict.findings)
 
 
 def test_diff_tells_rows_in_out_relabelled_and_re_split_with_the_rule(shop: Shop) -> None:
@@ -111,7 +112,7 @@ def test_diff_tells_rows_in_out_relabelled_and_re_split_with_the_rule(shop: Shop
     assert gone
     assert {move.example_id for move in moves} == gone
     assert {(move.change, move.rule) for move in moves} == {("out", "occurred_within")}
-    assert summed(back) == [{"change": "in", "rule": "occurred_within", "rows": len(gone)}]
+    assert summarise(back) == [{"change": "in", "rule": "occurred_within", "rows": len(gone)}]
     assert {move.change for move in resplit} == {"re-split"}
     assert diff(shop.warehouse, before, before, _quiet) == []
     assert shop.left()[2] == []
@@ -124,7 +125,7 @@ def test_a_build_that_fails_leaves_nothing(shop: Shop, step: str) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shop.build(told=fail)
+        shop.build(on_step=fail)
 
     assert shop.left() == (0, 0, [])
 
@@ -143,7 +144,7 @@ def test_a_dry_run_tells_the_fault_of_a_step_that_failed_and_of_no_other(
     def refuse(*_: Any) -> int:
         raise UserError("BigQuery refused the query: Name nothing not found.")
 
-    monkeypatch.setattr(Warehouse, "scanned", refuse)
+    monkeypatch.setattr(Warehouse, "dry_run", refuse)
     (shop.folder / "rules").mkdir()
     (shop.folder / "rules" / "broken.sql").write_text(_BROKEN)
 
@@ -157,17 +158,18 @@ import os, signal, sys
 from datetime import timedelta
 from pathlib import Path
 from rawless.datasets.build import build
+from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import open_dataset
 from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.client import Warehouse
 config, rest, grpc, file = sys.argv[1:]
 warehouse = Warehouse(WarehouseConfig.model_validate_json(config), Emulator(rest, grpc))
 
-def told(name):
+def on_step(name):
     if name == "digest":
         os.kill(os.getpid(), signal.SIGKILL)
 
-build(warehouse, open_dataset(Path(file)), timedelta(0), told)
+build(compile_dataset(warehouse, open_dataset(Path(file))), timedelta(0), on_step)
 """
 
 
@@ -196,10 +198,10 @@ def test_a_build_that_goes_on_is_not_swept(shop: Shop) -> None:
         if name == "digest":
             staging_tables.sweep(shop.warehouse)
             seen.append(shop.left())
-            with pytest.raises(UserError, match="Another process builds this snapshot now"):
+            with pytest.raises(UserError, match="Another process is building this snapshot"):
                 shop.build()
 
-    built = shop.build(told=sweep)
+    built = shop.build(on_step=sweep)
 
     assert seen[0][0] == built.manifest.rows
     assert shop.left() == (built.manifest.rows, 1, [])
@@ -221,7 +223,7 @@ def test_rows_exported_and_loaded_elsewhere_build_the_same_digest(
             warehouse.query(
                 f"INSERT INTO `{target}` SELECT * FROM `{source}` WHERE occurred_at > TIMESTAMP '2000-01-01'"
             )
-    there = building.build(elsewhere, shop.dataset(), timedelta(0), _quiet).manifest
+    there = build(compile_dataset(elsewhere, shop.dataset()), timedelta(0), _quiet).manifest
 
     assert there.row_digest == here.row_digest
     assert there.snapshot_id == here.snapshot_id

@@ -79,5 +79,5 @@ def test_a_copy_that_is_gone_is_told(shop: Shop, told: dict[str, Any]) -> None:
     place = f"{shop.warehouse.dataset_id('snapshots')}.copy_{manifest.snapshot_id}_customer"
     shop.warehouse.client.delete_table(place)
 
-    with pytest.raises(UserError, match=r"The copy of customer that was kept beside the snapshot .* is gone"):
+    with pytest.raises(UserError, match=r"The copy of customer that was kept beside the snapshot .* is missing"):
         verify(shop.warehouse, manifest, lambda _: None)

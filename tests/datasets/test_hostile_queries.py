@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 from sqlglot.optimizer.scope import traverse_scope
 
-from rawless.datasets.query_policy.validate_query import Judged, judge
+from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.errors import UserError
 
 ALLOWED = {"event", "closed"}
@@ -21,8 +21,8 @@ SEED = (
 )
 
 
-def judged(text: str) -> Judged:
-    return judge(text, tables=ALLOWED, parameters=["as_of"], where="The rule x")
+def validated(text: str) -> ValidatedQuery:
+    return validate_query(text, tables=ALLOWED, parameters=["as_of"], where="The rule x")
 
 
 READS = {
@@ -112,7 +112,7 @@ QUOTES = {
 @pytest.mark.parametrize("text", [*READS.values(), *QUOTES.values()], ids=[*READS, *QUOTES])
 def test_no_way_leads_to_another_table(text: str) -> None:
     with pytest.raises(UserError, match=r"^The rule x "):
-        judged(text)
+        validated(text)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_no_way_leads_to_another_table(text: str) -> None:
     ],
 )
 def test_a_name_holds_where_it_is_in_scope(text: str, tables: set[str]) -> None:
-    assert judged(text).tables == tables
+    assert validated(text).tables == tables
 
 
 DEEP = {
@@ -161,15 +161,15 @@ def test_depth_takes_no_time_and_raises_nothing_else(start: str, middle: str, en
 
 
 def test_a_long_text_is_refused() -> None:
-    judged(f"SELECT 1 AS a{' ' * 19_987}")
+    validated(f"SELECT 1 AS a{' ' * 19_987}")
     with pytest.raises(UserError, match="20,000 characters"):
-        judged(f"SELECT 1 AS a{' ' * 19_988}")
+        validated(f"SELECT 1 AS a{' ' * 19_988}")
 
 
-def outcome(text: str) -> Judged | None:
+def outcome(text: str) -> ValidatedQuery | None:
     """What is answered, if it is, held against two readings of others; any other exception fails the test."""
     try:
-        answer = judged(text)
+        answer = validated(text)
     except UserError:
         return None
     tree = sqlglot.parse_one(text, dialect="bigquery")

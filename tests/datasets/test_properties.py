@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rawless.datasets.build import Built
+from rawless.datasets.build import BuildResult
 from rawless.errors import UserError
 from rawless.warehouse.append import append_all
 from rawless.warehouse.tables import table
@@ -84,7 +84,7 @@ def _fill(shop: Shop, world: World) -> None:
     shop.load("account_closed", {"subject_key": persons, "closed_at": [_at(hour) for _, hour in world.closures]})
 
 
-def _check_rows(shop: Shop, world: World, built: Built, expected: dict[str, tuple[str, int]]) -> None:
+def _check_rows(shop: Shop, world: World, built: BuildResult, expected: dict[str, tuple[str, int]]) -> None:
     rows = shop.rows(built.manifest.snapshot_id)
     assert set(rows) == set(expected)
     for name, (label, number) in expected.items():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rawless.datasets.query_policy.validate_query import Judged, judge
+from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.errors import UserError
 
 TABLES = ("event", "Closed")
@@ -10,14 +10,14 @@ PARAMETERS = ("as_of", "days", "kinds")
 WHERE = "The label labels/confirmed.sql"
 
 
-def judged(text: str) -> Judged:
-    return judge(text, tables=TABLES, parameters=PARAMETERS, where=WHERE)
+def validated(text: str) -> ValidatedQuery:
+    return validate_query(text, tables=TABLES, parameters=PARAMETERS, where=WHERE)
 
 
 def refusal(text: str) -> str:
     """The one sentence with which a text is refused."""
     with pytest.raises(UserError) as refused:
-        judged(text)
+        validated(text)
     sentence = str(refused.value)
     assert sentence.startswith(f"{WHERE} ")
     assert sentence.endswith(".")
@@ -93,7 +93,7 @@ CLAUSES = {
     "a row of a pivot": ("SELECT TO_JSON(p) AS a FROM event PIVOT(SUM(b) FOR k IN ('x')) AS p", "whole rows of p"),
     "as struct": ("SELECT AS STRUCT a FROM event", "SELECT AS"),
     "as value": ("SELECT a FROM event UNION ALL SELECT AS VALUE b FROM event", "SELECT AS"),
-    "no name": ("SELECT a, b + 1 FROM event", "no name, at place 2"),
+    "no name": ("SELECT a, b + 1 FROM event", "no name, at position 2"),
     "no name of a constant": ("SELECT 'secret'", "no name"),
     "no name of a cast": ("SELECT CAST(a AS STRING) FROM event", "no name"),
     "no name in brackets": ("(SELECT (a) FROM event) UNION ALL SELECT a FROM event", "no name"),
@@ -175,7 +175,7 @@ ALLOWED_CALLS = (
 
 @pytest.mark.parametrize("call", ALLOWED_CALLS)
 def test_what_answers_alike_is_allowed(call: str) -> None:
-    assert judged(f"SELECT {call} AS a FROM event").output == ("a",)
+    assert validated(f"SELECT {call} AS a FROM event").output == ("a",)
 
 
 def test_it_tells_tables_parameters_columns_and_output() -> None:
@@ -185,7 +185,7 @@ def test_it_tells_tables_parameters_columns_and_output() -> None:
         FROM `event` JOIN late USING (event_id), UNNEST(attributes) AS attribute
         WHERE attribute.key IN UNNEST(@kinds) /* ' */ GROUP BY ALL
     """
-    answer = judged(text)
+    answer = validated(text)
     assert answer.tables == {"event", "Closed"}
     assert answer.parameters == {"as_of", "kinds"}
     assert answer.output == ("event_id", "labelled_at", "n", "label")

@@ -14,7 +14,7 @@ from encoders.encoder import Encoder
 from rawless.connect import LOCAL_CONFIG
 from rawless.errors import UserError
 from rawless.local import stack as local_stack
-from rawless.warehouse.append import Appender
+from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import EncoderRow
 
@@ -89,7 +89,7 @@ def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse, minilm
 
     def append() -> None:
         while not done.is_set():
-            Appender(warehouse).append([encoder] * 20)
+            StorageWriter(warehouse).append([encoder] * 20)
 
     with ThreadPoolExecutor(2) as pool:
         appending = [pool.submit(append) for _ in range(2)]
@@ -107,7 +107,7 @@ def test_a_row_is_stored_once_and_time_travel_is_refused(warehouse: Warehouse, m
     """The emulator copied the whole table at every append: gigabytes, and an erased row lived on."""
     spec = minilm.spec
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
-    appender = Appender(warehouse)
+    appender = StorageWriter(warehouse)
     database = home / "bigquery"
     appender.append([encoder] * 400)
     before = _size(database)

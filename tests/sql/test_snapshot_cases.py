@@ -30,7 +30,8 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from rawless.datasets.build import Built, build
+from rawless.datasets.build import BuildResult, build
+from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import open_dataset
 from rawless.datasets.spec import SPLITS
 from rawless.errors import UserError
@@ -116,7 +117,7 @@ def kind(column: str, values: list[Any]) -> pa.DataType | None:
     return None
 
 
-def make(warehouse: Warehouse, case: Path, folder: Path) -> Built:
+def make(warehouse: Warehouse, case: Path, folder: Path) -> BuildResult:
     """Builds the dataset of a case, from a file as a user has it."""
     for own in (HERE, case):
         for queries in ("labels", "rules"):
@@ -124,7 +125,8 @@ def make(warehouse: Warehouse, case: Path, folder: Path) -> Built:
                 shutil.copytree(own / queries, folder / queries, dirs_exist_ok=True)
     whole = read(HERE / "dataset.yaml") | read(case / "dataset.yaml", {})
     (folder / "dataset.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-    return build(warehouse, open_dataset(folder / "dataset.yaml"), timedelta(0), told=lambda _: None)
+    dataset = open_dataset(folder / "dataset.yaml")
+    return build(compile_dataset(warehouse, dataset), timedelta(0), on_step=lambda _: None)
 
 
 def stored(warehouse: Warehouse) -> Rows:
@@ -158,7 +160,7 @@ def check_rows(rows: Rows, wanted: Rows | int) -> None:
     assert left == []
 
 
-def check_manifest(built: Built, rows: Rows, expected: dict[str, Any]) -> None:
+def check_manifest(built: BuildResult, rows: Rows, expected: dict[str, Any]) -> None:
     """The ledger removes what the case says, adds up from all rows to those that are left, and so do the counts."""
     manifest, left = built.manifest, built.manifest.ledger[0].rows_in
     removed = Counter[str]()
@@ -175,7 +177,7 @@ def check_manifest(built: Built, rows: Rows, expected: dict[str, Any]) -> None:
     assert sources | expected.get("sources", {}) == sources
 
 
-def check_snapshot(built: Built, rows: Rows) -> None:
+def check_snapshot(built: BuildResult, rows: Rows) -> None:
     """What holds for every snapshot: one stream's rows, one encoder's, one split a person."""
     assert {row["snapshot_id"] for row in rows} == {built.manifest.snapshot_id}
     assert {row["encoder_fingerprint"] for row in rows} == {built.manifest.fingerprint}
@@ -185,7 +187,7 @@ def check_snapshot(built: Built, rows: Rows) -> None:
         assert len(places) == len({person for person, _ in places})
 
 
-def check_warnings(built: Built, rows: Rows, wanted: list[str]) -> None:
+def check_warnings(built: BuildResult, rows: Rows, wanted: list[str]) -> None:
     """Those of the case, each once, and one for each split without rows."""
     empty = [f"The split {split} is empty." for split in SPLITS if all(row["split"] != split for row in rows)]
     others = [each for each in built.warnings if each not in empty]

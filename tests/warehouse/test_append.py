@@ -17,7 +17,7 @@ from google.cloud.bigquery_storage_v1 import types
 from google.rpc import code_pb2, status_pb2
 
 from rawless.errors import RawlessError, Unavailable, UserError
-from rawless.warehouse.append import MAX_REQUEST_BYTES, Appender, append_all
+from rawless.warehouse.append import MAX_REQUEST_BYTES, StorageWriter, append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
 from rawless.warehouse.rows import EmbeddingRow, EncoderRow, RejectionRow
@@ -54,7 +54,7 @@ def test_rows_land_exactly(warehouse: Warehouse, make_row: MakeRow) -> None:
         make_row(event_id="event-2", subject_key=None, subject_key_id=None, attributes=(), truncated=True),
         make_row(event_id="event-3", embedding=np.array([-0.0, 1 / 3], dtype=np.float32), attributes=(("app", "é€"),)),
     ]
-    assert Appender(warehouse).append(rows) == []
+    assert StorageWriter(warehouse).append(rows) == []
     found = warehouse.query("SELECT * FROM embedding_event_v1 WHERE occurred_at IS NOT NULL ORDER BY event_id")
     assert len(found) == 3
     for row, landed in zip(rows, found, strict=True):
@@ -81,7 +81,7 @@ def test_rejections_and_encoders_land_exactly(warehouse: Warehouse) -> None:
 def test_more_than_a_request_takes_is_split(warehouse: Warehouse, make_row: MakeRow) -> None:
     vector = np.random.default_rng(1).standard_normal(512).astype(np.float32)
     rows = [make_row(event_id=f"event-{number}", embedding=vector) for number in range(3000)]
-    assert Appender(warehouse).append(rows) == []
+    assert StorageWriter(warehouse).append(rows) == []
     (found,) = warehouse.query(
         "SELECT COUNT(*) AS n, COUNT(DISTINCT event_id) AS ids FROM embedding_event_v1 WHERE occurred_at IS NOT NULL"
     )
@@ -92,7 +92,7 @@ def test_every_request_stays_under_the_limit_of_the_api(write_server: Served, ma
     server, warehouse = write_server
     vector = np.zeros(2048, dtype=np.float32)
     rows = [make_row(event_id=f"event-{number}", embedding=vector) for number in range(1200)]
-    assert Appender(warehouse).append(rows) == []
+    assert StorageWriter(warehouse).append(rows) == []
     assert server.taken == ids(*range(1200))
     assert len(server.requests) > 2
     assert max(server.sizes) < 10_000_000
@@ -104,7 +104,7 @@ def test_a_row_that_does_not_fit_is_refused_before_it_is_sent(write_server: Serv
     bad = np.array([1.0, float("nan")], dtype=np.float32)
     rows = [make_row(event_id=each) for each in ids(*range(5))]
     rows[1], rows[4] = replace(rows[1], embedding=bad), replace(rows[4], stream=None)  # type: ignore[arg-type]
-    assert Appender(warehouse).append(rows) == [1, 4]
+    assert StorageWriter(warehouse).append(rows) == [1, 4]
     assert server.requests == [ids(0, 2, 3)]
 
 
@@ -121,7 +121,7 @@ def test_refused_rows_are_told_and_the_others_are_sent_again(
 
     server.answer = answer
     rows = [make_row(event_id=each) for each in ids(*range(10))]
-    assert Appender(warehouse).append(rows) == sorted(bad)
+    assert StorageWriter(warehouse).append(rows) == sorted(bad)
     assert server.taken == ids(*(set(range(10)) - bad))
 
 
@@ -135,7 +135,7 @@ def test_rows_that_are_refused_one_after_the_other_are_all_told(write_server: Se
 
     server.answer = answer
     rows = [make_row(event_id=each) for each in ids(*range(9))]
-    assert Appender(warehouse).append(rows) == [2, 5, 7]
+    assert StorageWriter(warehouse).append(rows) == [2, 5, 7]
     assert server.taken == ids(0, 1, 3, 4, 6, 8)
 
 
@@ -162,7 +162,7 @@ def test_a_transient_fault_is_retried_and_nothing_is_lost(
     server, warehouse = write_server
     server.answer = failing_at_first(2, status)
     rows = [make_row(event_id=each) for each in ids(1, 2, 3)]
-    assert Appender(warehouse).append(rows) == []
+    assert StorageWriter(warehouse).append(rows) == []
     assert server.taken == ids(1, 2, 3)
 
 
@@ -170,14 +170,14 @@ def test_a_transient_fault_is_retried_and_nothing_is_lost(
 def test_a_transient_fault_inside_a_response_is_retried_too(write_server: Served, make_row: MakeRow, code: int) -> None:
     server, warehouse = write_server
     server.answer = failing_at_first(2, errored(code))
-    assert Appender(warehouse).append([make_row(event_id="event-1")]) == []
+    assert StorageWriter(warehouse).append([make_row(event_id="event-1")]) == []
     assert server.taken == ids(1)
 
 
 def test_a_stream_that_ends_without_an_answer_has_taken_nothing(write_server: Served, make_row: MakeRow) -> None:
     server, warehouse = write_server
     server.answer = failing_at_first(1, None)
-    assert Appender(warehouse).append([make_row(event_id="event-1")]) == []
+    assert StorageWriter(warehouse).append([make_row(event_id="event-1")]) == []
     assert server.taken == ids(1)
 
 
@@ -190,7 +190,7 @@ def test_a_warehouse_that_stays_away_is_told_within_the_retry_time(
     server.answer = lambda sent: failure
     started = time.monotonic()
     with pytest.raises(Unavailable, match="Nothing was dropped") as caught:
-        Appender(replace(warehouse, retry_seconds=1.0)).append([make_row(event_id=SECRET)])
+        StorageWriter(replace(warehouse, retry_seconds=1.0)).append([make_row(event_id=SECRET)])
     assert time.monotonic() - started < 10
     assert server.taken == []
     shown = "".join(traceback.format_exception(caught.value))
@@ -207,7 +207,7 @@ def test_a_connection_that_is_refused_is_told_within_the_retry_time(write_server
         away = replace(warehouse, emulator=Emulator("http://127.0.0.1:9", address), retry_seconds=1.0)
         started = time.monotonic()
         with pytest.raises(Unavailable, match="Nothing was dropped"):
-            Appender(away).append([make_row()])
+            StorageWriter(away).append([make_row()])
         assert time.monotonic() - started < 10
 
 
@@ -216,7 +216,7 @@ def test_a_warehouse_that_comes_back_gets_everything(write_server: Served, make_
     back = threading.Event()
     threading.Timer(0.8, back.set).start()
     server.answer = lambda sent: accepted() if back.is_set() else grpc.StatusCode.INTERNAL
-    assert Appender(warehouse).append([make_row(event_id=each) for each in ids(1, 2)]) == []
+    assert StorageWriter(warehouse).append([make_row(event_id=each) for each in ids(1, 2)]) == []
     assert server.taken == ids(1, 2)
     assert len(server.requests) > 1
 
@@ -225,7 +225,7 @@ def test_a_missing_table_is_told_at_once(warehouse: Warehouse, make_row: MakeRow
     warehouse.client.delete_table(warehouse.table_id("embedding_event_v1"))
     started = time.monotonic()
     with pytest.raises(UserError, match=r"embedding_event_v1 takes no rows.*check that it exists"):
-        Appender(warehouse).append([make_row()])
+        StorageWriter(warehouse).append([make_row()])
     assert time.monotonic() - started < 4
 
 
@@ -236,7 +236,7 @@ def test_a_table_that_may_not_be_written_is_told_at_once(
     server, warehouse = write_server
     server.answer = lambda sent: status
     with pytest.raises(UserError, match=r"local-dev\.events\.embedding_event_v1 takes no rows"):
-        Appender(warehouse).append([make_row()])
+        StorageWriter(warehouse).append([make_row()])
     assert len(server.requests) == 1
 
 
@@ -247,28 +247,28 @@ def test_a_fault_that_no_retry_mends_is_told_at_once_without_values(
     server, warehouse = write_server
     server.answer = lambda sent: status
     with pytest.raises(RawlessError) as caught:
-        Appender(warehouse).append([make_row(event_id=SECRET)])
+        StorageWriter(warehouse).append([make_row(event_id=SECRET)])
     assert len(server.requests) == 1
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 def test_rows_go_to_the_default_stream_of_their_table(write_server: Served, make_row: MakeRow) -> None:
     server, warehouse = write_server
-    Appender(warehouse).append([make_row()])
+    StorageWriter(warehouse).append([make_row()])
     assert server.streams == ["projects/local-dev/datasets/events/tables/embedding_event_v1/streams/_default"]
 
 
 def test_requests_say_in_their_header_where_they_go(write_server: Served, make_row: MakeRow) -> None:
     # BigQuery routes a stream to the dataset's region by this header; without it only the US is found.
     server, warehouse = write_server
-    Appender(warehouse).append([make_row()])
+    StorageWriter(warehouse).append([make_row()])
     (metadata,) = server.metadata
     assert metadata["x-goog-request-params"].replace("%2F", "/") == f"write_stream={server.streams[0]}"
 
 
 def test_no_rows_need_no_warehouse(make_row: MakeRow, write_server: Served) -> None:
     server, warehouse = write_server
-    assert Appender(warehouse).append([]) == []
+    assert StorageWriter(warehouse).append([]) == []
     append_all(warehouse, [])
     assert server.requests == []
 

@@ -31,12 +31,13 @@ _MOVES_SHOWN = 20
 def plan(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None, json: Json = False) -> None:
     """Print the SQL of a build, its parameters, the bytes it reads and the cost, without running it."""
     from rawless.connect import open_warehouse
+    from rawless.datasets.compile import compile_dataset
     from rawless.datasets.dataset import open_dataset
     from rawless.datasets.plan import check_budget
     from rawless.datasets.plan import plan as make_plan
 
     dataset = open_dataset(file, as_of)
-    planned = make_plan(open_warehouse(warehouse), dataset, _settle(warehouse))
+    planned = make_plan(compile_dataset(open_warehouse(warehouse), dataset), _settle(warehouse))
     if json:
         print_json(_plan_json(planned))
     else:
@@ -50,13 +51,15 @@ def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None
     from rawless.connect import open_warehouse
     from rawless.datasets import plan as plans
     from rawless.datasets.build import build as build_snapshot
+    from rawless.datasets.compile import compile_dataset
     from rawless.datasets.dataset import open_dataset
 
-    dataset, opened = open_dataset(file, as_of), open_warehouse(warehouse)
+    dataset = open_dataset(file, as_of)
+    compiled = compile_dataset(open_warehouse(warehouse), dataset)
     with progress_steps(f"Building {dataset.spec.dataset}") as report_step:
         if dataset.spec.budget:
-            plans.check_budget(dataset.spec, plans.plan(opened, dataset, _settle(warehouse)))
-        built = build_snapshot(opened, dataset, _settle(warehouse), report_step)
+            plans.check_budget(dataset.spec, plans.plan(compiled, _settle(warehouse)))
+        built = build_snapshot(compiled, _settle(warehouse), report_step)
     for warning in built.warnings:
         warn(warning)
     if json:
@@ -106,7 +109,7 @@ def diff(before: Reference, after: Reference, warehouse: WarehouseFile = None, j
     """Show the rows that differ between two snapshots: added, removed, relabelled or moved, and by which rule."""
     from rawless.connect import open_warehouse
     from rawless.datasets.diff import diff as compare
-    from rawless.datasets.diff import summed
+    from rawless.datasets.diff import summarise
     from rawless.datasets.snapshots import find
 
     opened = open_warehouse(warehouse)
@@ -114,13 +117,13 @@ def diff(before: Reference, after: Reference, warehouse: WarehouseFile = None, j
     with progress_steps("Comparing") as report_step:
         moves = compare(opened, old, new, report_step)
     if json:
-        print_json({"before": old.snapshot_id, "after": new.snapshot_id, "summary": summed(moves),
+        print_json({"before": old.snapshot_id, "after": new.snapshot_id, "summary": summarise(moves),
                     "moves": [vars(move) for move in moves]})  # fmt: skip
         return
     if not moves:
         echo(f"{old.snapshot_id} and {new.snapshot_id} have the same rows, labels and splits.")
         return
-    print_table(summed(moves), f"From {old.snapshot_id} to {new.snapshot_id}")
+    print_table(summarise(moves), f"From {old.snapshot_id} to {new.snapshot_id}")
     print_table([vars(move) for move in moves[:_MOVES_SHOWN]])
     if len(moves) > _MOVES_SHOWN:
         echo(f"{len(moves) - _MOVES_SHOWN:,} more rows are not shown; --json prints all of them.")
@@ -184,11 +187,11 @@ def _plan_json(plan: "Plan") -> dict[str, Any]:
         for statement in plan.statements
     ]
     described = {"snapshot_id": plan.snapshot_id, "bytes": plan.bytes, "dollars": round(plan.dollars, 4)}
-    return {**described, "reckoned": plan.is_reckoned, "near_duplicate_recall": plan.recall, "statements": statements}
+    return {**described, "reckoned": plan.is_estimated, "near_duplicate_recall": plan.recall, "statements": statements}
 
 
 def _print_plan(plan: "Plan") -> None:
-    from rawless.datasets.cost import told
+    from rawless.datasets.cost import format_bytes
 
     for statement in plan.statements:
         echo(f"-- {statement.name}\n{statement.sql}\n")
@@ -196,9 +199,12 @@ def _print_plan(plan: "Plan") -> None:
             echo(f"--   @{name} = {value}")
         echo("")
     source = (
-        "estimated from column widths; the local stack bills nothing" if plan.is_reckoned else "from BigQuery's dry run"
+        "estimated from column widths; the local stack bills nothing"
+        if plan.is_estimated
+        else "from BigQuery's dry run"
     )
-    echo(f"A build reads at most {told(plan.bytes)} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
+    size = format_bytes(plan.bytes)
+    echo(f"A build reads at most {size} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
     if plan.recall is not None:
         echo(f"The search for near duplicates is expected to find {plan.recall:.1%} of them at that cosine.")
     echo(f"The snapshot's id will be {plan.snapshot_id}.")

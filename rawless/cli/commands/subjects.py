@@ -32,7 +32,7 @@ def sync(
     column = subjects.business_column(origin)
     opened = open_warehouse(warehouse)
     key = open_key_source(opened).load()
-    synced = subjects.Synced()
+    synced = subjects.SyncProgress()
     with progress(f"Mapping customers of {origin}", lambda: f"{synced.new:,} new"):
         subjects.sync(opened, column, key, synced)
     if json:

@@ -1,1 +1,1 @@
-"""Which SQL a label or a rule may be: checks by its tokens and by its syntax tree, before any query is sent."""
+"""Restrict the SQL of labels and rules: checks of its tokens and its syntax tree, before any query is sent."""

@@ -1,4 +1,4 @@
-"""BigQuery's functions that labels and rules may call: each answers alike whenever it is asked."""
+"""The BigQuery functions that labels and rules may call, all deterministic."""
 
 _AGGREGATES = """
 ANY_VALUE ARRAY_AGG ARRAY_CONCAT_AGG AVG BIT_AND BIT_OR BIT_XOR CORR COUNT COUNTIF COVAR_POP COVAR_SAMP GROUPING
@@ -51,6 +51,6 @@ FUNCTIONS = frozenset(
     ).split()
 )
 SHAPES = frozenset(_SHAPES.split())
-"""Words that are no functions and have parentheses behind them: types, places in an array, and the like."""
+"""Words that are followed by parentheses but are not functions, such as types and array offsets."""
 KEYWORDS = frozenset(_KEYWORDS.split())
-"""Words after which a parenthesis opens no call."""
+"""Words after which a parenthesis does not start a call."""

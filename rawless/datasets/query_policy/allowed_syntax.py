@@ -1,4 +1,4 @@
-"""What the parts of a query may be: known ones alone, that answer alike at each build."""
+"""Check the nodes of a syntax tree against an allow-list of deterministic constructs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 
 from rawless.datasets.query_policy.allowed_functions import FUNCTIONS
-from rawless.datasets.query_policy.lexical_check import Refused, shown
+from rawless.datasets.query_policy.lexical_check import InvalidQuery, abbreviate
 
 _ALLOWED = (
     *(exp.Condition, exp.Select, exp.SetOperation, exp.Subquery, exp.With, exp.CTE, exp.Table, exp.TableAlias),
@@ -19,40 +19,40 @@ _ALLOWED = (
 )
 _CLOCKS = tuple(BigQuery.parser_class.NO_PAREN_FUNCTIONS.values())
 _LISTS = (exp.ArrayAgg, exp.ArrayConcatAgg, exp.GroupConcat)
-_PLACED = (
+_ORDER_DEPENDENT = (
     *(exp.RowNumber, exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile, exp.Lag, exp.Lead),
     *(exp.FirstValue, exp.LastValue, exp.NthValue),
 )
 _DAYS = frozenset(["SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY"])
 
 
-def check(node: exp.Expr) -> None:
-    """Raises Refused for a node that labels and rules may not hold."""
-    for kind, is_fault, fault in _FAULTS:
-        if isinstance(node, kind) and is_fault(node):
-            raise Refused(fault)
+def check_node(node: exp.Expr) -> None:
+    """Raise InvalidQuery for a node that labels and rules may not contain."""
+    for kind, violates, violation in _RESTRICTIONS:
+        if isinstance(node, kind) and violates(node):
+            raise InvalidQuery(violation)
     if isinstance(node, exp.Anonymous) and node.name.upper() not in FUNCTIONS:
-        raise Refused(f"calls {shown(node.name)}, which is none of the functions that surely answer alike: drop it")
+        raise InvalidQuery(f"calls {abbreviate(node.name)}, which is not an allowed deterministic function: remove it")
     if not isinstance(node, _ALLOWED):
-        raise Refused(f"uses {node.key.upper()}, which labels and rules may not: leave it out")
+        raise InvalidQuery(f"uses {node.key.upper()}, which labels and rules may not use: remove it")
 
 
 def _lacks_order(node: Any) -> bool:
-    """Whether neither an aggregate that makes a list nor the window that it is over has ORDER BY."""
+    """Return whether an aggregate that builds a list has no ORDER BY, and its window none either."""
     over = node.parent if isinstance(node.parent, exp.IgnoreNulls | exp.RespectNulls) else node
     ordered = isinstance(over.parent, exp.Window) and over.arg_key == "this" and over.parent.args.get("order")
     inner = node.walk(prune=lambda part: isinstance(part, exp.Query | exp.Window))
     return not ordered and not any(isinstance(part, exp.Order) for part in inner)
 
 
-def _is_unplaced(node: Any) -> bool:
-    """Whether a window counts rows, or asks for one's place or another's value, without ORDER BY."""
+def _lacks_window_order(node: Any) -> bool:
+    """Return whether a window depends on the order of rows but has no ORDER BY."""
     function = node.this.this if isinstance(node.this, exp.IgnoreNulls | exp.RespectNulls) else node.this
-    return (isinstance(function, _PLACED) or node.args.get("spec")) and not node.args.get("order")
+    return (isinstance(function, _ORDER_DEPENDENT) or node.args.get("spec")) and not node.args.get("order")
 
 
-def _is_cut(node: Any) -> bool:
-    """Whether a query takes some rows, in no order."""
+def _is_limited_without_order(node: Any) -> bool:
+    """Return whether a query has LIMIT or OFFSET but no ORDER BY."""
     return bool(node.args.get("limit") or node.args.get("offset")) and not node.args.get("order")
 
 
@@ -60,18 +60,18 @@ def _is_unordered_array(node: Any) -> bool:
     return any(isinstance(part, exp.Query) and not part.args.get("order") for part in node.expressions)
 
 
-def _is_any(node: Any) -> bool:
+def _lacks_having(node: Any) -> bool:
     return not isinstance(node.this, exp.HavingMax)
 
 
-def _is_no_query(node: Any) -> bool:
-    """Whether a part named by WITH, or one of a union, is no query."""
+def _has_part_without_query(node: Any) -> bool:
+    """Return whether an expression named by WITH, or an operand of a union, is not a query."""
     parts = (node.this, node.expression) if isinstance(node, exp.SetOperation) else (node.this,)
     return not all(isinstance(part, exp.Query) for part in parts)
 
 
-def _is_shaped(node: Any) -> bool:
-    """Whether a union has BY NAME, CORRESPONDING or the like."""
+def _matches_columns_by_name(node: Any) -> bool:
+    """Return whether a set operation has BY NAME, CORRESPONDING or the like."""
     return any(node.args.get(key) for key in ("by_name", "side", "kind", "on"))
 
 
@@ -79,23 +79,35 @@ def _always(_: Any) -> bool:
     return True
 
 
-_FAULTS: tuple[tuple[type[Any] | tuple[type[Any], ...], Callable[[Any], Any], str], ...] = (
+_RESTRICTIONS: tuple[tuple[type[Any] | tuple[type[Any], ...], Callable[[Any], Any], str], ...] = (
     ((exp.Placeholder, exp.SessionParameter), _always, "has a parameter without a name: write @NAME"),
-    (exp.Parameter, lambda node: isinstance(node.parent, exp.Parameter), "reads a system variable: leave it out"),
-    (_CLOCKS, _always, "asks for the time or the user, other at each build: take a parameter"),
-    ((exp.CTE, exp.SetOperation), _is_no_query, "has a part that is no SELECT: write WITH NAME AS (SELECT …)"),
+    (exp.Parameter, lambda node: isinstance(node.parent, exp.Parameter), "reads a system variable: remove it"),
+    (_CLOCKS, _always, "reads the clock or the user, which differ between builds: use a parameter"),
+    (
+        (exp.CTE, exp.SetOperation),
+        _has_part_without_query,
+        "has a part that is not a SELECT: write WITH NAME AS (SELECT …)",
+    ),
     (exp.Select, lambda node: not node.expressions, "has a SELECT without columns: name them"),
-    (exp.Star, lambda node: not isinstance(node.parent, exp.Count), "takes all columns by *: name the columns"),
-    (_LISTS, _lacks_order, "lists values in any order: write ORDER BY in the parentheses of the aggregate"),
-    (exp.Array, _is_unordered_array, "lists rows in any order: write ORDER BY in ARRAY(SELECT …)"),
-    (exp.AnyValue, _is_any, "takes any value: write HAVING MAX or HAVING MIN in ANY_VALUE(…), or call MIN"),
-    (exp.Query, _is_cut, "takes any rows: write ORDER BY before LIMIT"),
-    (exp.Window, lambda node: node.args.get("alias"), "names a window: write it out in OVER (…)"),
-    (exp.Window, _is_unplaced, "asks for a place among rows in any order: write ORDER BY in OVER (…)"),
+    (exp.Star, lambda node: not isinstance(node.parent, exp.Count), "selects all columns by *: name the columns"),
+    (_LISTS, _lacks_order, "aggregates values in undefined order: write ORDER BY in the parentheses of the aggregate"),
+    (exp.Array, _is_unordered_array, "collects rows in undefined order: write ORDER BY in ARRAY(SELECT …)"),
+    (
+        exp.AnyValue,
+        _lacks_having,
+        "selects an arbitrary value: write HAVING MAX or HAVING MIN in ANY_VALUE(…), or call MIN",
+    ),
+    (exp.Query, _is_limited_without_order, "selects arbitrary rows: write ORDER BY before LIMIT"),
+    (exp.Window, lambda node: node.args.get("alias"), "names a window: write its definition in OVER (…)"),
+    (exp.Window, _lacks_window_order, "depends on rows in undefined order: write ORDER BY in OVER (…)"),
     (
         exp.WeekStart,
         lambda node: node.name.upper() not in _DAYS,
-        "calls WEEK: write WEEK(MONDAY) or the like, as a part",
+        "calls WEEK: write WEEK(MONDAY) or another day, as a date part",
     ),
-    (exp.SetOperation, _is_shaped, "unites columns by name: write UNION ALL, with the columns in one order"),
+    (
+        exp.SetOperation,
+        _matches_columns_by_name,
+        "combines columns by name: write UNION ALL, with the columns in the same order",
+    ),
 )

@@ -1,6 +1,7 @@
-"""Judging the SQL of labels and rules by its syntax, before any cloud call: what it reads, and that it answers alike.
+"""Validate the SQL of labels and rules before it reaches BigQuery: which tables it reads, and that it is deterministic.
 
-What is not known to be harmless is refused: the words in `words`, the parts in `faults`, tables and names here.
+Everything that is not known to be harmless is refused: tokens in `lexical_check`, nodes of the syntax tree in
+`allowed_syntax`, tables and names here.
 """
 
 import logging
@@ -13,70 +14,70 @@ from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import ParseError
 
-from rawless.datasets.query_policy.allowed_syntax import check
-from rawless.datasets.query_policy.lexical_check import Refused, read, shown
+from rawless.datasets.query_policy.allowed_syntax import check_node
+from rawless.datasets.query_policy.lexical_check import InvalidQuery, abbreviate, tokenize
 from rawless.errors import UserError
 
-_NO_SELECT = "is no SELECT: write one SELECT and nothing else"
-logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it quotes queries
+_NOT_A_SELECT = "is not a SELECT: write one SELECT and nothing else"
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its messages quote queries
 
 
-class Judged(NamedTuple):
-    """What a query reads and answers, in lower case but for tables and parameters, which keep the names given."""
+class ValidatedQuery(NamedTuple):
+    """What a query reads and returns. Names are in lower case, but those of tables and parameters are as declared."""
 
     tables: frozenset[str]
     parameters: frozenset[str]
     columns: frozenset[str]
-    """Each name that may be a column's, so also what stands before a dot."""
+    """Every name that may be a column's, which includes names before a dot."""
     output: tuple[str, ...]
 
 
-def judge(text: str, *, tables: Collection[str], parameters: Collection[str], where: str) -> Judged:
-    """Hold one SELECT in GoogleSQL against the rules: it reads `tables` alone, and answers alike at each build.
+def validate_query(text: str, *, tables: Collection[str], parameters: Collection[str], where: str) -> ValidatedQuery:
+    """Check that `text` is one deterministic SELECT in GoogleSQL that reads only `tables` and `parameters`.
 
-    Raises UserError, a sentence that begins with `where`. A comment may end the text: put a new line behind it.
+    Raises UserError, a sentence that starts with `where`. The text may end in a comment: append a line break.
     """
     try:
-        tree = _tree(text)
+        tree = _parse(text)
         for node in tree.walk():
-            check(node)
-        return Judged(
+            check_node(node)
+        return ValidatedQuery(
             frozenset(_tables(tree, {name.lower(): name for name in tables})),
             frozenset(_parameters(tree, {name.lower(): name for name in parameters})),
             frozenset(_columns(tree)),
             _output(tree),
         )
-    except Refused as fault:
-        raise UserError(f"{where} {fault}.") from None
+    except InvalidQuery as error:
+        raise UserError(f"{where} {error}.") from None
 
 
-def _tree(text: str) -> exp.Query:
-    """The syntax tree of what is surely one SELECT."""
-    tokens, words = read(text)
+def _parse(text: str) -> exp.Query:
+    """Return the syntax tree of exactly one SELECT. Raises InvalidQuery."""
+    tokens, words = tokenize(text)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of Python's on patterns that are BigQuery's
+        with warnings.catch_warnings(action="ignore"):  # Python's warnings about BigQuery's patterns
             (tree,) = BigQuery().parser().parse(tokens, text)
     except ParseError as error:
-        place = "line {line}, column {col}".format_map(error.errors[0])
-        raise Refused(f"cannot be read as GoogleSQL at {place}: mend it there") from None
+        position = "line {line}, column {col}".format_map(error.errors[0])
+        raise InvalidQuery(f"cannot be parsed as GoogleSQL at {position}: correct it there") from None
     except RecursionError:
-        raise Refused("is nested too deeply: name its parts by WITH") from None
-    except Exception as error:  # noqa: BLE001 - parsing compiles patterns, which may raise anything
-        raise Refused(f"cannot be read as GoogleSQL ({type(error).__name__}): write it in a simpler way") from None
+        raise InvalidQuery("is nested too deeply: name its parts by WITH") from None
+    except Exception as error:  # noqa: BLE001 - the parser compiles patterns, which may raise anything
+        raise InvalidQuery(f"cannot be parsed as GoogleSQL ({type(error).__name__}): simplify it") from None
     if not isinstance(tree, exp.Query):
-        raise Refused(_NO_SELECT)
-    _check_whole(tree, words)
+        raise InvalidQuery(_NOT_A_SELECT)
+    _check_complete(tree, words)
     return tree
 
 
-def _check_whole(tree: exp.Query, words: list[str]) -> None:
-    """All that reads must be in the tree: sqlglot adds here and drops there what it does not understand."""
+def _check_complete(tree: exp.Query, words: list[str]) -> None:
+    """Check that the tree contains everything that reads: sqlglot adds or drops what it does not understand."""
     if _count(tree, exp.Unnest) != list(pairwise(words)).count(("UNNEST", "(")):
-        raise Refused("has an array of a row in FROM: write UNNEST(TABLE.COLUMN)")
+        raise InvalidQuery("has an array of a row in FROM: write UNNEST(TABLE.COLUMN)")
     if _count(tree, exp.Select) != words.count("SELECT"):
-        raise Refused("has a SELECT where none can stand, or a FROM without SELECT: write it in a simpler way")
+        raise InvalidQuery("has a misplaced SELECT, or a FROM without SELECT: simplify it")
     if _count(tree, exp.From, exp.Extract, exp.NullSafeEQ, exp.NullSafeNEQ) != words.count("FROM"):
-        raise Refused("has a FROM where none can stand: write it behind SELECT")
+        raise InvalidQuery("has a misplaced FROM: write it after SELECT")
 
 
 def _count(tree: exp.Query, *kinds: type[exp.Expr]) -> int:
@@ -84,32 +85,36 @@ def _count(tree: exp.Query, *kinds: type[exp.Expr]) -> int:
 
 
 def _tables(tree: exp.Query, allowed: dict[str, str]) -> Iterator[str]:
-    """The allowed tables that are read. Any other must be a part named by WITH, where that is in scope."""
-    for part in tree.find_all(exp.CTE):
-        if part.alias.lower() in allowed:
-            raise Refused(f"names {shown(part.alias)} by WITH, which is a table already: take another name")
+    """Yield the allowed tables that are read. Every other name must be a WITH clause's that is in scope."""
+    for cte in tree.find_all(exp.CTE):
+        if cte.alias.lower() in allowed:
+            raise InvalidQuery(f"names {abbreviate(cte.alias)} by WITH, which is already a table: use another name")
     for table in tree.find_all(exp.Table):
-        name = shown(".".join(part.name or part.key for part in table.parts))
+        name = abbreviate(".".join(part.name or part.key for part in table.parts))
         if len(table.parts) > 1:
-            raise Refused(f"reads {name}: name a table without project and dataset, and an array by UNNEST(…)")
+            raise InvalidQuery(f"reads {name}: name a table without project and dataset, and an array by UNNEST(…)")
         if not isinstance(table.this, exp.Identifier):
-            raise Refused(f"reads the function {name}: name a table")
+            raise InvalidQuery(f"reads the function {name}: name a table")
         if table.name.lower() in allowed:
             yield allowed[table.name.lower()]
-        elif table.name.lower() not in _parts_in_scope(table):
-            raise Refused(f"reads {name}, which is none of its tables ({_listed(allowed)}): mend or declare it")
+        elif table.name.lower() not in _ctes_in_scope(table):
+            raise InvalidQuery(f"reads {name}, which is none of its tables ({_listed(allowed)}): correct or declare it")
 
 
-def _parts_in_scope(table: exp.Expr) -> set[str]:
-    """What WITH names where a table stands: the parts of each query around it, of which beside its own the earlier."""
+def _ctes_in_scope(table: exp.Expr) -> set[str]:
+    """Return the names that WITH defines for a table: all of each surrounding query, but only earlier ones of a WITH.
+
+    `sqlglot.optimizer.scope` is not used because it is not complete: it skips subqueries in the ORDER BY of a union, so
+    it would not see the tables there; it takes a pivoted WITH part for a table; and it compares names by case.
+    """
     names: set[str] = set()
     child = table
     while (parent := child.parent) is not None:
-        given = parent.args.get("with_")
+        with_clause = parent.args.get("with_")
         if isinstance(parent, exp.With):
-            names |= {part.alias.lower() for part in parent.expressions[: child.index or 0]}
-        elif given is not None and given is not child:
-            names |= {part.alias.lower() for part in given.expressions}
+            names |= {cte.alias.lower() for cte in parent.expressions[: child.index or 0]}
+        elif with_clause is not None and with_clause is not child:
+            names |= {cte.alias.lower() for cte in with_clause.expressions}
         child = parent
     return names
 
@@ -117,40 +122,43 @@ def _parts_in_scope(table: exp.Expr) -> set[str]:
 def _parameters(tree: exp.Query, allowed: dict[str, str]) -> Iterator[str]:
     for parameter in tree.find_all(exp.Parameter):
         if parameter.name.lower() not in allowed:
-            name = shown(parameter.name)
-            raise Refused(f"uses @{name}, which is none of its parameters ({_listed(allowed)}): mend or declare it")
+            name = abbreviate(parameter.name)
+            raise InvalidQuery(
+                f"uses @{name}, which is none of its parameters ({_listed(allowed)}): correct or declare it"
+            )
         yield allowed[parameter.name.lower()]
 
 
 def _columns(tree: exp.Query) -> Iterator[str]:
-    """What may be a column. A table's name alone is refused: it stands for all columns of a row."""
-    rows = {id(select): _rows(select) for select in tree.find_all(exp.Select)}
-    for name in tree.find_all(exp.Identifier):
-        if name.arg_key == "alias" or isinstance(name.parent, exp.Table | exp.TableAlias):
+    """Yield the names that may be columns. A table's name alone is refused: it stands for all columns of a row."""
+    row_names = {id(select): _row_names(select) for select in tree.find_all(exp.Select)}
+    for identifier in tree.find_all(exp.Identifier):
+        if identifier.arg_key == "alias" or isinstance(identifier.parent, exp.Table | exp.TableAlias):
             continue
-        around: exp.Expr | None = name.parent
-        is_alone = isinstance(around, exp.Column) and len(around.parts) == 1
-        while is_alone and around is not None:
-            if name.name.lower() in rows.get(id(around), ()):
-                raise Refused(f"takes whole rows of {shown(name.name)}: name the columns, as in TABLE.COLUMN")
-            around = around.parent
-        yield name.name.lower()
+        ancestor: exp.Expr | None = identifier.parent
+        is_unqualified = isinstance(ancestor, exp.Column) and len(ancestor.parts) == 1
+        while is_unqualified and ancestor is not None:
+            if identifier.name.lower() in row_names.get(id(ancestor), ()):
+                name = abbreviate(identifier.name)
+                raise InvalidQuery(f"uses whole rows of {name}: name the columns, as in TABLE.COLUMN")
+            ancestor = ancestor.parent
+        yield identifier.name.lower()
 
 
-def _rows(select: exp.Select) -> set[str]:
-    """By what names a SELECT may speak of the rows that it reads."""
-    read_by = (select.args.get("from_"), *(select.args.get("joins") or ()))
-    within = (part.walk(prune=lambda node: isinstance(node, exp.Select | exp.SetOperation)) for part in read_by if part)
+def _row_names(select: exp.Select) -> set[str]:
+    """Return the names by which a SELECT can refer to whole rows: tables, subqueries and pivots that it reads."""
+    clauses = (select.args.get("from_"), *(select.args.get("joins") or ()))
     return {
-        source.alias_or_name.lower()
-        for part in within
-        for source in part
-        if isinstance(source, exp.Table | exp.Subquery | exp.Pivot)
+        node.alias_or_name.lower()
+        for clause in clauses
+        if clause
+        for node in clause.walk(prune=lambda node: isinstance(node, exp.Select | exp.SetOperation))
+        if isinstance(node, exp.Table | exp.Subquery | exp.Pivot)
     }
 
 
 def _output(tree: exp.Query) -> tuple[str, ...]:
-    """The names of the columns, which the first SELECT of a union gives."""
+    """Return the names of the columns, which are those of the first SELECT of a union."""
     pending: list[exp.Expr] = [tree]
     selects: list[exp.Select] = []
     while pending:
@@ -162,16 +170,16 @@ def _output(tree: exp.Query) -> tuple[str, ...]:
         elif isinstance(query, exp.Subquery):
             pending.append(query.this)
         else:
-            raise Refused(_NO_SELECT)
+            raise InvalidQuery(_NOT_A_SELECT)
     if any(select.args.get("kind") for select in selects):
-        raise Refused("answers by SELECT AS: name the columns")
+        raise InvalidQuery("uses SELECT AS: name the columns")
     names: list[str] = []
-    for place, column in enumerate(selects[0].expressions, 1):
+    for position, column in enumerate(selects[0].expressions, 1):
         is_named = isinstance(column, exp.Alias | exp.Column | exp.Dot)
         if not (name := column.output_name.lower() if is_named else ""):
-            raise Refused(f"answers with a column that has no name, at place {place}: write AS NAME behind it")
+            raise InvalidQuery(f"returns a column that has no name, at position {position}: write AS NAME after it")
         if name in names:
-            raise Refused(f"answers with two columns named {shown(name)}: name one otherwise by AS")
+            raise InvalidQuery(f"returns two columns named {abbreviate(name)}: rename one by AS")
         names.append(name)
     return tuple(names)
 
