@@ -1,1 +1,1 @@
-"""The warehouse: tables as folders, row types, templates, the client. No torch, no Beam."""
+"""The warehouse: table schemas, row types, SQL templates, and clients for BigQuery. Imports neither torch nor Beam."""

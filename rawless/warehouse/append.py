@@ -1,4 +1,4 @@
-"""Appends through the Storage Write API: Arrow rows on the default stream, at least once."""
+"""Write rows through the Storage Write API: Arrow batches on the default stream, at least once."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
@@ -14,10 +14,10 @@ from google.cloud.bigquery_storage_v1.services.big_query_write.transports import
 
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import Row, fits, to_arrow
+from rawless.warehouse.rows import Row, is_valid, to_arrow
 
 MAX_REQUEST_BYTES = 8_000_000
-"""The API takes 10 MB with its envelope."""
+"""The API accepts 10 MB, which includes the envelope."""
 _TRANSIENT = (
     exceptions.ServiceUnavailable,
     exceptions.InternalServerError,
@@ -32,7 +32,7 @@ _TRANSIENT = (
 
 
 class StorageWriter:
-    """Appends rows to the tables of one warehouse."""
+    """Appends rows to the tables of one warehouse. Connects at the first append."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -46,25 +46,25 @@ class StorageWriter:
         return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel))
 
     def append(self, rows: Sequence[Row]) -> list[int]:
-        """Append rows of one type; returns the positions of those that the warehouse refuses, in order.
+        """Append rows of one type, and return the positions of those that the warehouse refuses, in order.
 
-        All others are in the table when this returns. A transient fault is retried with backoff, so a row may
-        come twice. Raises Unavailable when the warehouse stays away, UserError when the table is not there.
+        All others are in the table when this returns. Transient errors are retried with backoff, so a row may be
+        written twice. Raises Unavailable when the warehouse does not answer, UserError when the table does not exist.
         """
-        good = [position for position, row in enumerate(rows) if fits(row)]
-        refused = set(range(len(rows))) - set(good)
-        for part, batch in _parts(rows, good):
-            while bad := self._append(rows[0].TABLE, batch):
-                refused |= {part[index] for index in bad}
-                # A request with a bad row is refused whole: its good rows go again.
-                part = [position for index, position in enumerate(part) if index not in bad]
+        valid = [position for position, row in enumerate(rows) if is_valid(row)]
+        refused = set(range(len(rows))) - set(valid)
+        for part, batch in _parts(rows, valid):
+            while refused_here := self._append(rows[0].TABLE, batch):
+                refused |= {part[index] for index in refused_here}
+                # A request with an invalid row is refused as a whole, so its other rows are sent again.
+                part = [position for index, position in enumerate(part) if index not in refused_here]
                 if not part:
                     break
                 batch = to_arrow([rows[position] for position in part])
         return sorted(refused)
 
     def _append(self, name: str, batch: pa.RecordBatch) -> set[int]:
-        """One request; returns the positions in `batch` that were refused, empty when all were taken."""
+        """Send one request, and return the positions in `batch` that were refused, empty if none was."""
         retry = Retry(
             predicate=lambda error: isinstance(error, _TRANSIENT),
             initial=0.2,
@@ -76,33 +76,33 @@ class StorageWriter:
             return refused
         except (exceptions.NotFound, exceptions.PermissionDenied) as error:
             raise UserError(
-                f"The table {self._warehouse.table_id(name)} takes no rows ({type(error).__name__}): check that it "
+                f"The table {self._warehouse.table_id(name)} cannot be written ({type(error).__name__}): check that it "
                 "exists and that this account may write to it."
             ) from None
         except (exceptions.InvalidArgument, exceptions.FailedPrecondition, exceptions.Unauthenticated) as error:
             raise UserError(
-                f"BigQuery refused rows for {self._warehouse.table_id(name)} ({type(error).__name__}): hold the live "
-                f"table against sql/{name}/schema.yaml, and check the credentials."
+                f"BigQuery refused rows for {self._warehouse.table_id(name)} ({type(error).__name__}): compare the "
+                f"table with sql/{name}/schema.yaml, and check the credentials."
             ) from None
         except (exceptions.GoogleAPIError, ConnectionError) as error:
             raise Unavailable(
-                f"The warehouse took no rows for {self._warehouse.retry_seconds:.0f} seconds ({type(error).__name__}). "
-                "Nothing was dropped: run the same command again when it is back."
+                f"The warehouse accepted no rows for {self._warehouse.retry_seconds:.0f} seconds "
+                f"({type(error).__name__}). Nothing was lost; run the same command again when it is available."
             ) from None
 
     def _request(self, name: str, batch: pa.RecordBatch) -> set[int]:
         stream = self._stream(name)
         request = types.AppendRowsRequest(write_stream=stream, arrow_rows=_arrow(batch))
-        # BigQuery finds the dataset's region by this header; the client sets none for a stream of requests.
-        route = ("x-goog-request-params", f"write_stream={quote(stream, safe='')}")
+        # BigQuery finds the dataset's region by this header, which the client does not set for a stream of requests.
+        routing_header = ("x-goog-request-params", f"write_stream={quote(stream, safe='')}")
         refused: set[int] = set()
-        answered = False
-        # No retry of the client's own: it would go on for a day, with a request that is used up.
-        for response in self._client.append_rows(iter([request]), retry=None, timeout=30.0, metadata=[route]):
+        has_response = False
+        # The client's own retry would go on for a day, with an iterator of requests that is exhausted.
+        for response in self._client.append_rows(iter([request]), retry=None, timeout=30.0, metadata=[routing_header]):
             refused |= _refused(response)
-            answered = True
-        if not answered:
-            raise exceptions.ServiceUnavailable("the stream ended without an answer")
+            has_response = True
+        if not has_response:
+            raise exceptions.ServiceUnavailable("the stream ended without a response")
         return refused
 
     def _stream(self, name: str) -> str:
@@ -111,16 +111,16 @@ class StorageWriter:
 
 
 @lru_cache(maxsize=8)
-def appender(warehouse: Warehouse) -> StorageWriter:
-    """One appender a process: some runners make their steps anew for every few events."""
+def storage_writer(warehouse: Warehouse) -> StorageWriter:
+    """Return the process's writer for a warehouse: some runners create their steps again for every few events."""
     return StorageWriter(warehouse)
 
 
 def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[tuple[list[int], pa.RecordBatch]]:
-    """The positions in parts that fit into a request each, with their rows."""
+    """Divide positions into parts that fit into one request each, and yield each part with its rows."""
     if not positions:
         return
-    batch = to_arrow([rows[each] for each in positions])
+    batch = to_arrow([rows[position] for position in positions])
     if len(positions) == 1 or batch.nbytes <= MAX_REQUEST_BYTES:
         yield positions, batch
         return
@@ -130,7 +130,7 @@ def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[tuple[list[int
 
 
 def _refused(response: Any) -> set[int]:
-    """The rows that a response names. Its texts may quote values of rows, so they go no further."""
+    """Return the rows that a response refuses. Its texts may quote values of rows, so they are not used."""
     if response.row_errors:
         return {int(error.index) for error in response.row_errors}
     if response.error.code:
@@ -139,7 +139,7 @@ def _refused(response: Any) -> set[int]:
 
 
 def grpc_code(number: int) -> grpc.StatusCode:
-    """The status code of a number."""
+    """Return the status code with a number."""
     return next(code for code in grpc.StatusCode if code.value[0] == number)
 
 
@@ -151,6 +151,6 @@ def _arrow(batch: pa.RecordBatch) -> types.AppendRowsRequest.ArrowData:
 
 
 def append_all(warehouse: Warehouse, rows: Sequence[Row]) -> None:
-    """Append rows of ours that must all be taken, such as an encoder's. Raises UserError when one is refused."""
+    """Append rows that must all be accepted, such as an encoder's. Raises UserError when one is refused."""
     if rows and StorageWriter(warehouse).append(rows):
         raise UserError(f"The table {rows[0].TABLE} refused a row: compare it with sql/{rows[0].TABLE}/schema.yaml.")

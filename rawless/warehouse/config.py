@@ -1,4 +1,4 @@
-"""Where the tables are: the warehouse file, and the addresses of an emulator. Free of clients, so quick to import."""
+"""The warehouse file, and the addresses of an emulator. Imports no client, so that it is quick to import."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ _DatasetName = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
 
 
 class WarehouseConfig(FrozenModel):
-    """Where the tables are: a warehouse file. Datasets of their own, so that each has its own readers."""
+    """A warehouse file: the project and the four datasets of the tables, separate so that each has its own readers."""
 
     project: str = Field(pattern=r"^[a-z][a-z0-9.:-]{4,60}[a-z0-9]$")
     location: str = Field(default="US", pattern=r"^[A-Za-z0-9-]{2,30}$")
@@ -20,14 +20,14 @@ class WarehouseConfig(FrozenModel):
     subjects: str = _DatasetName
     audit: str = _DatasetName
     pseudonym_secret: str | None = Field(default=None, pattern=r"^projects/[^/]+/secrets/[^/]+/versions/[^/]+$")
-    """The pseudonym key in Secret Manager."""
+    """The version of a secret in Secret Manager that contains the pseudonym key."""
 
     @model_validator(mode="after")
-    def _apart(self) -> "WarehouseConfig":
+    def _distinct(self) -> "WarehouseConfig":
         names = [self.events, self.snapshots, self.subjects, self.audit]
         if len(set(names)) != len(names):
             raise ValueError(
-                "events, snapshots, subjects and audit must be datasets of their own, each with its readers"
+                "events, snapshots, subjects and audit must be four different datasets, each with its own readers"
             )
         return self
 
@@ -42,6 +42,6 @@ class Emulator:
     """Addresses of a BigQuery emulator."""
 
     rest: str
-    """As in http://127.0.0.1:9050."""
+    """A URL such as http://127.0.0.1:9050."""
     grpc: str
-    """As in 127.0.0.1:9060."""
+    """Host and port, such as 127.0.0.1:9060."""

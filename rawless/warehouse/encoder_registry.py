@@ -1,4 +1,4 @@
-"""Encoders by name: the catalogue, files, and `encoder_v1`, where sealed specs are kept for good."""
+"""Resolve encoder names: the catalogue, files, and the table `encoder_v1` of sealed specs."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,36 +20,38 @@ ORDER BY registered_at
 
 
 def registered(warehouse: Warehouse, name: str | None = None, version: str | None = None) -> list[EncoderSpec]:
-    """The sealed specs in `encoder_v1`, each once: all, or those of a name and version."""
+    """Return the sealed specs in `encoder_v1` without duplicates: all, or those of a name and version."""
     rows = warehouse.query(_REGISTERED, parameters({"name": name, "version": version}))
     specs = [catalogue.parse(row["spec"], "A spec in encoder_v1") for row in rows]
     return list({spec.fingerprint: spec for spec in specs}.values())
 
 
-def resolve(open_place: Callable[[], Warehouse], ref: str) -> EncoderSpec:
-    """The spec that `ref` names: catalogue or file; where that is unsealed, or the catalogue has none, the sealed
-    one in `encoder_v1`, for which alone the warehouse is opened. Raises UserError when there is none.
+def resolve(open_warehouse: Callable[[], Warehouse], ref: str) -> EncoderSpec:
+    """Return the spec that `ref` names, from the catalogue or a file.
+
+    If there is none, or it is unsealed, the sealed one in `encoder_v1` is returned; the warehouse is opened for this
+    only. Raises UserError when there is none either.
     """
     try:
         spec = catalogue.lookup(ref)
     except UserError:
         name, _, version = ref.partition("@")
-        if found := registered(open_place(), name, version):
-            return found[0]
+        if specs := registered(open_warehouse(), name, version):
+            return specs[0]
         raise
     if spec.sealed:
         return spec
-    kept = registered(open_place(), spec.name, spec.version)
-    return next((each for each in kept if _completes(each, spec)), spec)
+    sealed_specs = registered(open_warehouse(), spec.name, spec.version)
+    return next((sealed for sealed in sealed_specs if _completes(sealed, spec)), spec)
 
 
 def _completes(sealed: EncoderSpec, spec: EncoderSpec) -> bool:
-    """Whether they differ only in digests that the unsealed spec leaves open."""
+    """Return whether the two differ only in digests that the unsealed spec leaves out."""
     return all(change.before is None for change in changes(spec, sealed))
 
 
 def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
-    """Keep a sealed spec in `encoder_v1`; says whether it was new.
+    """Write a sealed spec to `encoder_v1`, and return whether it was new.
 
     Raises UserError when it is unsealed, or when its name and version already belong to another fingerprint.
     """
@@ -69,16 +71,16 @@ def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
 
 
 def is_registered(warehouse: Warehouse, spec: EncoderSpec) -> bool:
-    """Whether `encoder_v1` has the spec. Raises UserError as `register` does."""
+    """Return whether `encoder_v1` contains the spec. Raises UserError as `register` does."""
     fingerprint = spec.fingerprint
     for other in registered(warehouse, spec.name, spec.version):
         if other.fingerprint == fingerprint:
             return True
-        found = changes(other, spec)
-        bump = required_bump(found)
+        differences = changes(other, spec)
+        bump = required_bump(differences)
         raise UserError(
             f"{spec.ref} is registered with fingerprint {other.fingerprint[:12]}, but this spec has "
-            f"{fingerprint[:12]}: {', '.join(change.field for change in found)} differ. That is a {bump.value} change: "
-            f"give the spec version {next_version(spec.version, bump)}."
+            f"{fingerprint[:12]}: {', '.join(change.field for change in differences)} differ. That is a {bump.value} "
+            f"change: give the spec version {next_version(spec.version, bump)}."
         )
     return False

@@ -1,4 +1,4 @@
-"""Loading a file of business facts into a table, with plain subject ids replaced by pseudonyms where asked."""
+"""Load a file of business facts into a table, optionally with plain subject ids replaced by pseudonyms."""
 
 import io
 import re
@@ -40,13 +40,14 @@ def load_file(
     subject_column: str | None = None,
     replace: bool = False,
 ) -> tuple[int, list[str]]:
-    """Load a file into TABLE or DATASET.TABLE; returns the rows and the columns that were loaded.
+    """Load a file into TABLE or DATASET.TABLE, and return the number of rows and the columns that were loaded.
 
-    Raises UserError for a name, file or column that does not fit, Unavailable when BigQuery is away.
+    With `key`, `subject_column` is replaced by pseudonyms. Raises UserError for a name, file or column that is not
+    valid, Unavailable when BigQuery does not answer.
     """
     table = read(file, subject_column)
     if subject_column is not None and key is not None:
-        table = pseudonymised(table, subject_column, key)
+        table = pseudonymise(table, subject_column, key)
     target = bigquery.Table(_table_id(warehouse, name), schema=[_column(field) for field in table.schema])
     config = bigquery.LoadJobConfig(
         source_format="PARQUET",
@@ -56,7 +57,7 @@ def load_file(
     config.parquet_options = _LISTS
     client, retry = warehouse.client, warehouse.retry
     try:
-        # Made first: the local BigQuery makes no table when it loads.
+        # Created first, because a load job of the local BigQuery creates no table.
         client.create_table(target, exists_ok=True, retry=retry)
         job = client.load_table_from_file(_parquet(table), target.reference, job_config=config, num_retries=1)
         job.result(retry=retry)
@@ -65,7 +66,7 @@ def load_file(
         if isinstance(code, int) and 400 <= code < 500:  # its text may quote a cell
             raise UserError(
                 f"BigQuery refused {file} for {name} ({type(error).__name__}): compare its columns and types with the "
-                "table's, or give --replace."
+                "table's, or use --replace."
             ) from None
         raise unavailable(error) from None
     return table.num_rows, list(table.column_names)
@@ -85,35 +86,35 @@ def _column(field: pa.Field) -> bigquery.SchemaField:
 
 
 def _type(field: pa.Field, kind: pa.DataType) -> str:
-    for fits, name in _TYPES:
-        if fits(kind):
+    for is_type, name in _TYPES:
+        if is_type(kind):
             return name
-    raise UserError(f"The column {field.name} holds {kind}, which cannot be loaded: turn it into text, number or time.")
+    raise UserError(f"The column {field.name} is of type {kind}, which cannot be loaded; convert it to another type.")
 
 
 def read(file: Path, subject_column: str | None = None) -> pa.Table:
-    """A CSV, JSON lines or Parquet file as a table; in a CSV the subject column is taken as the text that stands there.
+    """Read a CSV, JSON lines or Parquet file; the subject column of a CSV file is read as text.
 
-    Raises UserError when it cannot be read as what its name says.
+    Raises UserError when the file cannot be read as the format that its suffix names.
     """
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     if file.suffix not in readers:
-        raise UserError(f"The file {file} must end in one of {', '.join(readers)}, which says how to read it.")
+        raise UserError(f"The file {file} must end in one of {', '.join(readers)}, which selects the format.")
     if not file.is_file():
-        raise UserError(f"The file {file} does not exist: check the path.")
+        raise UserError(f"The file {file} does not exist; check the path.")
     try:
         table = readers[file.suffix](file, subject_column)
-    except (pa.ArrowException, OSError) as error:  # its text quotes values
+    except (pa.ArrowException, OSError) as error:  # the text of the error quotes values
         raise UserError(f"The file {file} cannot be read as {file.suffix[1:]} ({type(error).__name__}).") from None
     if table.num_rows == 0:
         raise UserError(f"The file {file} has no rows.")
     for position, name in enumerate(table.column_names, start=1):
-        if not re.fullmatch(r"[A-Za-z_]\w{0,127}", name, re.ASCII):  # never shown: without a header it is a value
+        if not re.fullmatch(r"[A-Za-z_]\w{0,127}", name, re.ASCII):  # not printed: without a header it is a value
             raise UserError(
-                f"The file {file} has no name for column {position}: give it a header of letters, digits and _."
+                f"The file {file} has no valid name for column {position}; add a header of letters, digits and _."
             )
     if len(set(table.column_names)) != len(table.column_names):
-        raise UserError(f"The file {file} has a column twice: rename one.")
+        raise UserError(f"The file {file} has two columns of the same name; rename one.")
     return table
 
 
@@ -132,20 +133,19 @@ def _read_parquet(file: Path, _: str | None) -> pa.Table:
     return pyarrow.parquet.read_table(file)
 
 
-def pseudonymised(table: pa.Table, column: str, key: PseudonymKey) -> pa.Table:
-    """The table with `column` replaced by subject_key and subject_key_id. A missing id stays missing."""
+def pseudonymise(table: pa.Table, column: str, key: PseudonymKey) -> pa.Table:
+    """Return the table with `column` replaced by subject_key and subject_key_id. A missing id stays missing."""
     if column not in table.column_names:
         raise UserError(f"--pseudonymise names {column!r}, but the file has {', '.join(table.column_names)}.")
     kind = table.schema.field(column).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
-        raise UserError(f"--pseudonymise names {column!r}, which holds {kind}: subject ids are text or whole numbers.")
-    if taken := {"subject_key", "subject_key_id"} & set(table.column_names):
-        raise UserError(f"--pseudonymise makes the column {min(taken)}, but the file has one already: rename it.")
+        raise UserError(f"--pseudonymise names {column!r} of type {kind}, but subject ids are text or whole numbers.")
+    if existing := {"subject_key", "subject_key_id"} & set(table.column_names):
+        raise UserError(f"--pseudonymise adds the column {min(existing)}, but the file already has one; rename it.")
     ids = table.column(column).cast(pa.string()).to_pylist()
-    keys = pa.array([key.pseudonym(each) if each else None for each in ids], pa.string())
-    key_ids = pa.array([key.key_id if each else None for each in ids], pa.string())
-    kept = table.drop_columns([column])
-    return kept.append_column("subject_key", keys).append_column("subject_key_id", key_ids)
+    keys = pa.array([key.pseudonym(plain) if plain else None for plain in ids], pa.string())
+    key_ids = pa.array([key.key_id if plain else None for plain in ids], pa.string())
+    return table.drop_columns([column]).append_column("subject_key", keys).append_column("subject_key_id", key_ids)
 
 
 def _table_id(warehouse: Warehouse, name: str) -> str:

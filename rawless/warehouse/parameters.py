@@ -1,4 +1,4 @@
-"""Query parameters: the only way in which values reach SQL, each with its type."""
+"""Query parameters, through which alone values reach SQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ _TYPES = {bool: "BOOL", int: "INT64", float: "FLOAT64", str: "STRING", datetime:
 
 
 def parameters(values: Mapping[str, Any]) -> list[_Parameter]:
-    """Values by name, of the types that they have; None is a missing text, and a list is one of texts."""
+    """Convert values by name to parameters of the matching types; None becomes a null STRING, a list one of STRINGs."""
     return [_parameter(name, value) for name, value in values.items()]
 
 
@@ -25,12 +25,12 @@ def _parameter(name: str, value: Any) -> _Parameter:
 
 
 def structs(name: str, fields: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> bigquery.ArrayQueryParameter:
-    """Rows as an array of structs with these fields, of these types whether or not there are rows."""
+    """Convert rows to an array of structs with these fields, given as BigQuery types by name."""
     types = [bigquery.ScalarQueryParameterType(kind, name=field) for field, kind in fields.items()]  # type: ignore[no-untyped-call]
-    made = [
+    values = [
         bigquery.StructQueryParameter(
             None, *(bigquery.ScalarQueryParameter(field, kind, row[field]) for field, kind in fields.items())
         )
         for row in rows
     ]
-    return bigquery.ArrayQueryParameter(name, bigquery.StructQueryParameterType(*types), made)  # type: ignore[no-untyped-call]
+    return bigquery.ArrayQueryParameter(name, bigquery.StructQueryParameterType(*types), values)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Rows in bulk, through the Storage Read API: Arrow batches, one after the other."""
+"""Read rows in bulk through the Storage Read API, as Arrow batches."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,11 +17,11 @@ CREATE_SECONDS = 600.0
 
 
 def read(warehouse: Warehouse, name: str, columns: Sequence[str], restriction: str) -> Iterator[pa.RecordBatch]:
-    """The columns of a table's rows for which `restriction` holds, as they were when the first batch was asked for.
+    """Yield columns of the rows for which `restriction` is true, as of the time when the first batch is requested.
 
-    The order is not defined. A batch is at most some megabytes, and one is held at a time. `restriction` is SQL and
-    knows no parameters: only values that were checked may stand in it. Raises UserError when the table cannot be
-    read, Unavailable when BigQuery is away.
+    The order is not defined. A batch is at most some megabytes, and one is in memory at a time. `restriction` is SQL
+    without parameters, so it may contain validated values only. Raises UserError when the table cannot be read,
+    Unavailable when BigQuery does not answer.
     """
     client = None
     try:
@@ -30,8 +30,8 @@ def read(warehouse: Warehouse, name: str, columns: Sequence[str], restriction: s
         session = _session(client, warehouse, name, columns, restriction, retry)
         for stream in session.streams:
             schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
-            for answer in client.read_rows(stream.name, retry=retry):
-                yield pa.ipc.read_record_batch(pa.py_buffer(answer.arrow_record_batch.serialized_record_batch), schema)
+            for part in client.read_rows(stream.name, retry=retry):
+                yield pa.ipc.read_record_batch(pa.py_buffer(part.arrow_record_batch.serialized_record_batch), schema)
     except (exceptions.NotFound, exceptions.Forbidden, exceptions.BadRequest, exceptions.Unauthorized) as error:
         raise UserError(
             f"The table {warehouse.table_id(name)} cannot be read ({type(error).__name__}): check that it exists and "
@@ -55,11 +55,11 @@ def _session(
     client: BigQueryReadClient, warehouse: Warehouse, name: str, columns: Sequence[str], restriction: str, retry: Retry
 ) -> types.ReadSession:
     project, dataset, _ = warehouse.table_id(name).rsplit(".", 2)
-    wanted = types.ReadSession(
+    session = types.ReadSession(
         table=f"projects/{project}/datasets/{dataset}/tables/{name}",
         data_format=types.DataFormat.ARROW,
         read_options={"selected_fields": list(columns), "row_restriction": restriction},
     )
     return client.create_read_session(
-        parent=f"projects/{project}", read_session=wanted, max_stream_count=1, retry=retry, timeout=CREATE_SECONDS
+        parent=f"projects/{project}", read_session=session, max_stream_count=1, retry=retry, timeout=CREATE_SECONDS
     )

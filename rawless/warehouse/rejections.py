@@ -1,4 +1,4 @@
-"""Rejections that a replay may undo."""
+"""Find the rejected events that a replay can embed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,37 +9,37 @@ from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import FOLDER
 
 _QUERY = FOLDER / "rejection_v1" / "open.sql"
-_KEPT = timedelta(days=91)
-"""Rejections are kept 90 days."""
+_RETENTION = timedelta(days=91)
+"""Rejections are kept for 90 days."""
 _START_OF_EVENTS = datetime(1900, 1, 1, tzinfo=UTC)
-"""Before any event: the table asks for a bound."""
+"""Before any event; the table function requires a lower bound."""
 
 
 @dataclass(frozen=True)
 class Rejections:
-    """What became of the events that were rejected for one reason."""
+    """The events of a stream that were rejected for one reason, by what happened to them since."""
 
     open: tuple[str, ...]
-    """Ids of those that some encoder has not embedded, first rejected first."""
+    """Ids of those that at least one encoder has not embedded, in the order of their first rejection."""
     embedded: int
-    """Events that were embedded by now."""
+    """The number of events that were embedded since."""
     unidentified: int
-    """Deliveries without an id that could be stored, which therefore cannot be found again."""
+    """The number of deliveries without a valid id, which cannot be found again."""
     first_rejected_at: datetime | None
-    """Of those that are open or unidentified."""
+    """The first rejection among the open and unidentified ones."""
 
 
 def rejections(warehouse: Warehouse, stream: str, reason: str, fingerprints: Sequence[str]) -> Rejections:
-    """What a stream's encoders have not embedded because of a reason. Raises what `Warehouse.query` does."""
+    """Return the rejections of a stream for one reason. Raises what `Warehouse.query` raises."""
     now = datetime.now(UTC)
-    times = {"start_at": now - _KEPT, "end_at": now, "start_of_events": _START_OF_EVENTS}
+    times = {"start_at": now - _RETENTION, "end_at": now, "start_of_events": _START_OF_EVENTS}
     values = {"stream": stream, "reason": reason, "fingerprints": list(fingerprints), **times}
     rows = warehouse.query(warehouse.render(_QUERY), parameters(values))
     unidentified = [row for row in rows if row["event_id"] is None]
-    found = [row for row in rows if row["event_id"] is not None and row["is_open"]]
+    still_open = [row for row in rows if row["event_id"] is not None and row["is_open"]]
     return Rejections(
-        open=tuple(row["event_id"] for row in found),
-        embedded=len(rows) - len(found) - len(unidentified),
+        open=tuple(row["event_id"] for row in still_open),
+        embedded=len(rows) - len(still_open) - len(unidentified),
         unidentified=sum(row["deliveries"] for row in unidentified),
-        first_rejected_at=min((row["first_rejected_at"] for row in [*found, *unidentified]), default=None),
+        first_rejected_at=min((row["first_rejected_at"] for row in [*still_open, *unidentified]), default=None),
     )

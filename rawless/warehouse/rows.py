@@ -1,6 +1,6 @@
-"""Row types of the tables that jobs write: ids, enums, times and floats only, checked before the sink.
+"""Row types of the tables that jobs write: ids, enums, times and floats only, validated before they are written.
 
-The local BigQuery accepts what the real one refuses, so a row is judged here for both.
+The local BigQuery accepts rows that the real one refuses, so rows are validated here for both.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ import pyarrow as pa
 from rawless.warehouse.tables import table
 
 Attributes = tuple[tuple[str, str], ...]
-# Compared as they are: a time at the rim of the calendar cannot be turned into UTC.
+# Compared without conversion: a time at the end of the calendar cannot be converted to UTC.
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _BUCKETS = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
 
 
 class _Event(Protocol):
-    """What a row tells of an event: all but its content."""
+    """What a row stores of an event: everything except its content."""
 
     @property
     def stream(self) -> str: ...
@@ -41,7 +41,7 @@ class _Event(Protocol):
 
 
 class _Encoder(Protocol):
-    """What a row tells of an encoder."""
+    """What a row stores of an encoder."""
 
     @property
     def modality(self) -> str: ...
@@ -75,7 +75,7 @@ class EmbeddingRow:
     def of(
         cls, event: "_Event", encoder: "_Encoder", fingerprint: str, embedding: npt.NDArray[np.float32], truncated: bool
     ) -> "EmbeddingRow":
-        """The row of an event that was encoded now, whoever encoded it."""
+        """Return the row of an event that was encoded just now."""
         return cls(
             stream=event.stream,
             event_id=event.event_id,
@@ -138,7 +138,7 @@ class PredictionRow:
     head: str
     version: int
     probabilities: tuple[tuple[str, float], ...]
-    """By class."""
+    """Pairs of class and probability."""
     abstention: str | None
     predicted_at: datetime
 
@@ -147,33 +147,35 @@ Row = EmbeddingRow | RejectionRow | EncoderRow | PredictionRow
 
 
 def size_bucket(size: int) -> str:
-    """A size in bytes as the power of ten that it stays under, so that the exact length is not told."""
+    """Return the power of ten that a size in bytes is below, as in '<1000', so that the exact size is not stored."""
     return next((f"<{bound}" for bound in _BUCKETS if size < bound), f">={_BUCKETS[-1]}")
 
 
-def fits(row: Row) -> bool:
-    """Whether BigQuery would take the row: required values there, text valid, times aware, vectors finite."""
-    required, numbers = _required(row.TABLE), _numbers(row.TABLE)
+def is_valid(row: Row) -> bool:
+    """Return whether BigQuery accepts the row: required values present, text printable, times aware, vectors finite."""
+    required, numbers = _required_columns(row.TABLE), _float_columns(row.TABLE)
     return all(
-        _fits(value, floats=field.name in numbers) and not (field.name in required and value is None)
+        _is_valid(value, floats=field.name in numbers) and not (field.name in required and value is None)
         for field in fields(row)
         for value in (getattr(row, field.name),)
     )
 
 
 @cache
-def _required(name: str) -> frozenset[str]:
+def _required_columns(name: str) -> frozenset[str]:
     return frozenset(column.name for column in table(name).columns if column.mode != "NULLABLE")
 
 
 @cache
-def _numbers(name: str) -> frozenset[str]:
-    """The columns that hold numbers with fractions, in records too."""
+def _float_columns(name: str) -> frozenset[str]:
+    """Return the columns of floats, including those with floats in nested records."""
     columns = table(name).columns
-    return frozenset(each.name for each in columns if "FLOAT64" in (each.type, *(part.type for part in each.fields)))
+    return frozenset(
+        column.name for column in columns if "FLOAT64" in (column.type, *(field.type for field in column.fields))
+    )
 
 
-def _fits(value: Any, *, floats: bool) -> bool:
+def _is_valid(value: Any, *, floats: bool) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.size > 0 and bool(np.isfinite(value).all())
     if isinstance(value, datetime):
@@ -181,14 +183,14 @@ def _fits(value: Any, *, floats: bool) -> bool:
     if isinstance(value, str):
         return value.isprintable()
     if isinstance(value, tuple):
-        return all(_fits(part, floats=floats) for part in value)
+        return all(_is_valid(part, floats=floats) for part in value)
     if isinstance(value, float):
         return floats and isfinite(value)
     return value is None or isinstance(value, bool | int)
 
 
 def to_arrow(rows: Sequence[Row]) -> pa.RecordBatch:
-    """Rows of one type as an Arrow batch with the table's schema."""
+    """Convert rows of one type to an Arrow batch with the table's schema."""
     schema = table(rows[0].TABLE).arrow_schema
     return pa.RecordBatch.from_arrays(
         [_column([getattr(row, f.name) for row in rows], f) for f in schema], schema=schema
@@ -200,6 +202,6 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
         offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
         return pa.ListArray.from_arrays(offsets, np.concatenate(values, dtype=np.float64))
     if pa.types.is_list(field.type):  # of records, which rows hold as tuples
-        names = [each.name for each in field.type.value_type]
+        names = [nested.name for nested in field.type.value_type]
         values = [[dict(zip(names, record, strict=True)) for record in records] for records in values]
     return pa.array(values, field.type)

@@ -1,4 +1,4 @@
-"""Tables as folders: `sql/<table>_v1/schema.yaml` is the one truth that writers, local stack and terraform read."""
+"""Table schemas: `sql/<table>_v1/schema.yaml` defines a table for writers, the local stack and terraform."""
 
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,7 @@ _ARROW = {
 
 
 class Column(FrozenModel):
-    """One column, in BigQuery's words."""
+    """One column, in BigQuery's terms."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     type: Literal["STRING", "JSON", "TIMESTAMP", "FLOAT64", "INT64", "BOOL", "RECORD"]
@@ -34,18 +34,18 @@ class Column(FrozenModel):
     fields: tuple["Column", ...] = ()
 
     def to_bigquery(self) -> bigquery.SchemaField:
-        """The column as the client library wants it."""
+        """Return the column as a field of the BigQuery client."""
         nested = [field.to_bigquery() for field in self.fields]
         return bigquery.SchemaField(self.name, self.type, self.mode, description=self.description, fields=nested)
 
     def to_arrow(self) -> pa.Field:
-        """The column as the Storage Write API wants it."""
-        one = pa.struct([field.to_arrow() for field in self.fields]) if self.fields else _ARROW[self.type]
-        return pa.field(self.name, pa.list_(one) if self.mode == "REPEATED" else one, self.mode != "REQUIRED")
+        """Return the column as an Arrow field, for the Storage Write API."""
+        element = pa.struct([field.to_arrow() for field in self.fields]) if self.fields else _ARROW[self.type]
+        return pa.field(self.name, pa.list_(element) if self.mode == "REPEATED" else element, self.mode != "REQUIRED")
 
 
 class Partition(FrozenModel):
-    """By day of a timestamp column."""
+    """Partitioning by day of a timestamp column."""
 
     field: str
     filter_required: bool
@@ -62,11 +62,11 @@ class Table(FrozenModel):
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        """Every column, in order."""
+        """Return the schema of all columns, in order."""
         return pa.schema([column.to_arrow() for column in self.columns])
 
     def to_bigquery(self, table_id: str) -> bigquery.Table:
-        """The table as the client library wants it for creation."""
+        """Return the table as the BigQuery client creates it."""
         table = bigquery.Table(table_id, schema=[column.to_bigquery() for column in self.columns])
         table.description = self.description
         table.clustering_fields = list(self.cluster)
@@ -78,17 +78,17 @@ class Table(FrozenModel):
 
 @cache
 def table(name: str) -> Table:
-    """The table of that name, as in `embedding_event_v1`."""
+    """Return the table with a name such as `embedding_event_v1`."""
     return read_yaml(FOLDER / name / "schema.yaml", Table, what="table schema")
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every table's name."""
+    """Return the names of all tables, sorted."""
     return tuple(sorted(path.parent.name for path in FOLDER.glob("*_v1/schema.yaml")))
 
 
 @cache
 def functions() -> dict[str, Path]:
-    """Every table function's name and its SQL template, which lies in the folder of the table that it reads."""
+    """Return the SQL template of each table function by name; it is in the folder of the table that it reads."""
     return {path.stem: path for path in sorted(FOLDER.glob("*_v1/*.sql")) if f"{path.stem}_v1" == path.parent.name}

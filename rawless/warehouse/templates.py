@@ -1,4 +1,4 @@
-"""The rendering of SQL, our templates and users' queries: Jinja places names, values go in as parameters only."""
+"""Render SQL templates and users' queries: Jinja inserts names only, values are passed as query parameters."""
 
 from functools import cache
 
@@ -10,6 +10,6 @@ from rawless.warehouse.tables import FOLDER
 
 @cache
 def environment() -> ImmutableSandboxedEnvironment:
-    """A sandbox, since users write templates too, in which a name that is not there is an error."""
+    """Return a sandboxed Jinja environment, since users write templates too. An undefined name is an error."""
     loader = jinja2.FileSystemLoader(FOLDER)
     return ImmutableSandboxedEnvironment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)

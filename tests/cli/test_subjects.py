@@ -88,7 +88,7 @@ MISTAKES = {
     "no table": (["--from", "nowhere.id"], "There is no table nowhere"),
     "no source": ([], "Missing option '--from'"),
     "not a column": (["--from", "told_account"], "--from is 'told_account', but must be TABLE.COLUMN"),
-    "the map": (["--from", "subjects.subject_map_v1.customer_id"], "which is what a sync fills"),
+    "the map": (["--from", "subjects.subject_map_v1.customer_id"], "which is the table that a sync fills"),
     "no warehouse file": (["--from", "a.b", "--warehouse", "no.yaml"], "The warehouse file no.yaml does not exist"),
 }
 

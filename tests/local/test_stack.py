@@ -109,11 +109,11 @@ def test_a_row_is_stored_once_and_time_travel_is_refused(warehouse: Warehouse, m
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
     appender = StorageWriter(warehouse)
     database = home / "bigquery"
-    appender.append([encoder] * 400)
+    writer.append([encoder] * 400)
     before = _size(database)
 
     for _ in range(30):
-        appender.append([encoder])
+        writer.append([encoder])
 
     assert _size(database) - before < 430 * len(spec.fingerprint) * 30 / 2  # half of thirty copies of one column
     with pytest.raises(UserError, match="the local BigQuery does not support time travel"):

@@ -193,7 +193,7 @@ def test_an_unavailable_warehouse_fails_the_job_and_the_next_run_loses_nothing(
 
     for mode in ("in_memory", "multi_processing"):
         with pytest.raises(
-            Unavailable, match=r"took no rows for 1 seconds.*Nothing was dropped.*is back\.$"
+            Unavailable, match=r"accepted no rows for 1 seconds.*Nothing was lost.*is available\.$"
         ) as failure:
             ingest(path, f"--direct_running_mode={mode}", warehouse=away)
         assert failure.value.__context__ is None
@@ -212,7 +212,7 @@ def test_a_row_that_the_warehouse_refuses_becomes_a_rejection(
     def refuses_b(row: Any) -> bool:
         return honest(row) and not (row.TABLE == "embedding_event_v1" and row.event_id == "b")
 
-    monkeypatch.setattr(append, "fits", refuses_b)
+    monkeypatch.setattr(append, "is_valid", refuses_b)
     summary = ingest(write_events({"event_id": "a"}, {"event_id": "b"}, {"event_id": "c"}))
 
     assert [row["event_id"] for row in embeddings()] == ["a", "c"]

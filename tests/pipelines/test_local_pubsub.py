@@ -81,7 +81,7 @@ def test_nothing_is_acknowledged_before_its_rows_are_written(
     away = replace(warehouse, emulator=Emulator("http://127.0.0.1:9", "127.0.0.1:9"), retry_seconds=0.1)
     send({"event_id": "kept"})
 
-    with pytest.raises(Unavailable, match=r"^The warehouse took no rows for 0 seconds .*Nothing was dropped"):
+    with pytest.raises(Unavailable, match=r"^The warehouse accepted no rows for 0 seconds .*Nothing was lost"):
         go(replace(job, warehouse=away))
 
     assert go(job)["embeddings"] == 1

@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from rawless.warehouse.rows import EmbeddingRow, EncoderRow, PredictionRow, RejectionRow, fits, size_bucket, to_arrow
+from rawless.warehouse.rows import (
+    EmbeddingRow,
+    EncoderRow,
+    PredictionRow,
+    RejectionRow,
+    is_valid,
+    size_bucket,
+    to_arrow,
+)
 from rawless.warehouse.tables import table
 
 MakeRow = Callable[..., EmbeddingRow]
@@ -24,21 +32,21 @@ def vector(*values: float) -> npt.NDArray[np.float32]:
 
 
 def test_a_whole_row_fits(make_row: MakeRow) -> None:
-    assert fits(make_row())
+    assert is_valid(make_row())
 
 
 def test_what_may_be_missing_may_be_missing(make_row: MakeRow) -> None:
-    assert fits(make_row(subject_key=None, subject_key_id=None, attributes=()))
-    assert fits(RejectionRow("message", None, None, None, "1", "parse", "bad_event_id", "<100", None, AT))
-    assert fits(EncoderRow("minilm", "1.0.0", "f" * 64, "{}", True, AT))
-    assert fits(PredictionRow("message", "e-1", None, None, "topic", 1, (), "low_confidence", AT))
+    assert is_valid(make_row(subject_key=None, subject_key_id=None, attributes=()))
+    assert is_valid(RejectionRow("message", None, None, None, "1", "parse", "bad_event_id", "<100", None, AT))
+    assert is_valid(EncoderRow("minilm", "1.0.0", "f" * 64, "{}", True, AT))
+    assert is_valid(PredictionRow("message", "e-1", None, None, "topic", 1, (), "low_confidence", AT))
 
 
 @pytest.mark.parametrize(("number", "good"), [(0.25, True), (float("nan"), False), (float("inf"), False)])
 def test_a_probability_is_a_finite_number(number: float, good: bool) -> None:
     row = PredictionRow("message", "e-1", None, None, "topic", 1, (("app", number),), None, AT)
 
-    assert fits(row) is good
+    assert is_valid(row) is good
     if good:
         assert to_arrow([row])["probabilities"].to_pylist() == [[{"class": "app", "probability": number}]]
 
@@ -56,12 +64,12 @@ def test_a_probability_is_a_finite_number(number: float, good: bool) -> None:
     ids=["nan", "inf", "-inf", "empty", "matrix", "number"],
 )
 def test_a_vector_that_is_none_does_not_fit(make_row: MakeRow, embedding: Any) -> None:
-    assert not fits(make_row(embedding=embedding))
+    assert not is_valid(make_row(embedding=embedding))
 
 
 @pytest.mark.parametrize("name", ["occurred_at", "logged_at"])
 def test_a_time_without_a_zone_does_not_fit(make_row: MakeRow, name: str) -> None:
-    assert not fits(make_row(**{name: datetime(2026, 1, 2)}))  # noqa: DTZ001
+    assert not is_valid(make_row(**{name: datetime(2026, 1, 2)}))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize(("year", "month", "day", "hours"), [(1, 1, 1, 14), (9999, 12, 31, -14)])
@@ -69,8 +77,8 @@ def test_a_time_that_utc_cannot_tell_does_not_fit_and_does_not_raise(
     make_row: MakeRow, year: int, month: int, day: int, hours: int
 ) -> None:
     at = datetime(year, month, day, 12, tzinfo=timezone(timedelta(hours=hours)))
-    assert not fits(make_row(occurred_at=at))
-    assert fits(make_row(occurred_at=at.replace(tzinfo=UTC)))
+    assert not is_valid(make_row(occurred_at=at))
+    assert is_valid(make_row(occurred_at=at.replace(tzinfo=UTC)))
 
 
 @pytest.mark.parametrize(
@@ -82,32 +90,32 @@ def test_a_time_that_utc_cannot_tell_does_not_fit_and_does_not_raise(
     ],
 )
 def test_nothing_in_a_required_column_does_not_fit(make_row: MakeRow, name: str) -> None:
-    assert not fits(make_row(**{name: None}))
+    assert not is_valid(make_row(**{name: None}))
 
 
 @pytest.mark.parametrize("name", [column.name for column in table("rejection_v1").columns if column.mode == "REQUIRED"])
 def test_a_rejection_needs_its_required_columns_too(name: str) -> None:
     row = RejectionRow("message", None, None, None, "1", "parse", "bad_event_id", "<100", None, AT)
-    assert not fits(replace(row, **{name: None}))
+    assert not is_valid(replace(row, **{name: None}))
 
 
 @pytest.mark.parametrize(
     "text", ["a\0b", "a\nb", "\x1b[31m", "\x7f", "\ud800", "\u202e", "\u2028", "\ufffe"], ids=ascii
 )
 def test_text_with_control_characters_or_surrogates_does_not_fit(make_row: MakeRow, text: str) -> None:
-    assert not fits(make_row(event_id=text))
-    assert not fits(make_row(attributes=(("channel", text),)))
-    assert not fits(make_row(attributes=((text, "chat"),)))
+    assert not is_valid(make_row(event_id=text))
+    assert not is_valid(make_row(attributes=(("channel", text),)))
+    assert not is_valid(make_row(attributes=((text, "chat"),)))
 
 
 @pytest.mark.parametrize("text", ["", "a b", "é€", "東京", "😀"])
 def test_printable_text_of_any_language_fits(make_row: MakeRow, text: str) -> None:
-    assert fits(make_row(attributes=(("channel", text),)))
+    assert is_valid(make_row(attributes=(("channel", text),)))
 
 
 @pytest.mark.parametrize("value", [b"bytes", 1.5, object(), ["list"], {"a": 1}], ids=lambda value: type(value).__name__)
 def test_a_value_of_another_kind_does_not_fit(make_row: MakeRow, value: object) -> None:
-    assert not fits(make_row(event_id=value))
+    assert not is_valid(make_row(event_id=value))
 
 
 finite = arrays.arrays(
@@ -136,7 +144,7 @@ def test_arrow_holds_the_values_exactly(
 ) -> None:
     fields = {"event_id": text, "occurred_at": at, "attributes": pairs, "truncated": truncated}
     rows = [make_row(embedding=each, **fields) for each in vectors]
-    assert all(fits(row) for row in rows)
+    assert all(is_valid(row) for row in rows)
     batch = to_arrow(rows)
     batch.validate(full=True)
     assert batch.schema == table("embedding_event_v1").arrow_schema

@@ -22,7 +22,7 @@ from rawless.warehouse import subjects
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
 from rawless.warehouse.load import load_file
-from rawless.warehouse.subjects import Synced
+from rawless.warehouse.subjects import SyncProgress
 
 OLD, NEW = PseudonymKey(b"1" * 32), PseudonymKey(b"2" * 32)
 SECRET = "secret8251"
@@ -43,10 +43,10 @@ def put(warehouse: Warehouse, tmp_path: Path) -> Callable[..., None]:
     return load
 
 
-def sync(warehouse: Warehouse, key: PseudonymKey = OLD, source: str = "account.id") -> Synced:
-    synced = Synced()
-    subjects.sync(warehouse, subjects.business_column(source), key, synced)
-    return synced
+def sync(warehouse: Warehouse, key: PseudonymKey = OLD, source: str = "account.id") -> SyncProgress:
+    progress = SyncProgress()
+    subjects.sync(warehouse, subjects.business_column(source), key, progress)
+    return progress
 
 
 def mapped(warehouse: Warehouse) -> list[tuple[str, str, str, str]]:
@@ -87,32 +87,32 @@ def told(caught: BaseException) -> str:
 
 def test_each_customer_gets_one_row_and_a_second_run_finds_them(warehouse: Warehouse, put: Callable[..., None]) -> None:
     put(["a", "b", "a", "a"])
-    assert sync(warehouse) == Synced(new=2)
-    assert sync(warehouse) == Synced(known=2)
+    assert sync(warehouse) == SyncProgress(new=2)
+    assert sync(warehouse) == SyncProgress(known=2)
     put(["c", "b"])
-    assert sync(warehouse) == Synced(new=1, known=2)
+    assert sync(warehouse) == SyncProgress(new=1, known=2)
     assert mapped(warehouse) == [row(each, OLD) for each in "abc"]
     assert tables(warehouse) == ["subject_map_v1"]
 
 
 def test_hostile_ids_are_taken_as_the_text_they_are(warehouse: Warehouse, put: Callable[..., None]) -> None:
     put(HOSTILE)
-    assert sync(warehouse) == Synced(new=len(HOSTILE))
-    assert sync(warehouse) == Synced(known=len(HOSTILE))
+    assert sync(warehouse) == SyncProgress(new=len(HOSTILE))
+    assert sync(warehouse) == SyncProgress(known=len(HOSTILE))
     assert set(mapped(warehouse)) == {row(each, OLD) for each in HOSTILE}
 
 
 def test_numbers_are_the_text_that_an_event_would_carry(warehouse: Warehouse, put: Callable[..., None]) -> None:
     numbers = [0, 7, -7, 2**63 - 1, None]
     put(numbers, pa.int64())
-    assert sync(warehouse) == Synced(new=4, without_id=1)
+    assert sync(warehouse) == SyncProgress(new=4, without_id=1)
     assert set(mapped(warehouse)) == {row(str(each), OLD) for each in numbers if each is not None}
 
 
 def test_missing_and_unusable_ids_are_counted_and_left_out(warehouse: Warehouse, put: Callable[..., None]) -> None:
     put([None, "", "  ", None, "a", "x" * (subjects.MAX_ID_LENGTH + 1), "tab\t", "line\n", "\u3000"])
-    assert sync(warehouse) == Synced(new=1, without_id=4, unusable=4)
-    assert sync(warehouse) == Synced(known=1, without_id=4, unusable=4)
+    assert sync(warehouse) == SyncProgress(new=1, without_id=4, unusable=4)
+    assert sync(warehouse) == SyncProgress(known=1, without_id=4, unusable=4)
     assert mapped(warehouse) == [row("a", OLD)]
     assert subjects.MAX_ID_LENGTH == MAX_SUBJECT_LENGTH
 
@@ -121,10 +121,10 @@ def test_a_new_key_keeps_the_person(warehouse: Warehouse, put: Callable[..., Non
     put(["a", "b"])
     sync(warehouse)
     put(["c"])
-    assert sync(warehouse, NEW) == Synced(new=3)
-    assert sync(warehouse, NEW) == Synced(known=3)
+    assert sync(warehouse, NEW) == SyncProgress(new=3)
+    assert sync(warehouse, NEW) == SyncProgress(known=3)
     third = PseudonymKey(b"3" * 32)
-    assert sync(warehouse, third) == Synced(new=3)
+    assert sync(warehouse, third) == SyncProgress(new=3)
     wanted = [row(each, key, OLD) for each in "ab" for key in (OLD, NEW, third)]
     assert set(mapped(warehouse)) == {*wanted, row("c", NEW), row("c", third, NEW)}
 
@@ -148,7 +148,7 @@ def test_a_stopped_run_is_gone_on_with(
     assert 0 < len(there) < 10
     assert tables(warehouse) == ["subject_map_v1"]
 
-    assert sync(warehouse) == Synced(new=10 - len(there), known=len(there))
+    assert sync(warehouse) == SyncProgress(new=10 - len(there), known=len(there))
     assert mapped(warehouse) == [row(each, OLD) for each in ids]
 
 
@@ -163,7 +163,7 @@ def test_two_runs_at_once_make_no_row_twice_and_one_person(
         sync(beside, other)
 
     before_merge(warehouse, monkeypatch, another)
-    assert sync(warehouse) == (Synced(known=2) if other is OLD else Synced(new=2))
+    assert sync(warehouse) == (SyncProgress(known=2) if other is OLD else SyncProgress(new=2))
     assert set(mapped(beside)) == {row(each, key, other) for each in "ab" for key in (OLD, other)}
 
 
@@ -175,7 +175,7 @@ def test_what_a_killed_run_left_is_dropped(
         warehouse.query(f"CREATE TABLE {warehouse.config.subjects}.{name} AS SELECT 'a' AS customer_id")
     sync(warehouse)
     assert "subject_sync_left" in tables(warehouse)  # may be of a run that goes on
-    monkeypatch.setattr(subjects, "_KEPT", timedelta(0))
+    monkeypatch.setattr(subjects, "_LIFETIME", timedelta(0))
     sync(warehouse)
     assert sorted(tables(warehouse)) == ["mine", "subject_map_v1"]
 
@@ -191,7 +191,7 @@ def test_no_request_holds_an_id_and_none_is_too_large(
         return query(statement, job_config=job_config, **options)
 
     monkeypatch.setattr(warehouse.client, "query", watched)
-    assert sync(warehouse) == Synced(new=20_001)
+    assert sync(warehouse) == SyncProgress(new=20_001)
     assert 2_000_000 < max(map(len, requests)) < 8_000_000
     assert not any(SECRET in each for each in requests)
     assert len({each[0] for each in mapped(warehouse)}) == 20_001
@@ -203,8 +203,8 @@ MISTAKES = {
     "account.name": "The table account has no column name: it has id",
     "amount.id": r"The column amount\.id is FLOAT64, but customer ids are STRING or INT64",
     "embedding_event_v1.embedding": "is FLOAT64 REPEATED",
-    "subject_map_v1.customer_id": "which is what a sync fills",
-    "other.Subject_Map_v1.customer_id": "which is what a sync fills",
+    "subject_map_v1.customer_id": "which is the table that a sync fills",
+    "other.Subject_Map_v1.customer_id": "which is the table that a sync fills",
     "account": r"must be TABLE\.COLUMN or DATASET\.TABLE\.COLUMN",
     "account.id; DROP TABLE x": r"must be TABLE\.COLUMN",
     "account.id\n": r"must be TABLE\.COLUMN",
@@ -226,7 +226,7 @@ def test_an_error_of_bigquery_quotes_no_id(
 ) -> None:
     put([SECRET])
     warehouse.query("CREATE VIEW broken AS SELECT CAST(id AS INT64) AS id FROM account")
-    with pytest.raises(UserError, match="BigQuery does not read broken") as caught:
+    with pytest.raises(UserError, match="BigQuery cannot read broken") as caught:
         sync(warehouse, source="broken.id")
     told(caught.value)
 
@@ -234,7 +234,7 @@ def test_an_error_of_bigquery_quotes_no_id(
         raise BadRequest(f"it quotes {SECRET}")
 
     before_merge(warehouse, monkeypatch, refuse)
-    with pytest.raises(UserError, match="takes no rows: run the command again") as caught:
+    with pytest.raises(UserError, match="cannot be written: run the command again") as caught:
         sync(warehouse)
     told(caught.value)
     assert tables(warehouse) == ["subject_map_v1"]
