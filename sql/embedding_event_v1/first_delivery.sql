@@ -1,8 +1,9 @@
-{%- set told = ['stream', 'event_id', 'subject_key', 'subject_key_id', 'occurred_at', 'logged_at', 'modality']
-  + ['encoder', 'encoder_version', 'encoder_fingerprint'] + (['embedding'] if vectors else []) + ['truncated', 'attributes'] %}
-{#- Who includes this sets `start_at` and `end_at`, whether it wants `vectors`, and the `stream` if it is but one. -#}
--- Each (stream, event_id, encoder_fingerprint) once, for events that occurred in [start_at, end_at).
--- Without vectors the same deliveries win, and the column of vectors, the dear one, is not read.
+{%- set columns = ['stream', 'event_id', 'subject_key', 'subject_key_id', 'occurred_at', 'logged_at', 'modality']
+  + ['encoder', 'encoder_version', 'encoder_fingerprint'] + (['embedding'] if vectors else [])
+  + ['truncated', 'attributes'] %}
+{#- The including template sets `start_at`, `end_at`, `stream` (none for all), and whether to return `vectors`. -#}
+-- Return each (stream, event_id, encoder_fingerprint) once, for events that occurred in [start_at, end_at). Without
+-- vectors the same deliveries are returned, but the column of vectors, which costs most, is not read.
 WITH tombstone AS (
   SELECT
     subject_key,
@@ -54,7 +55,7 @@ delivery AS (
 {%- if vectors %}
 twinned AS (
   SELECT
-    {{ told | join(',\n    ') }},
+    {{ columns | join(',\n    ') }},
     row_hash,
     COUNT(*) OVER (PARTITION BY stream, event_id, encoder_fingerprint, logged_at, row_hash) AS twins
   FROM delivery
@@ -62,14 +63,14 @@ twinned AS (
 {%- endif %}
 ranked AS (
   SELECT
-    {{ told | join(',\n    ') }},
+    {{ columns | join(',\n    ') }},
     ROW_NUMBER() OVER (
       PARTITION BY stream, event_id, encoder_fingerprint
       ORDER BY
         logged_at,
         row_hash
         {%- if vectors %},
-        -- Of vectors only where all else is equal: it costs more than all the rest.
+        -- Vectors are hashed only where all else is equal, since that costs more than all the rest.
         IF(twins > 1, FARM_FINGERPRINT(TO_JSON_STRING(embedding)), 0)
         {%- endif %}
     ) AS delivery_number,
@@ -78,15 +79,15 @@ ranked AS (
 ),
 compared AS (
   SELECT
-    {{ told | join(',\n    ') }},
+    {{ columns | join(',\n    ') }},
     delivery_number,
-    -- One event, two times: the producer contradicts itself. Told as the time at which it became known, so that
-    -- comparing conflict_at with an as-of outside is exact too.
+    -- The producer delivered one event with two times of occurrence. The value is the time at which this became known,
+    -- so that a comparison of conflict_at with an as-of is exact.
     MIN(IF(occurred_at != first_occurred_at, logged_at, NULL)) OVER (PARTITION BY stream, event_id) AS conflict_at
   FROM ranked
 )
 SELECT
-  {{ told | join(',\n  ') }},
+  {{ columns | join(',\n  ') }},
   conflict_at
 FROM compared
 WHERE delivery_number = 1

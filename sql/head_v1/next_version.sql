@@ -1,4 +1,4 @@
--- The version that a head's next one gets.
+-- Return the number of a head's next version.
 SELECT COALESCE(MAX(head.version), 0) + 1 AS version
 FROM `{{ snapshots }}.head_v1` AS head
 WHERE head.head = @head

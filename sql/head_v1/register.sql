@@ -1,4 +1,4 @@
--- Tells of a version of a head, unless another process took the number meanwhile.
+-- Register a version of a head, unless another process has registered one with this number.
 INSERT INTO `{{ snapshots }}.head_v1` (
   head, version, kind, snapshot_id, fingerprint, metrics, artefact_digest, created_at
 )

@@ -1,4 +1,4 @@
--- The heads that are known: all, those of a name, or those that need an encoder; the newest first.
+-- Return the registered heads, newest first: all, those with a name, or those that need an encoder.
 SELECT
   head.head,
   head.version,

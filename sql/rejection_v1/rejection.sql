@@ -1,6 +1,6 @@
 -- Return each rejected delivery once, for rejections in [start_at, end_at). A job that was killed and run again, or a
--- message that was delivered again, records its rejections again, perhaps under another pseudonym key. Reasons that were
--- renamed are returned under their new names.
+-- message that was delivered again, records its rejections again, perhaps under another pseudonym key. Reasons that
+-- were renamed are returned under their new names.
 CREATE OR REPLACE TABLE FUNCTION `{{ events }}.rejection`(start_at TIMESTAMP, end_at TIMESTAMP) AS (
   WITH recorded AS (
     SELECT

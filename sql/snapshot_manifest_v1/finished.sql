@@ -1,4 +1,5 @@
--- Finished snapshots, the newest first: all, those of a dataset, or the one of an id. Each once, as it was first told.
+-- Return the finished snapshots, newest first: all, those of a dataset, or the one with an id. Each is returned once,
+-- as it was committed first.
 SELECT
   dataset,
   snapshot_id,

@@ -1,5 +1,5 @@
--- The rows of a snapshot nearest to one of them, each compared with it.
-WITH asked AS (
+-- Return the rows of a snapshot that are nearest to one of them, by comparing every row with it.
+WITH requested AS (
   SELECT row.embedding
   FROM `{{ snapshots }}.snapshot_v1` AS row
   INNER JOIN `{{ snapshots }}.snapshot_manifest_v1` AS manifest ON row.snapshot_id = manifest.snapshot_id
@@ -10,9 +10,9 @@ SELECT
   base.label,
   base.label_value,
   base.split,
-  1 - COSINE_DISTANCE(base.embedding, asked.embedding) AS cosine
+  1 - COSINE_DISTANCE(base.embedding, requested.embedding) AS cosine
 FROM `{{ snapshots }}.snapshot_v1` AS base
-CROSS JOIN asked
+CROSS JOIN requested
 WHERE base.snapshot_id = @snapshot_id AND base.event_id != @event_id AND base.split IN UNNEST(@splits)
 ORDER BY cosine DESC, event_id ASC
 LIMIT @top

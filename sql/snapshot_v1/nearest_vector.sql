@@ -1,6 +1,6 @@
--- The rows of a snapshot nearest to one of them, by BigQuery's own search.
--- Brute force, for an index would span all snapshots: it finds neighbours in any of them first and leaves out those of
--- others afterwards, so that fewer than asked for remain. The table is clustered by snapshot, so one alone is read.
+-- Return the rows of a snapshot that are nearest to one of them, by BigQuery's VECTOR_SEARCH. Brute force is used
+-- because an index would span all snapshots: neighbours of other snapshots would be filtered afterwards, so that
+-- fewer rows than requested would remain. The table is clustered by snapshot, so only one is read.
 SELECT
   base.event_id,
   base.label,

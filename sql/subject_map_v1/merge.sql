@@ -1,13 +1,13 @@
--- A page of pseudonyms into the subject map, each customer named by its handle. A customer who has rows under older
--- keys stays the same person; a row that another run has put in by now stays as it is.
+-- Add a page of pseudonyms, given by handle, to the subject map. A customer with rows under older keys stays the same
+-- person. A row that another run has added in the meantime is not changed.
 MERGE `{{ subject_map }}` AS subject
 USING (
   WITH pseudonym AS (
     SELECT
       handle,
       subject_key
-    FROM UNNEST(@handles) AS handle WITH OFFSET AS handle_place
-    INNER JOIN UNNEST(@subject_keys) AS subject_key WITH OFFSET AS key_place ON handle_place = key_place
+    FROM UNNEST(@handles) AS handle WITH OFFSET AS handle_offset
+    INNER JOIN UNNEST(@subject_keys) AS subject_key WITH OFFSET AS key_offset ON handle_offset = key_offset
   )
   SELECT
     waiting.customer_id,

@@ -1,5 +1,5 @@
--- A business table's customers that the subject map does not know under the current key: one row each, one for all
--- that it knows, and one for all rows without an id. The handle stands for the customer wherever an id must not go.
+-- Insert one row for each customer of a business table that the subject map lacks under the current key, one for all
+-- that it contains, and one for all rows without an id. The handle replaces the id where ids must not appear.
 INSERT INTO `{{ worklist }}` (handle, customer_id, is_mapped, customers, row_count)
 WITH business AS (
   SELECT

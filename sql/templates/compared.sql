@@ -1,4 +1,4 @@
--- Rows of two snapshots that differ, side by side, with the step that removed a row from the one or the other.
+-- Return the rows that differ between two snapshots, with the step that removed a row from the snapshot that lacks it.
 WITH before_row AS (
   SELECT
     COALESCE(event_id, TO_JSON_STRING([left_event_id, right_event_id])) AS example_id,

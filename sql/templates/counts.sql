@@ -1,4 +1,4 @@
--- Rows that are left, by split and label.
+-- Count the remaining rows by split and label.
 SELECT
   example.split,
   COALESCE(example.label, '') AS label,

@@ -1,4 +1,4 @@
--- The dimensions of a snapshot's vectors.
+-- Return the smallest and the largest dimension of a snapshot's vectors.
 SELECT
   MIN(snapshot.dimension) AS least,
   MAX(snapshot.dimension) AS most

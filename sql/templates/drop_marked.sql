@@ -1,4 +1,4 @@
--- Takes the rows that a step marked out of a snapshot that has no manifest yet.
+-- Delete the rows that a step marked from a snapshot that has no manifest yet.
 DELETE FROM `{{ snapshots }}.snapshot_v1`
 WHERE
   snapshot_id = @snapshot_id

@@ -1,4 +1,4 @@
--- The events of a stream, embedded by one encoder, that were known at the as-of: each once, without its vector.
+-- Return the events of a stream, embedded by one encoder, that were known at the as-of: each once, without its vector.
 {%- set start_at, end_at, stream, vectors = '@start_at', '@end_at', '@stream', false %}
 WITH delivered AS (
 {% filter indent(2, true) %}{% include 'embedding_event_v1/first_delivery.sql' %}{% endfilter %}

@@ -1,3 +1,3 @@
--- The encoders of the eligible events.
+-- Return the encoder fingerprints of the eligible events.
 SELECT DISTINCT event.encoder_fingerprint
 FROM `{{ event }}` AS event

@@ -1,4 +1,4 @@
--- Marks the examples in the gap before a boundary: what they show would be known in the next split too soon.
+-- Mark the examples in the gap before a boundary, which separates the splits in time.
 UPDATE `{{ example }}`
 SET removed_by = @step
 WHERE

@@ -1,4 +1,4 @@
--- Every eligible event with its latest label, and what leaves it out at once.
+-- Return every eligible event with its latest label, and the reason if the label excludes it.
 {%- set keys = 'event_id' %}
 WITH {{ inputs }},
 label AS (
@@ -13,14 +13,14 @@ SELECT
   event.occurred_at,
   event.logged_at,
   event.attributes,
-  judged.label,
-  judged.label_value,
-  judged.labelled_at,
+  checked_label.label,
+  checked_label.label_value,
+  checked_label.labelled_at,
   CASE
-    WHEN COALESCE(judged.is_unlabelled, TRUE) THEN @unlabelled
-    WHEN judged.is_ambiguous THEN @ambiguous
-    WHEN judged.is_outside THEN @outside
+    WHEN COALESCE(checked_label.is_unlabelled, TRUE) THEN @unlabelled
+    WHEN checked_label.is_ambiguous THEN @ambiguous
+    WHEN checked_label.is_outside THEN @outside
     WHEN event.occurred_at > @mature_at THEN @immature
   END AS removed_by
 FROM event
-LEFT JOIN judged ON event.event_id = judged.event_id
+LEFT JOIN checked_label ON event.event_id = checked_label.event_id

@@ -1,4 +1,4 @@
--- Both ends of every labelled pair of eligible events, a row each.
+-- Return both events of every labelled pair of eligible events, in a row each.
 {%- set keys = 'left_event_id, right_event_id' %}
 WITH {{ inputs }},
 label AS (
@@ -6,23 +6,23 @@ label AS (
 ),
 {% include 'templates/latest.sql' %}
 SELECT
-  TO_JSON_STRING([judged.left_event_id, judged.right_event_id]) AS example_id,
+  TO_JSON_STRING([checked_label.left_event_id, checked_label.right_event_id]) AS example_id,
   side,
   IF(side = 'left', one.event_id, other.event_id) AS event_id,
   IF(side = 'left', one.person_key, other.person_key) AS person_key,
   IF(side = 'left', one.occurred_at, other.occurred_at) AS occurred_at,
   IF(side = 'left', one.logged_at, other.logged_at) AS logged_at,
   IF(side = 'left', one.attributes, other.attributes) AS attributes,
-  judged.label,
-  judged.label_value,
-  judged.labelled_at,
+  checked_label.label,
+  checked_label.label_value,
+  checked_label.labelled_at,
   CASE
-    WHEN judged.is_unlabelled THEN @unlabelled
-    WHEN judged.is_ambiguous THEN @ambiguous
-    WHEN judged.is_outside THEN @outside
+    WHEN checked_label.is_unlabelled THEN @unlabelled
+    WHEN checked_label.is_ambiguous THEN @ambiguous
+    WHEN checked_label.is_outside THEN @outside
     WHEN GREATEST(one.occurred_at, other.occurred_at) > @mature_at THEN @immature
   END AS removed_by
-FROM judged
-INNER JOIN event AS one ON judged.left_event_id = one.event_id
-INNER JOIN event AS other ON judged.right_event_id = other.event_id
+FROM checked_label
+INNER JOIN event AS one ON checked_label.left_event_id = one.event_id
+INNER JOIN event AS other ON checked_label.right_event_id = other.event_id
 CROSS JOIN UNNEST(['left', 'right']) AS side

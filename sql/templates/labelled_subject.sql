@@ -1,4 +1,4 @@
--- The latest event of each labelled person within the window before the label.
+-- Return the latest event of each labelled person within the window before the label.
 {%- set keys = 'person_key' %}
 WITH {{ inputs }},
 label AS (
@@ -13,18 +13,18 @@ SELECT
   event.occurred_at,
   event.logged_at,
   event.attributes,
-  judged.label,
-  judged.label_value,
-  judged.labelled_at,
+  checked_label.label,
+  checked_label.label_value,
+  checked_label.labelled_at,
   CASE
-    WHEN judged.is_unlabelled THEN @unlabelled
-    WHEN judged.is_ambiguous THEN @ambiguous
-    WHEN judged.is_outside THEN @outside
+    WHEN checked_label.is_unlabelled THEN @unlabelled
+    WHEN checked_label.is_ambiguous THEN @ambiguous
+    WHEN checked_label.is_outside THEN @outside
     WHEN event.occurred_at > @mature_at THEN @immature
   END AS removed_by
-FROM judged
-INNER JOIN event ON judged.person_key = event.person_key
+FROM checked_label
+INNER JOIN event ON checked_label.person_key = event.person_key
 WHERE
-  event.occurred_at <= judged.labelled_at
-  AND event.occurred_at > TIMESTAMP_SUB(judged.labelled_at, INTERVAL @window_seconds SECOND)
+  event.occurred_at <= checked_label.labelled_at
+  AND event.occurred_at > TIMESTAMP_SUB(checked_label.labelled_at, INTERVAL @window_seconds SECOND)
 QUALIFY ROW_NUMBER() OVER (PARTITION BY event.person_key ORDER BY event.occurred_at DESC, event.event_id ASC) = 1

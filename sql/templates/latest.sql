@@ -1,4 +1,4 @@
-{#- The latest label of each key that was known at the as-of. Who includes this sets `keys`. -#}
+{#- The latest label of each key that was known at the as-of. The including template sets `keys`. -#}
 ranked AS (
   SELECT
     {{ keys }},
@@ -11,29 +11,29 @@ ranked AS (
 latest AS (
   SELECT
     {{ keys }},
-    MIN(label) AS given,
+    MIN(label) AS raw_label,
     MIN(labelled_at) AS labelled_at,
-    -- Two labels of one time contradict each other; a label that was withdrawn at that time is one of them.
+    -- Different labels of the same time contradict each other, and so do a label and its withdrawal.
     COUNT(DISTINCT label) > 1 OR (COUNT(label) > 0 AND COUNT(label) < COUNT(*)) AS is_ambiguous
   FROM ranked
   WHERE recency = 1
   GROUP BY {{ keys }}
 ),
-judged AS (
-  -- Only a class of the closed list, or a number of the range, goes on: a label cannot carry text out.
+checked_label AS (
+  -- Only a class of the closed list or a number in the range is returned, so no label can carry text into a snapshot.
   SELECT
     {{ keys }},
     labelled_at,
-    given IS NOT NULL AND NOT is_ambiguous AND IF(
+    raw_label IS NOT NULL AND NOT is_ambiguous AND IF(
       @is_number,
-      COALESCE(SAFE_CAST(given AS FLOAT64) NOT BETWEEN @lowest AND @highest, TRUE),
-      given NOT IN UNNEST(@classes)
+      COALESCE(SAFE_CAST(raw_label AS FLOAT64) NOT BETWEEN @lowest AND @highest, TRUE),
+      raw_label NOT IN UNNEST(@classes)
     ) AS is_outside,
-    given IS NULL AS is_unlabelled,
+    raw_label IS NULL AS is_unlabelled,
     is_ambiguous,
-    IF(NOT @is_number AND given IN UNNEST(@classes), given, NULL) AS label,
+    IF(NOT @is_number AND raw_label IN UNNEST(@classes), raw_label, NULL) AS label,
     IF(
-      @is_number AND SAFE_CAST(given AS FLOAT64) BETWEEN @lowest AND @highest, SAFE_CAST(given AS FLOAT64), NULL
+      @is_number AND SAFE_CAST(raw_label AS FLOAT64) BETWEEN @lowest AND @highest, SAFE_CAST(raw_label AS FLOAT64), NULL
     ) AS label_value
   FROM latest
 )

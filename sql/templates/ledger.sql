@@ -1,4 +1,4 @@
--- Examples by the step that removed them; NULL for those that are left.
+-- Count examples by the step that removed them, NULL for the remaining ones.
 SELECT
   example.removed_by,
   COUNT(DISTINCT example.example_id) AS examples

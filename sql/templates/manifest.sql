@@ -1,4 +1,4 @@
--- The commit point of a snapshot: from here on readers see its rows. Once, whoever else commits it too.
+-- Commit a snapshot: readers see its rows from now on. A second commit of the same snapshot inserts nothing.
 INSERT INTO `{{ snapshots }}.snapshot_manifest_v1` (
   dataset, snapshot_id, spec, sql_digest, as_of, fingerprint, sources, ledger, counts, row_digest, bytes_processed,
   created_at

@@ -1,4 +1,4 @@
--- Rows of a snapshot that another has not, and how many of them are of persons who were erased.
+-- Count the rows of a snapshot that another one lacks, and those among them whose persons were erased.
 WITH erased AS (
   SELECT DISTINCT grave.person_key
   FROM `{{ audit }}.tombstone_v1` AS grave

@@ -1,6 +1,7 @@
--- Marks the rows that have a near neighbour of earlier (logged_at, event_id) in another split. They are looked for in
--- buckets: the sides of random hyperplanes on which a vector lies, in several bands (Charikar, 2002). Their normals of
--- +1 and -1 come from a hash, so they are the same every time. Inside a bucket the cosine is exact.
+-- Mark the rows that have a near neighbour with an earlier (logged_at, event_id) in another split. Candidates are
+-- rows in the same bucket, which is given by the sides of random hyperplanes that a vector is on, in several bands
+-- (Charikar, 2002). The components of the normals, +1 and -1, come from a hash, so that every run uses the same ones.
+-- Candidates are compared by their exact cosine.
 UPDATE `{{ example }}`
 SET removed_by = @step
 WHERE

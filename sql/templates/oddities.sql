@@ -1,4 +1,4 @@
--- What a data scientist should know of the rows that are left.
+-- Count what a data scientist should be warned of among the remaining rows.
 SELECT
   COUNT(DISTINCT IF(event.conflicting, event.event_id, NULL)) AS conflicting,
   COUNT(DISTINCT IF(example.labelled_at < example.occurred_at, example.example_id, NULL)) AS known_before

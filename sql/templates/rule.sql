@@ -1,4 +1,4 @@
--- Marks the examples that a rule removes. Of a pair, one end that is removed removes both.
+-- Mark the examples that a rule removes. If it removes one event of a pair, it removes the pair.
 UPDATE `{{ example }}`
 SET removed_by = @step
 WHERE

@@ -1,4 +1,4 @@
--- The rows of a snapshot. Here the vectors are read: once, of the selected examples' days alone.
+-- Return the rows of a snapshot. Vectors are read here only, once, for the days of the selected examples.
 SELECT
   @snapshot_id AS snapshot_id,
   example.event_id,

@@ -1,4 +1,4 @@
--- The rows of a snapshot of pairs. Here the vectors are read: once, of the selected examples' days alone.
+-- Return the rows of a snapshot of pairs. Vectors are read here only, once, for the days of the selected examples.
 SELECT
   @snapshot_id AS snapshot_id,
   CAST(NULL AS STRING) AS event_id,

@@ -1,5 +1,5 @@
--- Rows of a source that were known at the as-of, and customers among them that the subject map does not know. Ids that no
--- event can carry, empty or too long, are none of them.
+-- Count the rows of a source that were known at the as-of, and the customers among them that the subject map lacks. Ids
+-- that no event can carry, because they are empty or too long, are not counted.
 SELECT
   COUNT(*) AS row_count,
   {%- if of.customer %}

@@ -1,4 +1,4 @@
--- When the examples that are left occurred, and how many there are.
+-- Return the time span of the remaining examples, and their number.
 SELECT
   MIN(example.occurred_at) AS first_at,
   MAX(example.occurred_at) AS last_at,

@@ -1,4 +1,5 @@
--- One split a person, by a salted hash: unmoved when data grows. Without a person, by event.
+-- Assign each person to one split by a salted hash, which does not change when data grows; without a person, each
+-- event.
 UPDATE `{{ example }}`
 SET
   split = (

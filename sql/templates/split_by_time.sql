@@ -1,4 +1,4 @@
--- Train before validation before test.
+-- Assign splits by time: train, then validation, then test.
 UPDATE `{{ example }}`
 SET
   split = CASE

@@ -1,4 +1,4 @@
--- Takes out the rows that no manifest tells of, but for those of builds that go on.
+-- Delete rows without a manifest, except those of running builds.
 DELETE FROM `{{ snapshots }}.snapshot_v1`
 WHERE
   snapshot_id NOT IN (

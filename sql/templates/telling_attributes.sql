@@ -1,5 +1,5 @@
--- Attributes each of whose values comes with one label alone, though there are several labels.
-WITH told AS (
+-- Return attributes each of whose values occurs with a single label, although there are several labels.
+WITH grouped AS (
   SELECT
     attribute.key,
     attribute.value,
@@ -11,9 +11,9 @@ WITH told AS (
   GROUP BY attribute.key, attribute.value
 )
 SELECT
-  told.key,
-  SUM(told.examples) AS examples
-FROM told
-GROUP BY told.key
-HAVING MAX(told.labels) = 1 AND COUNT(DISTINCT told.label) > 1 AND SUM(told.examples) >= @least * COUNT(*)
-ORDER BY told.key
+  grouped.key,
+  SUM(grouped.examples) AS examples
+FROM grouped
+GROUP BY grouped.key
+HAVING MAX(grouped.labels) = 1 AND COUNT(DISTINCT grouped.label) > 1 AND SUM(grouped.examples) >= @least * COUNT(*)
+ORDER BY grouped.key

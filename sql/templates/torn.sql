@@ -1,4 +1,4 @@
--- Marks the pairs whose ends are in different splits.
+-- Mark the pairs whose events are in different splits.
 UPDATE `{{ example }}`
 SET removed_by = @step
 WHERE

@@ -1,4 +1,4 @@
--- The vectors of a stream and encoder: what a snapshot reads at most.
+-- Return all vectors of a stream and encoder, the most that a snapshot reads.
 SELECT event.embedding
 FROM `{{ events }}.embedding_event`(@start_at, @end_at) AS event
 WHERE

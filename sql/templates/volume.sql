@@ -1,4 +1,4 @@
--- How many deliveries of a stream there are, and their dimension: what a plan is reckoned from where nothing is billed.
+-- Return the number of deliveries of a stream and their dimension, from which the plan is estimated without a dry run.
 SELECT
   COUNT(*) AS deliveries,
   COALESCE(MAX(ARRAY_LENGTH(event.embedding)), 0) AS dimension

@@ -1,4 +1,4 @@
--- Marks the examples of nobody.
+-- Mark the examples without a person.
 UPDATE `{{ example }}`
 SET removed_by = @step
 WHERE

@@ -101,7 +101,7 @@ def test_a_snapshot_that_is_no_longer_what_it_was_ends_with_code_1(
     shown = rawless("dataset", "show", "robbed", "--verify")
 
     assert shown.code == 1
-    assert "Not equal: 1 of 114 rows are no longer kept" in shown.out
+    assert "Not equal: 1 of 114 rows are no longer stored" in shown.out
 
 
 @pytest.mark.parametrize(
