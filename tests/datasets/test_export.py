@@ -91,7 +91,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(
         raise OSError(errno.ENOSPC, "secret words")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="no room") as raised:
+    with pytest.raises(UserError, match="no space left") as raised:
         export(shop.warehouse, manifest, tmp_path / "snapshot.parquet", lambda _: None)
 
     assert "secret" not in str(raised.value)

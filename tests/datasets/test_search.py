@@ -47,7 +47,7 @@ def test_what_cannot_be_searched_is_refused_in_a_sentence(shop: Shop) -> None:
 
     with pytest.raises(UserError, match="The event 'e-999' is not in the snapshot"):
         nearest(shop.warehouse, manifest, "e-999", 5)
-    with pytest.raises(UserError, match="must lie from 1 to 1,000"):
+    with pytest.raises(UserError, match="must be from 1 to 1,000"):
         nearest(shop.warehouse, manifest, "e-5", 0)
     with pytest.raises(UserError, match="no snapshot and no dataset 'nothing'"):
         find(shop.warehouse, "nothing")
