@@ -81,9 +81,9 @@ def _facts(count: int) -> dict[str, pa.Table]:
 
 
 def _fill(warehouse: Warehouse, folder: Path, rows: list[EmbeddingRow], facts: dict[str, pa.Table]) -> None:
-    appender = StorageWriter(warehouse)
+    writer = StorageWriter(warehouse)
     for at in range(0, len(rows), _REQUEST_ROWS):
-        if appender.append(rows[at : at + _REQUEST_ROWS]):
+        if writer.append(rows[at : at + _REQUEST_ROWS]):
             raise SystemExit("The benchmark is invalid: rows were rejected.")
     for name, table in facts.items():
         pq.write_table(table, folder / f"{name}.parquet")

@@ -26,12 +26,12 @@ def measure(count: int) -> list[Figure]:
 
 
 def _measure(of: str, rows: Sequence[EmbeddingRow], warehouse: Warehouse, count: int) -> list[Figure]:
-    appender = StorageWriter(warehouse)
+    writer = StorageWriter(warehouse)
     requests = _requests(rows, warehouse)
 
     def sink() -> None:
         for _ in range(REQUESTS):
-            if appender.append(rows):
+            if writer.append(rows):
                 raise SystemExit("The benchmark is invalid: rows were rejected.")
 
     def client() -> None:

@@ -107,7 +107,7 @@ def test_a_row_is_stored_once_and_time_travel_is_refused(warehouse: Warehouse, m
     """The emulator copied the whole table at every append: gigabytes, and an erased row lived on."""
     spec = minilm.spec
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
-    appender = StorageWriter(warehouse)
+    writer = StorageWriter(warehouse)
     database = home / "bigquery"
     writer.append([encoder] * 400)
     before = _size(database)
