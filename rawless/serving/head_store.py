@@ -33,14 +33,13 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
         encoder, is_of_pairs = specs[head.encoder], head.index is not None
         needs_classes = head.rules.minimum_confidence is not None
         for model in head.models:
-            if other := requirements.get(model):
-                if (other.encoder, other.is_of_pairs) != (encoder, is_of_pairs):
-                    raise UserError(
-                        f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
-                        "encoder or index: name different heads."
-                    )
-                needs_classes = needs_classes or other.needs_classes
-            requirements[model] = HeadRequirement(encoder, is_of_pairs, head.name, needs_classes)
+            other = requirements.get(model, HeadRequirement(encoder, is_of_pairs, head.name, needs_classes=False))
+            if (other.encoder, other.is_of_pairs) != (encoder, is_of_pairs):
+                raise UserError(
+                    f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
+                    "encoder or index: name different heads."
+                )
+            requirements[model] = HeadRequirement(encoder, is_of_pairs, head.name, needs_classes or other.needs_classes)
     return requirements
 
 

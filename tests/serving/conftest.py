@@ -1,4 +1,4 @@
-"""Services over real HTTP, in a thread of their own, with heads drawn from a seed and the real encoders."""
+"""Services over real HTTP, each in its own thread, with real encoders and heads with random weights."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -48,56 +48,57 @@ IMAGE_STREAM = {
 
 @dataclass
 class Bench:
-    """A folder with streams, heads and service files, and what runs of them."""
+    """A folder with streams, heads and service files, and the services that run from it."""
 
     folder: Path
     running: ExitStack
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    """Messages to the operator."""
 
     @property
     def heads(self) -> Path:
         return self.folder / "heads"
 
-    def deploy(self, name: str, version: int = 1, **told: Any) -> HeadManifest:
-        """A head drawn from its name and version, made live."""
-        new_layout = told.pop("new_layout", False)
-        made = write_head(self.heads, name, version, **told)
+    def deploy(self, name: str, version: int = 1, **options: Any) -> HeadManifest:
+        """Write a head with random weights, and deploy it."""
+        new_layout = options.pop("new_layout", False)
+        manifest = write_head(self.heads, name, version, **options)
         deployment.deploy(self.heads, name, version, new_layout=new_layout)
-        return made
+        return manifest
 
     def file(self, heads: Mapping[str, Any], **fields: Any) -> Path:
-        """A service file; a head without a stream is one of texts."""
+        """Write a service file. The default stream of a head is the text stream."""
         for stream in (TEXT_STREAM, IMAGE_STREAM):
             (self.folder / f"{stream['stream']}.yaml").write_text(yaml.safe_dump(stream))
-        whole = {name: {"stream": "message.yaml"} | told for name, told in heads.items()}
+        heads = {name: {"stream": "message.yaml"} | head for name, head in heads.items()}
         path = self.folder / "serve.yaml"
-        path.write_text(yaml.safe_dump({"heads": whole, "limits": {"watch_seconds": 0.05}} | fields))
+        path.write_text(yaml.safe_dump({"heads": heads, "limits": {"watch_seconds": 0.05}} | fields))
         return path
 
     def dependencies(self, warehouse: Warehouse | None = None) -> Dependencies:
         specs = {ref: lookup(ref) for ref in ("minilm@1.0.0", "resnet18-seeded@1.0.0")}
-        return Dependencies(specs, self.heads, warehouse, PseudonymKey(b"k" * 32), "cpu", self.said.append)
+        return Dependencies(specs, self.heads, warehouse, PseudonymKey(b"k" * 32), "cpu", self.messages.append)
 
     def start(
         self, heads: Mapping[str, Any], role: Role = "all", warehouse: Warehouse | None = None, **fields: Any
     ) -> httpx.Client:
-        """A service, and a client of it."""
+        """Start a service and return a client of it."""
         config, served = load_config(self.file(heads, **fields))
         app = AppFactory(config, served, self.dependencies(warehouse)).create_app(role, "127.0.0.1")
-        return self.running.enter_context(serving(app))
+        return self.running.enter_context(run_app(app))
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[httpx.Client]:
-    """An app at a free port of this machine, until its client is given back."""
-    with bind_socket("127.0.0.1", 0) as at:
-        at.listen()  # whoever comes before the server waits for it
+def run_app(app: Any) -> Iterator[httpx.Client]:
+    """Serve an app at a free port, and yield a client of it."""
+    with bind_socket("127.0.0.1", 0) as bound:
+        bound.listen()  # so that clients that connect before the server is up wait for it
         server = uvicorn.Server(
             uvicorn.Config(app, http=LimitedHttpProtocol, log_config=None, access_log=False, ws="none")
         )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [at]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
-        with httpx.Client(base_url=socket_url(at), timeout=60) as client:
+        with httpx.Client(base_url=socket_url(bound), timeout=60) as client:
             yield client
         server.should_exit = True
         thread.join()
@@ -105,7 +106,7 @@ def serving(app: Any) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """An empty folder to serve from; what runs is stopped at the end."""
+    """An empty folder to serve from. Its services are stopped at the end."""
     with ExitStack() as running:
         (tmp_path / "heads").mkdir()
         yield Bench(tmp_path, running)
@@ -113,31 +114,31 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def resnet() -> Encoder:
-    """A real ResNet-18 with weights from a seed."""
+    """A real ResNet-18 with seeded random weights."""
     return load(lookup("resnet18-seeded@1.0.0"), "cpu")
 
 
 @pytest.fixture(scope="session")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A small PNG."""
-    path = tmp_path_factory.mktemp("pictures") / "picture.png"
+    path = tmp_path_factory.mktemp("images") / "image.png"
     pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     Image.fromarray(pixels).save(path)
     return path.read_bytes()
 
 
 def vector_of(encoder: Encoder, content: bytes) -> Vector:
-    """What the encoder gives by itself."""
+    """Return the vector of a content, encoded without a service."""
     (outcome,) = encoder.encode([Raw(content)])
     assert isinstance(outcome, Encoded)
     return outcome.vector
 
 
-def eventually(seen: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until something is so."""
+def eventually(is_true: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until a condition is true."""
     waiting = threading.Event()
     for _ in range(int(seconds / 0.02)):
-        if seen():
+        if is_true():
             return
         waiting.wait(0.02)
-    raise AssertionError("it never came to be")
+    raise AssertionError("the condition never became true")

@@ -1,4 +1,4 @@
-"""Experiments: a key's arm is its own, whoever asks and wherever."""
+"""Experiments: a key always gets the same arm, in every process."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ ARMS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01
 KEYS = [f"customer-{number}" for number in range(20_000)]
 
 
-def test_shares_are_those_of_the_weights() -> None:
+def test_shares_match_the_weights() -> None:
     counts = Counter(assign_arm("topic", key, {"old": 70, "new": 20, "wild": 10}) for key in KEYS)
 
     assert abs(counts["old"] / len(KEYS) - 0.7) < 0.01
@@ -36,7 +36,7 @@ def test_a_key_moves_only_to_or_from_the_arm_whose_weight_changed(
         assert after == before or before == changed
 
 
-def test_experiments_are_drawn_apart() -> None:
+def test_experiments_are_independent() -> None:
     arms = {"a": 1.0, "b": 1.0}
     same = sum(assign_arm("topic", key, arms) == assign_arm("urgency", key, arms) for key in KEYS)
 
@@ -44,11 +44,11 @@ def test_experiments_are_drawn_apart() -> None:
 
 
 def _arm(client: httpx.Client, **headers: str) -> str:
-    answer = client.post("/v1/heads/topic/predict", json={"text": "hello"}, headers=headers)
-    return str(answer.json()["model"]["head"])
+    response = client.post("/v1/heads/topic/predict", json={"text": "hello"}, headers=headers)
+    return str(response.json()["model"]["head"])
 
 
-def test_a_callers_key_decides_and_else_the_subject(bench: Bench) -> None:
+def test_the_assignment_key_determines_the_arm_or_else_the_subject(bench: Bench) -> None:
     bench.deploy("old")
     bench.deploy("new")
     client = bench.start({"topic": {"arms": {"old": 1, "new": 1}}})
@@ -62,24 +62,24 @@ def test_a_callers_key_decides_and_else_the_subject(bench: Bench) -> None:
     assert set(by_key.values()) == {"old", "new"}
 
 
-def test_shadows_are_asked_and_not_told(bench: Bench) -> None:
+def test_shadows_are_called_but_not_returned(bench: Bench) -> None:
     for name in ("topic", "next", "number"):
         bench.deploy(name, kind="number" if name == "number" else "linear")
     client = bench.start({"topic": {"shadow": ["next", "number"]}})
 
-    told = client.post("/v1/heads/topic/predict", json={"text": "hello"}).json()
+    prediction = client.post("/v1/heads/topic/predict", json={"text": "hello"}).json()
 
-    def seen(shadow: str) -> bool:
+    def is_counted(shadow: str) -> bool:
         start = 'rawless_shadow_answers_total{head="topic",outcome="'
         lines = [line for line in client.get("/metrics").text.splitlines() if f'shadow="{shadow}"' in line]
         return any(line.startswith(start) and float(line.split()[-1]) == 1 for line in lines)
 
-    eventually(lambda: seen("next") and seen("number"))
-    assert told["model"]["head"] == "topic"
-    assert "next" not in str(told)
+    eventually(lambda: is_counted("next") and is_counted("number"))
+    assert prediction["model"]["head"] == "topic"
+    assert "next" not in str(prediction)
 
 
-def test_more_shadows_than_may_wait_are_left_out_and_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shadows_beyond_the_limit_are_skipped_and_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rawless.serving.orchestrator.MAX_SHADOWS", 1)
     for name in ("topic", "next", "last"):
         bench.deploy(name)
@@ -87,5 +87,5 @@ def test_more_shadows_than_may_wait_are_left_out_and_counted(bench: Bench, monke
 
     client.post("/v1/heads/topic/predict", json={"text": "hello"})
 
-    left_out = 'rawless_shadow_answers_total{head="topic",outcome="skipped",shadow="last"} 1.0'
-    eventually(lambda: left_out in client.get("/metrics").text)
+    skipped = 'rawless_shadow_answers_total{head="topic",outcome="skipped",shadow="last"} 1.0'
+    eventually(lambda: skipped in client.get("/metrics").text)

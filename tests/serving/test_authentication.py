@@ -1,4 +1,4 @@
-"""Who may call what, and what nobody learns."""
+"""Authentication and authorization of callers."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ def _bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-def test_a_token_opens_what_it_is_for(bench: Bench) -> None:
+def test_a_token_permits_its_scopes(bench: Bench) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {}}, access={"tokens": TOKENS})
 
@@ -53,31 +53,31 @@ def test_a_token_opens_what_it_is_for(bench: Bench) -> None:
     assert status("GET", "/v1/heads", {**_bearer(WEB), "host": "orchestrator.example"}) == 200
 
 
-def test_a_stranger_is_turned_away_before_the_body_is_read(bench: Bench) -> None:
+def test_an_unknown_caller_is_rejected_before_the_body_is_read(bench: Bench) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {}}, access={"tokens": TOKENS})
 
-    answer = client.post(PREDICT, content=b"x" * 10_000_000, headers={"content-type": "text/plain"})
+    response = client.post(PREDICT, content=b"x" * 10_000_000, headers={"content-type": "text/plain"})
 
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_without_tokens_only_the_names_of_this_machine_are_answered(bench: Bench) -> None:
-    """A page in a browser here could else ask it under a name of its own that leads here."""
+def test_without_tokens_only_loopback_host_names_are_answered(bench: Bench) -> None:
+    """Otherwise a web page in a local browser could call it by DNS rebinding."""
     bench.deploy("topic")
     client = bench.start({"topic": {}})
 
-    answers = {
+    statuses = {
         host: client.get("/v1/heads", headers={"host": host}).status_code
         for host in ("localhost", "localhost:80", "127.0.0.1:1", "[::1]:80", "evil.example", "localhost.evil.example")
     }
 
-    assert list(answers.values()) == [200, 200, 200, 200, 421, 421]
+    assert list(statuses.values()) == [200, 200, 200, 200, 421, 421]
 
 
 @pytest.mark.parametrize(
-    ("role", "host", "says"),
+    ("role", "host", "message"),
     [
         ("encoder", "127.0.0.1", "The role encoder is called by other services, so it needs tokens"),
         ("classifier", "localhost", "The role classifier"),
@@ -85,19 +85,19 @@ def test_without_tokens_only_the_names_of_this_machine_are_answered(bench: Bench
         ("orchestrator", "10.0.0.7", "At 10.0.0.7 other machines"),
     ],
 )
-def test_a_service_that_others_reach_does_not_start_without_tokens(
-    bench: Bench, role: Any, host: str, says: str
+def test_a_service_that_others_can_reach_does_not_start_without_tokens(
+    bench: Bench, role: Any, host: str, message: str
 ) -> None:
     from rawless.serving.app import AppFactory
     from rawless.serving.config import load_config
 
     config, served = load_config(bench.file({"topic": {}}))
 
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         AppFactory(config, served, bench.dependencies()).create_app(role, host)
 
 
-def test_tokens_are_kept_as_digests_alone(bench: Bench) -> None:
+def test_only_digests_of_tokens_are_configured(bench: Bench) -> None:
     from rawless.serving.config import load_config
 
     with pytest.raises(UserError, match="sha256"):
@@ -109,7 +109,7 @@ ACCOUNT, AUDIENCE = "orchestrator@project.iam.gserviceaccount.com", "https://enc
 
 @pytest.fixture(scope="module")
 def signer() -> tuple[crypt.RSASigner, dict[str, str]]:
-    """A key of ours in Google's place, and its certificate."""
+    """A key in place of Google's, and its certificate."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
@@ -122,9 +122,9 @@ def signer() -> tuple[crypt.RSASigner, dict[str, str]]:
     return crypt.RSASigner.from_string(pem, key_id="k1"), {"k1": certificate}
 
 
-def _claims(**other: Any) -> dict[str, Any]:
+def _claims(**changes: Any) -> dict[str, Any]:
     now = int(time.time())
-    whole = {
+    claims = {
         "iss": "https://accounts.google.com",
         "aud": AUDIENCE,
         "email": ACCOUNT,
@@ -132,15 +132,15 @@ def _claims(**other: Any) -> dict[str, Any]:
         "iat": now,
         "exp": now + 3600,
     }
-    return whole | other
+    return claims | changes
 
 
-async def _may(door: Authenticator, token: str, scope: Any = "encode") -> str:
+async def _outcome(authenticator: Authenticator, token: str, scope: Any = "encode") -> str:
     try:
-        await door.check(Headers(_bearer(token)), scope)
-    except RequestError as refused:
-        return refused.code.value
-    return "yes"
+        await authenticator.check(Headers(_bearer(token)), scope)
+    except RequestError as error:
+        return error.code.value
+    return "ok"
 
 
 def test_a_google_id_token_proves_an_account(signer: tuple[crypt.RSASigner, dict[str, str]]) -> None:
@@ -151,58 +151,58 @@ def test_a_google_id_token_proves_an_account(signer: tuple[crypt.RSASigner, dict
         return signer[1]
 
     google = {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}
-    door = Authenticator(AccessConfig.model_validate({"google": google}), certificates)
+    authenticator = Authenticator(AccessConfig.model_validate({"google": google}), certificates)
 
-    def told(scope: str = "encode", key: crypt.RSASigner = signer[0], **claims: Any) -> str:
+    def outcome(scope: str = "encode", key: crypt.RSASigner = signer[0], **claims: Any) -> str:
         token = jwt.encode(key, _claims(**claims)).decode()
-        return asyncio.run(_may(door, token, scope))
+        return asyncio.run(_outcome(authenticator, token, scope))
 
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = other.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
-    assert told() == "yes"
-    assert told(scope="classify") == "forbidden"
-    assert told(email="stranger@example.com") == "unauthorized"
-    assert told(aud="https://other.example") == "unauthorized"
-    assert told(iss="https://evil.example") == "unauthorized"
-    assert told(email_verified=False) == "unauthorized"
-    assert told(exp=int(time.time()) - 60, iat=int(time.time()) - 120) == "unauthorized"
-    assert told(key=crypt.RSASigner.from_string(pem, key_id="k1")) == "unauthorized"
-    assert told(key=crypt.RSASigner.from_string(pem, key_id="k2")) == "unauthorized"
-    assert asyncio.run(_may(door, "a.b.c")) == "unauthorized"
-    assert asyncio.run(_may(door, "eyJhbGciOiJub25lIn0.e30.")) == "unauthorized"
+    assert outcome() == "ok"
+    assert outcome(scope="classify") == "forbidden"
+    assert outcome(email="stranger@example.com") == "unauthorized"
+    assert outcome(aud="https://other.example") == "unauthorized"
+    assert outcome(iss="https://evil.example") == "unauthorized"
+    assert outcome(email_verified=False) == "unauthorized"
+    assert outcome(exp=int(time.time()) - 60, iat=int(time.time()) - 120) == "unauthorized"
+    assert outcome(key=crypt.RSASigner.from_string(pem, key_id="k1")) == "unauthorized"
+    assert outcome(key=crypt.RSASigner.from_string(pem, key_id="k2")) == "unauthorized"
+    assert asyncio.run(_outcome(authenticator, "a.b.c")) == "unauthorized"
+    assert asyncio.run(_outcome(authenticator, "eyJhbGciOiJub25lIn0.e30.")) == "unauthorized"
     deep = base64.urlsafe_b64encode(b"[" * 2000).decode().rstrip("=")
-    assert asyncio.run(_may(door, f"eyJhbGciOiJSUzI1NiJ9.{deep}.eA")) == "unauthorized"
+    assert asyncio.run(_outcome(authenticator, f"eyJhbGciOiJSUzI1NiJ9.{deep}.eA")) == "unauthorized"
     assert len(fetched) == 1
 
 
-def test_certificates_that_cannot_be_had_are_not_asked_for_at_every_request(
+def test_unavailable_certificates_are_not_fetched_for_every_request(
     signer: tuple[crypt.RSASigner, dict[str, str]],
 ) -> None:
-    """Whoever knows an account's name could else have this service ask Google without end."""
+    """Otherwise anyone who knows an account's name could make the service call Google without limit."""
     fetched: list[int] = []
 
-    def away() -> dict[str, str]:
+    def unavailable() -> dict[str, str]:
         fetched.append(1)
-        raise Unavailable("Google is away")
+        raise Unavailable("Google is unavailable")
 
-    door = Authenticator(
-        AccessConfig.model_validate({"google": {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}}), away
+    authenticator = Authenticator(
+        AccessConfig.model_validate({"google": {"audience": AUDIENCE, "accounts": {ACCOUNT: ["encode"]}}}), unavailable
     )
     for _ in range(3):
         with pytest.raises(Unavailable):
-            asyncio.run(_may(door, jwt.encode(signer[0], _claims()).decode()))
+            asyncio.run(_outcome(authenticator, jwt.encode(signer[0], _claims()).decode()))
 
     assert len(fetched) == 1
 
 
-def test_nothing_tells_of_a_token(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+def test_tokens_appear_neither_in_output_nor_in_metrics(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {}}, access={"tokens": TOKENS})
     client.post(PREDICT, json={"text": "hello"}, headers=_bearer(WEB))
     client.post(PREDICT, json={"text": "hello"}, headers=_bearer("a-wrong-token"))
 
-    said = "".join(capfd.readouterr()) + client.get("/metrics", headers=_bearer(PROMETHEUS)).text
-    assert WEB not in said
-    assert "a-wrong-token" not in said
+    output = "".join(capfd.readouterr()) + client.get("/metrics", headers=_bearer(PROMETHEUS)).text
+    assert WEB not in output
+    assert "a-wrong-token" not in output

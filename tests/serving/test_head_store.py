@@ -1,4 +1,4 @@
-"""Heads that change while they are asked, and heads that never begin to be."""
+"""Heads that are replaced while they answer, and heads that are rejected."""
 
 import json
 import os
@@ -31,11 +31,11 @@ def _version(client: httpx.Client) -> int:
 
 
 def _metric(client: httpx.Client, line: str) -> float:
-    found = [each for each in client.get("/metrics").text.splitlines() if each.startswith(line)]
-    return float(found[0].split()[-1]) if found else 0.0
+    values = [metric for metric in client.get("/metrics").text.splitlines() if metric.startswith(line)]
+    return float(values[0].split()[-1]) if values else 0.0
 
 
-def test_a_new_version_is_taken_up_and_given_back_without_a_restart(bench: Bench) -> None:
+def test_a_new_version_is_loaded_and_rolled_back_without_a_restart(bench: Bench) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {}})
 
@@ -46,7 +46,7 @@ def test_a_new_version_is_taken_up_and_given_back_without_a_restart(bench: Bench
     eventually(lambda: _version(client) == 1)
 
     assert first == 1
-    assert bench.said == [
+    assert bench.messages == [
         "topic@2 replaced topic@1.",
         "topic@1 replaced topic@2.",
     ]
@@ -59,47 +59,48 @@ def test_no_request_is_lost_through_many_changes(bench: Bench) -> None:
     failed: list[int] = []
     ended = threading.Event()
 
-    def ask() -> None:
+    def call() -> None:
         while not ended.is_set():
-            answer = client.post(PREDICT, json={"text": "hello"})
-            if answer.status_code == 200:
-                told = answer.json()
-                seen.setdefault(told["model"]["version"], set()).add(round(told["probabilities"]["app"], 4))
+            response = client.post(PREDICT, json={"text": "hello"})
+            if response.status_code == 200:
+                prediction = response.json()
+                version = prediction["model"]["version"]
+                seen.setdefault(version, set()).add(round(prediction["probabilities"]["app"], 4))
             else:
-                failed.append(answer.status_code)
+                failed.append(response.status_code)
 
-    asking = [threading.Thread(target=ask) for _ in range(4)]
-    for each in asking:
-        each.start()
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
     for version in range(1, 22):
         if version > 1:
             bench.deploy("topic", version)
         eventually(lambda version=version: version in seen)  # type: ignore[misc]
     ended.set()
-    for each in asking:
-        each.join()
+    for caller in callers:
+        caller.join()
 
     assert failed == []
     assert sorted(seen) == list(range(1, 22))
     assert all(len(answers) == 1 for answers in seen.values())  # never one head's answer under another's version
 
 
-def test_another_layout_is_not_taken_up_until_the_service_starts_anew(bench: Bench) -> None:
+def test_another_layout_is_rejected_until_the_service_restarts(bench: Bench) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {}})
 
     bench.deploy("topic", 2, classes=("yes", "no"), new_layout=True)
-    eventually(lambda: bench.said != [])
-    stays, current = _version(client), _metric(client, 'rawless_head_current{head="topic"}')
-    anew = bench.start({"topic": {}})
+    eventually(lambda: bench.messages != [])
+    version, current = _version(client), _metric(client, 'rawless_head_current{head="topic"}')
+    restarted = bench.start({"topic": {}})
 
-    assert "topic@2 was rejected, topic@1 stays live: its layout differs" in bench.said[0]
-    assert (stays, current) == (1, 0)
-    assert _version(anew) == 2
-    assert len(bench.said) == 1  # told once, not at every look
+    assert "topic@2 was rejected, topic@1 stays live: its layout differs" in bench.messages[0]
+    assert (version, current) == (1, 0)
+    assert _version(restarted) == 2
+    assert len(bench.messages) == 1  # reported once, not at every refresh
 
 
-def test_a_broken_version_is_not_taken_up(bench: Bench) -> None:
+def test_a_broken_version_is_rejected(bench: Bench) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {}})
 
@@ -108,33 +109,33 @@ def test_a_broken_version_is_not_taken_up(bench: Bench) -> None:
     pointer = bench.heads / "topic" / deployment.FILE
     eventually(lambda: _version(client) == 2)
     pointer.write_text(pointer.read_text().replace('"version": 2', '"version": 3'))
-    eventually(lambda: len(bench.said) == 2)
+    eventually(lambda: len(bench.messages) == 2)
     pointer.write_text("{")
-    eventually(lambda: len(bench.said) == 3)
+    eventually(lambda: len(bench.messages) == 3)
 
-    assert "topic@3 was rejected, topic@2 stays live" in bench.said[1]
-    assert "cannot be read" in bench.said[2]
+    assert "topic@3 was rejected, topic@2 stays live" in bench.messages[1]
+    assert "cannot be read" in bench.messages[2]
     assert _version(client) == 2
 
 
-def test_a_version_whose_files_come_after_its_deployment_is_taken_up(bench: Bench, tmp_path: Path) -> None:
-    """A bucket, or a copy by hand, may bring them in any order."""
+def test_a_version_whose_files_arrive_after_its_deployment_is_loaded(bench: Bench, tmp_path: Path) -> None:
+    """A bucket or a manual copy may deliver them in any order."""
     bench.deploy("topic")
     client = bench.start({"topic": {}})
     write_head(tmp_path / "elsewhere", "topic", 2)
     pointer = bench.heads / "topic" / deployment.FILE
 
     pointer.write_text(pointer.read_text().replace('"version": 1', '"version":2').replace('"version":1', '"version":2'))
-    eventually(lambda: bench.said != [])
+    eventually(lambda: bench.messages != [])
     shutil.copytree(tmp_path / "elsewhere" / "topic" / "2", bench.heads / "topic" / "2")
     eventually(lambda: _version(client) == 2)
 
-    assert "topic@2 was rejected, topic@1 stays live" in bench.said[0]
-    assert bench.said[-1] == "topic@2 replaced topic@1."
+    assert "topic@2 was rejected, topic@1 stays live" in bench.messages[0]
+    assert bench.messages[-1] == "topic@2 replaced topic@1."
 
 
 @pytest.mark.parametrize("manifest", ["[" * 100_000, '{"head": "\\ud800"}', "9" * 5000])
-def test_a_manifest_that_breaks_its_reader_ends_no_look(bench: Bench, manifest: str) -> None:
+def test_a_manifest_that_breaks_its_reader_does_not_stop_the_refresh(bench: Bench, manifest: str) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {}})
 
@@ -144,18 +145,18 @@ def test_a_manifest_that_breaks_its_reader_ends_no_look(bench: Bench, manifest: 
     (bench.heads / "topic" / "3" / "manifest.json").write_text(manifest)
     pointer = bench.heads / "topic" / deployment.FILE
     pointer.write_text(pointer.read_text().replace('"version": 2', '"version": 3'))
-    eventually(lambda: len(bench.said) == 2)
+    eventually(lambda: len(bench.messages) == 2)
     deployment.rollback(bench.heads, "topic")
     eventually(lambda: _version(client) == 1)
 
 
-def test_a_look_that_fails_is_not_the_last(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    refresh, left = HeadStore.refresh, [RuntimeError("words"), RuntimeError("words")]
+def test_a_failed_refresh_is_retried(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresh, errors = HeadStore.refresh, [RuntimeError("words"), RuntimeError("words")]
 
-    def failing(live: HeadStore) -> list[str]:
-        if left:
-            raise left.pop()
-        return refresh(live)
+    def failing(heads: HeadStore) -> list[str]:
+        if errors:
+            raise errors.pop()
+        return refresh(heads)
 
     monkeypatch.setattr(HeadStore, "refresh", failing)
     bench.deploy("topic")
@@ -163,12 +164,12 @@ def test_a_look_that_fails_is_not_the_last(bench: Bench, monkeypatch: pytest.Mon
     bench.deploy("topic", 2)
     eventually(lambda: _version(client) == 2)
 
-    assert bench.said[0] == "Checking heads and kill switches failed (RuntimeError); it will be retried."
-    assert len(bench.said) == 2
+    assert bench.messages[0] == "Checking heads and kill switches failed (RuntimeError); it will be retried."
+    assert len(bench.messages) == 2
 
 
-def test_a_folder_that_hangs_hides_no_kill_switch_and_holds_no_end(bench: Bench) -> None:
-    """As a mounted bucket may. A pipe that nobody writes to hangs too."""
+def test_a_folder_that_hangs_delays_neither_kill_switches_nor_the_shutdown(bench: Bench) -> None:
+    """A mounted bucket may hang; a pipe without a writer does."""
     bench.deploy("topic")
     pointer = bench.heads / "topic" / deployment.FILE
     with bench.running:
@@ -178,11 +179,11 @@ def test_a_folder_that_hangs_hides_no_kill_switch_and_holds_no_end(bench: Bench)
         (bench.folder / "stop").touch()
         eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["abstention"] == "kill_switch")
 
-    os.close(os.open(pointer, os.O_WRONLY))  # only now its thread reads on
+    os.close(os.open(pointer, os.O_WRONLY))  # ends the thread that reads it
 
 
 def _rewritten(folder: Path, **fields: Any) -> None:
-    """A head's manifest with other fields, and the digest that fits them: what only its maker could do."""
+    """Rewrite a head's manifest with other fields and a matching digest."""
     from rawless.heads.artefact import HeadManifest
 
     path = folder / "manifest.json"
@@ -190,9 +191,9 @@ def _rewritten(folder: Path, **fields: Any) -> None:
     path.write_text(manifest.sealed((folder / "head.onnx").read_bytes()).model_dump_json())
 
 
-def test_what_does_not_fit_is_refused_before_the_first_request(bench: Bench) -> None:
+def test_heads_that_do_not_fit_are_rejected_before_the_first_request(bench: Bench) -> None:
     resnet = lookup("resnet18-seeded@1.0.0")
-    bench.deploy("of_pictures", spec=resnet)
+    bench.deploy("of_images", spec=resnet)
     bench.deploy("of_pairs", kind="pair")
     bench.deploy("numbers", kind="number")
     bench.deploy("renamed")
@@ -204,8 +205,8 @@ def test_what_does_not_fit_is_refused_before_the_first_request(bench: Bench) -> 
     _rewritten(bench.heads / "another_width" / "1", fingerprint=lookup("minilm@1.0.0").fingerprint)
     bench.deploy("two_answers")
     _with_two_answers(bench.heads / "two_answers" / "1")
-    for head, told, says in (
-        ("of_pictures", {}, "takes vectors of resnet18-seeded@1.0.0"),
+    for head, options, message in (
+        ("of_images", {}, "takes vectors of resnet18-seeded@1.0.0"),
         ("of_pairs", {}, "takes left, right, but heads.of_pairs answers for single items"),
         ("numbers", {"rules": {"minimum_confidence": 0.5}}, "returns a number, so heads.numbers.rules"),
         ("renamed", {}, "contains other@1"),
@@ -213,10 +214,10 @@ def test_what_does_not_fit_is_refused_before_the_first_request(bench: Bench) -> 
         ("undeployed", {}, "is not deployed in .*rawless head deploy undeployed"),
         ("another_width", {}, "but its encoder's vectors have 384 values"),
         ("two_answers", {}, "does not answer"),
-        ("never_made", {}, "is not deployed"),
+        ("missing", {}, "is not deployed"),
     ):
-        with pytest.raises(UserError, match=says):
-            bench.start({head: told})
+        with pytest.raises(UserError, match=message):
+            bench.start({head: options})
 
 
 def _with_two_answers(folder: Path) -> None:
@@ -227,7 +228,7 @@ def _with_two_answers(folder: Path) -> None:
     from rawless.heads.artefact import tensors
 
     (folder / "head.onnx").write_bytes(model.SerializeToString())
-    _rewritten(folder, **{name: [list(each) for each in found] for name, found in tensors(model).items()})
+    _rewritten(folder, **{field: [list(tensor) for tensor in declared] for field, declared in tensors(model).items()})
 
 
 def test_an_encoder_that_is_unsealed_or_drifted_does_not_start(bench: Bench, minilm: Encoder) -> None:
@@ -240,14 +241,14 @@ def test_an_encoder_that_is_unsealed_or_drifted_does_not_start(bench: Bench, min
     config, _ = load_config(bench.file({"topic": {}}))
     unsealed = minilm.spec.model_copy(update={"probe": None})
     drifted = minilm.spec.model_copy(update={"probe": Probe.of(probe.input, probe.values + 0.5)})
-    for spec, says in ((unsealed, "is not sealed"), (drifted, "does not reproduce its golden probe")):
+    for spec, message in ((unsealed, "is not sealed"), (drifted, "does not reproduce its golden probe")):
         dependencies = bench.dependencies()._replace(specs={"minilm@1.0.0": spec})
-        with pytest.raises(UserError, match=says):
+        with pytest.raises(UserError, match=message):
             AppFactory(config, served, dependencies).create_app("all", "127.0.0.1")
 
 
-def test_an_answer_that_is_no_number_is_none(bench: Bench, minilm: Encoder) -> None:
-    """Of a head that answers zeros well, as it is asked when it is loaded."""
+def test_an_answer_that_is_not_finite_is_an_error(bench: Bench, minilm: Encoder) -> None:
+    """Also if the answer for zeros, which is checked when the head is loaded, is finite."""
     from rawless.serving.errors import RequestError
 
     bench.deploy("number", kind="number")
@@ -260,7 +261,7 @@ def test_an_answer_that_is_no_number_is_none(bench: Bench, minilm: Encoder) -> N
         call_head(heads.get("number", minilm.spec.fingerprint, vector), vector)
 
 
-def test_a_head_is_never_asked_with_vectors_of_another_encoder(bench: Bench, minilm: Encoder) -> None:
+def test_a_head_is_never_called_with_vectors_of_another_encoder(bench: Bench, minilm: Encoder) -> None:
     from rawless.serving.errors import RequestError
 
     bench.deploy("topic")

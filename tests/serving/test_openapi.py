@@ -1,4 +1,4 @@
-"""The description of a service is complete and true, and whatever is sent, nothing breaks and nothing comes back."""
+"""The OpenAPI document is complete and correct, and no input breaks a service or is repeated in a response."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ MARKER = "Rosalind-0815-Quibble"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Heads of texts and of pictures behind one door."""
+    """A service with heads for texts and for images."""
     with ExitStack() as running:
         bench = Bench(tmp_path_factory.mktemp("service"), running)
         bench.heads.mkdir()
@@ -35,10 +35,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield bench.start(heads)
 
 
-def test_the_description_is_complete(service: httpx.Client) -> None:
-    described = service.get("/openapi.json").json()
+def test_the_document_is_complete(service: httpx.Client) -> None:
+    document = service.get("/openapi.json").json()
 
-    assert sorted(described["paths"]) == [
+    assert sorted(document["paths"]) == [
         "/healthz",
         "/metrics",
         "/openapi.json",
@@ -48,59 +48,59 @@ def test_the_description_is_complete(service: httpx.Client) -> None:
         "/v1/heads/topic/predict",
         "/v1/heads/urgency/predict",
     ]
-    predict = described["paths"]["/v1/heads/topic/predict"]["post"]
+    predict = document["paths"]["/v1/heads/topic/predict"]["post"]
     assert set(predict["responses"]) == {"200", "400", "413", "415", "421", "422", "500", "503", "504"}
     assert list(predict["requestBody"]["content"]) == ["application/json"]
-    names = {each["name"] for each in predict["parameters"]}
+    names = {parameter["name"] for parameter in predict["parameters"]}
     assert names == {
         f"Rawless-{name}" for name in ("Event-Id", "Occurred-At", "Subject-Id", "Attributes", "Assignment-Key")
     }
-    pictures = described["paths"]["/v1/heads/digit/predict"]["post"]
-    assert list(pictures["requestBody"]["content"]) == ["image/png", "image/jpeg", "application/octet-stream"]
-    assert "Rawless-Subject-Id" not in {each["name"] for each in pictures["parameters"]}
+    images = document["paths"]["/v1/heads/digit/predict"]["post"]
+    assert list(images["requestBody"]["content"]) == ["image/png", "image/jpeg", "application/octet-stream"]
+    assert "Rawless-Subject-Id" not in {parameter["name"] for parameter in images["parameters"]}
 
 
 @pytest.mark.parametrize("logged", [False, True])
-def test_what_a_log_needs_is_described_as_needed(bench: Bench, warehouse: Warehouse, logged: bool) -> None:
+def test_headers_that_the_log_needs_are_required(bench: Bench, warehouse: Warehouse, logged: bool) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {"log": logged}}, warehouse=warehouse)
 
     parameters = client.get("/openapi.json").json()["paths"]["/v1/heads/topic/predict"]["post"]["parameters"]
 
-    needed = {each["name"] for each in parameters if each.get("required")}
-    assert needed == ({"Rawless-Event-Id", "Rawless-Subject-Id"} if logged else set())
+    required = {parameter["name"] for parameter in parameters if parameter.get("required")}
+    assert required == ({"Rawless-Event-Id", "Rawless-Subject-Id"} if logged else set())
 
 
-def test_an_ids_pattern_holds_for_the_whole_id(bench: Bench) -> None:
+def test_the_pattern_of_an_id_covers_the_whole_id(bench: Bench) -> None:
     bench.deploy("topic")
     either = TEXT_STREAM | {"event_id": {"pattern": "msg-\\d|note-\\d"}}
     (bench.folder / "either.yaml").write_text(yaml.safe_dump(either))
 
     client = bench.start({"topic": {"stream": "either.yaml"}})
-    described = client.get("/openapi.json").json()["paths"]["/v1/heads/topic/predict"]["post"]["parameters"]
+    parameters = client.get("/openapi.json").json()["paths"]["/v1/heads/topic/predict"]["post"]["parameters"]
 
-    assert described[0]["schema"]["pattern"] == "^(?:msg-\\d|note-\\d)$"
+    assert parameters[0]["schema"]["pattern"] == "^(?:msg-\\d|note-\\d)$"
 
 
-_UNTOLD = [openapi_checks.negative_data_rejection, openapi_checks.positive_data_acceptance]
-"""Whether bytes are a picture, and an id fits a time's rules, no schema tells."""
+_EXCLUDED_CHECKS = [openapi_checks.negative_data_rejection, openapi_checks.positive_data_acceptance]
+"""No schema can express whether bytes are an image, or a time is in range."""
 
 
 @pytest.mark.filterwarnings("default")
-def test_it_answers_as_it_is_described(service: httpx.Client) -> None:
-    """schemathesis: requests drawn from the description, good and bad, against its checks."""
+def test_responses_match_the_document(service: httpx.Client) -> None:
+    """Schemathesis generates valid and invalid requests from the document, and checks the responses."""
     schema = schemathesis.openapi.from_url(str(service.base_url.join("/openapi.json")))
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.get_all_operations()]
     for operation in operations:
-        drawn = [operation.as_strategy(generation_mode=each) for each in GenerationMode]
+        strategies = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
 
         @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
-        @given(st.one_of(drawn))
-        def answers(case: Any) -> None:
-            case.call_and_validate(excluded_checks=_UNTOLD)
+        @given(st.one_of(strategies))
+        def check(case: Any) -> None:
+            case.call_and_validate(excluded_checks=_EXCLUDED_CHECKS)
 
-        answers()
-    assert len(operations) == 7  # all but the description itself
+        check()
+    assert len(operations) == 7  # all but the document itself
 
 
 _BODIES = st.binary(max_size=3000) | st.builds(lambda text: b'{"text": ' + text + b"}", st.binary(max_size=300))
@@ -118,7 +118,7 @@ _NAMES = st.sampled_from(["event-id", "occurred-at", "subject-id", "attributes",
         st.sampled_from(["event-id", "occurred-at", "subject-id", "attributes", "assignment-key"]), _VALUES
     ),
 )
-def test_random_bytes_break_nothing_and_never_come_back(
+def test_random_requests_cause_no_error_and_are_not_repeated(
     service: httpx.Client, head: str, body: bytes, kind: str, metadata: dict[str, str]
 ) -> None:
     headers = {f"rawless-{name}": f"{value}{MARKER}" for name, value in metadata.items()}

@@ -1,4 +1,4 @@
-"""The opt-in log: what is served is logged as ingest would, and no request ever notices."""
+"""The opt-in log: it equals what ingest would log, and never slows down or fails a request."""
 
 import io
 import threading
@@ -32,14 +32,14 @@ EVENTS = "SELECT * FROM embedding_event_v1 ORDER BY event_id"
 PREDICTIONS = "SELECT * FROM prediction_v1 ORDER BY head"
 
 
-def test_what_was_served_is_logged_as_an_event_and_as_predictions(bench: Bench, warehouse: Warehouse) -> None:
+def test_requests_are_logged_as_events_and_predictions(bench: Bench, warehouse: Warehouse) -> None:
     for name in ("topic", "urgency", "next"):
         bench.deploy(name)
     heads = {"topic": {"log": True, "also": ["urgency"], "shadow": ["next"]}, "urgency": {"log": True}}
     client = bench.start(heads, warehouse=warehouse)
     headers = {**METADATA, "rawless-attributes": '{"channel": "chat", "other": "dropped"}'}
 
-    told = client.post("/v1/heads/topic/predict", json={"text": "Where is my parcel?"}, headers=headers).json()
+    prediction = client.post("/v1/heads/topic/predict", json={"text": "Where is my parcel?"}, headers=headers).json()
     eventually(lambda: len(warehouse.query(PREDICTIONS)) == 3)
 
     (event,), predictions = warehouse.query(EVENTS), warehouse.query(PREDICTIONS)
@@ -47,10 +47,10 @@ def test_what_was_served_is_logged_as_an_event_and_as_predictions(bench: Bench, 
     assert (event["stream"], event["event_id"], event["occurred_at"]) == ("message", "msg-0001", AT)
     assert (event["subject_key"], event["subject_key_id"]) == (key.pseudonym("customer-1"), key.key_id)
     assert event["attributes"] == [{"key": "channel", "value": "chat"}]
-    assert [each["head"] for each in predictions] == ["next", "topic", "urgency"]
-    assert {(each["event_id"], each["subject_key"]) for each in predictions} == {("msg-0001", event["subject_key"])}
-    logged = {each["class"]: each["probability"] for each in predictions[1]["probabilities"]}
-    assert logged == pytest.approx(told["probabilities"])
+    assert [row["head"] for row in predictions] == ["next", "topic", "urgency"]
+    assert {(row["event_id"], row["subject_key"]) for row in predictions} == {("msg-0001", event["subject_key"])}
+    logged = {entry["class"]: entry["probability"] for entry in predictions[1]["probabilities"]}
+    assert logged == pytest.approx(prediction["probabilities"])
 
 
 def test_an_abstention_is_logged_without_probabilities(bench: Bench, warehouse: Warehouse) -> None:
@@ -64,37 +64,37 @@ def test_an_abstention_is_logged_without_probabilities(bench: Bench, warehouse: 
     assert (row["abstention"], row["probabilities"]) == ("low_confidence", [])
 
 
-def test_what_is_logged_needs_what_its_stream_requires(bench: Bench, warehouse: Warehouse) -> None:
+def test_logged_requests_need_the_headers_that_their_stream_requires(bench: Bench, warehouse: Warehouse) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {"log": True}}, warehouse=warehouse)
 
-    def reason(**left: str) -> str:
-        headers = {name: value for name, value in METADATA.items() if name not in left.values()}
+    def reason(without: str) -> str:
+        headers = {name: value for name, value in METADATA.items() if name != without}
         return str(client.post("/v1/heads/topic/predict", json={"text": "a"}, headers=headers).json().get("reason"))
 
-    assert reason(out="rawless-subject-id") == "missing_subject"
-    assert reason(out="rawless-event-id") == "missing_event_id"
-    assert reason(out="rawless-occurred-at") == "None"
+    assert reason(without="rawless-subject-id") == "missing_subject"
+    assert reason(without="rawless-event-id") == "missing_event_id"
+    assert reason(without="rawless-occurred-at") == "None"
 
 
-def _pictures() -> list[bytes]:
-    found = []
+def _images() -> list[bytes]:
+    contents = []
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 255, (40 + number, 60, 3), np.uint8)
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG" if number else "JPEG")
-        found.append(file.getvalue())
-    return found
+        contents.append(file.getvalue())
+    return contents
 
 
 @pytest.mark.parametrize("ref", ["minilm@1.0.0", "resnet18-seeded@1.0.0"])
 def test_vectors_equal_those_that_ingest_logs_for_the_same_bytes(
     bench: Bench, warehouse: Warehouse, tmp_path: Path, write_events: Callable[..., Path], key: KeySource, ref: str
 ) -> None:
-    """For every encoder of the catalogue that can be had here."""
+    """For every encoder of the catalogue whose weights are available to tests."""
     spec, is_text = lookup(ref), ref.startswith("minilm")
     contents: list[bytes] = (
-        [b"Where is my parcel?", ("Ünïcode \u2603 " * 30).encode(), b"word " * 300] if is_text else _pictures()
+        [b"Where is my parcel?", ("Ünïcode \u2603 " * 30).encode(), b"word " * 300] if is_text else _images()
     )
     bench.deploy("head", spec=spec)
     name = "message" if is_text else "upload"
@@ -125,13 +125,13 @@ def test_vectors_equal_those_that_ingest_logs_for_the_same_bytes(
 
     assert len(ingested) == len(contents)
     for number in range(len(contents)):
-        mine, theirs = served[f"msg-000{number}"], ingested[f"msg-001{number}"]
-        assert np.abs(np.array(mine["embedding"]) - np.array(theirs["embedding"])).max() <= spec.tolerance
+        logged, expected = served[f"msg-000{number}"], ingested[f"msg-001{number}"]
+        assert np.abs(np.array(logged["embedding"]) - np.array(expected["embedding"])).max() <= spec.tolerance
         for column in ("encoder", "encoder_version", "encoder_fingerprint", "modality", "truncated", "stream"):
-            assert mine[column] == theirs[column]
+            assert logged[column] == expected[column]
 
 
-def test_what_waits_is_written_at_the_end(bench: Bench, warehouse: Warehouse) -> None:
+def test_waiting_rows_are_written_at_shutdown(bench: Bench, warehouse: Warehouse) -> None:
     bench.deploy("topic")
     with bench.running:
         client = bench.start({"topic": {"log": True}}, warehouse=warehouse)
@@ -140,89 +140,91 @@ def test_what_waits_is_written_at_the_end(bench: Bench, warehouse: Warehouse) ->
             client.post("/v1/heads/topic/predict", json={"text": "hello"}, headers=headers)
 
     assert len(warehouse.query(EVENTS)) == len(warehouse.query(PREDICTIONS)) == 20
-    assert bench.said == []
+    assert bench.messages == []
 
 
-def test_a_warehouse_that_is_away_costs_rows_and_no_request(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_warehouse_loses_rows_but_fails_no_request(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rawless.serving.app.FLUSH_SECONDS", 0.5)
     config = WarehouseConfig(project="local-dev", events="e", snapshots="s", subjects="u", audit="a")
-    away = Warehouse(config, Emulator("http://127.0.0.1:9", "127.0.0.1:9"), 0.2)
+    unavailable = Warehouse(config, Emulator("http://127.0.0.1:9", "127.0.0.1:9"), 0.2)
     bench.deploy("topic")
     with bench.running:
-        client = bench.start({"topic": {"log": True}}, warehouse=away)
+        client = bench.start({"topic": {"log": True}}, warehouse=unavailable)
         statuses = [
             client.post("/v1/heads/topic/predict", json={"text": "hello"}, headers=METADATA).status_code
             for _ in range(10)
         ]
 
     assert statuses == [200] * 10
-    assert bench.said == ["20 rows could not be logged and are lost."]
+    assert bench.messages == ["20 rows could not be logged and are lost."]
 
 
 def _row(number: int, head: str = "topic") -> PredictionRow:
     return PredictionRow("message", f"e-{number}", None, None, head, 1, (("a", 1.0),), None, AT)
 
 
-def test_a_row_that_the_table_does_not_take_costs_no_other(warehouse: Warehouse) -> None:
-    told: dict[tuple[str, str], int] = {}
+def test_a_row_that_the_table_refuses_does_not_affect_others(warehouse: Warehouse) -> None:
+    counts: dict[tuple[str, str], int] = {}
 
     def count(table: str, outcome: str, rows: int) -> None:
-        told[table, outcome] = told.get((table, outcome), 0) + rows
+        counts[table, outcome] = counts.get((table, outcome), 0) + rows
 
-    recorder = PredictionLog(warehouse, 100, count)
-    for each in (_row(1), _row(2, head="a\nb"), _row(3)):
-        recorder.put(each)
-    recorder.close(10.0)
+    log = PredictionLog(warehouse, 100, count)
+    for row in (_row(1), _row(2, head="a\nb"), _row(3)):
+        log.put(row)
+    log.close(10.0)
 
-    assert told[PredictionRow.TABLE, "written"] == 2
-    assert told[PredictionRow.TABLE, "refused"] == 1
+    assert counts[PredictionRow.TABLE, "written"] == 2
+    assert counts[PredictionRow.TABLE, "refused"] == 1
     assert sorted(row["event_id"] for row in warehouse.query(PREDICTIONS)) == ["e-1", "e-3"]
 
 
-def test_a_full_queue_never_makes_anybody_wait(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
-    writing, go_on = threading.Event(), threading.Event()
-    recorder = PredictionLog(warehouse, 3, lambda *each: told.append(each))
+def test_a_full_queue_drops_rows_without_waiting(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: list[Any] = []
+    writing, released = threading.Event(), threading.Event()
+    log = PredictionLog(warehouse, 3, lambda *outcome: outcomes.append(outcome))
 
     def stuck(rows: Any) -> list[int]:
         writing.set()
-        go_on.wait(20)
+        released.wait(20)
         return []
 
-    monkeypatch.setattr(recorder._appender, "append", stuck)
-    recorder.put(_row(0))
+    monkeypatch.setattr(log._appender, "append", stuck)
+    log.put(_row(0))
     assert writing.wait(20)
     for number in range(1, 10):
-        recorder.put(_row(number))
-    dropped = [each for each in told if each[1] == "dropped"]
-    go_on.set()
+        log.put(_row(number))
+    dropped = [outcome for outcome in outcomes if outcome[1] == "dropped"]
+    released.set()
 
-    assert recorder.close(10.0) == len(dropped) == 6
-    assert sum(each[2] for each in told if each[1] == "written") == 4
+    assert log.close(10.0) == len(dropped) == 6
+    assert sum(outcome[2] for outcome in outcomes if outcome[1] == "written") == 4
 
 
-def test_a_warehouse_that_is_away_for_a_while_costs_no_row(
+def test_a_warehouse_that_is_unavailable_for_a_while_loses_no_row(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Any] = []
-    recorder = PredictionLog(warehouse, 10, lambda *each: told.append(each))
-    append, faults = recorder._appender.append, [Unavailable("away"), Unavailable("away"), ValueError("words")]
+    outcomes: list[Any] = []
+    log = PredictionLog(warehouse, 10, lambda *outcome: outcomes.append(outcome))
+    append, errors = log._appender.append, [Unavailable("away"), Unavailable("away"), ValueError("text")]
 
     def failing(rows: Any) -> list[int]:
-        if faults:
-            raise faults.pop(0)
+        if errors:
+            raise errors.pop(0)
         return append(rows)  # type: ignore[return-value]
 
-    monkeypatch.setattr(recorder._appender, "append", failing)
-    recorder.put(_row(1))  # is tried again until somebody refuses it for good
-    eventually(lambda: (PredictionRow.TABLE, "refused", 1) in told)
-    recorder.put(_row(2))
+    monkeypatch.setattr(log._appender, "append", failing)
+    log.put(_row(1))  # retried until the last error, which is not transient
+    eventually(lambda: (PredictionRow.TABLE, "refused", 1) in outcomes)
+    log.put(_row(2))
 
-    assert recorder.close(10.0) == 0
-    assert sum(each[2] for each in told if each[1] == "written") == 1
+    assert log.close(10.0) == 0
+    assert sum(outcome[2] for outcome in outcomes if outcome[1] == "written") == 1
 
 
-def test_what_a_shadow_is_unsure_of_is_logged_as_an_abstention(bench: Bench, warehouse: Warehouse) -> None:
+def test_an_unsure_shadow_is_logged_as_an_abstention(bench: Bench, warehouse: Warehouse) -> None:
     for name in ("topic", "next"):
         bench.deploy(name)
     heads = {"topic": {"log": True, "shadow": ["next"], "rules": {"minimum_confidence": 1.0}}}
@@ -234,7 +236,7 @@ def test_what_a_shadow_is_unsure_of_is_logged_as_an_abstention(bench: Bench, war
     assert {row["abstention"] for row in warehouse.query(PREDICTIONS)} == {"low_confidence"}
 
 
-def test_a_log_without_a_warehouse_is_refused(bench: Bench, minilm: Encoder) -> None:
+def test_a_log_without_a_warehouse_is_rejected(bench: Bench, minilm: Encoder) -> None:
     from rawless.errors import UserError
 
     bench.deploy("topic")

@@ -1,4 +1,4 @@
-"""Business rules: what they hold back, and what is refused in a file."""
+"""Business rules, and errors in service files."""
 
 from pathlib import Path
 from typing import Any
@@ -17,32 +17,32 @@ from tests.serving.conftest import TEXT_STREAM, Bench, eventually
 PREDICT = "/v1/heads/topic/predict"
 
 
-def _ask(client: httpx.Client, **attributes: str) -> dict[str, Any]:
+def _predict(client: httpx.Client, **attributes: str) -> dict[str, Any]:
     import json
 
     headers = {"rawless-attributes": json.dumps(attributes)} if attributes else {}
-    answer = client.post(PREDICT, json={"text": "Where is my parcel?"}, headers=headers)
-    assert answer.status_code == 200
-    told: dict[str, Any] = answer.json()
-    return told
+    response = client.post(PREDICT, json={"text": "Where is my parcel?"}, headers=headers)
+    assert response.status_code == 200
+    prediction: dict[str, Any] = response.json()
+    return prediction
 
 
-def test_a_kill_switch_is_a_file_that_is_there(bench: Bench) -> None:
+def test_a_kill_switch_is_a_file_that_exists(bench: Bench) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {"rules": {"kill_switch": "stop_topic", "fallback": "app"}}})
 
-    before = _ask(client)
+    before = _predict(client)
     (bench.folder / "stop_topic").touch()
-    eventually(lambda: _ask(client)["abstention"] == "kill_switch")
-    stopped = _ask(client)
+    eventually(lambda: _predict(client)["abstention"] == "kill_switch")
+    stopped = _predict(client)
     (bench.folder / "stop_topic").unlink()
-    eventually(lambda: _ask(client)["abstention"] is None)
+    eventually(lambda: _predict(client)["abstention"] is None)
 
     assert before["abstention"] is None
     assert (stopped["prediction"], stopped["probabilities"], stopped["model"]) == ("app", None, None)
 
 
-def test_a_kill_switch_that_cannot_be_seen_stays_as_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_switch_in_an_unavailable_folder_keeps_its_state(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.deploy("topic")
     switches = {name: {"rules": {"kill_switch": f"stop_{name}"}} for name in ("topic", "urgency")}
     bench.deploy("urgency")
@@ -50,27 +50,27 @@ def test_a_kill_switch_that_cannot_be_seen_stays_as_it_was(bench: Bench, monkeyp
     client = bench.start(switches)
     exists = Path.exists
 
-    def away(path: Path) -> bool:
+    def unavailable(path: Path) -> bool:
         if path.name == "stop_topic":
             raise PermissionError
         return exists(path)
 
-    monkeypatch.setattr(Path, "exists", away)
+    monkeypatch.setattr(Path, "exists", unavailable)
     (bench.folder / "stop_urgency").touch()
     eventually(lambda: client.post("/v1/heads/urgency/predict", json={"text": "a"}).json()["abstention"] is not None)
 
-    assert _ask(client)["abstention"] == "kill_switch"
+    assert _predict(client)["abstention"] == "kill_switch"
 
 
 def test_attributes_are_allowed_and_denied(bench: Bench) -> None:
     bench.deploy("topic")
     client = bench.start({"topic": {"rules": {"allow": {"channel": ["chat"]}, "deny": {"app": ["1.0"]}}}})
 
-    assert _ask(client, channel="chat", app="1.1")["abstention"] is None
-    assert _ask(client, channel="chat", app="1.0")["abstention"] == "denied"
-    assert _ask(client, channel="email")["abstention"] == "not_allowed"
-    assert _ask(client)["abstention"] == "not_allowed"
-    assert _ask(client, channel="chat", other="dropped")["abstention"] is None
+    assert _predict(client, channel="chat", app="1.1")["abstention"] is None
+    assert _predict(client, channel="chat", app="1.0")["abstention"] == "denied"
+    assert _predict(client, channel="email")["abstention"] == "not_allowed"
+    assert _predict(client)["abstention"] == "not_allowed"
+    assert _predict(client, channel="chat", other="dropped")["abstention"] is None
 
 
 def test_an_unsure_head_abstains(bench: Bench) -> None:
@@ -78,21 +78,24 @@ def test_an_unsure_head_abstains(bench: Bench) -> None:
     sure = bench.start({"topic": {"rules": {"minimum_confidence": 0.01}}})
     unsure = bench.start({"topic": {"rules": {"minimum_confidence": 1.0, "fallback": "ask_a_person"}}})
 
-    assert _ask(sure)["abstention"] is None
-    told = _ask(unsure)
-    assert (told["abstention"], told["prediction"], told["probabilities"]) == ("low_confidence", "ask_a_person", None)
-    assert told["model"]["version"] == 1
+    assert _predict(sure)["abstention"] is None
+    prediction = _predict(unsure)
+    outcome = (prediction["abstention"], prediction["prediction"], prediction["probabilities"])
+    assert outcome == ("low_confidence", "ask_a_person", None)
+    assert prediction["model"]["version"] == 1
     assert 'rawless_abstentions_total{head="topic",reason="low_confidence"} 1.0' in unsure.get("/metrics").text
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1), min_size=1), st.floats(0.01, 1))
-def test_a_minimum_holds_whatever_the_probabilities(probabilities: dict[str, float], minimum: float) -> None:
-    held = Rules(minimum_confidence=minimum).check_answer(probabilities)
+def test_the_minimum_confidence_applies_to_the_highest_probability(
+    probabilities: dict[str, float], minimum: float
+) -> None:
+    abstention = Rules(minimum_confidence=minimum).check_answer(probabilities)
 
-    assert (held is Abstention.LOW_CONFIDENCE) == (max(probabilities.values()) < minimum)
+    assert (abstention is Abstention.LOW_CONFIDENCE) == (max(probabilities.values()) < minimum)
 
 
-def test_without_rules_nobody_is_held_back() -> None:
+def test_without_rules_there_is_no_abstention() -> None:
     stream = Stream.model_validate(TEXT_STREAM)
 
     assert Rules().check_request({"channel": "chat"}, is_stopped=False) is None
@@ -101,7 +104,7 @@ def test_without_rules_nobody_is_held_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heads", "fields", "says"),
+    ("heads", "fields", "message"),
     [
         ({"topic": {"rules": {"allow": {"colour": ["red"]}}}}, {}, "rules.allow names the attribute colour"),
         ({"topic": {"rules": {"deny": {"channel": ["post"]}}}}, {}, "rules.deny.channel names 'post'"),
@@ -127,8 +130,8 @@ def test_without_rules_nobody_is_held_back() -> None:
         ({"topic": {"streams": "x"}}, {}, "heads.topic.streams is unknown"),
     ],
 )
-def test_a_file_with_a_fault_is_refused_by_field_and_value(
-    bench: Bench, heads: dict[str, Any], fields: dict[str, Any], says: str
+def test_an_error_in_a_service_file_names_field_and_value(
+    bench: Bench, heads: dict[str, Any], fields: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         load_config(bench.file(heads, **fields))

@@ -1,4 +1,4 @@
-"""Scoring a query: cosine over an index first, the head on the best of it."""
+"""Scores of queries: the nearest events by cosine, then scored by a head."""
 
 import json
 from pathlib import Path
@@ -27,55 +27,55 @@ def index(minilm: Encoder) -> VectorIndex:
     return VectorIndex("a" * 24, minilm.spec.fingerprint, ids, vectors, directions)
 
 
-def _head(folder: Path, kind: str, **told: Any) -> HeadSession:
-    write_head(folder, kind, kind=kind, **told)
+def _head(folder: Path, kind: str, **fields: Any) -> HeadSession:
+    write_head(folder, kind, kind=kind, **fields)
     return open_head(folder / kind / "1")
 
 
 @pytest.mark.parametrize("top", [1, 10, CANDIDATES])
-def test_a_head_of_pairs_orders_the_nearest_hundred(index: VectorIndex, tmp_path: Path, top: int) -> None:
+def test_a_head_of_pairs_ranks_the_nearest_hundred(index: VectorIndex, tmp_path: Path, top: int) -> None:
     head, query = _head(tmp_path, "pair"), np.random.default_rng(1).normal(0, 0.05, DIMENSION).astype(np.float32)
 
-    found = index.rank(head, query, {}, top)
+    ranking = index.rank(head, query, {}, top)
 
     cosines = index.vectors @ query / np.linalg.norm(index.vectors, axis=1) / np.linalg.norm(query)
     nearest = np.argsort(-cosines)[:CANDIDATES]
     scores = head.answer(left=np.tile(query, (CANDIDATES, 1)), right=index.vectors[nearest])["score"]
     order = np.argsort(-scores)[:top]
-    assert [each.event_id for each in found.matches] == [str(index.ids[nearest[place]]) for place in order]
-    np.testing.assert_allclose([each.score for each in found.matches], scores[order], atol=1e-5)
-    np.testing.assert_allclose([each.cosine for each in found.matches], cosines[nearest[order]], atol=1e-5)
+    assert [match.event_id for match in ranking.matches] == [str(index.ids[nearest[row]]) for row in order]
+    np.testing.assert_allclose([match.score for match in ranking.matches], scores[order], atol=1e-5)
+    np.testing.assert_allclose([match.cosine for match in ranking.matches], cosines[nearest[order]], atol=1e-5)
 
 
 def test_a_transform_maps_the_query_of_its_tenant(index: VectorIndex, tmp_path: Path) -> None:
-    told = {"tenants": ("", "shop_b"), "hyperparameters": {"tenant": "channel"}}
-    head, query = _head(tmp_path, "by_tenant", **told), np.ones(DIMENSION, np.float32)
+    fields = {"tenants": ("", "shop_b"), "hyperparameters": {"tenant": "channel"}}
+    head, query = _head(tmp_path, "by_tenant", **fields), np.ones(DIMENSION, np.float32)
 
     def best(**attributes: str) -> list[str]:
-        return [each.event_id for each in index.rank(head, query, attributes, 5).matches]
+        return [match.event_id for match in index.rank(head, query, attributes, 5).matches]
 
     def expected(tenant: int) -> list[str]:
         (mapped,) = head.answer(query=query[None], tenant=np.array([tenant]))["embedding"]
-        return [str(each) for each in index.ids[np.argsort(-(index.directions @ mapped))[:5]]]
+        return [str(event_id) for event_id in index.ids[np.argsort(-(index.directions @ mapped))[:5]]]
 
     assert best(channel="shop_b") == expected(1)
     assert best(channel="another") == best() == expected(0)
     assert expected(0) != expected(1)
 
 
-def test_an_index_smaller_than_what_is_asked_answers_what_it_has(index: VectorIndex, tmp_path: Path) -> None:
+def test_an_index_with_fewer_events_than_requested_returns_all(index: VectorIndex, tmp_path: Path) -> None:
     small = index._replace(ids=index.ids[:3], vectors=index.vectors[:3], directions=index.directions[:3])
 
     assert len(small.rank(_head(tmp_path, "pair"), np.ones(DIMENSION, np.float32), {}, 100).matches) == 3
 
 
-def _stocked(shop: Shop, minilm: Encoder, texts: dict[str, str]) -> str:
-    """A snapshot of texts under their event ids."""
+def _build_snapshot(shop: Shop, minilm: Encoder, texts: dict[str, str]) -> str:
+    """Build a snapshot of texts, by their event ids, and return its id."""
     from rawless.warehouse.append import append_all
 
-    told = {"stream": "upload", "encoder": "minilm", "encoder_fingerprint": minilm.spec.fingerprint}
+    fields = {"stream": "upload", "encoder": "minilm", "encoder_fingerprint": minilm.spec.fingerprint}
     rows = [
-        make_row(number, told | {"event_id": event_id, "embedding": vector_of(minilm, text.encode())})
+        make_row(number, fields | {"event_id": event_id, "embedding": vector_of(minilm, text.encode())})
         for number, (event_id, text) in enumerate(texts.items())
     ]
     append_all(shop.warehouse, rows)
@@ -90,8 +90,8 @@ TEXTS = {
 }
 
 
-def test_a_query_over_http_finds_what_it_is_near_to(bench: Bench, shop: Shop, minilm: Encoder) -> None:
-    snapshot = _stocked(shop, minilm, TEXTS)
+def test_a_query_over_http_finds_the_nearest_events(bench: Bench, shop: Shop, minilm: Encoder) -> None:
+    snapshot = _build_snapshot(shop, minilm, TEXTS)
     write_head(bench.heads, "related", kind="query_transform", identity=True)
     bench.deploy("scorer", kind="pair")
     from rawless.heads.deployment import deploy
@@ -109,38 +109,38 @@ def test_a_query_over_http_finds_what_it_is_near_to(bench: Bench, shop: Shop, mi
         json={"text": "What ways of paying do you offer?"},
         headers={"rawless-attributes": json.dumps({"channel": "email"})},
     ).json()
-    wrong = [
+    invalid = [
         client.post(f"/v1/heads/scorer/score?{q}", json={"text": "a"}) for q in ("top=0", "top=x", "top=101", "a=1")
     ]
 
-    assert [each["event_id"] for each in near["matches"]] == ["e-3", "e-0"]
+    assert [match["event_id"] for match in near["matches"]] == ["e-3", "e-0"]
     assert near["snapshot_id"] == scored["snapshot_id"] == snapshot
     assert (near["model"]["head"], near["model"]["version"]) == ("related", 1)
-    assert sorted(each["event_id"] for each in scored["matches"]) == sorted(TEXTS)
+    assert sorted(match["event_id"] for match in scored["matches"]) == sorted(TEXTS)
     assert (denied["abstention"], denied["matches"]) == ("denied", [])
-    assert [each.status_code for each in wrong] == [400] * 4
+    assert [response.status_code for response in invalid] == [400] * 4
 
 
-def test_names_that_share_an_index_read_it_once(
+def test_heads_that_share_an_index_load_it_once(
     bench: Bench, shop: Shop, minilm: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshot, read = _stocked(shop, minilm, TEXTS), []
+    snapshot, loaded = _build_snapshot(shop, minilm, TEXTS), []
     for name in ("first", "second"):
         bench.deploy(name, kind="pair")
 
-    def opened(warehouse: Warehouse, reference: str) -> VectorIndex:
-        read.append(reference)
+    def counted_load(warehouse: Warehouse, reference: str) -> VectorIndex:
+        loaded.append(reference)
         return load_index(warehouse, reference)
 
-    monkeypatch.setattr("rawless.serving.app.load_index", opened)
+    monkeypatch.setattr("rawless.serving.app.load_index", counted_load)
     client = bench.start({name: {"index": snapshot} for name in ("first", "second")}, warehouse=shop.warehouse)
-    found = [client.post(f"/v1/heads/{name}/score", json={"text": "a"}).json() for name in ("first", "second")]
+    scores = [client.post(f"/v1/heads/{name}/score", json={"text": "a"}).json() for name in ("first", "second")]
 
-    assert read == [snapshot]
-    assert [len(each["matches"]) for each in found] == [len(TEXTS)] * 2
+    assert loaded == [snapshot]
+    assert [len(body["matches"]) for body in scores] == [len(TEXTS)] * 2
 
 
-def test_an_index_of_another_encoder_or_of_nothing_is_refused(
+def test_an_unknown_index_or_one_of_another_encoder_is_rejected(
     bench: Bench, shop: Shop, warehouse: Warehouse, minilm: Encoder
 ) -> None:
     other = shop.build().manifest.snapshot_id
@@ -154,7 +154,7 @@ def test_an_index_of_another_encoder_or_of_nothing_is_refused(
         bench.start({"scorer": {"index": other}})
 
 
-def test_an_index_of_pairs_holds_their_right_events_once(shop: Shop) -> None:
+def test_an_index_of_pairs_contains_their_right_events_once(shop: Shop) -> None:
     snapshot = shop.build().manifest.snapshot_id
 
     index = load_index(shop.warehouse, snapshot)

@@ -1,4 +1,4 @@
-"""An orchestrator whose encoder or classifier is something else than it should be."""
+"""An orchestrator whose encoder or classifier service returns something unexpected."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from rawless.serving.remote import TOKEN_VARIABLE
 from tests.serving.conftest import Bench, vector_of
 
 PREDICT = "/v1/heads/topic/predict"
-Told = tuple[int, Mapping[str, str], bytes]
+Reply = tuple[int, Mapping[str, str], bytes]
 """A status, headers and a body."""
 
 
@@ -25,8 +25,8 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _stranger(answer: Callable[[str], Told], seconds: float = 0.0) -> Iterator[str]:
-    """A service that answers a path as it likes, each byte after so many seconds."""
+def _fake_service(answer: Callable[[str], Reply], seconds: float = 0.0) -> Iterator[str]:
+    """Serve `answer(path)`, with a pause before each byte, and yield the URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -42,7 +42,7 @@ def _stranger(answer: Callable[[str], Told], seconds: float = 0.0) -> Iterator[s
                     time.sleep(seconds)
                 self.wfile.write(b"" if seconds else body)
             except OSError:
-                pass  # whoever asked has gone
+                pass  # the client has disconnected
 
         def log_message(self, *_: object) -> None:
             pass
@@ -54,47 +54,47 @@ def _stranger(answer: Callable[[str], Told], seconds: float = 0.0) -> Iterator[s
         server.shutdown()
 
 
-def _told_by(bench: Bench, encoder: Callable[[str], Told], classifier: Callable[[str], Told]) -> tuple[int, str]:
-    """The status and reason that a caller sees."""
-    with _stranger(encoder) as first, _stranger(classifier) as second:
+def _outcome(bench: Bench, encoder: Callable[[str], Reply], classifier: Callable[[str], Reply]) -> tuple[int, str]:
+    """Return the status and reason that a caller gets."""
+    with _fake_service(encoder) as first, _fake_service(classifier) as second:
         client = bench.start({"topic": {}}, "orchestrator", encoder={"url": first}, classifier={"url": second})
         answer = client.post(PREDICT, json={"text": "hello"})
         return answer.status_code, answer.json().get("reason", "")
 
 
 @pytest.fixture
-def good(minilm: Encoder) -> Callable[[str], Told]:
-    """An encoder's answer."""
+def encoder_reply(minilm: Encoder) -> Callable[[str], Reply]:
+    """A correct reply of the encoder service."""
     fingerprint = {"rawless-encoder-fingerprint": minilm.spec.fingerprint}
     return lambda _: (200, fingerprint, vector_of(minilm, b"hello").tobytes())
 
 
-def _answer(minilm: Encoder, **other: Any) -> bytes:
+def _answer(minilm: Encoder, **changes: Any) -> bytes:
     model = {"head": "topic", "version": 1, "encoder": "minilm", "encoder_version": "1.0.0"}
-    whole = {"model": model | {"encoder_fingerprint": minilm.spec.fingerprint}, "probabilities": {"a": 0.5, "b": 0.5}}
-    whole["model"] |= other.pop("model", {})
-    return json.dumps(whole | other).encode()
+    answer = {"model": model | {"encoder_fingerprint": minilm.spec.fingerprint}, "probabilities": {"a": 0.5, "b": 0.5}}
+    answer["model"] |= changes.pop("model", {})
+    return json.dumps(answer | changes).encode()
 
 
-def test_what_a_strange_encoder_answers_is_no_fault_of_the_caller(bench: Bench, minilm: Encoder) -> None:
-    mine = {"rawless-encoder-fingerprint": minilm.spec.fingerprint}
+def test_unexpected_replies_of_the_encoder_are_not_blamed_on_the_caller(bench: Bench, minilm: Encoder) -> None:
+    fingerprint = {"rawless-encoder-fingerprint": minilm.spec.fingerprint}
     refusal = {"title": "a", "status": 404, "detail": "a", "reason": "internal"}
-    for told, reason in (
+    for reply, reason in (
         ((200, {}, bytes(4 * 384)), "head_mismatch"),
         ((200, {"rawless-encoder-fingerprint": "f" * 64}, bytes(4 * 384)), "head_mismatch"),
-        ((200, mine, b"abc"), "unavailable"),
-        ((200, mine, b"\xff" * 4 * 384), "unavailable"),  # not finite
-        ((200, mine, bytes(4 * 383)), "unavailable"),
-        ((200, mine, b""), "unavailable"),
+        ((200, fingerprint, b"abc"), "unavailable"),
+        ((200, fingerprint, b"\xff" * 4 * 384), "unavailable"),  # not finite
+        ((200, fingerprint, bytes(4 * 383)), "unavailable"),
+        ((200, fingerprint, b""), "unavailable"),
         ((302, {"location": "http://127.0.0.1:9/"}, b""), "unavailable"),
         ((404, {}, json.dumps(refusal).encode()), "unavailable"),
         ((500, {}, b"<html>"), "unavailable"),
     ):
-        assert _told_by(bench, lambda _, told=told: told, lambda _: (200, {}, b"")) == (503, reason)  # type: ignore[misc]
+        assert _outcome(bench, lambda _, reply=reply: reply, lambda _: (200, {}, b"")) == (503, reason)  # type: ignore[misc]
 
 
-def test_only_an_answer_of_the_head_that_was_asked_is_passed_on(
-    bench: Bench, good: Callable[[str], Told], minilm: Encoder
+def test_only_answers_of_the_requested_head_are_returned(
+    bench: Bench, encoder_reply: Callable[[str], Reply], minilm: Encoder
 ) -> None:
     for body, reason in (
         (_answer(minilm), ""),
@@ -105,19 +105,19 @@ def test_only_an_answer_of_the_head_that_was_asked_is_passed_on(
         (_answer(minilm, probabilities={"a": float("nan")}), "unavailable"),
         (b"<html>", "unavailable"),
     ):
-        told = _told_by(bench, good, lambda _, body=body: (200, {}, body))  # type: ignore[misc]
-        assert told == (503 if reason else 200, reason)
+        outcome = _outcome(bench, encoder_reply, lambda _, body=body: (200, {}, body))  # type: ignore[misc]
+        assert outcome == (503 if reason else 200, reason)
 
 
-def test_a_shadow_that_never_ends_holds_no_service_back(
-    bench: Bench, good: Callable[[str], Told], minilm: Encoder
+def test_a_shadow_that_hangs_does_not_delay_the_shutdown(
+    bench: Bench, encoder_reply: Callable[[str], Reply], minilm: Encoder
 ) -> None:
-    def drop(path: str) -> Told:
+    def slowly(path: str) -> Reply:
         head = path.split("/")[3]
         return 200, {}, _answer(minilm, model={"head": head}) + b" " * (10_000 if head == "slow" else 0)
 
     started = time.monotonic()
-    with _stranger(good) as encoder, _stranger(drop, 0.002) as classifier, bench.running:
+    with _fake_service(encoder_reply) as encoder, _fake_service(slowly, 0.002) as classifier, bench.running:
         client = bench.start(
             {"topic": {"arms": {"quick": 1}, "shadow": ["slow"]}}, "orchestrator", limits={"seconds": 1.5},
             encoder={"url": encoder}, classifier={"url": classifier},
