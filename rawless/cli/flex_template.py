@@ -1,4 +1,4 @@
-"""What the Flex Template runs: `rawless ingest`, files brought from object storage, all else as Beam's options."""
+"""The entry point of the Flex Template: download the files it names and run `rawless ingest`."""
 
 import argparse
 import sys
@@ -10,13 +10,16 @@ from typing import NoReturn
 from rawless.cli.main import run
 from rawless.errors import RawlessError, Unavailable, UserError
 
-_OBJECT = "gs://"
+_SCHEME = "gs://"
 RETRY_SECONDS = 60.0
-"""For how long object storage that is away is asked again."""
+"""How long requests to unavailable object storage are retried."""
 
 
 def launch(arguments: Sequence[str]) -> int:
-    """Launch a job from a template's parameters, by `rawless ingest`; returns what that command's exit code is."""
+    """Launch a job from the template's parameters, and return the exit code of `rawless ingest`.
+
+    Parameters that `ingest` does not know are passed on as Beam options.
+    """
     try:
         with tempfile.TemporaryDirectory() as folder:
             return run(_command(arguments, Path(folder)))
@@ -28,12 +31,14 @@ def launch(arguments: Sequence[str]) -> int:
 def _command(arguments: Sequence[str], folder: Path) -> list[str]:
     own, beam = _parser().parse_known_args(list(arguments))
     if not own.source.startswith("pubsub:"):
-        raise UserError(f"The parameter source is {own.source!r}, but a template reads pubsub: alone.")
-    if not any(each.startswith("--sdk_container_image=") for each in beam):
-        raise UserError("The option sdk_container_image is missing: name this image, else workers run Beam's own.")
-    stream, warehouse = (str(_brought(name, getattr(own, name), folder)) for name in ("stream", "warehouse"))
-    named = ["--stream", stream, "--source", own.source, "--warehouse", warehouse, "--device", own.device]
-    return ["ingest", *named, "--", *beam]
+        raise UserError(f"The parameter source is {own.source!r}, but the template reads only from pubsub:.")
+    if not any(option.startswith("--sdk_container_image=") for option in beam):
+        raise UserError(
+            "The option sdk_container_image is missing: set it to this image, otherwise workers run Beam's default image."
+        )
+    stream, warehouse = (str(_local_copy(name, getattr(own, name), folder)) for name in ("stream", "warehouse"))
+    options = ["--stream", stream, "--source", own.source, "--warehouse", warehouse, "--device", own.device]
+    return ["ingest", *options, "--", *beam]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,32 +51,34 @@ def _parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"The template's parameters do not fit: {message}.")
+        raise UserError(f"The template's parameters are not valid: {message}.")
 
 
-def _brought(what: str, place: str, folder: Path) -> Path:
-    """The file itself, or the object of that name, fetched."""
-    if not place.startswith(_OBJECT):
-        return Path(place)
+def _local_copy(what: str, location: str, folder: Path) -> Path:
+    """Return the path of a local file, or of an object that is downloaded to `folder`."""
+    if not location.startswith(_SCHEME):
+        return Path(location)
     path = folder / f"{what}.yaml"
-    path.write_bytes(_fetched(what, place))
+    path.write_bytes(_download(what, location))
     return path
 
 
-def _fetched(what: str, place: str) -> bytes:
+def _download(what: str, url: str) -> bytes:
     from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage  # type: ignore[attr-defined]
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    bucket, _, name = place.removeprefix(_OBJECT).partition("/")
+    bucket, _, name = url.removeprefix(_SCHEME).partition("/")
     try:
         blob = storage.Client().bucket(bucket).blob(name)
         return bytes(blob.download_as_bytes(retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS)))
     except (NotFound, Forbidden) as error:
         raise UserError(
-            f"The {what} file {place} cannot be read ({type(error).__name__}): upload it, and let the job's account "
-            "read its bucket."
+            f"The {what} file {url} cannot be read ({type(error).__name__}): upload it, and grant the job's account "
+            "read access to its bucket."
         ) from None
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        raise Unavailable(f"The {what} file {place} did not come ({type(error).__name__}); launch again.") from None
+        raise Unavailable(
+            f"The {what} file {url} could not be downloaded ({type(error).__name__}); launch the job again."
+        ) from None

@@ -1,4 +1,4 @@
-"""`rawless dataset` and `rawless search`: what they do to the local stack, what they say, and how they refuse."""
+"""`rawless dataset` and `rawless search` on the local stack: results, output and errors."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Rawless = Callable[..., Outcome]
 
 @pytest.fixture
 def write(shop: Shop) -> Callable[..., Path]:
-    """Writes a dataset file; any field can be said otherwise."""
+    """Return a function that writes a dataset file with some fields changed."""
 
     def file(**fields: object) -> Path:
         path = shop.folder / "dataset.yaml"
@@ -46,7 +46,7 @@ def test_from_a_file_to_a_snapshot_and_back_to_its_rows(
     assert set(near["neighbours"][0]) == {"event_id", "label", "split", "cosine"}
 
 
-def test_what_people_read(rawless: Rawless, write: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_printed_output(rawless: Rawless, write: Callable[..., Path], tmp_path: Path) -> None:
     built = rawless("dataset", "build", write(dataset="read"))
     again = rawless("dataset", "build", write(dataset="read"))
     shown = rawless("dataset", "show", "read", "--verify")
@@ -69,13 +69,13 @@ def test_what_people_read(rawless: Rawless, write: Callable[..., Path], tmp_path
 
 def test_a_plan_shows_statements_parameters_bytes_and_money(rawless: Rawless, write: Callable[..., Path]) -> None:
     near = SPEC["split"] | {"near_duplicates": {"cosine": 0.98}}
-    said = rawless("dataset", "plan", write(split=near)).out
+    printed = rawless("dataset", "plan", write(split=near)).out
 
     for words in ("-- eligible", "-- labelled", "-- exclude_closed_accounts", "-- split_by_person", "-- snapshot"):
-        assert words in said
-    assert "@days = 60" in said
-    assert "US dollars on demand" in said
-    assert "The search for near duplicates" in said
+        assert words in printed
+    assert "@days = 60" in printed
+    assert "US dollars on demand" in printed
+    assert "The search for near duplicates" in printed
 
 
 @pytest.mark.parametrize("command", ["plan", "build"])
@@ -90,7 +90,7 @@ def test_over_the_budget_nothing_is_built(
     assert shop.left() == before
 
 
-def test_a_snapshot_that_is_no_longer_what_it_was_ends_with_code_1(
+def test_a_snapshot_that_was_changed_fails_verification_with_code_1(
     rawless: Rawless, shop: Shop, write: Callable[..., Path]
 ) -> None:
     built = rawless("dataset", "build", write(dataset="robbed"), "--json").json
@@ -114,7 +114,7 @@ def test_a_snapshot_that_is_no_longer_what_it_was_ends_with_code_1(
         (("search", "--snapshot", "none", "--event", "e-1"), "There is no snapshot and no dataset 'none'"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence(rawless: Rawless, arguments: tuple[str, ...], words: str) -> None:
+def test_a_mistake_is_answered_in_one_sentence(rawless: Rawless, arguments: tuple[str, ...], words: str) -> None:
     refused = rawless(*arguments)
 
     assert refused.code == 2

@@ -1,4 +1,4 @@
-"""The Flex Template: what its metadata lets pass, and what its entry file launches."""
+"""The Flex Template: the parameters that its metadata accepts, and the job that its entry point launches."""
 
 import json
 import re
@@ -24,11 +24,11 @@ from tests.fake_google import FakeGoogle, credentials_file, fake_google
 
 ROOT = Path(__file__).parent.parent.parent
 METADATA = json.loads((ROOT / "terraform" / "template" / "metadata.json").read_text())
-PARAMETERS = {each["name"]: each for each in METADATA["parameters"]}
+PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters"]}
 OWN = {"stream", "source", "warehouse", "device"}
 L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
 IMAGE = f"europe-west4-docker.pkg.dev/a-project/rawless/rawless@sha256:{'0' * 64}"
-TAKEN = {
+ACCEPTED = {
     "stream": ["gs://a-bucket/streams/support.yaml"],
     "source": ["pubsub:projects/a-project/subscriptions/support"],
     "warehouse": ["gs://a-bucket/warehouse.yaml"],
@@ -61,26 +61,26 @@ def _passes(name: str, value: str) -> bool:
 
 
 def test_dataflow_knows_every_field_of_the_metadata() -> None:
-    assert len(TemplateMetadata.from_json(json.dumps(METADATA)).parameters) == len(PARAMETERS) == len(TAKEN)
+    assert len(TemplateMetadata.from_json(json.dumps(METADATA)).parameters) == len(PARAMETERS) == len(ACCEPTED)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_parameter_is_checked_by_a_pattern_from_end_to_end(name: str) -> None:
+def test_a_parameter_is_checked_by_a_pattern_for_the_whole_value(name: str) -> None:
     assert PARAMETERS[name]["regexes"]
     assert all(each.startswith("^") and each.endswith("$") for each in PARAMETERS[name]["regexes"])
-    assert all(_passes(name, value) for value in TAKEN[name])
+    assert all(_passes(name, value) for value in ACCEPTED[name])
     assert not any(_passes(name, value) for value in REFUSED[name])
 
 
 @pytest.mark.parametrize("name", sorted(set(PARAMETERS) - OWN))
-def test_a_parameter_that_is_not_ours_is_an_option_of_beam_and_no_forbidden_one(name: str) -> None:
-    for value in TAKEN[name]:
+def test_any_other_parameter_is_an_allowed_option_of_beam(name: str) -> None:
+    for value in ACCEPTED[name]:
         assert options.parse([f"--{name}={value}", "--runner=DataflowRunner", "--project=a-project"], streaming=True)
 
 
 @pytest.fixture
 def google(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGoogle]:
-    """Object storage and tokens from a fake; BigQuery and Pub/Sub from the local stack, as the clients find it."""
+    """Object storage and tokens from a fake server; BigQuery and Pub/Sub from the local stack."""
     with fake_google() as made:
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials_file(made, tmp_path)))
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", made.url)
@@ -92,7 +92,7 @@ def google(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def put(google: FakeGoogle, warehouse: Warehouse) -> FakeGoogle:
-    """The files of a launch, in the bucket."""
+    """A server with the files of a launch in a bucket."""
     stream = {"stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"]}
     _put(google, "stream.yaml", stream)
     _put(google, "warehouse.yaml", warehouse.config.model_dump())
@@ -123,7 +123,7 @@ def _arguments(**changed: str | None) -> list[str]:
 def test_a_launch_builds_the_job_of_the_files_in_the_bucket(
     put: FakeGoogle, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """On a launcher without a GPU, for workers with one; the account makes nothing."""
+    """The launcher has no GPU but the workers do; the account creates no table."""
     built: list[beam.Pipeline] = []
     monkeypatch.setattr(beam.Pipeline, "run", lambda self: built.append(self) or SimpleNamespace(has_job=False))
     # It would ask the cloud for the bucket.
@@ -146,8 +146,8 @@ def test_an_encoder_that_is_not_registered_is_refused(put: FakeGoogle, capfd: py
 
 MISTAKES = [
     ({"stream": "gs://a-bucket/other.yaml"}, "The stream file gs://a-bucket/other.yaml cannot be read (NotFound)"),
-    ({"source": "jsonl:events.jsonl"}, "a template reads pubsub: alone"),
-    ({"device": "gpu"}, "The template's parameters do not fit: argument --device"),
+    ({"source": "jsonl:events.jsonl"}, "the template reads only from pubsub:"),
+    ({"device": "gpu"}, "The template's parameters are not valid: argument --device"),
     ({"warehouse": None}, "the following arguments are required: --warehouse"),
     ({"sdk_container_image": None}, "The option sdk_container_image is missing"),
     ({"experiments": "enable_data_sampling"}, "The experiment enable_data_sampling is forbidden"),
@@ -156,17 +156,17 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("changed", "sentence"), MISTAKES)
-def test_a_mistake_is_told_in_a_sentence_and_nothing_is_launched(
+def test_a_mistake_is_answered_in_one_sentence_and_launches_nothing(
     changed: dict[str, str | None], sentence: str, put: FakeGoogle, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert launch(_arguments(**changed)) == 2
 
-    told = capfd.readouterr().err
-    assert sentence in told
-    assert "Traceback" not in told
+    message = capfd.readouterr().err
+    assert sentence in message
+    assert "Traceback" not in message
 
 
-def test_the_entry_file_of_the_image_is_that_launch() -> None:
+def test_the_entry_point_of_the_image_launches_the_job() -> None:
     text = (ROOT / "terraform" / "template" / "launch.py").read_text()
 
     assert "from rawless.cli.flex_template import launch" in text

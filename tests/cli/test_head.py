@@ -1,4 +1,4 @@
-"""`rawless head`: from a snapshot to a folder, without an encoder."""
+"""`rawless head` trains, shows and exports heads without an encoder."""
 
 import shutil
 import subprocess
@@ -19,14 +19,14 @@ Rawless = Callable[..., Outcome]
 
 @pytest.fixture(scope="module")
 def shop(shop: Shop) -> Shop:
-    """With a snapshot to train on."""
+    """A shop with a snapshot to train on."""
     shop.build(dataset="trained_on")
     return shop
 
 
 @pytest.fixture
 def write(shop: Shop) -> Callable[..., Path]:
-    """Writes a head's file; any field can be said otherwise."""
+    """Return a function that writes a head file with some fields changed."""
 
     def file(**fields: object) -> Path:
         path = shop.folder / "head.yaml"
@@ -36,7 +36,9 @@ def write(shop: Shop) -> Callable[..., Path]:
     return file
 
 
-def test_from_a_file_to_a_folder_that_answers(rawless: Rawless, write: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_head_file_becomes_a_folder_that_predicts(
+    rawless: Rawless, write: Callable[..., Path], tmp_path: Path
+) -> None:
     first = rawless("head", "train", write(), "--json").json
     second = rawless("head", "train", write(kind="mlp"), "--json").json
     listed = rawless("head", "list", "--encoder", "f" * 64, "--json").json
@@ -53,7 +55,7 @@ def test_from_a_file_to_a_folder_that_answers(rawless: Rawless, write: Callable[
     np.testing.assert_allclose(answer["probabilities"].sum(1), 1, atol=1e-6)
 
 
-def test_what_people_read(rawless: Rawless, write: Callable[..., Path]) -> None:
+def test_the_printed_output(rawless: Rawless, write: Callable[..., Path]) -> None:
     trained = rawless("head", "train", write(head="read"))
     shown = rawless("head", "show", "read", "--snapshot", "trained_on")
 
@@ -64,7 +66,9 @@ def test_what_people_read(rawless: Rawless, write: Callable[..., Path]) -> None:
     assert "On trained_on" in shown.out
 
 
-def test_a_head_whose_folder_is_gone_is_told(rawless: Rawless, write: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_head_without_its_folder_is_a_user_error(
+    rawless: Rawless, write: Callable[..., Path], tmp_path: Path
+) -> None:
     shutil.rmtree(rawless("head", "train", write(head="gone"), "--json").json["folder"])
 
     for command in (
@@ -98,7 +102,7 @@ def test_a_snapshot_of_another_encoder_is_refused(rawless: Rawless, shop: Shop, 
         ({"tenant": "channel"}, "tenant belongs to kind query_transform"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence(
+def test_a_mistake_is_answered_in_one_sentence(
     rawless: Rawless, write: Callable[..., Path], fields: dict[str, object], words: str
 ) -> None:
     refused = rawless("head", "train", write(**fields))

@@ -1,4 +1,4 @@
-"""`rawless head import`: from a model made elsewhere to a head of the registry, without an encoder."""
+"""`rawless head import` registers a model that was trained elsewhere, without an encoder."""
 
 import subprocess
 import sys
@@ -20,11 +20,11 @@ Rawless = Callable[..., Outcome]
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A classifier of scikit-learn."""
+    """A classifier trained with scikit-learn."""
     return from_scikit_learn(tmp_path / "model.onnx", LogisticRegression().fit(ROWS, LABELS), zipmap=False)
 
 
-def test_from_a_model_to_a_head_that_answers(rawless: Rawless, model: Path, tmp_path: Path) -> None:
+def test_a_model_becomes_a_head_that_predicts(rawless: Rawless, model: Path, tmp_path: Path) -> None:
     encoder, file = spec(tmp_path)
     arguments = ("head", "import", model, "--encoder", file, "--as", "foreign", "--classes", "a,b,c", "--json")
     first, second = rawless(*arguments).json, rawless(*arguments).json
@@ -49,7 +49,7 @@ def test_from_a_model_to_a_head_that_answers(rawless: Rawless, model: Path, tmp_
     np.testing.assert_array_equal(answer.argmax(1), LogisticRegression().fit(ROWS, LABELS).predict(ROWS))
 
 
-def test_what_people_read(rawless: Rawless, shop: Shop) -> None:
+def test_the_printed_output(rawless: Rawless, shop: Shop) -> None:
     encoder, file = spec(shop.folder)
     shop.upload(range(120), stream="eight", encoder="eight", encoder_fingerprint=encoder.fingerprint)
     shop.build(dataset="judged_on", stream="eight", encoder="eight@1.0.0")
@@ -72,7 +72,7 @@ def test_what_people_read(rawless: Rawless, shop: Shop) -> None:
         ({"--snapshot": "nothing"}, "There is no snapshot and no dataset 'nothing'"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence(
+def test_a_mistake_is_answered_in_one_sentence(
     rawless: Rawless, model: Path, tmp_path: Path, changes: dict[str, str], words: str
 ) -> None:
     options = {"--encoder": str(spec(tmp_path)[1]), "--as": "wrong"} | changes

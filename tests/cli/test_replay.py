@@ -1,4 +1,4 @@
-"""Replay: what was rejected is read again, from the source that has it, once what was wrong is mended."""
+"""`rawless replay` reads rejected events again from their source, after the cause was fixed."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Rawless = Callable[..., Outcome]
 
 @pytest.fixture
 def warehouse(stack: Stack) -> Warehouse:
-    """The one that commands use."""
+    """The warehouse that commands use."""
     made = Warehouse(LOCAL_CONFIG, stack.bigquery)
     made.ensure()
     return made
@@ -42,7 +42,7 @@ def _rows(warehouse: Warehouse, stream: str) -> list[str]:
     return [row["event_id"] for row in warehouse.query(query)]
 
 
-def test_after_a_limit_was_raised_the_rejected_come_in_and_nothing_else(
+def test_after_a_limit_was_raised_only_rejected_events_are_encoded(
     rawless: Rawless, tmp_path: Path, warehouse: Warehouse
 ) -> None:
     source = _lines(
@@ -59,17 +59,17 @@ def test_after_a_limit_was_raised_the_rejected_come_in_and_nothing_else(
     rawless("ingest", "--stream", small, "--source", f"jsonl:{source}")
 
     still = rawless("replay", "--stream", small, *options).json
-    mended = rawless("replay", "--stream", _stream(tmp_path, "raised"), *options).json
+    fixed = rawless("replay", "--stream", _stream(tmp_path, "raised"), *options).json
     again = rawless("replay", "--stream", _stream(tmp_path, "raised"), *options).json
 
     assert (still["open_before"], still["read"], still["open"]) == (2, 2, 2)
-    assert (mended["open_before"], mended["read"], mended["embeddings"], mended["open"]) == (2, 2, 2, 0)
+    assert (fixed["open_before"], fixed["read"], fixed["embeddings"], fixed["open"]) == (2, 2, 2, 0)
     assert (again["open_before"], again["open"]) == (0, 0)
     assert "read" not in again  # idempotent: the source is not even read
     assert _rows(warehouse, "raised") == ["long-1", "long-2", "short"]
 
 
-def test_an_object_that_was_missing_is_read_when_it_is_there(
+def test_an_object_that_was_missing_is_read_when_it_exists(
     rawless: Rawless, tmp_path: Path, warehouse: Warehouse
 ) -> None:
     objects = tmp_path / "objects"
@@ -127,7 +127,7 @@ def test_rejections_without_an_id_are_reported_and_not_replayed(rawless: Rawless
 def test_an_encoder_that_lacks_an_embedding_keeps_the_event_open(
     rawless: Rawless, tmp_path: Path, warehouse: Warehouse
 ) -> None:
-    """A row by another encoder is no row by this one."""
+    """An embedding by another encoder does not count."""
     stream = _stream(tmp_path, "migrating", limits={"max_bytes": 5})
     source = _lines(tmp_path, {"stream": "migrating", "event_id": "one", "text": "A text."})
     rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
@@ -143,7 +143,7 @@ def test_an_encoder_that_lacks_an_embedding_keeps_the_event_open(
     assert (done.json["open_before"], done.json["embeddings"], done.json["open"]) == (1, 1, 0)
 
 
-def test_for_messages_a_seek_is_named_and_when(rawless: Rawless, tmp_path: Path) -> None:
+def test_for_messages_the_seek_command_and_time_are_suggested(rawless: Rawless, tmp_path: Path) -> None:
     stream = _stream(tmp_path, "sought")
     source = _lines(tmp_path, {"stream": "sought", "text": " "})
     rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
@@ -156,7 +156,7 @@ def test_for_messages_a_seek_is_named_and_when(rawless: Rawless, tmp_path: Path)
     assert "(the first was rejected at 20" in done.err
 
 
-def test_a_reason_that_is_none_is_refused(rawless: Rawless, tmp_path: Path) -> None:
+def test_an_unknown_reason_is_refused(rawless: Rawless, tmp_path: Path) -> None:
     done = rawless("replay", "--stream", _stream(tmp_path, "x"), "--reason", "bad_luck", "--source", "jsonl:x")
 
     assert done.code == 2

@@ -1,4 +1,4 @@
-"""`rawless serve` as processes of its own: started, killed, brought back, and ended in good order."""
+"""`rawless serve` in separate processes: started, killed, restarted and stopped."""
 
 import hashlib
 import json
@@ -26,12 +26,12 @@ TOKEN = "a-token-of-256-bits"
 PREDICT = "/v1/heads/topic/predict"
 MARKER = "Rosalind-0815-Quibble"
 SHUT = {"ConnectError", "ReadError", "RemoteProtocolError"}
-"""What a caller may meet whose next request finds the door shut."""
+"""Errors that a caller may get after the service has stopped."""
 ENVIRONMENT = {**os.environ, TOKEN_VARIABLE: TOKEN, "OMP_NUM_THREADS": "1"}
 
 
 class Running:
-    """A service as a process."""
+    """A service in its own process."""
 
     def __init__(self, *arguments: str | Path) -> None:
         self.arguments = [str(each) for each in arguments]
@@ -47,7 +47,7 @@ class Running:
         raise AssertionError(self.process.communicate()[1])
 
     def end(self, how: signal.Signals) -> tuple[int, str]:
-        """Its exit code, and all that it said since."""
+        """Return its exit code and its remaining output."""
         self.process.send_signal(how)
         said = "".join(self.process.communicate(timeout=60))
         return self.process.returncode, said
@@ -70,7 +70,7 @@ def _file(folder: Path, name: str, **fields: Any) -> Path:
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., Running]]:
-    """Starts services, and kills those that are left."""
+    """Return a function that starts services; those that are left are killed."""
     left: list[Running] = []
 
     def start(*arguments: str | Path) -> Running:
@@ -84,7 +84,7 @@ def started() -> Iterator[Callable[..., Running]]:
 
 
 class Load:
-    """Callers who go on asking, and what they were answered."""
+    """Clients that keep sending requests, and the responses that they got."""
 
     def __init__(self, url: str, callers: int = 3) -> None:
         self.answers: list[httpx.Response] = []
@@ -104,7 +104,7 @@ class Load:
                     return
 
     def since(self, number: int) -> set[int]:
-        """The statuses since an answer."""
+        """Return the statuses since a response."""
         return {each.status_code for each in self.answers[number:]}
 
     def end(self) -> None:
@@ -146,7 +146,7 @@ def test_a_killed_encoder_or_classifier_is_503_until_it_is_back(folder: Path, st
     assert MARKER not in said + "".join(each for _, each in ended) + "".join(each.text for each in refused)
 
 
-def test_ctrl_c_answers_what_was_taken(folder: Path, started: Callable[..., Running]) -> None:
+def test_ctrl_c_answers_accepted_requests(folder: Path, started: Callable[..., Running]) -> None:
     door = started(_file(folder, "alone.yaml"), "--port", "0", "--json")
     url = door.url()
     load = Load(url, callers=8)
@@ -161,7 +161,7 @@ def test_ctrl_c_answers_what_was_taken(folder: Path, started: Callable[..., Runn
     assert said == ""
 
 
-def test_a_service_whose_words_nobody_reads_goes_on(folder: Path, started: Callable[..., Running]) -> None:
+def test_a_service_with_a_closed_stderr_keeps_running(folder: Path, started: Callable[..., Running]) -> None:
     door = started(_file(folder, "unread.yaml"), "--port", "0", "--json")
     url = door.url()
     door.process.stderr.close()
@@ -174,7 +174,9 @@ def test_a_service_whose_words_nobody_reads_goes_on(folder: Path, started: Calla
         eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["model"]["version"] == 1)
 
 
-def test_a_second_ctrl_c_stops_at_once_and_says_what_it_cost(folder: Path, started: Callable[..., Running]) -> None:
+def test_a_second_ctrl_c_stops_immediately_and_reports_lost_requests(
+    folder: Path, started: Callable[..., Running]
+) -> None:
     import socket
 
     with socket.socket() as free:
@@ -194,7 +196,7 @@ def test_a_second_ctrl_c_stops_at_once_and_says_what_it_cost(folder: Path, start
     assert (code, said) == (0, "Stopped; requests in progress were not answered.\n")
 
 
-def test_what_is_wrong_is_told_in_a_sentence(rawless: Rawless, folder: Path, tmp_path: Path) -> None:
+def test_a_mistake_is_answered_in_one_sentence(rawless: Rawless, folder: Path, tmp_path: Path) -> None:
     import socket
 
     with socket.socket() as taken:

@@ -1,4 +1,4 @@
-"""`publish`, `ingest --source pubsub:…` and Ctrl-C, as a user meets them."""
+"""`rawless publish`, `rawless ingest --source pubsub:…` and Ctrl-C."""
 
 import json
 import os
@@ -27,7 +27,7 @@ LIMIT_SECONDS = 120
 
 @pytest.fixture
 def warehouse(stack: Stack) -> Warehouse:
-    """The one that commands use."""
+    """The warehouse that commands use."""
     made = Warehouse(LOCAL_CONFIG, stack.bigquery)
     made.ensure()
     return made
@@ -35,7 +35,7 @@ def warehouse(stack: Stack) -> Warehouse:
 
 @pytest.fixture
 def stream_of(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a stream file."""
+    """Return a function that writes a stream file."""
 
     def make(name: str, **fields: Any) -> Path:
         file = tmp_path / f"{name}.yaml"
@@ -51,7 +51,7 @@ def _lines(path: Path, events: list[dict[str, Any] | bytes]) -> Path:
     return path
 
 
-def test_what_is_published_is_ingested(rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path) -> None:
+def test_published_events_are_ingested(rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path) -> None:
     stream = stream_of("told")
     events = _lines(tmp_path / "e.jsonl", [{"stream": "told"}, {"stream": "told", "text": " "}, b"garbage"])
 
@@ -68,7 +68,7 @@ def test_what_is_published_is_ingested(rawless: Rawless, stream_of: Callable[...
     assert "of them idle" in ingested.out
 
 
-def test_a_subscription_that_is_missing_is_made_on_the_local_stack(
+def test_a_missing_subscription_is_created_on_the_local_stack(
     rawless: Rawless, stream_of: Callable[..., Path], stack: Stack
 ) -> None:
     name = "projects/local-dev/subscriptions/mine"
@@ -80,7 +80,7 @@ def test_a_subscription_that_is_missing_is_made_on_the_local_stack(
         assert client.get_subscription(subscription=name).topic == "projects/local-dev/topics/made"
 
 
-def test_pubsub_elsewhere_is_used_where_the_environment_names_it(
+def test_the_environment_can_name_another_pubsub(
     rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
@@ -110,7 +110,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("sentence", REFUSED)
-def test_a_mistake_is_told_in_a_sentence(
+def test_a_mistake_is_answered_in_one_sentence(
     sentence: str, rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     file = _lines(tmp_path / "e.jsonl", [{}])
@@ -132,7 +132,7 @@ def test_a_mistake_is_told_in_a_sentence(
         ("a_stream", ["--topic", ""], "--topic names '', but must name"),
     ],
 )
-def test_a_topic_that_cannot_be_is_refused(
+def test_an_invalid_topic_is_refused(
     name: str, arguments: list[str], sentence: str, rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     file = _lines(tmp_path / "e.jsonl", [{}])
@@ -160,8 +160,8 @@ def test_publishing_to_a_topic_without_the_expected_subscription_is_refused(
     assert f"The subscription {taken} is attached to projects/local-dev/topics/first" in done.err
 
 
-def test_ctrl_c_is_gentle_when_nobody_listens_any_more(capfd: pytest.CaptureFixture[str]) -> None:
-    """As in a pipe to `tee`, which the same Ctrl-C ends."""
+def test_ctrl_c_is_graceful_when_stderr_is_closed(capfd: pytest.CaptureFixture[str]) -> None:
+    """For example in a pipe to `tee`, which the same Ctrl-C ends."""
     stderr = os.dup(2)
     reading, writing = os.pipe()
     os.close(reading)
@@ -181,7 +181,7 @@ def test_ctrl_c_is_gentle_when_nobody_listens_any_more(capfd: pytest.CaptureFixt
 
 @pytest.fixture
 def started(warehouse: Warehouse) -> Iterator[Callable[..., Program]]:
-    """Starts a command as a process of its own, and waits until it has written rows of a stream."""
+    """Return a function that starts a command as a process, and waits until it has written rows of a stream."""
     processes: list[Program] = []
 
     def start(stream: str, *arguments: str | Path) -> Program:

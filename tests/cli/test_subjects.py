@@ -1,4 +1,4 @@
-"""`rawless subjects sync`: what it does to the local stack, and what it says."""
+"""`rawless subjects sync` on the local stack: the subject map and the printed output."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ COUNT = "SELECT COUNT(*) AS n, COUNT(DISTINCT person_key) AS persons FROM subjec
 
 @pytest.fixture
 def load(rawless: Rawless, tmp_path: Path) -> Callable[..., None]:
-    """Replaces a table by one of these customers."""
+    """Return a function that replaces a table by one of these customers."""
 
     def put(table: str, *customers: str | int | None) -> None:
         file = tmp_path / "customers.jsonl"
@@ -108,7 +108,7 @@ def test_a_mistake_is_answered_by_one_sentence_and_exit_code_2(
     assert SECRET not in done.err
 
 
-def test_a_table_that_wants_a_partition_filter_is_refused(
+def test_a_table_that_requires_a_partition_filter_is_refused(
     rawless: Rawless, load: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load("filtered_account", SECRET)
@@ -127,7 +127,7 @@ def test_a_table_that_wants_a_partition_filter_is_refused(
     assert "filtered_account is read with a partition filter only: name a view that has one" in done.err
 
 
-def test_a_fault_of_its_own_shows_no_id(
+def test_an_internal_error_shows_no_id(
     rawless: Rawless, load: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load("faulty_account", SECRET)

@@ -20,8 +20,8 @@ def doctor(
 ) -> None:
     """Check everything that a local run needs. The exit code is 1 if a check fails.
 
-    With --warehouse, check what the warehouse on Google Cloud needs, and what the job needs whose Beam options follow
-    after --. Each failed check names the command that fixes it, and the exit code is 2.
+    With --warehouse, check the warehouse on Google Cloud, and the job whose Beam options follow after --.
+    Each failed check prints the command that fixes it, and the exit code is 2.
     """
     if warehouse is None and (context.args or source):
         raise UserError("Options of a job are only checked with --warehouse FILE: add it, or leave them out.")

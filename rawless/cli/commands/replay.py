@@ -36,8 +36,8 @@ def replay(
 ) -> None:
     """Encode the events of a source that were rejected for a reason and still have no embedding.
 
-    Run it after the cause is fixed: a limit raised, an object restored, a format allowed. Options of Beam follow
-    after --.
+    Run it after the cause is fixed: a limit raised, an object restored, a format allowed.
+    Options of Beam follow after --.
     """
     from rawless.events.sources import open_source
     from rawless.events.stream import load_stream

@@ -23,8 +23,8 @@ def sync(
 ) -> None:
     """Add a pseudonym for every customer id of a column to the subject map, so that SQL can join business tables.
 
-    Run it again when there are new customers, and after a change of the pseudonym key; each customer keeps the same
-    person key.
+    Run it again when there are new customers, and after a change of the pseudonym key.
+    Each customer keeps the same person key.
     """
     from rawless.connect import open_key_source, open_warehouse
     from rawless.warehouse import subjects
