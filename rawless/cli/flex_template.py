@@ -34,7 +34,7 @@ def _command(arguments: Sequence[str], folder: Path) -> list[str]:
         raise UserError(f"The parameter source is {own.source!r}, but the template reads only from pubsub:.")
     if not any(option.startswith("--sdk_container_image=") for option in beam):
         raise UserError(
-            "The option sdk_container_image is missing: set it to this image, otherwise workers run Beam's default image."
+            "The option sdk_container_image is missing: set it to this image; workers would run Beam's default image."
         )
     stream, warehouse = (str(_local_copy(name, getattr(own, name), folder)) for name in ("stream", "warehouse"))
     options = ["--stream", stream, "--source", own.source, "--warehouse", warehouse, "--device", own.device]
