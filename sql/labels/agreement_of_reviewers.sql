@@ -1,5 +1,5 @@
 /*
-says: What reviewers say of an event, if enough of them do and all say the same. The last word of each counts.
+says: The verdict of an event's reviewers, if enough of them reviewed it and all agree. Only the last of each counts.
 kind: event
 parameters:
   reviews: {type: source, says: 'a table with event_id, reviewer and verdict'}
@@ -7,7 +7,7 @@ parameters:
   verdict: {type: column, default: verdict}
   reviewers: {type: integer, default: 2, minimum: 1}
 */
-WITH word AS (
+WITH last_review AS (
   SELECT
     review.event_id,
     review.{{ verdict }} AS verdict,
@@ -22,9 +22,9 @@ WITH word AS (
 )
 
 SELECT
-  word.event_id,
-  CAST(MIN(word.verdict) AS STRING) AS label,
-  MAX(word.known_at) AS labelled_at
-FROM word
-GROUP BY word.event_id
-HAVING COUNT(*) >= @reviewers AND COUNT(DISTINCT word.verdict) = 1 AND COUNT(word.verdict) = COUNT(*)
+  last_review.event_id,
+  CAST(MIN(last_review.verdict) AS STRING) AS label,
+  MAX(last_review.known_at) AS labelled_at
+FROM last_review
+GROUP BY last_review.event_id
+HAVING COUNT(*) >= @reviewers AND COUNT(DISTINCT last_review.verdict) = 1 AND COUNT(last_review.verdict) = COUNT(*)

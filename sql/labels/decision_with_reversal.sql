@@ -1,5 +1,5 @@
 /*
-says: What was decided of an event, unless that was reversed later.
+says: The decision about an event, unless it was reversed later.
 kind: event
 parameters:
   decisions: {type: source, says: a table with event_id and the decision}

@@ -1,12 +1,12 @@
 /*
-says: Whether something became known of an event's person, or of the event, within days after it.
+says: Whether an outcome of the event, or of its person, became known within some days after the event.
 kind: event
 parameters:
   outcomes: {type: source, says: a table of outcomes}
-  by: {type: column, default: person_key, says: 'what they are joined by, person_key or event_id'}
+  by: {type: column, default: person_key, says: 'the column to join by, person_key or event_id'}
   days: {type: integer, minimum: 1, maximum: 3650}
   outcome: {type: string, default: 'yes', says: the label of events with an outcome}
-  none: {type: string, default: 'no', says: 'the label of the others, once the days are over'}
+  none: {type: string, default: 'no', says: 'the label of the other events, after the days have passed'}
 */
 WITH outcome AS (
   SELECT

@@ -1,5 +1,5 @@
 /*
-says: Keeps events whose attribute has one of the values.
+says: Keeps events for which an attribute has one of the given values.
 without_subject: judge
 parameters:
   attribute: {type: string}

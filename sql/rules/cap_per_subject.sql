@@ -1,5 +1,5 @@
 /*
-says: Keeps at most so many events of a person, chosen by a salted hash.
+says: Keeps at most a number of events per person, selected by a salted hash.
 without_subject: keep
 parameters:
   events: {type: integer, minimum: 1}

@@ -1,9 +1,9 @@
 /*
-says: Leaves out persons whose account is closed at the as-of; one that was closed and opened again counts as open.
+says: Excludes persons whose account is closed at the as-of. A closed account that was opened again counts as open.
 without_subject: keep
 parameters:
   closed: {type: source, default: account_closed, says: the table of closures}
-  reopened: {type: source, optional: true, says: the table of accounts that were opened again}
+  reopened: {type: source, optional: true, says: the table of reopened accounts}
 */
 WITH closure AS (
   SELECT

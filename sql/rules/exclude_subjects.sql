@@ -1,8 +1,8 @@
 /*
-says: Leaves out the persons of a table, such as staff, test accounts or those who objected.
+says: Excludes the persons in a table, such as staff, test accounts or those who objected.
 without_subject: keep
 parameters:
-  subjects: {type: source, says: the table of those persons}
+  subjects: {type: source, says: the table of the persons to exclude}
 */
 SELECT
   event.example_id,

@@ -1,5 +1,5 @@
 /*
-says: Keeps events that occurred in the months, and days, before the as-of.
+says: Keeps events that occurred within the given months and days before the as-of.
 without_subject: judge
 parameters:
   months: {type: integer, default: 0, minimum: 0, maximum: 1200}

@@ -1,5 +1,5 @@
 /*
-says: Keeps persons all of whose events have one label.
+says: Keeps persons whose events all have the same label.
 without_subject: keep
 parameters: {}
 */

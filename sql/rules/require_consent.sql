@@ -1,5 +1,5 @@
 /*
-says: Keeps persons who gave their consent and did not withdraw it afterwards, as known at the as-of.
+says: Keeps persons who gave their consent and did not withdraw it later, as known at the as-of.
 without_subject: drop
 parameters:
   given: {type: source, default: consent_given, says: the table of consents}

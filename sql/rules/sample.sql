@@ -1,5 +1,5 @@
 /*
-says: Keeps a share of the examples, chosen by a salted hash.
+says: Keeps a share of the examples, selected by a salted hash.
 without_subject: judge
 parameters:
   share: {type: number, minimum: 0, maximum: 1}
