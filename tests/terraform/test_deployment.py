@@ -119,6 +119,13 @@ def test_nothing_on_the_dashboard_is_customer_data(resources: list[Resource]) ->
     assert grouped == {"job_name", "metric_name", "subscription_id", "service_name", "response_code_class", "le"}
 
 
+def test_the_alert_on_bigquery_matches_the_message_of_the_sink(resources: list[Resource]) -> None:
+    (metric,) = [each for each in resources if each.address.endswith('log_lines["bigquery_away"]')]
+    (message,) = re.findall(r'"(The [^"]+)"', metric.values["filter"])
+
+    assert message in (REPOSITORY / "rawless" / "warehouse" / "append.py").read_text(encoding="utf-8")
+
+
 def test_break_glass_names_a_person_a_ticket_and_an_end(tmp_path: Path) -> None:
     glass = '{member="user:ann@acme.example",until="2026-11-01T12:00:00Z",ticket="OPS-1"}'
 
