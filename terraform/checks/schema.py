@@ -107,7 +107,7 @@ def _bindings(provider: str, folder: Path) -> Iterator[tuple[str, str, str]]:
     subprocess.run(command, check=True)
     (path,) = folder.glob(f"*{provider.replace('-', '_')}-{BINDINGS}*.whl")
     with zipfile.ZipFile(path) as archive:
-        (name,) = [each for each in archive.namelist() if each.endswith(".jsii.tgz")]
+        (name,) = [member for member in archive.namelist() if member.endswith(".jsii.tgz")]
         packed = io.BytesIO(archive.read(name))
     yield from _resources(packed)
 

@@ -22,7 +22,7 @@ def test_every_check_passes(resources: list[Resource]) -> None:
 
 
 def test_the_request_of_a_job_has_the_planned_options(resources: list[Resource]) -> None:
-    job = next(each for each in resources if each.address == f'module.raw["photo_upload"].{request.JOB}.ingest')
+    job = next(job for job in resources if job.address == f'module.raw["photo_upload"].{request.JOB}.ingest')
 
     environment = request.render(job)
 
@@ -67,7 +67,11 @@ def test_a_job_starts_only_after_its_grants_and_egress_restrictions() -> None:
 
 
 def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path) -> None:
-    files = {each.values["name"]: each.values["content"] for each in resources if "bucket_object" in each.type}
+    files = {
+        resource.values["name"]: resource.values["content"]
+        for resource in resources
+        if "bucket_object" in resource.type
+    }
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content, encoding="utf-8")
@@ -92,24 +96,28 @@ def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path
 
 
 def test_egress_is_restricted_to_protected_apis(resources: list[Resource]) -> None:
-    rules = {each.values["name"]: each.values for each in resources if each.type == "google_compute_firewall"}
-    allowed = [each for each in rules.values() if each["allow"] and each["direction"] == "EGRESS"]
-    (perimeter,) = [each for each in resources if each.type == "google_access_context_manager_service_perimeter"]
+    rules = {
+        resource.values["name"]: resource.values for resource in resources if resource.type == "google_compute_firewall"
+    }
+    allowed = [rule for rule in rules.values() if rule["allow"] and rule["direction"] == "EGRESS"]
+    (perimeter,) = [
+        resource for resource in resources if resource.type == "google_access_context_manager_service_perimeter"
+    ]
     (status,) = perimeter.values["status"]
     (out,) = status["egress_policies"]
 
     assert rules["rawless-egress-denied-deny"]["destination_ranges"] == ["0.0.0.0/0"]
-    assert sorted(range_ for each in allowed for range_ in each["destination_ranges"]) == [
+    assert sorted(range_ for rule in allowed for range_ in rule["destination_ranges"]) == [
         "10.80.0.0/20",
         "199.36.153.4/30",
     ]
     assert status["vpc_accessible_services"][0]["allowed_services"] == ["RESTRICTED-SERVICES"]
-    assert [each["service_name"] for each in out["egress_to"][0]["operations"]] == ["bigquery.googleapis.com"]
+    assert [operation["service_name"] for operation in out["egress_to"][0]["operations"]] == ["bigquery.googleapis.com"]
     assert len(out["egress_from"][0]["identities"]) == 5  # two jobs, three services
 
 
 def test_nothing_on_the_dashboard_is_customer_data(resources: list[Resource]) -> None:
-    (dashboard,) = [each for each in resources if each.type == "google_monitoring_dashboard"]
+    (dashboard,) = [resource for resource in resources if resource.type == "google_monitoring_dashboard"]
     queries = " ".join(
         tile["widget"]["xyChart"]["dataSets"][0]["timeSeriesQuery"]["prometheusQuery"]
         for tile in json.loads(dashboard.values["dashboard_json"])["mosaicLayout"]["tiles"]
@@ -120,8 +128,8 @@ def test_nothing_on_the_dashboard_is_customer_data(resources: list[Resource]) ->
 
 
 def test_the_alert_on_bigquery_matches_the_message_of_the_sink(resources: list[Resource]) -> None:
-    (metric,) = [each for each in resources if each.address.endswith('log_lines["bigquery_away"]')]
-    (message,) = re.findall(r'"(The [^"]+)"', metric.values["filter"])
+    metrics = {r.values["name"]: r.values for r in resources if r.type == "google_logging_metric"}
+    (message,) = re.findall(r'"(The [^"]+)"', metrics["rawless/bigquery_away"]["filter"])
 
     assert message in (REPOSITORY / "rawless" / "warehouse" / "append.py").read_text(encoding="utf-8")
 

@@ -183,7 +183,7 @@ def test_an_alert_without_a_section_in_the_runbooks_is_found(tmp_path: Path, res
     (tmp_path / "docs").mkdir()
     anchors = runbooks.headings(REPOSITORY / runbooks.RUNBOOKS) - {"backlog"}
     headings = [anchor.replace("-", " ").capitalize() for anchor in anchors]
-    (tmp_path / "docs" / "runbooks.md").write_text("".join(f"## {each}\n" for each in headings), encoding="utf-8")
+    (tmp_path / "docs" / "runbooks.md").write_text("".join(f"## {heading}\n" for heading in headings), encoding="utf-8")
 
     violations = list(runbooks.violations(tmp_path, resources))
 
