@@ -156,7 +156,7 @@ def read_locally(source: Subscription) -> Iterator[SubscriptionReader]:
 class _ReadEvaluator(_PubSubReadEvaluator):
     def finish_bundle(self) -> TransformResult:
         reader = _readers.get(self._sub_name)
-        # A failed job requests messages once more before it ends; those that it failed on must not be acknowledged.
+        # A failed job requests messages again before it ends; those that it failed on must not be acknowledged.
         messages = reader.next_messages() if reader and self._evaluation_context not in _failed else None
         if reader is None or messages is None:
             return TransformResult(self, [], [], None, {None: None})  # no watermark hold: the source has ended

@@ -8,6 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import graph_check, stop_signal
+from pipelines import local_pubsub as local_pubsub  # patches Beam's local runner, also for bounded sources
 from pipelines.ingest import Ingest
 from pipelines.options import is_local
 from pipelines.summary import launched, summarise

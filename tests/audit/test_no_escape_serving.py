@@ -74,7 +74,7 @@ def test_no_content_of_a_request_is_written_anywhere(
         eventually(lambda: bool(warehouse.query("SELECT event_id FROM prediction_v1")))
         output.append(client.get("/metrics").text)
 
-    output += [*capfd.readouterr(), *bench.messages, *(repr(each.__dict__) for each in _ours(caplog))]
+    output += [*capfd.readouterr(), *bench.messages, *(repr(record.__dict__) for record in _ours(caplog))]
     search = Search([MARKER.encode()])
     traces = search.in_bytes("\n".join(output).encode(), "output") | search.in_tables(warehouse)
     traces |= search.in_folder(left) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
@@ -84,7 +84,7 @@ def test_no_content_of_a_request_is_written_anywhere(
 
 def _ours(caplog: pytest.LogCaptureFixture) -> list[object]:
     """Return all records but those of the test's own client, which runs in this thread."""
-    return [each for each in caplog.records if each.threadName != threading.current_thread().name]
+    return [record for record in caplog.records if record.threadName != threading.current_thread().name]
 
 
 def _together(bench: Bench, heads: dict[str, object], warehouse: Warehouse, _: pytest.MonkeyPatch) -> httpx.Client:

@@ -294,7 +294,7 @@ def test_one_encoder_under_two_names_is_refused(
     done = rawless("ingest", "--stream", tmp_path / "twice.yaml", "--source", f"jsonl:{write_events({})}")
 
     assert done.code == 2
-    assert "names one encoder twice" in done.err
+    assert "names the same encoder under different names" in done.err
 
 
 def test_a_leakage_gate_that_cannot_be_held_is_refused(

@@ -28,7 +28,7 @@ def _fields(line: bytes) -> Raw[Mapping[str, object]]:
 
 
 def _read(path: Path, count: int = 500, limit: int = LIMIT) -> list[Delivery]:
-    return [each for shard in lines.shards(path, count) for each in lines.read(path, shard, limit, _fields)]
+    return [delivery for shard in lines.shards(path, count) for delivery in lines.read(path, shard, limit, _fields)]
 
 
 def _fields_or_reason(delivery: Delivery) -> Any:
@@ -47,14 +47,14 @@ def read_lines(path: Path) -> Callable[..., list[Any]]:
 
     def read(content: bytes, **options: int) -> list[Any]:
         path.write_bytes(content)
-        return [_fields_or_reason(each) for each in _read(path, **options)]
+        return [_fields_or_reason(delivery) for delivery in _read(path, **options)]
 
     return read
 
 
 def test_the_deliveries_carry_number_size_and_fields(path: Path) -> None:
     path.write_bytes(b"first\nbad\n\xc3\xa9")
-    assert [(each.message_id, each.size, _fields_or_reason(each)) for each in _read(path)] == [
+    assert [(delivery.message_id, delivery.size, _fields_or_reason(delivery)) for delivery in _read(path)] == [
         ("1", 6, b"first\n"),
         ("2", 4, Reason.MALFORMED_EVENT),
         ("3", 2, b"\xc3\xa9"),
@@ -96,17 +96,17 @@ def test_the_shards_cover_every_line_once_and_in_order(path: Path, content: byte
         sum(len(line) + 1 for line in expected[:start]) for start in range(0, len(expected), count)
     ]
 
-    deliveries = [each for shard in reversed(shards) for each in lines.read(path, shard, LIMIT, _fields)]
-    assert sorted(int(each.message_id) for each in deliveries) == list(range(1, len(expected) + 1))
-    assert sum(each.size for each in deliveries) == len(content)
-    for each in deliveries:
-        line = expected[int(each.message_id) - 1]
-        whole = line.removeprefix(MARK) if each.message_id == "1" else line
+    deliveries = [delivery for shard in reversed(shards) for delivery in lines.read(path, shard, LIMIT, _fields)]
+    assert sorted(int(delivery.message_id) for delivery in deliveries) == list(range(1, len(expected) + 1))
+    assert sum(delivery.size for delivery in deliveries) == len(content)
+    for delivery in deliveries:
+        line = expected[int(delivery.message_id) - 1]
+        whole = line.removeprefix(MARK) if delivery.message_id == "1" else line
         outcome = Reason.MALFORMED_EVENT if whole.startswith(b"bad") else whole
         assert (
-            _fields_or_reason(each) in (outcome, whole + b"\n")
+            _fields_or_reason(delivery) in (outcome, whole + b"\n")
             if isinstance(outcome, bytes)
-            else _fields_or_reason(each) is outcome
+            else _fields_or_reason(delivery) is outcome
         )
 
 
@@ -121,13 +121,15 @@ def test_a_line_end_at_the_edge_of_a_chunk_is_found(before: int, path: Path) -> 
     line = b"a" * ((1 << 20) - 1 + before) + b"\n"
     path.write_bytes(line + b"{}\n{}")
     assert [shard.offset for shard in lines.shards(path, 1)] == [0, len(line), len(line) + 3]
-    assert [_fields_or_reason(each) for each in _read(path, 1, 1 << 22)] == [line, b"{}\n", b"{}"]
+    assert [_fields_or_reason(delivery) for delivery in _read(path, 1, 1 << 22)] == [line, b"{}\n", b"{}"]
 
 
 def test_a_shard_is_read_independently_of_the_others(path: Path) -> None:
     path.write_bytes(b"".join(b"%d\n" % number for number in range(10)))
     third = list(lines.shards(path, 3))[2]
-    assert [(each.message_id, _fields_or_reason(each)) for each in lines.read(path, third, LIMIT, _fields)] == [
+    assert [
+        (delivery.message_id, _fields_or_reason(delivery)) for delivery in lines.read(path, third, LIMIT, _fields)
+    ] == [
         ("7", b"6\n"),
         ("8", b"7\n"),
         ("9", b"8\n"),
@@ -146,8 +148,8 @@ def test_a_line_over_the_limit_is_too_large_while_its_neighbours_go_through(
     path.write_bytes(b"1\n" + long + b"2\n" + long + b"3")
     deliveries = _read(path, 2, limit=100)
     too_large = Reason.PAYLOAD_TOO_LARGE
-    assert [_fields_or_reason(each) for each in deliveries] == [b"1\n", too_large, b"2\n", too_large, b"3"]
-    assert [each.message_id for each in deliveries] == ["1", "2", "3", "4", "5"]
+    assert [_fields_or_reason(delivery) for delivery in deliveries] == [b"1\n", too_large, b"2\n", too_large, b"3"]
+    assert [delivery.message_id for delivery in deliveries] == ["1", "2", "3", "4", "5"]
     assert deliveries[1].size == len(long)
 
 
@@ -169,7 +171,7 @@ def test_a_huge_line_is_skipped_in_bounded_memory(path: Path) -> None:
         file.write(b"\n2\n")
     tracemalloc.start()
     try:
-        outcome = [_fields_or_reason(each) for each in _read(path, 1, limit=1 << 16)]
+        outcome = [_fields_or_reason(delivery) for delivery in _read(path, 1, limit=1 << 16)]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -75,16 +75,16 @@ def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
     """Return a step with these encoders."""
     left = iter(encoders)
     monkeypatch.setattr(encode, "load", lambda *_: next(left))
-    encode_step = encode._Encode([each.spec for each in encoders], "cpu", ImageLimits())
+    encode_step = encode._Encode([encoder.spec for encoder in encoders], "cpu", ImageLimits())
     encode_step.setup()
     return encode_step
 
 
 def bundle(encode_step: encode._Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
     encode_step.start_bundle()
-    outputs: list[Any] = [row for each in events for row in encode_step.process(each)]
+    outputs: list[Any] = [row for parsed in events for row in encode_step.process(parsed)]
     outputs += encode_step.finish_bundle()
-    return [_row(each) for each in outputs]
+    return [_row(output) for output in outputs]
 
 
 def _row(output: Any) -> EmbeddingRow | RejectionRow:
@@ -120,9 +120,9 @@ def test_bundles_of_four_in_twelve_threads_share_batches_and_each_gets_its_own_r
 
 def test_the_batches_of_small_bundles_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, sizes = Numbers(wait_seconds=LIMIT), []
-    monkeypatch.setattr(encode, "_measure", lambda each: sizes.extend(run.size for run in each.runs()))
+    monkeypatch.setattr(encode, "_measure", lambda encoder: sizes.extend(run.size for run in encoder.runs()))
     steps = [step(monkeypatch, encoder) for _ in range(12)]
-    threads = [threading.Thread(target=bundle, args=(each, *map(event, range(4)))) for each in steps]
+    threads = [threading.Thread(target=bundle, args=(encode_step, *map(event, range(4)))) for encode_step in steps]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -168,7 +168,7 @@ def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pyte
     encoder.released.set()
     reader.join(LIMIT)
 
-    assert [id_and_outcome(_row(each)) for each in [*third, *encode_step.finish_bundle()]] == [
+    assert [id_and_outcome(_row(output)) for output in [*third, *encode_step.finish_bundle()]] == [
         ("e-1", 1),
         ("e-2", 2),
         ("e-3", 3),

@@ -178,4 +178,4 @@ def test_the_dataflow_request_disables_exception_sampling(streaming: bool, job: 
     request = apiclient.Environment([], dataflow, "1", "gs://b/pipeline.pb", graph_proto)
 
     assert "disable_always_on_exception_sampling" in request.proto.experiments
-    assert not any("data_sampling" in each for each in request.proto.experiments)
+    assert not any("data_sampling" in experiment for experiment in request.proto.experiments)

@@ -163,7 +163,9 @@ def listed(path: Path, ids: dict[str, str]) -> Path:
 def lines(path: Path, stream: str, payloads: dict[str, dict[str, Any]]) -> Path:
     """JSON lines with a payload for each event id."""
     common = {"occurred_at": _yesterday(), "stream": stream, "subject_id": "customer-1"}
-    path.write_text("".join(json.dumps({"event_id": key, **common, **each}) + "\n" for key, each in payloads.items()))
+    path.write_text(
+        "".join(json.dumps({"event_id": key, **common, **payload}) + "\n" for key, payload in payloads.items())
+    )
     return path
 
 

@@ -232,7 +232,7 @@ def test_the_job_measures_batches_time_and_lag(job: Callable[..., Ingest], write
     result = pipeline.run()
     result.wait_until_finish()
 
-    measured = {each.key.metric.name: each.result for each in result.metrics().query()["distributions"]}
+    measured = {metric.key.metric.name: metric.result for metric in result.metrics().query()["distributions"]}
     assert measured["batch_size"].sum == 2
     assert measured["encode_milliseconds"].count == measured["batch_size"].count <= 2
     assert 86_000 < measured["lag_seconds"].min < 90_000

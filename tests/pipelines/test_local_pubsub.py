@@ -219,7 +219,7 @@ def test_a_job_that_waits_for_long_does_not_grow(
     def none(self: local_pubsub.SubscriptionReader) -> list[Any] | None:
         nonlocal pulls
         pulls += 1
-        kept.append(sum(type(each) is _Bundle for each in gc.get_objects()))
+        kept.append(sum(type(item) is _Bundle for item in gc.get_objects()))
         return [] if pulls < 60 else None
 
     monkeypatch.setattr(local_pubsub.SubscriptionReader, "next_messages", none)

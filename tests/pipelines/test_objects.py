@@ -168,10 +168,10 @@ def store(clients: list[storage.Client], monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def _retrying(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     # The client retries for two minutes, which no option changes: these two objects are its defaults.
-    for each in (retry.DEFAULT_RETRY, gcsio_retry.DEFAULT_RETRY_WITH_THROTTLING_COUNTER):
-        monkeypatch.setattr(each, "_initial", 0.01)
-        monkeypatch.setattr(each, "_maximum", 0.05)
-        monkeypatch.setattr(each, "_timeout", seconds)
+    for policy in (retry.DEFAULT_RETRY, gcsio_retry.DEFAULT_RETRY_WITH_THROTTLING_COUNTER):
+        monkeypatch.setattr(policy, "_initial", 0.01)
+        monkeypatch.setattr(policy, "_maximum", 0.05)
+        monkeypatch.setattr(policy, "_timeout", seconds)
 
 
 @pytest.fixture
@@ -320,7 +320,7 @@ def test_no_object_name_is_in_a_log_an_error_or_the_output(
                 outcomes.append(type(read(f"{MARKER}/{name}")).__name__)
             except Unavailable as unavailable:
                 outcomes.append(str(unavailable))
-    assert [each.split(" ")[0] for each in outcomes] == ["bytes", "Reason", "Reason", "An", "An", "An", "Reason"]
+    assert [outcome.split(" ")[0] for outcome in outcomes] == ["bytes", "Reason", "Reason", "An", "An", "An", "Reason"]
     assert len([path for path in store.asked if MARKER in path]) >= len(outcomes)
     assert MARKER not in repr(outcomes) + caplog.text + "".join(capfd.readouterr())
     assert caplog.records  # the log was captured

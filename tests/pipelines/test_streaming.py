@@ -73,8 +73,12 @@ def _publisher(pubsub: PubSub) -> PublisherClient:
 def _publish(pubsub: PubSub, topic: str, events: list[dict[str, str]]) -> None:
     with _publisher(pubsub) as client:
         futures = [
-            client.publish(topic, each["text"].encode(), **{name: each[name] for name in each if name != "text"})
-            for each in events
+            client.publish(
+                topic,
+                event_fields["text"].encode(),
+                **{name: event_fields[name] for name in event_fields if name != "text"},
+            )
+            for event_fields in events
         ]
         for future in futures:
             future.result()
@@ -102,7 +106,7 @@ def test_every_message_becomes_a_row_or_a_rejection(backend: Backend, stream: St
     _publish(backend.subscription.pubsub, backend.topic, good + good[:3] + broken)
     summary = _run(backend, stream, key)
 
-    assert _logged(backend.warehouse) == sorted(each["event_id"] for each in good)
+    assert _logged(backend.warehouse) == sorted(event_fields["event_id"] for event_fields in good)
     assert _rejected(backend.warehouse) == dict.fromkeys(BROKEN, 1)
     assert summary["read"] >= 38  # at least once
     assert summary["embeddings"] + sum(summary["rejections"].values()) == summary["read"]
@@ -121,10 +125,10 @@ def test_twenty_thousand_messages_of_four_publishers_are_each_accounted_for_once
     with ThreadPoolExecutor(4) as publishers:
         done = [publishers.submit(_publish, subscription.pubsub, backend.topic, messages[n::4]) for n in range(4)]
         summary = _run(backend, stream, key)
-        for each in done:
-            each.result()
+        for future in done:
+            future.result()
 
-    assert _logged(warehouse) == [each["event_id"] for each in good]
+    assert _logged(warehouse) == [event_fields["event_id"] for event_fields in good]
     assert _rejected(warehouse) == dict.fromkeys(BROKEN, 200)
     assert summary["read"] == 20_000
     assert summary["embeddings"] == 19_000

@@ -177,7 +177,7 @@ def test_a_failing_step_logs_nothing(caplog: pytest.LogCaptureFixture, capfd: py
 
 
 def test_the_reasons_are_the_closed_list_of_the_design() -> None:
-    assert {each.value for each in Reason} == REASONS_OF_THE_DESIGN
+    assert {reason.value for reason in Reason} == REASONS_OF_THE_DESIGN
 
 
 @pytest.mark.parametrize("text", ["my own reason", MARKER, "", "INTERNAL"])

@@ -53,9 +53,9 @@ def test_a_coder_that_wraps_it_refuses_too(coder: coders.Coder, value: Any) -> N
 
 def test_the_estimated_size_is_the_same_for_every_content() -> None:
     contents = [Raw(b""), Raw(MARKER), Raw(MARKER * 10_000), None]
-    assert {RefusingCoder().estimate_size(each) for each in contents} == {1}
+    assert {RefusingCoder().estimate_size(content) for content in contents} == {1}
     implementation = RefusingCoder().get_impl()
-    assert len({str(implementation.get_estimated_size_and_observables(each)) for each in contents}) == 1
+    assert len({str(implementation.get_estimated_size_and_observables(content)) for content in contents}) == 1
 
 
 def test_the_coder_itself_can_be_pickled() -> None:

@@ -28,7 +28,7 @@ class Collector(logging.Handler):
 
     def text(self) -> str:
         formatter = logging.Formatter("%(levelname)s %(name)s %(message)s")
-        return "\n".join(formatter.format(each) + repr(vars(each)) for each in self.records)
+        return "\n".join(formatter.format(record) + repr(vars(record)) for record in self.records)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_record_that_a_library_logs_inside_the_boundary_is_emptied(
     log: Callable[[logging.Logger], None], library: logging.Logger, collected: Collector
 ) -> None:
     guarded(log, library)
-    assert [each.getMessage() for each in collected.records] == [WITHHELD]
+    assert [record.getMessage() for record in collected.records] == [WITHHELD]
     record = collected.records[0]
     assert (record.args, record.exc_info, record.stack_info) == ((), None, None)
     assert MARKER not in collected.text()
@@ -109,7 +109,7 @@ def test_logging_works_again_after_a_failed_step(library: logging.Logger, collec
 
     assert guarded(step) is Reason.INTERNAL
     library.error("outside")
-    assert [each.getMessage() for each in collected.records] == [WITHHELD, "outside"]
+    assert [record.getMessage() for record in collected.records] == [WITHHELD, "outside"]
 
 
 def test_an_inner_boundary_does_not_open_the_outer_one(library: logging.Logger, collected: Collector) -> None:
@@ -119,7 +119,7 @@ def test_an_inner_boundary_does_not_open_the_outer_one(library: logging.Logger, 
 
     guarded(outer)
     library.error("outside")
-    assert [each.getMessage() for each in collected.records] == [WITHHELD, WITHHELD, "outside"]
+    assert [record.getMessage() for record in collected.records] == [WITHHELD, WITHHELD, "outside"]
 
 
 def test_threads_are_independent(library: logging.Logger, collected: Collector) -> None:
@@ -136,7 +136,7 @@ def test_threads_are_independent(library: logging.Logger, collected: Collector) 
     library.error("another thread's business")
     logged.set()
     holder.join()
-    assert [each.getMessage() for each in collected.records] == ["another thread's business", WITHHELD]
+    assert [record.getMessage() for record in collected.records] == ["another thread's business", WITHHELD]
 
 
 def test_a_logger_that_is_created_later_or_has_its_own_handlers_is_guarded_too(collected: Collector) -> None:
@@ -149,14 +149,14 @@ def test_a_logger_that_is_created_later_or_has_its_own_handlers_is_guarded_too(c
         logger.propagate = True
 
     assert guarded(step) is None
-    assert [each.getMessage() for each in collected.records] == [WITHHELD]
+    assert [record.getMessage() for record in collected.records] == [WITHHELD]
 
 
 def test_withheld_alone_guards_a_block(library: logging.Logger, collected: Collector) -> None:
     with withheld():
         library.error("%s", MARKER)
     library.error("outside")
-    assert [each.getMessage() for each in collected.records] == [WITHHELD, "outside"]
+    assert [record.getMessage() for record in collected.records] == [WITHHELD, "outside"]
 
 
 def test_a_formatter_that_fails_inside_prints_no_content(
@@ -238,4 +238,4 @@ def test_a_library_that_sets_its_own_record_factory_later_stays_guarded(
         guarded(library.error, "%s", Raw(MARKER).reveal())
     finally:
         logging.setLogRecordFactory(before)
-    assert [each.getMessage() for each in collected.records] == [WITHHELD]
+    assert [record.getMessage() for record in collected.records] == [WITHHELD]

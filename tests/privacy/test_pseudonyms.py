@@ -119,7 +119,7 @@ def test_a_key_file_contains_256_random_bits(tmp_path: Path) -> None:
 
 def test_creating_a_key_leaves_no_other_file(tmp_path: Path) -> None:
     create_key_file(tmp_path / "deep" / "er" / "key")
-    assert [each.name for each in (tmp_path / "deep" / "er").iterdir()] == ["key"]
+    assert [path.name for path in (tmp_path / "deep" / "er").iterdir()] == ["key"]
 
 
 def test_creating_a_key_twice_keeps_the_first(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_creating_a_key_twice_keeps_the_first(tmp_path: Path) -> None:
     first = (tmp_path / "key").read_bytes()
     create_key_file(tmp_path / "key")
     assert (tmp_path / "key").read_bytes() == first
-    assert [each.name for each in tmp_path.iterdir()] == ["key"]
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 def test_threads_that_create_a_key_concurrently_agree_on_one(tmp_path: Path) -> None:

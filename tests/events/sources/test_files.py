@@ -81,7 +81,7 @@ def deliveries(source: FilesSource) -> Iterator[Delivery]:
 
 def outcomes(source: FilesSource) -> list[Outcome]:
     """Return the message id of each delivery, its event id if valid, and its payload or the reason of its rejection."""
-    return [_outcome(each) for each in deliveries(source)]
+    return [_outcome(delivery) for delivery in deliveries(source)]
 
 
 def _outcome(delivery: Delivery) -> Outcome:
@@ -245,7 +245,7 @@ def test_a_bad_row_is_rejected_with_its_valid_id_and_its_neighbours_are_read(
     source = make(row(), line, row(), files=("a.txt", "sub/b.txt", ".hidden.txt"))
     (tmp_path / "notes/large.txt").write_bytes(b"a" * 11)
     (tmp_path / "notes/empty.txt").touch()
-    rows = [each for each in outcomes(source) if not each[0].startswith("file-")]
+    rows = [row for row in outcomes(source) if not row[0].startswith("file-")]
     assert rows == [("2", "a", b"a.txt"), ("3", event_id, reason), ("4", "a", b"a.txt")]
 
 
@@ -253,7 +253,7 @@ def test_an_empty_file_is_not_an_image(make: Make, tmp_path: Path) -> None:
     source = make(row())
     (tmp_path / "notes/a.txt").write_bytes(b"")
     parser = Parser(Stream.model_validate(STREAM | {"modality": "image", "subject": "none"}), None)
-    [outcome] = [parser.parse(each, NOW).outcome for each in deliveries(source)]
+    [outcome] = [parser.parse(delivery, NOW).outcome for delivery in deliveries(source)]
     assert isinstance(outcome, Rejection)
     assert (outcome.ids.event_id, outcome.reason) == ("a", Reason.EMPTY_PAYLOAD)
 
@@ -364,7 +364,7 @@ def test_a_linked_folder_does_not_lead_outside(make: Make, tmp_path: Path) -> No
     (tmp_path / "other/secret.txt").write_text("secret")
     source = make(row("link/secret.txt", "o"), row(), pattern="**/*")
     (tmp_path / "notes/link").symlink_to(tmp_path / "other")
-    (event_id, reason), good, *rest = [each[1:] for each in outcomes(source)]
+    (event_id, reason), good, *rest = [row[1:] for row in outcomes(source)]
     assert event_id == "o"
     assert reason in (Reason.PAYLOAD_URI_FORBIDDEN, Reason.OBJECT_NOT_FOUND)
     assert good == ("a", b"a.txt")
@@ -414,7 +414,7 @@ def test_a_file_that_is_deleted_after_the_listing_is_not_found_and_its_neighbour
     reading = reader.read(next(iter(reader.shards())))
     assert _outcome(next(reading)) == ("2", "a", b"a.txt")
     (tmp_path / "notes/b.txt").unlink()
-    assert [_outcome(each) for each in reading] == [("3", "b", Reason.OBJECT_NOT_FOUND), ("4", "c", b"a.txt")]
+    assert [_outcome(delivery) for delivery in reading] == [("3", "b", Reason.OBJECT_NOT_FOUND), ("4", "c", b"a.txt")]
 
 
 def test_a_file_that_may_not_be_read_is_unavailable_after_retries(
@@ -515,20 +515,20 @@ def test_the_output_of_a_csv_writer_is_read_unchanged(
     writer.writeheader()
     writer.writerows(records)
     header, *lines = buffer.getvalue().encode().removesuffix(end.encode()).split(b"\n")
-    files = tuple({each["file"] for each in records} or {"a.txt"})
+    files = tuple({record["file"] for record in records} or {"a.txt"})
     source = make(*lines, header=header, files=files, end=b"\n")
     fields = [delivery.fields.reveal() for delivery in deliveries(source) if isinstance(delivery.fields, Raw)]
-    read = [each for each in fields if "payload" in each]  # the others are files that no row names
+    read = [values for values in fields if "payload" in values]  # the others are files that no row names
     assert read == [
         {
-            "event_id": each["event_id"],
-            "occurred_at": each["occurred_at"],
-            "subject_id": each["subject_id"],
+            "event_id": record["event_id"],
+            "occurred_at": record["occurred_at"],
+            "subject_id": record["subject_id"],
             "stream": "note",
-            "attributes": {"channel": each["channel"]} if each["channel"] else {},
-            "payload": each["file"].encode()[:9],
+            "attributes": {"channel": record["channel"]} if record["channel"] else {},
+            "payload": record["file"].encode()[:9],
         }
-        for each in records
+        for record in records
     ]
 
 
@@ -552,8 +552,8 @@ def test_any_bytes_as_csv_are_refused_by_the_check_or_fully_accounted_for(
         return
     rows = outcomes(source)
     lines = content.count(b"\n") + (not content.endswith(b"\n"))
-    assert [each[0] for each in rows if each[0] != "file-1"] == [str(number) for number in range(2, lines + 1)]
+    assert [row[0] for row in rows if row[0] != "file-1"] == [str(number) for number in range(2, lines + 1)]
     assert len(rows) <= lines  # one file at most that no row names
-    assert not [each for each in rows if each[2] is Reason.INTERNAL]
-    listed = any(each[2] == b"a.txt" for each in rows)
+    assert not [row for row in rows if row[2] is Reason.INTERNAL]
+    listed = any(row[2] == b"a.txt" for row in rows)
     assert not listed or rows[-1][0] != "file-1"

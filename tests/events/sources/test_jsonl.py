@@ -35,7 +35,7 @@ def read_lines(tmp_path: Path) -> Callable[[bytes], list[Any]]:
     def read(content: bytes) -> list[Any]:
         path = tmp_path / "events.jsonl"
         path.write_bytes(content)
-        return [_fields_or_reason(each) for each in _read(path)]
+        return [_fields_or_reason(delivery) for delivery in _read(path)]
 
     return read
 
@@ -122,9 +122,9 @@ def test_odd_values_of_an_object_are_left_to_the_parser(line: bytes, read_lines:
 def test_written_objects_are_read_unchanged(tmp_path: Path, written: list[dict[str, Any]]) -> None:
     path = tmp_path / "events.jsonl"
     for ascii_only in (True, False):
-        lines = [json.dumps(each, ensure_ascii=ascii_only) for each in written]
+        lines = [json.dumps(fields, ensure_ascii=ascii_only) for fields in written]
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        assert [_fields_or_reason(each) for each in _read(path)] == written
+        assert [_fields_or_reason(delivery) for delivery in _read(path)] == written
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -132,9 +132,9 @@ def test_written_objects_are_read_unchanged(tmp_path: Path, written: list[dict[s
 def test_the_reader_fails_for_no_bytes(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(content)
-    outcome = [_fields_or_reason(each) for each in _read(path)]
+    outcome = [_fields_or_reason(delivery) for delivery in _read(path)]
     allowed = (Reason.INVALID_UTF8, Reason.MALFORMED_EVENT)
-    assert all(isinstance(each, dict) or each in allowed for each in outcome)
+    assert all(isinstance(value, dict) or value in allowed for value in outcome)
 
 
 def test_a_rejected_line_is_not_quoted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -156,7 +156,7 @@ def test_a_line_with_the_largest_payload_is_parsed_however_it_is_escaped(tmp_pat
 def test_a_line_over_its_limit_is_too_large(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{}\n{"text": "' + b"a" * line_limit(MAX_BYTES) + b'"}\n{}\n')
-    assert [_fields_or_reason(each) for each in _read(path)] == [{}, Reason.PAYLOAD_TOO_LARGE, {}]
+    assert [_fields_or_reason(delivery) for delivery in _read(path)] == [{}, Reason.PAYLOAD_TOO_LARGE, {}]
 
 
 def test_a_file_that_vanishes_after_the_check_is_unavailable_and_not_empty(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_valid_source_yields_every_delivery(write_events: Callable[..., Path])
     path = write_events({"event_id": "one"}, {"event_id": "two"})
     source = open_source(f"jsonl:{path}", STREAM)
     deliveries = list(read_all(source))
-    assert [each.fields.reveal()["event_id"] for each in deliveries] == ["one", "two"]  # type: ignore[union-attr]
+    assert [delivery.fields.reveal()["event_id"] for delivery in deliveries] == ["one", "two"]  # type: ignore[union-attr]
 
 
 def test_a_relative_path_and_one_with_colons_and_spaces_are_read(
