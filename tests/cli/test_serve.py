@@ -206,7 +206,7 @@ def test_a_mistake_is_answered_in_one_sentence(rawless: Rawless, folder: Path, t
             ((tmp_path / "none.yaml",), "none.yaml"),
             ((_file(folder, "a.yaml"), "--port", port), f"127.0.0.1:{port} cannot be bound"),
             ((_file(folder, "a.yaml"), "--host", "0.0.0.0"), "list its callers under access"),
-            ((_file(folder, "a.yaml"), "--role", "encoder"), "needs a token: name them under access"),
+            ((_file(folder, "a.yaml"), "--role", "encoder"), "needs tokens: add them under access"),
             ((_file(folder, "b.yaml", heads={"nix": {"stream": "message.yaml"}}),), "rawless head deploy nix"),
             ((_file(folder, "c.yaml", heads={"topic": {"stream": "no.yaml"}}),), "no.yaml"),
         ):
