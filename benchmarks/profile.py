@@ -27,7 +27,9 @@ INTERVAL = 0.02
 _MODEL, _REST, _BIGQUERY, _IDLE = "model", "Beam and the rest", "local BigQuery (another process)", "idle"
 _STAGES = {
     _MODEL: ("/encoders/runtimes/",),
-    "decoding, resizing, tokenizing": tuple(f"/encoders/{name}" for name in ("families/", "image_", "batch_encoder")),
+    "decoding, resizing, tokenizing": tuple(
+        f"/encoders/{name}" for name in ("families/", "image_", "text_", "batch_encoder")
+    ),
     "batching": ("/encoders/batcher",),
     "reading and parsing": ("/events/", "/privacy/", "/pipelines/read", "/pipelines/parse"),
     "rows and their sending": ("/warehouse/", "/pipelines/write"),

@@ -10,8 +10,7 @@ from encoders.batcher import Budget
 from encoders.family import Inputs, Model
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_spec import ImagePreprocessing
-from encoders.image_transforms import resize_and_crop, resized_size
-from encoders.networks import PixelNormalisation
+from encoders.image_transforms import PixelNormalisation, resize_and_crop, resized_size
 from encoders.weighted_semaphore import WeightedSemaphore
 from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected

@@ -31,3 +31,15 @@ def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.T
     scaled = convert_image_dtype(batch, torch.float32)
     normalised: torch.Tensor = normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
     return normalised
+
+
+class PixelNormalisation(torch.nn.Module):
+    """Pixels, uint8 of shape (batch, 3, crop, crop), to normalised float32 of the same shape."""
+
+    def __init__(self, preprocessing: ImagePreprocessing) -> None:
+        super().__init__()
+        self._preprocessing = preprocessing
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return `normalise` of the images."""
+        return normalise(images, self._preprocessing)

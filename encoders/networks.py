@@ -1,25 +1,10 @@
-"""Torch modules that the networks of several families are built of: normalising, reading a layer, pooling."""
+"""Torch modules that the networks of several families are built of. Imports neither torchvision nor transformers."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
-
-from encoders.image_spec import ImagePreprocessing
-from encoders.image_transforms import normalise
-
-
-class PixelNormalisation(nn.Module):
-    """Pixels, uint8 of shape (batch, 3, crop, crop), to normalised float32 of the same shape."""
-
-    def __init__(self, preprocessing: ImagePreprocessing) -> None:
-        super().__init__()
-        self._preprocessing = preprocessing
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return `normalise` of the images."""
-        return normalise(images, self._preprocessing)
 
 
 class ImageNetwork(nn.Module):

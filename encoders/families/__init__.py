@@ -2,12 +2,13 @@
 
 To add a family, add one module to this folder, and its test to `tests/encoders/families/`. The module needs:
 
-1. A spec class: a subclass of `encoders.spec.EncoderSpec`, or of `encoders.image_spec.ImageSpec` for images, with the
-   fields that decide a vector: `modality` and `architecture` with the values that the family has, `weights` with its
-   weight sources, `preprocessing`, `layer` and `pooling`. Each field is part of the fingerprint.
+1. A spec class with the fields that decide a vector: `architecture` with the values of the family, `weights` with its
+   weight sources, `layer`, `pooling`, and whatever else it needs. It is a subclass of `encoders.image_spec.ImageSpec`,
+   `encoders.text_spec.TextSpec`, or `encoders.spec.EncoderSpec`. Each field is part of the fingerprint.
 2. A function that loads the model of a spec, an `encoders.family.Model`: how items are prepared, what they cost, how a
-   batch becomes tensors, and the network. Image families return an `encoders.image_model.ImageModel` around their
-   network. `encoders.networks` has modules for pooling and normalising, `encoders.checkpoint` reads checkpoints.
+   batch becomes tensors, and the network. It returns an `encoders.image_model.ImageModel` or an
+   `encoders.text_model.TextModel` around its network, or an instance of its own subclass. `encoders.networks` has
+   modules to build networks of, and `encoders.checkpoint` reads checkpoints.
 3. `FAMILY`, an `encoders.family.Family` of both. Its weight sources are those of `encoders.weight_sources`,
    `encoders.seeded.Seeded`, or a subclass of `WeightSource` in the module itself.
 

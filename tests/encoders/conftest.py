@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from encoders.batch_encoder import BatchEncoder
-from encoders.families.huggingface_text import TextSpec
+from encoders.families.huggingface_text import HuggingFaceTextSpec
 from encoders.families.torchvision_resnet import ResNetSpec
 from encoders.load import build
 from encoders.seal import seal
@@ -88,7 +88,7 @@ def tiny_spec(tiny_folder: Path) -> Callable[..., EncoderSpec]:
             "tolerance": 1e-5,
             "training_domain": "none: its weights are drawn from a seed",
         }
-        return TextSpec.model_validate(whole | fields)
+        return HuggingFaceTextSpec.model_validate(whole | fields)
 
     return make
 

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 from encoders.batch_encoder import BatchEncoder
 from encoders.device import pick_device
 from encoders.encoder import Encoded, Encoder
-from encoders.families.huggingface_text import TextSpec
+from encoders.families.huggingface_text import HuggingFaceTextSpec
 from encoders.families.torchvision_resnet import ResNetSpec
 from encoders.load import build, load
 from encoders.probe import deviation, verify
@@ -41,7 +41,7 @@ def test_minilm_reproduces_its_probe_here(minilm: Encoder) -> None:
 
 def test_the_probe_of_minilm_was_made_from_the_built_in_text(minilm: Encoder) -> None:
     assert minilm.spec.probe is not None
-    assert minilm.spec.probe.input == TextSpec.built_in_probe()
+    assert minilm.spec.probe.input == HuggingFaceTextSpec.built_in_probe()
 
 
 @pytest.mark.parametrize("factor", [2.0, -2.0, 1000.0])

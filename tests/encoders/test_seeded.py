@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from encoders import checkpoint, weights
 from encoders.catalogue import lookup, parse
-from encoders.families.huggingface_text import TextSpec, TextWeights
+from encoders.families.huggingface_text import HuggingFaceTextSpec, HuggingFaceWeights
 from encoders.families.torchvision_resnet import ResNetSpec, load_network
 from encoders.seal import seal
 from encoders.seeded import Seeded
@@ -160,9 +160,9 @@ def test_a_text_encoder_cannot_be_seeded() -> None:
     data["weights"]["source"] = "seed:18"
     with pytest.raises(UserError, match=r"a spec: weights\.source is 'seed:18'"):
         parse(data, "a spec")
-    unchecked = TextWeights.model_construct(source="seed:18", files={FILE: None})
+    unchecked = HuggingFaceWeights.model_construct(source="seed:18", files={FILE: None})
     spec: EncoderSpec = lookup("minilm@1.0.0").model_copy(update={"weights": unchecked})
-    assert isinstance(spec, TextSpec)
+    assert isinstance(spec, HuggingFaceTextSpec)
     with pytest.raises(
         UserError,
         match="from seed:18: the sources of its architecture are hf, path",

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders.catalogue import FOLDER, lookup
-from encoders.families.huggingface_text import TextSpec
+from encoders.families.huggingface_text import HuggingFaceTextSpec
 from encoders.spec import EncoderSpec, Probe, canonical_json
 from rawless.errors import UserError
 
@@ -65,7 +65,7 @@ def test_the_order_of_keys_in_yaml_does_not_matter(tmp_path: Path) -> None:
 def test_a_default_that_is_spelled_out_does_not_matter(data: dict[str, Any]) -> None:
     for name in ("layer", "precision", "defence", "parent"):
         del data[name]
-    assert TextSpec.model_validate(data).fingerprint == MINILM_FINGERPRINT
+    assert HuggingFaceTextSpec.model_validate(data).fingerprint == MINILM_FINGERPRINT
 
 
 OTHERS: dict[str, Any] = {
@@ -110,7 +110,7 @@ def test_changing_any_field_of_the_identity_changes_the_fingerprint(spec: Encode
     other = changed(spec, path, OTHERS[path])
     assert other != spec
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TextSpec, "model_dump", _quiet(TextSpec.model_dump))
+        patch.setattr(HuggingFaceTextSpec, "model_dump", _quiet(HuggingFaceTextSpec.model_dump))
         assert other.fingerprint != spec.fingerprint
 
 
@@ -121,9 +121,9 @@ def _quiet(dump: Callable[..., Any]) -> Callable[..., Any]:
 
 def test_the_list_of_changes_above_covers_every_field() -> None:
     parts = {"weights", "preprocessing"}
-    fields = {name for name in TextSpec.model_fields if name not in parts | {"probe"}}
+    fields = {name for name in HuggingFaceTextSpec.model_fields if name not in parts | {"probe"}}
     for part in parts:
-        model = TextSpec.model_fields[part].annotation
+        model = HuggingFaceTextSpec.model_fields[part].annotation
         assert model is not None
         fields |= {f"{part}.{name}" for name in model.model_fields}
     assert fields <= set(OTHERS)
@@ -161,14 +161,14 @@ def test_a_file_that_could_run_code_is_refused(data: dict[str, Any], name: str, 
 def test_weights_without_safetensors_are_refused(data: dict[str, Any]) -> None:
     data["weights"]["files"] = {"config.json": ANOTHER}
     with pytest.raises(ValueError, match=r"at least one \.safetensors"):
-        TextSpec.model_validate(data)
+        HuggingFaceTextSpec.model_validate(data)
 
 
 @pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd", "a/b.json", ".hidden", "", "a\nb.json"])
 def test_a_file_name_cannot_leave_the_folder(data: dict[str, Any], name: str) -> None:
     data["weights"]["files"][name] = ANOTHER
     with pytest.raises(ValueError, match=r"weights\.files"):
-        TextSpec.model_validate(data)
+        HuggingFaceTextSpec.model_validate(data)
 
 
 def vector_text(*values: float) -> str:
@@ -190,7 +190,7 @@ def vector_text(*values: float) -> str:
 def test_an_invalid_probe_is_refused(data: dict[str, Any], vector: str, rule: str) -> None:
     data["probe"]["vector"] = vector
     with pytest.raises(ValueError, match=rule):
-        TextSpec.model_validate(data)
+        HuggingFaceTextSpec.model_validate(data)
 
 
 def test_a_probe_keeps_its_vector_exactly() -> None:
@@ -216,7 +216,7 @@ def test_a_probe_keeps_its_vector_exactly() -> None:
 )
 def test_a_field_out_of_its_range_is_refused(data: dict[str, Any], field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
-        TextSpec.model_validate(data | {field: value})
+        HuggingFaceTextSpec.model_validate(data | {field: value})
 
 
 def test_a_spec_is_frozen(spec: EncoderSpec) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from encoders.catalogue import lookup, parse
-from encoders.families.huggingface_text import TextSpec
+from encoders.families.huggingface_text import HuggingFaceTextSpec
 from encoders.spec import EncoderSpec
 from encoders.versions import Bump, changes, next_version, required_bump
 
@@ -20,7 +20,7 @@ def varied(**fields: Any) -> EncoderSpec:
         data["probe"] = None
     for name, value in fields.items():
         data[name] = _merged(data[name], value)
-    return TextSpec.model_validate(data)
+    return HuggingFaceTextSpec.model_validate(data)
 
 
 def varied_image(**fields: Any) -> EncoderSpec:
@@ -102,7 +102,7 @@ def test_precision_and_defence_require_a_minor_version(
     before = varied()
     # Not validated, since there is only one allowed value so far.
     identity = {**before.identity(), field: value}
-    after = TextSpec.model_construct(**identity)
+    after = HuggingFaceTextSpec.model_construct(**identity)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             EncoderSpec, "identity", lambda self: identity if self is after else before.model_dump(mode="json")

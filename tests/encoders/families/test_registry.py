@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from encoders import catalogue, families
-from encoders.families.huggingface_text import TextSpec
+from encoders.families.huggingface_text import HuggingFaceTextSpec
 
 
 def test_each_module_of_the_folder_is_one_family() -> None:
@@ -32,7 +32,7 @@ def test_no_two_families_name_one_architecture() -> None:
 def test_an_architecture_that_no_family_names_belongs_to_the_open_family_of_its_modality() -> None:
     text = families.find("a-new-model", "text")
     assert text is not None
-    assert text.spec is TextSpec
+    assert text.spec is HuggingFaceTextSpec
     assert families.find("a-new-model", "image") is None
 
 
@@ -48,3 +48,17 @@ print(sorted({"torch", "torchvision", "transformers", "encoders.batch_encoder"} 
 def test_parsing_specs_imports_no_model_library() -> None:
     result = subprocess.run([sys.executable, "-c", _PARSE_ALL], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+_LOAD_TEXT = """
+import sys, torch
+from encoders.catalogue import lookup
+from encoders.load import build
+build(lookup("minilm@1.0.0"), torch.device("cpu"))
+print("encoders.image_model" in sys.modules)
+"""
+
+
+def test_loading_a_text_encoder_imports_no_image_code() -> None:
+    result = subprocess.run([sys.executable, "-c", _LOAD_TEXT], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

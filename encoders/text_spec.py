@@ -1,0 +1,60 @@
+"""`TextSpec`: the fields that the specs of all text encoders have."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field
+
+from encoders.spec import Digest, EncoderSpec, FileName, Files
+from rawless.config import FrozenModel
+
+_CODE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
+_PROBE = "Zoë paid £3.50 for two CAFÉS at 東京 — wasn't that naïve? 😀 antidisestablishmentarianism"
+"""Case, accents, CJK, an emoji, punctuation and a word of many pieces, for which tokenizers differ."""
+
+
+def _refuse_code(name: str) -> str:
+    if name.lower().endswith(_CODE):
+        raise ValueError(f"{name} could run code when it is loaded; use .safetensors weights")
+    return name
+
+
+SafeFiles = dict[Annotated[FileName, AfterValidator(_refuse_code)], Digest | None]
+
+
+class TextPreprocessing(FrozenModel):
+    """From text to token ids."""
+
+    tokenizer: SafeFiles = Field(min_length=1)
+    max_tokens: int = Field(ge=4, le=8192)
+    """Including special tokens; a longer text is cut off at the end and reported as `truncated`."""
+    normalisation: Literal["none", "NFC", "NFKC"] = "none"
+    """Unicode normalisation before the tokenizer, in addition to the tokenizer's own."""
+
+
+class TextSpec(EncoderSpec):
+    """The spec of an encoder of UTF-8 texts."""
+
+    modality: Literal["text"]
+    preprocessing: TextPreprocessing
+
+    @property
+    def files(self) -> Files:
+        """See `EncoderSpec.files`: the weights and the tokenizer."""
+        return {**self.weights.files, **self.preprocessing.tokenizer}
+
+    def with_digests(self, digests: Mapping[str, str]) -> Self:
+        """See `EncoderSpec.with_digests`."""
+        tokenizer = {name: digests[name] for name in self.preprocessing.tokenizer}
+        preprocessing = self.preprocessing.model_copy(update={"tokenizer": tokenizer})
+        return super().with_digests(digests).model_copy(update={"preprocessing": preprocessing})
+
+    @staticmethod
+    def built_in_probe() -> str:
+        """See `EncoderSpec.built_in_probe`."""
+        return _PROBE
+
+    @staticmethod
+    def content_of(probe_input: str) -> bytes:
+        """See `EncoderSpec.content_of`."""
+        return probe_input.encode()
