@@ -1,15 +1,19 @@
 """Sources: every wrong `--source` is reported in one sentence, before anything starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import pytest
 
 from rawless.errors import UserError
-from rawless.events.source import read_all
-from rawless.events.sources import open_bounded_source, open_source
+from rawless.events.event import Delivery
+from rawless.events.source import Scheme, read_all
+from rawless.events.sources import SCHEMES, open_bounded_source, open_source
 from rawless.events.sources.jsonl import JsonlSource
 from rawless.events.stream import Stream
+from rawless.privacy import Raw
 
 USAGES = "must be one of: jsonl:PATH, files:GLOB, pubsub:projects/P/subscriptions/S."
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
@@ -23,6 +27,37 @@ def test_an_unknown_scheme_is_reported_with_the_known_ones(text: str) -> None:
     with pytest.raises(UserError) as refused:
         open_source(text, STREAM)
     assert str(refused.value) == f"--source is {text!r}, but {USAGES}"
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A bounded source whose location is its content."""
+
+    is_bounded: ClassVar[Literal[True]] = True
+    text: str
+
+    def check(self) -> None:
+        if not self.text.isalpha():
+            raise UserError("--source words: takes letters only.")
+
+    def reader(self) -> "_Words":
+        return self
+
+    def shards(self) -> Iterator[int]:
+        yield from range(len(self.text))
+
+    def read(self, shard: int) -> Iterator[Delivery]:
+        yield Delivery(str(shard), Raw({"text": self.text[shard]}), 1)
+
+
+def test_a_new_scheme_needs_only_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEMES, "words", Scheme("words", "words:LETTERS", lambda location, _: _Words(location)))
+    deliveries = read_all(open_bounded_source("words:abc", STREAM))
+    assert [delivery.message_id for delivery in deliveries] == ["0", "1", "2"]
+    with pytest.raises(UserError, match="letters only"):
+        open_source("words:1", STREAM)
+    with pytest.raises(UserError, match=r"^--metadata is for files: sources only; leave it out for words:\.$"):
+        open_source("words:abc", STREAM, Path("m.csv"))
 
 
 def test_only_bounded_schemes_are_accepted_and_listed_for_a_bounded_source() -> None:
