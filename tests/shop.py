@@ -52,11 +52,11 @@ class Shop:
         (folder / "labels" / "confirmed_upload.sql").write_text(LABEL)
 
     def upload(self, numbers: range, **fields: Any) -> None:
-        """Events of 40 persons, one every twelve hours back from the as-of."""
+        """Append events of 40 persons, one every twelve hours back from the as-of."""
         append_all(self.warehouse, [make_row(number, fields) for number in numbers])
 
     def load(self, name: str, columns: dict[str, Any]) -> None:
-        """Rows of a business table, in place of what it had."""
+        """Replace the rows of a business table."""
         file = self.folder / f"{name}.parquet"
         times = pa.timestamp("us", "UTC")
         arrays = {key: pa.array(each, times if key.endswith("_at") else None) for key, each in columns.items()}
@@ -64,22 +64,22 @@ class Shop:
         load_file(self.warehouse, name, file, replace=True)
 
     def dataset(self, **fields: Any) -> Dataset:
-        """The dataset, as a file says it; any field can be said otherwise, and is left out when it is None."""
-        whole = {name: value for name, value in (SPEC | fields).items() if value is not None}
-        (self.folder / "dataset.yaml").write_text(yaml.safe_dump(whole))
+        """Return the dataset of `SPEC` with `fields` overridden; fields that are None are left out."""
+        spec = {name: value for name, value in (SPEC | fields).items() if value is not None}
+        (self.folder / "dataset.yaml").write_text(yaml.safe_dump(spec))
         return open_dataset(self.folder / "dataset.yaml")
 
     def build(self, on_step: Callable[[str], None] = lambda _: None, **fields: Any) -> BuildResult:
-        """The snapshot of that dataset."""
+        """Build the snapshot of that dataset."""
         return build(compile_dataset(self.warehouse, self.dataset(**fields)), timedelta(0), on_step)
 
     def rows(self, snapshot_id: str) -> dict[str, dict[str, Any]]:
-        """The rows of a snapshot by their event."""
+        """Return the rows of a snapshot by event id."""
         found = self.warehouse.query(f"SELECT * FROM `{self.warehouse.table_id('snapshot_v1')}`")
         return {row["event_id"]: row for row in found if row["snapshot_id"] == snapshot_id}
 
     def left(self) -> tuple[int, int, list[str]]:
-        """Rows and manifests, and tables of builds, that are there."""
+        """Return the numbers of rows and of manifests, and the working tables of builds."""
         rows, manifests = (
             self.warehouse.query(f"SELECT COUNT(*) AS n FROM `{self.warehouse.table_id(name)}`")[0]["n"]
             for name in ("snapshot_v1", "snapshot_manifest_v1")
@@ -89,10 +89,10 @@ class Shop:
 
 
 def make_row(number: int, fields: dict[str, Any]) -> EmbeddingRow:
-    """An upload of one of 40 persons; any field can be said otherwise."""
+    """Return an upload of one of 40 persons, with `fields` overridden."""
     at = AS_OF - timedelta(hours=12 * number + 1)
     vector = np.random.default_rng(number).standard_normal(8, np.float32)
-    whole: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "stream": "upload",
         "event_id": f"e-{number}",
         "subject_key": f"person-{number % 40}",
@@ -107,16 +107,16 @@ def make_row(number: int, fields: dict[str, Any]) -> EmbeddingRow:
         "truncated": False,
         "attributes": (("channel", "chat" if number % 3 else "email"),),
     }
-    return EmbeddingRow(**(whole | fields))
+    return EmbeddingRow(**(defaults | fields))
 
 
 def open_shop(warehouse: Warehouse, folder: Path) -> Shop:
-    """With 120 uploads of 40 persons, all confirmed, and two closed accounts."""
-    made = Shop(warehouse, folder)
-    made.upload(range(EVENTS))
+    """Return a shop with 120 uploads of 40 persons, all confirmed, and two closed accounts."""
+    shop = Shop(warehouse, folder)
+    shop.upload(range(EVENTS))
     ids = [f"e-{number}" for number in range(EVENTS)]
     values = ["cat" if number % 2 else "dog" for number in range(EVENTS)]
-    made.load("confirmed", {"event_id": ids, "value": values, "confirmed_at": [AS_OF - timedelta(minutes=5)] * EVENTS})
+    shop.load("confirmed", {"event_id": ids, "value": values, "confirmed_at": [AS_OF - timedelta(minutes=5)] * EVENTS})
     closed = [AS_OF - timedelta(days=1), AS_OF - timedelta(days=2)]
-    made.load("account_closed", {"subject_key": ["person-3", "person-4"], "closed_at": closed})
-    return made
+    shop.load("account_closed", {"subject_key": ["person-3", "person-4"], "closed_at": closed})
+    return shop

@@ -1,4 +1,4 @@
-"""A snapshot is immutable, can be made again, and a build that ends early leaves nothing."""
+"""Building, verifying and comparing snapshots; a build that ends early leaves nothing behind."""
 
 import signal
 import subprocess
@@ -57,7 +57,7 @@ def test_a_person_is_in_one_split(shop: Shop) -> None:
     assert all(len(each) == 1 for each in splits.values())
 
 
-def test_later_rows_change_nothing_and_move_nobody(shop: Shop) -> None:
+def test_later_rows_change_no_snapshot_and_no_split(shop: Shop) -> None:
     before = shop.build().manifest
     kept = shop.rows(before.snapshot_id)
     late = datetime(2026, 3, 1, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_later_rows_change_nothing_and_move_nobody(shop: Shop) -> None:
     assert all(grown[name]["split"] == row["split"] for name, row in kept.items())
 
 
-def test_verify_says_which_source_changed_and_who_was_erased(shop: Shop) -> None:
+def test_verify_reports_which_source_changed_and_which_rows_were_erased(shop: Shop) -> None:
     manifest = shop.build().manifest
     closed = [datetime(2026, 1, 20, tzinfo=UTC)] * 3
     shop.load("account_closed", {"subject_key": ["person-3", "person-4", "person-5"], "closed_at": closed})
@@ -89,7 +89,7 @@ def test_verify_says_which_source_changed_and_who_was_erased(shop: Shop) -> None
     assert shop.left()[1:] == (1, [])
 
 
-def test_verify_sees_a_row_that_was_taken_out_of_the_snapshot(shop: Shop) -> None:
+def test_verify_detects_a_row_deleted_from_the_snapshot(shop: Shop) -> None:
     manifest = shop.build().manifest
     shop.warehouse.query(f"DELETE FROM `{shop.warehouse.table_id('snapshot_v1')}` WHERE event_id = 'e-5'")
 
@@ -100,7 +100,7 @@ def test_verify_sees_a_row_that_was_taken_out_of_the_snapshot(shop: Shop) -> Non
     assert any(finding.startswith(f"1 of {manifest.rows} rows are no longer stored") for finding in verdict.findings)
 
 
-def test_diff_tells_rows_in_out_relabelled_and_re_split_with_the_rule(shop: Shop) -> None:
+def test_diff_reports_rows_in_out_relabelled_and_re_split_with_the_rule(shop: Shop) -> None:
     before = shop.build().manifest
     shorter = shop.build(rules=["exclude_closed_accounts", {"occurred_within": {"days": 30}}]).manifest
     moves = diff(shop.warehouse, before, shorter, _quiet)
@@ -138,9 +138,7 @@ SELECT event.example_id, event.event_id FROM event WHERE event.nothing = 1
 """
 
 
-def test_a_dry_run_tells_the_fault_of_a_step_that_failed_and_of_no_other(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_of_a_failed_step_is_that_of_its_dry_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> int:
         raise UserError("BigQuery refused the query: Name nothing not found.")
 
@@ -173,7 +171,7 @@ build(compile_dataset(warehouse, open_dataset(Path(file))), timedelta(0), on_ste
 """
 
 
-def test_a_killed_build_is_seen_by_nobody_and_swept_by_the_next(shop: Shop) -> None:
+def test_readers_do_not_see_a_killed_build_and_the_next_build_sweeps_it(shop: Shop) -> None:
     shop.dataset()
     place, emulator = shop.warehouse.config, shop.warehouse.emulator
     assert emulator is not None
@@ -191,7 +189,7 @@ def test_a_killed_build_is_seen_by_nobody_and_swept_by_the_next(shop: Shop) -> N
     assert shop.left() == (other.manifest.rows, 1, [])
 
 
-def test_a_build_that_goes_on_is_not_swept(shop: Shop) -> None:
+def test_a_running_build_is_not_swept(shop: Shop) -> None:
     seen: list[Any] = []
 
     def sweep(name: str) -> None:
@@ -229,14 +227,14 @@ def test_rows_exported_and_loaded_elsewhere_build_the_same_digest(
     assert there.snapshot_id == here.snapshot_id
 
 
-def test_no_text_but_ids_and_closed_lists_is_in_a_snapshot(shop: Shop) -> None:
+def test_texts_of_a_snapshot_are_ids_or_from_closed_lists(shop: Shop) -> None:
     row = next(iter(shop.rows(shop.build().manifest.snapshot_id).values()))
 
     texts = {name for name, value in row.items() if isinstance(value, str)}
     assert texts == {"snapshot_id", "event_id", "stream", "label", "split", "person_key", "encoder_fingerprint"}
 
 
-def test_the_recall_of_the_buckets_is_that_of_the_formula() -> None:
+def test_the_recall_of_the_buckets_follows_the_formula() -> None:
     assert recall(0.98) == pytest.approx(0.997, abs=0.002)
     assert recall(0.5) < 0.1
 

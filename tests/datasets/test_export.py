@@ -1,4 +1,4 @@
-"""Exports: the same rows in a Parquet file, told before they are written, and never half a file."""
+"""Exports: the same rows in a Parquet file, recorded before they are written, and never a partial file."""
 
 import contextlib
 import errno
@@ -28,14 +28,12 @@ def _recorded(warehouse: Warehouse) -> list[dict[str, Any]]:
     return warehouse.query(f"SELECT snapshot_id, path, made_at FROM `{warehouse.table_id('export_v1')}`")
 
 
-def test_the_file_has_the_rows_of_the_snapshot_and_says_whose_they_are(
-    shop: Shop, manifest: Manifest, tmp_path: Path
-) -> None:
-    told: list[int] = []
-    rows = export(shop.warehouse, manifest, tmp_path / "snapshot.parquet", told.append)
+def test_the_file_contains_the_rows_of_the_snapshot_and_its_ids(shop: Shop, manifest: Manifest, tmp_path: Path) -> None:
+    progress: list[int] = []
+    rows = export(shop.warehouse, manifest, tmp_path / "snapshot.parquet", progress.append)
     file = pq.ParquetFile(tmp_path / "snapshot.parquet")
 
-    assert rows == told[-1] == manifest.rows
+    assert rows == progress[-1] == manifest.rows
     assert file.schema_arrow.remove_metadata() == SCHEMA
     assert digest(file.iter_batches()) == (manifest.row_digest, manifest.rows)
     metadata = file.metadata.metadata
@@ -45,7 +43,7 @@ def test_the_file_has_the_rows_of_the_snapshot_and_says_whose_they_are(
     assert (tmp_path / "snapshot.parquet").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_copy_is_told_before_it_is_made(
+def test_the_copy_is_recorded_before_it_is_written(
     shop: Shop, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> Iterator[pa.RecordBatch]:
@@ -56,14 +54,14 @@ def test_the_copy_is_told_before_it_is_made(
     with pytest.raises(KeyboardInterrupt):
         export(shop.warehouse, manifest, tmp_path / "a file.parquet", lambda _: None)
 
-    (told,) = _recorded(shop.warehouse)
-    assert told["snapshot_id"] == manifest.snapshot_id
-    assert told["path"].startswith("file://")
-    assert told["path"].endswith("/a%20file.parquet")
+    (record,) = _recorded(shop.warehouse)
+    assert record["snapshot_id"] == manifest.snapshot_id
+    assert record["path"].startswith("file://")
+    assert record["path"].endswith("/a%20file.parquet")
     assert [path for path in tmp_path.iterdir() if "file" in path.name] == []
 
 
-def test_a_file_that_is_there_is_kept_unless_it_may_go(shop: Shop, manifest: Manifest, tmp_path: Path) -> None:
+def test_an_existing_file_is_kept_unless_it_may_be_overwritten(shop: Shop, manifest: Manifest, tmp_path: Path) -> None:
     file = tmp_path / "snapshot.parquet"
     file.write_bytes(b"mine")
     with pytest.raises(UserError, match="exists"):
@@ -75,7 +73,7 @@ def test_a_file_that_is_there_is_kept_unless_it_may_go(shop: Shop, manifest: Man
 
 
 @pytest.mark.parametrize("place", ["", "no/such/folder/snapshot.parquet"])
-def test_a_place_that_takes_no_file_is_refused_before_anything(
+def test_a_path_that_cannot_be_written_is_refused_first(
     shop: Shop, manifest: Manifest, tmp_path: Path, place: str
 ) -> None:
     with pytest.raises(UserError, match="folder"):
@@ -84,7 +82,7 @@ def test_a_place_that_takes_no_file_is_refused_before_anything(
     assert _recorded(shop.warehouse) == []
 
 
-def test_a_full_disk_leaves_no_part_of_a_file(
+def test_a_full_disk_leaves_no_partial_file(
     shop: Shop, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -101,7 +99,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(
 def test_memory_does_not_grow_with_the_rows(
     shop: Shop, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One group of rows at a time is held, however many come."""
+    """One group of rows is in memory at a time, however many there are."""
     held: list[int] = []
     monkeypatch.setattr(exporting, "GROUP_BYTES", 1000)
     whole = next(iter(exporting.batches(shop.warehouse, manifest.snapshot_id)))

@@ -1,4 +1,4 @@
-"""Sources without a known time: what SQL names of them is kept beside the snapshot, which so can be made again."""
+"""Sources without a known time: a copy of the columns that SQL names is kept, so the snapshot can be rebuilt."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ SOURCES = [{"table": "confirmed", "known_at": "confirmed_at"}, {"table": "custom
 
 
 @pytest.fixture
-def told(shop: Shop) -> dict[str, Any]:
+def customer_spec(shop: Shop) -> dict[str, Any]:
     """A table of customers as they are now, of which a rule reads one column."""
     (shop.folder / "rules").mkdir()
     (shop.folder / "rules" / "on_plan.sql").write_text(RULE)
@@ -40,8 +40,10 @@ def _copies(shop: Shop) -> list[str]:
     return [each.table_id for each in tables if each.table_id.startswith("copy_")]
 
 
-def test_the_snapshot_is_made_again_from_the_copy_after_the_table_changed(shop: Shop, told: dict[str, Any]) -> None:
-    manifest = shop.build(**told).manifest
+def test_the_snapshot_is_rebuilt_from_the_copy_after_the_table_changed(
+    shop: Shop, customer_spec: dict[str, Any]
+) -> None:
+    manifest = shop.build(**customer_spec).manifest
     shop.load("customer", {"subject_key": ["person-1"], "plan": ["gold"], "full_name": ["Eve"]})
 
     assert verify(shop.warehouse, manifest, lambda _: None).findings == ()
@@ -51,22 +53,22 @@ def test_the_snapshot_is_made_again_from_the_copy_after_the_table_changed(shop: 
     assert _copies(shop) == [f"copy_{manifest.snapshot_id}_customer"]
 
 
-def test_only_columns_that_sql_names_are_copied(shop: Shop, told: dict[str, Any]) -> None:
-    manifest = shop.build(**told).manifest
+def test_only_columns_that_sql_names_are_copied(shop: Shop, customer_spec: dict[str, Any]) -> None:
+    manifest = shop.build(**customer_spec).manifest
     copied = f"{shop.warehouse.dataset_id('snapshots')}.copy_{manifest.snapshot_id}_customer"
 
     assert {field.name for field in shop.warehouse.client.get_table(copied).schema} == {"person_key", "plan"}
 
 
-def test_a_build_that_fails_leaves_no_copy(shop: Shop, told: dict[str, Any]) -> None:
+def test_a_build_that_fails_leaves_no_copy(shop: Shop, customer_spec: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"require\.min_rows"):
-        shop.build(**told, require={"min_rows": 1000})
+        shop.build(**customer_spec, require={"min_rows": 1000})
 
     assert _copies(shop) == []
 
 
-def test_the_next_build_sweeps_a_copy_that_no_manifest_tells_of(shop: Shop, told: dict[str, Any]) -> None:
-    kept = shop.build(**told).manifest
+def test_the_next_build_sweeps_a_copy_without_a_manifest(shop: Shop, customer_spec: dict[str, Any]) -> None:
+    kept = shop.build(**customer_spec).manifest
     lost = f"{shop.warehouse.dataset_id('snapshots')}.copy_{'0' * 24}_customer"
     shop.warehouse.query(f"CREATE TABLE `{lost}` AS SELECT 1 AS one")
     shop.build()
@@ -74,8 +76,8 @@ def test_the_next_build_sweeps_a_copy_that_no_manifest_tells_of(shop: Shop, told
     assert _copies(shop) == [f"copy_{kept.snapshot_id}_customer"]
 
 
-def test_a_copy_that_is_gone_is_told(shop: Shop, told: dict[str, Any]) -> None:
-    manifest = shop.build(**told).manifest
+def test_a_missing_copy_is_reported(shop: Shop, customer_spec: dict[str, Any]) -> None:
+    manifest = shop.build(**customer_spec).manifest
     place = f"{shop.warehouse.dataset_id('snapshots')}.copy_{manifest.snapshot_id}_customer"
     shop.warehouse.client.delete_table(place)
 

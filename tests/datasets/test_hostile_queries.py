@@ -110,7 +110,7 @@ QUOTES = {
 
 
 @pytest.mark.parametrize("text", [*READS.values(), *QUOTES.values()], ids=[*READS, *QUOTES])
-def test_no_way_leads_to_another_table(text: str) -> None:
+def test_no_query_reads_another_table(text: str) -> None:
     with pytest.raises(UserError, match=r"^The rule x "):
         validated(text)
 
@@ -128,7 +128,7 @@ def test_no_way_leads_to_another_table(text: str) -> None:
         (SEED, ALLOWED),
     ],
 )
-def test_a_name_holds_where_it_is_in_scope(text: str, tables: set[str]) -> None:
+def test_a_name_defined_by_with_is_a_table_where_it_is_in_scope(text: str, tables: set[str]) -> None:
     assert validated(text).tables == tables
 
 
@@ -153,7 +153,7 @@ DEEP = {
 
 @pytest.mark.parametrize(("start", "middle", "end"), DEEP.values(), ids=DEEP)
 @pytest.mark.parametrize("depth", [1, 14, 24, 100, 1200])
-def test_depth_takes_no_time_and_raises_nothing_else(start: str, middle: str, end: str, depth: int) -> None:
+def test_deep_nesting_is_refused_or_validated_quickly(start: str, middle: str, end: str, depth: int) -> None:
     began = time.monotonic()
     for text in (f"SELECT {start * depth}{middle}{end * depth} AS a", f"SELECT a FROM {start * depth}"):
         outcome(text)
@@ -192,7 +192,7 @@ def as_bigquery_reads(text: str) -> str:
 
 @given(st.text(max_size=200) | st.text(max_size=80).map("SELECT {} AS a FROM event".format))
 @settings(deadline=None, max_examples=300)
-def test_any_text_is_judged_or_refused(text: str) -> None:
+def test_any_text_is_validated_or_refused(text: str) -> None:
     outcome(text)
 
 
@@ -219,7 +219,7 @@ pieces = st.sampled_from([*PIECES.split(), *PHRASES, "FROM secret", ", secret", 
 )
 @settings(deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 @example([])
-def test_a_query_with_anything_put_in_reads_no_other_table(changes: list[tuple[int, int, str, str]]) -> None:
+def test_a_query_with_any_insertions_reads_no_other_table(changes: list[tuple[int, int, str, str]]) -> None:
     text = SEED
     for place, dropped, piece, space in changes:
         text = f"{text[:place]}{space}{piece}{space}{text[place + dropped :]}"

@@ -1,4 +1,4 @@
-"""Whatever a warehouse holds: what a snapshot has is what was known at the as-of, and its ledger tells the rest."""
+"""Properties of snapshots: they contain what was known at the as-of, and the ledger accounts for the rest."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from rawless.warehouse.tables import table
 from tests.shop import AS_OF, SPEC, Shop, make_row
 
 HOURS = st.integers(-400, 24)
-"""From the as-of, so some are after it."""
+"""Relative to the as-of, so some are after it."""
 _numbers = itertools.count()
 
 
@@ -73,9 +73,9 @@ def _fill(shop: Shop, world: World) -> None:
     rows = []
     for number, (event, person, hour, _) in enumerate(world.deliveries):
         key = None if person is None else f"person-{person}"
-        told: dict[str, Any] = {"stream": world.stream, "event_id": f"e-{event}", "subject_key": key}
-        told |= {"subject_key_id": key and "k1", "occurred_at": _at(hour), "logged_at": world.logged(number)}
-        rows.append(make_row(number, told | {"embedding": np.array([number, 1.0], np.float32)}))
+        fields: dict[str, Any] = {"stream": world.stream, "event_id": f"e-{event}", "subject_key": key}
+        fields |= {"subject_key_id": key and "k1", "occurred_at": _at(hour), "logged_at": world.logged(number)}
+        rows.append(make_row(number, fields | {"embedding": np.array([number, 1.0], np.float32)}))
     append_all(shop.warehouse, rows)
     confirmed = [(f"e-{event}", value, _at(hour)) for event, value, hour in world.labels]
     ids, values, times = (list(column) for column in zip(*confirmed, strict=True))
@@ -100,7 +100,7 @@ def _check_rows(shop: Shop, world: World, built: BuildResult, expected: dict[str
 
 @given(_WORLDS)
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_a_snapshot_has_what_was_known_and_its_ledger_adds_up(shop: Shop, world: World) -> None:
+def test_a_snapshot_contains_what_was_known_and_its_ledger_adds_up(shop: Shop, world: World) -> None:
     expected = _expected(world)
     _fill(shop, world)
     if len({label for label, _ in expected.values()}) < 2:
@@ -121,8 +121,8 @@ def test_a_snapshot_has_what_was_known_and_its_ledger_adds_up(shop: Shop, world:
     assert left == built.manifest.rows == len(expected)
 
 
-def test_no_column_of_a_snapshot_can_hold_free_text() -> None:
-    """Each text is an id, a name of ours, a key, or of a closed list: nothing that a producer could write prose in."""
+def test_no_column_of_a_snapshot_can_contain_free_text() -> None:
+    """Each text is an id, a name, a key, or from a closed list: nothing in which a producer could write prose."""
     texts = {column.name for column in table("snapshot_v1").columns if column.type == "STRING"}
 
     assert texts == {
@@ -134,13 +134,13 @@ def test_no_column_of_a_snapshot_can_hold_free_text() -> None:
 PERSONS = 20_000
 
 
-def test_splits_have_their_ratios_over_20_000_persons_and_do_not_move_when_more_come(shop: Shop) -> None:
+def test_splits_of_20_000_persons_have_their_ratios_and_do_not_change_when_data_grows(shop: Shop) -> None:
     def people(numbers: range) -> None:
         rows = []
         for number in numbers:
-            told = {"stream": "crowd", "event_id": f"c-{number}", "subject_key": f"somebody-{number}"}
+            fields = {"stream": "crowd", "event_id": f"c-{number}", "subject_key": f"somebody-{number}"}
             at = AS_OF - timedelta(minutes=number % 1000 + 1)
-            rows.append(make_row(number, {**told, "occurred_at": at, "logged_at": at, "embedding": _TINY}))
+            rows.append(make_row(number, {**fields, "occurred_at": at, "logged_at": at, "embedding": _TINY}))
         append_all(shop.warehouse, rows)
 
     def confirm(count: int) -> None:

@@ -1,4 +1,4 @@
-"""Search: the nearest rows of a snapshot, exactly, as numpy finds them too."""
+"""Search: the nearest rows of a snapshot, compared with an exact search by numpy."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def _by_hand(shop: Shop, manifest: Manifest, event_id: str, split: str | None) -
 
 
 @pytest.mark.parametrize("split", [None, "train"])
-def test_the_nearest_rows_are_those_of_exact_cosines(shop: Shop, split: str | None) -> None:
+def test_the_nearest_rows_are_ranked_by_exact_cosine(shop: Shop, split: str | None) -> None:
     manifest = shop.build().manifest
     found = nearest(shop.warehouse, manifest, "e-5", 7, split)  # type: ignore[arg-type]
     wanted = _by_hand(shop, manifest, "e-5", split)[:7]
@@ -42,7 +42,7 @@ def test_only_rows_of_the_snapshot_are_found_with_their_labels(shop: Shop) -> No
         assert each == Neighbour(each.event_id, row["label"], None, row["split"], each.cosine)
 
 
-def test_what_cannot_be_searched_is_refused_in_a_sentence(shop: Shop) -> None:
+def test_an_impossible_search_is_refused_in_one_sentence(shop: Shop) -> None:
     manifest = shop.build().manifest
 
     with pytest.raises(UserError, match="The event 'e-999' is not in the snapshot"):

@@ -1,4 +1,4 @@
-"""Dataset files: a mistake is told by field, value and rule, and no value of one becomes SQL."""
+"""Dataset files: errors name field, value and rule, and no value becomes SQL."""
 
 import copy
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ WHOLE["label"] = SPEC["label"] | {"kind": "event", "maturity": "1d"}
 
 
 def _texts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where the texts of a dataset are, names of parameters and rules among them."""
+    """Yield the paths of all texts of a dataset, including names of parameters and rules."""
     if isinstance(value, str):
         yield path
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -116,7 +116,7 @@ def _with(path: tuple[Any, ...], text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", list(_texts(WHOLE)), ids=lambda path: ".".join(map(str, path)))
 def test_no_value_becomes_sql(shop: Shop, path: tuple[Any, ...]) -> None:
-    """Each is refused, or a parameter that matches nothing, or salts: all tables stay as they were."""
+    """Each is refused, or is a parameter that matches nothing, or a salt; no table changes."""
     for text in HOSTILE:
         if path[-1] == "salt":
             assert 0 < shop.build(**_with(path, text)).manifest.rows <= 120

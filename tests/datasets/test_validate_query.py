@@ -1,4 +1,4 @@
-"""Judging SQL: what labels and rules may not read, ask or hide, each refused in a sentence, and what they may."""
+"""Validation of SQL: what labels and rules may and may not contain; refusals are one sentence."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def refusal(text: str) -> str:
     assert sentence.startswith(f"{WHERE} ")
     assert sentence.endswith(".")
     assert sentence.isprintable()
-    assert ": " in sentence  # the mend stands behind it
+    assert ": " in sentence  # followed by how to fix it
     return sentence
 
 
@@ -115,7 +115,7 @@ CLAUSES = {
 
 
 @pytest.mark.parametrize(("text", "says"), CLAUSES.values(), ids=CLAUSES)
-def test_a_clause_that_may_not_stand_is_refused(text: str, says: str) -> None:
+def test_a_clause_that_is_not_allowed_is_refused(text: str, says: str) -> None:
     assert says in refusal(text)
 
 
@@ -155,7 +155,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_what_answers_otherwise_another_time_is_refused(call: str) -> None:
+def test_a_nondeterministic_expression_is_refused(call: str) -> None:
     refusal(f"SELECT {call} AS a FROM event")
     refusal(f"SELECT a FROM event QUALIFY {call} = 1")
 
@@ -174,11 +174,11 @@ ALLOWED_CALLS = (
 
 
 @pytest.mark.parametrize("call", ALLOWED_CALLS)
-def test_what_answers_alike_is_allowed(call: str) -> None:
+def test_a_deterministic_expression_is_allowed(call: str) -> None:
     assert validated(f"SELECT {call} AS a FROM event").output == ("a",)
 
 
-def test_it_tells_tables_parameters_columns_and_output() -> None:
+def test_tables_parameters_columns_and_output_are_returned() -> None:
     text = """
         WITH Late AS (SELECT c.event_id, c.Known_At FROM closed AS c WHERE c.known_at <= @AS_OF) -- isn't
         SELECT event.Event_ID, late.known_at AS Labelled_At, COUNT(*) AS n, s.t.label
@@ -198,5 +198,5 @@ def test_names_in_messages_are_short() -> None:
         assert len(refusal(text)) < 250
 
 
-def test_the_place_of_a_mistake_is_told() -> None:
+def test_the_position_of_a_syntax_error_is_reported() -> None:
     assert "line 2, column 8" in refusal("SELECT a FROM event\n WHERE ) = 1")

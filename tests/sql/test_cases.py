@@ -1,13 +1,13 @@
-"""Every business rule of a table function, as a folder: its rows in, and what the function must then give.
+"""Every rule of a table function, as a folder: the rows of its table, and the rows that the function must return.
 
 `<table>_v1/row.yaml` is the row that each case varies. A case `<table>_v1/test_<rule>/` has
 
-- `rows.yaml`: a list of what differs from that row;
-- `tombstones.yaml`, where there are any: rows of `tombstone_v1`;
-- `expected.yaml`: a list of questions (`start_at`, `end_at`: January 2026 where not said; `as_of`, which is put on
-  the outside as readers do) and the `rows` that must come, each by the fields that matter. No others may come.
+- `rows.yaml`: a list of rows as differences from that row;
+- `tombstones.yaml`, if needed: rows of `tombstone_v1`;
+- `expected.yaml`: a list of queries (`start_at` and `end_at`, by default January 2026; `as_of`, which is applied to the
+  result as readers do) with all `rows` that they must return, each by the fields that matter.
 
-Each case runs with its rows put in as written and in reverse: what comes must not depend on it.
+Each case runs with its rows in the order of the file and in reverse: the result must not depend on the order.
 """
 
 from datetime import UTC, datetime
@@ -41,34 +41,34 @@ def make_row(function: str, fields: dict[str, Any]) -> Row:
     return EmbeddingRow(**{**fields, "embedding": vector, "attributes": attributes})
 
 
-def put_in(warehouse: Warehouse, case: Path, function: str, *, turned: bool) -> None:
-    shared = read(case.parent / "row.yaml")
-    rows = [make_row(function, {**shared, **differs}) for differs in read(case / "rows.yaml")]
-    for row in reversed(rows) if turned else rows:
+def insert(warehouse: Warehouse, case: Path, function: str, *, is_reversed: bool) -> None:
+    base = read(case.parent / "row.yaml")
+    rows = [make_row(function, {**base, **differences}) for differences in read(case / "rows.yaml")]
+    for row in reversed(rows) if is_reversed else rows:
         append_all(warehouse, [row])
     tombstones = case / "tombstones.yaml"
-    for each in read(tombstones) if tombstones.is_file() else []:
+    for tombstone in read(tombstones) if tombstones.is_file() else []:
         warehouse.query(
             f"INSERT INTO `{warehouse.table_id('tombstone_v1')}` (person_key, subject_keys, erased_before,"
             " certificate_id) VALUES (@person_key, @subject_keys, @erased_before, @certificate_id)",
-            parameters(each),
+            parameters(tombstone),
         )
 
 
-def ask(warehouse: Warehouse, function: str, question: dict[str, Any]) -> list[dict[str, Any]]:
+def query_function(warehouse: Warehouse, function: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     name = f"{warehouse.dataset_id('events')}.{function}"
-    times = {"start_at": question.get("start_at", START), "end_at": question.get("end_at", END)}
+    times = {"start_at": query.get("start_at", START), "end_at": query.get("end_at", END)}
     statement = f"SELECT * FROM `{name}`(@start_at, @end_at)"
-    if "as_of" in question:
+    if "as_of" in query:
         statement += f" WHERE {KNOWN_AT[function]} <= @as_of"
-        times["as_of"] = question["as_of"]
+        times["as_of"] = query["as_of"]
     return warehouse.query(statement, parameters(times))
 
 
-def match(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+def match(row: dict[str, Any], expected: dict[str, Any]) -> bool:
     return all(
-        np.allclose(found[name], value, rtol=0, atol=1e-9) if name == "embedding" else found[name] == value
-        for name, value in wanted.items()
+        np.allclose(row[name], value, rtol=0, atol=1e-9) if name == "embedding" else row[name] == value
+        for name, value in expected.items()
     )
 
 
@@ -77,15 +77,15 @@ def test_the_cases_are_found() -> None:
     assert {path.parent.name for path in CASES} == {"embedding_event_v1", "rejection_v1"}
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["as written", "turned"])
+@pytest.mark.parametrize("is_reversed", [False, True], ids=["as written", "reversed"])
 @pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}/{path.name.removeprefix('test_')}")
-def test_the_function_gives_exactly_the_rows_of_the_case(either: Warehouse, case: Path, turned: bool) -> None:
+def test_the_function_returns_exactly_the_rows_of_the_case(either: Warehouse, case: Path, is_reversed: bool) -> None:
     function = case.parent.name.removesuffix("_v1")
-    put_in(either, case, function, turned=turned)
-    for question in read(case / "expected.yaml"):
-        left = ask(either, function, question)
-        for wanted in question["rows"]:
-            matching = [found for found in left if match(found, wanted)]
-            assert len(matching) == 1, f"{len(matching)} rows are {wanted}, among {left}"
+    insert(either, case, function, is_reversed=is_reversed)
+    for query in read(case / "expected.yaml"):
+        left = query_function(either, function, query)
+        for expected in query["rows"]:
+            matching = [row for row in left if match(row, expected)]
+            assert len(matching) == 1, f"{len(matching)} rows are {expected}, among {left}"
             left.remove(matching[0])
-        assert left == [], question
+        assert left == [], query

@@ -1,20 +1,20 @@
-"""Every rule and trap of a dataset, as a folder: rows in the warehouse, a dataset, and the snapshot that it must give.
+"""Every rule and special case of a dataset, as a folder: rows in the warehouse, a dataset, and the expected snapshot.
 
 `snapshot_v1/row.yaml` and `snapshot_v1/dataset.yaml` are the event and the dataset that each case varies. A case
-`snapshot_v1/test_<rule or trap>/` has
+`snapshot_v1/test_<name>/` has
 
-- `rows.yaml`: a list of what differs from that event. It is logged a minute after it occurred, where not said;
-  `label` and `labelled_at` become a row of the table `confirmed`, none where `label` is null; `times: 20` are 20
-  events;
-- `tables.yaml`, where there are any: rows of business tables and of ours, by name. A column takes the type of its
-  values, a TIMESTAMP where they have an offset;
-- `dataset.yaml`, where it differs: the fields that stand in the place of the base dataset's;
-- `labels/` and `rules/`, where it has own ones;
-- `expected.yaml`: the `rows` that must come, each by the fields that matter, and no others (or how many); the
-  `ledger`, by rule, of all that was removed; `warnings`, each by a part; `sources`, by the rows that were known.
-  Or the `error`, parts of its sentence, what it must `never` hold, and then nothing may be left.
+- `rows.yaml`: a list of events as differences from `row.yaml`. An event is logged a minute after it occurred, unless the
+  file says otherwise; `label` and `labelled_at` become a row of the table `confirmed`, unless `label` is null;
+  `times: 20` stands for 20 events;
+- `tables.yaml`, if needed: rows of business tables and of Rawless's tables, by name. A column has the type of its
+  values; times with an offset are TIMESTAMPs;
+- `dataset.yaml`, if needed: fields that override those of the base dataset;
+- `labels/` and `rules/`, if the case has its own;
+- `expected.yaml`: all `rows` of the snapshot, each by the fields that matter, or their number; the `ledger`, by rule,
+  of all removed rows; `warnings`, each by a part; `sources`, by the number of rows known at the as-of. Or the `error`,
+  by parts of its message, and what it must `never` contain; then nothing may be left in the warehouse.
 
-A dataset is built with its rows put in as written and in reverse: what comes must not depend on it.
+A dataset is built with its rows in the order of the file and in reverse: the result must not depend on the order.
 """
 
 import shutil
@@ -60,18 +60,18 @@ ORDERED = [HERE / f"test_{name}" for name in (
     "duplicate_delivery", "latest_label_wins", "labels_of_one_time_contradict", "two_times_of_occurrence",
     "cap_per_subject", "near_duplicates_across_splits",
 )]  # fmt: skip
-"""Cases in which rows come before others: the order in which they are put in must not matter."""
+"""Cases in which rows are ranked: the order in which they are inserted must not matter."""
 
 
-def named(value: Path | bool) -> str:
-    return value.name.removeprefix("test_") if isinstance(value, Path) else "turned" if value else "as written"
+def case_id(value: Path | bool) -> str:
+    return value.name.removeprefix("test_") if isinstance(value, Path) else "reversed" if value else "as written"
 
 
 def events(case: Path) -> Iterator[dict[str, Any]]:
-    """The events of a case, with the fields of their labels."""
-    shared = read(HERE / "row.yaml")
-    for differs in read(case / "rows.yaml"):
-        fields = {**shared, **differs}
+    """Yield the events of a case, with the fields of their labels."""
+    base = read(HERE / "row.yaml")
+    for differences in read(case / "rows.yaml"):
+        fields = {**base, **differences}
         fields.setdefault("logged_at", fields["occurred_at"] + timedelta(minutes=1))
         times = fields.pop("times", None)
         for number in range(1, times + 1) if times else [None]:
@@ -85,23 +85,23 @@ def make_row(fields: dict[str, Any]) -> EmbeddingRow:
     return EmbeddingRow(**own)
 
 
-def put_in(warehouse: Warehouse, case: Path, folder: Path, *, turned: bool) -> None:
-    told = list(events(case))
+def insert(warehouse: Warehouse, case: Path, folder: Path, *, is_reversed: bool) -> None:
+    case_events = list(events(case))
     labels = [
-        {"event_id": each["event_id"], "value": each["label"], "confirmed_at": each["labelled_at"]}
-        for each in told
-        if each["label"] is not None
+        {"event_id": event["event_id"], "value": event["label"], "confirmed_at": event["labelled_at"]}
+        for event in case_events
+        if event["label"] is not None
     ]
     tables = read(case / "tables.yaml", {})
     tables["confirmed"] = labels + tables.get("confirmed", [])
-    order = -1 if turned else 1
-    append_all(warehouse, [make_row(each) for each in told[::order]])
+    order = -1 if is_reversed else 1
+    append_all(warehouse, [make_row(event) for event in case_events[::order]])
     for name, rows in tables.items():
         load(warehouse, name, rows[::order], folder)
 
 
 def load(warehouse: Warehouse, name: str, rows: Rows, folder: Path) -> None:
-    """Puts rows into one of our tables, or into a business table that is made for them."""
+    """Load rows into one of Rawless's tables, or into a new business table."""
     place = f"{getattr(warehouse.config, table(name).dataset)}.{name}" if name.endswith("_v1") else name
     columns = {column: [row.get(column) for row in rows] for row in rows for column in row}
     arrays = {column: pa.array(values, kind(column, values)) for column, values in columns.items()}
@@ -110,7 +110,7 @@ def load(warehouse: Warehouse, name: str, rows: Rows, folder: Path) -> None:
 
 
 def kind(column: str, values: list[Any]) -> pa.DataType | None:
-    """The type of a column, where its values do not tell it."""
+    """Return the type of a column, if it does not follow from its values."""
     known = [value for value in values if value is not None]
     if any(isinstance(value, datetime) and value.tzinfo for value in known) or (column.endswith("_at") and not known):
         return pa.timestamp("us", "UTC")
@@ -118,19 +118,19 @@ def kind(column: str, values: list[Any]) -> pa.DataType | None:
 
 
 def make(warehouse: Warehouse, case: Path, folder: Path) -> BuildResult:
-    """Builds the dataset of a case, from a file as a user has it."""
+    """Build the dataset of a case from a file."""
     for own in (HERE, case):
         for queries in ("labels", "rules"):
             if (own / queries).is_dir():
                 shutil.copytree(own / queries, folder / queries, dirs_exist_ok=True)
-    whole = read(HERE / "dataset.yaml") | read(case / "dataset.yaml", {})
-    (folder / "dataset.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    fields = read(HERE / "dataset.yaml") | read(case / "dataset.yaml", {})
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
     dataset = open_dataset(folder / "dataset.yaml")
     return build(compile_dataset(warehouse, dataset), timedelta(0), on_step=lambda _: None)
 
 
 def stored(warehouse: Warehouse) -> Rows:
-    """All rows of all snapshots."""
+    """Return the rows of all snapshots."""
     rows = warehouse.query(f"SELECT * FROM `{warehouse.table_id('snapshot_v1')}`")
     return [{**row, "attributes": {each["key"]: each["value"] for each in row["attributes"]}} for row in rows]
 
@@ -140,11 +140,11 @@ def work_tables(warehouse: Warehouse) -> list[str]:
     return [each.table_id for each in tables if not each.table_id.endswith("_v1")]
 
 
-def match(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+def match(row: dict[str, Any], expected: dict[str, Any]) -> bool:
     vectors = ("embedding", "right_embedding")
     return all(
-        found[name] == ([float(np.float32(each)) for each in value] if name in vectors else value)
-        for name, value in wanted.items()
+        row[name] == ([float(np.float32(each)) for each in value] if name in vectors else value)
+        for name, value in expected.items()
     )
 
 
@@ -154,14 +154,14 @@ def check_rows(rows: Rows, wanted: Rows | int) -> None:
         return
     left = list(rows)
     for each in wanted:
-        matching = [found for found in left if match(found, each)]
+        matching = [row for row in left if match(row, each)]
         assert len(matching) == 1, f"{len(matching)} rows are {each}, among {left}"
         left.remove(matching[0])
     assert left == []
 
 
 def check_manifest(built: BuildResult, rows: Rows, expected: dict[str, Any]) -> None:
-    """The ledger removes what the case says, adds up from all rows to those that are left, and so do the counts."""
+    """Check that the ledger removes the expected rows, and that it and the counts add up."""
     manifest, left = built.manifest, built.manifest.ledger[0].rows_in
     removed = Counter[str]()
     for line in manifest.ledger:
@@ -178,7 +178,7 @@ def check_manifest(built: BuildResult, rows: Rows, expected: dict[str, Any]) -> 
 
 
 def check_snapshot(built: BuildResult, rows: Rows) -> None:
-    """What holds for every snapshot: one stream's rows, one encoder's, one split a person."""
+    """Check what is true of every snapshot: one stream, one encoder, one split for each person."""
     assert {row["snapshot_id"] for row in rows} == {built.manifest.snapshot_id}
     assert {row["encoder_fingerprint"] for row in rows} == {built.manifest.fingerprint}
     assert {row["stream"] for row in rows} == {"message"}
@@ -188,7 +188,7 @@ def check_snapshot(built: BuildResult, rows: Rows) -> None:
 
 
 def check_warnings(built: BuildResult, rows: Rows, wanted: list[str]) -> None:
-    """Those of the case, each once, and one for each split without rows."""
+    """Check that the warnings are those of the case, and one for each split without rows."""
     empty = [f"The split {split} is empty." for split in SPLITS if all(row["split"] != split for row in rows)]
     others = [each for each in built.warnings if each not in empty]
     assert len(built.warnings) == len(empty) + len(wanted), built.warnings
@@ -202,12 +202,12 @@ def test_the_cases_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "turned"), [*((case, False) for case in BUILT), *((case, True) for case in ORDERED)], ids=named
+    ("case", "is_reversed"), [*((case, False) for case in BUILT), *((case, True) for case in ORDERED)], ids=case_id
 )
-def test_a_dataset_gives_exactly_the_rows_of_the_case(
-    either: Warehouse, case: Path, turned: bool, tmp_path: Path
+def test_a_dataset_builds_exactly_the_rows_of_the_case(
+    either: Warehouse, case: Path, is_reversed: bool, tmp_path: Path
 ) -> None:
-    put_in(either, case, tmp_path, turned=turned)
+    insert(either, case, tmp_path, is_reversed=is_reversed)
     built = make(either, case, tmp_path)
     rows, expected = stored(either), EXPECTED[case]
 
@@ -219,11 +219,11 @@ def test_a_dataset_gives_exactly_the_rows_of_the_case(
     assert work_tables(either) == []
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=named)
-def test_a_dataset_that_cannot_be_built_is_refused_in_a_sentence_and_leaves_nothing(
+@pytest.mark.parametrize("case", REFUSED, ids=case_id)
+def test_a_dataset_that_cannot_be_built_is_refused_in_one_sentence_and_leaves_nothing(
     either: Warehouse, case: Path, tmp_path: Path
 ) -> None:
-    put_in(either, case, tmp_path, turned=False)
+    insert(either, case, tmp_path, is_reversed=False)
     with pytest.raises(UserError) as raised:
         make(either, case, tmp_path)
     sentence, expected = str(raised.value), EXPECTED[case]

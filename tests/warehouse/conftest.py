@@ -1,4 +1,4 @@
-"""Rows to append, and a write server whose answers a test decides."""
+"""Rows to append, and a write server whose responses a test defines."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ from rawless.warehouse.rows import EmbeddingRow
 
 AppendRows = "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows"
 Answer = Callable[[list[str]], types.AppendRowsResponse | grpc.StatusCode | None]
-"""From the event ids of a request to a response, the status to fail with, or no answer at all."""
+"""Maps the event ids of a request to a response, a status to fail with, or no response."""
 
 
 @pytest.fixture
 def make_row() -> Callable[..., EmbeddingRow]:
-    """A whole embedding row; any field can be said otherwise."""
+    """A complete embedding row; any field can be overridden."""
 
     def make(**fields: Any) -> EmbeddingRow:
         whole: dict[str, Any] = {
@@ -49,7 +49,7 @@ def make_row() -> Callable[..., EmbeddingRow]:
 
 @dataclass
 class WriteServer:
-    """The Storage Write API on loopback: it keeps what it took, and answers as it is told."""
+    """The Storage Write API on loopback: it records requests, and responds as the test defines."""
 
     answer: Answer = lambda ids: types.AppendRowsResponse(append_result={})
     requests: list[list[str]] = field(default_factory=list)
@@ -97,11 +97,11 @@ def event_ids(request: types.AppendRowsRequest) -> list[str]:
 @pytest.fixture
 def write_server() -> Iterator[tuple[WriteServer, Warehouse]]:
     """A write server, and a warehouse that appends to it."""
-    told = WriteServer()
+    server = WriteServer()
 
     class Handler(grpc.GenericRpcHandler):
         def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-            return told.service(handler_call_details)
+            return server.service(handler_call_details)
 
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
     server.add_generic_rpc_handlers((Handler(),))
@@ -110,13 +110,13 @@ def write_server() -> Iterator[tuple[WriteServer, Warehouse]]:
     config = WarehouseConfig(
         project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit"
     )
-    yield told, Warehouse(config, Emulator("http://127.0.0.1:9", f"127.0.0.1:{port}"), retry_seconds=5.0)
+    yield server, Warehouse(config, Emulator("http://127.0.0.1:9", f"127.0.0.1:{port}"), retry_seconds=5.0)
     server.stop(None).wait(10)
 
 
 @pytest.fixture
 def within() -> Callable[[float, Callable[[], object]], BaseException]:
-    """Gives what a call raises. A call that takes longer is left behind, and fails the test."""
+    """Return what a call raises. A call that takes too long is abandoned and fails the test."""
 
     def raised(seconds: float, call: Callable[[], object]) -> BaseException:
         caught: list[BaseException] = []

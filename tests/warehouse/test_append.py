@@ -1,4 +1,4 @@
-"""Appends: rows land exactly, bad ones are told, and what is away is retried and never lost."""
+"""Appends: rows are stored exactly, invalid ones are reported, transient errors are retried, and no row is lost."""
 
 import logging
 import socket
@@ -48,7 +48,7 @@ def errored(code: int) -> types.AppendRowsResponse:
     return types.AppendRowsResponse(error=status_pb2.Status(code=code, message=f"it quotes {SECRET}"))
 
 
-def test_rows_land_exactly(warehouse: Warehouse, make_row: MakeRow) -> None:
+def test_rows_are_stored_exactly(warehouse: Warehouse, make_row: MakeRow) -> None:
     rows = [
         make_row(),
         make_row(event_id="event-2", subject_key=None, subject_key_id=None, attributes=(), truncated=True),
@@ -64,7 +64,7 @@ def test_rows_land_exactly(warehouse: Warehouse, make_row: MakeRow) -> None:
         assert {"stream", "event_id", "occurred_at", "logged_at", "truncated"} <= set(landed)
 
 
-def test_rejections_and_encoders_land_exactly(warehouse: Warehouse) -> None:
+def test_rejections_and_encoders_are_stored_exactly(warehouse: Warehouse) -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     rejection = RejectionRow("message", None, None, None, "17", "parse", "bad_event_id", "<1000", None, at)
     encoder = EncoderRow("minilm", "1.0.0", "f" * 64, '{"layer":-1}', True, at)
@@ -78,7 +78,7 @@ def test_rejections_and_encoders_land_exactly(warehouse: Warehouse) -> None:
     assert found == {"layer": "-1"}
 
 
-def test_more_than_a_request_takes_is_split(warehouse: Warehouse, make_row: MakeRow) -> None:
+def test_rows_that_exceed_a_request_are_divided(warehouse: Warehouse, make_row: MakeRow) -> None:
     vector = np.random.default_rng(1).standard_normal(512).astype(np.float32)
     rows = [make_row(event_id=f"event-{number}", embedding=vector) for number in range(3000)]
     assert StorageWriter(warehouse).append(rows) == []
@@ -99,7 +99,7 @@ def test_every_request_stays_under_the_limit_of_the_api(write_server: Served, ma
     assert MAX_REQUEST_BYTES < 10_000_000
 
 
-def test_a_row_that_does_not_fit_is_refused_before_it_is_sent(write_server: Served, make_row: MakeRow) -> None:
+def test_an_invalid_row_is_refused_before_it_is_sent(write_server: Served, make_row: MakeRow) -> None:
     server, warehouse = write_server
     bad = np.array([1.0, float("nan")], dtype=np.float32)
     rows = [make_row(event_id=each) for each in ids(*range(5))]
@@ -109,7 +109,7 @@ def test_a_row_that_does_not_fit_is_refused_before_it_is_sent(write_server: Serv
 
 
 @pytest.mark.parametrize("bad", [{0}, {9}, {3, 4}, {0, 5, 9}, set(range(10))], ids=str)
-def test_refused_rows_are_told_and_the_others_are_sent_again(
+def test_refused_rows_are_reported_and_the_others_are_sent_again(
     write_server: Served, make_row: MakeRow, bad: set[int]
 ) -> None:
     server, warehouse = write_server
@@ -125,7 +125,7 @@ def test_refused_rows_are_told_and_the_others_are_sent_again(
     assert server.taken == ids(*(set(range(10)) - bad))
 
 
-def test_rows_that_are_refused_one_after_the_other_are_all_told(write_server: Served, make_row: MakeRow) -> None:
+def test_rows_that_are_refused_one_after_the_other_are_all_reported(write_server: Served, make_row: MakeRow) -> None:
     server, warehouse = write_server
 
     def answer(sent: list[str]) -> types.AppendRowsResponse:
@@ -156,7 +156,7 @@ TRANSIENT = [
 
 
 @pytest.mark.parametrize("status", TRANSIENT)
-def test_a_transient_fault_is_retried_and_nothing_is_lost(
+def test_a_transient_error_is_retried_and_nothing_is_lost(
     write_server: Served, make_row: MakeRow, status: grpc.StatusCode
 ) -> None:
     server, warehouse = write_server
@@ -167,14 +167,14 @@ def test_a_transient_fault_is_retried_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("code", [code_pb2.UNAVAILABLE, code_pb2.INTERNAL, code_pb2.RESOURCE_EXHAUSTED])
-def test_a_transient_fault_inside_a_response_is_retried_too(write_server: Served, make_row: MakeRow, code: int) -> None:
+def test_a_transient_error_inside_a_response_is_retried_too(write_server: Served, make_row: MakeRow, code: int) -> None:
     server, warehouse = write_server
     server.answer = failing_at_first(2, errored(code))
     assert StorageWriter(warehouse).append([make_row(event_id="event-1")]) == []
     assert server.taken == ids(1)
 
 
-def test_a_stream_that_ends_without_an_answer_has_taken_nothing(write_server: Served, make_row: MakeRow) -> None:
+def test_a_stream_that_ends_without_a_response_is_retried(write_server: Served, make_row: MakeRow) -> None:
     server, warehouse = write_server
     server.answer = failing_at_first(1, None)
     assert StorageWriter(warehouse).append([make_row(event_id="event-1")]) == []
@@ -182,7 +182,7 @@ def test_a_stream_that_ends_without_an_answer_has_taken_nothing(write_server: Se
 
 
 @pytest.mark.parametrize("failure", [grpc.StatusCode.UNAVAILABLE, errored(code_pb2.UNAVAILABLE)], ids=["rpc", "inside"])
-def test_a_warehouse_that_stays_away_is_told_within_the_retry_time(
+def test_an_unavailable_warehouse_is_reported_within_the_retry_time(
     write_server: Served, make_row: MakeRow, caplog: pytest.LogCaptureFixture, failure: object
 ) -> None:
     server, warehouse = write_server
@@ -199,7 +199,7 @@ def test_a_warehouse_that_stays_away_is_told_within_the_retry_time(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_connection_that_is_refused_is_told_within_the_retry_time(write_server: Served, make_row: MakeRow) -> None:
+def test_a_refused_connection_is_reported_within_the_retry_time(write_server: Served, make_row: MakeRow) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, so that nobody else takes it, and not listening
         address = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -211,7 +211,7 @@ def test_a_connection_that_is_refused_is_told_within_the_retry_time(write_server
         assert time.monotonic() - started < 10
 
 
-def test_a_warehouse_that_comes_back_gets_everything(write_server: Served, make_row: MakeRow) -> None:
+def test_a_warehouse_that_recovers_gets_all_rows(write_server: Served, make_row: MakeRow) -> None:
     server, warehouse = write_server
     back = threading.Event()
     threading.Timer(0.8, back.set).start()
@@ -221,7 +221,7 @@ def test_a_warehouse_that_comes_back_gets_everything(write_server: Served, make_
     assert len(server.requests) > 1
 
 
-def test_a_missing_table_is_told_at_once(warehouse: Warehouse, make_row: MakeRow) -> None:
+def test_a_missing_table_is_reported_without_retries(warehouse: Warehouse, make_row: MakeRow) -> None:
     warehouse.client.delete_table(warehouse.table_id("embedding_event_v1"))
     started = time.monotonic()
     with pytest.raises(UserError, match=r"embedding_event_v1 cannot be written.*check that it exists"):
@@ -230,7 +230,7 @@ def test_a_missing_table_is_told_at_once(warehouse: Warehouse, make_row: MakeRow
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED])
-def test_a_table_that_may_not_be_written_is_told_at_once(
+def test_a_table_that_may_not_be_written_is_reported_without_retries(
     write_server: Served, make_row: MakeRow, status: grpc.StatusCode
 ) -> None:
     server, warehouse = write_server
@@ -241,7 +241,7 @@ def test_a_table_that_may_not_be_written_is_told_at_once(
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED])
-def test_a_fault_that_no_retry_mends_is_told_at_once_without_values(
+def test_a_permanent_error_is_reported_without_retries_and_without_values(
     write_server: Served, make_row: MakeRow, status: grpc.StatusCode
 ) -> None:
     server, warehouse = write_server
@@ -258,7 +258,7 @@ def test_rows_go_to_the_default_stream_of_their_table(write_server: Served, make
     assert server.streams == ["projects/local-dev/datasets/events/tables/embedding_event_v1/streams/_default"]
 
 
-def test_requests_say_in_their_header_where_they_go(write_server: Served, make_row: MakeRow) -> None:
+def test_requests_have_a_routing_header(write_server: Served, make_row: MakeRow) -> None:
     # BigQuery routes a stream to the dataset's region by this header; without it only the US is found.
     server, warehouse = write_server
     StorageWriter(warehouse).append([make_row()])
@@ -273,7 +273,7 @@ def test_no_rows_need_no_warehouse(make_row: MakeRow, write_server: Served) -> N
     assert server.requests == []
 
 
-def test_append_all_refuses_to_leave_a_row_behind(write_server: Served, make_row: MakeRow) -> None:
+def test_append_all_raises_when_a_row_is_refused(write_server: Served, make_row: MakeRow) -> None:
     server, warehouse = write_server
     server.answer = lambda sent: row_errors(0)
     with pytest.raises(UserError, match="embedding_event_v1 refused a row") as caught:

@@ -1,4 +1,4 @@
-"""The warehouse client: tables made once and held against their schema, and faults told in a sentence."""
+"""The warehouse client: tables are created and compared with their schemas, and errors are one sentence."""
 
 import pickle
 import re
@@ -23,13 +23,13 @@ Within = Callable[[float, Callable[[], object]], BaseException]
 
 @pytest.fixture
 def warehouse(new_warehouse: Warehouse) -> Warehouse:
-    """One whose tables these tests may change."""
+    """A warehouse whose tables these tests may change."""
     return new_warehouse
 
 
 @pytest.fixture
 def away(warehouse: Warehouse) -> Warehouse:
-    """The same warehouse where nobody listens."""
+    """The same warehouse at an address without a server."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -37,7 +37,7 @@ def away(warehouse: Warehouse) -> Warehouse:
     return replace(warehouse, emulator=Emulator(f"http://{address}", address), retry_seconds=1.0)
 
 
-def test_ensure_makes_every_table_with_its_layout(warehouse: Warehouse) -> None:
+def test_ensure_creates_every_table_with_its_layout(warehouse: Warehouse) -> None:
     for name in names():
         live, wanted = warehouse.client.get_table(warehouse.table_id(name)), table(name)
         assert [field.name for field in live.schema] == [column.name for column in wanted.columns]
@@ -62,13 +62,13 @@ def test_ensure_twice_changes_nothing(warehouse: Warehouse) -> None:
     assert warehouse.query("SELECT COUNT(*) AS n FROM stream_pointer_v1") == [{"n": 1}]
 
 
-def test_ensure_leaves_alone_what_an_account_may_not_see() -> None:
+def test_ensure_skips_what_an_account_may_not_see() -> None:
     config = WarehouseConfig(
         project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit"
     )
 
     class Scientist(dict[str, Any]):
-        """Who sees the snapshots' tables, and is refused all else."""
+        """Respond as to an account that may see only the tables of snapshots."""
 
         broken = False
 
@@ -91,13 +91,13 @@ def test_ensure_leaves_alone_what_an_account_may_not_see() -> None:
     assert not any(each.startswith("POST") and "/tables" in each for each in google.requests)
 
 
-def test_ensure_makes_a_table_that_is_missing(warehouse: Warehouse) -> None:
+def test_ensure_creates_a_missing_table(warehouse: Warehouse) -> None:
     warehouse.client.delete_table(warehouse.table_id("export_v1"))
     warehouse.ensure()
     assert warehouse.query(f"SELECT COUNT(*) AS n FROM `{warehouse.table_id('export_v1')}`") == [{"n": 0}]
 
 
-def test_a_check_makes_no_table_that_is_missing(warehouse: Warehouse) -> None:
+def test_check_creates_no_missing_table(warehouse: Warehouse) -> None:
     warehouse.client.delete_table(warehouse.table_id("rejection_v1"))
 
     warehouse.check(["embedding_event_v1"])
@@ -125,7 +125,7 @@ def columns_but(name: str, *left_out: str) -> list[bigquery.SchemaField]:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "expected"),
     [
         (columns_but("export_v1", "path"), "the column path is missing"),
         (
@@ -144,7 +144,7 @@ def columns_but(name: str, *left_out: str) -> list[bigquery.SchemaField]:
     ids=["missing", "extra", "type", "mode"],
 )
 def test_a_live_table_with_other_columns_is_refused(
-    warehouse: Warehouse, columns: list[bigquery.SchemaField], told: str
+    warehouse: Warehouse, columns: list[bigquery.SchemaField], expected: str
 ) -> None:
     table_id = warehouse.table_id("export_v1")
     warehouse.client.delete_table(table_id)
@@ -153,7 +153,7 @@ def test_a_live_table_with_other_columns_is_refused(
     warehouse.client.create_table(live)
     with pytest.raises(UserError) as caught:
         warehouse.ensure()
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert table_id in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -188,7 +188,7 @@ def test_unqualified_tables_are_those_of_the_events_dataset(warehouse: Warehouse
     assert warehouse.query("SELECT COUNT(*) AS n FROM encoder_v1") == [{"n": 0}]
 
 
-def test_values_go_in_as_parameters(warehouse: Warehouse) -> None:
+def test_values_are_passed_as_parameters(warehouse: Warehouse) -> None:
     hostile = "x' OR '1'='1"
     parameter = bigquery.ScalarQueryParameter("value", "STRING", hostile)
     assert warehouse.query("SELECT @value AS value", [parameter]) == [{"value": hostile}]
@@ -205,20 +205,20 @@ def test_values_go_in_as_parameters(warehouse: Warehouse) -> None:
         "SELECT CAST('abc' AS INT64)",
     ],
 )
-def test_a_refused_query_is_told_in_one_sentence(warehouse: Warehouse, statement: str) -> None:
+def test_a_refused_query_is_reported_in_one_sentence(warehouse: Warehouse, statement: str) -> None:
     with pytest.raises(UserError, match=r"BigQuery refused the query: \S") as caught:
         warehouse.query(statement)
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("call", ["query", "ensure"])
-def test_a_warehouse_that_is_away_is_told_within_the_retry_time(away: Warehouse, within: Within, call: str) -> None:
+def test_an_unavailable_warehouse_is_reported_within_the_retry_time(away: Warehouse, within: Within, call: str) -> None:
     error = within(15, lambda: away.query("SELECT 1") if call == "query" else away.ensure())
     assert isinstance(error, Unavailable), repr(error)
     assert len(str(error).splitlines()) == 1
 
 
-def test_a_warehouse_travels_as_names_alone(warehouse: Warehouse) -> None:
+def test_a_pickled_warehouse_contains_names_only(warehouse: Warehouse) -> None:
     warehouse.query("SELECT 1 AS one")  # connected
     copy = pickle.loads(pickle.dumps(warehouse))
     assert copy == warehouse
@@ -237,7 +237,7 @@ def test_a_warehouse_file_names_project_and_datasets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (None, "does not exist"),
         ("", "must be a mapping"),
@@ -251,13 +251,15 @@ def test_a_warehouse_file_names_project_and_datasets(tmp_path: Path) -> None:
         (GOOD + "events: f\n", "'events' is repeated"),
     ],
 )
-def test_a_broken_warehouse_file_is_told_in_one_sentence(tmp_path: Path, content: str | None, told: str) -> None:
+def test_an_invalid_warehouse_file_is_reported_in_one_sentence(
+    tmp_path: Path, content: str | None, expected: str
+) -> None:
     path = tmp_path / "warehouse.yaml"
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError) as caught:
         load_warehouse_config(path)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -1,4 +1,4 @@
-"""Loading files of business facts: rows in, pseudonyms for plain ids, and faults told without a cell."""
+"""Loading files of business facts: rows, pseudonyms in place of plain ids, and errors that quote no cell."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ def pseudonyms(key: KeySource) -> PseudonymKey:
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """Rows as a file of the kind that its name says."""
+    """Write rows to a file in the format of its suffix."""
     if path.suffix == ".csv":
         lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
         path.write_text("\n".join(lines) + "\n")
@@ -59,7 +59,7 @@ def test_values_keep_their_types(warehouse: Warehouse, tmp_path: Path) -> None:
     assert warehouse.query("SELECT * FROM facts") == [row]
 
 
-def test_a_second_file_is_appended_and_replace_replaces(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_second_file_is_appended_or_replaces_the_table(warehouse: Warehouse, tmp_path: Path) -> None:
     file = write(tmp_path / "facts.csv", ROWS)
     load_file(warehouse, "facts", file)
     load_file(warehouse, "facts", file)
@@ -89,7 +89,7 @@ def test_plain_ids_are_replaced_by_pseudonyms(
 
 
 @pytest.mark.parametrize("subject", ["customer-1", "007", "42", "1e5", "1.50", "2026-01-02", "true"])
-def test_an_id_in_a_csv_is_the_text_that_stands_there(
+def test_an_id_in_a_csv_is_read_as_text(
     warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey, subject: str
 ) -> None:
     # The event's producer sends the same id as text: only the same text has the same pseudonym.
@@ -114,7 +114,7 @@ def test_a_missing_id_stays_missing(
 
 
 @pytest.mark.parametrize("text", ["NA", "null", "nan", "NULL", "N/A"])
-def test_a_text_that_looks_like_nothing_stays_a_text(
+def test_a_text_that_looks_like_a_null_stays_a_text(
     warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey, text: str
 ) -> None:
     # NA is a country, Null a surname; only an empty cell is missing.
@@ -129,12 +129,12 @@ def _text(name: str, pseudonyms: PseudonymKey, subject: str) -> bigquery.ScalarQ
 
 
 def assert_one_sentence(error: BaseException) -> None:
-    """It quotes no cell; nor does what a traceback would print."""
+    """Check that neither the error nor its traceback quotes a cell."""
     assert SECRET not in "".join(traceback.format_exception(error))
     assert len(str(error).splitlines()) == 1
 
 
-def told(caught: pytest.ExceptionInfo[BaseException]) -> str:
+def message_of(caught: pytest.ExceptionInfo[BaseException]) -> str:
     assert_one_sentence(caught.value)
     return str(caught.value)
 
@@ -156,37 +156,37 @@ def told(caught: pytest.ExceptionInfo[BaseException]) -> str:
         ("short.parquet", b"PAR1", "cannot be read as parquet"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_in_one_sentence(
+def test_a_file_that_cannot_be_read_is_reported_in_one_sentence(
     warehouse: Warehouse, tmp_path: Path, name: str, content: bytes | None, expected: str
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError) as caught:
         load_file(warehouse, "facts", tmp_path / name)
-    assert expected in told(caught)
+    assert expected in message_of(caught)
     assert name in str(caught.value)
 
 
-def test_text_that_is_not_utf8_is_told_in_one_sentence(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_is_reported_in_one_sentence(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes(f"a\ncaf\xe9 {SECRET}\n".encode("latin-1"))
     with pytest.raises(UserError) as caught:
         load_file(warehouse, "facts", tmp_path / "latin.csv")
-    told(caught)
+    message_of(caught)
 
 
-def test_a_folder_is_no_file(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_folder_is_not_a_file(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "facts.csv").mkdir()
     with pytest.raises(UserError, match=r"facts\.csv"):
         load_file(warehouse, "facts", tmp_path / "facts.csv")
 
 
-def test_a_column_that_is_not_there_is_told_with_those_that_are(
+def test_a_missing_column_is_reported_with_the_existing_ones(
     warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey
 ) -> None:
     file = write(tmp_path / "facts.csv", [{"customer": SECRET, "label": "late"}])
     with pytest.raises(UserError, match=r"--pseudonymise names 'who', but the file has customer, label") as caught:
         load_file(warehouse, "facts", file, key=pseudonyms, subject_column="who")
-    told(caught)
+    message_of(caught)
 
 
 def twice_named(path: Path) -> Path:
@@ -216,7 +216,7 @@ def with_a_key_of_its_own(path: Path) -> Path:
     ],
     ids=["column twice", "nested", "lists", "subject_key is there already"],
 )
-def test_a_column_that_cannot_be_pseudonymised_is_told_in_one_sentence(
+def test_a_column_that_cannot_be_pseudonymised_is_reported_in_one_sentence(
     warehouse: Warehouse,
     tmp_path: Path,
     pseudonyms: PseudonymKey,
@@ -231,11 +231,11 @@ def test_a_column_that_cannot_be_pseudonymised_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a.b.c", "1facts", "a;DROP TABLE x", "`a`", "a.", ".a", "é", "a" * 130])
-def test_a_bad_table_name_is_told_in_one_sentence(warehouse: Warehouse, tmp_path: Path, name: str) -> None:
+def test_an_invalid_table_name_is_reported_in_one_sentence(warehouse: Warehouse, tmp_path: Path, name: str) -> None:
     file = write(tmp_path / "facts.csv", [{"event_id": SECRET}])
     with pytest.raises(UserError, match=r"must be TABLE or DATASET\.TABLE") as caught:
         load_file(warehouse, name, file)
-    told(caught)
+    message_of(caught)
 
 
 @pytest.mark.parametrize(
@@ -243,16 +243,16 @@ def test_a_bad_table_name_is_told_in_one_sentence(warehouse: Warehouse, tmp_path
     [{"event_id": "c", "number": SECRET}, {"event_id": "c", "number": 1, "extra": SECRET}],
     ids=["another type", "another column"],
 )
-def test_a_file_that_does_not_fit_the_table_quotes_no_cell(
+def test_a_file_that_does_not_match_the_table_quotes_no_cell(
     warehouse: Warehouse, tmp_path: Path, row: dict[str, Any]
 ) -> None:
     load_file(warehouse, "facts", write(tmp_path / "facts.csv", [{"event_id": "a", "number": 1}]))
     with pytest.raises(UserError) as caught:
         load_file(warehouse, "facts", write(tmp_path / "other.csv", [row]))
-    assert "facts" in told(caught)
+    assert "facts" in message_of(caught)
 
 
-def test_a_dataset_that_is_not_there_is_told(warehouse: Warehouse, tmp_path: Path, within: Within) -> None:
+def test_a_missing_dataset_is_reported(warehouse: Warehouse, tmp_path: Path, within: Within) -> None:
     # BigQuery answers 404, the local one 500, which counts as away.
     file, brief = write(tmp_path / "facts.csv", [{"event_id": SECRET}]), replace(warehouse, retry_seconds=1.0)
     error = within(10, lambda: load_file(brief, "nowhere.facts", file))
@@ -261,7 +261,9 @@ def test_a_dataset_that_is_not_there_is_told(warehouse: Warehouse, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_nanoseconds_load_or_are_told_without_a_traceback(warehouse: Warehouse, tmp_path: Path, kind: str) -> None:
+def test_nanoseconds_are_loaded_or_reported_without_a_traceback(
+    warehouse: Warehouse, tmp_path: Path, kind: str
+) -> None:
     if kind == "csv":
         write(tmp_path / "facts.csv", [{"event_id": SECRET, "at": "2026-01-02 03:04:05.123456789"}])
     else:
@@ -273,7 +275,7 @@ def test_nanoseconds_load_or_are_told_without_a_traceback(warehouse: Warehouse, 
         assert warehouse.query("SELECT COUNT(*) AS n FROM facts") == [{"n": 1}]
 
 
-def test_a_warehouse_that_is_away_is_told_within_the_retry_time(
+def test_an_unavailable_warehouse_is_reported_within_the_retry_time(
     warehouse: Warehouse, tmp_path: Path, within: Within
 ) -> None:
     with socket.socket() as unused:

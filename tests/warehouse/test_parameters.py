@@ -1,4 +1,4 @@
-"""Values as the parameters of a query: what BigQuery is told that they are."""
+"""Query parameters: the types that values have in BigQuery."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +13,11 @@ METRIC = {"name": "STRING", "value": "FLOAT64", "low": "FLOAT64"}
 
 
 @pytest.mark.parametrize("value", [True, 7, 0.5, "it's", NOW, None, ["a", "b"], []], ids=repr)
-def test_a_value_comes_back_as_it_was(warehouse: Warehouse, value: Any) -> None:
+def test_a_value_is_returned_unchanged(warehouse: Warehouse, value: Any) -> None:
     assert warehouse.query("SELECT @value AS value", parameters({"value": value})) == [{"value": value}]
 
 
-def test_structs_come_back_with_the_values_that_they_miss(warehouse: Warehouse) -> None:
+def test_structs_are_returned_with_their_nulls(warehouse: Warehouse) -> None:
     rows = [{"name": "f1", "value": 1.0, "low": None}, {"name": "auc", "value": 0.5, "low": 0.25}]
     statement = "SELECT each.name, each.value, each.low FROM UNNEST(@metrics) AS each ORDER BY each.value DESC"
     assert warehouse.query(statement, [structs("metrics", METRIC, rows)]) == rows

@@ -1,4 +1,4 @@
-"""Rows: what BigQuery would take, and what they become on the way to it."""
+"""Rows: which ones BigQuery accepts, and their conversion to Arrow."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,11 +31,11 @@ def vector(*values: float) -> npt.NDArray[np.float32]:
     return np.array(values, dtype=np.float32)
 
 
-def test_a_whole_row_fits(make_row: MakeRow) -> None:
+def test_a_complete_row_is_valid(make_row: MakeRow) -> None:
     assert is_valid(make_row())
 
 
-def test_what_may_be_missing_may_be_missing(make_row: MakeRow) -> None:
+def test_nullable_columns_may_be_missing(make_row: MakeRow) -> None:
     assert is_valid(make_row(subject_key=None, subject_key_id=None, attributes=()))
     assert is_valid(RejectionRow("message", None, None, None, "1", "parse", "bad_event_id", "<100", None, AT))
     assert is_valid(EncoderRow("minilm", "1.0.0", "f" * 64, "{}", True, AT))
@@ -63,17 +63,17 @@ def test_a_probability_is_a_finite_number(number: float, good: bool) -> None:
     ],
     ids=["nan", "inf", "-inf", "empty", "matrix", "number"],
 )
-def test_a_vector_that_is_none_does_not_fit(make_row: MakeRow, embedding: Any) -> None:
+def test_an_invalid_vector_is_refused(make_row: MakeRow, embedding: Any) -> None:
     assert not is_valid(make_row(embedding=embedding))
 
 
 @pytest.mark.parametrize("name", ["occurred_at", "logged_at"])
-def test_a_time_without_a_zone_does_not_fit(make_row: MakeRow, name: str) -> None:
+def test_a_time_without_a_zone_is_refused(make_row: MakeRow, name: str) -> None:
     assert not is_valid(make_row(**{name: datetime(2026, 1, 2)}))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize(("year", "month", "day", "hours"), [(1, 1, 1, 14), (9999, 12, 31, -14)])
-def test_a_time_that_utc_cannot_tell_does_not_fit_and_does_not_raise(
+def test_a_time_that_utc_cannot_represent_is_refused_without_an_exception(
     make_row: MakeRow, year: int, month: int, day: int, hours: int
 ) -> None:
     at = datetime(year, month, day, 12, tzinfo=timezone(timedelta(hours=hours)))
@@ -89,7 +89,7 @@ def test_a_time_that_utc_cannot_tell_does_not_fit_and_does_not_raise(
         if column.mode == "REQUIRED" or column.name == "embedding"
     ],
 )
-def test_nothing_in_a_required_column_does_not_fit(make_row: MakeRow, name: str) -> None:
+def test_a_null_in_a_required_column_is_refused(make_row: MakeRow, name: str) -> None:
     assert not is_valid(make_row(**{name: None}))
 
 
@@ -102,19 +102,19 @@ def test_a_rejection_needs_its_required_columns_too(name: str) -> None:
 @pytest.mark.parametrize(
     "text", ["a\0b", "a\nb", "\x1b[31m", "\x7f", "\ud800", "\u202e", "\u2028", "\ufffe"], ids=ascii
 )
-def test_text_with_control_characters_or_surrogates_does_not_fit(make_row: MakeRow, text: str) -> None:
+def test_text_with_control_characters_or_surrogates_is_refused(make_row: MakeRow, text: str) -> None:
     assert not is_valid(make_row(event_id=text))
     assert not is_valid(make_row(attributes=(("channel", text),)))
     assert not is_valid(make_row(attributes=((text, "chat"),)))
 
 
 @pytest.mark.parametrize("text", ["", "a b", "é€", "東京", "😀"])
-def test_printable_text_of_any_language_fits(make_row: MakeRow, text: str) -> None:
+def test_printable_text_of_any_language_is_valid(make_row: MakeRow, text: str) -> None:
     assert is_valid(make_row(attributes=(("channel", text),)))
 
 
 @pytest.mark.parametrize("value", [b"bytes", 1.5, object(), ["list"], {"a": 1}], ids=lambda value: type(value).__name__)
-def test_a_value_of_another_kind_does_not_fit(make_row: MakeRow, value: object) -> None:
+def test_a_value_of_another_type_is_refused(make_row: MakeRow, value: object) -> None:
     assert not is_valid(make_row(event_id=value))
 
 
@@ -134,7 +134,7 @@ attributes = st.lists(st.tuples(printable, printable), max_size=3).map(tuple)
     pairs=attributes,
     truncated=st.booleans(),
 )
-def test_arrow_holds_the_values_exactly(
+def test_arrow_contains_the_exact_values(
     make_row: MakeRow,
     vectors: list[npt.NDArray[np.float32]],
     text: str,
@@ -159,7 +159,7 @@ def test_vectors_of_a_batch_may_differ_in_length_and_keep_their_rows(make_row: M
     assert batch.column("embedding").to_pylist() == [[1, 2, 3], [4]]
 
 
-def test_what_is_no_column_is_not_sent(make_row: MakeRow) -> None:
+def test_fields_that_are_not_columns_are_not_sent(make_row: MakeRow) -> None:
     assert not {"message_id", "size", "TABLE"} & set(to_arrow([make_row()]).schema.names)
 
 
@@ -178,5 +178,5 @@ def test_what_is_no_column_is_not_sent(make_row: MakeRow) -> None:
         (10**12, ">=100000000"),
     ],
 )
-def test_a_size_is_told_as_a_power_of_ten(size: int, bucket: str) -> None:
+def test_a_size_is_stored_as_a_power_of_ten(size: int, bucket: str) -> None:
     assert size_bucket(size) == bucket

@@ -1,4 +1,4 @@
-"""Filling the subject map: one row a customer and key, persons kept, and no id where none may be."""
+"""Filling the subject map: one row for each customer and key, persons are kept, and ids appear nowhere else."""
 
 import json
 import socket
@@ -34,7 +34,7 @@ HOSTILE = [
 
 @pytest.fixture
 def put(warehouse: Warehouse, tmp_path: Path) -> Callable[..., None]:
-    """Adds ids to the table `account`."""
+    """Add ids to the table `account`."""
 
     def load(ids: Iterable[Any], kind: pa.DataType | None = None, table: str = "account") -> None:
         pa.parquet.write_table(pa.table({"id": pa.array(ids, kind or pa.string())}), tmp_path / "ids.parquet")
@@ -67,7 +67,7 @@ def tables(warehouse: Warehouse) -> list[str]:
 
 
 def before_merge(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, call: Callable[[int], None]) -> None:
-    """Calls with 1, 2, … before a page goes in."""
+    """Call a function with 1, 2, … before each page is merged."""
     query, pages = warehouse.client.query, iter(range(1, 1000))
 
     def watched(statement: str, **options: Any) -> bigquery.QueryJob:
@@ -78,14 +78,14 @@ def before_merge(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, call: Ca
     monkeypatch.setattr(warehouse.client, "query", watched)
 
 
-def told(caught: BaseException) -> str:
+def message_of(caught: BaseException) -> str:
     assert isinstance(caught, RawlessError), repr(caught)
     assert SECRET not in "".join(traceback.format_exception(caught))
     assert len(str(caught).splitlines()) == 1
     return str(caught)
 
 
-def test_each_customer_gets_one_row_and_a_second_run_finds_them(warehouse: Warehouse, put: Callable[..., None]) -> None:
+def test_each_customer_gets_one_row_and_a_second_run_adds_none(warehouse: Warehouse, put: Callable[..., None]) -> None:
     put(["a", "b", "a", "a"])
     assert sync(warehouse) == SyncProgress(new=2)
     assert sync(warehouse) == SyncProgress(known=2)
@@ -95,21 +95,21 @@ def test_each_customer_gets_one_row_and_a_second_run_finds_them(warehouse: Wareh
     assert tables(warehouse) == ["subject_map_v1"]
 
 
-def test_hostile_ids_are_taken_as_the_text_they_are(warehouse: Warehouse, put: Callable[..., None]) -> None:
+def test_hostile_ids_are_treated_as_text(warehouse: Warehouse, put: Callable[..., None]) -> None:
     put(HOSTILE)
     assert sync(warehouse) == SyncProgress(new=len(HOSTILE))
     assert sync(warehouse) == SyncProgress(known=len(HOSTILE))
     assert set(mapped(warehouse)) == {row(each, OLD) for each in HOSTILE}
 
 
-def test_numbers_are_the_text_that_an_event_would_carry(warehouse: Warehouse, put: Callable[..., None]) -> None:
+def test_numbers_are_hashed_as_the_text_in_an_event(warehouse: Warehouse, put: Callable[..., None]) -> None:
     numbers = [0, 7, -7, 2**63 - 1, None]
     put(numbers, pa.int64())
     assert sync(warehouse) == SyncProgress(new=4, without_id=1)
     assert set(mapped(warehouse)) == {row(str(each), OLD) for each in numbers if each is not None}
 
 
-def test_missing_and_unusable_ids_are_counted_and_left_out(warehouse: Warehouse, put: Callable[..., None]) -> None:
+def test_missing_and_unusable_ids_are_counted_and_skipped(warehouse: Warehouse, put: Callable[..., None]) -> None:
     put([None, "", "  ", None, "a", "x" * (subjects.MAX_ID_LENGTH + 1), "tab\t", "line\n", "\u3000"])
     assert sync(warehouse) == SyncProgress(new=1, without_id=4, unusable=4)
     assert sync(warehouse) == SyncProgress(known=1, without_id=4, unusable=4)
@@ -129,7 +129,7 @@ def test_a_new_key_keeps_the_person(warehouse: Warehouse, put: Callable[..., Non
     assert set(mapped(warehouse)) == {*wanted, row("c", NEW), row("c", third, NEW)}
 
 
-def test_a_stopped_run_is_gone_on_with(
+def test_a_second_run_continues_an_interrupted_one(
     warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [f"customer-{number:02}" for number in range(10)]
@@ -153,7 +153,7 @@ def test_a_stopped_run_is_gone_on_with(
 
 
 @pytest.mark.parametrize("other", [OLD, NEW], ids=["same key", "another key"])
-def test_two_runs_at_once_make_no_row_twice_and_one_person(
+def test_two_simultaneous_runs_add_each_row_once_and_agree_on_the_person(
     warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch, other: PseudonymKey
 ) -> None:
     put(["a", "b"])
@@ -167,7 +167,7 @@ def test_two_runs_at_once_make_no_row_twice_and_one_person(
     assert set(mapped(beside)) == {row(each, key, other) for each in "ab" for key in (OLD, other)}
 
 
-def test_what_a_killed_run_left_is_dropped(
+def test_the_worklist_of_a_killed_run_is_deleted(
     warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(["a"])
@@ -180,7 +180,7 @@ def test_what_a_killed_run_left_is_dropped(
     assert sorted(tables(warehouse)) == ["mine", "subject_map_v1"]
 
 
-def test_no_request_holds_an_id_and_none_is_too_large(
+def test_no_request_contains_an_id_or_is_too_large(
     warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put([f"{SECRET}-{number}" for number in range(20_001)])
@@ -212,12 +212,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("source", MISTAKES)
-def test_a_mistake_is_told_in_one_sentence(warehouse: Warehouse, put: Callable[..., None], source: str) -> None:
+def test_a_mistake_is_reported_in_one_sentence(warehouse: Warehouse, put: Callable[..., None], source: str) -> None:
     put([SECRET])
     put([1.5], pa.float64(), "amount")
     with pytest.raises(UserError, match=MISTAKES[source]) as caught:
         sync(warehouse, source=source)
-    told(caught.value)
+    message_of(caught.value)
     assert mapped(warehouse) == []
 
 
@@ -228,7 +228,7 @@ def test_an_error_of_bigquery_quotes_no_id(
     warehouse.query("CREATE VIEW broken AS SELECT CAST(id AS INT64) AS id FROM account")
     with pytest.raises(UserError, match="BigQuery cannot read broken") as caught:
         sync(warehouse, source="broken.id")
-    told(caught.value)
+    message_of(caught.value)
 
     def refuse(page: int) -> None:
         raise BadRequest(f"it quotes {SECRET}")
@@ -236,15 +236,15 @@ def test_an_error_of_bigquery_quotes_no_id(
     before_merge(warehouse, monkeypatch, refuse)
     with pytest.raises(UserError, match="cannot be written: run the command again") as caught:
         sync(warehouse)
-    told(caught.value)
+    message_of(caught.value)
     assert tables(warehouse) == ["subject_map_v1"]
 
 
-def test_a_warehouse_that_is_away_is_told(
+def test_an_unavailable_warehouse_is_reported(
     warehouse: Warehouse, within: Callable[[float, Callable[[], object]], BaseException]
 ) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
     away = replace(warehouse, emulator=Emulator(f"http://{address}", address), retry_seconds=1.0)
-    assert "did not answer" in told(within(10, lambda: sync(away)))
+    assert "did not answer" in message_of(within(10, lambda: sync(away)))

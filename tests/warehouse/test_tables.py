@@ -51,7 +51,7 @@ RESERVED = (
 
 
 def columns(within: tuple[Column, ...]) -> Iterator[Column]:
-    """All columns, nested ones too."""
+    """Yield all columns, including nested ones."""
     for column in within:
         yield column
         yield from columns(column.fields)
@@ -61,12 +61,12 @@ def by_name(name: str) -> dict[str, Column]:
     return {column.name: column for column in table(name).columns}
 
 
-def test_every_table_of_the_design_is_there_and_no_other() -> None:
+def test_the_tables_are_those_of_the_design() -> None:
     assert set(names()) == set(DESIGN) | UNLISTED
 
 
 @pytest.mark.parametrize("name", sorted({*DESIGN, *UNLISTED}))
-def test_every_table_has_a_readme_that_says_what_readers_ask(name: str) -> None:
+def test_every_table_has_a_complete_readme(name: str) -> None:
     readme = (FOLDER / name / "README.md").read_text()
     for word in ("grain", "source", "retention", "owner", "schema.yaml", "Caveats"):
         assert word in readme, word
@@ -78,7 +78,7 @@ def test_a_table_has_the_columns_of_the_design(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_no_column_is_a_reserved_word_or_stands_twice(name: str) -> None:
+def test_no_column_is_a_reserved_word_or_a_duplicate(name: str) -> None:
     found = [column.name for column in table(name).columns]
     assert len(found) == len(set(found))
     for column in columns(table(name).columns):
@@ -86,7 +86,7 @@ def test_no_column_is_a_reserved_word_or_stands_twice(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_clustering_and_partition_name_columns_that_can_bear_them(name: str) -> None:
+def test_clustering_and_partitioning_use_columns_of_allowed_types(name: str) -> None:
     found = by_name(name)
     assert len(table(name).cluster) <= 4
     for each in table(name).cluster:
@@ -103,7 +103,7 @@ def test_records_have_fields_and_only_records_have(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_schema_becomes_a_table_of_both_clients(name: str) -> None:
+def test_every_schema_converts_to_bigquery_and_arrow(name: str) -> None:
     made = table(name).to_bigquery(f"project.dataset.{name}")
     assert [field.name for field in made.schema] == table(name).arrow_schema.names
     for field, column, arrow in zip(made.schema, table(name).columns, table(name).arrow_schema, strict=True):
@@ -112,7 +112,7 @@ def test_every_schema_becomes_a_table_of_both_clients(name: str) -> None:
         assert column.description
 
 
-def test_embedding_events_are_laid_out_as_the_design_says() -> None:
+def test_embedding_events_have_the_layout_of_the_design() -> None:
     found = table("embedding_event_v1")
     assert found.dataset == "events"
     assert found.partition is not None
