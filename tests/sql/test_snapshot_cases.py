@@ -3,8 +3,8 @@
 `snapshot_v1/row.yaml` and `snapshot_v1/dataset.yaml` are the event and the dataset that each case varies. A case
 `snapshot_v1/test_<name>/` has
 
-- `rows.yaml`: a list of events as differences from `row.yaml`. An event is logged a minute after it occurred, unless the
-  file says otherwise; `label` and `labelled_at` become a row of the table `confirmed`, unless `label` is null;
+- `rows.yaml`: a list of events as differences from `row.yaml`. An event is logged a minute after it occurred, unless
+  the file says otherwise; `label` and `labelled_at` become a row of the table `confirmed`, unless `label` is null;
   `times: 20` stands for 20 events;
 - `tables.yaml`, if needed: rows of business tables and of Rawless's tables, by name. A column has the type of its
   values; times with an offset are TIMESTAMPs;
