@@ -8,8 +8,9 @@ from typing import Any
 
 import jinja2
 
-from rawless.datasets import identity, sources
+from rawless.datasets import sources
 from rawless.datasets.dataset import Dataset
+from rawless.datasets.identity import normalise_sql, snapshot_id
 from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
 from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.datasets.rendering import render_template
@@ -65,12 +66,13 @@ class CompiledQuery:
     @property
     def identity(self) -> dict[str, Any]:
         """Return all that determines the result of the query, as JSON values."""
+        types = {name: parameter.type for name, parameter in self.header.parameters.items()}
         values = {name: str(value) if isinstance(value, datetime) else value for name, value in self.values.items()}
         return {
             "name": self.query.name,
             "without_subject": self.header.without_subject,
-            "sql": identity.normalise_sql(self.sql),
-            "values": values,
+            "sql": normalise_sql(self.sql),
+            "parameters": {name: [types[name], value] for name, value in values.items()},
         }
 
 
@@ -187,7 +189,7 @@ def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | 
         warehouse,
         label,
         rules,
-        temporary_id or identity.snapshot_id(spec, [query.identity for query in (label, *rules)]),
+        temporary_id or snapshot_id(spec, [query.identity for query in (label, *rules)]),
         cache(partial(sources.look_up, warehouse, spec.sources)),
     )
 
