@@ -27,7 +27,7 @@ _LIBRARIES = ("numpy", "onnx", "torch")
 
 
 class Tensor(NamedTuple):
-    """An input or output; a name in the shape stands for any number."""
+    """An input or output; a name in its shape means any number."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -54,7 +54,7 @@ class HeadManifest(FrozenModel):
     classes: tuple[str, ...]
     """In the order of the probabilities; the last one of a pair head means a match."""
     tenants: tuple[str, ...] = ()
-    """In the order of their indices; the first is every other tenant."""
+    """In the order of their indices; the first represents all others."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     metrics: tuple[Metric, ...]

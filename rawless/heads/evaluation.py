@@ -17,7 +17,7 @@ class Slice(NamedTuple):
     measure: Metric
 
 
-class Suspect(NamedTuple):
+class SuspectedMislabel(NamedTuple):
     """A suspected mislabel: a row most of whose neighbours in train have one other label."""
 
     event_id: str
@@ -56,7 +56,7 @@ class Evaluation(FrozenModel):
     confusion: tuple[tuple[int, ...], ...] = ()
     """Rows are labels, columns are predictions."""
     calibration: tuple[Bin, ...] = ()
-    suspects: tuple[Suspect, ...] = ()
+    suspects: tuple[SuspectedMislabel, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
     """The most confident first."""
     learning_curve: tuple[CurvePoint, ...] = ()

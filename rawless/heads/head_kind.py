@@ -24,7 +24,7 @@ MatchSpecT = TypeVar("MatchSpecT", bound="MatchSpec")
 
 
 class HeadKind(ABC, Generic[Spec]):
-    """A kind of head. Its module in `rawless.heads.kinds` holds one instance of it."""
+    """A kind of head. Its module in `rawless.heads.kinds` contains one instance of it."""
 
     spec_type: type[Spec]
     interface: Interface
@@ -62,7 +62,7 @@ class HeadKind(ABC, Generic[Spec]):
         return torch.from_numpy(targets_of(manifest, rows))
 
     def tenants(self, spec: Spec, train: pa.Table) -> tuple[str, ...]:
-        """Return the tenants that the head distinguishes; the first is every other one."""
+        """Return the tenants that the head distinguishes; the first represents all others."""
         return ()
 
     def inputs(self, spec: Spec, manifest: Manifest, rows: pa.Table, tenants: Sequence[str]) -> tuple[Tensor, ...]:
@@ -82,7 +82,7 @@ class HeadKind(ABC, Generic[Spec]):
         return rows.labels.numpy(), answers
 
     def options_of(self, classes: Sequence[str]) -> Mapping[str, Any]:
-        """Return the options with which a snapshot is read as a head with these classes needs it."""
+        """Return the options that make the labels of a snapshot match the answers of a head with these classes."""
         return {}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from rawless.datasets.spec import SPLITS
-from rawless.heads.evaluation import Suspect
+from rawless.heads.evaluation import SuspectedMislabel
 from rawless.heads.examples import Task
 
 NEIGHBOURS = 10
@@ -19,7 +19,7 @@ MIN_SHARE = 0.8
 _BATCH_SIZE = 1024
 
 
-def suspected_mislabels(task: Task) -> Iterator[Suspect]:
+def suspected_mislabels(task: Task) -> Iterator[SuspectedMislabel]:
     """Yield the suspected mislabels of all splits; a row is no neighbour of itself."""
     train = task.splits["train"].rows
     train_vectors = functional.normalize(train.inputs[0], dim=1)
@@ -37,4 +37,4 @@ def suspected_mislabels(task: Task) -> Iterator[Suspect]:
             for index, vote, winner in zip(indices.tolist(), votes.tolist(), winners.tolist(), strict=True):
                 label = int(rows.labels[index])
                 if winner != label and vote >= MIN_SHARE * count:
-                    yield Suspect(rows.ids[index], task.classes[label], task.classes[winner], vote / count)
+                    yield SuspectedMislabel(rows.ids[index], task.classes[label], task.classes[winner], vote / count)

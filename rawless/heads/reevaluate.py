@@ -5,10 +5,11 @@ from pathlib import Path
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads import kinds
-from rawless.heads.artefact import HeadManifest
+from rawless.heads.artefact import IMPORTED, HeadManifest
 from rawless.heads.examples import Task, open_task
 from rawless.heads.metrics import Metric, bootstrap
 from rawless.heads.session import HeadSession, open_head
+from rawless.heads.signature import Interface
 from rawless.heads.spec import HeadSpec, head_spec
 from rawless.warehouse.client import Warehouse
 
@@ -33,14 +34,20 @@ def reevaluate(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -
 
 
 def _spec(manifest: HeadManifest, snapshot: Manifest) -> HeadSpec:
-    """Return the spec with which the snapshot is read; an imported head is taken for a kind with the same inputs."""
-    matching = [name for name in kinds.NAMES if kinds.find(name).interface is manifest.interface]
-    name = manifest.kind if manifest.kind in kinds.NAMES else matching[0]
+    """Return the spec with which the snapshot is read."""
+    name = _similar_kind(manifest.interface) if manifest.kind == IMPORTED else manifest.kind
     kind = kinds.find(name)
     if not kind.predicts_labels:
         raise UserError(f"The head {manifest.head} is of kind {name}, which can be evaluated only when it is trained.")
     fields = {"head": manifest.head, "snapshot": snapshot.snapshot_id, "kind": name}
     return head_spec({**fields, **kind.options_of(manifest.classes)})
+
+
+def _similar_kind(interface: Interface) -> str:
+    """Return the name of a kind with the inputs of an imported head, whose answers can be compared with labels."""
+    return next(
+        name for name in kinds.NAMES if (kind := kinds.find(name)).predicts_labels and kind.interface is interface
+    )
 
 
 def _check_classes(manifest: HeadManifest, task: Task) -> None:

@@ -14,7 +14,7 @@ from rawless.datasets.spec import SPLITS
 from rawless.errors import UserError
 from rawless.files import write_text
 from rawless.heads.artefact import HeadManifest
-from rawless.heads.evaluation import Evaluation, Mistake, Suspect
+from rawless.heads.evaluation import Evaluation, Mistake, SuspectedMislabel
 from rawless.report import projection, snapshot_charts
 from rawless.report.chart import Chart, templates
 from rawless.report.head_charts import head_charts
@@ -48,7 +48,7 @@ class HeadSection:
         return self.evaluation.mistakes[:MAX_LISTED]
 
     @property
-    def suspects(self) -> list[Suspect]:
+    def suspects(self) -> list[SuspectedMislabel]:
         """The suspects that are listed: those that most of their neighbours contradict."""
         return sorted(self.evaluation.suspects, key=lambda suspect: -suspect.share)[:MAX_LISTED]
 

@@ -26,14 +26,14 @@ def manifest_of(classes: tuple[str, ...], kind: str) -> Manifest:
     label = {"kind": kind, **({"classes": list(classes)} if classes else {"type": "number", "range": [0, 1]})}
     at = datetime(2026, 1, 1, tzinfo=UTC)
     spec = {"spec": {"encoder": "tiny@1.0.0", "label": label}}
-    return Manifest("made_up", "a" * 24, spec, "", at, "f" * 64, (), (), (), "", 0, at)
+    return Manifest("synthetic", "a" * 24, spec, "", at, "f" * 64, (), (), (), "", 0, at)
 
 
 def make_task(
     inputs: tuple[Any, ...], labels: Any, classes: tuple[str, ...] = (), tenants: tuple[str, ...] = (), **spec: Any
 ) -> Task:
     """Return a task over arrays: 60% of the rows are train, 20% are validation, 20% are test."""
-    head = head_spec({"head": "made_up", "snapshot": "made_up", "kind": "linear"} | spec)
+    head = head_spec({"head": "synthetic", "snapshot": "synthetic", "kind": "linear"} | spec)
     count = len(labels)
     parts = np.split(np.arange(count), [count * 6 // 10, count * 8 // 10])
     tensors = [torch.as_tensor(np.asarray(values)) for values in inputs]

@@ -46,7 +46,7 @@ def _write(trained: TrainedHead, folder: Path) -> HeadManifest:
 
 def _inputs(task: Task, names: tuple[str, ...], rows: slice) -> dict[str, Any]:
     inputs = task.kind.head_inputs(task.splits["test"].rows)
-    return {name: each[rows].numpy() for name, each in zip(names, inputs, strict=True)}
+    return {name: values[rows].numpy() for name, values in zip(names, inputs, strict=True)}
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -54,9 +54,9 @@ def test_the_exported_head_answers_like_the_trained_one_for_any_batch_size(name:
     trained = _trained(name)
     manifest = _write(trained, tmp_path / "head")
     session = open_head(tmp_path / "head")
-    names = tuple(each.name for each in manifest.inputs)
+    names = tuple(tensor.name for tensor in manifest.inputs)
     inputs = _inputs(trained.task, names, slice(None))
-    expected = predict(trained.head, [torch.from_numpy(each) for each in inputs.values()]).numpy()
+    expected = predict(trained.head, [torch.from_numpy(values) for values in inputs.values()]).numpy()
 
     (batch,) = session.answer(**inputs).values()
     np.testing.assert_allclose(batch, expected, atol=1e-5)
@@ -72,7 +72,7 @@ def test_the_manifest_describes_inputs_outputs_and_encoder(tmp_path: Path) -> No
 
     query, tenant = manifest.inputs
     assert (tuple(query), tuple(tenant)) == (("query", ("batch", 6), "float32"), ("tenant", ("batch",), "int64"))
-    assert [tuple(each) for each in manifest.outputs] == [("embedding", ("batch", 6), "float32")]
+    assert [tuple(tensor) for tensor in manifest.outputs] == [("embedding", ("batch", 6), "float32")]
     assert (manifest.encoder, manifest.encoder_version, manifest.fingerprint) == ("tiny", "1.0.0", "f" * 64)
     assert manifest.tenants == ("", "x", "y")
     assert manifest.hyperparameters["seed"] == 0

@@ -105,7 +105,7 @@ def test_a_broken_deployment_file_is_reported(heads: Path, content: str) -> None
 
 def test_a_full_disk_leaves_no_file_and_keeps_the_live_version(heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(heads, "topic", 1)
-    before = sorted(each.name for each in (heads / "topic").iterdir())
+    before = sorted(path.name for path in (heads / "topic").iterdir())
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -115,4 +115,4 @@ def test_a_full_disk_leaves_no_file_and_keeps_the_live_version(heads: Path, monk
         deploy(heads, "topic", 2)
 
     assert live_version(heads, "topic") == 1
-    assert sorted(each.name for each in (heads / "topic").iterdir()) == before
+    assert sorted(path.name for path in (heads / "topic").iterdir()) == before

@@ -13,7 +13,7 @@ from rawless.heads.spec import head_spec
 from rawless.heads.training import train
 from tests.shop import AS_OF, EVENTS, Shop
 
-SPEC = head_spec({"head": "made", "snapshot": "made", "kind": "query_transform", "tenant": "channel"})
+SPEC = head_spec({"head": "matches", "snapshot": "matches", "kind": "query_transform", "tenant": "channel"})
 MIDDLE = (AS_OF - timedelta(days=25)).isoformat()
 BY_TIME = {"by": "time", "validation_from": MIDDLE, "test_from": MIDDLE}
 
@@ -23,10 +23,10 @@ def with_channels(shop: Shop, build_pairs: Callable[..., Manifest]) -> Callable[
     """Build pairs, the older ones for train and the newer ones for test; uploads with these numbers have a channel."""
 
     def build(numbers: range) -> Manifest:
-        shop.upload(numbers, stream="asked")
+        shop.upload(numbers, stream="chats")
         for others in (range(numbers.start), range(numbers.stop, EVENTS)):
-            shop.upload(others, stream="asked", attributes=())
-        return build_pairs(stream="asked", split=BY_TIME)
+            shop.upload(others, stream="chats", attributes=())
+        return build_pairs(stream="chats", split=BY_TIME)
 
     return build
 
@@ -48,13 +48,13 @@ def test_a_tenant_attribute_that_train_lacks_is_refused(shop: Shop, with_channel
 
 
 def test_a_head_can_be_trained_without_validation_rows(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
-    spec = head_spec({"head": "made", "snapshot": "made", "kind": "pair", "epochs": 2})
-    found = train(open_task(shop.warehouse, spec, build_pairs(split=BY_TIME)), lambda _: None).evaluation
+    spec = head_spec({"head": "matches", "snapshot": "matches", "kind": "pair", "epochs": 2})
+    evaluation = train(open_task(shop.warehouse, spec, build_pairs(split=BY_TIME)), lambda _: None).evaluation
 
-    assert found.rows["validation"] == 0
-    assert len(found.train_losses) == 2
-    assert found.validation_losses == found.learning_curve == ()
-    assert "There is no validation split, so training did not stop early." in found.warnings
+    assert evaluation.rows["validation"] == 0
+    assert len(evaluation.train_losses) == 2
+    assert evaluation.validation_losses == evaluation.learning_curve == ()
+    assert "There is no validation split, so training did not stop early." in evaluation.warnings
 
 
 def test_an_empty_test_split_is_refused(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:

@@ -22,15 +22,15 @@ def _manifest(head: str, version: int, fingerprint: str = "f" * 64) -> HeadManif
 
 
 def test_heads_are_found_by_name_version_and_encoder(warehouse: Warehouse) -> None:
-    for each in (_manifest("one", 1), _manifest("one", 2, "e" * 64), _manifest("other", 1)):
-        assert registry.next_version(warehouse, each.head) == each.version
-        registry.register(warehouse, each)
+    for manifest in (_manifest("one", 1), _manifest("one", 2, "e" * 64), _manifest("other", 1)):
+        assert registry.next_version(warehouse, manifest.head) == manifest.version
+        registry.register(warehouse, manifest)
 
     assert registry.find(warehouse, "one").version == 2
     assert registry.find(warehouse, "one@1").fingerprint == "f" * 64
-    assert [(each.head, each.version) for each in registry.heads(warehouse)] == [("one", 2), ("one", 1), ("other", 1)]
+    assert [(head.head, head.version) for head in registry.heads(warehouse)] == [("one", 2), ("one", 1), ("other", 1)]
     needing = registry.heads(warehouse, fingerprint="f" * 64)
-    assert {(each.head, each.version) for each in needing} == {("one", 1), ("other", 1)}
+    assert {(head.head, head.version) for head in needing} == {("one", 1), ("other", 1)}
     assert needing[0].metrics == (Metric("accuracy", 0.9, 0.8, 0.95),)
     with pytest.raises(UserError, match="There is no head 'one@3'"):
         registry.find(warehouse, "one@3")
@@ -41,4 +41,4 @@ def test_a_version_is_registered_once(warehouse: Warehouse) -> None:
 
     with pytest.raises(UserError, match="Another process has just registered version 1"):
         registry.register(warehouse, _manifest("one", 1).model_copy(update={"digest": "other"}))
-    assert [each.artefact_digest for each in registry.heads(warehouse)] == ["d"]
+    assert [head.artefact_digest for head in registry.heads(warehouse)] == ["d"]

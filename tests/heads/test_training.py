@@ -90,7 +90,7 @@ def test_a_seed_determines_the_weights(digits: tuple[Any, Any]) -> None:
         task = make_task((vectors,), labels, DIGITS, kind="mlp", epochs=3, dropout=0.2, seed=seed)
         head = make_head(task)
         fit(head, task.spec, task.splits["train"].rows, task.splits["validation"].rows)
-        return torch.cat([each.flatten() for each in head.parameters()])
+        return torch.cat([parameter.flatten() for parameter in head.parameters()])
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
@@ -107,7 +107,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(digits: tuple[Any, Any]) 
 
 
 def test_training_warns_of_too_few_rows(digits: tuple[Any, Any]) -> None:
-    vectors, labels = (each[:200] for each in digits)
+    vectors, labels = (array[:200] for array in digits)
     few_rows, all_rows = _trained((vectors,), labels, DIGITS), _trained(digits[:1], digits[1], DIGITS)
 
     assert [point.rows for point in few_rows.learning_curve] == [12, 30, 60, 120]
@@ -124,13 +124,13 @@ def test_an_evaluation_adds_up_and_names_rows_by_id(digits: tuple[Any, Any]) -> 
     evaluation = _trained((vectors,), wrong, DIGITS)
 
     test = evaluation.rows["test"]
-    assert sum(map(sum, evaluation.confusion)) == sum(each.rows for each in evaluation.calibration) == test
+    assert sum(map(sum, evaluation.confusion)) == sum(part.rows for part in evaluation.calibration) == test
     correct = sum(row[index] for index, row in enumerate(evaluation.confusion))
     assert correct / test == pytest.approx(evaluation.main.value)
     assert len(evaluation.mistakes) == test - correct
-    assert {each.of for each in evaluation.slices} == {"month"}
-    assert sum(each.rows for each in evaluation.slices) == test
-    assert {each.event_id for each in evaluation.suspects} >= {f"e-{index}" for index in swapped[:8]}
+    assert {part.of for part in evaluation.slices} == {"month"}
+    assert sum(part.rows for part in evaluation.slices) == test
+    assert {suspect.event_id for suspect in evaluation.suspects} >= {f"e-{index}" for index in swapped[:8]}
     for metric in evaluation.measures:
         assert metric.low <= metric.value <= metric.high
 

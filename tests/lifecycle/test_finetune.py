@@ -30,15 +30,15 @@ def _text(number: int) -> str:
 @pytest.fixture(scope="module")
 def task(minilm: Encoder) -> Task:
     """A task of forty texts about two topics, encoded by MiniLM."""
-    vectors = [each.vector for each in minilm.encode([Raw(_text(n).encode()) for n in range(40)])]  # type: ignore[union-attr]
+    vectors = [encoding.vector for encoding in minilm.encode([Raw(_text(n).encode()) for n in range(40)])]  # type: ignore[union-attr]
     return make_task((np.stack(vectors),), np.arange(40) % 2, ("parcel", "payment"))
 
 
 @pytest.fixture
 def source(tmp_path: Path, stream: Stream) -> Path:
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-    told = {"occurred_at": at, "stream": stream.stream, "subject_id": "c-1"}
-    lines = [json.dumps({**told, "event_id": f"e-{n}", "text": _text(n)}) for n in range(50)]
+    fields = {"occurred_at": at, "stream": stream.stream, "subject_id": "c-1"}
+    lines = [json.dumps({**fields, "event_id": f"e-{n}", "text": _text(n)}) for n in range(50)]
     (tmp_path / "events.jsonl").write_text("\n".join(lines))
     return tmp_path / "events.jsonl"
 
@@ -53,10 +53,10 @@ def test_finetuning_learns_and_leaves_the_encoder_unchanged(
     files = {name: (weights.find(minilm.spec) / name).read_bytes() for name in minilm.spec.files}
     epochs: list[str] = []
 
-    found = {each.name: each.value for each in finetune(task, encoder, raw, 1, epochs.append)}
+    metrics = {metric.name: metric.value for metric in finetune(task, encoder, raw, 1, epochs.append)}
 
     assert len(raw) == 40  # the source has fifty events
-    assert found["accuracy"] == 1
+    assert metrics["accuracy"] == 1
     assert epochs == ["epoch 1 of 1"]
     assert all((weights.find(minilm.spec) / name).read_bytes() == content for name, content in files.items())
     after = encoder.network.state_dict()

@@ -12,7 +12,7 @@ import pytest
 
 from rawless.datasets.snapshots import Count, Manifest, Removal
 from rawless.heads.artefact import HeadManifest, Tensor
-from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, Slice, Suspect
+from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, Slice, SuspectedMislabel
 from rawless.heads.metrics import Bin, Metric
 from rawless.report.projection import Points, Projection
 
@@ -113,7 +113,7 @@ def head_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[Hea
         "measures": (accuracy, Metric("log_loss", 0.3, 0.2, 0.4), Metric("roc_auc", float("nan"), 0.0, 0.0)),
         "baselines": {"majority": (Metric("accuracy", 0.5, 0.4, 0.6),)},
         "slices": (Slice("attribute", label, 11, accuracy),), "classes": (label, "dog"), "confusion": ((11, 1), (1, 7)),
-        "calibration": (Bin(0.95, 0.9, 20),), "suspects": (Suspect(f"{event_id}-3", label, "dog", 0.9),),
+        "calibration": (Bin(0.95, 0.9, 20),), "suspects": (SuspectedMislabel(f"{event_id}-3", label, "dog", 0.9),),
         "mistakes": (Mistake(f"{event_id}-21", label, "dog", 0.99), Mistake(f"{event_id}-22", "dog", label, 0.6)),
         "learning_curve": (CurvePoint(10, 0.8), CurvePoint(20, 0.9)), "train_losses": (1.0, 0.5, 0.4),
         "validation_losses": (1.1, 0.7, 0.8), "best_epoch": 2, "warnings": (f"Few rows for {label}.",),

@@ -76,7 +76,7 @@ def test_a_malicious_model_is_refused(tmp_path: Path, eight: EncoderSpec, make: 
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
 
     with pytest.raises(UserError, match=HOSTILE[make]):
-        import_model(tmp_path / "model.onnx", eight, "made")
+        import_model(tmp_path / "model.onnx", eight, "foreign")
 
 
 def test_trees_with_a_cycle_are_refused(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -87,25 +87,25 @@ def test_trees_with_a_cycle_are_refused(tmp_path: Path, eight: EncoderSpec) -> N
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
 
     with pytest.raises(UserError, match="a branch has a cycle or no target"):
-        import_model(tmp_path / "model.onnx", eight, "made")
+        import_model(tmp_path / "model.onnx", eight, "foreign")
 
 
 def test_a_model_that_runs_too_long_is_stopped(tmp_path: Path, eight: EncoderSpec, monkeypatch: Any) -> None:
     monkeypatch.setattr(trial, "MAX_SECONDS", 0.01)
 
     with pytest.raises(UserError, match=r"did not answer 7 rows within 0\.01 seconds: make it smaller"):
-        import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made")
+        import_model(written(tmp_path / "model.onnx", PLAIN), eight, "foreign")
 
 
 def test_any_bytes_are_imported_or_refused(tmp_path: Path, eight: EncoderSpec) -> None:
     path, generator, heads = written(tmp_path / "model.onnx", PLAIN), np.random.default_rng(0), 0
-    whole = path.read_bytes()
+    original = path.read_bytes()
     for _ in range(60):
-        content = bytearray(whole)
-        content[generator.integers(len(whole))] ^= 1 << int(generator.integers(8))
-        path.write_bytes(content if generator.random() < 0.8 else content[: generator.integers(len(whole))])
+        content = bytearray(original)
+        content[generator.integers(len(original))] ^= 1 << int(generator.integers(8))
+        path.write_bytes(content if generator.random() < 0.8 else content[: generator.integers(len(original))])
         try:
-            imported = import_model(path, eight, "made")
+            imported = import_model(path, eight, "foreign")
         except UserError:
             continue
         heads += 1

@@ -55,11 +55,11 @@ def eight(tmp_path: Path) -> EncoderSpec:
 
 def test_a_torch_model_answers_like_the_original(tmp_path: Path, eight: EncoderSpec) -> None:
     layers = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 3), nn.Softmax(1))
-    imported = import_model(from_torch(tmp_path / "model.onnx", layers), eight, "made", ("a", "b", "c"))
+    imported = import_model(from_torch(tmp_path / "model.onnx", layers), eight, "foreign", ("a", "b", "c"))
 
     np.testing.assert_allclose(answer(imported), layers(torch.from_numpy(ROWS)).detach(), atol=1e-5)
     assert imported.manifest.classes == ("a", "b", "c")
-    assert [tuple(each) for each in imported.manifest.outputs] == [("probabilities", ("batch", 3), "float32")]
+    assert [tuple(tensor) for tensor in imported.manifest.outputs] == [("probabilities", ("batch", 3), "float32")]
     assert (imported.manifest.kind, imported.manifest.fingerprint) == ("imported", eight.fingerprint)
     assert str(Path(torch.__file__).parent).encode() not in imported.graph
 
@@ -70,47 +70,47 @@ def test_a_scikit_learn_classifier_returns_its_probabilities(
     tmp_path: Path, eight: EncoderSpec, name: str, labels: Any
 ) -> None:
     model = CLASSIFIERS[name].fit(ROWS, labels)
-    imported = import_model(from_scikit_learn(tmp_path / "model.onnx", model, zipmap=False), eight, "made")
+    imported = import_model(from_scikit_learn(tmp_path / "model.onnx", model, zipmap=False), eight, "foreign")
 
     np.testing.assert_allclose(answer(imported), model.predict_proba(ROWS), atol=1e-4)
-    assert [each.name for each in imported.signature.labels] == ["label"]
+    assert [item.name for item in imported.signature.labels] == ["label"]
     assert imported.manifest.classes == ("0", "1", "2")
 
 
 def test_a_scikit_learn_regression_returns_a_number_for_each_row(tmp_path: Path, eight: EncoderSpec) -> None:
     model = Ridge().fit(ROWS, ROWS.sum(1))
-    imported = import_model(from_scikit_learn(tmp_path / "model.onnx", model), eight, "made")
+    imported = import_model(from_scikit_learn(tmp_path / "model.onnx", model), eight, "foreign")
 
     np.testing.assert_allclose(answer(imported), model.predict(ROWS), atol=1e-4)
-    assert [tuple(each) for each in imported.manifest.outputs] == [("value", ("batch",), "float32")]
+    assert [tuple(tensor) for tensor in imported.manifest.outputs] == [("value", ("batch",), "float32")]
 
 
 @pytest.mark.skipif(not has_tensorflow(), reason="TensorFlow and tf2onnx are not installed")
 def test_a_tensorflow_model_answers_like_the_original(tmp_path: Path, eight: EncoderSpec) -> None:
     weights = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
-    imported = import_model(from_tensorflow(tmp_path / "model.onnx", weights), eight, "made")
+    imported = import_model(from_tensorflow(tmp_path / "model.onnx", weights), eight, "foreign")
 
     powers = np.exp(np.maximum(ROWS, 0) @ weights)
     np.testing.assert_allclose(answer(imported), powers / powers.sum(1, keepdims=True), atol=1e-5)
 
 
 def test_two_inputs_are_a_pair_and_keep_their_sides(tmp_path: Path, eight: EncoderSpec) -> None:
-    imported = import_model(from_torch(tmp_path / "model.onnx", Pairs(), 2), eight, "made")
+    imported = import_model(from_torch(tmp_path / "model.onnx", Pairs(), 2), eight, "foreign")
 
-    found = answer(imported, left=ROWS, right=ROWS[::-1].copy())
-    np.testing.assert_allclose(found, np.tanh((ROWS - 2 * ROWS[::-1]).sum(1)), atol=1e-5)
-    assert [each.name for each in imported.manifest.inputs] == ["left", "right"]
+    answers = answer(imported, left=ROWS, right=ROWS[::-1].copy())
+    np.testing.assert_allclose(answers, np.tanh((ROWS - 2 * ROWS[::-1]).sum(1)), atol=1e-5)
+    assert [item.name for item in imported.manifest.inputs] == ["left", "right"]
 
 
 def test_inner_names_that_are_reserved_are_replaced(tmp_path: Path, eight: EncoderSpec) -> None:
     """The input has the name that the output gets, and an inner tensor the name that the input gets."""
     text = PLAIN.replace("vector", "probabilities").replace("summed", "embedding").replace("weights", "value")
-    plain = import_model(written(tmp_path / "plain.onnx", PLAIN), eight, "made")
-    other = import_model(written(tmp_path / "other.onnx", text), eight, "made")
+    plain = import_model(written(tmp_path / "plain.onnx", PLAIN), eight, "foreign")
+    other = import_model(written(tmp_path / "other.onnx", text), eight, "foreign")
 
     np.testing.assert_array_equal(answer(other), answer(plain))
     assert (other.manifest.inputs, other.manifest.outputs) == (plain.manifest.inputs, plain.manifest.outputs)
-    assert {each.name for each in onnx.load_from_string(other.graph).graph.initializer} == {"value_inside"}
+    assert {item.name for item in onnx.load_from_string(other.graph).graph.initializer} == {"value_inside"}
 
 
 @pytest.fixture
@@ -123,17 +123,17 @@ def uploads(shop: Shop, eight: EncoderSpec) -> Shop:
 
 def test_a_model_is_evaluated_published_and_registered(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
     snapshot = find(uploads.warehouse, "of_classes")
-    imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made", ("cat", "dog"))
+    imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "foreign", ("cat", "dog"))
     manifest = with_metrics(uploads.warehouse, imported, snapshot)
     published = [publish(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
 
-    assert [(each.version, folder) for each, folder in published] == [
-        (number, tmp_path / "heads" / "made" / str(number)) for number in (1, 2)
+    assert [(manifest.version, folder) for manifest, folder in published] == [
+        (number, tmp_path / "heads" / "foreign" / str(number)) for number in (1, 2)
     ]
     session = open_head(published[1][1])
     np.testing.assert_allclose(session.answer(embedding=ROWS)["probabilities"], answer(imported))
-    assert [each.name for each in session.manifest.metrics][:2] == ["accuracy", "macro_f1"]
-    assert all(isinstance(each, Metric) and each.low <= each.value <= each.high for each in manifest.metrics)
+    assert [item.name for item in session.manifest.metrics][:2] == ["accuracy", "macro_f1"]
+    assert all(isinstance(metric, Metric) and metric.low <= metric.value <= metric.high for metric in manifest.metrics)
     assert session.manifest.hyperparameters["judged_on"] == snapshot.snapshot_id
 
 
@@ -145,18 +145,18 @@ def test_a_model_is_not_evaluated_on_other_classes_or_vectors(
     number = from_torch(tmp_path / "number.onnx", nn.Linear(8, 1))
     other = eight.model_copy(update={"tolerance": 0.01})
 
-    with pytest.raises(UserError, match=r"made predicts 0, 1, but the labels of .* are cat, dog"):
-        with_metrics(uploads.warehouse, import_model(path, eight, "made"), snapshot)
-    with pytest.raises(UserError, match=r"made predicts a number, but the labels of .* are cat, dog"):
-        with_metrics(uploads.warehouse, import_model(number, eight, "made"), snapshot)
+    with pytest.raises(UserError, match=r"foreign predicts 0, 1, but the labels of .* are cat, dog"):
+        with_metrics(uploads.warehouse, import_model(path, eight, "foreign"), snapshot)
+    with pytest.raises(UserError, match=r"foreign predicts a number, but the labels of .* are cat, dog"):
+        with_metrics(uploads.warehouse, import_model(number, eight, "foreign"), snapshot)
     with pytest.raises(UserError, match="takes vectors of eight@1"):
-        with_metrics(uploads.warehouse, import_model(path, other, "made", ("cat", "dog")), snapshot)
+        with_metrics(uploads.warehouse, import_model(path, other, "foreign", ("cat", "dog")), snapshot)
 
 
 def test_a_head_that_cannot_be_registered_leaves_no_folder(
     uploads: Shop, tmp_path: Path, eight: EncoderSpec, monkeypatch: Any
 ) -> None:
-    imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made")
+    imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "foreign")
 
     def fail(*arguments: object) -> None:
         raise ConnectionError
@@ -164,4 +164,4 @@ def test_a_head_that_cannot_be_registered_leaves_no_folder(
     monkeypatch.setattr(registry, "register", fail)
     with pytest.raises(ConnectionError):
         publish(uploads.warehouse, imported.manifest, imported.graph, tmp_path / "heads")
-    assert not (tmp_path / "heads" / "made" / "1").exists()
+    assert not (tmp_path / "heads" / "foreign" / "1").exists()

@@ -90,7 +90,7 @@ def test_a_model_that_does_not_fit_is_refused(tmp_path: Path, eight: EncoderSpec
     path = written(tmp_path / "model.onnx", text)
 
     with pytest.raises(UserError, match=words) as refused:
-        import_model(path, eight, "made")
+        import_model(path, eight, "foreign")
     assert "\n" not in str(refused.value)
 
 
@@ -107,11 +107,11 @@ def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, eight: EncoderSpe
     path.write_bytes(content)
 
     with pytest.raises(UserError, match=words):
-        import_model(path, eight, "made")
+        import_model(path, eight, "foreign")
     with pytest.raises(UserError, match="does not exist: check the path"):
-        import_model(tmp_path / "none.onnx", eight, "made")
+        import_model(tmp_path / "none.onnx", eight, "foreign")
     with pytest.raises(UserError, match=r"cannot be read \(IsADirectoryError\)"):
-        import_model(tmp_path, eight, "made")
+        import_model(tmp_path, eight, "foreign")
     with pytest.raises(UserError, match="The name 'Not One' is not 1 to 63"):
         import_model(path, eight, "Not One")
 
@@ -121,11 +121,11 @@ def test_a_model_that_is_too_large_is_refused(tmp_path: Path, eight: EncoderSpec
     with path.open("wb") as file:
         file.truncate(onnx_reader.MAX_BYTES + 1)
     with pytest.raises(UserError, match="has 50,000,001 bytes, but a head may have 50,000,000"):
-        import_model(path, eight, "made")
+        import_model(path, eight, "foreign")
 
     monkeypatch.setattr(onnx_reader, "MAX_NODES", 1)
     with pytest.raises(UserError, match="has 2 operators, but a head may have 1"):
-        import_model(written(path, PLAIN), eight, "made")
+        import_model(written(path, PLAIN), eight, "foreign")
 
 
 def test_weights_in_another_file_are_refused_and_not_read(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -136,7 +136,7 @@ def test_weights_in_another_file_are_refused_and_not_read(tmp_path: Path, eight:
     (tmp_path / "weights").unlink()
 
     with pytest.raises(UserError, match="keeps its weights in another file: export it as one file"):
-        import_model(tmp_path / "model.onnx", eight, "made")
+        import_model(tmp_path / "model.onnx", eight, "foreign")
 
 
 def test_scans_maps_and_free_strings_are_refused(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -145,11 +145,11 @@ def test_scans_maps_and_free_strings_are_refused(tmp_path: Path, eight: EncoderS
     words = LogisticRegression().fit(ROWS, np.array(["a", "b", "two words"])[LABELS])
 
     with pytest.raises(UserError, match="uses the operator Scan, which is not allowed in a head"):
-        import_model(from_scikit_learn(tmp_path / "scan.onnx", near, zipmap=False), eight, "made")
+        import_model(from_scikit_learn(tmp_path / "scan.onnx", near, zipmap=False), eight, "foreign")
     with pytest.raises(UserError, match=r"output_probability of .* is sequence, .*options={'zipmap': False}"):
-        import_model(from_scikit_learn(tmp_path / "maps.onnx", maps), eight, "made")
+        import_model(from_scikit_learn(tmp_path / "maps.onnx", maps), eight, "foreign")
     with pytest.raises(UserError, match=r"has a string that is not 1 to 64 of the characters .*: train the model with"):
-        import_model(from_scikit_learn(tmp_path / "words.onnx", words, zipmap=False), eight, "made")
+        import_model(from_scikit_learn(tmp_path / "words.onnx", words, zipmap=False), eight, "foreign")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_classes_that_do_not_fit_are_refused(
     tmp_path: Path, eight: EncoderSpec, classes: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
-        import_model(written(tmp_path / "model.onnx", PLAIN), eight, "made", classes)
+        import_model(written(tmp_path / "model.onnx", PLAIN), eight, "foreign", classes)
 
 
 def test_the_guide_names_each_operator() -> None:
