@@ -15,10 +15,12 @@ import pytest
 
 from rawless.local import stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE
+from terraform.checks.runbooks import headings
 
 ROOT = Path(__file__).parent.parent
 INDEX = ROOT / "docs" / "README.md"
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[\w-]+)?\)")
+_ANCHOR = re.compile(r"\]\(([^)#:]*)#([\w-]+)\)")
 _CONSOLE = re.compile(r"(?:<!-- compare: (shape)(?:, service: (\S+))? -->\n)?```console\n(.*?)```", re.DOTALL)
 
 
@@ -155,6 +157,8 @@ def test_the_links_and_make_targets_of_a_page_exist(page: Path) -> None:
     targets = set(re.findall(r"`(?:\$ )?make (\w+)", text))
 
     assert [link for link in _LINK.findall(text) if not (page.parent / link).exists()] == []
+    for link, anchor in _ANCHOR.findall(text):
+        assert anchor in headings(page.parent / link if link else page)
     for target in targets:
         done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
