@@ -281,7 +281,7 @@ def test_a_file_without_a_header_is_refused_without_its_values(rawless: Rawless,
         done = rawless("load", "closures", tmp_path / "closed.csv", *arguments)
 
         assert done.code == 2
-        assert "has no name for column 1" in done.err
+        assert "has no valid name for column 1" in done.err
         assert "anna" not in done.out + done.err
 
 

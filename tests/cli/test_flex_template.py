@@ -136,7 +136,7 @@ def test_a_launch_builds_the_job_of_the_files_in_the_bucket(
     chosen = pipeline._options
     assert chosen.view_as(StandardOptions).streaming
     assert "disable_always_on_exception_sampling" in chosen.view_as(DebugOptions).experiments
-    assert "the job's graph is written, with minilm@1.0.0" in capfd.readouterr().out
+    assert "wrote the graph of the job, with minilm@1.0.0" in capfd.readouterr().out
 
 
 def test_an_encoder_that_is_not_registered_is_refused(put: FakeGoogle, capfd: pytest.CaptureFixture[str]) -> None:
