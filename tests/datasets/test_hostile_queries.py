@@ -167,7 +167,7 @@ def test_a_long_text_is_refused() -> None:
 
 
 def outcome(text: str) -> ValidatedQuery | None:
-    """What is answered, if it is, held against two readings of others; any other exception fails the test."""
+    """Return the result of validation, None if refused, compared with two other readings of the text."""
     try:
         answer = validated(text)
     except UserError:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects.bigquery import BigQuery
 
@@ -106,6 +106,7 @@ def test_fields_that_change_no_row_do_not_change_the_id() -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 @given(data=st.data())
+@settings(max_examples=20)
 def test_comments_and_white_space_do_not_change_a_template(path: Path, data: st.DataObject) -> None:
     text = path.read_text(encoding="utf-8")
     relaid, end = "", 0

@@ -24,7 +24,7 @@ _numbers = itertools.count()
 
 @dataclass
 class World:
-    """What a warehouse holds. Times of one kind are all different, so that one of two is always the later."""
+    """The contents of a warehouse. Times of a kind are all different, so that one of two is always later."""
 
     deliveries: list[tuple[int, int | None, int, int]]
     """Event, person, hour of occurrence, and minute after it at which it was logged."""
@@ -55,7 +55,7 @@ _WORLDS = st.builds(
 
 
 def _expected(world: World) -> dict[str, tuple[str, int]]:
-    """Label and first delivery of each event that the dataset has, in plain Python."""
+    """Return label and first delivery of each event of the dataset, computed in plain Python."""
     first: dict[int, int] = {}
     for number in sorted(range(len(world.deliveries)), key=world.logged):
         if world.logged(number) <= AS_OF:
