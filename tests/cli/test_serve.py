@@ -49,8 +49,8 @@ class Running:
     def end(self, how: signal.Signals) -> tuple[int, str]:
         """Return its exit code and its remaining output."""
         self.process.send_signal(how)
-        said = "".join(self.process.communicate(timeout=60))
-        return self.process.returncode, said
+        output = "".join(self.process.communicate(timeout=60))
+        return self.process.returncode, output
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +123,11 @@ def test_a_killed_encoder_or_classifier_is_503_until_it_is_back(folder: Path, st
     load = Load(door.url())
     eventually(lambda: len(load.answers) > 20)
     before = load.since(0)
-    said = ""
+    output = ""
 
     for role, service in services.items():
         service.process.kill()
-        said += "".join(service.process.communicate())
+        output += "".join(service.process.communicate())
         seen = len(load.answers)
         eventually(lambda seen=seen: 503 in load.since(seen))  # type: ignore[misc]
         services[role] = started(file, "--role", role, "--port", urls[role]["url"].rpartition(":")[2], "--json")
@@ -143,7 +143,7 @@ def test_a_killed_encoder_or_classifier_is_503_until_it_is_back(folder: Path, st
     assert set(load.lost) <= SHUT
     assert all(each.headers["retry-after"] == "1" and each.json()["reason"] == "unavailable" for each in refused)
     assert [code for code, _ in ended] == [0, 0, 0]
-    assert MARKER not in said + "".join(each for _, each in ended) + "".join(each.text for each in refused)
+    assert MARKER not in output + "".join(each for _, each in ended) + "".join(each.text for each in refused)
 
 
 def test_ctrl_c_answers_accepted_requests(folder: Path, started: Callable[..., Running]) -> None:
@@ -152,13 +152,13 @@ def test_ctrl_c_answers_accepted_requests(folder: Path, started: Callable[..., R
     load = Load(url, callers=8)
     eventually(lambda: len(load.answers) > 50)
 
-    code, said = door.end(signal.SIGINT)
+    code, output = door.end(signal.SIGINT)
     load.end()
 
     assert code == 0
     assert load.since(0) == {200}
     assert set(load.lost) <= SHUT
-    assert said == ""
+    assert output == ""
 
 
 def test_a_service_with_a_closed_stderr_keeps_running(folder: Path, started: Callable[..., Running]) -> None:
@@ -191,9 +191,9 @@ def test_a_second_ctrl_c_stops_immediately_and_reports_lost_requests(
         door.process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
             door.process.wait(1)
-        code, said = door.end(signal.SIGINT)
+        code, output = door.end(signal.SIGINT)
 
-    assert (code, said) == (0, "Stopped; requests in progress were not answered.\n")
+    assert (code, output) == (0, "Stopped; requests in progress were not answered.\n")
 
 
 def test_a_mistake_is_answered_in_one_sentence(rawless: Rawless, folder: Path, tmp_path: Path) -> None:

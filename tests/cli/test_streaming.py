@@ -52,18 +52,18 @@ def _lines(path: Path, events: list[dict[str, Any] | bytes]) -> Path:
 
 
 def test_published_events_are_ingested(rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path) -> None:
-    stream = stream_of("told")
-    events = _lines(tmp_path / "e.jsonl", [{"stream": "told"}, {"stream": "told", "text": " "}, b"garbage"])
+    stream = stream_of("printed")
+    events = _lines(tmp_path / "e.jsonl", [{"stream": "printed"}, {"stream": "printed", "text": " "}, b"garbage"])
 
     published = rawless("publish", "--stream", stream, "--source", f"jsonl:{events}")
-    source = "pubsub:projects/local-dev/subscriptions/told"
+    source = "pubsub:projects/local-dev/subscriptions/printed"
     ingested = rawless("ingest", "--stream", stream, "--source", source, "--until-idle", "0.3")
 
     assert published.code == ingested.code == 0
-    assert "told: 2 events published to projects/local-dev/topics/told." in published.out
+    assert "printed: 2 events published to projects/local-dev/topics/printed." in published.out
     assert "1 could not be published: malformed_event 1." in published.out
     assert f"--source {source}" in published.out
-    assert "told: 2 events read, 1 embeddings by minilm@1.0.0." in ingested.out
+    assert "printed: 2 events read, 1 embeddings by minilm@1.0.0." in ingested.out
     assert "1 rejected: empty_text 1." in ingested.out
     assert "of them idle" in ingested.out
 

@@ -52,19 +52,19 @@ def test_rules_can_join_plain_ids_with_embeddings(
 
 
 def test_it_reports_new_rows_rows_without_id_and_skipped_ids(rawless: Rawless, load: Callable[..., None]) -> None:
-    load("said_account", "said-1", "said-2", "said-2", None, "", "said\n", "x" * 300)
+    load("sync_account", "sync-a", "sync-b", "sync-b", None, "", "sync\n", "x" * 300)
 
-    first = rawless("subjects", "sync", "--from", "said_account.customer_id")
-    second = rawless("subjects", "sync", "--from", "events.said_account.customer_id")
+    first = rawless("subjects", "sync", "--from", "sync_account.customer_id")
+    second = rawless("subjects", "sync", "--from", "events.sync_account.customer_id")
 
     assert (first.code, first.err) == (0, "")
     assert first.out.splitlines() == [
-        "said_account.customer_id: 2 customers added to the subject map, 0 already in it.",
+        "sync_account.customer_id: 2 customers added to the subject map, 0 already in it.",
         "2 rows have no id.",
         "2 ids were skipped because no event can carry them: they are longer than 256 characters or contain "
         "unprintable characters.",
     ]
-    assert "events.said_account.customer_id: 0 customers added to the subject map, 2 already in it." in second.out
+    assert "events.sync_account.customer_id: 0 customers added to the subject map, 2 already in it." in second.out
 
 
 def test_a_new_key_is_a_second_row_of_the_same_person(

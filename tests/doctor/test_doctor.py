@@ -77,9 +77,9 @@ def _whole() -> dict[str, Any]:
     return {
         SERVICES.format("a-warehouse"): _services("a-warehouse", "bigquery", "bigquerystorage", "secretmanager"),
         SERVICES.format("a-project"): _services("a-project", *JOB_APIS),
-        OWN.format("a-warehouse"): lambda asked: (200, asked),
-        OWN.format("a-project"): lambda asked: (200, asked),
-        ACTING: lambda asked: (200, asked),
+        OWN.format("a-warehouse"): lambda request: (200, request),
+        OWN.format("a-project"): lambda request: (200, request),
+        ACTING: lambda request: (200, request),
         POLICY: _policy("roles/dataflow.worker"),
         READER: _policy("roles/pubsub.subscriber"),
         f"{SECRET}:getIamPolicy": _policy("roles/secretmanager.secretAccessor"),
@@ -125,9 +125,9 @@ def missing(google: FakeGoogle, file: Path, capfd: pytest.CaptureFixture[str]) -
         capfd.readouterr()
         source = f"pubsub:{SUBSCRIPTION}"
         code = run(["doctor", "--warehouse", str(file), "--source", source, "--json", "--", *(beam or OPTIONS)])
-        told, errors = capfd.readouterr()
+        printed, errors = capfd.readouterr()
         assert errors == ""
-        found = [each for each in json.loads(told) if not each["ok"]]
+        found = [each for each in json.loads(printed) if not each["ok"]]
         assert code == (2 if found else 0)
         assert all(each["command"] and "\n" not in each["detail"] + each["command"] for each in found)
         return found
@@ -304,9 +304,9 @@ def test_without_options_only_the_warehouse_is_checked(
 
     assert run(["doctor", "--warehouse", str(file)]) == 2
 
-    told = capfd.readouterr().out
-    assert "FAIL table: The table a-warehouse.events.rejection_v1 does not exist.\n     rawless encoder list" in told
-    assert "ok   api: bigquery.googleapis.com is enabled in a-warehouse" in told
+    printed = capfd.readouterr().out
+    assert "FAIL table: The table a-warehouse.events.rejection_v1 does not exist.\n     rawless encoder list" in printed
+    assert "ok   api: bigquery.googleapis.com is enabled in a-warehouse" in printed
     assert not any("a-project/" in request for request in google.requests)
 
 

@@ -154,8 +154,8 @@ def test_a_filter_selects_messages_with_all_its_attributes(
     publisher: PublisherClient, subscriber: SubscriberClient
 ) -> None:
     name = "projects/local-dev/subscriptions/filtered"
-    wanted = 'attributes.channel = "chat" AND attributes."the \\"kind\\"" = "a"'
-    subscriber.create_subscription(request={"name": name, "topic": TOPIC, "filter": wanted})
+    expression = 'attributes.channel = "chat" AND attributes."the \\"kind\\"" = "a"'
+    subscriber.create_subscription(request={"name": name, "topic": TOPIC, "filter": expression})
     _publish(publisher, b"1", channel="chat", **{'the "kind"': "a"})
     _publish(publisher, b"2", channel="chat")
     _publish(publisher, b"3", channel="email", **{'the "kind"': "a"})
