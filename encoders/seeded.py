@@ -37,6 +37,10 @@ class Seeded(WeightSource):
         """See `WeightSource.caches`: none."""
         return iter(())
 
+    def how_to_provide(self, spec: EncoderSpec) -> str:
+        """See `WeightSource.how_to_provide`."""
+        return "They are drawn from a seed and have no files."
+
     def draw(self, spec: EncoderSpec) -> State:
         """Return the weights: uniform He initialisation, and batch normalisation that changes nothing.
 
