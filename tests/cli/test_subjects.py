@@ -124,7 +124,7 @@ def test_a_table_that_requires_a_partition_filter_is_refused(
     done = rawless("subjects", "sync", "--from", "filtered_account.customer_id")
 
     assert done.code == 2
-    assert "filtered_account is read with a partition filter only: name a view that has one" in done.err
+    assert "filtered_account can only be read with a partition filter; name a view that has one" in done.err
 
 
 def test_an_internal_error_shows_no_id(

@@ -207,7 +207,7 @@ def test_a_row_that_the_warehouse_refuses_becomes_a_rejection(
 ) -> None:
     from rawless.warehouse import append
 
-    honest = append.fits
+    honest = append.is_valid
 
     def refuses_b(row: Any) -> bool:
         return honest(row) and not (row.TABLE == "embedding_event_v1" and row.event_id == "b")
