@@ -19,6 +19,8 @@ from hypothesis import settings
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
 from encoders.load import load
+from encoders.seal import seal
+from encoders.spec import EncoderSpec
 from pipelines import stop_signal
 from rawless.connect import PUBSUB_VARIABLE
 from rawless.events.pubsub import PubSub
@@ -28,6 +30,7 @@ from rawless.local import stack as local_stack
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless.warehouse.client import Warehouse
+from tests import tiny_text_encoder
 from tests.cloud import cloud_warehouse
 from tests.shop import Shop, open_shop
 from tests.warehouse_pool import WarehousePool
@@ -134,6 +137,36 @@ def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def minilm() -> Encoder:
     """The real all-MiniLM-L6-v2."""
     return load(lookup("minilm@1.0.0"), "cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a tiny text encoder; do not modify them."""
+    return tiny_text_encoder.write_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_spec(tiny_folder: Path) -> Callable[..., EncoderSpec]:
+    """Makes unsealed specs of the tiny encoder; arguments replace fields."""
+
+    def make(folder: Path = tiny_folder, **fields: Any) -> EncoderSpec:
+        return tiny_text_encoder.make_spec(folder, **fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_sealed(tiny_spec: Callable[..., EncoderSpec]) -> EncoderSpec:
+    """The tiny encoder's spec, sealed."""
+    return seal(tiny_spec())
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny_sealed: EncoderSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tiny encoder's sealed spec, which a stream can name."""
+    file = tmp_path_factory.mktemp("spec") / "tiny.yaml"
+    file.write_text(tiny_sealed.model_dump_json())
+    return file
 
 
 @pytest.fixture

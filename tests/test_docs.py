@@ -16,6 +16,7 @@ import pytest
 from rawless.local import stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE
 from terraform.checks.runbooks import headings
+from tests.programs import Program
 
 ROOT = Path(__file__).parent.parent
 INDEX = ROOT / "docs" / "README.md"
@@ -70,9 +71,22 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 def _run(command: str, environment: dict[str, str]) -> str:
-    done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.replace(environment["RAWLESS_HOME"], ".rawless")
+    if command.startswith("rawless "):
+        program = Program(*_words(command), environment=environment, folder=ROOT)
+        out, err = program.communicate()
+        code = program.returncode
+    else:
+        done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True)
+        out, err, code = done.stdout, done.stderr, done.returncode
+    assert code == 0, err
+    return out.replace(environment["RAWLESS_HOME"], ".rawless")
+
+
+def _words(command: str) -> list[str]:
+    """The arguments of a `rawless` command, as the shell expands them."""
+    script = f"rawless() {{ printf '%s\\0' \"$@\"; }}\n{command}"
+    printed = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return printed.split("\0")[:-1]
 
 
 def _normalized(output: str) -> list[str]:
@@ -122,13 +136,12 @@ def _check_demo(environment: dict[str, str]) -> None:
 @contextmanager
 def _service(file: str, environment: dict[str, str]) -> Iterator[str]:
     """The address of a service that runs until the block ends."""
-    command = ["rawless", "serve", file, "--port", "0", "--json"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
-        lines = iter(service.stdout.readline, "}\n") if service.stdout else ()
-        try:
-            yield json.loads("".join(lines) + "}")["url"]
-        finally:
-            service.send_signal(signal.SIGTERM)
+    service = Program("serve", file, "--port", "0", "--json", environment=environment)
+    try:
+        yield json.loads("".join(iter(service.stdout.readline, "}\n")) + "}")["url"]
+    finally:
+        service.send_signal(signal.SIGTERM)
+        service.communicate()
     assert service.returncode == 0
 
 

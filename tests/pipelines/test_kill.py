@@ -16,15 +16,15 @@ from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 from tests.programs import Program
 
-EVENTS = 1_100
+EVENTS = 6_000
 LIMIT_SECONDS = 120
 
 
 def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing(
-    stack: Stack, tmp_path: Path, write_events: Callable[..., Path]
+    stack: Stack, tmp_path: Path, write_events: Callable[..., Path], tiny_file: Path
 ) -> None:
     stream = tmp_path / "stream.yaml"
-    stream.write_text(yaml.safe_dump({"stream": "killed", "modality": "text", "encoders": ["minilm@1.0.0"]}))
+    stream.write_text(yaml.safe_dump({"stream": "killed", "modality": "text", "encoders": [str(tiny_file)]}))
     events = [
         {"event_id": f"e-{number:04d}", "stream": "killed", "text": f"Message {number}. " + "Some words. " * 8}
         for number in range(EVENTS)
