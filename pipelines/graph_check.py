@@ -11,12 +11,13 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as proto
 
 from pipelines.elements import RowCoder
+from pipelines.unbounded import message_urns
 from rawless.errors import UserError
 from rawless.privacy.coder import RefusingCoder
 
 _PARDO = common_urns.primitives.PAR_DO.urn
 _FLATTEN = common_urns.primitives.FLATTEN.urn
-_MESSAGES = common_urns.composites.PUBSUB_READ.urn
+_PUBSUB_READ = common_urns.composites.PUBSUB_READ.urn
 
 
 def check(pipeline: beam.Pipeline) -> None:
@@ -38,7 +39,7 @@ def violations(pipeline: beam.Pipeline) -> Iterator[str]:
     raw = _raw_collections(steps, coders)
     home = _home_environment(steps, raw)
     for step in steps:
-        if step.spec.urn == _MESSAGES and proto.PubSubReadPayload.FromString(step.spec.payload).id_attribute:
+        if step.spec.urn == _PUBSUB_READ and proto.PubSubReadPayload.FromString(step.spec.payload).id_attribute:
             yield f"The step {step.unique_name} reads with id_label, which makes a runner keep messages: leave it out."
         if not raw.isdisjoint(step.inputs.values()) and (problem := _problem(step, home)):
             yield f"The step {step.unique_name} {problem}: no step between read and encode may keep raw content."
@@ -73,7 +74,8 @@ def _home_environment(steps: list[proto.PTransform], raw: set[str]) -> str:
 
 def _raw_collections(steps: list[proto.PTransform], coders: dict[str, Coder]) -> set[str]:
     raw = {key for key, coder in coders.items() if isinstance(coder, RefusingCoder)}
-    raw |= {output for step in steps if step.spec.urn == _MESSAGES for output in step.outputs.values()}
+    urns = message_urns()
+    raw |= {output for step in steps if step.spec.urn in urns for output in step.outputs.values()}
     while True:
         derived = {
             output

@@ -18,7 +18,6 @@ from rawless.connect import open_job_warehouse, open_key_source, open_warehouse
 from rawless.errors import UserError
 from rawless.events.filtered_source import FilteredSource
 from rawless.events.source import Source
-from rawless.events.sources import open_source
 from rawless.events.stream import Stream
 from rawless.privacy import Reason
 from rawless.warehouse.client import Warehouse
@@ -31,10 +30,9 @@ MAX_REPLAYED = 100_000
 
 @dataclass(frozen=True)
 class IngestRequest:
-    """The options of a command that runs a job, as they were given."""
+    """What an ingest job should do beside what its stream declares."""
 
-    source: str
-    metadata: Path | None = None
+    source: Source
     until_idle: float | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     warehouse: Path | None = None
@@ -60,7 +58,7 @@ def prepare(request: IngestRequest, stream: Stream) -> PreparedJob:
     source = job.ingest.source
     if source.is_bounded:
         return job
-    connected = message_read(source).connect(source, stream, request.warehouse, request.until_idle)
+    connected = message_read(source.scheme).connect(source, stream, request.warehouse, request.until_idle)
     return replace(job, ingest=replace(job.ingest, source=connected))
 
 
@@ -84,11 +82,10 @@ def replay(request: IngestRequest, stream: Stream, reason: Reason) -> dict[str, 
 
 
 def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
-    source = open_source(request.source, stream, request.metadata)
-    beam = options.parse(request.beam, streaming=not source.is_bounded)
-    _check(request, stream, source, beam)
+    beam = options.parse(request.beam, streaming=not request.source.is_bounded)
+    _check(request, stream, beam)
     is_local = options.is_local(beam)
-    return PreparedJob(_job(stream, source, request, _warehouse(request, is_local), is_local), beam)
+    return PreparedJob(_job(stream, request, _warehouse(request, is_local), is_local), beam)
 
 
 def _warehouse(request: IngestRequest, is_local: bool) -> Warehouse:
@@ -97,7 +94,7 @@ def _warehouse(request: IngestRequest, is_local: bool) -> Warehouse:
     return open_job_warehouse(request.warehouse)
 
 
-def _job(stream: Stream, source: Source, request: IngestRequest, warehouse: Warehouse, is_local: bool) -> Ingest:
+def _job(stream: Stream, request: IngestRequest, warehouse: Warehouse, is_local: bool) -> Ingest:
     """Return the job after checking its encoders and key. A launcher need not have the device of the workers."""
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
@@ -114,11 +111,11 @@ def _job(stream: Stream, source: Source, request: IngestRequest, warehouse: Ware
     key = open_key_source(warehouse)
     if stream.subject != "none":
         key.load()
-    return Ingest(stream, source, specs, key, warehouse, request.device)
+    return Ingest(stream, request.source, specs, key, warehouse, request.device)
 
 
-def _check(request: IngestRequest, stream: Stream, source: Source, beam: PipelineOptions) -> None:
-    if request.until_idle is not None and not (not source.is_bounded and options.is_local(beam)):
+def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> None:
+    if request.until_idle is not None and (request.source.is_bounded or not options.is_local(beam)):
         raise UserError("--until-idle is for pubsub: sources that are read on this machine; leave it out.")
     if request.warehouse is None and not options.is_local(beam):
         raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
+from apache_beam.portability import common_urns
 
+from pipelines.unbounded import MessageRead
 from rawless.events.event import Delivery
 from rawless.events.messages import decode_message
 from rawless.events.sources.pubsub import Subscription
@@ -55,3 +57,6 @@ def read_locally(source: Subscription) -> "AbstractContextManager[SubscriptionRe
     from pipelines.local_pubsub import read_locally  # patches Beam's local runner, so workers do not import it
 
     return read_locally(source)
+
+
+READ = MessageRead(common_urns.composites.PUBSUB_READ.urn, connect, read_messages, to_delivery, read_locally)

@@ -78,6 +78,6 @@ class Read(beam.PTransform):
                 | "Spread" >> beam.Reshuffle()
                 | "Deliveries" >> beam.ParDo(_FromShards(self._stream, source)).with_output_types(Delivery)
             )
-        read = message_read(source)
+        read = message_read(source.scheme)
         deliveries = beam.ParDo(_FromMessages(self._stream, read.to_delivery)).with_output_types(Delivery)
         return pipeline | "Messages" >> read.read_messages(source) | "Deliveries" >> deliveries

@@ -1,20 +1,20 @@
-"""How jobs read unbounded sources: one `MessageRead` for each scheme.
+"""How jobs read unbounded sources: a module of this package, named like the scheme, defines a `MessageRead` as `READ`.
 
-A new one also needs the URN of its read transform in `graph_check`, so that its messages count as raw content, and must
-not show content in the repr of its messages.
+Such a module must not show content in the repr of its messages.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import apache_beam as beam
 
-from pipelines import pubsub
 from rawless.events.event import Delivery
 from rawless.events.source import Source, UnboundedSource
+from rawless.events.sources import SCHEMES
 from rawless.events.stream import Stream
 
 
@@ -30,6 +30,8 @@ class LocalRead(Protocol):
 class MessageRead:
     """The parts of a job that depend on the kind of its messages. Each function takes the source first."""
 
+    urn: str
+    """The URN of the transform that reads messages. To the graph check, its output is raw content."""
     connect: Callable[[Any, Stream, Path | None, float | None], UnboundedSource]
     """Return the source that a job reads, given the stream, the warehouse file and the idle limit in seconds.
 
@@ -43,14 +45,15 @@ class MessageRead:
     """Within the block, jobs of this process can read the source without a service that runs them."""
 
 
-_READS = {
-    "pubsub": MessageRead(pubsub.connect, pubsub.read_messages, pubsub.to_delivery, pubsub.read_locally),
-}
+def message_read(scheme: str) -> MessageRead:
+    """Return how jobs read the unbounded sources of a scheme."""
+    read: MessageRead = import_module(f"pipelines.{scheme}").READ
+    return read
 
 
-def message_read(source: UnboundedSource) -> MessageRead:
-    """Return how jobs read a source."""
-    return _READS[source.scheme]
+def message_urns() -> set[str]:
+    """Return the URNs of all transforms that read messages."""
+    return {message_read(name).urn for name, scheme in SCHEMES.items() if not scheme.is_bounded}
 
 
 @contextmanager
@@ -59,5 +62,5 @@ def read_locally(source: Source) -> Iterator[LocalRead | None]:
     if source.is_bounded:
         yield None
         return
-    with message_read(source).read_locally(source) as read:
+    with message_read(source.scheme).read_locally(source) as read:
         yield read

@@ -18,7 +18,7 @@ from pipelines.launch import IngestRequest, PreparedJob, prepare
 from rawless.connect import LOCAL_CONFIG, open_pubsub, topic_name
 from rawless.events.messages import MAX_MESSAGE_BYTES
 from rawless.events.publish import Published, publish
-from rawless.events.sources import open_bounded_source
+from rawless.events.sources import open_bounded_source, open_source
 from rawless.events.stream import load_stream
 
 UNTIL_IDLE = 5.0
@@ -54,7 +54,7 @@ def prepare_run(name: str, producer: Producer) -> StreamRun:
     """Prepare a producer, and the job that reads new messages of the subscription named like the stream."""
     stream = load_stream(producer.stream_file)
     subscription = f"projects/{LOCAL_CONFIG.project}/subscriptions/{stream.stream}"
-    request = IngestRequest(f"pubsub:{subscription}", until_idle=UNTIL_IDLE)
+    request = IngestRequest(open_source(f"pubsub:{subscription}", stream), until_idle=UNTIL_IDLE)
     run = StreamRun(name, producer, prepare(request, stream))
     with open_pubsub(None).subscriber() as client:  # skip messages that an interrupted demo may have left
         client.seek(request={"subscription": subscription, "time": datetime.now(UTC)})

@@ -36,7 +36,7 @@ class BoundedSource(Protocol):
 
 
 class UnboundedSource(Protocol):
-    """A source of messages without an end. `pipelines.unbounded` registers how Beam reads each scheme."""
+    """A source of messages without an end. `pipelines.unbounded` finds how Beam reads each scheme."""
 
     is_bounded: ClassVar[Literal[False]] = False
     scheme: ClassVar[str]

@@ -96,7 +96,7 @@ def test_the_environment_can_name_another_pubsub(
 REFUSED = {
     "--until-idle is for pubsub": ["--source", "jsonl:{file}", "--until-idle", "1"],
     "--source names 'subscriptions/x', but must name projects/": ["--source", "pubsub:subscriptions/x"],
-    "--source is 'pubsub:', but must be one of: jsonl:PATH, files:GLOB, pubsub:projects/P/subscriptions/S.": [
+    "--source is 'pubsub:', but must be one of: files:GLOB, jsonl:PATH, pubsub:projects/P/subscriptions/S.": [
         "--source", "pubsub:",
     ],
     "--metadata is for files": ["--source", "pubsub:projects/local-dev/subscriptions/abc", "--metadata", "m.csv"],

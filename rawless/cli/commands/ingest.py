@@ -36,11 +36,11 @@ def ingest(
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
+    opened = open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     from pipelines.launch import IngestRequest, prepare
     from pipelines.progress import describe
 
-    request = IngestRequest(source, metadata, until_idle, device, warehouse, context.args)
+    request = IngestRequest(opened, until_idle, device, warehouse, context.args)
     with progress(f"Preparing to ingest {loaded.stream}"):
         job = prepare(request, loaded)
     warn(loaded.leakage_warning())

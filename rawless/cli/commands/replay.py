@@ -43,13 +43,13 @@ def replay(
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
+    opened = open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     warn(loaded.leakage_warning())
     from pipelines.launch import IngestRequest
     from pipelines.launch import replay as run
     from pipelines.progress import describe
 
-    request = IngestRequest(source, metadata, None, device, warehouse, context.args)
+    request = IngestRequest(opened, None, device, warehouse, context.args)
     with progress(f"Replaying {loaded.stream}", lambda: describe(loaded.stream)):
         summary = run(request, loaded, reason)
     if json:

@@ -3,21 +3,23 @@
 To add a source, write a module here that defines
 
 - a frozen dataclass that implements `BoundedSource` or `UnboundedSource` of `rawless.events.source`, and
-- `SCHEME`, which says how a location becomes that source;
+- `SCHEME`, which says how a location becomes that source.
 
-then add the module to `_MODULES`. A bounded source needs nothing else. An unbounded one also needs the Beam step that
-reads its messages, which is registered under its scheme in `pipelines.unbounded` (this package does not import Beam).
+The modules of this folder are discovered; each is named like its scheme. A bounded source needs nothing else. An
+unbounded one also needs a module of the scheme's name in `pipelines`, which says how Beam reads its messages: see
+`pipelines.unbounded` (this package does not import Beam).
 """
 
+import pkgutil
+from importlib import import_module
 from pathlib import Path
 
 from rawless.errors import UserError
 from rawless.events.source import BoundedSource, Scheme, Source, SourceOptions
-from rawless.events.sources import files, jsonl, pubsub
 from rawless.events.stream import Stream
 
-_MODULES = (jsonl, files, pubsub)
-SCHEMES: dict[str, Scheme] = {module.SCHEME.name: module.SCHEME for module in _MODULES}
+_MODULES = sorted(module.name for module in pkgutil.iter_modules(__path__))
+SCHEMES: dict[str, Scheme] = {name: import_module(f"{__name__}.{name}").SCHEME for name in _MODULES}
 
 
 def open_source(text: str, stream: Stream, metadata: Path | None = None) -> Source:
