@@ -14,6 +14,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import BagStateSpec, TimerSpec, on_timer
 from apache_beam.transforms.window import FixedWindows
 
+from encoders.spec import EncoderSpec
 from pipelines import graph_check, options
 from pipelines.ingest import Ingest
 from pipelines.parse import Parse
@@ -156,10 +157,12 @@ def test_a_reshuffle_between_read_and_encode_fails_the_run_too(
 
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
-def test_two_stages_of_the_runner_carry_only_shards_and_rows(mode: str, job: Job, write_events: Write) -> None:
+def test_two_stages_of_the_runner_carry_only_shards_and_rows(
+    mode: str, job: Job, write_events: Write, tiny_sealed: EncoderSpec
+) -> None:
     """The coder of raw elements never runs in the unchanged job: everything between read and write is fused."""
     pipeline = beam.Pipeline(options=options.parse([f"--direct_running_mode={mode}"]))
-    job(write_events({}, {"text": ""})).build(pipeline)
+    job(write_events({}, {"text": ""}), encoders=(tiny_sealed,)).build(pipeline)
 
     pipeline.run().wait_until_finish()
 

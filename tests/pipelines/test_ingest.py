@@ -12,6 +12,7 @@ import pytest
 
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
+from encoders.spec import EncoderSpec
 from pipelines.ingest import Ingest
 from rawless.errors import Unavailable
 from rawless.privacy import Raw
@@ -143,7 +144,7 @@ def test_a_replay_changes_nothing_that_was_known_before(
 
 
 def test_two_worker_processes_write_the_same_rows_as_one(
-    ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse
+    ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse, tiny_sealed: EncoderSpec
 ) -> None:
     def rows() -> list[tuple[Any, ...]]:
         return [(row["event_id"], row["subject_key"], row["encoder_fingerprint"]) for row in embeddings()]
@@ -152,12 +153,13 @@ def test_two_worker_processes_write_the_same_rows_as_one(
         {"event_id": f"e-{number:04d}", "text": f"Text {number} " + "word " * (number % 40)} for number in range(600)
     ]
     path = write_events(*events)
-    summary = ingest(path)
+    summary = ingest(path, encoders=(tiny_sealed,))
     once, vectors = rows(), np.array([row["embedding"] for row in embeddings()])
     # Readers see the first delivery only, so the rows of the second run are read directly.
     later = datetime.now(UTC)
 
-    again = ingest(path, "--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    beam = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    again = ingest(path, *beam, encoders=(tiny_sealed,))
 
     assert rows() == once
     assert summary["embeddings"] == again["embeddings"] == 600
@@ -165,7 +167,7 @@ def test_two_worker_processes_write_the_same_rows_as_one(
         f"SELECT event_id, embedding FROM embedding_event_v1 WHERE logged_at > TIMESTAMP '{later.isoformat()}'"
     )
     second = {row["event_id"]: row["embedding"] for row in found}
-    assert np.abs(np.array([second[row[0]] for row in once]) - vectors).max() <= lookup("minilm@1.0.0").tolerance
+    assert np.abs(np.array([second[row[0]] for row in once]) - vectors).max() <= tiny_sealed.tolerance
 
 
 def test_with_two_encoders_each_accounts_for_every_event(
@@ -186,7 +188,7 @@ def test_with_two_encoders_each_accounts_for_every_event(
 
 
 def test_an_unavailable_warehouse_fails_the_job_and_the_next_run_loses_nothing(
-    ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse
+    ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse, tiny_sealed: EncoderSpec
 ) -> None:
     path = write_events(*({"event_id": f"e-{number}"} for number in range(20)))
     away = replace(warehouse, emulator=Emulator("http://127.0.0.1:9", "127.0.0.1:9"), retry_seconds=1.0)
@@ -195,9 +197,9 @@ def test_an_unavailable_warehouse_fails_the_job_and_the_next_run_loses_nothing(
         with pytest.raises(
             Unavailable, match=r"accepted no rows for 1 seconds.*Nothing was lost.*is available\.$"
         ) as failure:
-            ingest(path, f"--direct_running_mode={mode}", warehouse=away)
+            ingest(path, f"--direct_running_mode={mode}", warehouse=away, encoders=(tiny_sealed,))
         assert failure.value.__context__ is None
-    summary = ingest(path)
+    summary = ingest(path, encoders=(tiny_sealed,))
 
     assert summary["embeddings"] == len(embeddings()) == 20
 
