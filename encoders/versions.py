@@ -17,7 +17,8 @@ class Bump(StrEnum):
 
 
 _MAJOR = {"modality", "architecture", "dimension"}
-_MINOR = {"layer", "pooling", "preprocessing", "l2_normalise", "precision", "defence"}
+_PATCH = {"weights", "tolerance", "training_domain", "parent"}
+"""Every other field is minor, so that a field of a new family is never a patch by oversight."""
 _NAMES = {"name", "version"}
 
 
@@ -60,7 +61,7 @@ def next_version(version: str, bump: Bump) -> str:
 def _bump(field: str) -> Bump:
     if field in _MAJOR:
         return Bump.MAJOR
-    return Bump.MINOR if field in _MINOR else Bump.PATCH
+    return Bump.PATCH if field in _PATCH else Bump.MINOR
 
 
 def _differences(before: Any, after: Any, path: str) -> list[tuple[str, Any, Any]]:

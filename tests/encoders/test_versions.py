@@ -111,6 +111,18 @@ def test_precision_and_defence_require_a_minor_version(
     assert required_bump(found) is Bump.MINOR
 
 
+def test_a_field_that_only_a_new_family_has_is_minor() -> None:
+    """It decides vectors, and nobody had to list it."""
+
+    class PatchSpec(HuggingFaceTextSpec):
+        patch_size: int = 16
+
+    data = varied().model_dump(mode="json")
+    found = changes(PatchSpec.model_validate(data), PatchSpec.model_validate({**data, "patch_size": 8}))
+
+    assert [(change.field, change.bump) for change in found] == [("patch_size", Bump.MINOR)]
+
+
 def test_the_largest_step_of_several_changes_wins() -> None:
     after = varied(dimension=768, layer=-2, weights={"files": {"model.safetensors": OTHER}})
     found = changes(varied(), after)
