@@ -26,8 +26,9 @@ demo: $(DONE)
 quick: $(DONE)
 	$(BIN)/pytest --quiet --numprocesses 2 -m "not slow"
 
+# Three processes on two cores, since tests also wait for each other's servers and processes.
 test: $(DONE)
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup
 
 check: $(DONE) terraform
 	$(BIN)/ruff check .

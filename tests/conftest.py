@@ -43,15 +43,22 @@ _numbers = itertools.count()
 
 
 SLOW_FIXTURES = {"stack", "minilm"}
+PROGRAMS = {"test_docs.py", "test_kill.py", "test_serve.py"}
+"""Tests that fork programs, which last longest; in one process of the test run, with one fork server."""
+CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
+"""Tests that project vectors, in one process of the test run, because UMAP is compiled anew in each."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server or a real encoder as slow, and run the longest tests first, so that none waits alone."""
+    """Mark what needs a server or a real encoder as slow, group tests by what they share, and run the longest first."""
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.path.name != "test_docs.py")
+        for group, files in (("programs", PROGRAMS), ("charts", CHARTS)):
+            if item.path.name in files:
+                item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (item.path.name not in PROGRAMS, item.path.parent.name != "pipelines"))
 
 
 @pytest.fixture(scope="session")

@@ -97,11 +97,11 @@ def event_ids(request: types.AppendRowsRequest) -> list[str]:
 @pytest.fixture
 def write_server() -> Iterator[tuple[WriteServer, Warehouse]]:
     """A write server, and a warehouse that appends to it."""
-    server = WriteServer()
+    writes = WriteServer()
 
     class Handler(grpc.GenericRpcHandler):
         def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-            return server.service(handler_call_details)
+            return writes.service(handler_call_details)
 
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
     server.add_generic_rpc_handlers((Handler(),))
@@ -110,7 +110,7 @@ def write_server() -> Iterator[tuple[WriteServer, Warehouse]]:
     config = WarehouseConfig(
         project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit"
     )
-    yield server, Warehouse(config, Emulator("http://127.0.0.1:9", f"127.0.0.1:{port}"), retry_seconds=5.0)
+    yield writes, Warehouse(config, Emulator("http://127.0.0.1:9", f"127.0.0.1:{port}"), retry_seconds=5.0)
     server.stop(None).wait(10)
 
 
