@@ -61,6 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.name not in PROGRAMS, item.path.parent.name != "pipelines"))
 
 
+def pytest_collection_finish() -> None:
+    """Exempt what imports made from garbage collection: looking through all of it takes 0.4 seconds each time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home folder of the session's local stack."""

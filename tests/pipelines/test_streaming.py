@@ -14,6 +14,7 @@ from google.cloud.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from encoders.catalogue import lookup
+from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
@@ -84,8 +85,10 @@ def _publish(pubsub: PubSub, topic: str, events: list[dict[str, str]]) -> None:
             future.result()
 
 
-def _run(backend: Backend, stream: Stream, key: KeySource) -> dict[str, Any]:
-    job = Ingest(stream, backend.subscription, (lookup("minilm@1.0.0"),), key, backend.warehouse, "cpu")
+def _run(backend: Backend, stream: Stream, key: KeySource, spec: EncoderSpec | None = None) -> dict[str, Any]:
+    """Run the job with the real MiniLM, or with another encoder."""
+    encoders = (spec or lookup("minilm@1.0.0"),)
+    job = Ingest(stream, backend.subscription, encoders, key, backend.warehouse, "cpu")
     return run(job, options.parse([], streaming=True), time.monotonic())
 
 
@@ -113,7 +116,7 @@ def test_every_message_becomes_a_row_or_a_rejection(backend: Backend, stream: St
 
 
 def test_twenty_thousand_messages_of_four_publishers_are_each_accounted_for_once(
-    warehouse: Warehouse, subscription: Subscription, stream: Stream, key: KeySource
+    warehouse: Warehouse, subscription: Subscription, stream: Stream, key: KeySource, tiny_sealed: EncoderSpec
 ) -> None:
     """A tenth of them is sent twice, a twentieth is malformed, and all are published while the job runs."""
     good = [_event(f"good-{number:05d}", f"Message {number}") for number in range(17_000)]
@@ -124,7 +127,7 @@ def test_twenty_thousand_messages_of_four_publishers_are_each_accounted_for_once
 
     with ThreadPoolExecutor(4) as publishers:
         done = [publishers.submit(_publish, subscription.pubsub, backend.topic, messages[n::4]) for n in range(4)]
-        summary = _run(backend, stream, key)
+        summary = _run(backend, stream, key, tiny_sealed)
         for future in done:
             future.result()
 
