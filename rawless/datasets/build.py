@@ -131,8 +131,8 @@ def select_examples(compiled: CompiledDataset, on_step: OnStep) -> BuildRun:
     _fill(run, "example", compiled.labelled())
     ledger.check_labels(compiled)
     marking = [step.statement for step in run.steps if step.statement]
-    before_split = [statement for statement in marking if statement.name != "torn"]
-    after_split = [statement for statement in marking if statement.name == "torn"]
+    before_split = [statement for statement in marking if statement.name != "split_pairs"]
+    after_split = [statement for statement in marking if statement.name == "split_pairs"]
     for statement in (*before_split, splits.assign(compiled), *after_split):
         run.execute(statement)
     return run
@@ -153,8 +153,8 @@ def _fingerprint(run: BuildRun) -> str:
         )
     if len(rows) > 1:
         raise UserError(
-            f"The events of {spec.stream} carry {len(rows)} encoders that are all named {spec.encoder}, with different "
-            "fingerprints. Vectors of two encoders cannot be mixed; ingest them under different versions."
+            f"The events of {spec.stream} were encoded by {len(rows)} different encoders named {spec.encoder}: their "
+            "fingerprints differ. Vectors of two encoders cannot be mixed; ingest them under different versions."
         )
     return str(rows[0]["encoder_fingerprint"])
 
@@ -189,7 +189,7 @@ def _dimension(run: BuildRun) -> int:
     if dimensions["least"] != dimensions["most"]:
         raise UserError(
             f"The vectors of {compiled.spec.encoder} have dimensions from {dimensions['least']} to "
-            f"{dimensions['most']} under one fingerprint: the table was written to by something else."
+            f"{dimensions['most']} under one fingerprint: some rows were not written by Rawless."
         )
     return int(dimensions["least"])
 
@@ -207,4 +207,4 @@ def _drop_near_duplicates(run: BuildRun, dimension: int) -> None:
 
 def delete_rows(warehouse: Warehouse, snapshot_id: str) -> None:
     """Delete the rows of a snapshot that has no manifest."""
-    warehouse.query(render_template(warehouse, "forget"), parameters({"snapshot_id": snapshot_id}))
+    warehouse.query(render_template(warehouse, "delete_failed_rows"), parameters({"snapshot_id": snapshot_id}))

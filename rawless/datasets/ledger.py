@@ -66,7 +66,7 @@ def check_requirements(spec: DatasetSpec, report: BuildReport) -> None:
     if not report.rows:
         largest = max(report.ledger, key=lambda line: line.removed)
         raise UserError(
-            f"No row is left: the most, {largest.removed:,} of {largest.rows_in:,}, were removed by {largest.rule}."
+            f"No rows remain. The step {largest.rule} removed the most ({largest.removed:,} of {largest.rows_in:,})."
         )
     if report.rows < spec.require.min_rows:
         raise UserError(f"{report.rows:,} rows are left, but require.min_rows is {spec.require.min_rows:,}.")
@@ -86,12 +86,14 @@ def _warnings(compiled: CompiledDataset, counts: Sequence[Count]) -> Iterator[st
     for split in SPLITS:
         if not any(count.split == split for count in counts):
             yield f"The split {split} is empty."
-    (oddities,) = _query(compiled, "oddities")
-    if oddities["conflicting"]:
-        yield f"{oddities['conflicting']:,} events were delivered with two times of occurrence; the first one is used."
-    if oddities["known_before"]:
-        yield f"{oddities['known_before']:,} labels were known before their event: they may leak into the features."
-    for row in _query(compiled, "telling_attributes", {"least": _MIN_ROWS_OF_LEAK}):
+    (warning_counts,) = _query(compiled, "warning_counts")
+    if warning_counts["conflicting"]:
+        conflicting = warning_counts["conflicting"]
+        yield f"{conflicting:,} events were delivered with two times of occurrence; the first one is used."
+    if warning_counts["known_before"]:
+        known_before = warning_counts["known_before"]
+        yield f"{known_before:,} labels were known before their event: they may leak into the features."
+    for row in _query(compiled, "attributes_that_determine_label", {"least": _MIN_ROWS_OF_LEAK}):
         yield f"The attribute {row['key']} alone determines every label ({row['examples']:,} rows): it may be a leak."
 
 

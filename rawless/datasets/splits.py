@@ -10,7 +10,7 @@ from rawless.datasets.spec import ByPerson, ByTime
 from rawless.warehouse.parameters import parameters
 
 BANDS, BITS = 10, 12
-"""Near duplicates are looked for in so many bands of buckets, each bucket the sides of so many hyperplanes."""
+"""Parameters of locality-sensitive hashing: number of bands, and hyperplanes per band."""
 
 NEAR_DUPLICATES = "near_duplicates"
 
@@ -58,7 +58,7 @@ def _split_steps(compiled: CompiledDataset) -> Iterator[tuple[str, dict[str, Any
         times = {"validation_from": split.validation_from, "test_from": split.test_from}
         yield "gap", {"seconds": seconds}, {**times, "gap_seconds": seconds}
     if compiled.spec.label.kind == "pair":
-        yield "torn", {}, {}
+        yield "split_pairs", {}, {}
     if split.near_duplicates:
         yield NEAR_DUPLICATES, {"cosine": split.near_duplicates.cosine}, None
 

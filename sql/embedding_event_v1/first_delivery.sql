@@ -4,11 +4,11 @@
 {#- The including template sets `start_at`, `end_at`, `stream` (none for all), and whether to return `vectors`. -#}
 -- Return each (stream, event_id, encoder_fingerprint) once, for events that occurred in [start_at, end_at). Without
 -- vectors the same deliveries are returned, but the column of vectors, which costs most, is not read.
-WITH tombstone AS (
+WITH erased AS (
   SELECT
     subject_key,
-    MAX(grave.erased_before) AS erased_before
-  FROM `{{ audit }}.tombstone_v1` AS grave, UNNEST(grave.subject_keys) AS subject_key
+    MAX(tombstone.erased_before) AS erased_before
+  FROM `{{ audit }}.tombstone_v1` AS tombstone, UNNEST(tombstone.subject_keys) AS subject_key
   GROUP BY subject_key
 ),
 delivery AS (
@@ -43,14 +43,14 @@ delivery AS (
       )
     ) AS row_hash
   FROM `{{ events }}.embedding_event_v1` AS event
-  LEFT JOIN tombstone ON event.subject_key = tombstone.subject_key
+  LEFT JOIN erased ON event.subject_key = erased.subject_key
   WHERE
     event.occurred_at >= {{ start_at }}
     AND event.occurred_at < {{ end_at }}
     {%- if stream %}
     AND event.stream = {{ stream }}
     {%- endif %}
-    AND (tombstone.erased_before IS NULL OR LEAST(event.occurred_at, event.logged_at) > tombstone.erased_before)
+    AND (erased.erased_before IS NULL OR LEAST(event.occurred_at, event.logged_at) > erased.erased_before)
 ),
 {%- if vectors %}
 twinned AS (

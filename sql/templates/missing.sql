@@ -1,7 +1,7 @@
 -- Count the rows of a snapshot that another one lacks, and those among them whose persons were erased.
 WITH erased AS (
-  SELECT DISTINCT grave.person_key
-  FROM `{{ audit }}.tombstone_v1` AS grave
+  SELECT DISTINCT tombstone.person_key
+  FROM `{{ audit }}.tombstone_v1` AS tombstone
 ),
 present AS (
   SELECT COALESCE(event_id, TO_JSON_STRING([left_event_id, right_event_id])) AS example_id
