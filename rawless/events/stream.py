@@ -153,7 +153,7 @@ class Stream(FrozenModel):
         """Raise UserError if the modality of an encoder is not that of the stream."""
         if modality != self.modality:
             raise UserError(
-                f"The stream {self.stream} is {self.modality}, but its encoder {encoder} takes {modality}: "
+                f"The modality of stream {self.stream} is {self.modality}, but its encoder {encoder} takes {modality}: "
                 "choose an encoder of the stream's modality."
             )
 

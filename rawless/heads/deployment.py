@@ -61,8 +61,8 @@ def deploy(heads: Path, name: str, version: int, *, new_layout: bool = False) ->
         live = artefact.read(heads / name / str(deployment.stack[-1]))[0]
         if difference := layout_difference(live, manifest):
             raise UserError(
-                f"{name}@{version} has another layout than the live {name}@{live.version}: {difference}. Deploy it "
-                "under another name, or use --new-layout and restart the services."
+                f"{name}@{version} has different inputs, outputs or classes from the live {name}@{live.version}: "
+                f"{difference}. Deploy it under another name, or use --new-layout and restart the services."
             )
     _write(heads, name, deployment.with_change("deploy", version))
     return manifest

@@ -71,7 +71,8 @@ def print_summary(summary: dict[str, Any]) -> None:
     if rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejections"].items())
         echo(f"{rejected:,} rejected: {reasons}.")
-    if summary["dropped_attributes"]:
-        echo(f"{summary['dropped_attributes']:,} attributes dropped because the stream does not allow them.")
+    if dropped := summary["dropped_attributes"]:
+        attributes, them = ("attribute", "it") if dropped == 1 else ("attributes", "them")
+        echo(f"{dropped:,} {attributes} dropped because the stream does not allow {them}.")
     idle = f" ({summary['idle_seconds']:.1f} of them idle)" if summary["idle_seconds"] else ""
     echo(f"{summary['seconds']:.1f} seconds{idle}, {summary['events_per_second']:,.1f} events a second.")
