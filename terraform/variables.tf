@@ -32,7 +32,7 @@ variable "image" {
 }
 
 variable "streams" {
-  description = "The streams by name. docs/gpu.md describes the fields."
+  description = "The streams by name. docs/dataflow.md describes the fields."
   type = map(object({
     file             = string
     release          = optional(string, "a")
@@ -95,7 +95,7 @@ variable "cidr" {
 variable "driver_projects" {
   type        = set(string)
   default     = []
-  description = "Numbers of the Google projects that workers download the GPU driver from, if the perimeter blocks it (docs/gpu.md)."
+  description = "Numbers of the Google projects that workers download the GPU driver from, if the perimeter blocks it (docs/dataflow.md)."
   validation {
     condition     = alltrue([for each in var.driver_projects : can(regex("^[0-9]+$", each))])
     error_message = "driver_projects must be project numbers."

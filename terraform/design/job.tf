@@ -1,4 +1,4 @@
-# The options of each stream's job; docs/gpu.md explains them.
+# The options of each stream's job; docs/dataflow.md explains them.
 locals {
   # Without the first, Dataflow writes failed elements to the temp bucket. Without the second it starts one process per
   # vCPU, each with its own encoder: they would share the accelerator's memory, but no batches.

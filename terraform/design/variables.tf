@@ -69,7 +69,7 @@ variable "image" {
 }
 
 variable "streams" {
-  description = "The streams by name. docs/gpu.md describes the fields."
+  description = "The streams by name. docs/dataflow.md describes the fields."
   type = map(object({
     file             = string
     release          = optional(string, "a")

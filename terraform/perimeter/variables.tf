@@ -58,7 +58,7 @@ variable "key_readers" {
 
 variable "driver_projects" {
   type        = set(string)
-  description = "Numbers of the Google projects that workers download the GPU driver from, if the perimeter blocks it (docs/gpu.md)."
+  description = "Numbers of the Google projects that workers download the GPU driver from, if the perimeter blocks it (docs/dataflow.md)."
   validation {
     condition     = alltrue([for each in var.driver_projects : can(regex("^[0-9]+$", each))])
     error_message = "driver_projects must be project numbers."
