@@ -50,8 +50,8 @@ class _Waiting(Generic[P]):
     outcome: "Future[Outcome]" = field(repr=False)
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """The sort key: the cost, then the order of arrival."""
+    def sort_key(self) -> tuple[int, int]:
+        """The cost, then the order of arrival."""
         return self.cost, self.number
 
 
@@ -119,7 +119,7 @@ class Batcher(Generic[P]):
         with self._changed:
             self._submitted += 1
             item = _Waiting(cost, self._submitted, time.monotonic(), prepared, outcome)
-            insort(self._waiting, item, key=lambda waiting: waiting.rank)
+            insort(self._waiting, item, key=lambda waiting: waiting.sort_key)
             self._changed.notify()
             if not self._busy:
                 self._running.submit(self._run_waiting)

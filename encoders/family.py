@@ -69,9 +69,9 @@ class Family:
     spec: type[EncoderSpec]
     load_model: LoadModel
     weight_sources: Mapping[str, WeightSource]
-    """By the prefix of `weights.source`, without the colon."""
+    """The weight sources by the prefix of `weights.source`, without the colon."""
     architectures: frozenset[str] = frozenset()
-    """The architectures of its specs; empty for all architectures of its modality that no other family names."""
+    """The architectures that its specs may name; if empty, all of its modality that no other family names."""
 
     @property
     def modality(self) -> str:

@@ -63,7 +63,7 @@ class ImagePreprocessing(FrozenModel):
     """Pixels of the side of the square that is cut from the centre."""
     mean: tuple[Finite, Finite, Finite]
     std: tuple[Finite, Finite, Finite]
-    """Of red, green and blue, on a scale from 0 to 1."""
+    """The standard deviation of red, green and blue, like the mean on a scale from 0 to 1."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:

@@ -9,7 +9,10 @@ from rawless.privacy import Raw
 
 
 def deviation(encoder: Encoder) -> float:
-    """Return the largest difference of a component between recorded and recomputed probe; infinite without a vector."""
+    """Return the largest difference in any component between the recorded and the recomputed probe.
+
+    It is infinite if the spec has no probe, or the encoder returns no vector of the same shape.
+    """
     probe = encoder.spec.probe
     if probe is None:
         return float("inf")

@@ -85,7 +85,7 @@ class EncoderSpec(FrozenModel):
     dimension: int = Field(ge=1, le=32768)
     precision: Literal["fp32"] = "fp32"
     tolerance: float = Field(gt=0, le=0.1)
-    """The largest difference of a component between any two computations of the vector of one input."""
+    """The largest accepted difference in any component between two computations of one input's vector."""
     defence: Literal["none"] = "none"
     training_domain: str = Field(min_length=1, max_length=500)
     parent: str | None = Field(default=None, max_length=200)

@@ -17,7 +17,7 @@ NAMESPACE = "rawless"
 
 
 def namespace(encoder: str | None) -> str:
-    """Return the namespace of metrics for one encoder (name@version), or of those that concern every encoder."""
+    """Return the metrics namespace of one encoder (name@version); for None, that of metrics of the whole job."""
     return f"{NAMESPACE}/{encoder}" if encoder else NAMESPACE
 
 

@@ -14,7 +14,7 @@ _REJECTED = "rejected."
 
 @dataclass
 class Tally:
-    """The counters of one namespace: those of one encoder, or those that concern every encoder."""
+    """The counters of one metrics namespace: those of one encoder, or those of the whole job."""
 
     counters: dict[str, int] = field(default_factory=dict)
 

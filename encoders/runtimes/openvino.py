@@ -9,7 +9,7 @@ from encoders.family import Inputs
 from encoders.spec import Vector
 
 _OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-"""Full precision, since the default is bf16 where a CPU has it; and all cores for one batch."""
+"""Use full precision, because the default is bf16 on CPUs that support it, and use all cores for one batch."""
 
 
 class OpenVino:

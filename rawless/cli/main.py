@@ -61,7 +61,7 @@ app.add_typer(subjects.app, name="subjects")
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 a failure outside, 2 the user's mistake, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 a dependency failed, 2 the user's mistake, 130 interrupted."""
     # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
     code = run(sys.argv[1:])

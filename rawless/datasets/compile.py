@@ -142,7 +142,10 @@ class CompiledDataset:
         )
 
     def snapshot(self, values: Parameters = ()) -> Statement:
-        """Return the statement that selects the remaining rows with vectors; its values are known after all others."""
+        """Return the statement that selects the remaining rows with their vectors.
+
+        `values` are its query parameters, which are known only after all other statements ran.
+        """
         name = "snapshot_pair" if self.spec.label.kind == "pair" else "snapshot"
         return Statement("snapshot", self.render(name), values)
 

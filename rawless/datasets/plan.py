@@ -17,7 +17,7 @@ class Plan:
 
     snapshot_id: str
     statements: tuple[Statement, ...]
-    """In the order of the build; vectors are read by the last."""
+    """The statements in the order of the build; only the last one reads vectors."""
     bytes: int
     """The most that the build reads."""
     is_estimated: bool
@@ -69,7 +69,7 @@ def _dry_run(compiled: CompiledDataset, eligible: Statement) -> int:
 
 
 def _estimate(compiled: CompiledDataset, eligible: Statement) -> int:
-    """Return the bytes that the number of deliveries and their dimension let expect."""
+    """Return the estimated bytes, computed from the number of deliveries and their dimension."""
     (volume,) = compiled.warehouse.query(compiled.render("volume"), _event_parameters(eligible))
     return cost.estimate(volume["deliveries"], volume["dimension"]).bytes
 

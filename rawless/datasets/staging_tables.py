@@ -100,7 +100,7 @@ def insert(table_id: str, columns: list[str], statement: Statement) -> Statement
 
 
 def sweep(warehouse: Warehouse) -> None:
-    """Delete what builds left that are no longer running: working tables, and rows and copies without a manifest."""
+    """Delete the working tables, and the rows and copies without a manifest, of builds that are no longer running."""
     client, retry = warehouse.client, warehouse.retry
     try:
         tables = [item.reference for item in client.list_tables(warehouse.dataset_id("snapshots"), retry=retry)]

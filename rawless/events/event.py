@@ -11,9 +11,10 @@ from rawless.privacy import Raw, Reason
 class Delivery:
     """One message as a source delivers it, not yet parsed.
 
-    `fields` contains the producer's fields unchanged (design: The raw event), with the payload under `payload`
-    (bytes, or the reason for which the source could not read them), `text`, `payload_base64`, `uri` or `parts`; or the
-    reason for which the source found no fields. `message_id` is the source's own: a line number, a Pub/Sub message id.
+    `fields` contains the producer's fields unchanged (design: The raw event), or the reason why the source found none.
+    The payload is in one of them: `payload` (bytes, or the reason why the source could not read them), `text`,
+    `payload_base64` or `uri`. `parts` is reserved: it is rejected as wrong_modality. `message_id` is assigned by the
+    source: a line number, or the id of a Pub/Sub message.
     """
 
     message_id: str

@@ -48,17 +48,17 @@ class HeadManifest(FrozenModel):
     encoder: str
     encoder_version: str
     fingerprint: str
-    """Of the encoder; the head takes vectors of no other."""
+    """The fingerprint of the encoder; the head takes vectors of no other encoder."""
     snapshot_id: str | None
-    """The snapshot that it was trained on, if known."""
+    """The snapshot that the head was trained on, if known."""
     classes: tuple[str, ...]
-    """In the order of the probabilities; the last one of a pair head means a match."""
+    """The classes in the order of the probabilities; the last class of a pair head means a match."""
     tenants: tuple[str, ...] = ()
-    """In the order of their indices; the first represents all others."""
+    """The tenants in the order of their indices; the first represents all others."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     metrics: tuple[Metric, ...]
-    """On the test split."""
+    """The metrics on the test split."""
     hyperparameters: dict[str, Any]
     libraries: dict[str, str]
     created_at: datetime

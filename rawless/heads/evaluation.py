@@ -48,7 +48,7 @@ class Evaluation(FrozenModel):
     model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="constants")
 
     rows: dict[str, int]
-    """By split."""
+    """The number of rows of each split."""
     measures: tuple[Metric, ...]
     baselines: dict[str, tuple[Metric, ...]]
     slices: tuple[Slice, ...] = ()
@@ -58,7 +58,7 @@ class Evaluation(FrozenModel):
     calibration: tuple[Bin, ...] = ()
     suspects: tuple[SuspectedMislabel, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
-    """The most confident first."""
+    """The mistakes, the most confident first."""
     learning_curve: tuple[CurvePoint, ...] = ()
     train_losses: tuple[float, ...] = ()
     validation_losses: tuple[float, ...] = ()

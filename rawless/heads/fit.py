@@ -12,7 +12,7 @@ from rawless.heads.spec import HeadSpec
 
 INFERENCE_BATCH_SIZE = 8192
 MIN_IMPROVEMENT = 1e-5
-"""Of the validation loss, below which an epoch does not count as better."""
+"""Minimum decrease of the validation loss that counts as an improvement."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,10 @@ class HeadKind(ABC, Generic[Spec]):
 
     @abstractmethod
     def build(self, spec: Spec, task: Task) -> Head:
-        """Return an untrained head, scaled to the train split. Random weights come from torch's global generator."""
+        """Return an untrained head whose input scaling, if it has one, is fitted on the train split.
+
+        Random weights come from torch's global generator.
+        """
 
     @abstractmethod
     def baselines(self, task: Task) -> Iterator[tuple[str, Array]]:
@@ -82,7 +85,7 @@ class HeadKind(ABC, Generic[Spec]):
         return rows.labels.numpy(), answers
 
     def options_of(self, classes: Sequence[str]) -> Mapping[str, Any]:
-        """Return the options that make the labels of a snapshot match the answers of a head with these classes."""
+        """Return spec options so that a snapshot's labels are encoded in a head's class order, `classes`."""
         return {}
 
 

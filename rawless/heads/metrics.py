@@ -55,7 +55,7 @@ def classification_metrics(labels: Array, answers: Array) -> dict[str, float]:
 
 
 def class_probabilities(answers: Array) -> Array:
-    """Return probabilities of shape (rows, classes), from such or from match scores of shape (rows,)."""
+    """Return probabilities of shape (rows, classes); match scores of shape (rows,) become those of two classes."""
     return answers if answers.ndim == 2 else np.stack((1 - answers, answers), axis=1)
 
 

@@ -15,7 +15,7 @@ from rawless.heads.examples import Task
 
 NEIGHBOURS = 10
 MIN_SHARE = 0.8
-"""Of the neighbours that must have the same other label."""
+"""Share of neighbours that must agree on another label."""
 _BATCH_SIZE = 1024
 
 

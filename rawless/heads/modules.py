@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Head(nn.Module, ABC):
-    """A small torch module over frozen vectors, which contains the scaling of the vectors.
+    """Base class of heads: a small torch module that standardises its own input, if it needs that.
 
     `forward` takes the inputs of the interface and returns what the exported graph returns.
     """

@@ -9,7 +9,7 @@ PROBABILITIES, VALUE, SCORE, EMBEDDING = "probabilities", "value", "score", "emb
 
 
 class Interface(Enum):
-    """What a head takes for each row; a member's value is the tuple of its input names."""
+    """The input names of a head's graph."""
 
     ITEM = ("embedding",)
     PAIR = ("left", "right")

@@ -22,7 +22,10 @@ class Content(NamedTuple):
 def with_finetuned(
     warehouse: Warehouse, trained: TrainedHead, content: Content, report_progress: Callable[[str], None]
 ) -> TrainedHead:
-    """Return the head with the baseline `finetuned`. Raises UserError when the content is not the snapshot's."""
+    """Return the head with the baseline `finetuned` added to its evaluation.
+
+    Raises UserError when the content or the encoder is not that of the head's snapshot.
+    """
     import torch
 
     from encoders.catalogue import lookup

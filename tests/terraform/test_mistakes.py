@@ -103,7 +103,7 @@ def test_a_mistake_is_found(message: str, violations: list[str]) -> None:
 
 
 def test_checkov_finds_a_public_bucket_too(tmp_path: Path) -> None:
-    """In a copy of one module only, because checkov takes seconds."""
+    """Checks a copy of one module only, because checkov takes seconds."""
     shutil.copytree(REPOSITORY / "terraform" / "raw", tmp_path / "raw")
     bucket = tmp_path / "raw" / "bucket.tf"
     bucket.write_text(bucket.read_text(encoding="utf-8").replace('"enforced"', '"inherited"'), encoding="utf-8")

@@ -5,9 +5,9 @@ branches, loops, reads files, handles text, or makes tensors of a computed size.
 """
 
 MAX_BYTES = 50_000_000
-"""Of the file."""
+"""The maximum size of the model file, in bytes."""
 MAX_NODES = 5_000
-"""The maximum of operators, and of constants."""
+"""The maximum number of operators, and of constants."""
 MAX_CLASSES = 1_000
 MAX_NAME_LENGTH = 256
 

@@ -24,7 +24,8 @@ from rawless.heads.spec import CLASS, NAME, fits
 from rawless.warehouse.client import Warehouse
 
 TOLERANCE = 1e-4
-"""Between the answers for a row alone and in a batch; for the sum of a row's probabilities it is ten times that."""
+"""The largest accepted difference between the answers for a row alone and in a batch; the sum of a row's probabilities
+may differ from 1 by ten times that."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ImportedModel:
     signature: ModelSignature
     graph: bytes
     manifest: HeadManifest
-    """Of version 1, without metrics."""
+    """The manifest of the head as its version 1, without metrics."""
 
 
 def import_model(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = ()) -> ImportedModel:

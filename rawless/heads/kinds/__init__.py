@@ -1,6 +1,6 @@
 """The kinds of heads, one module each.
 
-To add a kind, add a module to this package and a test of it: nothing else lists the kinds. The module's name is the
+To add a kind, add a module to this package and a test of it: no other code lists the kinds. The module's name is the
 kind's name in head files. It defines `KIND`, an instance of a subclass of `rawless.heads.head_kind.HeadKind`:
 
 - `spec_type`, a subclass of `HeadSpec`, declares the kind's own options in a head file;

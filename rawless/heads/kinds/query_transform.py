@@ -51,7 +51,7 @@ class QueryTransform(Head):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """That of a vector."""
+        """The shape of an embedding: the output for one row is a mapped query."""
         return (len(self.shared),)
 
     def loss(self, labels: Tensor, query: Tensor, document: Tensor, tenant: Tensor | None = None) -> Tensor:
