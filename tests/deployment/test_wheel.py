@@ -56,7 +56,7 @@ def test_it_gives_three_packages_and_nothing_else(environment: Path, installed: 
 
 
 def test_it_carries_every_data_file(installed: Path) -> None:
-    data = [path for path in (ROOT / "sql").glob("*/*") if path.is_file()]
+    data = [path for path in (ROOT / "sql").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     data += [path for path in (ROOT / "encoders").rglob("*") if path.suffix in (".yaml", ".jpg")]
     data += [path for path in (ROOT / "rawless" / "report").iterdir() if path.suffix in (".css", ".js", ".j2")]
     expected = {path.relative_to(ROOT).as_posix() for path in data}
