@@ -22,7 +22,7 @@ $(DONE): requirements.lock pyproject.toml
 demo: $(DONE)
 	$(BIN)/rawless demo
 
-# The tests that need no server, no real encoder and no process of their own.
+# The tests that need no server, no encoder and no process of their own.
 quick: $(DONE)
 	$(BIN)/pytest --quiet --numprocesses 2 -m "not slow"
 

@@ -42,7 +42,8 @@ settings.load_profile("rawless")
 _numbers = itertools.count()
 
 
-SLOW_FIXTURES = {"stack", "minilm"}
+SLOW_FIXTURES = {"stack", "minilm", "tiny_sealed", "checkpoint", "plain_resnet"}
+SLOW_FOLDERS = {"deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
 PROGRAMS = {"test_docs.py", "test_kill.py", "test_serve.py"}
 """Tests that fork programs, which last longest; in one process of the test run, with one fork server."""
 CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
@@ -51,9 +52,9 @@ CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server or a real encoder as slow, group tests by what they share, and run the longest first."""
+    """Mark what needs a server, an encoder or a plan as slow, group what shares a server, and run the longest first."""
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or SLOW_FOLDERS & set(item.path.parts):
             item.add_marker(pytest.mark.slow)
         for group, files in (("programs", PROGRAMS), ("charts", CHARTS)):
             if item.path.name in files:
