@@ -41,25 +41,30 @@ settings.load_profile("rawless")
 
 _numbers = itertools.count()
 
-
+ROOT = Path(__file__).parent
 SLOW_FIXTURES = {"stack", "minilm", "tiny_sealed", "checkpoint", "plain_resnet"}
 SLOW_FOLDERS = {"deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
-PROGRAMS = {"test_docs.py", "test_kill.py", "test_serve.py"}
-"""Tests that fork programs, which last longest; in one process of the test run, with one fork server."""
 CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
 """Tests that project vectors, in one process of the test run, because UMAP is compiled anew in each."""
+
+
+def _forks_programs(item: pytest.Item) -> bool:
+    """Whether the test's module starts programs: these last longest, and share one fork server in one process."""
+    return hasattr(getattr(item, "module", None), "Program")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server, an encoder or a plan as slow, group what shares a server, and run the longest first."""
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or SLOW_FOLDERS & set(item.path.parts):
+        folder = item.path.relative_to(ROOT).parts[0]
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or folder in SLOW_FOLDERS:
             item.add_marker(pytest.mark.slow)
-        for group, files in (("programs", PROGRAMS), ("charts", CHARTS)):
-            if item.path.name in files:
-                item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (item.path.name not in PROGRAMS, item.path.parent.name != "pipelines"))
+        if _forks_programs(item):
+            item.add_marker(pytest.mark.xdist_group("programs"))
+        elif item.path.name in CHARTS:
+            item.add_marker(pytest.mark.xdist_group("charts"))
+    items.sort(key=lambda item: (not _forks_programs(item), item.path.parent.name != "pipelines"))
 
 
 def pytest_collection_finish() -> None:
