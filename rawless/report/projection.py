@@ -1,5 +1,6 @@
 """Sample rows of a snapshot and project their vectors onto a plane, by PCA and UMAP."""
 
+import contextlib
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
@@ -100,6 +101,7 @@ def _umap(vectors: Array) -> Projection:
     """McInnes, Healy and Melville, 'UMAP: Uniform Manifold Approximation and Projection' (2018)."""
     from umap import UMAP
 
+    _cache_compiled_functions()
     neighbours = min(NEIGHBOURS, len(vectors) - 1)
     mapper = UMAP(n_neighbors=neighbours, metric="cosine", random_state=SEED, n_jobs=1)
     note = (
@@ -107,3 +109,17 @@ def _umap(vectors: Array) -> Projection:
         "their sizes, mean little."
     )
     return Projection("UMAP", note, np.asarray(mapper.fit_transform(vectors), np.float64))
+
+
+def _cache_compiled_functions() -> None:
+    """Let Numba keep these functions' machine code on disk, if it can: each process would compile them for 10 s."""
+    from umap import layouts, umap_, utils
+
+    for function in (
+        utils.fast_knn_indices,
+        umap_.smooth_knn_dist,
+        umap_.compute_membership_strengths,
+        layouts._nb_optimize_layout_euclidean_single_epoch,
+    ):
+        with contextlib.suppress(RuntimeError):  # no folder is writable
+            function.enable_caching()
