@@ -42,7 +42,7 @@ settings.load_profile("rawless")
 _numbers = itertools.count()
 
 ROOT = Path(__file__).parent
-SLOW_FIXTURES = {"stack", "minilm", "tiny_sealed", "checkpoint", "plain_resnet"}
+SLOW_FIXTURES = {"stack", "either", "own_home", "bench", "minilm", "tiny_sealed", "checkpoint", "plain_resnet"}
 SLOW_FOLDERS = {"deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
 CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
 """Tests that project vectors, in one process of the test run, because UMAP is compiled anew in each."""
@@ -58,7 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server, an encoder or a plan as slow, group what shares a server, and run the longest first."""
     for item in items:
         folder = item.path.relative_to(ROOT).parts[0]
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or folder in SLOW_FOLDERS:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if SLOW_FIXTURES & fixtures or folder in SLOW_FOLDERS or _forks_programs(item):
             item.add_marker(pytest.mark.slow)
         if _forks_programs(item):
             item.add_marker(pytest.mark.xdist_group("programs"))
