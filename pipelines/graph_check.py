@@ -11,13 +11,12 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as proto
 
 from pipelines.elements import RowCoder
-from pipelines.unbounded import message_urns
+from pipelines.unbounded import reads_by_urn
 from rawless.errors import UserError
 from rawless.privacy.coder import RefusingCoder
 
 _PARDO = common_urns.primitives.PAR_DO.urn
 _FLATTEN = common_urns.primitives.FLATTEN.urn
-_PUBSUB_READ = common_urns.composites.PUBSUB_READ.urn
 
 
 def check(pipeline: beam.Pipeline) -> None:
@@ -37,10 +36,10 @@ def violations(pipeline: beam.Pipeline) -> Iterator[str]:
     coders = {key: context.coders.get_by_id(collection.coder_id) for key, collection in collections.items()}
     steps = [step for step in job.components.transforms.values() if not step.subtransforms and step.spec.urn]
     raw = _raw_collections(steps, coders)
-    home = _home_environment(steps, raw)
+    home, reads = _home_environment(steps, raw), reads_by_urn()
     for step in steps:
-        if step.spec.urn == _PUBSUB_READ and proto.PubSubReadPayload.FromString(step.spec.payload).id_attribute:
-            yield f"The step {step.unique_name} reads with id_label, which makes a runner keep messages: leave it out."
+        if (read := reads.get(step.spec.urn)) and (fault := read.find_fault(step.spec.payload)):
+            yield f"The step {step.unique_name} {fault}"
         if not raw.isdisjoint(step.inputs.values()) and (problem := _problem(step, home)):
             yield f"The step {step.unique_name} {problem}: no step between read and encode may keep raw content."
 
@@ -74,7 +73,7 @@ def _home_environment(steps: list[proto.PTransform], raw: set[str]) -> str:
 
 def _raw_collections(steps: list[proto.PTransform], coders: dict[str, Coder]) -> set[str]:
     raw = {key for key, coder in coders.items() if isinstance(coder, RefusingCoder)}
-    urns = message_urns()
+    urns = reads_by_urn()
     raw |= {output for step in steps if step.spec.urn in urns for output in step.outputs.values()}
     while True:
         derived = {

@@ -116,7 +116,7 @@ def _job(stream: Stream, request: IngestRequest, warehouse: Warehouse, is_local:
 
 def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> None:
     if request.until_idle is not None and (request.source.is_bounded or not options.is_local(beam)):
-        raise UserError("--until-idle is for pubsub: sources that are read on this machine; leave it out.")
+        raise UserError("--until-idle is for sources of messages that are read on this machine; leave it out.")
     if request.warehouse is None and not options.is_local(beam):
         raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
     if stream.leakage is not None:

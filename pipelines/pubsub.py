@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub
 from apache_beam.portability import common_urns
+from apache_beam.portability.api import beam_runner_api_pb2 as proto
 
 from pipelines.unbounded import MessageRead
 from rawless.events.event import Delivery
@@ -47,6 +48,13 @@ def read_messages(source: Subscription) -> beam.PTransform:
     return ReadFromPubSub(subscription=source.name, with_attributes=True)
 
 
+def find_fault(payload: bytes) -> str | None:
+    """Return what is wrong with a transform that reads messages, or None."""
+    if proto.PubSubReadPayload.FromString(payload).id_attribute:
+        return "reads with id_label, which makes a runner keep messages: leave it out."
+    return None
+
+
 def to_delivery(message: PubsubMessage) -> Delivery:
     """Return a message as a delivery."""
     return decode_message(message.message_id, message.data, message.attributes)
@@ -59,4 +67,6 @@ def read_locally(source: Subscription) -> "AbstractContextManager[SubscriptionRe
     return read_locally(source)
 
 
-READ = MessageRead(common_urns.composites.PUBSUB_READ.urn, connect, read_messages, to_delivery, read_locally)
+READ = MessageRead(
+    common_urns.composites.PUBSUB_READ.urn, find_fault, connect, read_messages, to_delivery, read_locally
+)

@@ -32,6 +32,8 @@ class MessageRead:
 
     urn: str
     """The URN of the transform that reads messages. To the graph check, its output is raw content."""
+    find_fault: Callable[[bytes], str | None]
+    """Return what is wrong with that transform's payload, in words that follow the step's name, or None."""
     connect: Callable[[Any, Stream, Path | None, float | None], UnboundedSource]
     """Return the source that a job reads, given the stream, the warehouse file and the idle limit in seconds.
 
@@ -51,9 +53,10 @@ def message_read(scheme: str) -> MessageRead:
     return read
 
 
-def message_urns() -> set[str]:
-    """Return the URNs of all transforms that read messages."""
-    return {message_read(name).urn for name, scheme in SCHEMES.items() if not scheme.is_bounded}
+def reads_by_urn() -> dict[str, MessageRead]:
+    """Return how jobs read each unbounded scheme, by the URN of the transform that reads its messages."""
+    reads = (message_read(name) for name, scheme in SCHEMES.items() if not scheme.is_bounded)
+    return {read.urn: read for read in reads}
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from rawless.events.sources import SCHEMES
+
 Rawless = Callable[..., Any]
 
 
@@ -325,6 +327,12 @@ def test_no_command_shows_the_help(rawless: Rawless) -> None:
 
     assert done.code == 2
     assert "ingest" in done.out
+
+
+def test_the_help_of_ingest_shows_how_each_source_is_named(rawless: Rawless) -> None:
+    help_text = "".join(rawless("ingest", "--help").out.replace("│", "").split())
+
+    assert [scheme.usage for scheme in SCHEMES.values() if scheme.usage not in help_text] == []
 
 
 def test_the_help_names_every_command_and_imports_no_heavy_library() -> None:

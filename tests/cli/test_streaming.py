@@ -94,7 +94,7 @@ def test_the_environment_can_name_another_pubsub(
 
 
 REFUSED = {
-    "--until-idle is for pubsub": ["--source", "jsonl:{file}", "--until-idle", "1"],
+    "--until-idle is for sources of messages": ["--source", "jsonl:{file}", "--until-idle", "1"],
     "--source names 'subscriptions/x', but must name projects/": ["--source", "pubsub:subscriptions/x"],
     "--source is 'pubsub:', but must be one of: files:GLOB, jsonl:PATH, pubsub:projects/P/subscriptions/S.": [
         "--source", "pubsub:",

@@ -13,15 +13,13 @@ INTERRUPTED = 130
 def ingest(
     context: typer.Context,
     stream: StreamFile,
-    source: Annotated[
-        str,
-        typer.Option(help="Where to read events: jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S."),
-    ],
+    source: Annotated[str, typer.Option(help="Where to read events; see above.")],
     metadata: Metadata = None,
     until_idle: Annotated[
         float | None,
         typer.Option(
-            min=0, help="For pubsub: stop after this many seconds without a message. By default it runs until Ctrl-C."
+            min=0,
+            help="For sources of messages: stop after this many seconds without one. By default it runs until Ctrl-C.",
         ),
     ] = None,
     device: DeviceName = "auto",
@@ -29,6 +27,8 @@ def ingest(
     json: Json = False,
 ) -> None:
     """Encode the events of a source and log the embeddings. Options of Beam follow after --.
+
+    A source is jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S.
 
     Ctrl-C finishes the events that were already read; a second Ctrl-C stops immediately.
     """
