@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from rawless.demo.digits import DIGITS
 from rawless.demo.digits import STREAM as DIGIT_STREAM
 from rawless.demo.texts import STREAM as TEXT_STREAM
 from rawless.warehouse.client import Warehouse
@@ -21,7 +22,7 @@ QUALIFY ROW_NUMBER() OVER (PARTITION BY query_id ORDER BY similarity DESC, event
 ORDER BY query_id, similarity DESC, event_id
 """
 _TEXTS = ("licence-005", "reference-040")
-_DIGITS = range(0, 1797, 18)
+_DIGITS = range(0, DIGITS, 6)
 
 
 def text_neighbours(warehouse: Warehouse) -> dict[str, list[dict[str, Any]]]:
