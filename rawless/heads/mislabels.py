@@ -28,6 +28,8 @@ def suspected_mislabels(task: Task) -> Iterator[SuspectedMislabel]:
         return
     for split in SPLITS:
         rows = task.splits[split].rows
+        if len(rows) == 0:
+            continue
         for indices in torch.split(torch.arange(len(rows)), _BATCH_SIZE):
             cosines = functional.normalize(rows.inputs[0][indices], dim=1) @ train_vectors.T
             if split == "train":

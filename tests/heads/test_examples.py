@@ -47,9 +47,13 @@ def test_a_tenant_attribute_that_train_lacks_is_refused(shop: Shop, with_channel
         open_task(shop.warehouse, SPEC, with_channels(range(25)))
 
 
-def test_a_head_can_be_trained_without_validation_rows(shop: Shop, build_pairs: Callable[..., Manifest]) -> None:
-    spec = head_spec({"head": "matches", "snapshot": "matches", "kind": "pair", "epochs": 2})
-    evaluation = train(open_task(shop.warehouse, spec, build_pairs(split=BY_TIME)), lambda _: None).evaluation
+@pytest.mark.parametrize("kind", ["linear", "pair"])
+def test_a_head_can_be_trained_without_validation_rows(
+    shop: Shop, build_pairs: Callable[..., Manifest], kind: str
+) -> None:
+    spec = head_spec({"head": "topic", "snapshot": "topics", "kind": kind, "epochs": 2})
+    snapshot = build_pairs(split=BY_TIME) if kind == "pair" else shop.build(split=BY_TIME).manifest
+    evaluation = train(open_task(shop.warehouse, spec, snapshot), lambda _: None).evaluation
 
     assert evaluation.rows["validation"] == 0
     assert len(evaluation.train_losses) == 2
