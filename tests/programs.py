@@ -13,9 +13,10 @@ from pathlib import Path
 
 PRELOADED = [
     "google.cloud.pubsub_v1",
-    "openvino",
-    "transformers",
     "encoders.load",
+    "encoders.runtimes.openvino",
+    "openvino.frontend.pytorch.ts_decoder",
+    "transformers.models.bert.modeling_bert",
     "pipelines.launch",
     "rawless.cli.main",
     "rawless.heads.training",

@@ -38,9 +38,9 @@ def pick_runtime(reference: "Eager", examples: Sequence[Inputs], tolerance: floa
     """
     if reference.device.type != "cpu":
         return reference
-    from encoders.runtimes.openvino import OpenVino
-
     try:
+        from encoders.runtimes.openvino import OpenVino
+
         candidate = OpenVino(reference.network, examples[0])
         is_same = all(agree(candidate(*inputs), reference(*inputs), tolerance) for inputs in examples)
     except Exception as error:  # noqa: BLE001 - an unsupported operation raises many types

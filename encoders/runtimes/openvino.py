@@ -8,6 +8,10 @@ import torch
 from encoders.family import Inputs
 from encoders.spec import Vector
 
+# OpenVINO reports every conversion to its vendor over the network, unless this package is missing.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino  # noqa: E402
+
 _OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 """Use full precision, because the default is bf16 on CPUs that support it, and use all cores for one batch."""
 
@@ -16,10 +20,6 @@ class OpenVino:
     """Runs a network compiled for this CPU, for batches of any size and texts of any length."""
 
     def __init__(self, network: torch.nn.Module, example: Inputs) -> None:
-        # OpenVINO reports every conversion to its vendor over the network, unless this package is missing.
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-        import openvino
-
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a trace may not hold for other shapes: `pick_runtime` compares them
             model = openvino.convert_model(network, example_input=example)
