@@ -19,7 +19,7 @@ _LONGEST_LIST = 4
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
