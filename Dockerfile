@@ -12,7 +12,9 @@ FROM apache/beam_python3.11_sdk:2.77.0@${BEAM_DIGEST} AS beam
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00@${LAUNCHER_DIGEST} AS launcher
 
 FROM python:3.11.14-slim-bookworm@${PYTHON_DIGEST} AS base
-ENV HF_HUB_DISABLE_TELEMETRY=1 \
+ENV DO_NOT_TRACK=1 \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore \

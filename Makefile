@@ -1,6 +1,8 @@
 # make setup | demo | quick | test | check | bench: each sets up what it needs. make image needs Docker.
 # Compiled modules are kept whatever the environment says, since a test run starts dozens of processes.
 export PYTHONDONTWRITEBYTECODE :=
+# Terraform does not report its version to its vendor.
+export CHECKPOINT_DISABLE := 1
 PYTHON ?= python3
 IMAGE ?= rawless
 VARIANT ?= cuda

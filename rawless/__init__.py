@@ -5,6 +5,10 @@ Importing this package is cheap: each public name is imported from its module wh
 
 from typing import TYPE_CHECKING
 
+from rawless.telemetry import opt_out as _opt_out
+
+_opt_out()
+
 __all__ = [
     "Raw",
     "RawlessError",

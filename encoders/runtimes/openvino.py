@@ -1,16 +1,12 @@
 """OpenVINO in fp32, the fastest runtime that was measured on a CPU."""
 
-import sys
 import warnings
 
+import openvino
 import torch
 
 from encoders.family import Inputs
 from encoders.spec import Vector
-
-# OpenVINO reports every conversion to its vendor over the network, unless this package is missing.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-import openvino  # noqa: E402
 
 _OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 """Use full precision, because the default is bf16 on CPUs that support it, and use all cores for one batch."""
