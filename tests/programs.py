@@ -77,6 +77,11 @@ class Program:
             raise subprocess.TimeoutExpired("rawless", timeout or 0.0)
         return self.returncode
 
+    def ends_within(self, seconds: float) -> bool:
+        """Return whether it has ended, for which this waits so long."""
+        self._process.join(seconds)
+        return self.returncode is not None
+
     def send_signal(self, number: signal.Signals) -> None:
         """See `Popen.send_signal`."""
         if self.returncode is None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from encoders.spec import EncoderSpec
 from rawless.heads import deployment
 from rawless.serving.remote import TOKEN_VARIABLE
 from tests.cli.conftest import Outcome
@@ -54,11 +55,11 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_sealed: EncoderSpec, tiny_file: Path) -> Path:
     made = tmp_path_factory.mktemp("service")
-    write_head(made / "heads", "topic")
+    write_head(made / "heads", "topic", spec=tiny_sealed)
     deployment.deploy(made / "heads", "topic", 1)
-    (made / "message.yaml").write_text(yaml.safe_dump(TEXT_STREAM))
+    (made / "message.yaml").write_text(yaml.safe_dump(TEXT_STREAM | {"encoders": [str(tiny_file)]}))
     return made
 
 
@@ -161,11 +162,13 @@ def test_ctrl_c_answers_accepted_requests(folder: Path, started: Callable[..., R
     assert output == ""
 
 
-def test_a_service_with_a_closed_stderr_keeps_running(folder: Path, started: Callable[..., Running]) -> None:
+def test_a_service_with_a_closed_stderr_keeps_running(
+    folder: Path, started: Callable[..., Running], tiny_sealed: EncoderSpec
+) -> None:
     door = started(_file(folder, "unread.yaml"), "--port", "0", "--json")
     url = door.url()
     door.process.stderr.close()
-    write_head(folder / "heads", "topic", 2)
+    write_head(folder / "heads", "topic", 2, tiny_sealed)
 
     deployment.deploy(folder / "heads", "topic", 2)  # which it wants to tell of
     with httpx.Client(base_url=url) as client:

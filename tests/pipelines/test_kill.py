@@ -1,9 +1,7 @@
 """A job that is killed and run again loses nothing and repeats nothing."""
 
-import contextlib
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,8 +63,7 @@ def _kill_once_it_writes(command: list[str], warehouse: Warehouse) -> None:
     limit = time.monotonic() + LIMIT_SECONDS
     try:
         while _count(warehouse) == before and time.monotonic() < limit:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.2)
+            if process.ends_within(0.1):
                 break
     finally:
         process.kill()
