@@ -49,8 +49,8 @@ CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
 
 
 def _forks_programs(item: pytest.Item) -> bool:
-    """Whether the test's module starts programs: these last longest, and share one fork server in one process."""
-    return hasattr(getattr(item, "module", None), "Program")
+    """Whether the test starts programs or workers: these last longest, and share one fork server in one process."""
+    return hasattr(getattr(item, "module", None), "Program") or "forked_workers" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(tryfirst=True)

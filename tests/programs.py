@@ -1,4 +1,4 @@
-"""`rawless` commands as processes of their own, forked from a server that has imported everything already."""
+"""`rawless` commands and workers of Beam as processes, forked from a server that has imported everything already."""
 
 import multiprocessing
 import os
@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 PRELOADED = [
+    "apache_beam.runners.worker.sdk_worker_main",
     "google.cloud.pubsub_v1",
     "encoders.load",
     "encoders.runtimes.openvino",
@@ -31,14 +32,25 @@ _context.set_forkserver_preload(PRELOADED)
 def _main(arguments: list[str], environment: dict[str, str], folder: str, out: Connection, err: Connection) -> None:
     from rawless.cli.main import main
 
+    os.chdir(folder)
+    _enter(environment, out, err)
+    sys.argv = ["rawless", *arguments]
+    main()
+
+
+def _work(environment: dict[str, str], out: Connection, err: Connection) -> None:
+    from apache_beam.runners.worker.sdk_worker_main import main
+
+    _enter(environment, out, err)
+    main([])
+
+
+def _enter(environment: dict[str, str], out: Connection, err: Connection) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(folder)
     for pipe, number in ((out, 1), (err, 2)):
         os.dup2(pipe.fileno(), number)
         pipe.close()
-    sys.argv = ["rawless", *arguments]
-    main()
 
 
 class Program:
@@ -110,6 +122,37 @@ class Program:
         for reader in readers:
             reader.join()
         return texts["out"], texts["err"]
+
+
+class Worker:
+    """A worker process of Beam with this process's output, and the part of `subprocess.Popen` that Beam needs."""
+
+    def __init__(self, command: str, *, shell: bool, env: Mapping[str, str]) -> None:
+        assert command.endswith(" -m apache_beam.runners.worker.sdk_worker_main")
+        with _output(1) as out, _output(2) as err:
+            self._process = _context.Process(target=_work, args=(dict(env), out, err))
+            self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        """See `Popen.returncode`."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """See `Popen.poll`."""
+        return self.returncode
+
+    def wait(self) -> None:
+        """See `Popen.wait`."""
+        self._process.join()
+
+    def kill(self) -> None:
+        """See `Popen.kill`."""
+        self._process.kill()
+
+
+def _output(number: int) -> Connection:
+    return Connection(os.dup(number), readable=False)
 
 
 def _reader(pipe: Connection) -> TextIOWrapper:

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from apache_beam.runners.portability import local_job_service
 
 from encoders.catalogue import lookup
 from pipelines import options
@@ -16,8 +18,15 @@ from rawless.events.sources import open_source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
+from tests.programs import Worker
 
 EVER = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beam's worker processes are forked like programs, so that they need not import everything again."""
+    monkeypatch.setattr(local_job_service, "subprocess", SimpleNamespace(Popen=Worker))
 
 
 @pytest.fixture

@@ -143,6 +143,7 @@ def test_a_replay_changes_nothing_that_was_known_before(
     assert warehouse.query(known) == before
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_two_worker_processes_write_the_same_rows_as_one(
     ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse, tiny_sealed: EncoderSpec
 ) -> None:
@@ -187,6 +188,7 @@ def test_with_two_encoders_each_accounts_for_every_event(
     assert {row["encoder_fingerprint"] for row in embeddings()} == {first.fingerprint, second.fingerprint}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_unavailable_warehouse_fails_the_job_and_the_next_run_loses_nothing(
     ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse, tiny_sealed: EncoderSpec
 ) -> None:
