@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from encoders.encoder import Encoder
+from encoders.catalogue import lookup
 from rawless.connect import LOCAL_CONFIG
 from rawless.errors import UserError
 from rawless.local import stack as local_stack
+from rawless.local.stack import Stack
 from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import EncoderRow
@@ -81,9 +82,9 @@ def test_the_server_never_sees_the_pseudonym_key(own_home: Path, monkeypatch: py
     assert b"a-key-that-stays-here" not in Path(f"/proc/{stack.pid}/environ").read_bytes()
 
 
-def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse, minilm: Encoder) -> None:
+def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse) -> None:
     """The emulator's one database connection is used by both; an append's result was once a query's answer."""
-    spec = minilm.spec
+    spec = lookup("minilm@1.0.0")
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
     done = threading.Event()
 
@@ -103,9 +104,9 @@ def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse, minilm
     assert answers == [[{"n": number, "x": "x"}] for number in range(50)]
 
 
-def test_a_row_is_stored_once_and_time_travel_is_refused(warehouse: Warehouse, minilm: Encoder, home: Path) -> None:
+def test_a_row_is_stored_once_and_time_travel_is_refused(warehouse: Warehouse, home: Path) -> None:
     """The emulator copied the whole table at every append: gigabytes, and an erased row lived on."""
-    spec = minilm.spec
+    spec = lookup("minilm@1.0.0")
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
     writer = StorageWriter(warehouse)
     database = home / "bigquery"
@@ -124,11 +125,10 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_busy_server_is_not_mistaken_for_a_dead_one(own_home: Path) -> None:
+def test_a_busy_server_is_not_mistaken_for_a_dead_one(stack: Stack, home: Path) -> None:
     """Otherwise a second server would start without access to the database, and replace the address file."""
-    stack = local_stack.up(own_home)
     os.kill(stack.pid, signal.SIGSTOP)
     try:
-        assert local_stack.up(own_home) == stack
+        assert local_stack.up(home) == stack
     finally:
         os.kill(stack.pid, signal.SIGCONT)
