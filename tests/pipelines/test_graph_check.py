@@ -21,9 +21,19 @@ from pipelines.parse import Parse
 from pipelines.read import Read
 from rawless.errors import UserError
 from rawless.events.sources.pubsub import Subscription
+from rawless.warehouse.client import Warehouse
+from tests.warehouse_pool import WarehousePool
 
 Job = Callable[..., Ingest]
 Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def warehouse(warehouses: WarehousePool) -> Iterator[Warehouse]:
+    """One for all tests, which look at graphs and not at rows."""
+    taken = warehouses.take()
+    yield taken
+    warehouses.give_back(taken)
 
 
 class _Stateful(beam.DoFn):
