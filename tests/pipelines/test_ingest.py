@@ -172,9 +172,9 @@ def test_two_worker_processes_write_the_same_rows_as_one(
 
 
 def test_with_two_encoders_each_accounts_for_every_event(
-    ingest: Ingested, embeddings: Rows, write_events: Write
+    ingest: Ingested, embeddings: Rows, write_events: Write, tiny_sealed: EncoderSpec
 ) -> None:
-    first = lookup("minilm@1.0.0")
+    first = tiny_sealed
     second = first.model_copy(update={"version": "1.0.1", "training_domain": "the same in other words"})
     path = write_events({"event_id": "a"}, {"event_id": "b", "text": "\u200b"}, b"garbage")
 
@@ -183,7 +183,7 @@ def test_with_two_encoders_each_accounts_for_every_event(
     assert summary["read"] == 3
     assert summary["by_encoder"] == {
         ref: {"embeddings": 1, "rejections": {"empty_text": 1, "malformed_event": 1}}
-        for ref in ("minilm@1.0.0", "minilm@1.0.1")
+        for ref in ("tiny@1.0.0", "tiny@1.0.1")
     }
     assert {row["encoder_fingerprint"] for row in embeddings()} == {first.fingerprint, second.fingerprint}
 
