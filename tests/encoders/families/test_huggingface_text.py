@@ -50,13 +50,13 @@ def close(one: Encoded | Reason, other: Encoded | Reason, tolerance: float) -> b
 
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
-    """A thousand texts of 1 to 600 words, most of them short, as messages are."""
+    """Texts of 1 to 600 words, most of them short, as messages are."""
     import pydoc_data.topics
 
     words = re.findall(r"\S+", " ".join(pydoc_data.topics.topics.values()))
     choose = random.Random(20261101)
-    counts = [*range(1, 17)] * 60 + [round(17 + step * 583 / 39) for step in range(40)]
-    assert (len(counts), min(counts), max(counts)) == (1000, 1, 600)
+    counts = [*range(1, 17)] * 10 + [round(17 + step * 583 / 15) for step in range(16)]
+    assert (len(counts), min(counts), max(counts)) == (176, 1, 600)
     choose.shuffle(counts)
     return [" ".join(choose.choices(words, k=count)) for count in counts]
 
@@ -70,7 +70,7 @@ def test_vectors_equal_those_of_sentence_transformers(minilm: Encoder, texts: li
     outcomes = encode(minilm, *texts)
     cosines = np.array([vector(each) @ reference for each, reference in zip(outcomes, expected, strict=True)])
     assert cosines.min() >= 0.99999
-    assert sum(isinstance(each, Encoded) and each.truncated for each in outcomes) >= 25
+    assert sum(isinstance(each, Encoded) and each.truncated for each in outcomes) >= 10
 
 
 def test_exactly_the_texts_that_were_cut_are_reported_as_truncated(minilm: Encoder, texts: list[str]) -> None:
@@ -205,7 +205,7 @@ def test_a_text_of_megabytes_is_truncated(minilm: Encoder) -> None:
 
 
 def test_tokenizing_a_text_of_megabytes_does_not_block_other_threads(minilm: Encoder) -> None:
-    outcome = minilm.submit(Raw(b"where is my parcel " * 500_000))
+    outcome = minilm.submit(Raw(b"where is my parcel " * 120_000))
     longest, before = 0.0, time.monotonic()
     while not outcome.done():
         time.sleep(0.001)
