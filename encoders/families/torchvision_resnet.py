@@ -4,7 +4,7 @@ He et al., Deep Residual Learning for Image Recognition (2016).
 """
 
 import re
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -89,8 +89,8 @@ def _load_resnet(spec: ResNetSpec) -> "torch.nn.Module":
     if spec.layer != _HEAD:  # a checkpoint may have a head of any size, or none
         state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{_HEAD}.")}
     bias = state.get(f"{_HEAD}.bias", torch.zeros(1000))
-    resnet = _empty_resnet(spec, num_classes=max(1, bias.numel()))
-    _check_layer(spec, resnet)
+    resnet = _empty_resnet(spec.architecture, num_classes=max(1, bias.numel()))
+    _check_layer(spec)
     if spec.layer != _HEAD:
         resnet.fc = torch.nn.Identity()
     _check_state(spec, resnet.state_dict(), state)
@@ -98,13 +98,13 @@ def _load_resnet(spec: ResNetSpec) -> "torch.nn.Module":
     return resnet
 
 
-def _empty_resnet(spec: ResNetSpec, **options: Any) -> "torch.nn.Module":
+def _empty_resnet(architecture: Architecture, **options: Any) -> "torch.nn.Module":
     """Return the architecture with tensors that have a shape and a type, but no values."""
     import torch
     from torchvision import models
 
     with torch.device("meta"):
-        resnet: torch.nn.Module = getattr(models, spec.architecture)(weights=None, **options)
+        resnet: torch.nn.Module = getattr(models, architecture)(weights=None, **options)
     return resnet
 
 
@@ -129,10 +129,17 @@ def _check_state(spec: ResNetSpec, expected: "dict[str, torch.Tensor]", state: "
             )
 
 
-def _check_layer(spec: ResNetSpec, resnet: "torch.nn.Module") -> None:
+@cache
+def _layers(architecture: Architecture) -> list[str]:
+    """Return the nodes of an architecture's graph, without the image."""
     from torchvision.models.feature_extraction import get_graph_node_names
 
-    layers = get_graph_node_names(resnet, suppress_diff_warning=True)[1][1:]
+    nodes: list[str] = get_graph_node_names(_empty_resnet(architecture), suppress_diff_warning=True)[1]
+    return nodes[1:]
+
+
+def _check_layer(spec: ResNetSpec) -> None:
+    layers = _layers(spec.architecture)
     # create_feature_extractor takes the name of a block for the last node of the block.
     if not any(layer == spec.layer or layer.startswith(f"{spec.layer}.") for layer in layers):
         blocks = dict.fromkeys(layer.split(".")[0] for layer in layers)
@@ -149,7 +156,7 @@ FAMILY = Family(
         "torchvision": TorchvisionHub(),
         "path": LocalFolder(),
         "gs": ObjectStorage(),
-        "seed": Seeded(lambda spec: _empty_resnet(spec).state_dict()),
+        "seed": Seeded(lambda spec: _empty_resnet(spec.architecture).state_dict()),
     },
     architectures=frozenset(get_args(Architecture)),
 )
