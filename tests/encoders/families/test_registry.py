@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from encoders import catalogue, families
 from encoders.families.huggingface_text import HuggingFaceTextSpec
+from encoders.spec import EncoderSpec
 
 
 def test_each_module_of_the_folder_is_one_family() -> None:
@@ -50,15 +54,22 @@ def test_parsing_specs_imports_no_model_library() -> None:
     assert result.stdout.strip() == "[]"
 
 
-_LOAD_TEXT = """
-import sys, torch
-from encoders.catalogue import lookup
-from encoders.load import build
-build(lookup("minilm@1.0.0"), torch.device("cpu"))
-print("encoders.image_model" in sys.modules)
-"""
+def _take_encoder_modules() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == "encoders"]
+    return {name: sys.modules.pop(name) for name in names}
 
 
-def test_loading_a_text_encoder_imports_no_image_code() -> None:
-    result = subprocess.run([sys.executable, "-c", _LOAD_TEXT], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "False"
+@pytest.fixture
+def _no_encoder_modules() -> Iterator[None]:
+    """A process that has imported none of the encoders; its other modules stay, since importing torch takes seconds."""
+    modules = _take_encoder_modules()
+    yield
+    _take_encoder_modules()
+    sys.modules.update(modules)
+
+
+@pytest.mark.usefixtures("_no_encoder_modules")
+def test_loading_a_text_encoder_imports_no_image_code(tiny_sealed: EncoderSpec) -> None:
+    import_module("encoders.load").load(tiny_sealed, "cpu")
+    assert "encoders.text_model" in sys.modules
+    assert "encoders.image_model" not in sys.modules
