@@ -1,9 +1,8 @@
 """Runtimes produce the vectors of the reference, or are not used."""
 
 import logging
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -30,9 +29,15 @@ CATALOGUE = ["minilm@1.0.0", "resnet18-seeded@1.0.0"]
 
 
 @pytest.fixture(scope="module")
-def references() -> dict[str, Encoder]:
-    """The encoders on torch, the reference."""
-    return {ref: build(lookup(ref), CPU) for ref in CATALOGUE}
+def minilm_on_torch() -> Encoder:
+    """MiniLM on torch, the reference."""
+    return build(lookup("minilm@1.0.0"), CPU)
+
+
+@pytest.fixture(scope="module")
+def resnet_on_torch(image_sealed: EncoderSpec) -> Encoder:
+    """The small image encoder on torch, the reference."""
+    return build(image_sealed, CPU)
 
 
 def same(one: Encoder, other: Encoder, contents: Sequence[bytes]) -> bool:
@@ -56,26 +61,26 @@ def test_an_encoder_on_a_cpu_runs_on_openvino_and_keeps_probe_and_fingerprint(re
 
 
 words = st.text(st.sampled_from("aábcdé .,!?東京😀0123"), max_size=30)
-texts = st.builds(lambda word, times: (word * times).encode(), words, st.integers(0, 60))
+texts = st.builds(lambda word, times: (word * times).encode(), words, st.integers(0, 20))
 
 
-@settings(max_examples=25, deadline=None)
-@given(contents=st.lists(texts, max_size=12))
+@settings(max_examples=20, deadline=None)
+@given(contents=st.lists(texts, max_size=8))
 def test_texts_in_any_batch_have_the_vectors_of_the_reference(
-    references: dict[str, Encoder], contents: list[bytes]
+    minilm: Encoder, minilm_on_torch: Encoder, contents: list[bytes]
 ) -> None:
-    assert same(load(lookup(CATALOGUE[0]), "cpu"), references[CATALOGUE[0]], contents)
+    assert same(minilm, minilm_on_torch, contents)
 
 
-@settings(max_examples=10, deadline=None)
-@given(sizes=st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), max_size=10))
+@settings(max_examples=20, deadline=None)
+@given(sizes=st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200)), max_size=10))
 def test_images_in_any_batch_have_the_vectors_of_the_reference(
-    references: dict[str, Encoder],
-    make_image: Callable[..., Image.Image],
-    sizes: list[tuple[int, int]],
+    resnet_on_torch: Encoder, make_image: Callable[..., Image.Image], sizes: list[tuple[int, int]]
 ) -> None:
     contents = [saved(make_image(*size), "PNG") for size in sizes]
-    assert same(load(lookup(CATALOGUE[1]), "cpu"), references[CATALOGUE[1]], contents)
+    fast = load(resnet_on_torch.spec, "cpu")
+    assert fast.runtime.startswith("OpenVINO")
+    assert same(fast, resnet_on_torch, contents)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
@@ -175,17 +180,6 @@ def test_vectors_of_another_direction_never_agree() -> None:
 
 
 def test_openvino_sends_no_telemetry() -> None:
-    # In another process, since imported modules stay imported.
-    imported = subprocess.run(
-        [sys.executable, "-c", _REPORTS], capture_output=True, text=True, check=True, timeout=300
-    ).stdout.split()
-    assert imported == ["stub"]
-
-
-_REPORTS = """
-import torch
-from encoders.runtimes.openvino import OpenVino
-OpenVino(torch.nn.Identity(), (torch.ones(1, 2),))
-import openvino.tools.ovc.telemetry_utils as utils
-print("stub" if utils.tm.__name__.endswith("telemetry_stub") else utils.tm.__name__)
-"""
+    OpenVino(torch.nn.Identity(), (torch.ones(1, 2),))
+    telemetry = import_module("openvino.tools.ovc.telemetry_utils").tm
+    assert telemetry.__name__ == "openvino.tools.ovc.telemetry_stub"
