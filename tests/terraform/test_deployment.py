@@ -13,6 +13,7 @@ from rawless.warehouse.config import load_warehouse_config
 from terraform.checks import plan, request, schema, suite
 from terraform.checks.plan import REPOSITORY, Resource
 
+pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run, so that each is made once
 ROOT = REPOSITORY / "terraform"
 
 

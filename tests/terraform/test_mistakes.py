@@ -16,6 +16,7 @@ import pytest
 from terraform.checks import access, diagrams, functions, plan, request, runbooks, storage, suite, tables
 from terraform.checks.plan import REPOSITORY, PlanError, Resource
 
+pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run, so that each is made once
 MakeMistakes = Callable[..., Path]
 TYPOS = {
     "public_acess_prevention": ("raw/bucket.tf", "public_access_prevention ", "public_acess_prevention "),
