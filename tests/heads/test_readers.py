@@ -1,6 +1,6 @@
 """A snapshot is read as a frame, a torch `Dataset` or Hugging Face tables with the same rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,15 +11,25 @@ from rawless.datasets.snapshots import Manifest
 from rawless.datasets.spec import SPLITS
 from rawless.errors import UserError
 from rawless.heads.readers import frame, hugging_face, torch_dataset
-from tests.shop import Shop
+from tests.shop import Shop, open_shop
+from tests.warehouse_pool import WarehousePool
+
+in_one_process = pytest.mark.xdist_group("readers")
+"""Of the test run, so that the snapshot is built once."""
 
 
-@pytest.fixture
-def manifest(shop: Shop) -> Manifest:
-    return shop.build().manifest
+@pytest.fixture(scope="module")
+def built(warehouses: WarehousePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, Manifest]]:
+    """A shop with a snapshot, which no test modifies."""
+    warehouse = warehouses.take()
+    shop = open_shop(warehouse, tmp_path_factory.mktemp("shop"))
+    yield shop, shop.build().manifest
+    warehouses.give_back(warehouse)
 
 
-def test_a_frame_contains_the_rows_and_names_snapshot_and_encoder(shop: Shop, manifest: Manifest) -> None:
+@in_one_process
+def test_a_frame_contains_the_rows_and_names_snapshot_and_encoder(built: tuple[Shop, Manifest]) -> None:
+    shop, manifest = built
     rows = shop.rows(manifest.snapshot_id)
     data = frame(shop.warehouse, "uploads")
 
@@ -38,14 +48,18 @@ def test_a_frame_contains_the_rows_and_names_snapshot_and_encoder(shop: Shop, ma
     }
 
 
-def test_a_split_is_read_alone(shop: Shop, manifest: Manifest) -> None:
+@in_one_process
+def test_a_split_is_read_alone(built: tuple[Shop, Manifest]) -> None:
+    shop, manifest = built
     frames = [frame(shop.warehouse, manifest.snapshot_id, split) for split in SPLITS]
 
     assert [set(table["split"]) for table in frames] == [{split} for split in SPLITS]
     assert sum(map(len, frames)) == manifest.rows
 
 
-def test_torch_gets_float32_vectors_and_indices_of_classes(shop: Shop, manifest: Manifest) -> None:
+@in_one_process
+def test_torch_gets_float32_vectors_and_indices_of_classes(built: tuple[Shop, Manifest]) -> None:
+    shop, manifest = built
     data = torch_dataset(shop.warehouse, manifest.snapshot_id, "train")
     rows = shop.rows(manifest.snapshot_id)
     vectors, labels = next(iter(DataLoader(data, batch_size=len(data))))
@@ -56,8 +70,10 @@ def test_torch_gets_float32_vectors_and_indices_of_classes(shop: Shop, manifest:
     np.testing.assert_array_equal(vectors, np.array([rows[name]["embedding"] for name in data.ids], np.float32))
 
 
-def test_hugging_face_gets_three_splits_with_class_labels(shop: Shop, manifest: Manifest) -> None:
+@in_one_process
+def test_hugging_face_gets_three_splits_with_class_labels(built: tuple[Shop, Manifest]) -> None:
     datasets = pytest.importorskip("datasets")
+    shop, manifest = built
     data = hugging_face(shop.warehouse, manifest.snapshot_id)
     rows = shop.rows(manifest.snapshot_id)
 
@@ -110,7 +126,9 @@ def test_labels_that_are_numbers_stay_numbers(shop: Shop) -> None:
     assert tables["test"][0]["label"] == expected[tables["test"][0]["event_id"]]
 
 
-def test_an_unknown_snapshot_is_refused(shop: Shop) -> None:
+@in_one_process
+def test_an_unknown_snapshot_is_refused(built: tuple[Shop, Manifest]) -> None:
+    shop, _ = built
     for read in (frame, torch_dataset, hugging_face):
         with pytest.raises(UserError, match="no snapshot and no dataset 'nothing'"):
             read(shop.warehouse, "nothing")

@@ -1,5 +1,6 @@
 """An imported model answers like the original, and becomes a version like any other."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rawless.heads.importing.importer import import_model, with_metrics
 from rawless.heads.metrics import Metric
 from rawless.heads.publish import publish
 from rawless.heads.session import open_head
+from rawless.warehouse.client import Warehouse
 from tests.heads.foreign import (
     LABELS,
     PLAIN,
@@ -32,7 +34,8 @@ from tests.heads.foreign import (
     spec,
     written,
 )
-from tests.shop import Shop
+from tests.shop import open_shop
+from tests.warehouse_pool import WarehousePool
 
 CLASSIFIERS: dict[str, Any] = {
     "logistic_regression": LogisticRegression(),
@@ -48,9 +51,9 @@ class Pairs(nn.Module):
         return torch.tanh((left - 2 * right).sum(1, keepdim=True))
 
 
-@pytest.fixture
-def eight(tmp_path: Path) -> EncoderSpec:
-    return spec(tmp_path)[0]
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> EncoderSpec:
+    return spec(tmp_path_factory.mktemp("eight"))[0]
 
 
 def test_a_torch_model_answers_like_the_original(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -113,19 +116,31 @@ def test_inner_names_that_are_reserved_are_replaced(tmp_path: Path, eight: Encod
     assert {item.name for item in onnx.load_from_string(other.graph).graph.initializer} == {"value_inside"}
 
 
-@pytest.fixture
-def uploads(shop: Shop, eight: EncoderSpec) -> Shop:
-    """Build a snapshot with classes whose vectors are the encoder's."""
+@pytest.fixture(scope="module")
+def evaluating(
+    warehouses: WarehousePool, eight: EncoderSpec, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
+    """A warehouse with a snapshot of classes whose vectors are the encoder's."""
+    warehouse = warehouses.take()
+    shop = open_shop(warehouse, tmp_path_factory.mktemp("shop"))
     shop.upload(range(120), stream="eight", encoder="eight", encoder_fingerprint=eight.fingerprint)
     shop.build(dataset="of_classes", stream="eight", encoder="eight@1.0.0")
-    return shop
+    yield warehouse
+    warehouses.give_back(warehouse)
 
 
-def test_a_model_is_evaluated_published_and_registered(uploads: Shop, tmp_path: Path, eight: EncoderSpec) -> None:
-    snapshot = find(uploads.warehouse, "of_classes")
+in_one_process = pytest.mark.xdist_group("evaluating")
+"""Of the test run, so that the snapshot is built once."""
+
+
+@in_one_process
+def test_a_model_is_evaluated_published_and_registered(
+    evaluating: Warehouse, tmp_path: Path, eight: EncoderSpec
+) -> None:
+    snapshot = find(evaluating, "of_classes")
     imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "foreign", ("cat", "dog"))
-    manifest = with_metrics(uploads.warehouse, imported, snapshot)
-    published = [publish(uploads.warehouse, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
+    manifest = with_metrics(evaluating, imported, snapshot)
+    published = [publish(evaluating, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
 
     assert [(manifest.version, folder) for manifest, folder in published] == [
         (number, tmp_path / "heads" / "foreign" / str(number)) for number in (1, 2)
@@ -137,24 +152,25 @@ def test_a_model_is_evaluated_published_and_registered(uploads: Shop, tmp_path: 
     assert session.manifest.hyperparameters["judged_on"] == snapshot.snapshot_id
 
 
+@in_one_process
 def test_a_model_is_not_evaluated_on_other_classes_or_vectors(
-    uploads: Shop, tmp_path: Path, eight: EncoderSpec
+    evaluating: Warehouse, tmp_path: Path, eight: EncoderSpec
 ) -> None:
-    snapshot = find(uploads.warehouse, "of_classes")
+    snapshot = find(evaluating, "of_classes")
     path = written(tmp_path / "model.onnx", PLAIN)
     number = from_torch(tmp_path / "number.onnx", nn.Linear(8, 1))
     other = eight.model_copy(update={"tolerance": 0.01})
 
     with pytest.raises(UserError, match=r"foreign predicts 0, 1, but the labels of .* are cat, dog"):
-        with_metrics(uploads.warehouse, import_model(path, eight, "foreign"), snapshot)
+        with_metrics(evaluating, import_model(path, eight, "foreign"), snapshot)
     with pytest.raises(UserError, match=r"foreign predicts a number, but the labels of .* are cat, dog"):
-        with_metrics(uploads.warehouse, import_model(number, eight, "foreign"), snapshot)
+        with_metrics(evaluating, import_model(number, eight, "foreign"), snapshot)
     with pytest.raises(UserError, match="takes vectors of eight@1"):
-        with_metrics(uploads.warehouse, import_model(path, other, "foreign", ("cat", "dog")), snapshot)
+        with_metrics(evaluating, import_model(path, other, "foreign", ("cat", "dog")), snapshot)
 
 
 def test_a_head_that_cannot_be_registered_leaves_no_folder(
-    uploads: Shop, tmp_path: Path, eight: EncoderSpec, monkeypatch: Any
+    warehouse: Warehouse, tmp_path: Path, eight: EncoderSpec, monkeypatch: Any
 ) -> None:
     imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "foreign")
 
@@ -163,5 +179,5 @@ def test_a_head_that_cannot_be_registered_leaves_no_folder(
 
     monkeypatch.setattr(registry, "register", fail)
     with pytest.raises(ConnectionError):
-        publish(uploads.warehouse, imported.manifest, imported.graph, tmp_path / "heads")
+        publish(warehouse, imported.manifest, imported.graph, tmp_path / "heads")
     assert not (tmp_path / "heads" / "foreign" / "1").exists()
