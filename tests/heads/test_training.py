@@ -1,5 +1,7 @@
 """Heads learn as well as scikit-learn's models, and training warns when there is too little data."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from rawless.heads.fit import fit, mean_loss
 from rawless.heads.training import train
 from tests.heads.conftest import DIGITS, make_task
 
+digits_in_one_process = pytest.mark.xdist_group("digits")
+"""Of the test run, so that each head is trained once."""
+
 
 def _trained(*arguments: Any, **spec: Any) -> Evaluation:
     return train(make_task(*arguments, **spec), lambda _: None).evaluation
@@ -28,10 +33,19 @@ def _baseline(evaluation: Evaluation, baseline: str, name: str) -> float:
     return next(metric.value for metric in evaluation.baselines[baseline] if metric.name == name)
 
 
+@pytest.fixture(scope="module")
+def of_digits(digits: tuple[Any, Any]) -> Callable[[str], Evaluation]:
+    """The evaluation of a kind of head that was trained on the digits."""
+    return cache(lambda kind: _trained(digits[:1], digits[1], DIGITS, kind=kind))
+
+
+@digits_in_one_process
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_a_classifier_is_as_good_as_logistic_regression(digits: tuple[Any, Any], kind: str) -> None:
+def test_a_classifier_is_as_good_as_logistic_regression(
+    digits: tuple[Any, Any], of_digits: Callable[[str], Evaluation], kind: str
+) -> None:
     vectors, labels = digits
-    evaluation = _trained((vectors,), labels, DIGITS, kind=kind)
+    evaluation = of_digits(kind)
     cut = len(labels) * 6 // 10, len(labels) * 8 // 10
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     logistic.fit(vectors[: cut[0]], labels[: cut[0]])
@@ -106,9 +120,10 @@ def test_training_stops_early_and_keeps_the_best_epoch(digits: tuple[Any, Any]) 
     assert mean_loss(head, validation) == pytest.approx(min(history.validation), abs=1e-4)
 
 
-def test_training_warns_of_too_few_rows(digits: tuple[Any, Any]) -> None:
+@digits_in_one_process
+def test_training_warns_of_too_few_rows(digits: tuple[Any, Any], of_digits: Callable[[str], Evaluation]) -> None:
     vectors, labels = (array[:200] for array in digits)
-    few_rows, all_rows = _trained((vectors,), labels, DIGITS), _trained(digits[:1], digits[1], DIGITS)
+    few_rows, all_rows = _trained((vectors,), labels, DIGITS), of_digits("linear")
 
     assert [point.rows for point in few_rows.learning_curve] == [12, 30, 60, 120]
     assert any("Some classes have fewer than 50 rows in train: 0 " in sentence for sentence in few_rows.warnings)
