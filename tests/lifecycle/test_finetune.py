@@ -3,12 +3,14 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from encoders import weights
+from encoders.batch_encoder import BatchEncoder
 from encoders.encoder import Encoder
 from encoders.load import build
 from rawless.errors import UserError
@@ -34,6 +36,12 @@ def task(minilm: Encoder) -> Task:
     return make_task((np.stack(vectors),), np.arange(40) % 2, ("parcel", "payment"))
 
 
+@pytest.fixture(scope="module")
+def encoder(minilm: Encoder) -> BatchEncoder[Any]:
+    """MiniLM on torch, since fine-tuning needs its network."""
+    return build(minilm.spec, torch.device("cpu"))
+
+
 @pytest.fixture
 def source(tmp_path: Path, stream: Stream) -> Path:
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
@@ -44,13 +52,12 @@ def source(tmp_path: Path, stream: Stream) -> Path:
 
 
 def test_finetuning_learns_and_leaves_the_encoder_unchanged(
-    task: Task, minilm: Encoder, source: Path, stream: Stream, key: KeySource
+    task: Task, encoder: BatchEncoder[Any], source: Path, stream: Stream, key: KeySource
 ) -> None:
     ids = [event_id for split in task.splits.values() for event_id in split.rows.ids]
     raw = read_payloads(open_bounded_source(f"jsonl:{source}", stream), stream, key.load(), ids)
-    encoder = build(minilm.spec, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in encoder.network.state_dict().items()}
-    files = {name: (weights.find(minilm.spec) / name).read_bytes() for name in minilm.spec.files}
+    files = {name: (weights.find(encoder.spec) / name).read_bytes() for name in encoder.spec.files}
     epochs: list[str] = []
 
     metrics = {metric.name: metric.value for metric in finetune(task, encoder, raw, 1, epochs.append)}
@@ -58,19 +65,18 @@ def test_finetuning_learns_and_leaves_the_encoder_unchanged(
     assert len(raw) == 40  # the source has fifty events
     assert metrics["accuracy"] == 1
     assert epochs == ["epoch 1 of 1"]
-    assert all((weights.find(minilm.spec) / name).read_bytes() == content for name, content in files.items())
+    assert all((weights.find(encoder.spec) / name).read_bytes() == content for name, content in files.items())
     after = encoder.network.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
-def test_missing_content_is_reported_by_its_count(task: Task, minilm: Encoder) -> None:
-    encoder = build(minilm.spec, torch.device("cpu"))
+def test_missing_content_is_reported_by_its_count(task: Task, encoder: BatchEncoder[Any]) -> None:
     with pytest.raises(UserError, match="24 events of train are not in the source"):
         finetune(task, encoder, {}, 1, lambda _: None)
 
 
-def test_pairs_are_refused(minilm: Encoder) -> None:
+def test_pairs_are_refused(encoder: BatchEncoder[Any]) -> None:
     vectors = np.ones((10, 384), np.float32)
     pairs = make_task((vectors, vectors), np.arange(10) % 2, ("no", "yes"), kind="pair")
     with pytest.raises(UserError, match="neither pairs nor numbers"):
-        finetune(pairs, build(minilm.spec, torch.device("cpu")), {}, 1, lambda _: None)
+        finetune(pairs, encoder, {}, 1, lambda _: None)
