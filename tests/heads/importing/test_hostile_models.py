@@ -100,7 +100,7 @@ def test_a_model_that_runs_too_long_is_stopped(tmp_path: Path, eight: EncoderSpe
 def test_any_bytes_are_imported_or_refused(tmp_path: Path, eight: EncoderSpec) -> None:
     path, generator, heads = written(tmp_path / "model.onnx", PLAIN), np.random.default_rng(0), 0
     original = path.read_bytes()
-    for _ in range(60):
+    for _ in range(30):
         content = bytearray(original)
         content[generator.integers(len(original))] ^= 1 << int(generator.integers(8))
         path.write_bytes(content if generator.random() < 0.8 else content[: generator.integers(len(original))])
@@ -110,4 +110,4 @@ def test_any_bytes_are_imported_or_refused(tmp_path: Path, eight: EncoderSpec) -
             continue
         heads += 1
         assert np.isfinite(answer(imported)).all()
-    assert 5 < heads < 55
+    assert 2 < heads < 28
