@@ -87,13 +87,6 @@ def stack(home: Path) -> Iterator[Stack]:
     local_stack.down(home)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _collected() -> Iterator[None]:
-    """Networks that tests loaded are full of cycles, and few objects of much memory: the collector would come late."""
-    yield
-    gc.collect()
-
-
 @pytest.fixture(scope="session")
 def warehouses(stack: Stack) -> WarehousePool:
     """The session's warehouses."""

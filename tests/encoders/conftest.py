@@ -1,5 +1,6 @@
 """A tiny seeded BERT and small seeded ResNets on disk, for tests without real weights."""
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -29,6 +30,13 @@ PREPROCESSING: dict[str, Any] = {
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collected() -> Iterator[None]:
+    """Networks that tests loaded are full of cycles, and few objects of much memory: the collector would come late."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
