@@ -20,6 +20,9 @@ from rawless.warehouse.parameters import Parameters
 from rawless.warehouse.tables import FOLDER, ROLES, Table, functions, names, table
 from rawless.warehouse.templates import environment
 
+PAGE_ROWS = 100_000
+"""More rows than BigQuery sends at once; it also limits the bytes."""
+
 
 @dataclass(frozen=True)
 class Warehouse:
@@ -93,7 +96,9 @@ class Warehouse:
         with _translated_errors(show_error_message):
             # Not query_and_wait: there the local BigQuery returns an empty result when a statement fails.
             job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
-            return [dict(row.items()) for row in job.result(retry=self.retry, job_retry=None)], job
+            # With a size the first page is part of the answer that the job is done, instead of a request of its own.
+            rows = job.result(page_size=PAGE_ROWS, retry=self.retry, job_retry=None)
+            return [dict(row.items()) for row in rows], job
 
     def dry_run(self, statement: str, parameters: Parameters = ()) -> int:
         """Return the bytes that a statement would read, which is 0 on the local BigQuery. Raises as `query` does."""
