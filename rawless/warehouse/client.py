@@ -98,7 +98,7 @@ class Warehouse:
             job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
             # With a size the first page is part of the answer that the job is done, instead of a request of its own.
             rows = job.result(page_size=PAGE_ROWS, retry=self.retry, job_retry=None)
-            return [dict(row.items()) for row in rows], job
+            return [dict(row) for row in rows], job  # items() would copy each value
 
     def dry_run(self, statement: str, parameters: Parameters = ()) -> int:
         """Return the bytes that a statement would read, which is 0 on the local BigQuery. Raises as `query` does."""
