@@ -16,6 +16,7 @@ from rawless.datasets.dataset import Dataset, open_dataset
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.load import load_file
+from rawless.warehouse.parameters import parameters
 from rawless.warehouse.rows import EmbeddingRow
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
@@ -75,8 +76,9 @@ class Shop:
 
     def rows(self, snapshot_id: str) -> dict[str, dict[str, Any]]:
         """Return the rows of a snapshot by event id."""
-        found = self.warehouse.query(f"SELECT * FROM `{self.warehouse.table_id('snapshot_v1')}`")
-        return {row["event_id"]: row for row in found if row["snapshot_id"] == snapshot_id}
+        statement = f"SELECT * FROM `{self.warehouse.table_id('snapshot_v1')}` WHERE snapshot_id = @snapshot_id"
+        found = self.warehouse.query(statement, parameters({"snapshot_id": snapshot_id}))
+        return {row["event_id"]: row for row in found}
 
     def left(self) -> tuple[int, int, list[str]]:
         """Return the numbers of rows and of manifests, and the working tables of builds."""

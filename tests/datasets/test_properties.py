@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rawless.datasets.build import BuildResult
+from rawless.datasets.snapshots import batches
 from rawless.errors import UserError
 from rawless.warehouse.append import append_all
 from rawless.warehouse.tables import table
@@ -148,18 +149,23 @@ def test_splits_of_20_000_persons_have_their_ratios_and_do_not_change_when_data_
         values = ["cat" if number % 2 else "dog" for number in range(count)]
         shop.load("confirmed", {"event_id": ids, "value": values, "confirmed_at": [AS_OF] * count})
 
+    def splits(**fields: Any) -> dict[str, str]:
+        built = shop.build(stream="crowd", **fields)
+        rows = pa.Table.from_batches(batches(shop.warehouse, built.manifest.snapshot_id))
+        return dict(zip(rows["event_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
+
     people(range(PERSONS))
     confirm(PERSONS)
-    before = shop.rows(shop.build(stream="crowd", rules=None).manifest.snapshot_id)
+    before = splits(rules=None)
     people(range(PERSONS, PERSONS * 11 // 10))
     confirm(PERSONS * 11 // 10)
-    after = shop.rows(shop.build(stream="crowd", rules=[{"sample": {"share": 1.0}}]).manifest.snapshot_id)
+    after = splits(rules=[{"sample": {"share": 1.0}}])
 
     assert (len(before), len(after)) == (PERSONS, PERSONS * 11 // 10)
     for split in ("train", "validation", "test"):
-        share = sum(row["split"] == split for row in before.values()) / PERSONS
+        share = sum(each == split for each in before.values()) / PERSONS
         assert share == pytest.approx(SPEC["split"][split], abs=0.01)
-    assert all(after[name]["split"] == row["split"] for name, row in before.items())
+    assert all(after[name] == split for name, split in before.items())
 
 
 _TINY = np.ones(2, np.float32)
