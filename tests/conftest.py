@@ -45,7 +45,7 @@ ROOT = Path(__file__).parent
 SLOW_FIXTURES = {"stack", "either", "own_home", "bench", "minilm", "tiny_sealed", "checkpoint", "plain_resnet"}
 SLOW_FOLDERS = {"deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
 CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
-"""Tests that project vectors, in one process of the test run, because UMAP is compiled anew in each."""
+"""Tests that project vectors, in one process of the test run, because the first compiles UMAP for the others."""
 
 
 def _forks_programs(item: pytest.Item) -> bool:
