@@ -65,10 +65,12 @@ def accuracy(labels: Array, probabilities: Array) -> float:
 
 
 def regression_metrics(labels: Array, values: Array) -> dict[str, float]:
-    """Return the metrics of predicted numbers; `r2` is NaN when all labels are equal."""
+    """Return the metrics of predicted numbers; `r2` is NaN when the labels are equal, or too close for a float."""
     squared_error, variance = np.mean((labels - values) ** 2), np.var(labels)
+    with np.errstate(over="ignore"):
+        unexplained = squared_error / variance if np.ptp(labels) and variance else np.inf
     return {
-        "r2": float(1 - squared_error / variance) if variance else float("nan"),
+        "r2": float(1 - unexplained) if np.isfinite(unexplained) else float("nan"),
         "mean_absolute_error": float(np.mean(np.abs(labels - values))),
         "root_mean_squared_error": float(np.sqrt(squared_error)),
     }
