@@ -19,7 +19,9 @@ DatasetFile = Annotated[Path, typer.Argument(help="The dataset file.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(
-        "--as-of", formats=["%Y-%m-%dT%H:%M:%S%z"], help="Use what was known at this time; overrides as_of in the file."
+        "--as-of",
+        formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"],
+        help="Use what was known at this time; overrides as_of in the file.",
     ),
 ]
 Reference = Annotated[str, typer.Argument(help="A snapshot's id, or a dataset's name for its newest snapshot.")]
