@@ -18,4 +18,7 @@ Metadata = Annotated[
         "--metadata", help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes."
     ),
 ]
+SubjectForm = Annotated[
+    str, typer.Option("--subject-form", help="The ids' normal form, as in the stream files: of trim,lower,nfc.")
+]
 DeviceName = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="The device that encodes.")]

@@ -12,11 +12,11 @@ from rawless.events.payload import FORMS, decode_payload, payload_form
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.privacy.subject_ids import normal_form
 
 T = TypeVar("T")
 
 MAX_AHEAD = timedelta(days=1)
-MAX_SUBJECT_LENGTH = 256
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 _FIELDS = {"event_id", "occurred_at", "stream", "subject_id", "attributes", *FORMS}
 
@@ -102,9 +102,10 @@ class Parser:
             if self._stream.subject == "required":
                 raise Rejected(Reason.MISSING_SUBJECT)
             return None
-        if not isinstance(value, str) or len(value) > MAX_SUBJECT_LENGTH or not value.isprintable():
+        subject = normal_form(value, self._stream.subject_form) if isinstance(value, str) else None
+        if subject is None:
             raise Rejected(Reason.MALFORMED_EVENT)
-        return value
+        return subject
 
     def _valid_ids(self, event_id: str | Reason, subject: str | Reason | None) -> ValidIds:
         ids = ValidIds() if isinstance(event_id, Reason) else ValidIds(event_id)

@@ -20,6 +20,7 @@ from rawless.errors import UserError
 from rawless.events.messages import FIELDS
 from rawless.events.objects import explain_bad_prefix
 from rawless.events.patterns import explain_bad_pattern, matches
+from rawless.privacy.subject_ids import Step
 
 MAX_ATTRIBUTE_LENGTH = 32
 MAX_ID_LENGTH = 128
@@ -114,6 +115,8 @@ class Stream(FrozenModel):
     encoders: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(min_length=1)
     event_id: EventId = IdPattern(pattern="[A-Za-z0-9_-]{1,64}")
     subject: Literal["required", "optional", "none"] = "required"
+    subject_form: tuple[Step, ...] = ()
+    """The normal form of subject ids; the same for all streams and tables whose persons are joined."""
     attributes: dict[Name, Attribute] = Field(default_factory=dict)
     limits: Limits = Limits()
     uri_prefixes: tuple[Annotated[str, AfterValidator(_prefix)], ...] = Field(default=(), max_length=100)

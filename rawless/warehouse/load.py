@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from google.cloud import bigquery
 
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.privacy.subject_ids import MAX_LENGTH, Step, normal_form
 from rawless.warehouse.client import Warehouse, unavailable
 
 _TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
@@ -39,15 +40,16 @@ def load_file(
     key: PseudonymKey | None = None,
     subject_column: str | None = None,
     replace: bool = False,
+    subject_form: Sequence[Step] = (),
 ) -> tuple[int, list[str]]:
     """Load a file into TABLE or DATASET.TABLE, and return the number of rows and the columns that were loaded.
 
-    With `key`, `subject_column` is replaced by pseudonyms. Raises UserError for a name, file or column that is not
-    valid, Unavailable when BigQuery does not answer.
+    With `key`, `subject_column` is replaced by pseudonyms of the ids in their normal form. Raises UserError for a name,
+    file or column that is not valid, Unavailable when BigQuery does not answer.
     """
     table = read(file, subject_column)
     if subject_column is not None and key is not None:
-        table = pseudonymise(table, subject_column, key)
+        table = pseudonymise(table, subject_column, key, subject_form)
     target = bigquery.Table(_table_id(warehouse, name), schema=[_column(field) for field in table.schema])
     config = bigquery.LoadJobConfig(
         source_format="PARQUET",
@@ -133,8 +135,11 @@ def _read_parquet(file: Path, _: str | None) -> pa.Table:
     return pyarrow.parquet.read_table(file)
 
 
-def pseudonymise(table: pa.Table, column: str, key: PseudonymKey) -> pa.Table:
-    """Return the table with `column` replaced by subject_key and subject_key_id. A missing id stays missing."""
+def pseudonymise(table: pa.Table, column: str, key: PseudonymKey, subject_form: Sequence[Step] = ()) -> pa.Table:
+    """Return the table with `column` replaced by subject_key and subject_key_id. A missing id stays missing.
+
+    Pseudonyms are those of the ids in their normal form. Raises UserError if an id cannot be that of an event.
+    """
     if column not in table.column_names:
         raise UserError(f"--pseudonymise names {column!r}, but the file has {', '.join(table.column_names)}.")
     kind = table.schema.field(column).type
@@ -142,9 +147,16 @@ def pseudonymise(table: pa.Table, column: str, key: PseudonymKey) -> pa.Table:
         raise UserError(f"--pseudonymise names {column!r} of type {kind}, but subject ids are text or whole numbers.")
     if existing := {"subject_key", "subject_key_id"} & set(table.column_names):
         raise UserError(f"--pseudonymise adds the column {min(existing)}, but the file already has one; rename it.")
-    ids = table.column(column).cast(pa.string()).to_pylist()
-    keys = pa.array([key.pseudonym(plain) if plain else None for plain in ids], pa.string())
-    key_ids = pa.array([key.key_id if plain else None for plain in ids], pa.string())
+    texts = table.column(column).cast(pa.string()).to_pylist()
+    plain = [None if text is None or not text.strip() else text for text in texts]
+    ids = [None if text is None else normal_form(text, subject_form) for text in plain]
+    if unusable := sum(text is not None and subject is None for text, subject in zip(plain, ids, strict=True)):
+        raise UserError(
+            f"{unusable:,} ids in {column} cannot be those of an event: an id has at most {MAX_LENGTH} characters, all "
+            "printable, and no outer blanks unless --subject-form says trim, as the streams must, too."
+        )
+    keys = pa.array([None if subject is None else key.pseudonym(subject) for subject in ids], pa.string())
+    key_ids = pa.array([None if subject is None else key.key_id for subject in ids], pa.string())
     return table.drop_columns([column]).append_column("subject_key", keys).append_column("subject_key_id", key_ids)
 
 

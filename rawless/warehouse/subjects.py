@@ -19,12 +19,11 @@ from google.cloud import bigquery
 
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.privacy.subject_ids import Step, normal_form
 from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import Parameters, parameters
 from rawless.warehouse.tables import FOLDER
 
-MAX_ID_LENGTH = 256
-"""The limit for an event's subject: a customer with a longer id has no embeddings."""
 PAGE_ROWS = 20_000
 """Handles and keys of a page make a request of 3 MB; BigQuery accepts 10 MB."""
 _MAP = "subject_map_v1"
@@ -56,7 +55,7 @@ class SyncProgress:
     without_id: int = 0
     """Rows of the business table with a null."""
     unusable: int = 0
-    """Ids that no event can have because they are too long or not printable."""
+    """Ids that no event can have; see `rawless.privacy.subject_ids`."""
 
 
 def business_column(name: str) -> BusinessColumn:
@@ -71,8 +70,16 @@ def business_column(name: str) -> BusinessColumn:
     return BusinessColumn(table, column)
 
 
-def sync(warehouse: Warehouse, source: BusinessColumn, key: PseudonymKey, progress: SyncProgress) -> None:
+def sync(
+    warehouse: Warehouse,
+    source: BusinessColumn,
+    key: PseudonymKey,
+    progress: SyncProgress,
+    subject_form: Sequence[Step] = (),
+) -> None:
     """Add a row under this key to the subject map for every customer of a column, and count them in `progress`.
+
+    Pseudonyms are those of the ids in their normal form, as the streams' events have them.
 
     When it is interrupted, rows that were added stay, and the next run continues there. Raises UserError for a table or
     column that cannot be used, Unavailable when BigQuery does not answer.
@@ -90,7 +97,7 @@ def sync(warehouse: Warehouse, source: BusinessColumn, key: PseudonymKey, progre
         ):
             _run(warehouse, warehouse.render(_UNMAPPED, **names), parameters(key_id))
         for page in _pages(warehouse, worklist):
-            pseudonyms = _pseudonyms(page, key, progress)
+            pseudonyms = _pseudonyms(page, key, subject_form, progress)
             if not pseudonyms:
                 continue
             with _translated_errors(
@@ -174,7 +181,9 @@ def _pages(warehouse: Warehouse, worklist: bigquery.Table) -> Iterator[list[bigq
         yield read
 
 
-def _pseudonyms(page: Sequence[Any], key: PseudonymKey, progress: SyncProgress) -> dict[str, str]:
+def _pseudonyms(
+    page: Sequence[Any], key: PseudonymKey, subject_form: Sequence[Step], progress: SyncProgress
+) -> dict[str, str]:
     """Return subject keys by handle, computed from the text that an event has; count the other rows."""
     pseudonyms = {}
     for row in page:
@@ -182,10 +191,10 @@ def _pseudonyms(page: Sequence[Any], key: PseudonymKey, progress: SyncProgress) 
             progress.known += row["customers"]
         elif row["customer_id"] is None:
             progress.without_id += row["row_count"]
-        elif len(row["customer_id"]) > MAX_ID_LENGTH or not row["customer_id"].isprintable():
+        elif (subject_id := normal_form(row["customer_id"], subject_form)) is None:
             progress.unusable += 1
         else:
-            pseudonyms[row["handle"]] = key.pseudonym(row["customer_id"])
+            pseudonyms[row["handle"]] = key.pseudonym(subject_id)
     return pseudonyms
 
 

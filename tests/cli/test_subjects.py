@@ -10,7 +10,7 @@ import pytest
 from google.cloud import bigquery
 
 from rawless.privacy.pseudonyms import KEY_VARIABLE
-from rawless.warehouse import subjects
+from rawless.privacy.subject_ids import MAX_LENGTH
 
 Rawless = Callable[..., Any]
 SECRET = "secret8251"
@@ -32,7 +32,7 @@ def load(rawless: Rawless, tmp_path: Path) -> Callable[..., None]:
 def test_rules_can_join_plain_ids_with_embeddings(
     rawless: Rawless, load: Callable[..., None], stream_file: Path, write_events: Callable[..., Path]
 ) -> None:
-    customers = ["o'Brien; --", '"', "e\u0301", " spaced ", "007", "x" * subjects.MAX_ID_LENGTH]
+    customers = ["o'Brien; --", '"', "e\u0301", "spa ced", "007", "x" * MAX_LENGTH]
     events = write_events(*({"event_id": f"sync-{n}", "subject_id": each} for n, each in enumerate(customers)))
     assert rawless("ingest", "--stream", stream_file, "--source", f"jsonl:{events}").code == 0
     load("joined_account", *customers)
@@ -61,8 +61,8 @@ def test_it_reports_new_rows_rows_without_id_and_skipped_ids(rawless: Rawless, l
     assert first.out.splitlines() == [
         "sync_account.customer_id: 2 customers added to the subject map, 0 already in it.",
         "2 rows have no id.",
-        "2 ids were skipped because no event can carry them: they are longer than 256 characters or contain "
-        "unprintable characters.",
+        "2 ids were skipped because no event can carry them: they are longer than 256 characters, contain "
+        "unprintable characters, or have outer blanks, which --subject-form trim removes.",
     ]
     assert "events.sync_account.customer_id: 0 customers added to the subject map, 2 already in it." in second.out
 

@@ -138,7 +138,26 @@ def test_a_stream_without_subjects_needs_no_key() -> None:
 
 @pytest.mark.parametrize(
     "subject_id",
-    [5, 0, False, True, 1.5, [], [SUBJECT], {}, b"anna", "a" * 257, "a\nb", "a\0b", "\ud800", "a\u2028b", "\x7f"],
+    [
+        5,
+        0,
+        False,
+        True,
+        1.5,
+        [],
+        [SUBJECT],
+        {},
+        b"anna",
+        "a" * 257,
+        "a\nb",
+        "a\0b",
+        "\ud800",
+        "a\u2028b",
+        "\x7f",
+        " a",
+        "a ",
+        "\u3000a",
+    ],
     ids=lambda value: repr(value)[:20],
 )
 @pytest.mark.parametrize("subject", ["required", "optional"])
@@ -149,9 +168,15 @@ def test_a_subject_that_is_not_short_printable_text_is_rejected_and_not_kept(sub
     assert outcome.ids == ValidIds("event-1")
 
 
-@pytest.mark.parametrize("subject_id", ["a", "a" * 256, "Änne Müller", "客户-1", " a "])
+@pytest.mark.parametrize("subject_id", ["a", "a" * 256, "Änne Müller", "客户-1", "A b"])
 def test_any_other_subject_gets_the_pseudonym_of_its_exact_text(subject_id: str) -> None:
     assert _event(subject_id=subject_id).subject_key == KEY.pseudonym(subject_id)
+
+
+@pytest.mark.parametrize("subject_id", ["zoë@x", " Zoë@X ", "ZOE\u0308@x\t"])
+def test_spellings_of_one_subject_get_one_pseudonym_where_the_stream_has_a_form(subject_id: str) -> None:
+    event = _event({"subject_form": ["nfc", "lower", "trim"]}, subject_id=subject_id)
+    assert event.subject_key == KEY.pseudonym("zoë@x")
 
 
 @pytest.mark.parametrize(

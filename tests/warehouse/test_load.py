@@ -19,7 +19,7 @@ from rawless.errors import RawlessError, UserError
 from rawless.privacy.pseudonyms import KeySource, PseudonymKey
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
-from rawless.warehouse.load import load_file
+from rawless.warehouse.load import load_file, pseudonymise, read
 
 SECRET = "secret8251"
 Within = Callable[[float, Callable[[], object]], BaseException]
@@ -178,6 +178,15 @@ def test_a_folder_is_not_a_file(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "facts.csv").mkdir()
     with pytest.raises(UserError, match=r"facts\.csv"):
         load_file(warehouse, "facts", tmp_path / "facts.csv")
+
+
+def test_ids_are_brought_into_their_normal_form_or_refused(tmp_path: Path, pseudonyms: PseudonymKey) -> None:
+    table = read(write(tmp_path / "facts.jsonl", [{"who": text} for text in ("a@x", " A@x ", "  ", "", None)]), "who")
+
+    keys = pseudonymise(table, "who", pseudonyms, ("trim", "lower")).column("subject_key").to_pylist()
+    assert keys == [pseudonyms.pseudonym("a@x")] * 2 + [None] * 3
+    with pytest.raises(UserError, match=r"^1 ids in who cannot be those of an event: .* --subject-form says trim"):
+        pseudonymise(table, "who", pseudonyms)
 
 
 def test_a_missing_column_is_reported_with_the_existing_ones(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rawless.cli.options import Json, WarehouseFile
+from rawless.cli.options import Json, SubjectForm, WarehouseFile
 from rawless.cli.output import echo, print_json
 from rawless.errors import UserError
 
@@ -16,12 +16,14 @@ def load(
     pseudonymise: Annotated[
         str | None, typer.Option(help="Replace this column of subject ids by subject_key and subject_key_id.")
     ] = None,
+    subject_form: SubjectForm = "",
     replace: Annotated[bool, typer.Option("--replace", help="Replace the table's rows instead of adding.")] = False,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
     """Load a file of business data (closed accounts, confirmations) into a table with the file's columns and types."""
     from rawless.connect import open_key_source, open_warehouse
+    from rawless.privacy.subject_ids import parse_steps
     from rawless.warehouse import tables
     from rawless.warehouse.load import load_file
 
@@ -29,7 +31,10 @@ def load(
         raise UserError(f"{table} is a table of Rawless, which only its jobs write: choose another name.")
     opened = open_warehouse(warehouse)
     key = open_key_source(opened).load() if pseudonymise else None
-    rows, columns = load_file(opened, table, file, key=key, subject_column=pseudonymise, replace=replace)
+    form = parse_steps(subject_form)
+    rows, columns = load_file(
+        opened, table, file, key=key, subject_column=pseudonymise, subject_form=form, replace=replace
+    )
     if json:
         print_json({"table": table, "rows": rows, "columns": columns})
     else:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rawless.cli.options import Json, WarehouseFile
+from rawless.cli.options import Json, SubjectForm, WarehouseFile
 from rawless.cli.output import echo, print_json, progress
 
 app = typer.Typer(help="Maintain the map between customers and pseudonyms.", no_args_is_help=True)
@@ -18,6 +18,7 @@ def _subjects() -> None:
 @app.command()
 def sync(
     origin: Annotated[str, typer.Option("--from", help="TABLE.COLUMN in the events dataset, or DATASET.TABLE.COLUMN.")],
+    subject_form: SubjectForm = "",
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
@@ -27,14 +28,15 @@ def sync(
     Each customer keeps the same person key.
     """
     from rawless.connect import open_key_source, open_warehouse
+    from rawless.privacy.subject_ids import MAX_LENGTH, parse_steps
     from rawless.warehouse import subjects
 
-    column = subjects.business_column(origin)
+    column, form = subjects.business_column(origin), parse_steps(subject_form)
     opened = open_warehouse(warehouse)
     key = open_key_source(opened).load()
     synced = subjects.SyncProgress()
     with progress(f"Mapping customers of {origin}", lambda: f"{synced.new:,} new"):
-        subjects.sync(opened, column, key, synced)
+        subjects.sync(opened, column, key, synced, form)
     if json:
         print_json({"from": origin, "subject_key_id": key.key_id, **vars(synced)})
         return
@@ -43,6 +45,6 @@ def sync(
         echo(f"{synced.without_id:,} rows have no id.")
     if synced.unusable:
         echo(
-            f"{synced.unusable:,} ids were skipped because no event can carry them: they are longer than "
-            f"{subjects.MAX_ID_LENGTH} characters or contain unprintable characters."
+            f"{synced.unusable:,} ids were skipped because no event can carry them: they are longer than {MAX_LENGTH} "
+            "characters, contain unprintable characters, or have outer blanks, which --subject-form trim removes."
         )
