@@ -3,9 +3,11 @@
 RE2 matches in linear time, so neither an operator's careless pattern nor a producer's hostile value can stall a job.
 """
 
+import math
 import re
+import string
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from re import _constants as constants  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
@@ -13,6 +15,7 @@ from typing import Any
 
 import re2
 
+_WORD = (string.ascii_letters + string.digits + "_").encode()
 _FREE_CATEGORIES = (
     constants.CATEGORY_NOT_DIGIT,
     constants.CATEGORY_NOT_SPACE,
@@ -46,6 +49,19 @@ def explain_bad_pattern(pattern: str) -> str | None:
     return None
 
 
+def information(pattern: str, longest: int) -> float:
+    """Return an upper bound of the bits that a value of at most `longest` characters can carry.
+
+    It is the base-2 logarithm of the number of ways to match an allowed pattern, or of the number of texts of the
+    characters that it names, if that is less.
+    """
+    tree = parser.parse(pattern, re.ASCII)
+    spellings = 2 if any(_ignores_case(*node) for node in _walk(tree)) or tree.state.flags & re.IGNORECASE else 1
+    characters = len({code for node in _walk(tree) for code in _characters(*node)}) * spellings
+    texts = _log2_of_sum([length * math.log2(characters or 1) for length in range(longest + 1)])
+    return min(_information(tree, longest, spellings), texts)
+
+
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
     options = re2.Options()
@@ -63,6 +79,45 @@ def _is_free(token: Any, value: Any) -> bool:
     if token is constants.RANGE:
         return bool(value[0] <= 0x20 or value[1] > 0x7E)  # spans white space, or letters of any script
     return False
+
+
+def _information(node: Any, longest: int, spellings: int) -> float:
+    """Return the base-2 logarithm of the number of ways to match a parsed pattern."""
+    if isinstance(node, parser.SubPattern | list):
+        return sum(_information(part, longest, spellings) for part in node)
+    token, value = node
+    if token in (constants.MAX_REPEAT, constants.MIN_REPEAT):
+        least, most, repeated = value
+        bits = _information(repeated, longest, spellings)
+        return _log2_of_sum([count * bits for count in range(least, min(most, longest) + 1)])
+    if token is constants.BRANCH:
+        return _log2_of_sum([_information(part, longest, spellings) for part in value[1]])
+    if token is constants.SUBPATTERN:
+        return _information(value[-1], longest, spellings)
+    if token is constants.IN:
+        return _log2_of_sum([_information(part, longest, spellings) for part in value])
+    return math.log2(max(1, len([*_characters(token, value)]) * spellings))
+
+
+def _characters(token: Any, value: Any) -> Iterable[int]:
+    """Return the characters that a leaf of a parsed pattern matches; none for other nodes."""
+    if token is constants.LITERAL:
+        return (value,)
+    if token is constants.RANGE:
+        return range(value[0], value[1] + 1)
+    if token is constants.CATEGORY:
+        return string.digits.encode() if value is constants.CATEGORY_DIGIT else _WORD
+    return ()
+
+
+def _ignores_case(token: Any, value: Any) -> bool:
+    return token is constants.SUBPATTERN and bool(value[1] & re.IGNORECASE)
+
+
+def _log2_of_sum(exponents: list[float]) -> float:
+    """Return the logarithm of a sum of powers of two."""
+    highest = max(exponents, default=0.0)
+    return highest + math.log2(sum(2 ** (exponent - highest) for exponent in exponents) or 1)
 
 
 def _walk(node: Any) -> Iterator[tuple[Any, Any]]:

@@ -1,5 +1,6 @@
 """The stream file: the declaration of one kind of event."""
 
+import math
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,13 @@ from rawless.content import ImageLimits, Modality
 from rawless.errors import UserError
 from rawless.events.messages import FIELDS
 from rawless.events.objects import explain_bad_prefix
-from rawless.events.patterns import explain_bad_pattern, matches
+from rawless.events.patterns import explain_bad_pattern, information, matches
 from rawless.privacy.subject_ids import Step
 
 MAX_ATTRIBUTE_LENGTH = 32
+MAX_ATTRIBUTES = 32
+MAX_ATTRIBUTE_BITS = 512
+"""How much information the attributes of one event may carry together."""
 MAX_ID_LENGTH = 128
 _ID_PATTERNS = {
     "uuid": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
@@ -63,6 +67,11 @@ class Enumerated(FrozenModel):
         """Return whether the value may be stored."""
         return value in self.enum
 
+    @property
+    def bits(self) -> float:
+        """How much information the attribute can carry; that it may be missing counts as a value."""
+        return math.log2(len(set(self.enum)) + 1)
+
 
 class Matched(FrozenModel):
     """An attribute whose whole value must match a bounded pattern."""
@@ -73,6 +82,11 @@ class Matched(FrozenModel):
     def allows(self, value: str) -> bool:
         """Return whether the value may be stored."""
         return len(value) <= self.max_length and matches(self.pattern, value)
+
+    @property
+    def bits(self) -> float:
+        """An upper bound of the information that the attribute can carry."""
+        return math.log2(2 ** information(self.pattern, self.max_length) + 1)
 
 
 def _attribute_kind(value: Any) -> str:
@@ -136,6 +150,17 @@ class Stream(FrozenModel):
         return self
 
     @model_validator(mode="after")
+    def _attributes_carry_little(self) -> "Stream":
+        if len(self.attributes) > MAX_ATTRIBUTES:
+            raise ValueError(f"attributes: {len(self.attributes)} are listed, but at most {MAX_ATTRIBUTES} may be")
+        if self.attribute_bits > MAX_ATTRIBUTE_BITS:
+            raise ValueError(
+                f"attributes can carry {self.attribute_bits:,.0f} bits of a payload in each event, but at most "
+                f"{MAX_ATTRIBUTE_BITS} may be; use enums, shorter lengths, or fewer attributes"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _image_limits_are_for_images(self) -> "Stream":
         image_limits = sorted(self.limits.model_fields_set & _IMAGE_LIMITS)
         if image_limits and self.modality != "image":
@@ -147,10 +172,23 @@ class Stream(FrozenModel):
         """The largest payload in bytes."""
         return self.limits.max_bytes or _MAX_BYTES[self.modality]
 
+    @property
+    def attribute_bits(self) -> float:
+        """An upper bound of the information that the attributes of one event can carry."""
+        return sum(attribute.bits for attribute in self.attributes.values())
+
+    @property
+    def id_bits(self) -> float:
+        """An upper bound of the information that an event id can carry."""
+        return information(self._id_pattern, MAX_ID_LENGTH)
+
+    @property
+    def _id_pattern(self) -> str:
+        return self.event_id.pattern if isinstance(self.event_id, IdPattern) else _ID_PATTERNS[self.event_id]
+
     def allows_id(self, event_id: str) -> bool:
         """Return whether an id is short enough and matches the stream's pattern."""
-        pattern = self.event_id.pattern if isinstance(self.event_id, IdPattern) else _ID_PATTERNS[self.event_id]
-        return len(event_id) <= MAX_ID_LENGTH and matches(pattern, event_id)
+        return len(event_id) <= MAX_ID_LENGTH and matches(self._id_pattern, event_id)
 
     def check_modality(self, encoder: str, modality: str) -> None:
         """Raise UserError if the modality of an encoder is not that of the stream."""

@@ -89,6 +89,7 @@ def test_stream_check_accepts_the_example(rawless: Rawless) -> None:
 
     assert done.code == 0
     assert "support_message, text, encoded by minilm@1.0.0" in done.out
+    assert "at most 58 bits of other information into an event's attributes and 14 into its id" in done.out
 
 
 def test_encoders_are_baked_where_the_image_looks_for_them(

@@ -1,5 +1,7 @@
 """Patterns match neither free text nor slowly."""
 
+import itertools
+import math
 import re
 import string
 import time
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawless.events.patterns import explain_bad_pattern, matches
+from rawless.events.patterns import explain_bad_pattern, information, matches
 
 ORDINARY = [
     r"[A-Za-z0-9_-]{1,64}",
@@ -160,3 +162,39 @@ def test_an_accepted_pattern_matches_a_hostile_value_quickly(pattern: str, piece
         start = time.process_time()
         matches(pattern, value)
         assert time.process_time() - start < 1
+
+
+_leaves = st.sampled_from(["a", "b", "0", "-", "[ab]", "[0-1]", r"\d", "a|b", "(?i:a)", ""])
+_patterns = st.recursive(
+    _leaves,
+    lambda inner: st.one_of(
+        st.builds("({})({})".format, inner, inner),
+        st.builds("({}|{})".format, inner, inner),
+        st.builds("({}){}".format, inner, st.sampled_from(["?", "*", "+", "{2}", "{1,3}"])),
+    ),
+    max_leaves=5,
+)
+
+
+@given(_patterns)
+def test_the_information_in_a_value_is_at_least_that_of_the_texts_that_match(pattern: str) -> None:
+    texts = ("".join(text) for length in range(4) for text in itertools.product("aAb01-", repeat=length))
+    matching = sum(matches(pattern, text) for text in texts)
+
+    assert math.log2(matching or 1) <= information(pattern, 3) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("pattern", "longest", "bits"),
+    [
+        (r"msg-\d{4}", 128, math.log2(10_000)),
+        (r"[0-9a-f]{8}", 32, 32.0),
+        (r"(?i)ab", 32, 2.0),
+        (r"abc|def", 32, 1.0),
+        (r"\d*", 2, math.log2(111)),
+        (r"(\d{1,100}){1,100}", 2, math.log2(111)),
+        ("", 32, 0.0),
+    ],
+)
+def test_the_information_of_ordinary_patterns(pattern: str, longest: int, bits: float) -> None:
+    assert information(pattern, longest) == pytest.approx(bits)

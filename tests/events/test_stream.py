@@ -271,6 +271,16 @@ def test_an_attribute_is_kept_only_if_all_of_it_matches(value: str, kept: bool, 
     assert stream.attributes["app"].allows(value) is kept
 
 
+def test_attributes_that_can_carry_a_payload_are_refused(refusal: Callable[..., str]) -> None:
+    flags = {f"flag_{number}": {"enum": ["yes"]} for number in range(32)}
+    hashes = {f"hash_{number}": {"pattern": "[0-9a-f]{32}"} for number in range(4)}
+
+    assert _stream(attributes=flags).attribute_bits == pytest.approx(32)
+    assert _stream(attributes=hashes).attribute_bits == pytest.approx(512)
+    assert "33 are listed, but at most 32 may be" in refusal(attributes=flags | {"one_more": {"enum": ["yes"]}})
+    assert "can carry 513 bits of a payload in each event" in refusal(attributes=hashes | {"more": {"enum": ["a"]}})
+
+
 def test_a_stream_does_not_change_once_it_is_read(stream: Stream) -> None:
     with pytest.raises(ValidationError):
         stream.subject = "none"  # type: ignore[misc]

@@ -1,5 +1,6 @@
 """`rawless stream check`: validate a stream file."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +23,15 @@ def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: 
         stream.check_modality(ref, lookup(ref).modality)
     warn(stream.leakage_warning())
     if json:
-        print_json({"ok": True, **stream.model_dump(mode="json")})
+        bits = {"attributes": math.ceil(stream.attribute_bits), "event_id": math.ceil(stream.id_bits)}
+        print_json({"ok": True, **stream.model_dump(mode="json"), "bits_per_event": bits})
         return
     echo(f"{file} is valid: {stream.stream}, {stream.modality}, encoded by {', '.join(stream.encoders)}.")
     echo(f"Attributes kept: {', '.join(stream.attributes) or 'none'}. Subject: {stream.subject}.")
+    echo(
+        f"A producer can put at most {math.ceil(stream.attribute_bits):,} bits of other information into an event's "
+        f"attributes and {math.ceil(stream.id_bits):,} into its id."
+    )
     echo(f"Limits: payloads of {stream.max_bytes:,} bytes, events {stream.limits.max_age.days} days old.")
     if stream.modality == "image":
         limits, formats = stream.limits, ", ".join(stream.limits.formats)
