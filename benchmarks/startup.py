@@ -27,7 +27,12 @@ def measure(count: int) -> list[Figure]:
 def _command(work: Work, folder: Path) -> Side:
     lines = write_events(work, folder)
     stream = folder / "stream.yaml"
-    fields = {"stream": work.stream.stream, "modality": work.spec.modality, "encoders": [work.spec.ref]}
+    fields = {
+        "stream": work.stream.stream,
+        "modality": work.spec.modality,
+        "encoders": [work.spec.ref],
+        "event_id": {"pattern": r"e-\d+"},
+    }
     stream.write_text(yaml.safe_dump(fields))
     rawless = Path(sys.executable).parent / "rawless"
     command: list[str | Path] = [rawless, "ingest", "--stream", stream, "--source", f"jsonl:{lines}"]

@@ -16,7 +16,7 @@ from encoders.families.torchvision_resnet import ResNetSpec
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from rawless.demo.texts import texts
-from rawless.events.stream import Stream
+from rawless.events.stream import IdPattern, Stream
 from rawless.local import home, stack
 
 _MEDIAN_WORDS = 2.7
@@ -35,7 +35,9 @@ class Work:
     def stream(self) -> Stream:
         """A stream of events with these payloads."""
         name = f"bench_{self.label}"
-        return Stream(stream=name, modality=self.spec.modality, encoders=(self.spec.ref,))
+        return Stream(
+            stream=name, modality=self.spec.modality, encoders=(self.spec.ref,), event_id=IdPattern(pattern=r"e-\d+")
+        )
 
     def first(self, count: int) -> "Work":
         """Return the same workload with the first `count` payloads only."""

@@ -127,7 +127,7 @@ class Stream(FrozenModel):
     stream: Name
     modality: Modality
     encoders: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(min_length=1)
-    event_id: EventId = IdPattern(pattern="[A-Za-z0-9_-]{1,64}")
+    event_id: EventId = "uuid"
     subject: Literal["required", "optional", "none"] = "required"
     subject_form: tuple[Step, ...] = ()
     """The normal form of subject ids; the same for all streams and tables whose persons are joined."""

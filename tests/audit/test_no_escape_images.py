@@ -83,6 +83,7 @@ def pictures() -> Stream:
             "stream": "picture",
             "modality": "image",
             "encoders": ["resnet18-seeded@1.0.0"],
+            "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
             "attributes": {"channel": {"enum": ["app", "web"]}},
             "limits": {"max_bytes": 50_000},
         }

@@ -53,5 +53,7 @@ def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def stream_file(tmp_path: Path) -> Path:
     """A minimal stream file."""
     path = tmp_path / "stream.yaml"
-    path.write_text("stream: message\nmodality: text\nencoders: [minilm@1.0.0]\n")
+    path.write_text(
+        "stream: message\nmodality: text\nencoders: [minilm@1.0.0]\nevent_id: {pattern: '[A-Za-z0-9_-]{1,64}'}\n"
+    )
     return path

@@ -166,7 +166,10 @@ def test_an_unsealed_encoder_is_refused_by_ingest(
     unsealed = {name: value for name, value in shown.items() if name not in ("fingerprint", "sealed", "probe")}
     (tmp_path / "unsealed.yaml").write_text(json.dumps(unsealed | {"version": "7.0.0"}))
     stream = tmp_path / "stream.yaml"
-    stream.write_text(f"stream: message\nmodality: text\nencoders: [{tmp_path / 'unsealed.yaml'}]\n")
+    stream.write_text(
+        f"stream: message\nmodality: text\nencoders: [{tmp_path / 'unsealed.yaml'}]\n"
+        "event_id: {pattern: '[a-z0-9-]+'}\n"
+    )
 
     done = rawless("ingest", "--stream", stream, "--source", f"jsonl:{write_events({})}")
 
@@ -292,7 +295,9 @@ def test_one_encoder_under_two_names_is_refused(
     rawless: Rawless, tmp_path: Path, write_events: Callable[..., Path]
 ) -> None:
     twin = Path("encoders/specs/minilm@1.0.0.yaml").absolute()
-    (tmp_path / "twice.yaml").write_text(f"stream: message\nmodality: text\nencoders: [minilm@1.0.0, {twin}]\n")
+    (tmp_path / "twice.yaml").write_text(
+        f"stream: message\nmodality: text\nencoders: [minilm@1.0.0, {twin}]\nevent_id: {{pattern: '[a-z0-9-]+'}}\n"
+    )
 
     done = rawless("ingest", "--stream", tmp_path / "twice.yaml", "--source", f"jsonl:{write_events({})}")
 

@@ -93,7 +93,12 @@ def google(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def put(google: FakeGoogle, warehouse: Warehouse) -> FakeGoogle:
     """A server with the files of a launch in a bucket."""
-    stream = {"stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"]}
+    stream = {
+        "stream": "message",
+        "modality": "text",
+        "encoders": ["minilm@1.0.0"],
+        "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+    }
     _put(google, "stream.yaml", stream)
     _put(google, "warehouse.yaml", warehouse.config.model_dump())
     return google

@@ -27,7 +27,17 @@ def warehouse(stack: Stack) -> Warehouse:
 
 def _stream(path: Path, name: str, **fields: Any) -> Path:
     file = path / f"{name}-{len(list(path.iterdir()))}.yaml"
-    file.write_text(yaml.safe_dump({"stream": name, "modality": "text", "encoders": ["minilm@1.0.0"], **fields}))
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "stream": name,
+                "modality": "text",
+                "encoders": ["minilm@1.0.0"],
+                "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+                **fields,
+            }
+        )
+    )
     return file
 
 

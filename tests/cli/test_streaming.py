@@ -39,7 +39,17 @@ def stream_of(tmp_path: Path, tiny_file: Path) -> Callable[..., Path]:
 
     def make(name: str, **fields: Any) -> Path:
         file = tmp_path / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({"stream": name, "modality": "text", "encoders": [str(tiny_file)], **fields}))
+        file.write_text(
+            yaml.safe_dump(
+                {
+                    "stream": name,
+                    "modality": "text",
+                    "encoders": [str(tiny_file)],
+                    "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+                    **fields,
+                }
+            )
+        )
         return file
 
     return make

@@ -25,6 +25,7 @@ STREAM = Stream.model_validate(
         "stream": "message",
         "modality": "text",
         "encoders": ["minilm@1.0.0"],
+        "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
         "attributes": {"channel": {"enum": ["chat", "email"]}, "app": {"pattern": r"\d\.\d"}},
         "limits": {"max_bytes": 200},
     }

@@ -27,6 +27,7 @@ STREAM: dict[str, Any] = {
     "stream": "message",
     "modality": "text",
     "encoders": ["minilm@1.0.0"],
+    "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
     "attributes": {"channel": {"enum": ["chat", "email"]}, "app": {"pattern": r"\d+\.\d+", "max_length": 8}},
     "limits": {"max_bytes": 2000},
 }

@@ -120,7 +120,13 @@ def _forget() -> None:
 def pictures() -> Stream:
     """A stream of images."""
     return Stream.model_validate(
-        {"stream": "picture", "modality": "image", "encoders": [REF], "attributes": {"camera": {"enum": ["front"]}}}
+        {
+            "stream": "picture",
+            "modality": "image",
+            "encoders": [REF],
+            "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+            "attributes": {"camera": {"enum": ["front"]}},
+        }
     )
 
 
@@ -338,7 +344,9 @@ def test_the_command_reads_files_with_their_metadata(
     stack: Stack, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     metadata = listed(tmp_path / "m.csv", {"a.png": f"e-{tmp_path.name}", "none.png": "n"})
-    (tmp_path / "stream.yaml").write_text(f"stream: photo\nmodality: image\nencoders: [{REF}]\n")
+    (tmp_path / "stream.yaml").write_text(
+        f"stream: photo\nmodality: image\nencoders: [{REF}]\nevent_id: {{pattern: '[a-z0-9_-]+'}}\n"
+    )
     command = ["ingest", "--stream", f"{tmp_path}/stream.yaml", "--source", f"files:{folder}/*.png", "--device", "cpu"]
 
     code = main.run([*command, "--metadata", str(metadata), "--json"])

@@ -22,7 +22,16 @@ def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing
     stack: Stack, tmp_path: Path, write_events: Callable[..., Path], tiny_file: Path
 ) -> None:
     stream = tmp_path / "stream.yaml"
-    stream.write_text(yaml.safe_dump({"stream": "killed", "modality": "text", "encoders": [str(tiny_file)]}))
+    stream.write_text(
+        yaml.safe_dump(
+            {
+                "stream": "killed",
+                "modality": "text",
+                "encoders": [str(tiny_file)],
+                "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+            }
+        )
+    )
     events = [
         {"event_id": f"e-{number:04d}", "stream": "killed", "text": f"Message {number}. " + "Some words. " * 8}
         for number in range(EVENTS)

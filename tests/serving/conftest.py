@@ -42,6 +42,7 @@ IMAGE_STREAM = {
     "stream": "upload",
     "modality": "image",
     "encoders": ["resnet18-seeded@1.0.0"],
+    "event_id": {"pattern": "msg-\\d{4}"},
     "subject": "none",
     "limits": {"formats": ["png", "jpeg"], "max_pixels": 10_000, "max_bytes": 20_000},
 }

@@ -31,6 +31,7 @@ STREAM: dict[str, Any] = {
     "stream": "note",
     "modality": "text",
     "encoders": ["minilm@1.0.0"],
+    "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
     "subject": "optional",
     "attributes": {"channel": {"enum": ["chat", "email"]}},
     "limits": {"max_bytes": 10},
