@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.options.pipeline_options import _BeamArgumentParser as BeamArgumentParser
 
+from rawless import privacy
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import KEY_VARIABLE
 
@@ -39,7 +40,8 @@ _FORBIDDEN = {
 def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptions:
     """Parse the arguments after `--` as Beam's options, and add those that privacy requires.
 
-    The default runner is FnApiRunner, or DirectRunner for a streaming job. Raises UserError for an unknown option, an
+    A worker on Dataflow imports `rawless.privacy`, which guards its memory and logs, before any element. The
+    default runner is FnApiRunner, or DirectRunner for a streaming job. Raises UserError for an unknown option, an
     invalid value, or an option that could carry raw content or the pseudonym key out of the job.
     """
     _refuse_unknown(arguments)
@@ -74,7 +76,7 @@ def is_local(options: PipelineOptions) -> bool:
 
 def _with_defaults(arguments: Sequence[str], default: str) -> list[str]:
     runner = [] if any(argument.split("=")[0] == "--runner" for argument in arguments) else [f"--runner={default}"]
-    return [*runner, *arguments, f"--experiments={NO_EXCEPTION_SAMPLING}"]
+    return [*runner, *arguments, f"--experiments={NO_EXCEPTION_SAMPLING}", f"--beam_plugins={privacy.__name__}"]
 
 
 def _refuse_unknown(arguments: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
     dataset,
     demo,

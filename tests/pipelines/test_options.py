@@ -1,7 +1,7 @@
 """Beam's own options: which are refused, and which are added."""
 
 import pytest
-from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, StandardOptions
+from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, SetupOptions, StandardOptions
 
 from pipelines import options
 from rawless.errors import UserError
@@ -49,3 +49,9 @@ def test_a_named_runner_and_other_experiments_stay() -> None:
 
     assert parsed.view_as(StandardOptions).runner == "DirectRunner"
     assert set(parsed.view_as(DebugOptions).experiments) >= {"use_runner_v2", "disable_always_on_exception_sampling"}
+
+
+def test_a_worker_imports_the_guards_when_it_starts() -> None:
+    parsed = options.parse(["--beam_plugins=another.plugin"])
+
+    assert parsed.view_as(SetupOptions).beam_plugins == ["another.plugin", "rawless.privacy"]
