@@ -239,3 +239,109 @@ def test_a_library_that_sets_its_own_record_factory_later_stays_guarded(
     finally:
         logging.setLogRecordFactory(before)
     assert [record.getMessage() for record in collected.records] == [WITHHELD]
+
+
+_IN_THREADS = """
+import gc, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+logging.basicConfig(level=logging.DEBUG)
+pool = ThreadPoolExecutor(1)
+pool.submit(int).result()  # its thread is older than the boundary
+step_ended = threading.Event()
+
+def late():
+    assert step_ended.wait(10)
+    logging.error(MARKER)
+
+def fail():
+    raise ValueError(MARKER)
+
+class Fragile:
+    def __repr__(self):
+        return MARKER
+
+    def __call__(self, _):
+        raise ValueError(MARKER)
+
+    def __del__(self):
+        raise ValueError(MARKER)
+"""
+_LIBRARY_THREADS = {
+    "a thread of its own": ("thread = threading.Thread(target=logging.error, args=(MARKER,))", "thread.start()"),
+    "a pool from before": ("", "pool.submit(logging.error, MARKER).result()"),
+    "a native callback": (
+        "import _thread",
+        "_thread.start_new_thread(lambda: (logging.error(MARKER), done.set()), ())",
+    ),
+    "a thread that outlives the step": ("thread = threading.Thread(target=late)", "thread.start()"),
+    "a task that outlives the step": ("", "pool.submit(late)"),
+    "a warning in a thread": (
+        "thread = threading.Thread(target=warnings.warn, args=(MARKER,))",
+        "thread.start(); thread.join()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "inside"), _LIBRARY_THREADS.values(), ids=_LIBRARY_THREADS.keys())
+def test_what_a_thread_of_a_library_logs_is_withheld(before: str, inside: str) -> None:
+    done = _run(
+        f"{_IN_THREADS}\ndone = threading.Event()\n{before}\n"
+        f"guarded(lambda: exec({inside!r}))\nstep_ended.set()\n"
+        + ("assert done.wait(10)\n" if "done" in inside else "")
+        + "pool.shutdown()\n"
+    )
+    assert WITHHELD in done.stderr
+    assert MARKER not in done.stdout + done.stderr
+
+
+def test_a_thread_that_handles_content_itself_logs_normally_afterwards() -> None:
+    done = _run(f"{_IN_THREADS}\npool.submit(guarded, int).result()\npool.submit(logging.error, 'disk full').result()")
+    assert "disk full" in done.stderr
+
+
+def test_the_main_thread_logs_normally_while_others_handle_content() -> None:
+    done = _run(f"{_IN_THREADS}\npool.submit(guarded, int).result()\nlogging.error('disk full')")
+    assert "disk full" in done.stderr
+
+
+def test_a_thread_of_a_process_that_never_handles_content_logs_normally() -> None:
+    done = _run(f"{_IN_THREADS}\npool.submit(logging.error, 'disk full').result()")
+    assert "disk full" in done.stderr
+
+
+_UNCAUGHT = {
+    "in a thread": "guarded(threading.Thread(target=fail).start)",
+    "in a thread after the step": "guarded(int); threading.Thread(target=fail).start()",
+    "when an object dies": "guarded(Fragile)",
+    "when an object dies after the step": "guarded(int); Fragile()",
+    "when a callback fails": "import weakref; guarded(int); f = {1}; r = weakref.ref(f, Fragile()); del f",
+    "at exit": "import atexit; guarded(int); atexit.register(fail)",
+    "chained": "guarded(int); threading.Thread(target=lambda: exec('try: fail()\\nexcept ValueError: 1 / 0')).start()",
+}
+
+
+@pytest.mark.parametrize("failure", _UNCAUGHT.values(), ids=_UNCAUGHT.keys())
+def test_an_exception_that_nothing_catches_is_reported_by_type_and_place(failure: str) -> None:
+    done = _run(f"{_IN_THREADS}\n{failure}\ngc.collect()")
+    assert "Error, whose text is withheld" in done.stderr
+    assert "<string>:" in done.stderr
+    assert MARKER not in done.stdout + done.stderr
+
+
+def test_an_exception_that_ends_the_process_is_reported_by_type_and_place() -> None:
+    start = f"from rawless.privacy import guarded\nguarded(int)\nraise ValueError({MARKER!r})"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "ValueError, whose text is withheld" in done.stderr
+    assert "<string>:3 in <module>" in done.stderr
+    assert MARKER not in done.stderr
+
+
+def test_an_exception_before_any_content_is_reported_as_usual() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import rawless.privacy\nraise ValueError('no such file')"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "ValueError: no such file" in done.stderr
