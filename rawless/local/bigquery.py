@@ -9,7 +9,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import duckdb_extensions
 import pyarrow as pa
 from bqemulator.api import middleware
 from bqemulator.api.routes.tabledata import _build_arrow_schema
@@ -23,7 +22,9 @@ from bqemulator.jobs import executor
 from bqemulator.server import EmulatorServer
 from bqemulator.sql import inner_query, translator
 from bqemulator.sql.rewriter import default_dataset
+from bqemulator.storage.engine import DuckDBEngine
 from bqemulator.streaming import read_session
+from bqemulator.types import geography
 from bqemulator.versioning.snapshots import SnapshotManager
 from sqlglot import Dialect, Expr
 from sqlglot.dialects.bigquery import BigQuery
@@ -40,19 +41,20 @@ MESSAGE_BYTES = 2_000_000
 
 async def start(home: Path) -> EmulatorServer:
     """Serve the database in the home folder on free loopback ports."""
-    duckdb_extensions.import_extension("spatial")  # otherwise the emulator downloads it
+    staging = _staging(home)
     server = EmulatorServer(
         Settings(
             rest_port=0,
             grpc_port=0,
             persistence_mode=PersistenceMode.PERSISTENT,
             data_dir=home / "bigquery",
-            upload_staging_dir=_staging(home),
+            upload_staging_dir=staging,
             default_project_id=LOCAL_PROJECT,
             enable_format_extensions=False,  # these would be downloaded, too
             log_level=LogLevel.ERROR,
         )
     )
+    _confine_files(staging)
     _run_appends_on_loop(asyncio.get_running_loop())
     _disable_time_travel()
     _forget_jobs()
@@ -66,6 +68,42 @@ def _staging(home: Path) -> Path:
     path = home / "bigquery" / "uploads"
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _confine_files(staging: Path) -> None:
+    """Let statements and jobs open no file but the database and uploads.
+
+    Otherwise who reaches the port reads and writes any file of the user, as in `SELECT * FROM read_text('…')`.
+    bqemulator 1.4.0 installs and loads DuckDB's extension `spatial`, which is left out: its GDAL opens files past
+    these settings. So GEOGRAPHY does not work.
+    """
+    quoted = str(staging).replace("'", "''")
+    settings = (
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_persistent_secrets = false",
+        "python_enable_replacements = false",  # otherwise a query could name a variable of the emulator's functions
+        f"allowed_directories = ['{quoted}']",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    )
+
+    def restrict(self: DuckDBEngine) -> None:
+        for setting in settings:
+            self.execute(f"SET {setting}")
+
+    def resolve_uri(uri: str, _: Any) -> str:
+        path = Path(uri.removeprefix("file://")).resolve()
+        if path.parent != staging.resolve():
+            raise InvalidQueryError("the local BigQuery reads no file but the file of an upload, and writes none")
+        return str(staging / path.name)
+
+    def refuse_geography() -> None:
+        raise InvalidQueryError("the local BigQuery does not support GEOGRAPHY")
+
+    DuckDBEngine._load_spatial = restrict
+    geography._ensure_conv_conn = refuse_geography
+    executor._resolve_uri = resolve_uri
 
 
 def _nested(field: Any) -> dict[str, Any]:

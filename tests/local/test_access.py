@@ -1,0 +1,116 @@
+"""What programs can reach through the ports of the local servers: tables, but no file of the user."""
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud import bigquery
+
+from rawless.errors import RawlessError, UserError
+from rawless.privacy.pseudonyms import create_key_file
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.read import read
+
+
+@pytest.fixture(scope="session")
+def key_file(home: Path) -> Path:
+    """The pseudonym key of the session's local stack."""
+    create_key_file(home / "pseudonym.key")
+    return home / "pseudonym.key"
+
+
+READS = [
+    "SELECT content FROM read_text('{key}')",
+    "SELECT content FROM read_blob('{key}')",
+    "SELECT * FROM read_csv('{key}', header => false)",
+    "SELECT * FROM '{key}'",
+    "SELECT * FROM `{key}`",
+    "SELECT file FROM glob('{home}/*')",
+    "SELECT file FROM glob('{home}/bigquery/uploads/../../*')",
+    "SELECT * FROM query('SELECT content FROM read_text(''{key}'')')",
+    "CREATE TABLE {events}.taken AS SELECT content FROM read_text('{key}')",
+    "CREATE VIEW {events}.taken AS SELECT content FROM read_text('{key}')",
+    "COPY {events}.taken FROM '{key}'",
+    "SELECT CAST('POINT (1 2)' AS GEOGRAPHY)",  # the emulator would download an extension
+    "SELECT * FROM st_read('{home}/bigquery/uploads/planted.vrt')",
+    "SET enable_external_access = true",
+    "SET allowed_directories = ['/']",
+    "LOAD spatial",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+]
+WRITES = [
+    "COPY (SELECT 1 AS x) TO '{file}'",
+    "COPY (SELECT 1 AS x) TO '{home}/bigquery/uploads/../../{name}'",
+    "EXPORT DATABASE '{file}'",
+    "EXPORT DATA OPTIONS (uri = 'gs:/{file}', format = 'CSV') AS SELECT 1 AS x",
+    "ATTACH '{file}' AS other",
+    "ATTACH DATABASE '{file}'",
+    "PRAGMA profiling_output = '{file}'",
+    "CREATE PERSISTENT SECRET {name} (TYPE http, BEARER_TOKEN 'x')",
+]
+
+
+@pytest.mark.parametrize("statement", READS)
+def test_a_query_reads_no_file(warehouse: Warehouse, home: Path, key_file: Path, statement: str) -> None:
+    (home / "bigquery" / "uploads" / "planted.vrt").write_text(
+        f'<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>CSV:{key_file}</SrcDataSource></OGRVRTLayer>'
+        "</OGRVRTDataSource>"
+    )
+
+    with pytest.raises(UserError) as refused:
+        warehouse.query(statement.format(key=key_file, home=home, events=warehouse.config.events))
+
+    assert key_file.read_text().strip() not in str(refused.value)
+
+
+@pytest.mark.parametrize("statement", WRITES)
+def test_a_query_writes_no_file(warehouse: Warehouse, home: Path, statement: str) -> None:
+    file = home / "written"
+
+    with pytest.raises(UserError):
+        warehouse.query(statement.format(file=file, home=home, name=file.name))
+
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("kind", ["CSV", "NEWLINE_DELIMITED_JSON", "PARQUET", "AVRO", "ORC"])
+def test_a_load_job_reads_no_file_but_its_upload(warehouse: Warehouse, key_file: Path, kind: str) -> None:
+    config = bigquery.LoadJobConfig(source_format=kind, autodetect=True)
+    target = f"{warehouse.dataset_id('events')}.taken"
+
+    with pytest.raises(GoogleAPICallError, match="file of an upload"):
+        warehouse.client.load_table_from_uri(f"file://{key_file}", target, job_config=config).result()
+
+
+def test_an_extract_job_writes_no_file(warehouse: Warehouse, home: Path) -> None:
+    table = f"{warehouse.dataset_id('events')}.encoder_v1"
+
+    with pytest.raises(GoogleAPICallError, match="file of an upload"):
+        warehouse.client.extract_table(table, f"file://{home}/extracted").result()
+
+    assert not (home / "extracted").exists()
+
+
+def test_a_restriction_of_a_read_session_reads_no_file(warehouse: Warehouse, key_file: Path) -> None:
+    with pytest.raises(RawlessError):
+        list(read(warehouse, "encoder_v1", ["name"], f"(SELECT COUNT(*) FROM read_text('{key_file}')) = 1"))
+
+
+@pytest.mark.parametrize("kind", ["PARQUET", "CSV", "NEWLINE_DELIMITED_JSON"])
+def test_an_upload_is_loaded(warehouse: Warehouse, kind: str) -> None:
+    target = bigquery.Table(
+        f"{warehouse.dataset_id('events')}.loaded", schema=[bigquery.SchemaField("number", "INTEGER")]
+    )
+    content = io.BytesIO({"CSV": b"number\n7\n", "NEWLINE_DELIMITED_JSON": b'{"number": 7}\n'}.get(kind, b""))
+    if kind == "PARQUET":
+        pyarrow.parquet.write_table(pa.table({"number": [7]}), content)
+    config = bigquery.LoadJobConfig(source_format=kind, schema=target.schema)
+
+    warehouse.client.create_table(target)
+    warehouse.client.load_table_from_file(content, target.reference, rewind=True, job_config=config).result()
+
+    assert warehouse.query("SELECT number FROM loaded") == [{"number": 7}]
