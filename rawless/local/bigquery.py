@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from bqemulator import server as emulator
 from bqemulator.api import middleware
+from bqemulator.api.app import create_app
 from bqemulator.api.routes.tabledata import _build_arrow_schema
 from bqemulator.catalog import ddl_sync
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
@@ -19,7 +21,6 @@ from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.domain.events import TableDataChanged
 from bqemulator.grpc_api import read_servicer, write_servicer
 from bqemulator.jobs import executor
-from bqemulator.server import EmulatorServer
 from bqemulator.sql import inner_query, translator
 from bqemulator.sql.rewriter import default_dataset
 from bqemulator.storage.engine import DuckDBEngine
@@ -33,16 +34,17 @@ from sqlglot.expressions import Expression, Table
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import Receive, Scope, Send
 
+from rawless.local.gate import Gate
 from rawless.local.stack import LOCAL_PROJECT
 
 MESSAGE_BYTES = 2_000_000
 """Approximate size of one message of a read stream; the server can send at most 11 MB."""
 
 
-async def start(home: Path) -> EmulatorServer:
+async def start(home: Path) -> emulator.EmulatorServer:
     """Serve the database in the home folder on free loopback ports."""
     staging = _staging(home)
-    server = EmulatorServer(
+    server = emulator.EmulatorServer(
         Settings(
             rest_port=0,
             grpc_port=0,
@@ -55,6 +57,7 @@ async def start(home: Path) -> EmulatorServer:
         )
     )
     _confine_files(staging)
+    emulator.create_app = lambda context: Gate(create_app(context))
     _run_appends_on_loop(asyncio.get_running_loop())
     _disable_time_travel()
     _forget_jobs()

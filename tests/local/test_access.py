@@ -1,6 +1,8 @@
 """What programs can reach through the ports of the local servers: tables, but no file of the user."""
 
 import io
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
 
 from rawless.errors import RawlessError, UserError
+from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import create_key_file
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.read import read
@@ -114,3 +117,35 @@ def test_an_upload_is_loaded(warehouse: Warehouse, kind: str) -> None:
     warehouse.client.load_table_from_file(content, target.reference, rewind=True, job_config=config).result()
 
     assert warehouse.query("SELECT number FROM loaded") == [{"number": 7}]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 200),
+        ({"Host": "attacker.example"}, 403),
+        ({"Host": "attacker.example:{port}"}, 403),
+        ({"Host": "127.0.0.1"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "https://attacker.example"}, 403),
+        ({"Origin": "http://127.0.0.1:{port}"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_a_request_from_a_web_page_is_refused(stack: Stack, headers: dict[str, str], expected: int) -> None:
+    """By its origin, or by its host where the page's name was made to resolve to this machine."""
+    port = stack.bigquery.rest.rpartition(":")[2]
+    request = urllib.request.Request(f"{stack.bigquery.rest}/bigquery/v2/projects/local-dev/datasets")
+    for name, value in headers.items():
+        request.add_header(name, value.format(port=port))
+
+    assert _status(request) == expected
+
+
+def _status(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
