@@ -1,4 +1,4 @@
-"""Writing files atomically: a reader sees a whole file or none, and a failed write leaves nothing behind."""
+"""Writing files: atomically, so that a reader sees a whole file or none, and readable by their owner only."""
 
 import contextlib
 import os
@@ -33,6 +33,16 @@ def atomic_write(path: Path, *, mode: int = OWNER_ONLY, keep_existing: bool = Fa
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def owner_only() -> Iterator[None]:
+    """Let only the owner read the files and folders that this process creates in the block."""
+    previous = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(previous)
 
 
 def write_text(path: Path, text: str, *, mode: int = OWNER_ONLY) -> None:

@@ -14,6 +14,7 @@ import yaml
 from rawless.audit.search import Search, spelled
 from rawless.connect import open_key_source, open_warehouse
 from rawless.demo import datasets, digits, heads, neighbours, service, streaming, texts, today
+from rawless.files import owner_only
 from rawless.local import home
 from rawless.warehouse.client import Warehouse
 
@@ -25,6 +26,7 @@ Progress = Callable[[str], AbstractContextManager[None]]
 """Returns a context that shows a title while its block runs."""
 
 
+@owner_only()
 def run_demo(folder: Path, progress: Progress) -> dict[str, Any]:
     """Run the demo on the local stack and return its report.
 

@@ -115,7 +115,8 @@ def layout_difference(live: HeadManifest, other: HeadManifest) -> str | None:
 def _write(heads: Path, name: str, deployment: Deployment) -> None:
     path = heads / name / FILE
     try:
-        write_text(path, deployment.model_dump_json(indent=2), mode=0o644)
+        # Who may open the folder may read the file: only the owner in the home folder, services elsewhere.
+        write_text(path, deployment.model_dump_json(indent=2), mode=path.parent.stat().st_mode & 0o666)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({type(error).__name__}): check the folder's permissions and free space."

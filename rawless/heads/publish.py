@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rawless.errors import UserError
+from rawless.files import owner_only
 from rawless.heads import artefact, registry
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation
@@ -60,7 +61,8 @@ def publish(
     """
     manifest = manifest.model_copy(update={"version": registry.next_version(warehouse, manifest.head)})
     folder = _folder(manifest, home)
-    written = artefact.write(folder, manifest, graph, evaluation)
+    with owner_only():
+        written = artefact.write(folder, manifest, graph, evaluation)
     try:
         registry.register(warehouse, written)
     except BaseException:

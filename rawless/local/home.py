@@ -1,6 +1,7 @@
 """The home folder of the local stack: `.rawless/` in the current folder, or the one that RAWLESS_HOME names."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -10,10 +11,18 @@ HOME_VARIABLE = "RAWLESS_HOME"
 
 
 def folder() -> Path:
-    """Return the absolute path of the home folder, and create it if missing. Raises UserError if it is not writable."""
+    """Return the absolute path of the home folder, which only its owner may open, and create it if missing.
+
+    Raises UserError if it cannot be written to, or is shared like /tmp.
+    """
     path = Path(os.environ.get(HOME_VARIABLE) or ".rawless").expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mode = path.stat().st_mode
+        if mode & stat.S_ISVTX:
+            raise UserError(f"The home folder {path} is shared with other users: set {HOME_VARIABLE} to another.")
+        if mode & 0o077:
+            path.chmod(0o700)
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise UserError(

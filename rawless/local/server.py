@@ -16,6 +16,7 @@ from rawless.local.stack import ADDRESS_FILE, hold_alive
 
 async def serve(home: Path) -> None:
     """Serve until SIGTERM or SIGINT. The address file exists while requests are answered."""
+    os.umask(0o077)
     alive = hold_alive(home)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from rawless.errors import Unavailable
+from rawless.files import owner_only
 from rawless.privacy.pseudonyms import KEY_VARIABLE
 from rawless.warehouse.config import Emulator
 
@@ -79,7 +80,7 @@ def down(home: Path) -> bool:
 def _start(home: Path) -> Stack:
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
-    with (home / LOG_FILE).open("ab") as log:
+    with owner_only(), (home / LOG_FILE).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "rawless.local.server", str(home)],  # -P: ignore modules in the current folder
             stdin=subprocess.DEVNULL,
@@ -99,7 +100,9 @@ def _start(home: Path) -> Stack:
 @contextlib.contextmanager
 def _exclusive(home: Path) -> Iterator[None]:
     """Hold a lock while starting or stopping, so that two commands never start two servers on one database."""
-    with (home / "local.lock").open("w") as lock:
+    with owner_only():
+        lock = (home / "local.lock").open("w")
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

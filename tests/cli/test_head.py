@@ -1,6 +1,7 @@
 """`rawless head` trains, shows and exports heads without an encoder."""
 
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,27 @@ def test_a_head_file_becomes_a_folder_that_predicts(
     assert shown["evaluation"]["measures"] == first["evaluation"]["measures"]
     assert exported["digest"] == second["digest"]
     np.testing.assert_allclose(answer["probabilities"].sum(1), 1, atol=1e-6)
+
+
+def test_only_the_owner_can_read_what_commands_and_servers_write_into_the_home_folder(
+    rawless: Rawless, write: Callable[..., Path], write_events: Callable[..., Path], home: Path, tiny_file: Path
+) -> None:
+    earlier = {*(home / "heads").rglob("*")}  # also those of other tests, which are not written by commands
+    stream = tiny_file.with_name("stream.yaml")
+    stream.write_text(f"stream: message\nmodality: text\nencoders: [{tiny_file}]\n")
+
+    for command in (
+        ["ingest", "--stream", stream, "--source", f"jsonl:{write_events({})}", "--device", "cpu"],
+        ["dataset", "build", write().with_name("dataset.yaml")],
+        ["head", "train", write(head="private")],
+        ["head", "deploy", "private"],
+    ):
+        done = rawless(*command)
+        assert done.code == 0, done.err
+
+    files = {path for path in home.rglob("*") if path.is_file()}
+    assert {"local.log", "bqemulator.duckdb", "head.onnx", "deployed.json"} <= {path.name for path in files}
+    assert [path for path in files - earlier if stat.S_IMODE(path.stat().st_mode) != 0o600] == []
 
 
 def test_the_printed_output(rawless: Rawless, write: Callable[..., Path]) -> None:

@@ -12,6 +12,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
 
 from rawless.errors import RawlessError, UserError
+from rawless.files import write_text
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import create_key_file
 from rawless.warehouse.client import Warehouse
@@ -59,9 +60,10 @@ WRITES = [
 
 @pytest.mark.parametrize("statement", READS)
 def test_a_query_reads_no_file(warehouse: Warehouse, home: Path, key_file: Path, statement: str) -> None:
-    (home / "bigquery" / "uploads" / "planted.vrt").write_text(
+    write_text(
+        home / "bigquery" / "uploads" / "planted.vrt",
         f'<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>CSV:{key_file}</SrcDataSource></OGRVRTLayer>'
-        "</OGRVRTDataSource>"
+        "</OGRVRTDataSource>",
     )
 
     with pytest.raises(UserError) as refused:

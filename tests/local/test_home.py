@@ -1,0 +1,30 @@
+"""The home folder holds the pseudonym key and embeddings, so only its owner may open it."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from rawless.errors import UserError
+from rawless.local import home
+
+
+def _open(folder: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    folder.mkdir()
+    folder.chmod(mode)
+    monkeypatch.setenv("RAWLESS_HOME", str(folder))
+    home.folder()
+    return stat.S_IMODE(folder.stat().st_mode)
+
+
+def test_a_home_folder_that_others_could_open_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _open(tmp_path / "open", 0o755, monkeypatch) == 0o700
+
+
+def test_a_folder_that_users_share_is_refused_and_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="is shared with other users: set RAWLESS_HOME to another"):
+        _open(tmp_path / "shared", 0o1777, monkeypatch)
+
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o1777
