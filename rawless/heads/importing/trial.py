@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rawless import telemetry
 from rawless.heads.runtime import open_session
 
 ROWS = 7
 MAX_SECONDS = 20
 MAX_MEMORY = 2 << 30
 """Bytes that the process may allocate."""
+_PYTHON_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
+"""What Python may need to start and to find its packages."""
 _FAILURES = {
     "check": "is not a valid ONNX graph",
     "load": "does not load in ONNX Runtime",
@@ -44,7 +47,7 @@ def run_trial(graph: bytes) -> tuple[Array, list[Array]]:
             input=graph,
             capture_output=True,
             timeout=MAX_SECONDS,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            env=_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -57,6 +60,12 @@ def run_trial(graph: bytes) -> tuple[Array, list[Array]]:
     if stage not in _FAILURES:
         raise TrialError(f"crashed the process that it was run in (exit code {process.returncode}): export it again")
     raise TrialError(f"{_FAILURES[stage]} ({error})")
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables of the process: a graph that takes it over finds no key and no credentials there."""
+    inherited = {name: os.environ[name] for name in _PYTHON_VARIABLES if name in os.environ}
+    return {**inherited, **telemetry.VARIABLES, "OPENBLAS_NUM_THREADS": "1"}
 
 
 def main() -> int:
