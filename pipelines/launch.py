@@ -21,6 +21,7 @@ from rawless.events.source import Source
 from rawless.events.stream import Stream
 from rawless.privacy import Reason
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import load_warehouse_config
 from rawless.warehouse.encoder_registry import is_registered, register, resolve
 from rawless.warehouse.rejections import rejections
 
@@ -119,5 +120,7 @@ def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> Non
         raise UserError("--until-idle is for sources of messages that are read on this machine; leave it out.")
     if request.warehouse is None and not options.is_local(beam):
         raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
+    if request.warehouse is not None:
+        options.check_image(beam, load_warehouse_config(request.warehouse).worker_image)
     if stream.leakage is not None:
         raise UserError(f"{stream.stream} has a leakage gate, which this version does not enforce: leave leakage out.")

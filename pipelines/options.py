@@ -1,10 +1,11 @@
-"""Beam's own options: unknown ones are refused, and so are those that could carry raw content out of a job."""
+"""Beam's own options: unknown ones are refused, and so are those that could move content or code."""
 
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
 from apache_beam.options.pipeline_options import _BeamArgumentParser as BeamArgumentParser
 
+from pipelines.allowed_options import ALLOWED, FORBIDDEN, FORBIDDEN_EXPERIMENTS, UNDECIDED
 from rawless import privacy
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import KEY_VARIABLE
@@ -12,29 +13,12 @@ from rawless.privacy.pseudonyms import KEY_VARIABLE
 NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 """Dataflow writes the element that failed to the temp location unless this experiment is set."""
 
+_ADDED = {"beam_plugins": [privacy.__name__]}
+"""Options that every job gets: a worker imports this module before any element."""
 _BATCH = ("FnApiRunner", "DirectRunner", "DataflowRunner")
 _STREAMING = ("DirectRunner", "DataflowRunner")
 _DIRECT = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
 """The runner that `DirectRunner` means for messages; the name itself would first try to download another runner."""
-_FORBIDDEN_EXPERIMENTS = {
-    "enable_data_sampling": "it writes elements to the temp location",
-    "enable_always_on_exception_sampling": "it writes failing elements to the temp location",
-    "enable_google_cloud_profiler": "a profiler reads the worker's memory",
-    "enable_google_cloud_heap_sampling": "it samples the worker's memory",
-}
-_FORBIDDEN = {
-    "save_main_session": "it pickles the whole session, including any content in it",
-    "profile_cpu": "a profile is written next to the job and may contain content",
-    "profile_memory": "a memory profile contains content",
-    "profile_location": "a profile is written there and may contain content",
-    "profiler_agent": "a profiler reads the worker's memory",
-    "runtime_type_check": "its errors quote elements",
-    "performance_runtime_type_check": "its errors quote elements",
-    "type_check_additional": "its errors quote elements",
-    "environment_type": "the workers' environment is the runner's",
-    "enable_hot_key_logging": "it logs keys",
-    "direct_runner_bundle_repeat": "it encodes and logs every event again",
-}
 
 
 def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptions:
@@ -42,7 +26,7 @@ def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptio
 
     A worker on Dataflow imports `rawless.privacy`, which guards its memory and logs, before any element. The
     default runner is FnApiRunner, or DirectRunner for a streaming job. Raises UserError for an unknown option, an
-    invalid value, or an option that could carry raw content or the pseudonym key out of the job.
+    invalid value, or an option that could carry code into the job, or raw content or the pseudonym key out of it.
     """
     _refuse_unknown(arguments)
     runners = _STREAMING if streaming else _BATCH
@@ -56,17 +40,28 @@ def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptio
         )
     if (workers := values.get("direct_num_workers", 1)) < 0:
         raise UserError(f"The Beam option --direct_num_workers is {workers}, but must be 0 (all cores) or more.")
-    for name, explanation in _FORBIDDEN.items():
-        if values.get(name):
-            raise UserError(f"The Beam option --{name} is forbidden: {explanation}. Leave it out.")
+    for name in sorted(values.keys() - ALLOWED):
+        if values[name] and values[name] != _ADDED.get(name):
+            raise UserError(f"The Beam option --{name} is forbidden: {FORBIDDEN.get(name, UNDECIDED)}. Leave it out.")
     for experiment in [*(values.get("experiments") or []), *(values.get("dataflow_service_options") or [])]:
         name = str(experiment).split("=")[0]
-        if name in _FORBIDDEN_EXPERIMENTS:
-            raise UserError(f"The experiment {name} is forbidden: {_FORBIDDEN_EXPERIMENTS[name]}. Leave it out.")
+        if name in FORBIDDEN_EXPERIMENTS:
+            raise UserError(f"The experiment {name} is forbidden: {FORBIDDEN_EXPERIMENTS[name]}. Leave it out.")
     if streaming:
         standard = options.view_as(StandardOptions)
         standard.streaming, standard.runner = True, _DIRECT if runner == "DirectRunner" else runner
     return options
+
+
+def check_image(options: PipelineOptions, configured: str | None) -> None:
+    """Raise UserError if workers would run another image than the one that the warehouse file names, if it does."""
+    image = options.view_as(WorkerOptions).sdk_container_image
+    if configured is None or image == configured or (image is None and is_local(options)):
+        return
+    raise UserError(
+        f"The Beam option --sdk_container_image is {image!r}, but the warehouse file has worker_image: {configured}; "
+        "give that image, or change the file."
+    )
 
 
 def is_local(options: PipelineOptions) -> bool:
@@ -76,7 +71,12 @@ def is_local(options: PipelineOptions) -> bool:
 
 def _with_defaults(arguments: Sequence[str], default: str) -> list[str]:
     runner = [] if any(argument.split("=")[0] == "--runner" for argument in arguments) else [f"--runner={default}"]
-    return [*runner, *arguments, f"--experiments={NO_EXCEPTION_SAMPLING}", f"--beam_plugins={privacy.__name__}"]
+    return [
+        *runner,
+        *arguments,
+        f"--experiments={NO_EXCEPTION_SAMPLING}",
+        *(f"--{name}={value}" for name, values in _ADDED.items() for value in values),
+    ]
 
 
 def _refuse_unknown(arguments: Sequence[str]) -> None:

@@ -53,7 +53,10 @@ def parse_requirements(
         return JobRequirements(config, file, (), config.project, subscription=subscription)
     from pipelines import options  # imports Beam, which a check of the warehouse does not need
 
-    given = options.parse(arguments, streaming=True).get_all_options()
+    parsed = options.parse(arguments, streaming=True)
+    given = parsed.get_all_options()
+    if given["sdk_container_image"]:
+        options.check_image(parsed, config.worker_image)
     if (key := given["dataflow_kms_key"]) and not _KEY.fullmatch(key):
         raise UserError(f"The Beam option --dataflow_kms_key is {key!r}, but must be {_KEY_FORM}.")
     accelerator = _ACCELERATOR.search(",".join(given["dataflow_service_options"] or ()))

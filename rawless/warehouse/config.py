@@ -21,6 +21,8 @@ class WarehouseConfig(FrozenModel):
     audit: str = _DatasetName
     pseudonym_secret: str | None = Field(default=None, pattern=r"^projects/[^/]+/secrets/[^/]+/versions/[^/]+$")
     """The version of a secret in Secret Manager that contains the pseudonym key."""
+    worker_image: str | None = Field(default=None, pattern=r"^[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}$")
+    """The only image that workers of a job may run, by digest."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "WarehouseConfig":

@@ -53,5 +53,6 @@ locals {
     project          = var.warehouse_project
     location         = var.region
     pseudonym_secret = local.secret_name
+    worker_image     = var.image
   })
 }

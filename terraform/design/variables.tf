@@ -120,11 +120,11 @@ variable "streams" {
     error_message = "A service option must not contain a comma and at most one =, because Beam splits the list at commas."
   }
   validation {
-    # The job refuses these too (pipelines/options.py), but only when it is launched.
+    # The job refuses these too (pipelines/allowed_options.py), but only when it is launched.
     condition = alltrue([for option in flatten([for each in values(var.streams) : concat(each.experiments, each.service_options)]) :
-      !contains(["enable_data_sampling", "enable_always_on_exception_sampling", "enable_google_cloud_profiler", "enable_google_cloud_heap_sampling"], split("=", option)[0])
+      !contains(["enable_data_sampling", "enable_always_on_exception_sampling", "enable_google_cloud_profiler", "enable_google_cloud_heap_sampling", "enable_heap_dump", "core_pattern", "runner_harness_container_image"], split("=", option)[0])
     ])
-    error_message = "experiments and service_options must not sample elements or memory: that would write raw content outside of the pipeline."
+    error_message = "experiments and service_options must not sample elements or memory, or replace an image: that could move raw content out of the pipeline."
   }
   validation {
     condition     = alltrue([for each in values(var.streams) : length(setintersection(each.experiments, ["use_multiple_sdk_containers"])) == 0])

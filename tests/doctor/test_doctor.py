@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.launch import IngestRequest, prepare
 from rawless.cli.main import run
+from rawless.errors import UserError
+from rawless.events.sources.jsonl import JsonlSource
+from rawless.events.stream import Stream
 from rawless.warehouse import tables
 from rawless.warehouse.config import WarehouseConfig
 from tests.fake_google import FakeGoogle, credentials_file, fake_google, refused
@@ -26,10 +30,11 @@ PLACES = {
 ACCOUNT = "worker@a-project.iam.gserviceaccount.com"
 KEY = "projects/a-project/locations/europe-west4/keyRings/r/cryptoKeys/raw"
 SUBSCRIPTION = "projects/a-project/subscriptions/support"
+IMAGE = f"an-image@sha256:{'0' * 64}"
 L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
 OPTIONS = [
     "--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", f"--service_account_email={ACCOUNT}",
-    f"--dataflow_kms_key={KEY}", f"--sdk_container_image=an-image@sha256:{'0' * 64}", "--no_use_public_ips",
+    f"--dataflow_kms_key={KEY}", f"--sdk_container_image={IMAGE}", "--no_use_public_ips",
     "--max_num_workers=4", "--machine_type=g2-standard-4", f"--dataflow_service_options={L4}",
 ]  # fmt: skip
 Doctor = Callable[..., list[dict[str, Any]]]
@@ -273,6 +278,24 @@ def test_a_forbidden_option_is_named_and_left_out_of_the_command(option: str, se
     assert found["check"] == "option"
     assert sentence in found["detail"]
     assert missing(*shlex.split(found["command"].partition(" -- ")[2])) == []
+
+
+def test_another_image_than_the_configured_one_is_refused_by_the_job_and_by_its_preflight(
+    missing: Doctor, file: Path, tmp_path: Path, stream: Stream
+) -> None:
+    configured = f"our-image@sha256:{'1' * 64}"
+    file.write_text(yaml.safe_dump({**PLACES, "worker_image": configured}))
+    sentence = "but the warehouse file has worker_image: our-image"
+
+    (found,) = missing()
+    request = IngestRequest(
+        JsonlSource(str(tmp_path), stream.max_bytes), warehouse=file, beam=["--sdk_container_image=theirs"]
+    )
+    with pytest.raises(UserError, match=sentence):
+        prepare(request, stream)
+
+    assert (found["check"], sentence in found["detail"]) == ("option", True)
+    assert missing(*(each.replace(IMAGE, configured) for each in OPTIONS)) == []
 
 
 def test_a_command_quotes_no_key(missing: Doctor) -> None:

@@ -72,3 +72,12 @@ run "the_warehouse_file_names_a_version_of_the_key" {
     error_message = "The warehouse file must name the secret's version."
   }
 }
+
+run "the_warehouse_file_names_the_image_of_the_workers" {
+  command = plan
+
+  assert {
+    condition     = output.warehouse_file.worker_image == var.image
+    error_message = "A job must refuse another image for its workers."
+  }
+}
