@@ -5,6 +5,9 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.problems import problem_response
+
 MAX_NON_BODY_BYTES = 1 << 16
 """Limit of the request line and headers, and of the framing around a body. The parser keeps them all in memory."""
 MAX_HEADERS = 100
@@ -36,7 +39,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._non_body_bytes += len(data)
         super().data_received(data)
         if self._non_body_bytes > MAX_NON_BODY_BYTES and not self.transport.is_closing():
-            self.send_400_response("Request headers too large.")
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         """Start the limits of a request's headers."""
@@ -53,7 +56,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End the limits of the headers. The time for the body is limited by the handler."""
+        """End the limits of the headers. The time for the body is limited by the handler.
+
+        A Transfer-Encoding other than chunked is refused, because a proxy on the way may find another end of the body.
+        """
+        if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] not in ([], [b"chunked"]):
+            raise ValueError("unsupported transfer encoding")
         self._in_headers, self._non_body_bytes = False, 0
         self._stop_timer()
         super().on_headers_complete()
@@ -76,6 +84,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.cycle.response_complete and self.cycle.more_body:
             self._start_timer()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that cannot be parsed like any other that is invalid; the server's message is dropped."""
+        problem = problem_response(RequestError(ErrorCode.BAD_REQUEST), {"Connection": "close"})
+        lines = [b"HTTP/1.1 400 Bad Request", *(b"%s: %s" % header for header in problem.raw_headers), b"", b""]
+        self.transport.write(b"\r\n".join(lines) + bytes(problem.body))
+        self.transport.close()
 
     def _start_timer(self) -> None:
         self._stop_timer()

@@ -153,9 +153,7 @@ async def _read_vector(request: Request) -> Vector:
 
 
 def _read_top(request: Request) -> int:
-    """Return the requested number of matches. Raises RequestError for an invalid one, and for other parameters."""
-    if request.query_params.keys() - {"top"}:
-        raise RequestError(ErrorCode.BAD_REQUEST)
+    """Return the requested number of matches. Raises RequestError for an invalid one."""
     text = request.query_params.get("top", str(openapi.DEFAULT_TOP))
     if not re.fullmatch(r"[1-9]\d{0,2}", text, re.ASCII) or int(text) > MAX_TOP:
         raise RequestError(ErrorCode.BAD_REQUEST)

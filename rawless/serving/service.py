@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -69,7 +69,8 @@ class Service:
         if permission != "none":
             all_statuses |= {401, 403} if needs_token else {421}
         if permission in _WITH_CONTENT:
-            all_statuses.add(503)
+            all_statuses |= {400, 503}
+            handler = _with_checked_query(handler, _query_parameters(openapi))
         if needs_token:
             openapi["security"] = [{"bearer": []}]
         self.app.add_api_route(
@@ -151,6 +152,23 @@ class Service:
         if not self._authenticator.is_open:
             components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         return document
+
+
+def _query_parameters(openapi: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the query parameters that an operation describes."""
+    return frozenset(each["name"] for each in openapi.get("parameters", ()) if each["in"] == "query")
+
+
+def _with_checked_query(handler: Handler, parameters: frozenset[str]) -> Handler:
+    """Return a handler that refuses a query string with anything else: servers on the way log it."""
+
+    async def checked(request: Request) -> Response:
+        names = request.query_params.keys()
+        if request.url.query and not (names and names <= parameters):
+            raise RequestError(ErrorCode.BAD_REQUEST)
+        return await handler(request)
+
+    return checked
 
 
 def json_response(body: BaseModel) -> Response:

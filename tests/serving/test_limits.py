@@ -16,6 +16,7 @@ from rawless.errors import Unavailable
 from rawless.serving import encoding
 from rawless.serving.connection import MAX_HEADERS
 from rawless.serving.encoding import LocalEncoderBackend
+from rawless.serving.responses import Problem
 from tests.serving.conftest import Bench, eventually
 
 PREDICT = "/v1/heads/topic/predict"
@@ -243,6 +244,22 @@ def test_too_many_headers_are_rejected(bench: Bench) -> None:
     answer = _send_endlessly(client, _request_head({f"X-{number}": 1 for number in range(MAX_HEADERS)}), b"")
 
     assert answer.startswith(b"HTTP/1.1 400")
+
+
+def test_a_transfer_encoding_that_a_proxy_may_read_in_another_way_is_rejected(bench: Bench) -> None:
+    """A proxy that does not take it for chunked would take the end of the body for another request."""
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    body = b'e\r\n{"text": "hi"}\r\n0\r\n\r\n'
+    twice = "chunked\r\nTransfer-Encoding: chunked"
+
+    for value in ("xchunked", "chunked, chunked", "gzip, chunked", "identity", "", twice):
+        with _send(client, _request_head({"Transfer-Encoding": value}) + body) as connection:
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+
+        head, _, problem = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400"), value
+        assert Problem.model_validate_json(problem).reason == "bad_request", value
 
 
 def test_trailers_are_ignored(bench: Bench) -> None:

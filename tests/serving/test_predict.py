@@ -128,6 +128,15 @@ def test_invalid_requests_get_a_closed_code_and_are_not_repeated(client: httpx.C
         assert MARKER not in answer.text + str(answer.headers), case
 
 
+@pytest.mark.parametrize("query", [f"text={MARKER}", MARKER, "top=1", "&", "="])
+def test_a_query_string_is_refused(client: httpx.Client, query: str) -> None:
+    """A proxy stores it in its log, and so do most servers on the way."""
+    answer = client.post(f"{PREDICT}?{query}", content='{"text": "a"}', headers=JSON)
+
+    assert (answer.status_code, answer.json()["reason"]) == (400, "bad_request")
+    assert MARKER not in answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "method", "status", "reason"),
     [
