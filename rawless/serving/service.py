@@ -21,6 +21,7 @@ from rawless.serving.config import Scope, ServiceLimits
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.metrics import Metrics
 from rawless.serving.problems import describe_problems, handle_http_exception, problem_response
+from rawless.serving.readiness import Readiness
 from rawless.serving.responses import Health, Problem
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -47,7 +48,7 @@ class Service:
         )  # fmt: skip
         self.app.add_exception_handler(HTTPException, handle_http_exception)
         self._authenticator, self._limits, self._metrics = authenticator, limits, metrics
-        self._check_ready = check_ready
+        self._readiness = Readiness(check_ready)
         self._in_progress = 0
         self.add_route("GET", "/healthz", "none", self._health, (), Health, "Whether the process is alive")
         self.add_route("GET", "/readyz", "none", self._ready, (503,), Health, "Whether requests can be answered")
@@ -134,7 +135,7 @@ class Service:
         return json_response(Health())
 
     async def _ready(self, _: Request) -> Response:
-        await self._check_ready()
+        await self._readiness.check()
         return json_response(Health())
 
     async def _prometheus(self, _: Request) -> Response:

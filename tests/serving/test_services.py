@@ -1,5 +1,6 @@
 """Encoder and classifier as separate services: they return the same answers, and only to the orchestrator."""
 
+import asyncio
 import hashlib
 import json
 import threading
@@ -10,9 +11,11 @@ import pytest
 
 from encoders.encoder import Encoder
 from rawless.errors import UserError
+from rawless.serving import readiness
+from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.remote import TOKEN_VARIABLE
 from rawless.warehouse.append import append_all
-from tests.serving.conftest import Bench, vector_of
+from tests.serving.conftest import NO_AUTHORITIES, Bench, vector_of
 from tests.shop import Shop, make_row
 
 SERVICE, OTHER = "service-token", "other-token"
@@ -150,6 +153,38 @@ def test_an_unavailable_service_is_answered_with_503(bench: Bench) -> None:
 
     assert [response.status_code for response in (*predictions, ready, listed)] == [503] * 5
     assert {response.json()["reason"] for response in predictions} == {"unavailable"}
+
+
+def test_probes_of_an_orchestrator_cost_its_services_one_check(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "SECONDS", 60.0)
+    bench.deploy("topic")
+    service = bench.start({"topic": {}}, "classifier", access=ACCESS)
+    url = {"url": str(service.base_url)}
+    client = bench.start({"topic": {}}, "orchestrator", encoder=url, classifier=url)
+
+    async def flood() -> list[int]:
+        async with httpx.AsyncClient(base_url=client.base_url, timeout=60, verify=NO_AUTHORITIES) as probes:
+            return [probe.status_code for probe in await asyncio.gather(*(probes.get("/readyz") for _ in range(20)))]
+
+    assert [*asyncio.run(flood()), *(client.get("/readyz").status_code for _ in range(20))] == [200] * 40
+    metrics = service.get("/metrics", headers={"authorization": f"Bearer {SERVICE}"}).text
+    assert 'rawless_requests_total{route="/readyz",status="200"} 2.0' in metrics  # as encoder and as classifier
+
+
+def test_a_service_is_checked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "SECONDS", 0.0)
+    outcomes: list[Exception | None] = [RequestError(ErrorCode.QUEUE_FULL), ValueError("content"), None]
+
+    async def check() -> None:
+        if outcome := outcomes.pop(0):
+            raise outcome
+
+    async def ask() -> list[Any]:
+        ready = readiness.Readiness(check)
+        return [error for _ in range(3) for error in await asyncio.gather(ready.check(), return_exceptions=True)]
+
+    full, failed, good = asyncio.run(ask())
+    assert (full.code, failed.code, good) == ("queue_full", "unavailable", None)
 
 
 def test_an_orchestrator_without_services_or_a_token_does_not_start(
