@@ -62,7 +62,16 @@ def open_key_source(warehouse: Warehouse) -> KeySource:
 
     The file is used with the local stack only, and is created with a new key if it does not exist.
     """
-    if warehouse.emulator is None:
-        return KeySource(secret=warehouse.config.pseudonym_secret)
+    return _key_source(warehouse.config if warehouse.emulator is None else None)
+
+
+def find_key_source(file: Path | None) -> KeySource:
+    """Return the same as `open_key_source`, without opening the warehouse that the file describes."""
+    return _key_source(load_warehouse_config(file) if file else None)
+
+
+def _key_source(config: WarehouseConfig | None) -> KeySource:
+    if config is not None:
+        return KeySource(secret=config.pseudonym_secret)
     create_key_file(home.key_file())
     return KeySource(path=str(home.key_file()))

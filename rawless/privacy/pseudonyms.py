@@ -31,6 +31,13 @@ class PseudonymKey:
         """Return the subject key, 64 hexadecimal digits."""
         return hmac.new(self._secret, subject_id.encode(), hashlib.sha256).hexdigest()
 
+    def derive(self, purpose: str) -> bytes:
+        """Return a secret for another purpose, from which neither the key nor a pseudonym can be computed.
+
+        No subject id has this value as its pseudonym: no UTF-8 text begins with the byte 0xff.
+        """
+        return hmac.digest(self._secret, b"\xff" + purpose.encode(), "sha256")
+
     def __repr__(self) -> str:
         return f"PseudonymKey({self.key_id})"
 

@@ -7,10 +7,11 @@ from starlette.requests import Request
 
 from encoders.encoder import Encoded
 from encoders.spec import EncoderSpec
+from rawless.errors import UserError
 from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Reason
-from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.serving.assignment import assign_arm
+from rawless.privacy.pseudonyms import KEY_VARIABLE, PseudonymKey
+from rawless.serving.assignment import PURPOSE, assign_arm
 from rawless.serving.classification import ClassifierBackend
 from rawless.serving.config import ServedHead
 from rawless.serving.encoding import EncoderBackend
@@ -40,7 +41,17 @@ class Orchestrator:
         metrics: Metrics,
         log: PredictionLog | None,
     ) -> None:
-        """`specs` are encoders by their reference. `pseudonym_key` is required if a served head is logged."""
+        """`specs` are encoders by their reference. `pseudonym_key` is required if a served head is logged.
+
+        Raises UserError for a head with several arms without that key, since they are assigned by it.
+        """
+        if pseudonym_key is None and (
+            name := next((name for name, head in served.items() if len(head.arms) > 1), None)
+        ):
+            raise UserError(
+                f"heads.{name}.arms are assigned by the pseudonym key, but there is none: set {KEY_VARIABLE}."
+            )
+        self._assignment_secret = pseudonym_key.derive(PURPOSE) if pseudonym_key else b""
         self.served = served
         self._specs = specs
         self._fingerprints = {ref: spec.fingerprint for ref, spec in specs.items()}
@@ -103,7 +114,7 @@ class Orchestrator:
                 abstention=abstention, truncated=False,
             )  # fmt: skip
         encoded = await self._encode(head, request)
-        arm = assign_arm(name, request.assignment_key, head.arms)
+        arm = assign_arm(self._assignment_secret, name, request.assignment_key, head.arms)
         ranking = await self._classifier.rank(
             arm, head.index or "", self._fingerprints[head.encoder], encoded.vector, dict(request.event.attributes), top
         )
@@ -129,7 +140,7 @@ class Orchestrator:
         return outcome
 
     async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
-        arm = assign_arm(head.name, request.assignment_key, head.arms)
+        arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)
         answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector)
         abstention = head.rules.check_answer(answer.probabilities)
         self._metrics.answers.labels(head.name, f"{arm}@{answer.model.version}").inc()

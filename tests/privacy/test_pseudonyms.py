@@ -37,6 +37,15 @@ def test_a_pseudonym_is_hmac_sha256_of_the_subject_id() -> None:
     assert PseudonymKey(SECRET).pseudonym("customer-1") == expected
 
 
+@given(st.text())
+def test_a_derived_secret_is_no_pseudonym(text: str) -> None:
+    """Pseudonyms are visible to readers of the embeddings, and callers choose subject ids."""
+    key = PseudonymKey(SECRET)
+
+    assert key.derive(text).hex() != key.pseudonym(text)
+    assert key.derive(text) == PseudonymKey(SECRET).derive(text) != PseudonymKey(OTHER).derive(text)
+
+
 def test_a_pseudonym_agrees_with_the_test_vector_of_the_rfc() -> None:
     # RFC 4231, case 6: a key longer than a block.
     key = PseudonymKey(b"\xaa" * 131)

@@ -47,6 +47,7 @@ IMAGE_STREAM = {
     "limits": {"formats": ["png", "jpeg"], "max_pixels": 10_000, "max_bytes": 20_000},
 }
 
+PSEUDONYM_KEY = PseudonymKey(b"k" * 32)
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients without TLS, which would each read all certificate authorities otherwise."""
 
@@ -82,7 +83,7 @@ class Bench:
 
     def dependencies(self, warehouse: Warehouse | None = None) -> Dependencies:
         specs = {ref: lookup(ref) for ref in ("minilm@1.0.0", "resnet18-seeded@1.0.0")}
-        return Dependencies(specs, self.heads, warehouse, PseudonymKey(b"k" * 32), "cpu", self.messages.append)
+        return Dependencies(specs, self.heads, warehouse, PSEUDONYM_KEY, "cpu", self.messages.append)
 
     def start(
         self, heads: Mapping[str, Any], role: Role = "all", warehouse: Warehouse | None = None, **fields: Any

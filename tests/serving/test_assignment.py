@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawless.serving.assignment import assign_arm
-from tests.serving.conftest import Bench, eventually
+from rawless.errors import UserError
+from rawless.serving.app import AppFactory
+from rawless.serving.assignment import PURPOSE, assign_arm
+from rawless.serving.config import load_config
+from tests.serving.conftest import PSEUDONYM_KEY, Bench, eventually
 
 ARMS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=5)
+SECRET = bytes(32)
 KEYS = [f"customer-{number}" for number in range(20_000)]
 
 
 def test_shares_match_the_weights() -> None:
-    counts = Counter(assign_arm("topic", key, {"old": 70, "new": 20, "wild": 10}) for key in KEYS)
+    counts = Counter(assign_arm(SECRET, "topic", key, {"old": 70, "new": 20, "wild": 10}) for key in KEYS)
 
     assert abs(counts["old"] / len(KEYS) - 0.7) < 0.01
     assert abs(counts["new"] / len(KEYS) - 0.2) < 0.01
@@ -26,10 +30,10 @@ def test_a_key_moves_only_to_or_from_the_arm_whose_weight_changed(
     arms: dict[str, float], key: str, weight: float
 ) -> None:
     changed = min(arms)
-    before, after = assign_arm("topic", key, arms), assign_arm("topic", key, {**arms, changed: weight})
+    before, after = assign_arm(SECRET, "topic", key, arms), assign_arm(SECRET, "topic", key, {**arms, changed: weight})
 
     assert before in arms
-    assert before == assign_arm("topic", key, dict(reversed(arms.items())))
+    assert before == assign_arm(SECRET, "topic", key, dict(reversed(arms.items())))
     if weight >= arms[changed]:
         assert after in (before, changed)
     else:
@@ -38,9 +42,16 @@ def test_a_key_moves_only_to_or_from_the_arm_whose_weight_changed(
 
 def test_experiments_are_independent() -> None:
     arms = {"a": 1.0, "b": 1.0}
-    same = sum(assign_arm("topic", key, arms) == assign_arm("urgency", key, arms) for key in KEYS)
+    same = sum(assign_arm(SECRET, "topic", key, arms) == assign_arm(SECRET, "urgency", key, arms) for key in KEYS)
 
     assert abs(same / len(KEYS) - 0.5) < 0.02
+
+
+def test_a_caller_without_the_secret_cannot_compute_the_arm_of_an_id() -> None:
+    arms = {"a": 1.0, "b": 1.0}
+    guessed = sum(assign_arm(SECRET, "topic", key, arms) == assign_arm(b"a guess", "topic", key, arms) for key in KEYS)
+
+    assert abs(guessed / len(KEYS) - 0.5) < 0.02
 
 
 def _arm(client: httpx.Client, **headers: str) -> str:
@@ -58,8 +69,20 @@ def test_the_assignment_key_determines_the_arm_or_else_the_subject(bench: Bench)
     by_subject = {key: _arm(client, **{"rawless-subject-id": key}) for key in KEYS[:12]}
 
     assert by_key == again == by_subject
-    assert by_key == {key: assign_arm("topic", key, {"old": 1, "new": 1}) for key in KEYS[:12]}
+    assert by_key == {
+        key: assign_arm(PSEUDONYM_KEY.derive(PURPOSE), "topic", key, {"old": 1, "new": 1}) for key in KEYS[:12]
+    }
     assert set(by_key.values()) == {"old", "new"}
+
+
+def test_arms_without_a_pseudonym_key_are_refused(bench: Bench) -> None:
+    bench.deploy("old")
+    bench.deploy("new")
+    config, served = load_config(bench.file({"topic": {"arms": {"old": 1, "new": 1}}}))
+    app = AppFactory(config, served, bench.dependencies()._replace(pseudonym_key=None))
+
+    with pytest.raises(UserError, match=r"heads\.topic\.arms are assigned by the pseudonym key, but there is none"):
+        app.create_app("all", "127.0.0.1")
 
 
 def test_shadows_are_called_but_not_returned(bench: Bench) -> None:

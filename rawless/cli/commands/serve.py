@@ -68,20 +68,21 @@ def serve(
 def _dependencies(
     role: "Role", config: "ServeConfig", served: "Mapping[str, ServedHead]", device: DeviceName, file: Path | None
 ) -> "Dependencies":
-    from rawless.connect import open_key_source, open_warehouse
+    from rawless.connect import find_key_source, open_warehouse
     from rawless.local import home
     from rawless.serving.app import Dependencies
     from rawless.warehouse.encoder_registry import resolve
 
     opened = cache(lambda: open_warehouse(file))  # a service that logs nothing and has no index needs no warehouse
-    logged = [head for head in served.values() if head.log and role in ("all", "orchestrator")]
+    answered = served.values() if role in ("all", "orchestrator") else ()
+    logged = [head for head in answered if head.log]
     indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
-    subjects = any(head.stream.subject != "none" for head in logged)
+    keyed = any(head.stream.subject != "none" for head in logged) or any(len(head.arms) > 1 for head in answered)
     return Dependencies(
         specs={head.encoder: resolve(opened, head.encoder) for head in served.values()},
         head_folder=config.head_folder or home.heads(),
         warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
-        pseudonym_key=open_key_source(opened()).load() if subjects else None,
+        pseudonym_key=find_key_source(file).load() if keyed else None,
         device=device,
         report=_warn,
     )
