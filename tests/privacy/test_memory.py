@@ -59,8 +59,11 @@ def test_a_killed_process_that_holds_content_leaves_no_core(number: signal.Signa
 
 def test_another_process_of_the_user_reads_neither_memory_nor_environment() -> None:
     done = subprocess.run([sys.executable, "-c", _READ_BY_ANOTHER_PROCESS], capture_output=True, text=True, check=True)
+    before, *after = done.stdout.split()
 
-    assert done.stdout.split() == ["True", "False", "False"]
+    assert after == ["False", "False"]
+    if before == "False":
+        pytest.skip("this machine hides every process from its own user")
 
 
 @pytest.mark.parametrize("module", ["rawless.cli.main", "rawless.privacy.pseudonyms"])
