@@ -15,9 +15,8 @@ from encoders.load import load
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
-from rawless.connect import LOCAL_CONFIG, open_key_source, topic_name
+from rawless.connect import LOCAL_CONFIG, open_key_source, open_pubsub, topic_name
 from rawless.events.publish import Published, publish
-from rawless.events.pubsub import PubSub
 from rawless.events.sources import open_source
 from rawless.events.sources.pubsub import Subscription
 from rawless.local import home, stack
@@ -125,7 +124,7 @@ def time_lines(job: Ingest, events: int) -> float:
 def time_messages(job: Ingest, events: int) -> float:
     """Return the seconds for the same events as messages, published before the job starts, without its idle time."""
     name = f"projects/{LOCAL_CONFIG.project}/subscriptions/{job.stream.stream}"
-    subscription = Subscription(name, PubSub(stack.up(home.folder()).pubsub), until_idle=0.0)
+    subscription = Subscription(name, open_pubsub(), until_idle=0.0)
     topic = topic_name(subscription.project, job.stream.stream)
     subscription.pubsub.ensure_subscription(name, topic)
     assert job.source.is_bounded  # noqa: S101 - `job` opened it

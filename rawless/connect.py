@@ -40,11 +40,15 @@ def open_job_warehouse(file: Path) -> Warehouse:
     return warehouse
 
 
-def open_pubsub(file: Path | None) -> PubSub:
+def open_pubsub(file: Path | None = None) -> PubSub:
     """Open the Pub/Sub that PUBSUB_EMULATOR_HOST names; else Google's with a warehouse file, the local one without."""
     if host := os.environ.get(PUBSUB_VARIABLE):
-        return PubSub(host)
-    return PubSub() if file is not None else PubSub(stack.up(home.folder()).pubsub)
+        local = stack.find(home.folder())
+        return PubSub(host, local.token if local and local.pubsub == host else "")
+    if file is not None:
+        return PubSub()
+    local = stack.up(home.folder())
+    return PubSub(local.pubsub, local.token)
 
 
 def default_topic(file: Path | None, stream: str) -> str:

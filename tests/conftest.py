@@ -127,7 +127,7 @@ def shop(warehouse: Warehouse, tmp_path: Path) -> Shop:
 def subscription(stack: Stack) -> Subscription:
     """A subscription of its own on the local Pub/Sub, whose reader ends soon after the last message."""
     name = f"projects/local-dev/subscriptions/test-{next(_numbers)}"
-    made = Subscription(name, PubSub(stack.pubsub), until_idle=0.5)
+    made = Subscription(name, PubSub(stack.pubsub, stack.token), until_idle=0.5)
     made.pubsub.ensure_subscription(name, topic_of(made))
     return made
 

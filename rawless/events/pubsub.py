@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import grpc
 from google.api_core.exceptions import AlreadyExists, GoogleAPIError, NotFound, PermissionDenied
 from google.api_core.retry import Retry, if_transient_error
 from google.auth.exceptions import GoogleAuthError
@@ -14,6 +13,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from rawless.bearer import open_channel
 from rawless.errors import Unavailable, UserError
 
 ACK_SECONDS = 60
@@ -23,7 +23,6 @@ _NAME = re.compile(
 )
 START_SECONDS = 10.0
 """For how long requests are retried before a job starts."""
-_LIMIT = [("grpc.max_receive_message_length", -1)]
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class PubSub:
 
     emulator: str | None = None
     """The address of an emulator, as in 127.0.0.1:8085; None means Google's service."""
+    token: str = field(default="", repr=False)
+    """What each request to the emulator must contain, if anything."""
 
     def publisher(self) -> PublisherClient:
         """Return a new client for publishing. Raises UserError if there are no credentials."""
@@ -62,7 +63,7 @@ class PubSub:
 
     def _client(self, client: Callable[..., Any], transport: Callable[..., Any]) -> Any:
         if self.emulator:
-            return client(transport=transport(channel=grpc.insecure_channel(self.emulator, options=_LIMIT)))
+            return client(transport=transport(channel=open_channel(self.emulator, self.token)))
         try:
             return client()
         except GoogleAuthError:

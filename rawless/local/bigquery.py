@@ -20,6 +20,7 @@ from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.domain.events import TableDataChanged
 from bqemulator.grpc_api import read_servicer, write_servicer
+from bqemulator.grpc_api import server as grpc_server
 from bqemulator.jobs import executor
 from bqemulator.sql import inner_query, translator
 from bqemulator.sql.rewriter import default_dataset
@@ -34,15 +35,15 @@ from sqlglot.expressions import Expression, Table
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import Receive, Scope, Send
 
-from rawless.local.gate import Gate
+from rawless.local.gate import AsyncTokenInterceptor, Gate
 from rawless.local.stack import LOCAL_PROJECT
 
 MESSAGE_BYTES = 2_000_000
 """Approximate size of one message of a read stream; the server can send at most 11 MB."""
 
 
-async def start(home: Path) -> emulator.EmulatorServer:
-    """Serve the database in the home folder on free loopback ports."""
+async def start(home: Path, token: str) -> emulator.EmulatorServer:
+    """Serve the database in the home folder on free loopback ports, to requests with the token."""
     staging = _staging(home)
     server = emulator.EmulatorServer(
         Settings(
@@ -57,7 +58,8 @@ async def start(home: Path) -> emulator.EmulatorServer:
         )
     )
     _confine_files(staging)
-    emulator.create_app = lambda context: Gate(create_app(context))
+    emulator.create_app = lambda context: Gate(create_app(context), token)
+    grpc_server.CorrelationInterceptor = lambda: AsyncTokenInterceptor(token)  # the outermost one
     _run_appends_on_loop(asyncio.get_running_loop())
     _disable_time_travel()
     _forget_jobs()

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
 
 from rawless.files import write_text
 from rawless.local import bigquery as local_bigquery
+from rawless.local.gate import TokenInterceptor
 from rawless.local.pubsub import service
 from rawless.local.pubsub.broker import Broker
 from rawless.local.stack import ADDRESS_FILE, hold_alive
@@ -21,8 +23,9 @@ async def serve(home: Path) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    bigquery = await local_bigquery.start(home)
-    pubsub, address = service.start(Broker())
+    token = secrets.token_urlsafe(32)
+    bigquery = await local_bigquery.start(home, token)
+    pubsub, address = service.start(Broker(), TokenInterceptor(token))
     _write_address(
         home,
         {
@@ -30,6 +33,7 @@ async def serve(home: Path) -> None:
             "bigquery_rest": bigquery.rest_url,
             "bigquery_grpc": bigquery.grpc_endpoint,
             "pubsub": address,
+            "token": token,
         },
     )
     await stopping.wait()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -39,6 +39,8 @@ class Stack:
     bigquery: Emulator
     pubsub: str
     """Host and port, such as 127.0.0.1:8085."""
+    token: str = field(repr=False)
+    """What each request to the servers must contain."""
 
 
 def find(home: Path) -> Stack | None:
@@ -47,8 +49,9 @@ def find(home: Path) -> Stack | None:
         address = json.loads((home / ADDRESS_FILE).read_text())
         stack = Stack(
             pid=int(address["pid"]),
-            bigquery=Emulator(address["bigquery_rest"], address["bigquery_grpc"]),
+            bigquery=Emulator(address["bigquery_rest"], address["bigquery_grpc"], address["token"]),
             pubsub=address["pubsub"],
+            token=address["token"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

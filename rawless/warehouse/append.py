@@ -12,6 +12,7 @@ from google.api_core.retry import Retry
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 
+from rawless.bearer import open_channel
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import Row, is_valid, to_arrow
@@ -42,7 +43,7 @@ class StorageWriter:
         emulator = self._warehouse.emulator
         if emulator is None:
             return BigQueryWriteClient()
-        channel = grpc.insecure_channel(emulator.grpc, options=[("grpc.max_receive_message_length", -1)])
+        channel = open_channel(emulator.grpc, emulator.token)
         return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel))
 
     def append(self, rows: Sequence[Row]) -> list[int]:

@@ -10,10 +10,10 @@ from typing import Any
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, GoogleAPIError, NotFound
 from google.api_core.retry import Retry
-from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
+from rawless.bearer import TokenCredentials
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.parameters import Parameters
@@ -48,7 +48,7 @@ class Warehouse:
                 ) from None
         return bigquery.Client(
             project=self.config.project,
-            credentials=AnonymousCredentials(),
+            credentials=TokenCredentials(self.emulator.token),
             client_options=ClientOptions(api_endpoint=self.emulator.rest),
         )
 

@@ -1,6 +1,6 @@
 """The warehouse file, and the addresses of an emulator. Imports no client, so that it is quick to import."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -47,3 +47,5 @@ class Emulator:
     """A URL such as http://127.0.0.1:9050."""
     grpc: str
     """Host and port, such as 127.0.0.1:9060."""
+    token: str = field(default="", repr=False)
+    """What each request must contain, if anything."""

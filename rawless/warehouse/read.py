@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import grpc
 import pyarrow as pa
 from google.api_core import exceptions
 from google.api_core.retry import Retry
@@ -10,6 +9,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
+from rawless.bearer import open_channel
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse, unavailable
 
@@ -47,7 +47,7 @@ def read(warehouse: Warehouse, name: str, columns: Sequence[str], restriction: s
 def _client(warehouse: Warehouse) -> BigQueryReadClient:
     if warehouse.emulator is None:
         return BigQueryReadClient()
-    channel = grpc.insecure_channel(warehouse.emulator.grpc, options=[("grpc.max_receive_message_length", -1)])
+    channel = open_channel(warehouse.emulator.grpc, warehouse.emulator.token)
     return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rawless.events.sources import SCHEMES
+from rawless.local.stack import Stack
 
 Rawless = Callable[..., Any]
 
@@ -75,13 +76,15 @@ def test_load_puts_a_file_into_a_table_with_pseudonyms_that_join(
     assert joined.json == [{"event_id": "joined", "closed_at": "2026-05-01T00:00:00+00:00"}]
 
 
-def test_local_status_names_where_it_runs(rawless: Rawless, home: Path) -> None:
+def test_local_status_names_where_it_runs(rawless: Rawless, home: Path, stack: Stack) -> None:
     status = rawless("local", "status", "--json").json
 
     assert status["running"] is True
     assert status["home"] == str(home)
     assert status["bigquery_rest"].startswith("http://127.0.0.1:")
-    assert "export BIGQUERY_EMULATOR_HOST=http" in rawless("local", "status").out
+    shown = rawless("local", "status").out
+    assert "rawless.open_warehouse().client" in shown
+    assert stack.token not in shown + json.dumps(status)
 
 
 def test_stream_check_accepts_the_example(rawless: Rawless) -> None:

@@ -86,6 +86,7 @@ def google(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", made.url)
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", stack.bigquery.rest)
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", stack.pubsub)
+        made.answers["POST /token"] = {"access_token": stack.token, "expires_in": 3600}
         monkeypatch.setenv(KEY_VARIABLE, "A" * 43 + "=")
         yield made
 

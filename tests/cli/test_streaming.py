@@ -86,7 +86,7 @@ def test_a_missing_subscription_is_created_on_the_local_stack(
     done = rawless("ingest", "--stream", stream_of("made"), "--source", f"pubsub:{name}", "--until-idle", "0", "--json")
 
     assert done.json["read"] == 0
-    with PubSub(stack.pubsub).subscriber() as client:
+    with PubSub(stack.pubsub, stack.token).subscriber() as client:
         assert client.get_subscription(subscription=name).topic == "projects/local-dev/topics/made"
 
 
@@ -287,7 +287,8 @@ def test_a_streaming_job_that_is_killed_loses_no_message(
     killed = started(name, *command)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    with PubSub(stack.pubsub).subscriber() as client:  # what it held comes again at once, and not in a minute
+    with PubSub(stack.pubsub, stack.token).subscriber() as client:
+        # What it held comes again at once, and not in a minute.
         client.seek(request={"subscription": subscription, "time": "1970-01-02T00:00:00Z"})
     rest = rawless(*command, "--until-idle", "0.5", "--json").json
 

@@ -160,8 +160,8 @@ from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import open_dataset
 from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.client import Warehouse
-config, rest, grpc, file = sys.argv[1:]
-warehouse = Warehouse(WarehouseConfig.model_validate_json(config), Emulator(rest, grpc))
+config, rest, grpc, token, file = sys.argv[1:]
+warehouse = Warehouse(WarehouseConfig.model_validate_json(config), Emulator(rest, grpc, token))
 
 def on_step(name):
     if name == "digest":
@@ -175,7 +175,7 @@ def test_readers_do_not_see_a_killed_build_and_the_next_build_sweeps_it(shop: Sh
     shop.dataset()
     place, emulator = shop.warehouse.config, shop.warehouse.emulator
     assert emulator is not None
-    command = [sys.executable, "-c", _KILLED, place.model_dump_json(), emulator.rest, emulator.grpc]
+    command = [sys.executable, "-c", _KILLED, place.model_dump_json(), emulator.rest, emulator.grpc, emulator.token]
     killed = subprocess.run([*command, str(shop.folder / "dataset.yaml")], check=False)
 
     rows, manifests, tables = shop.left()

@@ -1,22 +1,30 @@
-"""What programs can reach through the ports of the local servers: tables, but no file of the user."""
+"""What programs can reach through the ports of the local servers: nothing without the token, and no file with it."""
 
 import io
+import pickle
 import urllib.error
 import urllib.request
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPICallError, Unauthenticated
 from google.cloud import bigquery
 
+from encoders.catalogue import lookup
+from rawless.connect import PUBSUB_VARIABLE, open_pubsub
 from rawless.errors import RawlessError, UserError
+from rawless.events.pubsub import PubSub
 from rawless.files import write_text
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import create_key_file
+from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.read import read
+from rawless.warehouse.rows import EncoderRow
 
 
 @pytest.fixture(scope="session")
@@ -132,14 +140,21 @@ def test_an_upload_is_loaded(warehouse: Warehouse, kind: str) -> None:
         ({"Origin": "https://attacker.example"}, 403),
         ({"Origin": "http://127.0.0.1:{port}"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Authorization": "Bearer "}, 401),
+        ({"Authorization": "Bearer guessed"}, 401),
+        ({"Authorization": "{token}"}, 401),
+        ({"Authorization": ""}, 401),
     ],
 )
-def test_a_request_from_a_web_page_is_refused(stack: Stack, headers: dict[str, str], expected: int) -> None:
-    """By its origin, or by its host where the page's name was made to resolve to this machine."""
+@pytest.mark.parametrize("path", ["/bigquery/v2/projects/local-dev/datasets", "/healthz"])
+def test_requests_of_web_pages_and_without_the_token_are_refused(
+    stack: Stack, path: str, headers: dict[str, str], expected: int
+) -> None:
+    """A page is known by its origin, or by its host where the page's name was made to resolve to this machine."""
+    request = urllib.request.Request(f"{stack.bigquery.rest}{path}")
     port = stack.bigquery.rest.rpartition(":")[2]
-    request = urllib.request.Request(f"{stack.bigquery.rest}/bigquery/v2/projects/local-dev/datasets")
-    for name, value in headers.items():
-        request.add_header(name, value.format(port=port))
+    for name, value in ({"Authorization": "Bearer {token}"} | headers).items():
+        request.add_header(name, value.format(port=port, token=stack.token))
 
     assert _status(request) == expected
 
@@ -151,3 +166,38 @@ def _status(request: urllib.request.Request) -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+@pytest.mark.parametrize("token", ["", "guessed"])
+def test_calls_without_the_token_are_refused(warehouse: Warehouse, stack: Stack, token: str) -> None:
+    stranger = replace(warehouse, emulator=replace(stack.bigquery, token=token), retry_seconds=0.1)
+    pubsub = PubSub(stack.pubsub, token)
+    topic, subscription = "projects/local-dev/topics/closed", "projects/local-dev/subscriptions/closed"
+    spec = lookup("minilm@1.0.0")
+    encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
+
+    with pytest.raises(RawlessError, match="Unauthenticated"):
+        StorageWriter(stranger).append([encoder])
+    with pytest.raises(RawlessError, match="Unauthenticated"):
+        list(read(stranger, "encoder_v1", ["name"], ""))
+    with pubsub.publisher() as publisher, pytest.raises(Unauthenticated):
+        publisher.create_topic(name=topic)
+    with pubsub.subscriber() as subscriber, pytest.raises(Unauthenticated):
+        list(subscriber.streaming_pull(iter([{"subscription": subscription, "stream_ack_deadline_seconds": 10}])))
+    assert list(read(warehouse, "encoder_v1", ["name"], "")) == []
+
+
+def test_the_token_is_sent_to_the_local_pubsub_only(stack: Stack, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PUBSUB_VARIABLE, stack.pubsub)
+    assert open_pubsub() == PubSub(stack.pubsub, stack.token)
+
+    monkeypatch.setenv(PUBSUB_VARIABLE, "127.0.0.1:9")
+    assert open_pubsub() == PubSub("127.0.0.1:9", "")
+
+
+def test_the_token_travels_in_jobs_but_is_not_printed(warehouse: Warehouse, stack: Stack) -> None:
+    pubsub = PubSub(stack.pubsub, stack.token)
+
+    assert pickle.loads(pickle.dumps(pubsub)) == pubsub
+    assert pickle.loads(pickle.dumps(warehouse)).query("SELECT 1 AS one") == [{"one": 1}]
+    assert stack.token not in f"{stack!r} {stack} {pubsub!r} {warehouse!r} {warehouse.emulator}"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from google.cloud.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -18,6 +17,7 @@ from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
+from rawless.bearer import open_channel
 from rawless.events.publish import Published, publish
 from rawless.events.pubsub import PubSub
 from rawless.events.sources import open_bounded_source
@@ -68,7 +68,7 @@ def _publisher(pubsub: PubSub) -> PublisherClient:
     """Publish events with Google's batching publisher."""
     if pubsub.emulator is None:
         return PublisherClient()
-    return PublisherClient(transport=PublisherGrpcTransport(channel=grpc.insecure_channel(pubsub.emulator)))
+    return PublisherClient(transport=PublisherGrpcTransport(channel=open_channel(pubsub.emulator, pubsub.token)))
 
 
 def _publish(pubsub: PubSub, topic: str, events: list[dict[str, str]]) -> None:

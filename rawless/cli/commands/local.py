@@ -55,8 +55,8 @@ def _print_status(stack: "Stack | None", json: bool) -> None:
         echo(f"The local servers are not running (home {home.folder()}). Commands start them when needed.")
     else:
         echo(f"The local servers are running as process {stack.pid} (home {home.folder()}).")
-        echo(f"For other Google clients: export BIGQUERY_EMULATOR_HOST={stack.bigquery.rest}")
-        echo(f"                          export PUBSUB_EMULATOR_HOST={stack.pubsub}")
+        echo(f"BigQuery: {stack.bigquery.rest}; Google's client in Python: rawless.open_warehouse().client")
+        echo(f"Pub/Sub: {stack.pubsub}; Google's client in Python: rawless.connect.open_pubsub().publisher()")
 
 
 def _status_json(stack: "Stack | None") -> dict[str, Any]:

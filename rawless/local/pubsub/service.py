@@ -24,10 +24,11 @@ _PUBLISHER = "google.pubsub.v1.Publisher"
 _SUBSCRIBER = "google.pubsub.v1.Subscriber"
 
 
-def start(broker: Broker) -> tuple[grpc.Server, str]:
+def start(broker: Broker, *interceptors: grpc.ServerInterceptor) -> tuple[grpc.Server, str]:
     """Serve a broker on a free loopback port. Returns the server and its address, such as 127.0.0.1:8085."""
     server = grpc.server(
         futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="pubsub"),
+        interceptors=interceptors,
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
     )
     service = Service(broker)
