@@ -13,6 +13,12 @@ from rawless.errors import UserError
 M = TypeVar("M", bound=BaseModel)
 _MAX_VALUE_LENGTH = 60
 _MAX_DURATION = timedelta(days=366_000)
+_SECRET = re.compile("sha256|secret|token|key|password|credential", re.IGNORECASE)
+"""Names of fields whose values, and all below them, may be secret."""
+_KEY_ITSELF = "[key]"
+"""The last part of a location where the key of a mapping is invalid."""
+_NOT_SHOWN = "(not shown)"
+_QUOTED_BY_YAML = re.compile(r"""'[^']*'|"[^"]*\"""")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
 
 
@@ -39,6 +45,10 @@ Duration = Annotated[
 ]
 
 
+class _RepeatedKey(yaml.MarkedYAMLError):
+    pass
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe loader that refuses repeated keys, of which YAML would silently keep the last."""
 
@@ -46,9 +56,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {_quoted(key.value)} is repeated", problem_mark=key.start_mark
-                )
+                raise _RepeatedKey(problem=f"the key {_quoted(key.value)} is repeated", problem_mark=key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
         return super().construct_mapping(node, deep)
 
@@ -76,14 +84,25 @@ def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         position = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
+        if not isinstance(error, _RepeatedKey):
+            problem = _QUOTED_BY_YAML.sub(_without_text, problem)
         raise UserError(f"The {what} {path} is not valid YAML{position}: {problem}.") from None
     if not isinstance(data, dict):
         raise UserError(f"The {what} {path} must be a mapping of fields to values, not {type(data).__name__}.")
     return data
 
 
+def _without_text(quoted: re.Match[str]) -> str:
+    """Return a character or the kind of a token as it is. An alias or a tag may be a secret that was not quoted."""
+    text = quoted[0][1:-1]
+    return quoted[0] if len(text) == 1 or text.startswith("<") else _NOT_SHOWN
+
+
 def check(data: Any, model: type[M], *, where: str) -> M:
-    """Validate data as a `model`. Raises UserError naming the first invalid field, its value and the rule."""
+    """Validate data as a `model`. Raises UserError naming the first invalid field, its value and the rule.
+
+    A value is not shown if the name of its field, or of one around it, says that it may be secret.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -98,7 +117,11 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"the field {field} is unknown; remove it or correct its name."
     rule = " ".join(first["msg"].removeprefix("Value error, ").split())
-    return f"{field} is {_quoted(first['input'])}, but the rule is: {rule}."
+    value = first["input"]
+    if any(_SECRET.search(str(part)) for part in first["loc"] if part != _KEY_ITSELF):
+        rule = rule.replace(str(value), _NOT_SHOWN) if value else rule  # a validator may quote it
+        return f"{field} is {_NOT_SHOWN}, but the rule is: {rule}."
+    return f"{field} is {_described(value)}, but the rule is: {rule}."
 
 
 def _is_tag(part: int | str) -> bool:
@@ -109,6 +132,15 @@ def _is_tag(part: int | str) -> bool:
 def _field_name(part: int | str) -> str:
     text = str(part)
     return text if text.isprintable() and len(text) <= _MAX_VALUE_LENGTH else _quoted(text)
+
+
+def _described(value: Any) -> str:
+    """Return a single value, or a list of them, as it is, and the kind of any other, which may contain secrets."""
+    if isinstance(value, dict) and value:
+        return "a mapping"
+    if isinstance(value, list) and any(isinstance(item, list | tuple | dict | set) for item in value):
+        return "a list"
+    return _quoted(value)
 
 
 def _quoted(value: Any) -> str:

@@ -177,7 +177,7 @@ def test_a_value_that_yaml_cannot_construct_is_reported_in_one_sentence(
         ("title: a\ntags: [a, 5]\n", "tags.1 is 5, but the rule is: Input should be a valid string."),
         ("title: a\nshapes: {a: {side: 0}}\n", "shapes.a.side is 0, but the rule is: Input should be greater than"),
         ("title: empty\nshapes: {a: {side: 1}}\n", "shapes: an empty drawing has none."),
-        ("title: &a [*a]\n", "title is [[...]], but the rule is: Input should be a valid string."),
+        ("title: &a [*a]\n", "title is a list, but the rule is: Input should be a valid string."),
     ],
 )
 def test_an_invalid_value_is_reported_with_field_value_and_rule(
@@ -231,3 +231,84 @@ def test_any_data_is_accepted_or_refused_in_one_sentence(data: dict[str, Any]) -
     except UserError as refused:
         message = str(refused)
     assert not message or (message.startswith("Here: ") and message.endswith("."))
+
+
+class Account(Strict):
+    name: str = Field("a", max_length=5)
+    api_key: str = Field("k", max_length=2)
+    credentials: "tuple[Account, ...]" = ()
+
+    @field_validator("api_key")
+    @classmethod
+    def _quoting(cls, value: str) -> str:
+        raise ValueError(f"no key is {value}")
+
+
+class Service(Strict):
+    accounts: dict[str, Account] = {}
+    sha256: str = Field("", pattern="^[0-9a-f]{4}$")
+    tokens: tuple[Account, ...] = ()
+    replicas: int = 1
+
+
+_MARKER = "swordfish"
+_SECRET_NAMES = st.sampled_from(
+    ["sha256", "SECRET", "client_secret", "tokens", "api_key", "apiKey", "Password", "credentials", "db_password_file"]
+)
+_NAMES = st.sampled_from(["accounts", "replicas", "name", "other"])
+_SECRETS = st.recursive(
+    st.sampled_from([_MARKER, f"{_MARKER} and more", _MARKER.encode()]),
+    lambda inner: st.lists(inner, min_size=1, max_size=2) | st.dictionaries(_NAMES, inner, min_size=1, max_size=2),
+    max_leaves=3,
+)
+_FILES = st.recursive(
+    st.dictionaries(_SECRET_NAMES, _SECRETS, min_size=1, max_size=2),
+    lambda inner: st.dictionaries(_NAMES, inner | st.lists(inner, max_size=2), min_size=1, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(_FILES)
+def test_no_error_shows_a_value_that_may_be_secret(data: dict[str, Any]) -> None:
+    message = ""
+    try:
+        check(data, Service, where="Here")
+    except UserError as refused:
+        message = str(refused)
+    assert _MARKER not in message
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"sha256": _MARKER}, "sha256 is (not shown), but the rule is: String should match pattern"),
+        ({"tokens": [{"name": _MARKER}]}, "tokens.0.name is (not shown), but the rule is: String should have at most"),
+        ({"tokens": {"a": _MARKER}}, "tokens is (not shown), but the rule is: Input should be a valid tuple"),
+        ({"accounts": {"a": {"api_key": "ab"}}}, "api_key is (not shown), but the rule is: no key is (not shown)."),
+        (
+            {"replicas": {"password": _MARKER}},
+            "replicas is a mapping, but the rule is: Input should be a valid integer",
+        ),
+        ({"replicas": [{"password": _MARKER}]}, "replicas is a list, but the rule is: Input should be a valid integer"),
+        ({"passwort_token": _MARKER}, "the field passwort_token is unknown"),
+        ({"replicas": "many"}, "replicas is 'many', but the rule is: Input should be a valid integer"),
+    ],
+)
+def test_a_value_that_may_be_secret_is_replaced(data: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as refused:
+        check(data, Service, where="Here")
+    assert f"Here: {sentence}" in str(refused.value) or f"Here: accounts.a.{sentence}" in str(refused.value)
+    assert _MARKER not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value", [f"*{_MARKER}", f"!{_MARKER} x", f"!!{_MARKER} x", f"!{_MARKER}!x y", f"&a{_MARKER} [&a{_MARKER} 1]"]
+)
+def test_a_secret_that_yaml_reads_as_something_else_is_not_shown(value: str, refusal: Callable[[str], str]) -> None:
+    sentence = refusal(f"title: a\npassword: {value}\n")
+    assert "line 2" in sentence
+    assert _MARKER not in sentence
+
+
+def test_what_yaml_found_instead_of_a_value_is_shown(refusal: Callable[[str], str]) -> None:
+    assert "found character '@' that cannot start any token" in refusal("title: @a\n")
