@@ -13,6 +13,7 @@ import pyarrow as pa
 from bqemulator import server as emulator
 from bqemulator.api import middleware
 from bqemulator.api.app import create_app
+from bqemulator.api.routes import jobs
 from bqemulator.api.routes.tabledata import _build_arrow_schema
 from bqemulator.catalog import ddl_sync
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
@@ -31,7 +32,7 @@ from bqemulator.versioning.snapshots import SnapshotManager
 from sqlglot import Dialect, Expr
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
-from sqlglot.expressions import Expression, Table
+from sqlglot.expressions import Expression, Query, Table
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import Receive, Scope, Send
 
@@ -65,6 +66,7 @@ async def start(home: Path, token: str) -> emulator.EmulatorServer:
     _forget_jobs()
     _pass_requests_on()
     _translate_faster()
+    _read_no_rows_in_dry_runs()
     await server.start()
     return server
 
@@ -352,6 +354,28 @@ _catalog_schema = inner_query.build_catalog_schema
 def _build_catalog_schema(sql: str, **options: Any) -> Any:
     """Look up the types of columns only for the one function whose translation depends on them."""
     return _catalog_schema(sql, **options) if "AVG" in sql.upper() else {}
+
+
+def _read_no_rows_in_dry_runs() -> None:
+    """Dry-run a query without its rows. bqemulator 1.4.0 runs all of it, so that its errors quote values of rows."""
+    dry_run = jobs._dry_run_response
+
+    async def dry_run_without_rows(*, bq_sql: str, **options: Any) -> Any:
+        return await dry_run(bq_sql=_without_rows(bq_sql), **options)
+
+    jobs._dry_run_response = dry_run_without_rows
+
+
+def _without_rows(sql: str) -> str:
+    """Return a statement that has the same faults of SQL, and reads no row."""
+    try:
+        trees = [tree for tree in _trees.of(BigQuery, sql) if tree]
+    except SqlglotError:
+        return sql
+    if len(trees) == 1 and isinstance(trees[0], Query):
+        return f"SELECT * FROM ({sql.strip().removesuffix(';')}\n) LIMIT 0"  # noqa: S608 - the user's own statement
+    # Statements that change something are not executed; scripts would be.
+    return sql if jobs.classify_statement_type(sql) in jobs._DESTRUCTIVE_STATEMENT_TYPES else "SELECT 1"
 
 
 _apply_rules, _translate = translator.SQLTranslator._apply_rules, translator.SQLTranslator.translate

@@ -1,6 +1,6 @@
 """The warehouse client: create and check tables, run queries, locally or on Google Cloud."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -73,8 +73,8 @@ class Warehouse:
     def query(self, statement: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """Run one statement and return its rows. Unqualified tables are those of the events dataset.
 
-        Values are passed as parameters only. Raises UserError with BigQuery's message when it refuses the statement,
-        Unavailable when it does not answer.
+        Values are passed as parameters only. Raises UserError when BigQuery refuses the statement, Unavailable when
+        it does not answer.
         """
         return self.run(statement, parameters)[0]
 
@@ -83,17 +83,23 @@ class Warehouse:
         statement: str,
         parameters: Parameters = (),
         max_bytes: int | None = None,
-        *,
-        show_error_message: bool = True,
     ) -> tuple[list[dict[str, Any]], bigquery.QueryJob]:
         """Run one statement as `query` does, and return its rows and its job.
 
         BigQuery refuses a statement that would bill more than `max_bytes`. Its message about a statement that fails
-        while it runs may quote a value of a row; without `show_error_message` the error does not contain it.
+        while it runs may quote a value of a row: the error contains that of a dry run, which reads no row, or none.
         """
         config = self._config(parameters)
         config.maximum_bytes_billed = max_bytes
-        with _translated_errors(show_error_message):
+
+        def explain(error: GoogleAPICallError) -> UserError:
+            self.dry_run(statement, parameters)  # raises a UserError of its own if the fault is in the SQL
+            return UserError(
+                f"BigQuery refused the query while it read rows ({type(error).__name__}). Its message is not printed "
+                "because it may quote a row: check which values cannot be converted, parsed or divided by."
+            )
+
+        with _translated_errors(explain):
             # Not query_and_wait: there the local BigQuery returns an empty result when a statement fails.
             job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
             # With a size the first page is part of the answer that the job is done, instead of a request of its own.
@@ -104,7 +110,7 @@ class Warehouse:
         """Return the bytes that a statement would read, which is 0 on the local BigQuery. Raises as `query` does."""
         config = self._config(parameters)
         config.dry_run, config.use_query_cache = True, False
-        with _translated_errors(show_message=True):
+        with _translated_errors(_with_message):
             return int(self.client.query(statement, job_config=config, retry=self.retry).total_bytes_processed or 0)
 
     def _config(self, parameters: Parameters) -> bigquery.QueryJobConfig:
@@ -180,19 +186,18 @@ class Warehouse:
 
 
 @contextmanager
-def _translated_errors(show_message: bool) -> Iterator[None]:
-    """Raise BigQuery's errors as UserError or Unavailable."""
+def _translated_errors(explain: Callable[[GoogleAPICallError], UserError]) -> Iterator[None]:
+    """Raise an error of the statement as the UserError that `explain` returns or raises, others as Unavailable."""
     try:
         yield
     except (BadRequest, NotFound, Forbidden) as error:
-        if show_message:
-            raise UserError(f"BigQuery refused the query: {_first_line(error)}") from None
-        raise UserError(
-            f"BigQuery refused the query ({type(error).__name__}). Its message is not printed because it may quote a "
-            "row; `rawless dataset plan` prints the statement."
-        ) from None
+        raise explain(error) from None
     except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
         raise unavailable(error) from None
+
+
+def _with_message(error: GoogleAPICallError) -> UserError:
+    return UserError(f"BigQuery refused the query: {_first_line(error)}")
 
 
 def unavailable(error: Exception) -> Unavailable:
@@ -236,4 +241,5 @@ def _kind(column: bigquery.SchemaField) -> str:
 
 
 def _first_line(error: GoogleAPICallError) -> str:
-    return str(error.message or type(error).__name__).splitlines()[0]
+    messages = [each.get("message") for each in error.errors if isinstance(each, dict)]  # without the request's URL
+    return str(next(filter(None, messages), None) or error.message or type(error).__name__).splitlines()[0]

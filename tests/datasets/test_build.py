@@ -147,7 +147,7 @@ def test_the_error_of_a_failed_step_is_that_of_its_dry_run(shop: Shop, monkeypat
     (shop.folder / "rules" / "broken.sql").write_text(_BROKEN)
 
     assert shop.build().is_new
-    with pytest.raises(UserError, match=r"The step broken of the build failed\. .*: Name nothing not found\.$"):
+    with pytest.raises(UserError, match=r"The step broken of the build failed, .*\. .*: Name nothing not found\.$"):
         shop.build(rules=["broken"])
 
 

@@ -156,6 +156,29 @@ def test_a_live_table_with_other_columns_is_refused(
     assert expected in str(caught.value)
     assert table_id in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+    assert "http" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "CAST(name AS INT64)",
+        "ERROR(name)",
+        "PARSE_DATE('%Y', name)",
+        "CAST(name AS INT64) FROM person UNION ALL SELECT 1",
+        "PARSE_JSON(name)",
+    ],
+)
+def test_an_error_of_a_query_quotes_no_value_of_a_row(warehouse: Warehouse, expression: str) -> None:
+    statement = f"SELECT {expression}" if "FROM" in expression else f"SELECT {expression} FROM person"
+    warehouse.query("CREATE TABLE person AS SELECT 'Rosalind-0815' AS name")
+    try:
+        with pytest.raises(UserError, match=r"BigQuery refused the query while it read rows \(\w+\)") as caught:
+            warehouse.query(statement)
+    finally:
+        warehouse.query("DROP TABLE person")
+
+    assert "Rosalind" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_nested_column_of_another_type_is_refused(warehouse: Warehouse) -> None:
@@ -201,8 +224,7 @@ def test_values_are_passed_as_parameters(warehouse: Warehouse) -> None:
         "SELECT nothing FROM encoder_v1",
         "SELECT * FROM no_such_table",
         "SELECT * FROM no_dataset.no_table",
-        "SELECT ERROR('stop')",
-        "SELECT CAST('abc' AS INT64)",
+        "SELECT nothing FROM encoder_v1 UNION ALL SELECT 'a'",
     ],
 )
 def test_a_refused_query_is_reported_in_one_sentence(warehouse: Warehouse, statement: str) -> None:
