@@ -40,3 +40,13 @@ def test_every_room_says_what_lives_there() -> None:
 
 def test_sql_holds_no_python() -> None:
     assert list((ROOT / "sql").rglob("*.py")) == []
+
+
+def test_every_tool_that_is_installed_has_a_pinned_version() -> None:
+    """A new release of a tool that nobody has looked at must not run where the package is built."""
+    places = ("Makefile", ".ci/run", ".github/workflows/ci.yml", "Dockerfile")
+    commands = [line for place in places for line in (ROOT / place).read_text(encoding="utf-8").splitlines()]
+    installs = [line for line in commands if "pip install" in line or "uv tool run" in line]
+
+    assert len(installs) >= 4
+    assert [line for line in installs if not ("==" in line or "--require-hashes" in line or "--no-deps" in line)] == []
