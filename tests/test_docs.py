@@ -123,8 +123,9 @@ def _check_demo(environment: dict[str, str]) -> None:
     demo, *requests = [command for command in COMMANDS if command.compares_shape]
     printed = _run(demo.line, environment)
     _check(demo, printed)
-    assert "found in 0 places" in printed
-    assert "in 9 of 9 spellings" in printed
+    assert "found in 0 places\n" in printed
+    assert "could not read" not in printed
+    assert "in 27 of 27 spellings" in printed
     (file,) = {request.service for request in requests}
     assert len(requests) == 2
     with _service(str(file).replace(".rawless", environment["RAWLESS_HOME"]), environment) as url:

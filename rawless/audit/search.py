@@ -1,21 +1,22 @@
-"""Search for raw content where it must not be: in bytes, files and tables, in all spellings that leaks have."""
+"""Search for raw content where it must not be: in bytes and files, in all spellings and formats that leaks have."""
 
-import base64
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from urllib.parse import quote_from_bytes
+from typing import BinaryIO
 
 from ahocorasick_rs import BytesAhoCorasick
 
-from rawless.warehouse.client import Warehouse
+from rawless.audit.formats import FORMATS, HEAD, streams
+from rawless.audit.formats.source import Budget, Incomplete, Part, Source
+from rawless.audit.spellings import SHORTEST, fold, fragments, is_searchable, spellings
 
-FRAGMENT = 24
-"""Length of the fragments that are searched for, in characters; in bytes, if the content is not text."""
-SHORTEST = 8
-"""Length in bytes below which a fragment is not searched for, because it would occur everywhere."""
 _CHUNK = 1 << 22
+_START = 16
+"""Bytes of a needle by which it is looked up."""
+_DEEPEST = 4
+"""How many formats within each other are read."""
 
 
 @dataclass(frozen=True, order=True)
@@ -28,29 +29,34 @@ class Trace:
 
 
 class Search:
-    """Searches for fragments of any number of contents in one pass over the data (Aho and Corasick, 1975)."""
+    """Searches for fragments of any number of contents (Aho and Corasick, 1975), in data as it is and folded.
+
+    `unread` lists the places that could not be read to their end, each with the reason.
+    """
 
     def __init__(self, contents: Iterable[bytes]) -> None:
         """Prepare the search. `contents` counts all contents, `too_short` those that cannot be searched for."""
         self.contents = 0
         self.too_short = 0
-        sources: dict[bytes, list[tuple[str, int]]] = {}
+        self.unread: set[str] = set()
+        exact: dict[bytes, list[tuple[str, int]]] = {}
+        folded: dict[bytes, list[tuple[str, int]]] = {}
         for position, content in enumerate(contents):
             self.contents += 1
-            fragments = list(_fragments(content))
-            self.too_short += not fragments
-            for fragment in fragments:
-                for spelling, needle in _spellings(fragment):
-                    if len(needle) >= SHORTEST:
-                        sources.setdefault(needle, []).append((spelling, position))
-        self._sources = list(sources.values())
-        self._automaton = BytesAhoCorasick(list(sources))
-        self._overlap = max(map(len, sources), default=1) - 1
+            searchable = list(fragments(content))
+            self.too_short += not searchable
+            for fragment in searchable:
+                exact.setdefault(fragment, []).append(("as it is", position))
+                for spelling, needle in spellings(fragment):
+                    if is_searchable(short := fold(needle), fragment):
+                        folded.setdefault(short, []).append((spelling, position))
+                    elif len(needle) >= SHORTEST:
+                        exact.setdefault(needle, []).append((spelling, position))
+        self._exact, self._folded = _Automaton(exact), _Automaton(folded)
 
     def in_bytes(self, data: bytes, place: str) -> set[Trace]:
         """Return the traces in `data`, with `place` as their place."""
-        needles = {needle for needle, _, _ in self._automaton.find_matches_as_indexes(data, overlapping=True)}
-        return {Trace(place, spelling, content) for needle in needles for spelling, content in self._sources[needle]}
+        return self._in(Source(BytesIO(data)), place, Budget(len(data)))
 
     def in_folder(self, folder: Path) -> set[Trace]:
         """Return the traces in all files below a folder, and in their names."""
@@ -58,87 +64,71 @@ class Search:
         traces = self.in_bytes("\n".join(map(str, paths)).encode(), f"names in {folder}")
         for path in paths:
             if path.is_file():
-                traces |= self._in_file(path)
+                with path.open("rb") as file:
+                    traces |= self._in(Source(file, path), str(path), Budget(path.stat().st_size))
         return traces
 
-    def in_tables(self, warehouse: Warehouse) -> set[Trace]:
-        """Return the traces in all rows and column names of all tables of the warehouse's datasets."""
-        traces = set()
-        for name, rows in _rows(warehouse):
-            traces |= self.in_bytes("\n".join(rows).encode(), f"table {name}")
-        return traces
+    def _in(self, source: Source, place: str, budget: Budget, depth: int = 0) -> set[Trace]:
+        """Return the traces in a file's bytes and in its parts."""
+        head = source.file.read(HEAD)
+        found: set[tuple[str, int]] = set()
+        starts: set[int] = set()
+        for at, exact, folded in _pieces(source.file, self._exact.overlap, self._folded.overlap):
+            found |= self._exact.find(exact) | self._folded.find(folded)
+            starts |= {at + match.start() for match in streams.START.finditer(exact)}
+        traces = {Trace(place, spelling, content) for spelling, content in found}
+        known = next((each for each in FORMATS if each.recognises(head)), None)
+        if not known and not starts:
+            return traces
+        if depth == _DEEPEST:
+            self.unread.add(f"{place}: more than {_DEEPEST} formats within each other")
+            return traces
+        source.file.seek(0)
+        parts = known.parts(source, budget) if known else streams.embedded(source.file, sorted(starts), budget)
+        return traces | self._in_parts(parts, place, budget, depth)
 
-    def _in_file(self, path: Path) -> set[Trace]:
+    def _in_parts(self, parts: Iterator[Part], place: str, budget: Budget, depth: int) -> set[Trace]:
         traces: set[Trace] = set()
-        data = b""
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                data = data[len(data) - min(len(data), self._overlap) :] + chunk
-                traces |= self.in_bytes(data, str(path))
+        try:
+            for part in parts:
+                traces |= self._in(Source(BytesIO(part.data)), f"{place}: {part.name}", budget, depth + 1)
+        except Incomplete as reason:
+            self.unread.add(f"{place}: {reason}")
+        except Exception as error:  # noqa: BLE001 - whatever a library raises; its text may quote the file
+            self.unread.add(f"{place}: {type(error).__name__}")
         return traces
 
 
-def spelled(content: bytes) -> dict[str, bytes]:
-    """Return a content in every spelling that `Search` must find, by the spelling's name."""
-    return {
-        "as it is": b"... " + content + b" ...",
-        "hex": content.hex().encode(),
-        "base64": base64.b64encode(content),
-        "base64 in a longer one": base64.b64encode(b"{" + content + b"}"),
-        "repr": repr(content).encode(),
-        "percent": quote_from_bytes(content).encode(),
-        "JSON": json.dumps(content.decode(errors="replace")).encode(),
-        "UTF-16-LE": content.decode(errors="replace").encode("utf-16-le"),
-        "UTF-16-BE": content.decode(errors="replace").encode("utf-16-be"),
-    }
+class _Automaton:
+    """Finds any number of needles in one pass over the data, by their first bytes, which takes less to prepare."""
+
+    def __init__(self, sources: dict[bytes, list[tuple[str, int]]]) -> None:
+        self._sources = sources
+        starts: dict[bytes, list[bytes]] = {}
+        for needle in sources:
+            starts.setdefault(needle[:_START], []).append(needle)
+        self._needles = list(starts.values())
+        self._automaton = BytesAhoCorasick(list(starts))
+        self.overlap = max(map(len, sources), default=1) - 1
+
+    def find(self, data: bytes) -> set[tuple[str, int]]:
+        """Return spelling and content of the needles in the data."""
+        matches = self._automaton.find_matches_as_indexes(data, overlapping=True)
+        needles = {needle for start, at, _ in matches for needle in self._needles[start] if data.startswith(needle, at)}
+        return {source for needle in needles for source in self._sources[needle]}
 
 
-def _fragments(content: bytes) -> Iterator[bytes]:
-    """Yield start, middle and end of a content, unless so short or uniform that they would occur by chance."""
-    try:
-        whole: str | bytes = content.decode().strip()
-    except UnicodeDecodeError:
-        whole = content
-    starts = {0, max(0, (len(whole) - FRAGMENT) // 2), max(0, len(whole) - FRAGMENT)}
-    for start in sorted(starts):
-        part = whole[start : start + FRAGMENT]
-        fragment = part.strip().encode() if isinstance(part, str) else part
-        if len(fragment) >= SHORTEST and len(set(fragment)) >= SHORTEST - 2:
-            yield fragment
-
-
-def _spellings(fragment: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the names of spellings and the bytes by which each is found."""
-    yield "as it is", fragment
-    yield "hex", fragment.hex().encode()
-    yield "HEX", fragment.hex().upper().encode()
-    for shift, skipped in ((0, 0), (1, 2), (2, 3)):
-        # Base64 of the fragment inside a longer content: three alignments, without the ends that depend on neighbours.
-        encoded = base64.b64encode(bytes(shift) + fragment)[skipped : (shift + len(fragment)) * 8 // 6]
-        yield "base64", encoded
-        if encoded != (url_safe := encoded.translate(bytes.maketrans(b"+/", b"-_"))):
-            yield "base64url", url_safe
-    for name, escaped in (("repr", repr(fragment)[2:-1].encode()), ("percent", quote_from_bytes(fragment).encode())):
-        if escaped != fragment:
-            yield name, escaped
-    try:
-        text = fragment.decode()
-    except UnicodeDecodeError:
-        return
-    yield "UTF-16-LE", text.encode("utf-16-le")
-    yield "UTF-16-BE", text.encode("utf-16-be")
-    if (escaped := json.dumps(text)[1:-1].encode()) != fragment:
-        yield "JSON", escaped
-
-
-def _rows(warehouse: Warehouse) -> Iterator[tuple[str, list[str]]]:
-    """Yield the name of every table, with the names of its columns and its rows as JSON."""
-    config = warehouse.config
-    for dataset in (config.events, config.snapshots, config.subjects, config.audit):
-        for item in warehouse.client.list_tables(f"{config.project}.{dataset}"):
-            name = f"{dataset}.{item.table_id}"
-            live = warehouse.client.get_table(item.reference)
-            field = live.time_partitioning.field if live.time_partitioning else None
-            where = f"WHERE `{field}` > TIMESTAMP '0001-01-01'" if field else ""
-            rows = warehouse.query(f"SELECT TO_JSON_STRING(t) AS row_json FROM `{name}` AS t {where}")  # noqa: S608
-            yield name, [*(column.name for column in live.schema), *(row["row_json"] for row in rows)]
+def _pieces(file: BinaryIO, overlap: int, folded_overlap: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield a file in pieces that overlap: the place of the piece, the piece as it is, and folded."""
+    exact = folded = pending = b""
+    at = 0
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        tail = exact[max(0, len(exact) - overlap) :]
+        exact = tail + chunk
+        pending += chunk
+        cut = len(pending) - pending.endswith(b"\\")  # it may start an escaped white space
+        folded = folded[max(0, len(folded) - folded_overlap) :] + fold(pending[:cut])
+        pending = pending[cut:]
+        yield at - len(tail), exact, folded
+        at += len(chunk)

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from rawless.audit.search import Search, spelled
+from rawless.audit.search import Search
+from rawless.audit.spellings import spelled
 from rawless.connect import open_key_source, open_warehouse
 from rawless.demo import datasets, digits, heads, neighbours, service, streaming, texts, today
 from rawless.files import owner_only
@@ -58,7 +59,7 @@ def run_demo(folder: Path, progress: Progress) -> dict[str, Any]:
         report["heads"] = heads.train_heads(warehouse, snapshot_id, kinds, datasets_folder())
     report["service"] = str(service.write_service_file())
     with progress("Searching for every payload"):
-        report["search"] = _search(contents, warehouse, temporary)
+        report["search"] = _search(contents, temporary)
     return report
 
 
@@ -96,10 +97,10 @@ def _streaming_report(warehouse: Warehouse, runs: Sequence[streaming.StreamRun],
     }
 
 
-def _search(contents: list[bytes], warehouse: Warehouse, temporary: Path) -> dict[str, Any]:
-    """Search every table, and every file that the run left, for each content."""
+def _search(contents: list[bytes], temporary: Path) -> dict[str, Any]:
+    """Search every file that the run left for each content; the local BigQuery's database is one of them."""
     search = Search(contents)
-    traces = search.in_tables(warehouse) | search.in_folder(home.folder()) | search.in_folder(temporary)
+    traces = search.in_folder(home.folder()) | search.in_folder(temporary)
     planted = spelled(contents[-1])
     planted_found = [name for name, leak in planted.items() if search.in_bytes(leak, "planted")]
     return {
@@ -107,4 +108,5 @@ def _search(contents: list[bytes], warehouse: Warehouse, temporary: Path) -> dic
         "planted": len(planted),
         "planted_found": len(planted_found),
         "found": sorted({trace.place for trace in traces}),
+        "unread": sorted(search.unread),
     }

@@ -14,31 +14,29 @@ from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import as_rawless_error
 from pipelines.unbounded import read_locally
-from rawless.audit.search import Search
+from rawless.audit.search import Search, Trace
 from rawless.privacy import Raw
-from rawless.warehouse.client import Warehouse
 
-Searched = Callable[..., set[str]]
+Searched = Callable[..., set[Trace]]
 
 
 @pytest.fixture
 def searched(
-    warehouse: Warehouse,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Searched:
-    """Return a function that runs a job and returns the places where any of the contents was found.
+    """Return a function that runs a job and returns the traces of the contents.
 
-    It searches tables, the home folder, temporary files and all output, with everything logging at debug level.
+    It searches the home folder with the tables, temporary files and all output, with everything logging at debug level.
     """
     temporary = tmp_path / "left"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
 
-    def run_and_search(job: Ingest, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[str]:
+    def run_and_search(job: Ingest, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[Trace]:
         streaming = not job.source.is_bounded
         pipeline = beam.Pipeline(options=options.parse(beam_options, streaming=streaming))
         job.build(pipeline)
@@ -53,9 +51,10 @@ def searched(
                 output += [str(error), repr(error), str(as_rawless_error(error))]
         output += [*capfd.readouterr(), caplog.text, *(repr(record.__dict__) for record in caplog.records)]
         search = Search(contents)
-        traces = search.in_bytes("\n".join(output).encode(), "output") | search.in_tables(warehouse)
+        traces = search.in_bytes("\n".join(output).encode(), "output")
         traces |= search.in_folder(temporary) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
-        return {trace.place for trace in traces}
+        assert search.unread == set()
+        return traces
 
     return run_and_search
 

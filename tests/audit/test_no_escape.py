@@ -6,7 +6,7 @@ Each run writes to the embedded BigQuery; `searched` says where else the marker 
 import base64
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,13 +19,15 @@ import pipelines.read
 import pipelines.write
 from encoders.spec import EncoderSpec
 from pipelines.ingest import Ingest
-from rawless.audit.search import spelled
+from rawless.audit.search import Trace
+from rawless.audit.spellings import spelled
 from rawless.events.publish import Published, publish
 from rawless.events.sources import open_bounded_source, open_source
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
+from tests.audit.planted import planted_contents
 from tests.conftest import topic_of
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
@@ -71,15 +73,19 @@ def run(
     stream: Stream,
     warehouse: Warehouse,
     write_events: Callable[..., Path],
-    searched: Callable[..., set[str]],
+    searched: Callable[..., set[Trace]],
     tiny_sealed: EncoderSpec,
-) -> Callable[..., set[str]]:
-    """Runs the job over events and returns the places where the marker was found."""
+) -> Callable[..., set[Trace]]:
+    """Runs the job over events and returns the traces of the marker."""
 
-    def go(*events: dict[str, Any] | bytes, beam_options: tuple[str, ...] = ()) -> set[str]:
+    def go(
+        *events: dict[str, Any] | bytes,
+        beam_options: tuple[str, ...] = (),
+        contents: Sequence[bytes] = (MARKER.encode(),),
+    ) -> set[Trace]:
         source = open_source(f"jsonl:{write_events(*events)}", stream)
         job = Ingest(stream, source, (tiny_sealed,), key, warehouse, "cpu")
-        return searched(job, [MARKER.encode()], beam_options)
+        return searched(job, contents, beam_options)
 
     return go
 
@@ -90,13 +96,13 @@ def run_messages(
     stream: Stream,
     warehouse: Warehouse,
     write_events: Callable[..., Path],
-    searched: Callable[..., set[str]],
+    searched: Callable[..., set[Trace]],
     subscription: Subscription,
     tiny_sealed: EncoderSpec,
-) -> Callable[..., set[str]]:
+) -> Callable[..., set[Trace]]:
     """Like `run`, with the events published as messages first."""
 
-    def go(*events: dict[str, Any] | bytes) -> set[str]:
+    def go(*events: dict[str, Any] | bytes) -> set[Trace]:
         source = open_bounded_source(f"jsonl:{write_events(*events)}", stream)
         publish(source, topic_of(subscription), subscription.pubsub, Published())
         job = Ingest(stream, subscription, (tiny_sealed,), key, warehouse, "cpu")
@@ -105,7 +111,7 @@ def run_messages(
     return go
 
 
-def test_no_marker_escapes_from_messages(run_messages: Callable[..., set[str]], warehouse: Warehouse) -> None:
+def test_no_marker_escapes_from_messages(run_messages: Callable[..., set[Trace]], warehouse: Warehouse) -> None:
     assert run_messages(*_everywhere()) == set()
     (rejected,) = warehouse.query("SELECT COUNT(*) AS n, COUNTIF(reason = 'internal') AS internal FROM rejection_v1")
     assert rejected["n"] > 5
@@ -122,7 +128,7 @@ def test_no_marker_escapes_from_messages(run_messages: Callable[..., set[str]], 
     ],
 )
 def test_no_marker_escapes_from_a_streaming_step_that_does_not_handle_its_error(
-    step: type, method: str, run_messages: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+    step: type, method: str, run_messages: Callable[..., set[Trace]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises(self: Any, *arguments: Any) -> Any:
         raise KeyError(arguments, vars(self))
@@ -132,7 +138,7 @@ def test_no_marker_escapes_from_a_streaming_step_that_does_not_handle_its_error(
     assert run_messages({"text": MARKER}) == set()
 
 
-def test_no_marker_escapes_however_an_event_is_broken(run: Callable[..., set[str]], warehouse: Warehouse) -> None:
+def test_no_marker_escapes_however_an_event_is_broken(run: Callable[..., set[Trace]], warehouse: Warehouse) -> None:
     events = list(_everywhere())
 
     assert run(*events) == set()
@@ -141,14 +147,14 @@ def test_no_marker_escapes_however_an_event_is_broken(run: Callable[..., set[str
     assert warehouse.query("SELECT COUNT(*) AS n FROM rejection_v1 WHERE reason = 'internal'") == [{"n": 0}]
 
 
-def test_no_marker_escapes_from_a_worker_process(run: Callable[..., set[str]]) -> None:
+def test_no_marker_escapes_from_a_worker_process(run: Callable[..., set[Trace]]) -> None:
     assert run(*_everywhere(), beam_options=("--direct_running_mode=multi_processing",)) == set()
 
 
 @pytest.mark.parametrize("broken", ["_prepare", "_forward", "inputs"], ids=["the tokenizer", "the batch", "the model"])
 def test_no_marker_escapes_from_an_encoder_that_raises(
     broken: str,
-    run: Callable[..., set[str]],
+    run: Callable[..., set[Trace]],
     monkeypatch: pytest.MonkeyPatch,
     warehouse: Warehouse,
     talkative: Callable[[str], Callable[..., NoReturn]],
@@ -162,7 +168,7 @@ def test_no_marker_escapes_from_an_encoder_that_raises(
 
 
 def test_no_marker_escapes_from_a_parser_that_raises(
-    run: Callable[..., set[str]],
+    run: Callable[..., set[Trace]],
     monkeypatch: pytest.MonkeyPatch,
     warehouse: Warehouse,
     talkative: Callable[[str], Callable[..., NoReturn]],
@@ -178,7 +184,7 @@ def test_no_marker_escapes_from_a_parser_that_raises(
     [(pipelines.encode._Encode, "process"), (pipelines.encode._Encode, "_next"), (pipelines.write._Write, "_flush")],
 )
 def test_no_marker_escapes_from_a_step_that_does_not_handle_its_error(
-    step: type, method: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+    step: type, method: str, run: Callable[..., set[Trace]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises(self: Any, *arguments: Any) -> Any:
         raise KeyError(arguments, vars(self))
@@ -189,7 +195,7 @@ def test_no_marker_escapes_from_a_step_that_does_not_handle_its_error(
 
 
 def test_no_marker_escapes_when_the_warehouse_is_unavailable(
-    run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., set[Trace]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from google.api_core.exceptions import ServiceUnavailable
 
@@ -203,18 +209,19 @@ def test_no_marker_escapes_when_the_warehouse_is_unavailable(
     assert run({"text": MARKER}) == set()
 
 
-@pytest.mark.parametrize("spelling", spelled(MARKER.encode()))
-def test_the_same_search_finds_a_planted_leak(
-    spelling: str, run: Callable[..., set[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_search_finds_a_planted_leak(run: Callable[..., set[Trace]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Show that the tests above can fail: a step that logs its input is found, however the content is encoded."""
-    leak = spelled(MARKER.encode())[spelling].decode("latin-1")
+    planted = planted_contents()
+    leaks = [spelled(content)[spelling].decode("latin-1") for spelling, content in planted.items()]
     original = pipelines.encode._measure_lag
 
-    def leaks(*arguments: Any) -> Any:
-        logging.getLogger("some.library").warning("encoded %s", leak)
+    def leaks_all(*arguments: Any) -> Any:
+        for leak in leaks:
+            logging.getLogger("some.library").warning("encoded %s", leak)
         return original(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
+    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks_all)
 
-    assert run({"text": "harmless"}) == {"output"}
+    traces = run({"text": "harmless"}, contents=list(planted.values()))
+    assert {trace.place for trace in traces} == {"output"}
+    assert {trace.content for trace in traces} == set(range(len(planted)))

@@ -17,6 +17,7 @@ import encoders.image_model
 import pipelines.encode
 from encoders.catalogue import lookup
 from pipelines.ingest import Ingest
+from rawless.audit.search import Trace
 from rawless.events.sources import open_source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
@@ -24,8 +25,6 @@ from rawless.warehouse.client import Warehouse
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
 NUMBERS = list(MARKER.encode())
-CONTENTS = [MARKER.encode(), repr(NUMBERS)[1:-1].encode(), " ".join(map(str, NUMBERS)).encode()]
-"""The marker as text, and its bytes as the repr of a list and of an array of pixels."""
 PIXELS = Image.frombytes("L", (len(NUMBERS), 32), bytes(NUMBERS) * 32)
 """Every row of grey pixels is the marker."""
 
@@ -92,13 +91,13 @@ def pictures() -> Stream:
 
 @pytest.fixture
 def run(
-    key: KeySource, warehouse: Warehouse, searched: Callable[..., set[str]]
-) -> Callable[[Stream, str, Path | None], set[str]]:
-    """Runs the job over a source and returns the places where the marker was found."""
+    key: KeySource, warehouse: Warehouse, searched: Callable[..., set[Trace]]
+) -> Callable[[Stream, str, Path | None], set[Trace]]:
+    """Runs the job over a source and returns the traces of the marker."""
 
-    def go(stream: Stream, source: str, metadata: Path | None = None) -> set[str]:
+    def go(stream: Stream, source: str, metadata: Path | None = None) -> set[Trace]:
         opened = open_source(source, stream, metadata)
-        return searched(Ingest(stream, opened, (lookup(stream.encoders[0]),), key, warehouse, "cpu"), CONTENTS)
+        return searched(Ingest(stream, opened, (lookup(stream.encoders[0]),), key, warehouse, "cpu"), [MARKER.encode()])
 
     return go
 
@@ -130,7 +129,7 @@ def _event(event_id: str) -> dict[str, Any]:
 
 
 def test_no_marker_escapes_from_files(
-    run: Callable[..., set[str]], uploads: Callable[..., Path], pictures: Stream, warehouse: Warehouse, tmp_path: Path
+    run: Callable[..., set[Trace]], uploads: Callable[..., Path], pictures: Stream, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     valid, broken = dict(_pictures()), dict(_broken())
     metadata = uploads(valid | broken)
@@ -147,7 +146,7 @@ def test_no_marker_escapes_from_files(
 
 
 def test_no_marker_escapes_from_lines_and_objects(
-    run: Callable[..., set[str]], write_events: Callable[..., Path], pictures: Stream, tmp_path: Path
+    run: Callable[..., set[Trace]], write_events: Callable[..., Path], pictures: Stream, tmp_path: Path
 ) -> None:
     (tmp_path / "objects").mkdir()
     stream = pictures.model_copy(update={"uri_prefixes": (f"file://{tmp_path}/objects/",)})
@@ -167,7 +166,7 @@ def test_no_marker_escapes_from_lines_and_objects(
 @pytest.mark.parametrize("broken", ["read_header", "decode_pixels", "resize_and_crop", "resized_size"])
 def test_no_marker_escapes_from_a_decoder_that_raises(
     broken: str,
-    run: Callable[..., set[str]],
+    run: Callable[..., set[Trace]],
     uploads: Callable[..., Path],
     pictures: Stream,
     warehouse: Warehouse,
@@ -185,7 +184,7 @@ def test_no_marker_escapes_from_a_decoder_that_raises(
 
 
 def test_the_same_search_finds_pixels_that_leak(
-    run: Callable[..., set[str]],
+    run: Callable[..., set[Trace]],
     uploads: Callable[..., Path],
     pictures: Stream,
     monkeypatch: pytest.MonkeyPatch,
@@ -201,4 +200,6 @@ def test_the_same_search_finds_pixels_that_leak(
 
     monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
 
-    assert run(pictures, f"files:{tmp_path}/uploads/pixels.png", metadata) == {"output"}
+    traces = run(pictures, f"files:{tmp_path}/uploads/pixels.png", metadata)
+
+    assert {trace.place for trace in traces} == {"output"}

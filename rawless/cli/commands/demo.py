@@ -103,7 +103,10 @@ def _print_heads(heads: list[dict[str, Any]]) -> None:
 def _print_search(search: dict[str, Any]) -> None:
     echo(f"\nSearched every remaining table, log and file for {search['contents']} payloads, pixels and customers:")
     echo(f"  found in {len(search['found'])} places {search['found'] or ''}".rstrip())
-    echo(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings)")
+    if search["unread"]:
+        echo(f"  could not read {len(search['unread'])} places to their end {search['unread']}")
+    echo(f"  (the search finds a planted payload in {search['planted_found']} of {search['planted']} spellings;")
+    echo("  docs/demo.md lists the formats that it reads, and what it cannot find)")
 
 
 def _print_next_steps(service_file: str) -> None:
