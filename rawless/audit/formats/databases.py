@@ -11,6 +11,10 @@ _DUCKDB_MAGIC_AT = 8
 _DUCKDB_CATALOGUE = (
     "schemas", "tables", "views", "columns", "constraints", "indexes", "functions", "sequences", "types",
 )  # fmt: skip
+_DUCKDB_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": False,
+    "autoload_known_extensions": False,
+}
 _BATCH_ROWS = 10_000
 
 
@@ -28,7 +32,7 @@ def duckdb_parts(source: Source, budget: Budget) -> Iterator[Part]:
 
     with (
         source.copied(".wal") as copy,
-        duckdb.connect(copy, config={"enable_external_access": False, "autoload_known_extensions": False}) as database,
+        duckdb.connect(copy, read_only=True, config=_DUCKDB_SETTINGS) as database,
     ):
         for name in _DUCKDB_CATALOGUE:
             rows = database.execute(f"FROM duckdb_{name}() WHERE database_name = current_database()")
