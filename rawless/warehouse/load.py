@@ -2,10 +2,11 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -28,6 +29,10 @@ _TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
     (pa.types.is_timestamp, "DATETIME"),
     (lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind), "STRING"),
 ]
+MAX_DISTINCT, MAX_LENGTH = 100, 64
+"""Of the values of a STRING column that are not ids: with more or longer ones it is free text."""
+_ID = rf"^[A-Za-z0-9_.:/+-]{{0,{MAX_LENGTH}}}$"
+"""Ids, numbers and dates. No @, which e-mail addresses have, and no spaces."""
 _LISTS = bigquery.ParquetOptions()  # type: ignore[no-untyped-call]
 _LISTS.enable_list_inference = True
 
@@ -39,17 +44,20 @@ def load_file(
     *,
     key: PseudonymKey | None = None,
     subject_column: str | None = None,
+    text: Collection[str] = (),
     replace: bool = False,
     subject_form: Sequence[Step] = (),
 ) -> tuple[int, list[str]]:
     """Load a file into TABLE or DATASET.TABLE, and return the number of rows and the columns that were loaded.
 
     With `key`, `subject_column` is replaced by pseudonyms of the ids in their normal form. Raises UserError for a name,
-    file or column that is not valid, Unavailable when BigQuery does not answer.
+    file or column that is not valid, and for a column of free text that is not in `text`; Unavailable when BigQuery
+    does not answer.
     """
     table = read(file, subject_column)
     if subject_column is not None and key is not None:
         table = pseudonymise(table, subject_column, key, subject_form)
+    _check_texts(table, text)
     target = bigquery.Table(_table_id(warehouse, name), schema=[_column(field) for field in table.schema])
     config = bigquery.LoadJobConfig(
         source_format="PARQUET",
@@ -91,7 +99,41 @@ def _type(field: pa.Field, kind: pa.DataType) -> str:
     for is_type, name in _TYPES:
         if is_type(kind):
             return name
-    raise UserError(f"The column {field.name} is of type {kind}, which cannot be loaded; convert it to another type.")
+    raise UserError(
+        f"The column {field.name} is of type {_type_name(kind)}, which cannot be loaded; convert it to another type."
+    )
+
+
+def _type_name(kind: pa.DataType) -> str:
+    """Return the name of a type. The keys of nested values are left out, because they may be content."""
+    if pa.types.is_nested(kind):
+        return "list" if pa.types.is_list(kind) or pa.types.is_large_list(kind) else "record"
+    return str(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _distinct_texts(column: pa.ChunkedArray) -> pa.Array:
+    """Return the distinct values of a column of texts, or of lists of texts; none of any other column."""
+    values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    return pc.unique(values).drop_null() if _is_text(values.type) else pa.array([], pa.string())
+
+
+def _check_texts(table: pa.Table, declared: Collection[str]) -> None:
+    """Raise UserError for a column of free text that is not declared, and for a declared one that does not exist."""
+    if unknown := sorted(set(declared) - set(table.column_names)):
+        raise UserError(f"--text names {unknown[0]!r}, but the file has {', '.join(table.column_names)}.")
+    for name in table.column_names:
+        texts = _distinct_texts(table.column(name))
+        if name in declared or pc.all(pc.match_substring_regex(texts, _ID), min_count=0).as_py():
+            continue
+        if len(texts) > MAX_DISTINCT or pc.max(pc.utf8_length(texts)).as_py() > MAX_LENGTH:
+            raise UserError(
+                f"The column {name} contains free text, which may be content: neither ids nor at most {MAX_DISTINCT} "
+                f"different values of at most {MAX_LENGTH} characters. Leave it out, or name it by --text {name}."
+            )
 
 
 def read(file: Path, subject_column: str | None = None) -> pa.Table:
@@ -117,7 +159,23 @@ def read(file: Path, subject_column: str | None = None) -> pa.Table:
             )
     if len(set(table.column_names)) != len(table.column_names):
         raise UserError(f"The file {file} has two columns of the same name; rename one.")
+    if file.suffix == ".csv":
+        _check_header(table, file)
     return table
+
+
+def _check_header(table: pa.Table, file: Path) -> None:
+    """Raise UserError if the names of the columns are values, which tables and messages would then contain."""
+    for position, name in enumerate(table.column_names, start=1):
+        column = table.column(position - 1)
+        is_boolean = pa.types.is_boolean(column.type) and name.lower() in ("true", "false")
+        texts = _distinct_texts(column)
+        shapes = pc.replace_substring_regex(texts, r"\d", "0") if re.search(r"\d", name) else texts
+        if is_boolean or pc.is_in(re.sub(r"\d", "0", name), pc.unique(shapes)).as_py():
+            raise UserError(
+                f"The first line of {file} seems to be data, since its column {position} has the form of a value below "
+                "it; add a header, or rename the column."
+            )
 
 
 def _read_csv(file: Path, subject_column: str | None) -> pa.Table:
@@ -144,7 +202,9 @@ def pseudonymise(table: pa.Table, column: str, key: PseudonymKey, subject_form: 
         raise UserError(f"--pseudonymise names {column!r}, but the file has {', '.join(table.column_names)}.")
     kind = table.schema.field(column).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
-        raise UserError(f"--pseudonymise names {column!r} of type {kind}, but subject ids are text or whole numbers.")
+        raise UserError(
+            f"--pseudonymise names {column!r} of type {_type_name(kind)}, but subject ids are text or whole numbers."
+        )
     if existing := {"subject_key", "subject_key_id"} & set(table.column_names):
         raise UserError(f"--pseudonymise adds the column {min(existing)}, but the file already has one; rename it.")
     texts = table.column(column).cast(pa.string()).to_pylist()

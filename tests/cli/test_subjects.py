@@ -24,7 +24,7 @@ def load(rawless: Rawless, tmp_path: Path) -> Callable[..., None]:
     def put(table: str, *customers: str | int | None) -> None:
         file = tmp_path / "customers.jsonl"
         file.write_text("".join(json.dumps({"customer_id": each}) + "\n" for each in customers))
-        assert rawless("load", table, file, "--replace").code == 0
+        assert rawless("load", table, file, "--text", "customer_id", "--replace").code == 0
 
     return put
 

@@ -295,3 +295,77 @@ def test_an_unavailable_warehouse_is_reported_within_the_retry_time(
     error = within(10, lambda: load_file(away, "facts", file))
     assert isinstance(error, RawlessError), repr(error)
     assert_one_sentence(error)
+
+
+SENTENCE = f"Where is my parcel, {SECRET}? It was promised for Monday, and today is Thursday already."
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    "texts",
+    [["late", SENTENCE.replace(",", "")], [f"{SECRET} says {number}" for number in range(101)], ["x" * 65]],
+    ids=["long", "many", "long id"],
+)
+def test_free_text_is_refused_unless_it_is_declared(
+    warehouse: Warehouse, tmp_path: Path, kind: str, texts: list[str]
+) -> None:
+    file = write(tmp_path / f"facts.{kind}", [{"event_id": f"e-{text[:3]}", "note": text} for text in texts])
+
+    with pytest.raises(UserError, match=r"The column note contains free text, .* name it by --text note\.$") as caught:
+        load_file(warehouse, "facts", file)
+
+    message_of(caught)
+    assert load_file(warehouse, "facts", file, text=["note"])[0] == len(texts)
+
+
+def test_listed_texts_are_free_text_too(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = write(tmp_path / "facts.parquet", [{"notes": ["late", SENTENCE]}])
+    with pytest.raises(UserError, match="The column notes contains free text"):
+        load_file(warehouse, "facts", file)
+
+
+def test_ids_dates_and_enumerations_are_no_free_text(warehouse: Warehouse, tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": f"msg-{number:04d}",
+            "day": "2026-01-02T03:04:05+01:00",
+            "kind": f"late (again) {number % 100}",
+            "no": None,
+        }
+        for number in range(300)
+    ]
+    assert load_file(warehouse, "facts", write(tmp_path / "facts.jsonl", rows))[0] == 300
+
+
+def test_a_text_column_that_does_not_exist_is_reported(warehouse: Warehouse, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--text names 'note', but the file has event_id, label"):
+        load_file(warehouse, "facts", write(tmp_path / "facts.csv", ROWS), text=["note"])
+
+
+def test_no_nested_key_is_printed(warehouse: Warehouse, tmp_path: Path, pseudonyms: PseudonymKey) -> None:
+    rows = [{"customer": {SECRET: 1}, "event_id": "a"}]
+    file = write(tmp_path / "facts.jsonl", rows)
+    for key, column in ((None, None), (pseudonyms, "customer")):
+        with pytest.raises(UserError, match="of type record") as caught:
+            load_file(warehouse, "facts", file, key=key, subject_column=column)
+        message_of(caught)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"msg_0001,{SECRET}", "msg_0002,lost"],
+        [f"{SECRET},late", f"{SECRET},lost"],
+        ["a,true", "b,false"],
+        ["a,2026-01-02", "b,2026-01-03"],
+        ["7,a", "8,b"],
+    ],
+    ids=["the same form", "a value below", "a boolean", "a date", "a number"],
+)
+def test_a_csv_without_a_header_is_noticed(warehouse: Warehouse, tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "facts.csv").write_text("\n".join(lines) + "\n")
+
+    with pytest.raises(UserError, match="add a header") as caught:
+        load_file(warehouse, "facts", tmp_path / "facts.csv")
+
+    message_of(caught)

@@ -38,7 +38,7 @@ def put(warehouse: Warehouse, tmp_path: Path) -> Callable[..., None]:
 
     def load(ids: Iterable[Any], kind: pa.DataType | None = None, table: str = "account") -> None:
         pa.parquet.write_table(pa.table({"id": pa.array(ids, kind or pa.string())}), tmp_path / "ids.parquet")
-        load_file(warehouse, table, tmp_path / "ids.parquet")
+        load_file(warehouse, table, tmp_path / "ids.parquet", text=["id"])  # some are as long as texts
 
     return load
 

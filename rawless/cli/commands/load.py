@@ -17,6 +17,10 @@ def load(
         str | None, typer.Option(help="Replace this column of subject ids by subject_key and subject_key_id.")
     ] = None,
     subject_form: SubjectForm = "",
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="A column that contains free text on purpose; any other is refused. Repeatable."),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the table's rows instead of adding.")] = False,
     warehouse: WarehouseFile = None,
     json: Json = False,
@@ -33,7 +37,7 @@ def load(
     key = open_key_source(opened).load() if pseudonymise else None
     form = parse_steps(subject_form)
     rows, columns = load_file(
-        opened, table, file, key=key, subject_column=pseudonymise, subject_form=form, replace=replace
+        opened, table, file, key=key, subject_column=pseudonymise, subject_form=form, text=text or (), replace=replace
     )
     if json:
         print_json({"table": table, "rows": rows, "columns": columns})
