@@ -10,7 +10,7 @@ from google.cloud import bigquery
 from rawless.datasets.rendering import render_template
 from rawless.datasets.spec import Source
 from rawless.errors import UserError
-from rawless.privacy.subject_ids import MAX_LENGTH
+from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
 from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import Parameters
 
@@ -106,7 +106,9 @@ def count_rows(warehouse: Warehouse, table: SourceTable, parameters: Parameters)
 
     Raises UserError when the subject map lacks some of its customers: rules would overlook them without notice.
     """
-    (counts,) = warehouse.query(render_template(warehouse, "source_count", of=table, longest=MAX_LENGTH), parameters)
+    (counts,) = warehouse.query(
+        render_template(warehouse, "source_count", of=table, longest=MAX_SUBJECT_LENGTH), parameters
+    )
     if counts["unmapped"]:
         raise UserError(
             f"{counts['unmapped']:,} customers of {table.source.table} are not in the subject map, so rules cannot "

@@ -9,7 +9,7 @@ from rawless.errors import UserError
 Step = Literal["trim", "lower", "nfc"]
 """Remove outer blanks, ignore case, and compose characters (Unicode's normal form C)."""
 STEPS: tuple[Step, ...] = ("trim", "lower", "nfc")
-MAX_LENGTH = 256
+MAX_SUBJECT_LENGTH = 256
 """In characters, before normalisation."""
 
 
@@ -26,11 +26,11 @@ def parse_steps(text: str) -> tuple[Step, ...]:
 def normal_form(subject_id: str, steps: Sequence[Step] = ()) -> str | None:
     """Return a subject id in the normal form that `steps` describe, or None if no event can carry it.
 
-    An id is printable, at most `MAX_LENGTH` characters long, and has no outer blanks unless they are trimmed. The order
+    An id is printable, at most `MAX_SUBJECT_LENGTH` characters long, and has no outer blanks unless they are trimmed. The order
     of the steps does not matter, and an id in its normal form stays as it is.
     """
     text = subject_id
-    if len(text) > MAX_LENGTH:
+    if len(text) > MAX_SUBJECT_LENGTH:
         return None
     if "trim" in steps:
         text = text.strip()

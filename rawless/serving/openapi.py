@@ -3,7 +3,7 @@
 from typing import Any
 
 from rawless.events.stream import Enumerated, IdPattern, Stream
-from rawless.privacy.subject_ids import MAX_LENGTH
+from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
 from rawless.serving import requests
 from rawless.serving.config import ServedHead
 from rawless.serving.remote import BYTES
@@ -72,4 +72,4 @@ def _metadata_headers(stream: Stream, *, logged: bool) -> list[dict[str, Any]]:
     if stream.subject == "none":
         return headers
     is_required = logged and stream.subject == "required"
-    return [*headers, header_parameter(requests.SUBJECT_ID, required=is_required, maxLength=MAX_LENGTH)]
+    return [*headers, header_parameter(requests.SUBJECT_ID, required=is_required, maxLength=MAX_SUBJECT_LENGTH)]

@@ -16,7 +16,7 @@ from google.cloud import bigquery
 
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.privacy.subject_ids import MAX_LENGTH, Step, normal_form
+from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH, Step, normal_form
 from rawless.warehouse.client import Warehouse, unavailable
 
 _TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
@@ -212,8 +212,8 @@ def pseudonymise(table: pa.Table, column: str, key: PseudonymKey, subject_form: 
     ids = [None if text is None else normal_form(text, subject_form) for text in plain]
     if unusable := sum(text is not None and subject is None for text, subject in zip(plain, ids, strict=True)):
         raise UserError(
-            f"{unusable:,} ids in {column} cannot be those of an event: an id has at most {MAX_LENGTH} characters, all "
-            "printable, and no outer blanks unless --subject-form says trim, as the streams must, too."
+            f"{unusable:,} ids in {column} cannot be those of an event: an id has at most {MAX_SUBJECT_LENGTH} "
+            "characters, all printable, and no outer blanks unless --subject-form says trim, as the streams must, too."
         )
     keys = pa.array([None if subject is None else key.pseudonym(subject) for subject in ids], pa.string())
     key_ids = pa.array([None if subject is None else key.key_id for subject in ids], pa.string())

@@ -10,7 +10,7 @@ import pytest
 from google.cloud import bigquery
 
 from rawless.privacy.pseudonyms import KEY_VARIABLE
-from rawless.privacy.subject_ids import MAX_LENGTH
+from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
 
 Rawless = Callable[..., Any]
 SECRET = "secret8251"
@@ -32,7 +32,7 @@ def load(rawless: Rawless, tmp_path: Path) -> Callable[..., None]:
 def test_rules_can_join_plain_ids_with_embeddings(
     rawless: Rawless, load: Callable[..., None], stream_file: Path, write_events: Callable[..., Path]
 ) -> None:
-    customers = ["o'Brien; --", '"', "e\u0301", "spa ced", "007", "x" * MAX_LENGTH]
+    customers = ["o'Brien; --", '"', "e\u0301", "spa ced", "007", "x" * MAX_SUBJECT_LENGTH]
     events = write_events(*({"event_id": f"sync-{n}", "subject_id": each} for n, each in enumerate(customers)))
     assert rawless("ingest", "--stream", stream_file, "--source", f"jsonl:{events}").code == 0
     load("joined_account", *customers)

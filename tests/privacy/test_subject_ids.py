@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawless.errors import UserError
-from rawless.privacy.subject_ids import MAX_LENGTH, STEPS, Step, normal_form, parse_steps
+from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH, STEPS, Step, normal_form, parse_steps
 
 forms = st.lists(st.sampled_from(STEPS), unique=True)
 
@@ -42,8 +42,8 @@ def test_a_step_unites_spellings_that_differ_without_it(steps: tuple[Step, ...],
 
 
 def test_an_id_that_is_too_long_is_refused_before_it_is_normalised() -> None:
-    assert normal_form("a" * MAX_LENGTH) == "a" * MAX_LENGTH
-    assert normal_form("a" * MAX_LENGTH + " ", STEPS) is None
+    assert normal_form("a" * MAX_SUBJECT_LENGTH) == "a" * MAX_SUBJECT_LENGTH
+    assert normal_form("a" * MAX_SUBJECT_LENGTH + " ", STEPS) is None
 
 
 def test_steps_are_parsed_or_refused() -> None:

@@ -17,7 +17,7 @@ from google.cloud import bigquery
 
 from rawless.errors import RawlessError, UserError
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.privacy.subject_ids import MAX_LENGTH, Step
+from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH, Step
 from rawless.warehouse import subjects
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
@@ -28,7 +28,7 @@ OLD, NEW = PseudonymKey(b"1" * 32), PseudonymKey(b"2" * 32)
 SECRET = "secret8251"
 HOSTILE = [
     "'; DROP TABLE x; --", '"', "'", "`", "\\", "\\n", "@handles", "{{ subjects }}", "%s", "é", "e\u0301", "顧客", "😀",
-    "a b", "007", "7", "A", "a", "NULL", "x" * MAX_LENGTH,
+    "a b", "007", "7", "A", "a", "NULL", "x" * MAX_SUBJECT_LENGTH,
 ]  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_numbers_are_hashed_as_the_text_in_an_event(warehouse: Warehouse, put: C
 
 
 def test_missing_and_unusable_ids_are_counted_and_skipped(warehouse: Warehouse, put: Callable[..., None]) -> None:
-    put([None, "", "  ", None, "a", "x" * (MAX_LENGTH + 1), "tab\t", "line\n", "\u3000", " lead", "trail "])
+    put([None, "", "  ", None, "a", "x" * (MAX_SUBJECT_LENGTH + 1), "tab\t", "line\n", "\u3000", " lead", "trail "])
     assert sync(warehouse) == SyncProgress(new=1, without_id=4, unusable=6)
     assert sync(warehouse) == SyncProgress(known=1, without_id=4, unusable=6)
     assert mapped(warehouse) == [row("a", OLD)]

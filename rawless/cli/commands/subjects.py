@@ -28,7 +28,7 @@ def sync(
     Each customer keeps the same person key.
     """
     from rawless.connect import open_key_source, open_warehouse
-    from rawless.privacy.subject_ids import MAX_LENGTH, parse_steps
+    from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH, parse_steps
     from rawless.warehouse import subjects
 
     column, form = subjects.business_column(origin), parse_steps(subject_form)
@@ -45,6 +45,6 @@ def sync(
         echo(f"{synced.without_id:,} rows have no id.")
     if synced.unusable:
         echo(
-            f"{synced.unusable:,} ids were skipped because no event can carry them: they are longer than {MAX_LENGTH} "
-            "characters, contain unprintable characters, or have outer blanks, which --subject-form trim removes."
+            f"{synced.unusable:,} ids were skipped because no event can carry them: they are longer than "
+            f"{MAX_SUBJECT_LENGTH} characters, contain unprintable characters, or have outer blanks, which --subject-form trim removes."
         )
