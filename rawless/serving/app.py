@@ -1,7 +1,6 @@
 """The app of a service role, built from a service's file; everything is loaded and checked before the first request."""
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,12 +11,13 @@ from encoders.encoder import Device
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.privacy.pseudonyms import PseudonymKey
-from rawless.serving.authentication import LOOPBACK, Authenticator
+from rawless.serving.authentication import Authenticator
 from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend
 from rawless.serving.config import ServeConfig, ServedHead
 from rawless.serving.encoding import EncoderBackend, LocalEncoderBackend
 from rawless.serving.head_store import HeadStore, head_requirements
 from rawless.serving.lifespan import Lifespan
+from rawless.serving.loopback import is_loopback
 from rawless.serving.metrics import Metrics
 from rawless.serving.orchestrator import Orchestrator
 from rawless.serving.prediction_log import PredictionLog
@@ -176,14 +176,7 @@ def check_access(config: ServeConfig, role: Role, host: str) -> None:
         return
     if role in ("encoder", "classifier"):
         raise UserError(f"The role {role} is called by other services, so it needs tokens: add them under access.")
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise UserError(
             f"At {host} other machines can reach the service: list its callers under access, or leave out --host."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host in LOOPBACK

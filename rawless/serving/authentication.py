@@ -19,8 +19,8 @@ from starlette.datastructures import Headers
 from rawless.errors import Unavailable
 from rawless.serving.config import AccessConfig, GoogleConfig, Scope, TokenConfig
 from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.loopback import LOOPBACK
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 _MAX_TOKEN_LENGTH = 4096
 _CLOCK_SKEW_SECONDS = 10

@@ -11,6 +11,7 @@ from rawless.config import FrozenModel, read_yaml
 from rawless.datasets.spec import Name
 from rawless.errors import UserError
 from rawless.events.stream import Stream, load_stream
+from rawless.serving.loopback import is_loopback
 from rawless.serving.rules import Rules
 
 Scope = Literal["predict", "score", "encode", "classify", "metrics"]
@@ -18,9 +19,13 @@ Scope = Literal["predict", "score", "encode", "classify", "metrics"]
 
 def _check_url(url: str) -> str:
     try:
-        _ = httpx.URL(url).host
+        host = httpx.URL(url).host
     except (httpx.InvalidURL, ValueError):
         raise ValueError("a URL must have a valid host and port") from None
+    if not url.startswith("https://") and not is_loopback(host):
+        raise ValueError(
+            "content and tokens may leave this machine only over https; use a URL that begins with https://"
+        )
     return url
 
 

@@ -135,3 +135,34 @@ def test_an_error_in_a_service_file_names_field_and_value(
 ) -> None:
     with pytest.raises(UserError, match=message):
         load_config(bench.file(heads, **fields))
+
+
+_PLAIN = ["encoder.example", "10.0.0.7:8080", "[2001:db8::1]", "0.0.0.0", "127.0.0.1.example", "localhost.example"]
+
+
+@pytest.mark.parametrize("service", ["encoder", "classifier"])
+@pytest.mark.parametrize("host", [*_PLAIN, "127.1", "2130706433", "[::ffff:10.0.0.7]"])
+def test_a_service_on_another_machine_is_not_called_over_plain_http(bench: Bench, service: str, host: str) -> None:
+    url = f"http://{host}/v1"
+    with pytest.raises(UserError) as refused:
+        load_config(bench.file({"topic": {}}, **{service: {"url": url}}))
+
+    assert f"{service}.url is '{url}', but the rule is: content and tokens may leave" in str(refused.value)
+    assert str(refused.value).endswith("use a URL that begins with https://.")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://encoder.example",
+        "https://10.0.0.7:8443",
+        "http://localhost:8080",
+        "http://127.0.0.2",
+        "http://[::1]:80",
+    ],
+)
+def test_https_and_this_machine_are_accepted(bench: Bench, url: str) -> None:
+    config, _ = load_config(bench.file({"topic": {}}, encoder={"url": url}))
+
+    assert config.encoder is not None
+    assert config.encoder.url == url
