@@ -16,6 +16,7 @@ import pytest
 from rawless.local import stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE
 from terraform.checks.runbooks import headings
+from tests.keys import FIXED_KEY
 from tests.programs import Program
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +66,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     """A fresh home, this environment's commands on the path, and a fixed key, because splits depend on it."""
     home = tmp_path_factory.mktemp("docs")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {"RAWLESS_HOME": str(home), "PATH": path, "COLUMNS": "100", KEY_VARIABLE: "A" * 43 + "="}
+    variables = {"RAWLESS_HOME": str(home), "PATH": path, "COLUMNS": "100", KEY_VARIABLE: FIXED_KEY}
     yield {**os.environ, **variables}
     stack.down(home)
 

@@ -15,6 +15,10 @@ from rawless.files import atomic_write
 
 KEY_VARIABLE = "RAWLESS_PSEUDONYM_KEY"
 KEY_BYTES = 32
+_MIN_DISTINCT_BYTES = 16
+"""A random key has fewer once in 10^16 times."""
+_KEY_ID_MESSAGE = b"\xffrawless pseudonym key id"
+"""No subject id is encoded as it, because UTF-8 contains no byte 0xff: the key id is the pseudonym of nobody."""
 _MAKE_ONE = 'Make one with: python3 -c "import base64, os; print(base64.b64encode(os.urandom(32)).decode())"'
 
 
@@ -25,7 +29,7 @@ class PseudonymKey:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self.key_id = "k" + hmac.new(secret, b"rawless pseudonym key id", hashlib.sha256).hexdigest()[:15]
+        self.key_id = "k" + hmac.new(secret, _KEY_ID_MESSAGE, hashlib.sha256).hexdigest()[:15]
 
     def pseudonym(self, subject_id: str) -> str:
         """Return the subject key, 64 hexadecimal digits."""
@@ -57,7 +61,7 @@ class KeySource:
     secret: str | None = None
 
     def load(self) -> PseudonymKey:
-        """Load the key. Raises UserError if there is none or it is too short."""
+        """Load the key. Raises UserError if there is none, or it is too short or not random."""
         if text := os.environ.get(KEY_VARIABLE):
             return _decode(text.encode(errors="replace"), KEY_VARIABLE)
         if self.secret:
@@ -86,6 +90,10 @@ def _decode(text: bytes, where: str) -> PseudonymKey:
         secret = b""
     if len(secret) < KEY_BYTES:  # never quote the value
         raise UserError(f"{where} must contain at least {KEY_BYTES} random bytes in base64. {_MAKE_ONE}")
+    if len(set(secret)) < _MIN_DISTINCT_BYTES:
+        raise UserError(
+            f"{where} has fewer than {_MIN_DISTINCT_BYTES} distinct bytes, so it is not random. {_MAKE_ONE}"
+        )
     return PseudonymKey(secret)
 
 

@@ -26,8 +26,8 @@ def parse_steps(text: str) -> tuple[Step, ...]:
 def normal_form(subject_id: str, steps: Sequence[Step] = ()) -> str | None:
     """Return a subject id in the normal form that `steps` describe, or None if no event can carry it.
 
-    An id is printable, at most `MAX_SUBJECT_LENGTH` characters long, and has no outer blanks unless they are trimmed. The order
-    of the steps does not matter, and an id in its normal form stays as it is.
+    An id is printable, at most `MAX_SUBJECT_LENGTH` characters long, and has no outer blanks unless they are trimmed.
+    The order of the steps does not matter, and an id in its normal form stays as it is.
     """
     text = subject_id
     if len(text) > MAX_SUBJECT_LENGTH:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rawless.telemetry import VARIABLES
+from tests.keys import FIXED_KEY
 
 ROOT = Path(__file__).parents[2]
 _MODEL = """
@@ -77,7 +78,7 @@ def test_ingest_train_import_and_serve_connect_to_the_local_stack_only(tmp_path:
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
         "RAWLESS_HOME": str(allowed[0]),
-        "RAWLESS_PSEUDONYM_KEY": "A" * 43 + "=",
+        "RAWLESS_PSEUDONYM_KEY": FIXED_KEY,
         "TMPDIR": str(allowed[1]),
     }  # without CI, which also stops some telemetry
     calls = tmp_path / "calls.txt"

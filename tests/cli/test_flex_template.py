@@ -21,6 +21,7 @@ from rawless.privacy.pseudonyms import KEY_VARIABLE
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import register
 from tests.fake_google import FakeGoogle, credentials_file, fake_google
+from tests.keys import FIXED_KEY
 
 ROOT = Path(__file__).parent.parent.parent
 METADATA = json.loads((ROOT / "terraform" / "template" / "metadata.json").read_text())
@@ -87,7 +88,7 @@ def google(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", stack.bigquery.rest)
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", stack.pubsub)
         made.answers["POST /token"] = {"access_token": stack.token, "expires_in": 3600}
-        monkeypatch.setenv(KEY_VARIABLE, "A" * 43 + "=")
+        monkeypatch.setenv(KEY_VARIABLE, FIXED_KEY)
         yield made
 
 

@@ -1,6 +1,5 @@
 """`rawless subjects sync` on the local stack: the subject map and the printed output."""
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from google.cloud import bigquery
 
 from rawless.privacy.pseudonyms import KEY_VARIABLE
 from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
+from tests.keys import FIXED_KEY
 
 Rawless = Callable[..., Any]
 SECRET = "secret8251"
@@ -73,7 +73,7 @@ def test_a_new_key_is_a_second_row_of_the_same_person(
     load("rotated_account", 910_001, 910_002)
     command = ("subjects", "sync", "--from", "rotated_account.customer_id", "--json")
     old = rawless(*command).json
-    monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(b"n" * 32).decode())
+    monkeypatch.setenv(KEY_VARIABLE, FIXED_KEY)
 
     new = rawless(*command).json
 

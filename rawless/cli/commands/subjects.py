@@ -46,5 +46,6 @@ def sync(
     if synced.unusable:
         echo(
             f"{synced.unusable:,} ids were skipped because no event can carry them: they are longer than "
-            f"{MAX_SUBJECT_LENGTH} characters, contain unprintable characters, or have outer blanks, which --subject-form trim removes."
+            f"{MAX_SUBJECT_LENGTH} characters, contain unprintable characters, or have outer blanks, which "
+            "--subject-form trim removes."
         )
