@@ -269,7 +269,7 @@ def test_a_warehouse_file_names_project_and_datasets(tmp_path: Path) -> None:
         (GOOD.replace("my-project", "My Project"), "project is 'My Project'"),
         (GOOD.replace("events: e", "events: e-1"), "events is 'e-1'"),
         (GOOD.replace("events: e", "events: `x`.y"), "not valid YAML"),
-        (GOOD + "pseudonym_secret: my-secret\n", "pseudonym_secret is 'my-secret'"),
+        (GOOD + "pseudonym_secret: my-secret\n", "pseudonym_secret is (not shown)"),
         (GOOD + "events: f\n", "'events' is repeated"),
     ],
 )
