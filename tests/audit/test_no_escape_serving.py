@@ -79,7 +79,7 @@ def test_no_content_of_a_request_is_written_anywhere(
     traces = search.in_bytes("\n".join(output).encode(), "output") | search.in_folder(left)
     traces |= search.in_folder(Path(os.environ["RAWLESS_HOME"]))
     assert traces == search.unread == set()
-    assert statuses == {200, 404, 413, 415, 422}
+    assert statuses == {200, 400, 404, 413, 415, 422}
 
 
 def _ours(caplog: pytest.LogCaptureFixture) -> list[object]:

@@ -12,9 +12,10 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 _HOLDING_CONTENT = """
-import os, sys
+import os, signal, sys
 from rawless.privacy import Raw
 held = Raw("my card ends in 4711")
+signal.signal(int(sys.argv[1]), signal.SIG_DFL)  # a parent may ignore it
 os.kill(os.getpid(), int(sys.argv[1]))
 """
 _READ_BY_ANOTHER_PROCESS = """
