@@ -43,7 +43,7 @@ _numbers = itertools.count()
 
 ROOT = Path(__file__).parent
 SLOW_FIXTURES = {"stack", "either", "own_home", "bench", "minilm", "tiny_sealed", "checkpoint", "plain_resnet"}
-SLOW_FOLDERS = {"deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
+SLOW_FOLDERS = {"cli", "deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
 CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
 """Tests that project vectors, in one process of the test run, because the first compiles UMAP for the others."""
 

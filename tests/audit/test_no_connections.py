@@ -124,6 +124,7 @@ def _written_paths(calls: str) -> Iterator[Path]:
             yield Path(found[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["encoders", "pipelines", "rawless"])
 def test_importing_a_package_opts_out_whatever_the_environment_says(package: str) -> None:
     shown = f"import os, {package}; print(*[os.environ[name] for name in {[*VARIABLES]}])"

@@ -20,6 +20,7 @@ from tests.serving.conftest import TEXT_STREAM, Bench
 
 EXAMPLES = 40
 MARKER = "Rosalind-0815-Quibble"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
