@@ -3,7 +3,7 @@
 It reads the pipeline's proto, which every runner receives, so it sees the steps that composites expand to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import apache_beam as beam
 from apache_beam.coders import Coder
@@ -35,8 +35,9 @@ def violations(pipeline: beam.Pipeline) -> Iterator[str]:
     collections = job.components.pcollections
     coders = {key: context.coders.get_by_id(collection.coder_id) for key, collection in collections.items()}
     steps = [step for step in job.components.transforms.values() if not step.subtransforms and step.spec.urn]
-    raw = _raw_collections(steps, coders)
-    home, reads = _home_environment(steps, raw), reads_by_urn()
+    reads = reads_by_urn()
+    raw = _raw_collections(steps, coders, reads.keys())
+    home = _home_environment(steps, raw)
     for step in steps:
         if (read := reads.get(step.spec.urn)) and (fault := read.find_fault(step.spec.payload)):
             yield f"The step {step.unique_name} {fault}"
@@ -71,10 +72,9 @@ def _home_environment(steps: list[proto.PTransform], raw: set[str]) -> str:
     return next((step.environment_id for step in producers if raw.isdisjoint(step.inputs.values())), "")
 
 
-def _raw_collections(steps: list[proto.PTransform], coders: dict[str, Coder]) -> set[str]:
+def _raw_collections(steps: list[proto.PTransform], coders: dict[str, Coder], read_urns: Collection[str]) -> set[str]:
     raw = {key for key, coder in coders.items() if isinstance(coder, RefusingCoder)}
-    urns = reads_by_urn()
-    raw |= {output for step in steps if step.spec.urn in urns for output in step.outputs.values()}
+    raw |= {output for step in steps if step.spec.urn in read_urns for output in step.outputs.values()}
     while True:
         derived = {
             output

@@ -17,8 +17,6 @@ KEY_VARIABLE = "RAWLESS_PSEUDONYM_KEY"
 KEY_BYTES = 32
 _MIN_DISTINCT_BYTES = 16
 """A random key has fewer once in 10^16 times."""
-_KEY_ID_MESSAGE = b"\xffrawless pseudonym key id"
-"""No subject id is encoded as it, because UTF-8 contains no byte 0xff: the key id is the pseudonym of nobody."""
 _MAKE_ONE = 'Make one with: python3 -c "import base64, os; print(base64.b64encode(os.urandom(32)).decode())"'
 
 
@@ -29,7 +27,7 @@ class PseudonymKey:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self.key_id = "k" + hmac.new(secret, _KEY_ID_MESSAGE, hashlib.sha256).hexdigest()[:15]
+        self.key_id = "k" + self.derive("rawless pseudonym key id").hex()[:15]
 
     def pseudonym(self, subject_id: str) -> str:
         """Return the subject key, 64 hexadecimal digits."""

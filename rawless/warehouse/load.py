@@ -27,7 +27,7 @@ _TYPES: list[tuple[Callable[[pa.DataType], bool], str]] = [
     (pa.types.is_date, "DATE"),
     (lambda kind: pa.types.is_timestamp(kind) and kind.tz is not None, "TIMESTAMP"),
     (pa.types.is_timestamp, "DATETIME"),
-    (lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind), "STRING"),
+    (lambda kind: _is_text(kind) or pa.types.is_null(kind), "STRING"),
 ]
 MAX_DISTINCT, MAX_LENGTH = 100, 64
 """Of the values of a STRING column that are not ids: with more or longer ones it is free text."""
@@ -201,7 +201,7 @@ def pseudonymise(table: pa.Table, column: str, key: PseudonymKey, subject_form: 
     if column not in table.column_names:
         raise UserError(f"--pseudonymise names {column!r}, but the file has {', '.join(table.column_names)}.")
     kind = table.schema.field(column).type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+    if not (_is_text(kind) or pa.types.is_integer(kind)):
         raise UserError(
             f"--pseudonymise names {column!r} of type {_type_name(kind)}, but subject ids are text or whole numbers."
         )

@@ -69,20 +69,17 @@ def _parquet(cells: Cells) -> bytes:
     return file.getvalue()
 
 
-def _arrow(cells: Cells) -> bytes:
-    file = io.BytesIO()
-    table = _table(cells)
-    with pa.ipc.new_file(file, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-        writer.write_table(table)
-    return file.getvalue()
+def _arrow(
+    open_writer: Callable[..., pa.ipc.RecordBatchFileWriter | pa.ipc.RecordBatchStreamWriter], codec: str
+) -> Callable[[Cells], bytes]:
+    def write(cells: Cells) -> bytes:
+        file = io.BytesIO()
+        table = _table(cells)
+        with open_writer(file, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+            writer.write_table(table)
+        return file.getvalue()
 
-
-def _arrow_stream(cells: Cells) -> bytes:
-    file = io.BytesIO()
-    table = _table(cells)
-    with pa.ipc.new_stream(file, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    return file.getvalue()
+    return write
 
 
 def _table(cells: Cells) -> pa.Table:
@@ -132,8 +129,8 @@ FORMATS: dict[str, Callable[[Cells, Path], bytes]] = {
     "tar.gz": lambda cells, _: _tar(cells),
     "zip in zip": lambda cells, _: _zip([_zip(cells)]),
     "Parquet": lambda cells, _: _parquet(cells),
-    "Arrow": lambda cells, _: _arrow(cells),
-    "Arrow stream": lambda cells, _: _arrow_stream(cells),
+    "Arrow": lambda cells, _: _arrow(pa.ipc.new_file, "lz4")(cells),
+    "Arrow stream": lambda cells, _: _arrow(pa.ipc.new_stream, "zstd")(cells),
     "gzip in Parquet": lambda cells, _: _parquet([gzip.compress(cell) for cell in cells]),
     "DuckDB": _duckdb,
     "DuckDB in gzip": lambda cells, folder: gzip.compress(_duckdb(cells, folder)),

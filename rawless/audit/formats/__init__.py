@@ -17,18 +17,17 @@ class Format(NamedTuple):
     unpacked; each part is searched like a file. Any exception that it raises means that the rest could not be read.
     """
 
-    name: str
     recognises: Callable[[bytes], bool]
     parts: Callable[[Source, Budget], Iterator[Part]]
 
 
 FORMATS = (
-    Format("DuckDB", databases.is_duckdb, databases.duckdb_parts),
-    Format("SQLite", databases.is_sqlite, databases.sqlite_parts),
-    Format("Parquet", columns.is_parquet, columns.parquet_parts),
-    Format("Arrow", columns.is_arrow_file, columns.arrow_file_parts),
-    Format("Arrow stream", columns.is_arrow_stream, columns.arrow_stream_parts),
-    Format("zip", archives.is_zip, archives.zip_parts),
-    Format("tar", archives.is_tar, archives.tar_parts),
-    Format("compressed file", streams.recognises, streams.parts),
+    Format(databases.is_duckdb, databases.duckdb_parts),
+    Format(databases.is_sqlite, databases.sqlite_parts),
+    Format(columns.is_parquet, columns.parquet_parts),
+    Format(columns.is_arrow_file, columns.arrow_file_parts),
+    Format(columns.is_arrow_stream, columns.arrow_stream_parts),
+    Format(archives.is_zip, archives.zip_parts),
+    Format(archives.is_tar, archives.tar_parts),
+    Format(streams.recognises, streams.parts),
 )

@@ -22,15 +22,15 @@ def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: 
     for ref in stream.encoders:
         stream.check_modality(ref, lookup(ref).modality)
     warn(stream.leakage_warning())
+    bits = {"attributes": math.ceil(stream.attribute_bits), "event_id": math.ceil(stream.id_bits)}
     if json:
-        bits = {"attributes": math.ceil(stream.attribute_bits), "event_id": math.ceil(stream.id_bits)}
         print_json({"ok": True, **stream.model_dump(mode="json"), "bits_per_event": bits})
         return
     echo(f"{file} is valid: {stream.stream}, {stream.modality}, encoded by {', '.join(stream.encoders)}.")
     echo(f"Attributes kept: {', '.join(stream.attributes) or 'none'}. Subject: {stream.subject}.")
     echo(
-        f"A producer can put at most {math.ceil(stream.attribute_bits):,} bits of other information into an event's "
-        f"attributes and {math.ceil(stream.id_bits):,} into its id."
+        f"A producer can put at most {bits['attributes']:,} bits of other information into an event's "
+        f"attributes and {bits['event_id']:,} into its id."
     )
     echo(f"Limits: payloads of {stream.max_bytes:,} bytes, events {stream.limits.max_age.days} days old.")
     if stream.modality == "image":
