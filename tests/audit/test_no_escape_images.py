@@ -22,6 +22,7 @@ from rawless.events.sources import open_source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
+from tests.streams import ANY_ID
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
 NUMBERS = list(MARKER.encode())
@@ -82,7 +83,7 @@ def pictures() -> Stream:
             "stream": "picture",
             "modality": "image",
             "encoders": ["resnet18-seeded@1.0.0"],
-            "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+            "event_id": ANY_ID,
             "attributes": {"channel": {"enum": ["app", "web"]}},
             "limits": {"max_bytes": 50_000},
         }

@@ -22,6 +22,7 @@ from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import register
 from tests.fake_google import FakeGoogle, credentials_file, fake_google
 from tests.keys import FIXED_KEY
+from tests.streams import ANY_ID
 
 ROOT = Path(__file__).parent.parent.parent
 METADATA = json.loads((ROOT / "terraform" / "template" / "metadata.json").read_text())
@@ -99,7 +100,7 @@ def put(google: FakeGoogle, warehouse: Warehouse) -> FakeGoogle:
         "stream": "message",
         "modality": "text",
         "encoders": ["minilm@1.0.0"],
-        "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+        "event_id": ANY_ID,
     }
     _put(google, "stream.yaml", stream)
     _put(google, "warehouse.yaml", warehouse.config.model_dump())

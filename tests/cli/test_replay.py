@@ -13,6 +13,7 @@ from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
 from tests.conftest import event
+from tests.streams import ANY_ID
 
 Rawless = Callable[..., Outcome]
 
@@ -33,7 +34,7 @@ def _stream(path: Path, name: str, **fields: Any) -> Path:
                 "stream": name,
                 "modality": "text",
                 "encoders": ["minilm@1.0.0"],
-                "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+                "event_id": ANY_ID,
                 **fields,
             }
         )

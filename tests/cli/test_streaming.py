@@ -20,6 +20,7 @@ from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
 from tests.conftest import event
 from tests.programs import Program
+from tests.streams import ANY_ID
 
 Rawless = Callable[..., Outcome]
 LIMIT_SECONDS = 120
@@ -45,7 +46,7 @@ def stream_of(tmp_path: Path, tiny_file: Path) -> Callable[..., Path]:
                     "stream": name,
                     "modality": "text",
                     "encoders": [str(tiny_file)],
-                    "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+                    "event_id": ANY_ID,
                     **fields,
                 }
             )

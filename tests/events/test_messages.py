@@ -18,6 +18,7 @@ from rawless.events.stream import Stream
 from rawless.local.pubsub.checks import check_messages
 from rawless.privacy import Raw, Reason
 from rawless.privacy.pseudonyms import PseudonymKey
+from tests.streams import ANY_ID
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 STREAM = Stream.model_validate(
@@ -25,7 +26,7 @@ STREAM = Stream.model_validate(
         "stream": "message",
         "modality": "text",
         "encoders": ["minilm@1.0.0"],
-        "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+        "event_id": ANY_ID,
         "attributes": {"channel": {"enum": ["chat", "email"]}, "app": {"pattern": r"\d\.\d"}},
         "limits": {"max_bytes": 200},
     }

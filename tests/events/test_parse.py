@@ -18,6 +18,7 @@ from rawless.events.parse import Parsed, Parser
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected
 from rawless.privacy.pseudonyms import PseudonymKey
+from tests.streams import ANY_ID
 
 NOW = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
 KEY = PseudonymKey(bytes(range(32)))
@@ -27,7 +28,7 @@ STREAM: dict[str, Any] = {
     "stream": "message",
     "modality": "text",
     "encoders": ["minilm@1.0.0"],
-    "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+    "event_id": ANY_ID,
     "attributes": {"channel": {"enum": ["chat", "email"]}, "app": {"pattern": r"\d+\.\d+", "max_length": 8}},
     "limits": {"max_bytes": 2000},
 }

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rawless.content import ImageLimits
 from rawless.errors import UserError
 from rawless.events.stream import Stream, load_stream
+from tests.streams import ANY_ID
 
 EXAMPLE = r"""
 stream: support_message
@@ -223,7 +224,6 @@ def test_a_long_pattern_is_shortened_in_the_message(refusal: Callable[..., str])
     assert len(sentence) < 300
 
 
-ANY_ID = {"pattern": "[A-Za-z0-9_-]{1,64}"}
 IDS: list[tuple[Any, str, bool]] = [
     (..., "0b6c7c1e-1f0e-4f6e-9d53-3a7b0c1d2e3f", True),
     (..., "DE89370400440532013000", False),

@@ -37,6 +37,7 @@ from rawless.local.stack import Stack
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
+from tests.streams import ANY_ID
 
 REF = "resnet18-seeded@1.0.0"
 MARKER = "Rosalind-0815"
@@ -124,7 +125,7 @@ def pictures() -> Stream:
             "stream": "picture",
             "modality": "image",
             "encoders": [REF],
-            "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+            "event_id": ANY_ID,
             "attributes": {"camera": {"enum": ["front"]}},
         }
     )

@@ -24,6 +24,7 @@ from rawless.events.parse import Parser
 from rawless.events.sources.files import FilesSource
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason
+from tests.streams import ANY_ID
 
 NOW = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
 HEADER = "file,event_id,occurred_at,subject_id,channel"
@@ -31,7 +32,7 @@ STREAM: dict[str, Any] = {
     "stream": "note",
     "modality": "text",
     "encoders": ["minilm@1.0.0"],
-    "event_id": {"pattern": "[A-Za-z0-9_-]{1,64}"},
+    "event_id": ANY_ID,
     "subject": "optional",
     "attributes": {"channel": {"enum": ["chat", "email"]}},
     "limits": {"max_bytes": 10},
