@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote_to_bytes
@@ -26,6 +27,13 @@ RETRY_SECONDS = 60.0
 _SCHEMES: tuple[Literal["file", "gs"], ...] = ("file", "gs")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO}
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EIO}
+_MAX_OTHERS = 20
+"""How many other objects are tried to find out whether their store can be read."""
+
+
+class UnreadableObject(Unavailable):
+    """An object that is there and cannot be read, because of a fault of its own or of its store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +91,11 @@ def _decode_part(scheme: str, text: str) -> str | None:
 def read_file(location: ObjectLocation, limit: int) -> bytes:
     """Return the first `limit + 1` bytes of a local file below its root.
 
-    Raises Rejected: object_not_found if there is no such file, payload_uri_forbidden if a link leads out of the root.
-    Raises Unavailable if the root does not exist or the file cannot be read, after retries.
+    Raises Rejected: object_not_found if there is no such file, payload_uri_forbidden if a link leads out of the root,
+    object_unreadable if the file cannot be read while another one beside it can.
+    Raises Unavailable if the root does not exist or no file can be read, after retries.
     """
-    return with_retries(lambda: _read_file(location, limit))
+    return reject_unreadable(lambda: with_retries(lambda: _read_file(location, limit)), _others(location), _read_file)
 
 
 def with_retries(read: Callable[[], bytes]) -> bytes:
@@ -95,10 +104,46 @@ def with_retries(read: Callable[[], bytes]) -> bytes:
     try:
         content: bytes = retry(read)()
     except RetryError as error:
-        sentence = str(error.cause)
+        failure = error.cause
     else:
         return content
-    raise Unavailable(sentence)
+    raise failure
+
+
+def reject_unreadable(read: Callable[[], bytes], others: Iterable[ObjectLocation], read_other: ReadObject) -> bytes:
+    """Return what `read` returns. Raises Rejected(object_unreadable) for an unreadable object whose store can be read.
+
+    The evidence is that one of `others` can be read now. Without it, UnreadableObject is raised: a revoked permission
+    must stop the job and not reject every event.
+    """
+    try:
+        return read()
+    except UnreadableObject as error:
+        failure = error
+    if any(_is_readable(other, read_other) for other in islice(others, _MAX_OTHERS)):
+        raise Rejected(Reason.OBJECT_UNREADABLE)
+    raise failure.with_traceback(None)
+
+
+def _is_readable(location: ObjectLocation, read: ReadObject) -> bool:
+    try:
+        read(location, 0)
+    except (Rejected, Unavailable):
+        return False
+    return True
+
+
+def _others(location: ObjectLocation) -> Iterator[ObjectLocation]:
+    """Yield the other entries of a file's folder."""
+    *folders, name = location.parts
+    try:
+        entries = os.scandir(Path(location.root, *folders))
+    except OSError:
+        return
+    with entries:
+        for entry in entries:
+            if entry.name != name:
+                yield ObjectLocation("file", location.root, (*folders, entry.name))
 
 
 def _read_file(location: ObjectLocation, limit: int) -> bytes:
@@ -171,4 +216,5 @@ def _translated_errors(root: str) -> Iterator[None]:
         raise Rejected(Reason.OBJECT_NOT_FOUND)
     if number == errno.ELOOP:  # a link in the path
         raise Rejected(Reason.PAYLOAD_URI_FORBIDDEN)
-    raise Unavailable(f"An object below {root} cannot be read ({kind}); grant access, then run again.")
+    failure = UnreadableObject if number in _UNREADABLE else Unavailable
+    raise failure(f"An object below {root} cannot be read ({kind}); grant access, then run again.")

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     PAYLOAD_TOO_LARGE = "payload_too_large"
     OBJECT_NOT_FOUND = "object_not_found"
     """The object that the event names does not exist."""
+    OBJECT_UNREADABLE = "object_unreadable"
+    """The object exists and cannot be read, while others beside it can."""
     PAYLOAD_URI_FORBIDDEN = "payload_uri_forbidden"
     UNDECODABLE_IMAGE = "undecodable_image"
     UNSUPPORTED_IMAGE_FORMAT = "unsupported_image_format"

@@ -4,7 +4,7 @@ locals {
     # Errors of Rawless itself: a single one in ten minutes raises an alert.
     internal = ["encoder_failed", "internal", "non_finite_embedding", "row_refused"]
     # Objects that messages name: many of them point to a bucket or a prefix, not to a producer's mistake.
-    objects = ["object_not_found", "payload_uri_forbidden"]
+    objects = ["object_not_found", "object_unreadable", "payload_uri_forbidden"]
     # Errors in what producers send.
     producers = [
       "bad_event_id", "bad_occurred_at", "empty_payload", "empty_text", "forbidden_characters", "invalid_utf8",

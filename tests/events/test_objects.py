@@ -460,6 +460,29 @@ def test_a_store_that_cannot_be_read_is_unavailable_and_no_object_is_refused(
     assert waits == []  # it was read again
 
 
+@pytest.mark.parametrize("number", [1, 5, 13], ids=["EPERM", "EIO", "EACCES"])
+def test_one_object_that_cannot_be_read_is_rejected_after_retries(
+    number: int, tmp_path: Path, waits: list[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits.append(_nothing)
+    (tmp_path / "a").mkdir()
+    for name in ("a/bad", "a/bad too", "a/good", "alone"):
+        (tmp_path / name).write_bytes(b"good")
+    real = os.open
+
+    def opened(path: Any, *args: Any, **kwargs: Any) -> int:
+        if os.fspath(path) in ("bad", "bad too", "alone"):
+            raise OSError(number, "broken", path)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", opened)
+    assert _read(tmp_path, "a/bad") is Reason.OBJECT_UNREADABLE
+    assert waits == []  # it was read again
+    assert _read(tmp_path, "a/good") == b"good"
+    with pytest.raises(Unavailable):
+        _read(tmp_path, "alone")
+
+
 def test_a_root_that_is_deleted_before_it_is_opened_rejects_no_object(
     tmp_path: Path, waits: list[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

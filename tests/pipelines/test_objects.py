@@ -54,6 +54,7 @@ class Store(ThreadingHTTPServer):
         self.objects: dict[str, Stored] = {}
         self.asked: list[str] = []
         self.sent = 0
+        self.list_status = 200
 
     def handle_error(self, *_: object) -> None:
         """Report nothing about a client that disconnected."""
@@ -69,14 +70,24 @@ class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         self.server.asked.append(self.path)
+        if url.path.endswith("/o"):
+            return self._list(url.path.split("/")[-2], parse_qs(url.query)["prefix"][0])
         bucket, _, name = url.path.partition("/b/")[2].partition("/o/")
         stored = self.server.objects.get(f"{bucket}/{unquote(name)}")
         if stored is None:
-            self._refuse(404)
-        elif parse_qs(url.query).get("alt") == ["media"]:
-            self._media(stored)
-        else:
-            self._metadata(stored, bucket, unquote(name))
+            return self._refuse(404)
+        if parse_qs(url.query).get("alt") == ["media"]:
+            return self._media(stored)
+        return self._metadata(stored, bucket, unquote(name))
+
+    def _list(self, bucket: str, prefix: str) -> None:
+        if (status := self.server.list_status) != 200:
+            return self._refuse(status)
+        names = sorted(name.removeprefix(f"{bucket}/") for name in self.server.objects)
+        items = [
+            {"kind": "storage#object", "bucket": bucket, "name": name} for name in names if name.startswith(prefix)
+        ]
+        return self._send(200, json.dumps({"items": items}).encode(), {"Content-Type": "application/json"})
 
     def _metadata(self, stored: Stored, bucket: str, name: str) -> None:
         if (status := _next(stored.metadata_status)) != 200:
@@ -299,6 +310,30 @@ def test_a_store_that_denies_access_is_unavailable_and_no_object_is_rejected(
     assert MARKER not in caplog.text
 
 
+@pytest.mark.parametrize("status", [403, 412])
+def test_an_object_that_cannot_be_read_among_others_that_can_is_rejected(status: int, store: Store) -> None:
+    store.objects[f"bucket/folder/{MARKER}/bad"] = Stored(b"content", [status])
+    store.objects[f"bucket/folder/{MARKER}/"] = Stored()
+    store.objects[f"bucket/folder/{MARKER}/good"] = Stored(b"content")
+    assert read(f"{MARKER}/bad") is Reason.OBJECT_UNREADABLE
+    assert read(f"{MARKER}/good") == b"content"
+
+
+@pytest.mark.parametrize("change", ["list_status", "folder", "all"])
+def test_without_another_object_that_can_be_read_access_is_missing_and_no_object_is_rejected(
+    change: str, store: Store
+) -> None:
+    store.objects["bucket/folder/bad"] = Stored(b"content", [403])
+    store.objects["bucket/other/good"] = Stored(b"content")
+    store.objects["bucket/folder/good"] = Stored(b"content", [403 if change == "all" else 200])
+    if change == "list_status":
+        store.list_status = 403
+    if change == "folder":
+        del store.objects["bucket/folder/good"]
+    with pytest.raises(Unavailable, match="Forbidden"):
+        read("bad")
+
+
 def test_a_store_that_cannot_be_reached_is_unavailable(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     with pytest.raises(Unavailable, match=r"^An object below gs://bucket/folder/ cannot be read \(") as raised:
@@ -320,7 +355,15 @@ def test_no_object_name_is_in_a_log_an_error_or_the_output(
                 outcomes.append(type(read(f"{MARKER}/{name}")).__name__)
             except Unavailable as unavailable:
                 outcomes.append(str(unavailable))
-    assert [outcome.split(" ")[0] for outcome in outcomes] == ["bytes", "Reason", "Reason", "An", "An", "An", "Reason"]
+    assert [outcome.split(" ")[0] for outcome in outcomes] == [
+        "bytes",
+        "Reason",
+        "Reason",
+        "An",
+        "Reason",
+        "An",
+        "Reason",
+    ]
     assert len([path for path in store.asked if MARKER in path]) >= len(outcomes)
     assert MARKER not in repr(outcomes) + caplog.text + "".join(capfd.readouterr())
     assert caplog.records  # the log was captured

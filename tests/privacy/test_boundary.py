@@ -18,7 +18,14 @@ MARKER = "my card ends in 4711"
 
 REASONS_OF_THE_DESIGN = {
     *("missing_event_id", "bad_event_id", "bad_occurred_at", "missing_subject", "unknown_stream", "wrong_modality"),
-    *("empty_payload", "payload_too_large", "object_not_found", "payload_uri_forbidden", "undecodable_image"),
+    *(
+        "empty_payload",
+        "payload_too_large",
+        "object_not_found",
+        "object_unreadable",
+        "payload_uri_forbidden",
+        "undecodable_image",
+    ),
     *("unsupported_image_format", "too_many_pixels", "empty_text", "invalid_utf8", "forbidden_characters"),
     *("malformed_event", "encoder_failed", "non_finite_embedding", "row_refused", "internal"),
 }
