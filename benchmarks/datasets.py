@@ -87,7 +87,7 @@ def _fill(warehouse: Warehouse, folder: Path, rows: list[EmbeddingRow], facts: d
             raise SystemExit("The benchmark is invalid: rows were rejected.")
     for name, table in facts.items():
         pq.write_table(table, folder / f"{name}.parquet")
-        load_file(warehouse, name, folder / f"{name}.parquet", replace=True)
+        load_file(warehouse, name, folder / f"{name}.parquet", existing="replace")
 
 
 def _build(warehouse: Warehouse, folder: Path, size: int, number: int) -> float:

@@ -94,7 +94,7 @@ def _load(warehouse: Warehouse, key: PseudonymKey, folder: Path, classes: list[i
             writer.writeheader()
             writer.writerows(rows)
         column = "customer_id" if "customer_id" in rows[0] else None
-        load_file(warehouse, name, file, key=key if column else None, subject_column=column, replace=True)
+        load_file(warehouse, name, file, key=key if column else None, subject_column=column, existing="replace")
 
 
 def _confirmation(row: dict[str, str], classes: list[int], chance: random.Random) -> dict[str, str]:

@@ -50,7 +50,7 @@ def text_snapshot(warehouse: Warehouse, kinds: dict[str, list[str]], folder: Pat
     table = folder / "kind_confirmed.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("event_id", "kind", "confirmed_at"), *((*each, confirmed_at) for each in ids)])
-    load_file(warehouse, "kind_confirmed", table, replace=True)
+    load_file(warehouse, "kind_confirmed", table, existing="replace")
     table.unlink()
     label = _TEXTS["label"] | {"classes": sorted(kinds)}
     spec = folder / "text_kinds.yaml"

@@ -65,7 +65,7 @@ def test_load_puts_a_file_into_a_table_with_pseudonyms_that_join(
     assert done.json == {
         "table": "account_left",
         "rows": 2,
-        "columns": ["closed_at", "subject_key", "subject_key_id"],
+        "columns": {"closed_at": "TIMESTAMP", "subject_key": "STRING", "subject_key_id": "STRING"},
     }
     joined = rawless(
         "sql",

@@ -1,12 +1,14 @@
 """Loading files of business facts: rows, pseudonyms in place of plain ids, and errors that quote no cell."""
 
 import contextlib
+import gzip
 import json
 import socket
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from google.cloud import bigquery
 
 from rawless.errors import RawlessError, UserError
 from rawless.privacy.pseudonyms import KeySource, PseudonymKey
+from rawless.warehouse import column_types
+from rawless.warehouse.business_file import read
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
-from rawless.warehouse.load import load_file, pseudonymise, read
+from rawless.warehouse.load import load_file, pseudonymise
 
 SECRET = "secret8251"
 Within = Callable[[float, Callable[[], object]], BaseException]
@@ -46,7 +50,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_file_of_each_kind_becomes_rows(warehouse: Warehouse, tmp_path: Path, kind: str) -> None:
     loaded = load_file(warehouse, "facts", write(tmp_path / f"facts.{kind}", ROWS))
-    assert loaded == (2, ["event_id", "label"])
+    assert loaded == (2, {"event_id": ("STRING", False), "label": ("STRING", False)})
     assert warehouse.query("SELECT event_id, label FROM facts ORDER BY event_id") == ROWS
 
 
@@ -59,12 +63,188 @@ def test_values_keep_their_types(warehouse: Warehouse, tmp_path: Path) -> None:
     assert warehouse.query("SELECT * FROM facts") == [row]
 
 
+def write_text(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def inferred(file: Path) -> dict[str, str]:
+    """Return the types that are inferred for the columns of a file."""
+    table = read(file)
+    return {name: str(column_types.infer(name, table.column(name))) for name in table.column_names}
+
+
+def types(warehouse: Warehouse, file: Path, **options: Any) -> dict[str, str]:
+    """Load a file and return the types of its columns."""
+    return {name: str(kind) for name, kind in load_file(warehouse, "facts", file, **options)[1].items()}
+
+
+IDENTIFIERS = {
+    "leading zeros": ["007", "0123"],
+    "twenty digits": ["10000000000000000001", "10000000000000000002"],
+    "an exponent": ["1e5", "2e7"],
+    "leading zeros in one of many": ["12", "34", "056"],
+    "a plus": ["+4915", "+4916"],
+    "digits and letters": ["12", "12a"],
+    "hexadecimal": ["0x10", "0x11"],
+    "dates that are none": ["2026-02-30", "2026-02-31"],
+    "special numbers": ["nan", "inf"],
+    "separators": ["1_000", "2_000"],
+}
+
+
+@pytest.mark.parametrize("values", IDENTIFIERS.values(), ids=IDENTIFIERS)
+def test_what_may_be_an_identifier_stays_a_text(tmp_path: Path, values: list[str]) -> None:
+    assert inferred(write_text(tmp_path / "facts.csv", "line", *values)) == {"line": "STRING"}
+
+
+@pytest.mark.parametrize("name", ["event_id", "customer", "Account_Number", "code", "zip", "order_ref", "phone_no"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_column_named_like_an_identifier_is_a_text(tmp_path: Path, name: str, kind: str) -> None:
+    file = write(tmp_path / f"facts.{kind}", [{name: 48213, "amount": 1}, {name: 48214, "amount": 2}])
+    assert inferred(file) == {name: "STRING", "amount": "INT64"}
+
+
+def test_identifiers_are_loaded_as_they_are_written(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = write_text(tmp_path / "facts.csv", "event_id,line", "48213,007", "10000000000000000001,1e5")
+    load_file(warehouse, "facts", file)
+    assert warehouse.query("SELECT * FROM facts ORDER BY line") == [
+        {"event_id": "48213", "line": "007"}, {"event_id": "10000000000000000001", "line": "1e5"},
+    ]  # fmt: skip
+    load_file(warehouse, "numbers", write(tmp_path / "facts.parquet", [{"customer": 48213}]))
+    assert warehouse.query("SELECT * FROM numbers") == [{"customer": "48213"}]
+
+
+VALUES: dict[str, list[str]] = {
+    "INT64": ["0", "-7", "123456789012345678"],
+    "FLOAT64": ["0.5", "-2", "1.5e-05", "1.0E+3"],
+    "BOOL": ["true", "FALSE"],
+    "DATE": ["2026-02-28"],
+    "TIMESTAMP": ["2026-01-02T03:04:05Z", "2026-01-02 03:04:05.123456789+01:00", "2026-01-02 03:04:05 UTC"],
+    "DATETIME": ["2026-01-02T03:04:05", "2026-01-02 03:04:05.5"],
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_the_type_of_texts_is_inferred_if_all_have_its_form(tmp_path: Path, kind: str) -> None:
+    file = write_text(tmp_path / "facts.csv", "amount,other", *(f"{value},x" for value in VALUES[kind]), ",y")
+    assert inferred(file) == {"amount": kind, "other": "STRING"}
+
+
+@pytest.mark.parametrize("text", ["2026-11-20T10:00:00Z", "2026-11-20T10:00:00.123Z", "2026-11-20T11:00:00+01:00"])
+def test_a_time_in_json_keeps_its_zone_and_its_fraction(tmp_path: Path, text: str) -> None:
+    told = read(write(tmp_path / "facts.jsonl", [{"told_at": text}])).column("told_at")
+    kind = column_types.infer("told_at", told)
+    assert str(kind) == "TIMESTAMP"
+    assert column_types.convert("told_at", told, kind).to_pylist() == [datetime.fromisoformat(text)]
+
+
+def test_a_decimal_is_exact_or_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = tmp_path / "facts.parquet"
+    pyarrow.parquet.write_table(pa.table({"v": pa.array([Decimal("1.234567890")], pa.decimal128(20, 9))}), file)
+    assert types(warehouse, file) == {"v": "NUMERIC"}
+    assert warehouse.query("SELECT v FROM facts") == [{"v": Decimal("1.23456789")}]
+    pyarrow.parquet.write_table(pa.table({"v": pa.array([Decimal("1.2345678901")], pa.decimal128(20, 10))}), file)
+    with pytest.raises(UserError, match=r"The column v is of type decimal128\(20, 10\), which cannot be loaded"):
+        load_file(warehouse, "facts", file, existing="replace")
+
+
+def test_categories_and_large_types_are_taken(warehouse: Warehouse, tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "category": pa.array(["a", "b"]).dictionary_encode(),
+            "words": pa.array(["x", "y"], pa.large_string()),
+            "numbers": pa.array([[1, 2], [3]], pa.large_list(pa.int64())),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "facts.parquet")
+    found = {"category": "STRING", "words": "STRING", "numbers": "ARRAY<INT64>"}
+    assert types(warehouse, tmp_path / "facts.parquet") == found
+    assert warehouse.query("SELECT * FROM facts ORDER BY category") == table.to_pylist()
+
+
+def test_numbers_that_would_be_rounded_are_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = write_text(tmp_path / "facts.jsonl", '{"amount": 10000000000000000001}')
+    with pytest.raises(UserError, match=r"The column amount of .* would be rounded; write them as text"):
+        load_file(warehouse, "facts", file)
+    file = write_text(tmp_path / "facts.jsonl", '{"customer_id": 121.0}')
+    with pytest.raises(UserError, match=r"The column customer_id is of type double, .*, and identifiers to text\.$"):
+        load_file(warehouse, "facts", file)
+
+
+def test_types_are_declared_in_the_format_of_bigquery(warehouse: Warehouse, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    fields = [("digit", "INTEGER"), ("price", "NUMERIC"), ("label", "STRING")]
+    schema.write_text(json.dumps([{"name": name, "type": kind, "mode": "NULLABLE"} for name, kind in fields]))
+    file = write_text(tmp_path / "facts.csv", "label,price,digit", "1,2.50,007")
+    assert types(warehouse, file, schema=schema) == {"digit": "INT64", "price": "NUMERIC", "label": "STRING"}
+    assert warehouse.query("SELECT * FROM facts") == [{"digit": 7, "price": Decimal("2.5"), "label": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ("{", "cannot be read as a list of columns"),
+        ('[{"name": "a"}]', "cannot be read as a list of columns"),
+        ('[{"name": "a", "type": "BYTES"}]', "a column has none of the types STRING, INT64"),
+        ('[{"name": "a", "type": "STRING"}]', r"The file has the column b, but --schema .* has a\."),
+        ('[{"name": "a", "type": "INT64"}, {"name": "b", "type": "INT64"}]', "The column a is INT64, but 1 of"),
+        (
+            '[{"name": "a", "type": "STRING"}, {"name": "b", "type": "INT64"}, {"name": "c", "type": "INT64"}]',
+            r"The file has no column c, but --schema .* has: add it",
+        ),
+    ],
+)
+def test_a_schema_that_does_not_fit_is_reported_in_one_sentence(
+    warehouse: Warehouse, tmp_path: Path, schema: str, message: str
+) -> None:
+    (tmp_path / "schema.json").write_text(schema)
+    file = write_text(tmp_path / "facts.csv", "a,b", f"{SECRET},1")
+    with pytest.raises(UserError, match=message) as caught:
+        load_file(warehouse, "facts", file, schema=tmp_path / "schema.json")
+    message_of(caught)
+
+
+def test_the_types_of_a_table_hold_for_later_files(warehouse: Warehouse, tmp_path: Path) -> None:
+    load_file(warehouse, "facts", write_text(tmp_path / "facts.csv", "batch,size", "a1,1.5"))
+    later = write_text(tmp_path / "later.csv", "size,batch", "2,17")
+    assert types(warehouse, later, existing="append") == {"batch": "STRING", "size": "FLOAT64"}
+    assert warehouse.query("SELECT * FROM facts ORDER BY size") == [
+        {"batch": "a1", "size": 1.5}, {"batch": "17", "size": 2.0},
+    ]  # fmt: skip
+    replaced = write_text(tmp_path / "other.csv", "size,on", "2,true")
+    assert types(warehouse, replaced, existing="replace") == {"size": "INT64", "on": "BOOL"}
+    assert warehouse.query("SELECT * FROM facts") == [{"size": 2, "on": True}]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_a_csv_is_read_as_people_write_it(warehouse: Warehouse, tmp_path: Path, delimiter: str, suffix: str) -> None:
+    content = '\ufeffbatch,note\r\na1,"x\ny, ""z"""\r\nb2,w\r\n'.replace(",", delimiter, 2).replace(
+        "b2,", f"b2{delimiter}"
+    )
+    file = tmp_path / f"facts{suffix}"
+    file.write_bytes(gzip.compress(content.encode()) if suffix.endswith("gz") else content.encode())
+    assert read(file).to_pylist() == [
+        {"batch": "a1", "note": 'x\ny, "z"'}, {"batch": "b2", "note": "w"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "facts.csv").write_text("batch,größe\na1,1\n", encoding=encoding)
+    with pytest.raises(UserError, match=r"facts\.csv is not UTF-8"):
+        read(tmp_path / "facts.csv")
+
+
 def test_a_second_file_is_appended_or_replaces_the_table(warehouse: Warehouse, tmp_path: Path) -> None:
     file = write(tmp_path / "facts.csv", ROWS)
     load_file(warehouse, "facts", file)
-    load_file(warehouse, "facts", file)
+    with pytest.raises(UserError, match=r"facts already has 2 rows: use --append .*, or --replace\.$"):
+        load_file(warehouse, "facts", file)
+    load_file(warehouse, "facts", file, existing="append")
     assert warehouse.query("SELECT COUNT(*) AS n FROM facts") == [{"n": 4}]
-    load_file(warehouse, "facts", file, replace=True)
+    load_file(warehouse, "facts", file, existing="replace")
     assert warehouse.query("SELECT COUNT(*) AS n FROM facts") == [{"n": 2}]
 
 
@@ -81,7 +261,7 @@ def test_plain_ids_are_replaced_by_pseudonyms(
     rows = [{"customer": f"{SECRET}-{number}", "label": "late"} for number in range(3)]
     file = write(tmp_path / f"facts.{kind}", rows)
     _, columns = load_file(warehouse, "facts", file, key=pseudonyms, subject_column="customer")
-    assert columns == ["label", "subject_key", "subject_key_id"]
+    assert list(columns) == ["label", "subject_key", "subject_key_id"]
     found = warehouse.query("SELECT * FROM facts")
     assert {row["subject_key"] for row in found} == {pseudonyms.pseudonym(f"{SECRET}-{each}") for each in range(3)}
     assert {row["subject_key_id"] for row in found} == {pseudonyms.key_id}
@@ -181,7 +361,7 @@ def test_a_folder_is_not_a_file(warehouse: Warehouse, tmp_path: Path) -> None:
 
 
 def test_ids_are_brought_into_their_normal_form_or_refused(tmp_path: Path, pseudonyms: PseudonymKey) -> None:
-    table = read(write(tmp_path / "facts.jsonl", [{"who": text} for text in ("a@x", " A@x ", "  ", "", None)]), "who")
+    table = read(write(tmp_path / "facts.jsonl", [{"who": text} for text in ("a@x", " A@x ", "  ", "", None)]))
 
     keys = pseudonymise(table, "who", pseudonyms, ("trim", "lower")).column("subject_key").to_pylist()
     assert keys == [pseudonyms.pseudonym("a@x")] * 2 + [None] * 3
@@ -257,8 +437,8 @@ def test_a_file_that_does_not_match_the_table_quotes_no_cell(
 ) -> None:
     load_file(warehouse, "facts", write(tmp_path / "facts.csv", [{"event_id": "a", "number": 1}]))
     with pytest.raises(UserError) as caught:
-        load_file(warehouse, "facts", write(tmp_path / "other.csv", [row]))
-    assert "facts" in message_of(caught)
+        load_file(warehouse, "facts", write(tmp_path / "other.csv", [row]), existing="append")
+    assert ("number" if "extra" not in row else "facts") in message_of(caught)
 
 
 def test_a_missing_dataset_is_reported(warehouse: Warehouse, tmp_path: Path, within: Within) -> None:

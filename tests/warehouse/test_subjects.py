@@ -36,9 +36,11 @@ HOSTILE = [
 def put(warehouse: Warehouse, tmp_path: Path) -> Callable[..., None]:
     """Add ids to the table `account`."""
 
-    def load(ids: Iterable[Any], kind: pa.DataType | None = None, table: str = "account") -> None:
-        pa.parquet.write_table(pa.table({"id": pa.array(ids, kind or pa.string())}), tmp_path / "ids.parquet")
-        load_file(warehouse, table, tmp_path / "ids.parquet", text=["id"])  # some are as long as texts
+    def load(ids: Iterable[Any], kind: pa.DataType | None = None, table: str = "account", column: str = "id") -> None:
+        pa.parquet.write_table(pa.table({column: pa.array(ids, kind or pa.string())}), tmp_path / "ids.parquet")
+        load_file(
+            warehouse, table, tmp_path / "ids.parquet", text=[column], existing="append"
+        )  # some are as long as texts
 
     return load
 
@@ -211,7 +213,7 @@ MISTAKES = {
     "nowhere.id": r"no table nowhere: the dataset local-dev\.events_\d+ has .*account",
     "nowhere.account.id": "no table nowhere.account|does not show nowhere.account",
     "account.name": "The table account has no column name: it has id",
-    "amount.id": r"The column amount\.id is FLOAT64, but customer ids are STRING or INT64",
+    "amount.total": r"The column amount\.total is FLOAT64, but customer ids are STRING or INT64",
     "embedding_event_v1.embedding": "is FLOAT64 REPEATED",
     "subject_map_v1.customer_id": "which is the table that a sync fills",
     "other.Subject_Map_v1.customer_id": "which is the table that a sync fills",
@@ -224,7 +226,7 @@ MISTAKES = {
 @pytest.mark.parametrize("source", MISTAKES)
 def test_a_mistake_is_reported_in_one_sentence(warehouse: Warehouse, put: Callable[..., None], source: str) -> None:
     put([SECRET])
-    put([1.5], pa.float64(), "amount")
+    put([1.5], pa.float64(), "amount", "total")
     with pytest.raises(UserError, match=MISTAKES[source]) as caught:
         sync(warehouse, source=source)
     message_of(caught.value)

@@ -1,0 +1,140 @@
+"""Read files of business facts: CSV, JSON lines and Parquet, optionally compressed."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from rawless.errors import UserError
+from rawless.warehouse.column_types import is_text
+
+_COMPRESSED = (".gz", ".zst", ".bz2")
+_DELIMITERS = (",", ";", "\t")
+_BOOLEANS = {"true", "false"}
+_LARGEST_EXACT = 2**53
+_BOM = b"\xef\xbb\xbf"
+
+
+def read(file: Path) -> pa.Table:
+    """Return the rows of a file. All columns of a CSV file are texts, and so are times in JSON.
+
+    Raises UserError when the file cannot be read as the format that its suffix names.
+    """
+    readers: dict[str, Callable[[Path], pa.Table]] = {
+        ".csv": _read_csv,
+        ".jsonl": _read_jsonl,
+        ".parquet": pyarrow.parquet.read_table,
+    }
+    suffix = Path(file.stem).suffix if file.suffix in _COMPRESSED else file.suffix
+    if suffix not in readers or (suffix == ".parquet" and file.suffix in _COMPRESSED):
+        raise UserError(
+            f"The file {file} must end in one of {', '.join(readers)}, which selects the format; .csv and .jsonl may "
+            f"be followed by one of {', '.join(_COMPRESSED)}."
+        )
+    if not file.is_file():
+        raise UserError(f"The file {file} does not exist; check the path.")
+    try:
+        table = _plain(readers[suffix](file))
+    except (pa.ArrowException, OSError) as error:  # the text of the error quotes values
+        raise UserError(f"The file {file} cannot be read as {suffix[1:]} ({type(error).__name__}).") from None
+    _check_names(table, file)
+    if table.num_rows == 0:
+        raise UserError(f"The file {file} has no rows.")
+    if suffix == ".csv":
+        _check_header(table, file)
+    return table
+
+
+def distinct_texts(column: pa.ChunkedArray) -> pa.Array:
+    """Return the distinct values of a column of texts, or of lists of texts; none of any other column."""
+    values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    return pc.unique(values).drop_null() if is_text(values.type) else pa.array([], pa.string())
+
+
+def _check_names(table: pa.Table, file: Path) -> None:
+    for position, name in enumerate(table.column_names, start=1):
+        if not re.fullmatch(r"[A-Za-z_]\w{0,127}", name, re.ASCII):  # not printed: without a header it is a value
+            raise UserError(
+                f"The file {file} has no valid name for column {position}; add a header of letters, digits and _."
+            )
+    if len({name.lower() for name in table.column_names}) != len(table.column_names):
+        raise UserError(f"The file {file} has two columns of the same name; rename one.")
+
+
+def _check_header(table: pa.Table, file: Path) -> None:
+    """Raise UserError if the names of the columns are values, which tables and messages would then contain."""
+    for position, name in enumerate(table.column_names, start=1):
+        texts = pc.utf8_lower(distinct_texts(table.column(position - 1)))
+        shapes = pc.replace_substring_regex(texts, r"\d", "0") if re.search(r"\d", name) else texts
+        is_boolean = name.lower() in _BOOLEANS and _BOOLEANS.issuperset(texts.to_pylist()[: len(_BOOLEANS) + 1])
+        if is_boolean or pc.is_in(re.sub(r"\d", "0", name.lower()), pc.unique(shapes)).as_py():
+            raise UserError(
+                f"The first line of {file} seems to be data, since its column {position} has the form of a value below "
+                "it; add a header, or rename the column."
+            )
+
+
+def _read_csv(file: Path) -> pa.Table:
+    with _open(file) as source:
+        start = source.read(1 << 16).removeprefix(_BOM)
+    header = start.partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
+    if "\0" in header or "\ufffd" in header:
+        raise UserError(f"The file {file} is not UTF-8, as its first line shows; UTF-16 must be converted, too.")
+    delimiter = max(_DELIMITERS, key=header.count)
+    with _open(file) as source:
+        # Names are read first, because only then every column can be declared to be text.
+        names = pyarrow.csv.open_csv(source, parse_options=_parse_options(delimiter)).schema.names
+    texts = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
+    with _open(file) as source:
+        return pyarrow.csv.read_csv(source, parse_options=_parse_options(delimiter), convert_options=texts)
+
+
+def _parse_options(delimiter: str) -> pyarrow.csv.ParseOptions:
+    return pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+
+
+def _open(file: Path) -> pa.NativeFile:
+    return pa.input_stream(str(file), compression="detect")
+
+
+def _read_jsonl(file: Path) -> pa.Table:
+    with _open(file) as source:
+        table = pyarrow.json.read_json(source)
+    # Arrow reads a time without its zone.
+    if times := [field.name for field in table.schema if pa.types.is_timestamp(field.type)]:
+        options = pyarrow.json.ParseOptions(explicit_schema=pa.schema([(name, pa.string()) for name in times]))
+        with _open(file) as source:
+            table = pyarrow.json.read_json(source, parse_options=options).select(table.column_names)
+    for field in table.schema:
+        if pa.types.is_floating(field.type):
+            largest = pc.max(pc.abs(table.column(field.name))).as_py() or 0
+            if largest >= _LARGEST_EXACT:
+                raise UserError(
+                    f"The column {field.name} of {file} has numbers of so many digits that they would be rounded; "
+                    "write them as text, in quotation marks."
+                )
+    return table
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return the table with categories, views and large types as plain types."""
+    return table.cast(pa.schema([pa.field(field.name, _plain_type(field.type)) for field in table.schema]))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_list(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    return kind
