@@ -39,7 +39,8 @@ def export(
     `report_progress` is called with the number of rows written so far. The file gets its name when it is complete, and
     only its owner may read it. Its metadata contain `snapshot_id`, `dataset`, `encoder_fingerprint`, `row_digest` over
     its rows, and `snapshot_row_digest` from the manifest, which differs if rows have been erased since. Raises
-    UserError for a file that exists, unless `overwrite` is set, and for one that cannot be written.
+    UserError for a file that exists, unless `overwrite` is set, for one that cannot be written, and for a name that
+    does not end in .parquet.
     """
     target = path.absolute()
     _check_target(target, overwrite)
@@ -58,6 +59,8 @@ def record(warehouse: Warehouse, snapshot_id: str, path: Path) -> None:
 def _check_target(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise UserError(f"The path {path} is a folder; name a file in it.")
+    if path.suffix != ".parquet":
+        raise UserError(f"The file {path} would be Parquet, whatever its name says; name one that ends in .parquet.")
     if path.exists() and not overwrite:
         raise UserError(f"The file {path} exists; name another, or allow it to be overwritten.")
     if not os.access(path.parent, os.W_OK | os.X_OK):
