@@ -62,7 +62,7 @@ class Shop:
         times = pa.timestamp("us", "UTC")
         arrays = {key: pa.array(each, times if key.endswith("_at") else None) for key, each in columns.items()}
         pq.write_table(pa.table(arrays), file)
-        load_file(self.warehouse, name, file, replace=True)
+        load_file(self.warehouse, name, file, existing="replace")
 
     def dataset(self, **fields: Any) -> Dataset:
         """Return the dataset of `SPEC` with `fields` overridden; fields that are None are left out."""
