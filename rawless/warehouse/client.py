@@ -106,6 +106,22 @@ class Warehouse:
             rows = job.result(page_size=PAGE_ROWS, retry=self.retry, job_retry=None)
             return [dict(row) for row in rows], job  # items() would copy each value
 
+    def list_rows(self, name: str) -> list[dict[str, Any]]:
+        """Return all rows of a small table, in any order, without a query: the right to read the table is enough.
+
+        Raises UserError when BigQuery refuses it, Unavailable when it does not answer.
+        """
+        fields = [column.to_bigquery() for column in table(name).columns]
+
+        def explain(error: GoogleAPICallError) -> UserError:
+            return UserError(f"BigQuery refused to list the rows of {self.table_id(name)}: {_first_line(error)}")
+
+        with _translated_errors(explain):
+            rows = self.client.list_rows(
+                self.table_id(name), selected_fields=fields, page_size=PAGE_ROWS, retry=self.retry
+            )
+            return [dict(row) for row in rows]
+
     def dry_run(self, statement: str, parameters: Parameters = ()) -> int:
         """Return the bytes that a statement would read, which is 0 on the local BigQuery. Raises as `query` does."""
         config = self._config(parameters)

@@ -9,19 +9,17 @@ from encoders.versions import changes, next_version, required_bump
 from rawless.errors import UserError
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.parameters import parameters
 from rawless.warehouse.rows import EncoderRow
-
-_REGISTERED = """
-SELECT spec FROM encoder_v1
-WHERE @name IS NULL OR (name = @name AND version = @version)
-ORDER BY registered_at
-"""
 
 
 def registered(warehouse: Warehouse, name: str | None = None, version: str | None = None) -> list[EncoderSpec]:
-    """Return the sealed specs in `encoder_v1` without duplicates: all, or those of a name and version."""
-    rows = warehouse.query(_REGISTERED, parameters({"name": name, "version": version}))
+    """Return the sealed specs in `encoder_v1` without duplicates: all, or those of a name and version.
+
+    It lists the rows instead of a query, because processes with raw content may run no query.
+    """
+    rows = sorted(warehouse.list_rows("encoder_v1"), key=lambda row: row["registered_at"])
+    if name is not None:
+        rows = [row for row in rows if (row["name"], row["version"]) == (name, version)]
     specs = [catalogue.parse(row["spec"], "A spec in encoder_v1") for row in rows]
     return list({spec.fingerprint: spec for spec in specs}.values())
 

@@ -49,6 +49,8 @@ _ABBREVIATIONS = (
 _SERVICE_AGENTS = "module.keys.google_kms_crypto_key_iam_member.agent_uses_key"
 _TOO_WIDE = re.compile(r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$")
 _ADMIN_ALLOWED = {("worker", "roles/storage.objectAdmin", "bucket temp")}
+_HOLDERS_OF_CONTENT = ("worker", "orchestrator", "encoder")
+_CUSTOM_ROLES = "custom roles"
 _NEVER_SCIENTIST = re.compile(
     r"production|events|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key|account"
 )
@@ -64,8 +66,9 @@ class Grant(NamedTuple):
 
 def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     """Grants that are not listed or not granted, and grants that are forbidden even if the file lists them."""
-    granted = set(_grants(resources))
-    allowed = _allowed(yaml.safe_load((tree / FILE).read_text(encoding="utf-8")))
+    access = yaml.safe_load((tree / FILE).read_text(encoding="utf-8"))
+    yield from _role_violations(access.pop(_CUSTOM_ROLES), resources)
+    granted, allowed = set(_grants(resources)), _allowed(access)
     for grantee, role, target in sorted(granted - allowed):
         yield f"{grantee} is granted {role} on {target}, which {FILE} does not allow"
     for grantee, role, target in sorted(allowed - granted):
@@ -78,6 +81,17 @@ def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
             yield f"{resource.address} is forbidden: account keys get copied, and policies remove other grants"
 
 
+def _role_violations(listed: dict[str, list[str]], resources: Sequence[Resource]) -> Iterator[str]:
+    defined = {
+        _abbreviate(role.values["role_id"]): sorted(role.values["permissions"])
+        for role in resources
+        if role.type == "google_project_iam_custom_role"
+    }
+    for name in sorted(set(defined) | set(listed)):
+        if defined.get(name) != sorted(listed.get(name, ())):
+            yield f"The custom role {name} has the permissions {defined.get(name)}, but {FILE} lists {listed.get(name)}"
+
+
 def _why_forbidden(grant: Grant) -> str | None:
     if grant.grantee in ("allUsers", "allAuthenticatedUsers"):
         return "nothing may be public"
@@ -85,6 +99,8 @@ def _why_forbidden(grant: Grant) -> str | None:
         return "a scientist may only read snapshots"
     if grant.grantee.startswith(("user:", "group:", "scientist", "auditor")) and grant.target == "production project":
         return "no person may have a role where raw content is"
+    if grant.grantee in _HOLDERS_OF_CONTENT and grant.target == "warehouse project":
+        return "it holds raw content, which fits into the text of a query"
     if _TOO_WIDE.search(grant.role) and grant not in _ADMIN_ALLOWED:
         return "the role is wider than any task requires"
     return None

@@ -9,6 +9,5 @@ output "worker_grants" {
     values(google_bigquery_table_iam_member.worker_appends_embeddings)[*].id,
     values(google_bigquery_table_iam_member.worker_appends_rejections)[*].id,
     values(google_bigquery_table_iam_member.worker_reads_encoders)[*].id,
-    values(google_project_iam_member.worker_runs_queries)[*].id,
   )
 }

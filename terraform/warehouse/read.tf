@@ -56,7 +56,7 @@ resource "google_bigquery_table_iam_member" "classifier_reads_snapshots" {
   project    = var.project
   dataset_id = google_bigquery_dataset.of["snapshots"].dataset_id
   table_id   = google_bigquery_table.of[each.value].table_id
-  role       = "roles/bigquery.dataViewer"
+  role       = google_project_iam_custom_role.row_reader.name
   member     = var.services.classifier
 }
 

@@ -1,11 +1,20 @@
-# The service accounts of the production project may append rows and look up encoders, nothing else. The role
-# bigquery.dataEditor would also let them read and delete rows.
+# The service accounts of the production project may append rows and look up encoders, nothing else. With
+# bigquery.jobs.create, appending would also permit UPDATE and DELETE, and content would fit into the text of a query: of
+# these accounts only the classifier, which receives no content, may run queries.
 resource "google_project_iam_custom_role" "appender" {
   project     = var.project
   role_id     = "${var.prefix}_appender"
   title       = "Rawless appender"
   description = "Appends rows to a table and reads its schema"
   permissions = ["bigquery.tables.get", "bigquery.tables.updateData"]
+}
+
+resource "google_project_iam_custom_role" "row_reader" {
+  project     = var.project
+  role_id     = "${var.prefix}_row_reader"
+  title       = "Rawless row reader"
+  description = "Reads the rows of a table"
+  permissions = ["bigquery.tables.get", "bigquery.tables.getData"]
 }
 
 locals {
@@ -38,16 +47,8 @@ resource "google_bigquery_table_iam_member" "worker_reads_encoders" {
   project    = var.project
   dataset_id = local.encoder.dataset_id
   table_id   = local.encoder.table_id
-  role       = "roles/bigquery.dataViewer"
+  role       = google_project_iam_custom_role.row_reader.name
   member     = each.value
-}
-
-# The launch queries encoder_v1.
-resource "google_project_iam_member" "worker_runs_queries" {
-  for_each = var.workers
-  project  = var.project
-  role     = "roles/bigquery.jobUser"
-  member   = each.value
 }
 
 resource "google_bigquery_table_iam_member" "orchestrator_appends_embeddings" {
@@ -71,13 +72,13 @@ resource "google_bigquery_table_iam_member" "service_reads_encoders" {
   project    = var.project
   dataset_id = local.encoder.dataset_id
   table_id   = local.encoder.table_id
-  role       = "roles/bigquery.dataViewer"
+  role       = google_project_iam_custom_role.row_reader.name
   member     = each.value
 }
 
-resource "google_project_iam_member" "service_runs_queries" {
-  for_each = var.services
-  project  = var.project
-  role     = "roles/bigquery.jobUser"
-  member   = each.value
+# It finds the snapshot of an index by a query.
+resource "google_project_iam_member" "classifier_runs_queries" {
+  project = var.project
+  role    = "roles/bigquery.jobUser"
+  member  = var.services.classifier
 }

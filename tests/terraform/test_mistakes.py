@@ -25,6 +25,7 @@ TYPOS = {
     '"nam"': ("serving/heads.tf", "= google_storage_bucket.heads.name", "= google_storage_bucket.heads.nam"),
 }
 _TAG = '].name\n  role       = "roles/datacatalog.categoryFineGrainedReader"\n  member     = "group:'
+_QUERIES = 'role    = "roles/bigquery.jobUser"\n  member  = '
 _ENCRYPTION = "  encryption_configuration {\n    kms_key_name = var.key\n  }\n"
 MISTAKES = {
     'google_storage_bucket.temp could be made public': ("raw/bucket.tf", '"enforced"', '"inherited"'),
@@ -49,6 +50,12 @@ MISTAKES = {
     ),
     "worker is granted roles/bigquery.dataOwner on table embedding_event_v1": (
         "warehouse/write.tf", "google_project_iam_custom_role.appender.name", '"roles/bigquery.dataOwner"',
+    ),
+    "worker must not have roles/bigquery.jobUser on warehouse project": (
+        "warehouse/write.tf", f"{_QUERIES}var.services.classifier", f"{_QUERIES}values(var.workers)[0]",
+    ),
+    "The custom role row_reader has the permissions ['bigquery.tables.export'], but": (
+        "warehouse/write.tf", '["bigquery.tables.get", "bigquery.tables.getData"]', '["bigquery.tables.export"]',
     ),
     "allUsers must not have roles/pubsub.publisher on topic": (
         "raw/topic.tf", "member   = each.value", 'member   = "allUsers"',
