@@ -7,6 +7,37 @@ resource "google_service_account" "worker" {
   depends_on   = [google_project_service.raw]
 }
 
+# What roles/dataflow.worker permits without objects, which that role could read and write in every bucket. Jobs have no
+# policies of their own, so this is granted on the project; what a stream stores is granted on its own resources (raw/).
+resource "google_project_iam_custom_role" "worker" {
+  project     = var.raw_project
+  role_id     = "${var.prefix}_worker"
+  title       = "Rawless worker"
+  description = "Takes work from Dataflow, and writes logs and metrics"
+  permissions = [
+    "autoscaling.sites.readRecommendations", "autoscaling.sites.writeMetrics", "autoscaling.sites.writeState",
+    "compute.instanceGroupManagers.update", "compute.instances.delete", "compute.instances.setDiskAutoDelete",
+    "dataflow.jobs.get", "dataflow.shuffle.read", "dataflow.shuffle.write",
+    "dataflow.streamingWorkItems.ImportState", "dataflow.streamingWorkItems.commitWork",
+    "dataflow.streamingWorkItems.getData", "dataflow.streamingWorkItems.getWork",
+    "dataflow.streamingWorkItems.getWorkerMetadata",
+    "dataflow.workItems.lease", "dataflow.workItems.sendMessage", "dataflow.workItems.update",
+    "logging.logEntries.create", "monitoring.timeSeries.create",
+  ]
+}
+
+# Dataflow looks up its bucket before it uses it.
+resource "google_project_iam_custom_role" "temp_user" {
+  project     = var.raw_project
+  role_id     = "${var.prefix}_temp_user"
+  title       = "Rawless user of a temp bucket"
+  description = "Reads, writes and deletes the objects of a bucket"
+  permissions = [
+    "storage.buckets.get", "storage.objects.create", "storage.objects.delete", "storage.objects.get",
+    "storage.objects.list", "storage.objects.update",
+  ]
+}
+
 resource "google_project_iam_member" "launcher_launches" {
   #checkov:skip=CKV_GCP_49:The role impersonates no account; a grant on each worker's account does (raw/accounts.tf).
   for_each = var.launchers

@@ -12,6 +12,10 @@ locals {
   numbers  = { raw = data.google_project.raw.number, warehouse = data.google_project.warehouse.number }
   workers  = { for name, account in google_service_account.worker : name => account.member }
   services = module.serving.accounts
+  worker_roles = {
+    worker    = google_project_iam_custom_role.worker.name
+    temp_user = google_project_iam_custom_role.temp_user.name
+  }
   builders = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
 }
 
@@ -63,6 +67,7 @@ module "raw" {
   region        = var.region
   names         = each.value
   worker        = google_service_account.worker[each.key]
+  roles         = local.worker_roles
   job           = module.design.jobs[each.key]
   template      = "gs://${google_storage_bucket.config.name}/templates/${var.prefix}.json"
   config_bucket = google_storage_bucket.config.name

@@ -1,5 +1,6 @@
 """Check the roles: what this account needs to launch a job, and what the workers' account needs to run it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ from rawless.doctor.requirements import JobRequirements
 
 _LAUNCH = {"dataflow.jobs.create": "roles/dataflow.developer", "compute.machineTypes.get": "roles/compute.viewer"}
 _QUERY = {"bigquery.jobs.create": "roles/bigquery.jobUser"}
+
+_WORKER = re.compile(r"roles/dataflow\.worker|projects/[^/]+/roles/[a-z0-9]+_worker")
+"""The custom role that Terraform creates, with any prefix, and the one that also gives access to all buckets."""
 
 
 def check(google: Google, job: JobRequirements) -> Iterator[Finding]:
@@ -53,7 +57,8 @@ def _worker_roles(google: Google, job: JobRequirements, member: str) -> Iterator
     """Check the roles of the workers' account, each on the resource itself or on its project."""
     on_project = google.post("cloudresourcemanager", f"v1/projects/{job.project}:getIamPolicy", {})
     add = f"gcloud projects add-iam-policy-binding {job.project}"
-    yield _binding("roles/dataflow.worker", member, f"the project {job.project}", add, on_project)
+    role = f"projects/{job.project}/roles/rawless_worker"
+    yield _binding(role, member, f"the project {job.project}", add, on_project, same=_WORKER)
     if job.subscription:
         own = google.get("pubsub", f"v1/{job.subscription}:getIamPolicy")
         add = f"gcloud pubsub subscriptions add-iam-policy-binding {job.subscription}"
@@ -73,9 +78,18 @@ def _policy(google: Google, service: str, path: str) -> dict[str, Any] | None:
         return None
 
 
-def _binding(role: str, member: str, what: str, add: str, *policies: dict[str, Any] | None) -> Finding:
+def _binding(
+    role: str,
+    member: str,
+    what: str,
+    add: str,
+    *policies: dict[str, Any] | None,
+    same: re.Pattern[str] | None = None,
+) -> Finding:
+    """Look for a role, or for one that `same` matches, and recommend the role if there is none."""
     for policy in policies:
         for binding in (policy or {}).get("bindings", ()):
-            if binding["role"] == role and member in binding.get("members", ()):
-                return Finding("role", True, f"{member} has {role} on {what}")
+            granted = binding["role"]
+            if member in binding.get("members", ()) and (granted == role or (same and same.fullmatch(granted))):
+                return Finding("role", True, f"{member} has {granted} on {what}")
     return Finding("role", False, f"{member} lacks {role} on {what}.", f"{add} --member={member} --role={role}")

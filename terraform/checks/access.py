@@ -48,7 +48,8 @@ _ABBREVIATIONS = (
 )
 _SERVICE_AGENTS = "module.keys.google_kms_crypto_key_iam_member.agent_uses_key"
 _TOO_WIDE = re.compile(r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$")
-_ADMIN_ALLOWED = {("worker", "roles/storage.objectAdmin", "bucket temp")}
+_WORKER = re.compile(r"serviceAccount:\w+-w-([\w-]+)@")
+_STORES_CONTENT = re.compile(r"^(storage|pubsub|secretmanager|cloudkms)\.")
 _HOLDERS_OF_CONTENT = ("worker", "orchestrator", "encoder")
 _CUSTOM_ROLES = "custom roles"
 _NEVER_SCIENTIST = re.compile(
@@ -76,6 +77,7 @@ def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     for grant in sorted(granted):
         if why := _why_forbidden(grant):
             yield f"{grant.grantee} must not have {grant.role} on {grant.target}: {why}"
+    yield from _stream_violations(resources)
     for resource in resources:
         if resource.type == "google_service_account_key" or resource.type.endswith(("_iam_policy", "_iam_binding")):
             yield f"{resource.address} is forbidden: account keys get copied, and policies remove other grants"
@@ -90,6 +92,18 @@ def _role_violations(listed: dict[str, list[str]], resources: Sequence[Resource]
     for name in sorted(set(defined) | set(listed)):
         if defined.get(name) != sorted(listed.get(name, ())):
             yield f"The custom role {name} has the permissions {defined.get(name)}, but {FILE} lists {listed.get(name)}"
+    if stored := [permission for permission in defined.get("worker", ()) if _STORES_CONTENT.match(permission)]:
+        yield f"The custom role worker must not have {', '.join(stored)}: it is granted for all streams at once"
+
+
+def _stream_violations(resources: Sequence[Resource]) -> Iterator[str]:
+    """Grants by which the worker of one stream would reach what another stream stores."""
+    streams = {match[1] for resource in resources if (match := _WORKER.match(str(resource.values.get("member"))))}
+    for resource in resources:
+        worker = _WORKER.match(str(resource.values.get("member")))
+        where = [str(resource.values.get(key, "")) for key in ("bucket", "subscription", "topic")]
+        if worker and any(stream in text for stream in streams - {worker[1]} for text in where):
+            yield f"{resource.address} lets the worker of {worker[1]} reach another stream"
 
 
 def _why_forbidden(grant: Grant) -> str | None:
@@ -99,9 +113,11 @@ def _why_forbidden(grant: Grant) -> str | None:
         return "a scientist may only read snapshots"
     if grant.grantee.startswith(("user:", "group:", "scientist", "auditor")) and grant.target == "production project":
         return "no person may have a role where raw content is"
+    if grant.grantee == "worker" and grant.target == "production project" and grant.role != "worker":
+        return "it could reach what other streams store"
     if grant.grantee in _HOLDERS_OF_CONTENT and grant.target == "warehouse project":
         return "it holds raw content, which fits into the text of a query"
-    if _TOO_WIDE.search(grant.role) and grant not in _ADMIN_ALLOWED:
+    if _TOO_WIDE.search(grant.role):
         return "the role is wider than any task requires"
     return None
 

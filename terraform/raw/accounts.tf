@@ -2,7 +2,7 @@
 # warehouse project are in terraform/warehouse.
 resource "google_project_iam_member" "worker_works" {
   project = var.project
-  role    = "roles/dataflow.worker"
+  role    = var.roles.worker
   member  = var.worker.member
 }
 

@@ -30,7 +30,7 @@ resource "google_storage_bucket" "temp" {
 
 resource "google_storage_bucket_iam_member" "worker_stages" {
   bucket = google_storage_bucket.temp.name
-  role   = "roles/storage.objectAdmin"
+  role   = var.roles.temp_user
   member = var.worker.member
 }
 

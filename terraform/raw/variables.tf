@@ -28,6 +28,11 @@ variable "worker" {
   description = "Service account of this stream's job."
 }
 
+variable "roles" {
+  type        = object({ worker = string, temp_user = string })
+  description = "Names of the custom roles of workers, on the project and on the temp bucket."
+}
+
 variable "job" {
   description = "Launch options of the job, as terraform/design computes them."
   type = object({

@@ -85,7 +85,7 @@ def _whole() -> dict[str, Any]:
         OWN.format("a-warehouse"): lambda request: (200, request),
         OWN.format("a-project"): lambda request: (200, request),
         ACTING: lambda request: (200, request),
-        POLICY: _policy("roles/dataflow.worker"),
+        POLICY: _policy("projects/a-project/roles/acme_worker"),
         READER: _policy("roles/pubsub.subscriber"),
         f"{SECRET}:getIamPolicy": _policy("roles/secretmanager.secretAccessor"),
         SECRET: {"name": "projects/1/secrets/pseudonym", "replication": {"automatic": {}}},
@@ -185,9 +185,9 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "the worker's role": (
         {POLICY: _policy("roles/dataflow.worker", "user:someone@a-project.example")},
-        f"serviceAccount:{ACCOUNT} lacks roles/dataflow.worker on the project a-project.",
+        f"serviceAccount:{ACCOUNT} lacks projects/a-project/roles/rawless_worker on the project a-project.",
         f"gcloud projects add-iam-policy-binding a-project --member=serviceAccount:{ACCOUNT} "
-        "--role=roles/dataflow.worker",
+        "--role=projects/a-project/roles/rawless_worker",
     ),
     "the subscription's reader": (
         {READER: NOTHING},

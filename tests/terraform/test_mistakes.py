@@ -60,6 +60,14 @@ MISTAKES = {
     "allUsers must not have roles/pubsub.publisher on topic": (
         "raw/topic.tf", "member   = each.value", 'member   = "allUsers"',
     ),
+    "The custom role worker must not have storage.objects.get": (
+        "access.tf", '"dataflow.jobs.get", ', '"dataflow.jobs.get", "storage.objects.get", ',
+    ),
+    "lets the worker of photo-upload reach another stream": (
+        "raw/topic.tf",
+        '.ingest.name\n  role         = "roles/pubsub.subscriber"',
+        '.ingest.name == "" ? "" : "rawless-support-message-ingest"\n  role         = "roles/pubsub.subscriber"',
+    ),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
