@@ -38,6 +38,15 @@ resource "google_project_iam_custom_role" "temp_user" {
   ]
 }
 
+# It may also create objects, but replace none: the launcher of a Flex Template stages the job as the worker's account.
+resource "google_project_iam_custom_role" "staging_reader" {
+  project     = var.raw_project
+  role_id     = "${var.prefix}_staging_reader"
+  title       = "Rawless reader of a staging bucket"
+  description = "Reads the objects of a bucket and creates new ones"
+  permissions = ["storage.buckets.get", "storage.objects.create", "storage.objects.get", "storage.objects.list"]
+}
+
 resource "google_project_iam_member" "launcher_launches" {
   #checkov:skip=CKV_GCP_49:The role impersonates no account; a grant on each worker's account does (raw/accounts.tf).
   for_each = var.launchers

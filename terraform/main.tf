@@ -13,8 +13,9 @@ locals {
   workers  = { for name, account in google_service_account.worker : name => account.member }
   services = module.serving.accounts
   worker_roles = {
-    worker    = google_project_iam_custom_role.worker.name
-    temp_user = google_project_iam_custom_role.temp_user.name
+    worker         = google_project_iam_custom_role.worker.name
+    temp_user      = google_project_iam_custom_role.temp_user.name
+    staging_reader = google_project_iam_custom_role.staging_reader.name
   }
   builders = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
 }

@@ -92,6 +92,8 @@ def _role_violations(listed: dict[str, list[str]], resources: Sequence[Resource]
     for name in sorted(set(defined) | set(listed)):
         if defined.get(name) != sorted(listed.get(name, ())):
             yield f"The custom role {name} has the permissions {defined.get(name)}, but {FILE} lists {listed.get(name)}"
+    if {"storage.objects.delete", "storage.objects.update"} & set(defined.get("staging_reader", ())):
+        yield "The custom role staging_reader must not replace objects: workers would run what a worker wrote"
     if stored := [permission for permission in defined.get("worker", ()) if _STORES_CONTENT.match(permission)]:
         yield f"The custom role worker must not have {', '.join(stored)}: it is granted for all streams at once"
 
@@ -115,6 +117,8 @@ def _why_forbidden(grant: Grant) -> str | None:
         return "no person may have a role where raw content is"
     if grant.grantee == "worker" and grant.target == "production project" and grant.role != "worker":
         return "it could reach what other streams store"
+    if grant.grantee == "worker" and grant.target == "bucket code" and grant.role != "staging_reader":
+        return "it could replace the code that other workers run"
     if grant.grantee in _HOLDERS_OF_CONTENT and grant.target == "warehouse project":
         return "it holds raw content, which fits into the text of a query"
     if _TOO_WIDE.search(grant.role):

@@ -97,6 +97,9 @@ def _violations(job: Resource, request: Any) -> Iterator[str]:
         "its workers have public addresses": pool.ip_configuration.name == "WORKER_IP_PRIVATE",
         "its workers are not in the subnetwork": bool(pool.subnetwork),
         "it does not run as the stream's worker": "-w-" in request.service_account_email,
+        "its code is in the bucket of its temporary files": (
+            values["staging_location"].split("/")[2] != values["temp_location"].split("/")[2]
+        ),
         "its state is not encrypted with a customer-managed key": bool(request.service_kms_key_name),
         "every vCPU would load the encoder": "no_use_multiple_sdk_containers" in request.experiments,
         # The job disables it too, but a later version of its code might not.

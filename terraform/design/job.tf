@@ -16,7 +16,7 @@ locals {
     on_delete               = "drain"
     additional_experiments  = concat(local.experiments, stream.experiments)
     temp_location           = "gs://${local.streams[name].temp_bucket}/temp"
-    staging_location        = "gs://${local.streams[name].temp_bucket}/staging"
+    staging_location        = "gs://${local.streams[name].staging_bucket}/staging"
     labels                  = { app = var.prefix, stream = name }
     parameters = {
       stream    = "gs://${local.config_bucket}/streams/${name}.yaml"

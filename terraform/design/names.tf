@@ -8,6 +8,7 @@ locals {
     subscription   = "${var.prefix}-${local.dashed[name]}-ingest"
     schema         = "${var.prefix}-${local.dashed[name]}"
     temp_bucket    = "${var.raw_project}-${var.prefix}-${local.dashed[name]}-temp"
+    staging_bucket = "${var.raw_project}-${var.prefix}-${local.dashed[name]}-code"
     worker_account = "${var.prefix}-w-${local.dashed[name]}"
     job            = "${var.prefix}-${local.dashed[name]}-${var.streams[name].release}"
     file           = var.streams[name].file

@@ -1,4 +1,4 @@
-# Files that Dataflow stages. They are kept for a day and can be read by the worker only.
+# Temporary files of the job. They are kept for a day and can be read by the worker only.
 resource "google_storage_bucket" "temp" {
   #checkov:skip=CKV_GCP_78:Versioning would keep what the lifecycle rule deletes after a day.
   project                     = var.project
@@ -28,10 +28,44 @@ resource "google_storage_bucket" "temp" {
   }
 }
 
-resource "google_storage_bucket_iam_member" "worker_stages" {
+resource "google_storage_bucket_iam_member" "worker_writes_temp" {
   bucket = google_storage_bucket.temp.name
   role   = var.roles.temp_user
   member = var.worker.member
+}
+
+# The job's code and options, which workers that start later still read. A worker cannot replace them, so content that
+# takes over one worker does not reach the next job.
+resource "google_storage_bucket" "staging" {
+  project                     = var.project
+  name                        = var.names.staging_bucket
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true
+
+  versioning {
+    enabled = true
+  }
+  encryption {
+    default_kms_key_name = var.key
+  }
+  logging {
+    log_bucket = var.log_bucket
+  }
+}
+
+resource "google_storage_bucket_iam_member" "worker_reads_staging" {
+  bucket = google_storage_bucket.staging.name
+  role   = var.roles.staging_reader
+  member = var.worker.member
+}
+
+resource "google_storage_bucket_iam_member" "launcher_stages" {
+  for_each = var.launchers
+  bucket   = google_storage_bucket.staging.name
+  role     = "roles/storage.objectUser"
+  member   = each.value
 }
 
 # The producers' own buckets, for messages that only name an object (claim checks).

@@ -15,6 +15,7 @@ variable "names" {
     subscription        = string
     schema              = string
     temp_bucket         = string
+    staging_bucket      = string
     job                 = string
     file                = string
     contract            = string
@@ -29,8 +30,8 @@ variable "worker" {
 }
 
 variable "roles" {
-  type        = object({ worker = string, temp_user = string })
-  description = "Names of the custom roles of workers, on the project and on the temp bucket."
+  type        = object({ worker = string, temp_user = string, staging_reader = string })
+  description = "Names of the custom roles of workers: on the project, on the temp bucket, and on the staging bucket."
 }
 
 variable "job" {

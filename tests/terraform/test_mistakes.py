@@ -68,6 +68,11 @@ MISTAKES = {
         '.ingest.name\n  role         = "roles/pubsub.subscriber"',
         '.ingest.name == "" ? "" : "rawless-support-message-ingest"\n  role         = "roles/pubsub.subscriber"',
     ),
+    "The custom role staging_reader must not replace objects": (
+        "access.tf",
+        '["storage.buckets.get", "storage.objects.create", "storage.objects.get",',
+        '["storage.objects.delete", "storage.objects.create", "storage.objects.get",',
+    ),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
@@ -85,6 +90,9 @@ PARAMETERS = {
     "exception sampling is on": {"additional_experiments": ["no_use_multiple_sdk_containers"]},
     "every vCPU would load the encoder": {"additional_experiments": ["disable_always_on_exception_sampling"]},
     "the machine type n2-standard-4 supports no accelerator": {"machine_type": "n2-standard-4"},
+    "its code is in the bucket of its temporary files": {
+        "staging_location": "gs://acme-production-rawless-photo-upload-temp/staging"
+    },
     "it does not run as the stream's worker": {"service_account_email": "1-compute@developer.gserviceaccount.com"},
     "is not encrypted with a customer-managed key": {"kms_key_name": None},
     "The Beam option --nonsense is unknown": {"parameters": {"nonsense": "1"}},

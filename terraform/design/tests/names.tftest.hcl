@@ -24,7 +24,7 @@ run "the_longest_names_fit" {
   }
 
   assert {
-    condition     = length(output.streams["abcdefghij_abcdefg"].temp_bucket) <= 63
+    condition     = max([for name in ["temp_bucket", "staging_bucket"] : length(output.streams["abcdefghij_abcdefg"][name])]...) <= 63
     error_message = "A bucket name must have at most 63 characters."
   }
   assert {
