@@ -49,22 +49,22 @@ resource "google_project_iam_custom_role" "staging_reader" {
 
 resource "google_project_iam_member" "launcher_launches" {
   #checkov:skip=CKV_GCP_49:The role impersonates no account; a grant on each worker's account does (raw/accounts.tf).
-  for_each = var.launchers
+  for_each = local.launchers
   project  = var.raw_project
   role     = "roles/dataflow.developer"
   member   = each.value
 }
 
 resource "google_storage_bucket_iam_member" "launcher_reads_template" {
-  for_each = var.launchers
+  for_each = local.launchers
   bucket   = google_storage_bucket.config.name
   role     = "roles/storage.objectViewer"
   member   = each.value
 }
 
-# Dataset builders compute the pseudonyms of the subject map outside of BigQuery.
-resource "google_secret_manager_secret_iam_member" "builder_reads_pseudonym_key" {
-  for_each  = local.builders
+# The pseudonyms of the subject map are computed outside of BigQuery.
+resource "google_secret_manager_secret_iam_member" "mapper_reads_pseudonym_key" {
+  for_each  = local.mappers
   secret_id = module.keys.secret
   role      = "roles/secretmanager.secretAccessor"
   member    = each.value

@@ -19,7 +19,9 @@ streams = {
 
 service_file     = "example-service.yaml"
 callers          = ["shop@acme-shop.iam.gserviceaccount.com"]
-launchers        = ["serviceAccount:delivery@acme-build.iam.gserviceaccount.com"]
+deployers        = ["terraform@acme-build.iam.gserviceaccount.com"]
+launchers        = ["delivery@acme-build.iam.gserviceaccount.com"]
+subject_mappers  = ["mapper@acme-embeddings.iam.gserviceaccount.com"]
 dataset_builders = ["builder@acme-embeddings.iam.gserviceaccount.com"]
 groups = {
   owners     = "warehouse-owners@acme.example"

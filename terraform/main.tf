@@ -17,7 +17,10 @@ locals {
     temp_user      = google_project_iam_custom_role.temp_user.name
     staging_reader = google_project_iam_custom_role.staging_reader.name
   }
-  builders = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
+  # As IAM members.
+  deployers = toset([for email in var.deployers : "serviceAccount:${email}"])
+  launchers = toset([for email in var.launchers : "serviceAccount:${email}"])
+  mappers   = toset([for email in var.subject_mappers : "serviceAccount:${email}"])
 }
 
 module "design" {
@@ -32,6 +35,9 @@ module "design" {
   streams               = var.streams
   service_file          = var.service_file
   callers               = var.callers
+  accounts = {
+    deployers = var.deployers, launchers = var.launchers, mappers = var.subject_mappers, builders = var.dataset_builders
+  }
 }
 
 module "keys" {
@@ -55,9 +61,9 @@ module "perimeter" {
   cidr            = var.cidr
   access_policy   = var.access_policy
   driver_projects = var.driver_projects
-  key_readers     = local.builders
+  key_readers     = local.mappers
   publishers      = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
-  launchers       = var.launchers
+  launchers       = setunion(local.deployers, local.launchers)
   callers         = setunion(values(local.workers), values(local.services))
 }
 
@@ -79,7 +85,7 @@ module "raw" {
   repository    = module.design.names.repository
   retention     = module.design.retention
   publishers    = var.streams[each.key].publishers
-  launchers     = var.launchers
+  launchers     = local.launchers
   prerequisites = concat(module.warehouse.worker_grants, module.perimeter.barriers)
   channels      = var.channels
   depends_on    = [google_storage_bucket_object.warehouse_file]
@@ -97,6 +103,7 @@ module "warehouse" {
   key               = module.keys.keys.warehouse
   workers           = local.workers
   services          = local.services
+  subject_mappers   = var.subject_mappers
   dataset_builders  = var.dataset_builders
   owners            = var.groups.owners
   scientists        = var.groups.scientists
@@ -117,7 +124,7 @@ module "serving" {
   heads_bucket  = module.design.names.heads_bucket
   log_bucket    = google_storage_bucket.usage_logs.name
   callers       = var.callers
-  deployers     = var.launchers
+  deployers     = local.launchers
 }
 
 module "observability" {

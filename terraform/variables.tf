@@ -61,14 +61,24 @@ variable "callers" {
   description = "Email addresses of the service accounts that may call the orchestrator."
 }
 
+variable "deployers" {
+  type        = set(string)
+  description = "Email addresses of the service accounts that apply Terraform."
+}
+
 variable "launchers" {
   type        = set(string)
-  description = "Service accounts of the delivery pipeline, as IAM members. They apply Terraform, launch jobs and deploy heads."
+  description = "Email addresses of the service accounts that launch jobs and deploy heads."
+}
+
+variable "subject_mappers" {
+  type        = set(string)
+  description = "Email addresses of the service accounts that fill the subject map, with the pseudonym key."
 }
 
 variable "dataset_builders" {
   type        = set(string)
-  description = "Email addresses of the service accounts that build datasets and fill the subject map."
+  description = "Email addresses of the service accounts that build datasets."
 }
 
 variable "groups" {

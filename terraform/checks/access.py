@@ -16,6 +16,8 @@ _GRANTEES = (
     ("classifier", r"serviceAccount:\w+-classifier@"),
     ("orchestrator", r"serviceAccount:\w+-orchestrator@"),
     ("launcher", r"serviceAccount:delivery@"),
+    ("deployer", r"serviceAccount:terraform@"),
+    ("mapper", r"(serviceAccount:)?mapper@"),
     ("builder", r"(serviceAccount:)?builder@"),
     ("publisher", r"serviceAccount:(shop|helpdesk)@"),
     ("scientist", r"(group:)?data-scientists@"),
@@ -47,14 +49,42 @@ _ABBREVIATIONS = (
     (r"projects/[^ ]*-w-[^ ]*|[\w/-]*-w-[^ ]+", "worker"),
 )
 _SERVICE_AGENTS = "module.keys.google_kms_crypto_key_iam_member.agent_uses_key"
-_TOO_WIDE = re.compile(r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$")
 _WORKER = re.compile(r"serviceAccount:\w+-w-([\w-]+)@")
 _STORES_CONTENT = re.compile(r"^(storage|pubsub|secretmanager|cloudkms)\.")
-_HOLDERS_OF_CONTENT = ("worker", "orchestrator", "encoder")
-_CUSTOM_ROLES = "custom roles"
-_NEVER_SCIENTIST = re.compile(
-    r"production|events|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key|account"
+_FORBIDDEN = (
+    (r"^(allUsers|allAuthenticatedUsers)$", r"", r"", "nothing may be public"),
+    (
+        r"^scientist$",
+        r"",
+        r"production|events|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key|account",
+        "a scientist may only read snapshots",
+    ),
+    (
+        r"^(user:|group:|scientist|auditor)",
+        r"",
+        r"^production project$",
+        "no person may have a role where raw content is",
+    ),
+    (r"^worker$", r"^(?!worker$)", r"^production project$", "it could reach what other streams store"),
+    (r"^worker$", r"^(?!staging_reader$)", r"^bucket code$", "it could replace the code that other workers run"),
+    (
+        r"^(worker|orchestrator|encoder)$",
+        r"",
+        r"^warehouse project$",
+        "it holds raw content, which fits into the text of a query",
+    ),
+    (r"^builder$", r"", r"^pseudonym key$", "who reads embeddings must not compute pseudonyms"),
+    (r"^builder$", r"^(?!READER$)", r"^dataset subjects$", "who reads embeddings must not say whose they are"),
+    (
+        r"^mapper$",
+        r"",
+        r"production|events|snapshots|audit|vectors|^table",
+        "who reads the pseudonym key must not read embeddings",
+    ),
+    (r"", r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$", r"", "the role is wider than any task requires"),
 )
+"""Patterns of grantee, role and target, and why no such grant may exist, whatever the file lists."""
+_CUSTOM_ROLES = "custom roles"
 
 
 class Grant(NamedTuple):
@@ -109,21 +139,8 @@ def _stream_violations(resources: Sequence[Resource]) -> Iterator[str]:
 
 
 def _why_forbidden(grant: Grant) -> str | None:
-    if grant.grantee in ("allUsers", "allAuthenticatedUsers"):
-        return "nothing may be public"
-    if grant.grantee == "scientist" and _NEVER_SCIENTIST.search(grant.target):
-        return "a scientist may only read snapshots"
-    if grant.grantee.startswith(("user:", "group:", "scientist", "auditor")) and grant.target == "production project":
-        return "no person may have a role where raw content is"
-    if grant.grantee == "worker" and grant.target == "production project" and grant.role != "worker":
-        return "it could reach what other streams store"
-    if grant.grantee == "worker" and grant.target == "bucket code" and grant.role != "staging_reader":
-        return "it could replace the code that other workers run"
-    if grant.grantee in _HOLDERS_OF_CONTENT and grant.target == "warehouse project":
-        return "it holds raw content, which fits into the text of a query"
-    if _TOO_WIDE.search(grant.role):
-        return "the role is wider than any task requires"
-    return None
+    rules = (why for *patterns, why in _FORBIDDEN if all(map(re.search, patterns, grant)))
+    return next(rules, None)
 
 
 def _grants(resources: Sequence[Resource]) -> Iterator[Grant]:

@@ -15,9 +15,17 @@ resource "google_bigquery_dataset_access" "builder_writes_snapshots" {
   user_by_email = each.value
 }
 
-# Dataset builders fill the subject map (`rawless subjects sync`) and join by it.
-resource "google_bigquery_dataset_access" "builder_writes_subject_map" {
+resource "google_bigquery_dataset_access" "builder_reads_subject_map" {
   for_each      = var.dataset_builders
+  project       = var.project
+  dataset_id    = google_bigquery_dataset.of["subjects"].dataset_id
+  role          = "READER"
+  user_by_email = each.value
+}
+
+# `rawless subjects sync` also creates a worklist there. Whoever owns the table of customers grants the mapper to read it.
+resource "google_bigquery_dataset_access" "mapper_writes_subject_map" {
+  for_each      = var.subject_mappers
   project       = var.project
   dataset_id    = google_bigquery_dataset.of["subjects"].dataset_id
   role          = "WRITER"
@@ -73,6 +81,13 @@ locals {
     { for email in var.dataset_builders : "builder/${email}" => "serviceAccount:${email}" },
     { scientist = "group:${var.scientists}", auditor = "group:${var.auditors}" },
   )
+}
+
+resource "google_project_iam_member" "mapper_runs_queries" {
+  for_each = var.subject_mappers
+  project  = var.project
+  role     = "roles/bigquery.jobUser"
+  member   = "serviceAccount:${each.value}"
 }
 
 resource "google_project_iam_member" "reader_runs_queries" {

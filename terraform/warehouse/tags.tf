@@ -26,6 +26,13 @@ resource "google_data_catalog_policy_tag_iam_member" "builder_sees_identifiers" 
   member     = "serviceAccount:${each.value}"
 }
 
+resource "google_data_catalog_policy_tag_iam_member" "mapper_sees_identifiers" {
+  for_each   = var.subject_mappers
+  policy_tag = google_data_catalog_policy_tag.of["identifiers"].name
+  role       = "roles/datacatalog.categoryFineGrainedReader"
+  member     = "serviceAccount:${each.value}"
+}
+
 resource "google_data_catalog_policy_tag_iam_member" "scientist_sees_vectors" {
   policy_tag = google_data_catalog_policy_tag.of["vectors"].name
   role       = "roles/datacatalog.categoryFineGrainedReader"

@@ -68,9 +68,14 @@ variable "owners" {
   description = "Email address of the group that administers the datasets."
 }
 
+variable "subject_mappers" {
+  type        = set(string)
+  description = "Email addresses of the service accounts that fill the subject map."
+}
+
 variable "dataset_builders" {
   type        = set(string)
-  description = "Email addresses of the service accounts that build datasets and fill the subject map."
+  description = "Email addresses of the service accounts that build datasets."
 }
 
 variable "scientists" {

@@ -73,6 +73,18 @@ MISTAKES = {
         '["storage.buckets.get", "storage.objects.create", "storage.objects.get",',
         '["storage.objects.delete", "storage.objects.create", "storage.objects.get",',
     ),
+    "builder must not have WRITER on dataset subjects": (
+        "warehouse/read.tf",
+        '.of["subjects"].dataset_id\n  role          = "READER"',
+        '.of["subjects"].dataset_id\n  role          = "WRITER"',
+    ),
+    "mapper must not have roles/datacatalog.categoryFineGrainedReader on tag vectors": (
+        "warehouse/tags.tf",
+        '"mapper_sees_identifiers" {\n  for_each   = var.subject_mappers\n'
+        '  policy_tag = google_data_catalog_policy_tag.of["identifiers"]',
+        '"mapper_sees_identifiers" {\n  for_each   = var.subject_mappers\n'
+        '  policy_tag = google_data_catalog_policy_tag.of["vectors"]',
+    ),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
