@@ -108,6 +108,7 @@ module "warehouse" {
   owners            = var.groups.owners
   scientists        = var.groups.scientists
   auditors          = var.groups.auditors
+  channels          = var.warehouse_channels
 }
 
 module "serving" {

@@ -88,7 +88,12 @@ variable "groups" {
 
 variable "channels" {
   type        = list(string)
-  description = "Ids of the notification channels of the alerts."
+  description = "Ids of the notification channels of the production project."
+}
+
+variable "warehouse_channels" {
+  type        = list(string)
+  description = "Ids of the notification channels of the warehouse project, because an alert only notifies channels of its own."
 }
 
 variable "access_policy" {

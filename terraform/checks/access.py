@@ -59,6 +59,7 @@ _FORBIDDEN = (
         r"production|events|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key|account",
         "a scientist may only read snapshots",
     ),
+    (r"^scientist$", r"dataEditor|dataOwner|WRITER", r"", "a scientist may append rows, not delete a table"),
     (
         r"^(user:|group:|scientist|auditor)",
         r"",

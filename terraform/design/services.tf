@@ -10,7 +10,7 @@ locals {
     warehouse = [
       "bigquery.googleapis.com", "bigquerydatapolicy.googleapis.com", "bigquerystorage.googleapis.com",
       "cloudkms.googleapis.com", "datacatalog.googleapis.com", "iam.googleapis.com", "logging.googleapis.com",
-      "orgpolicy.googleapis.com",
+      "monitoring.googleapis.com", "orgpolicy.googleapis.com",
     ]
   }
 

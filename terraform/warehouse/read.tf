@@ -49,16 +49,6 @@ resource "google_bigquery_dataset_access" "scientist_reads_snapshots" {
   group_by_email = var.scientists
 }
 
-# Training registers the head, an export registers its file.
-resource "google_bigquery_table_iam_member" "scientist_registers" {
-  for_each   = toset(["head_v1", "export_v1"])
-  project    = var.project
-  dataset_id = google_bigquery_dataset.of["snapshots"].dataset_id
-  table_id   = google_bigquery_table.of[each.value].table_id
-  role       = "roles/bigquery.dataEditor"
-  member     = "group:${var.scientists}"
-}
-
 resource "google_bigquery_table_iam_member" "classifier_reads_snapshots" {
   for_each   = toset(["snapshot_v1", "snapshot_manifest_v1"])
   project    = var.project

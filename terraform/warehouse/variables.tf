@@ -83,6 +83,11 @@ variable "scientists" {
   description = "Email address of the group of data scientists, who train on snapshots."
 }
 
+variable "channels" {
+  type        = list(string)
+  description = "Ids of the notification channels of the warehouse project."
+}
+
 variable "auditors" {
   type        = string
   description = "Email address of the privacy office's group."

@@ -85,6 +85,14 @@ MISTAKES = {
         '"mapper_sees_identifiers" {\n  for_each   = var.subject_mappers\n'
         '  policy_tag = google_data_catalog_policy_tag.of["vectors"]',
     ),
+    "scientist must not have roles/bigquery.dataEditor on table head_v1": (
+        "warehouse/records.tf", "google_project_iam_custom_role.appender.name", '"roles/bigquery.dataEditor"',
+    ),
+    "module.warehouse.google_monitoring_alert_policy.changed_records names nowhere-at-all": (
+        "warehouse/records.tf",
+        'changed: docs/runbooks.md#changed-records"\n    content   = "Follow docs/runbooks.md#changed-records',
+        'changed: docs/runbooks.md#nowhere-at-all"\n    content   = "Follow docs/runbooks.md#nowhere-at-all',
+    ),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
