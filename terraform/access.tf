@@ -1,4 +1,4 @@
-# Roles in the production project that belong to no stream. Except for break-glass, no person has one.
+# Roles in the production project that belong to no stream. No person has one; break_glass.tf is the exception.
 resource "google_service_account" "worker" {
   for_each     = module.design.streams
   project      = var.raw_project
@@ -68,18 +68,4 @@ resource "google_secret_manager_secret_iam_member" "mapper_reads_pseudonym_key" 
   secret_id = module.keys.secret
   role      = "roles/secretmanager.secretAccessor"
   member    = each.value
-}
-
-# For one person until a given time; the grant names the ticket. Every call is in the audit log and raises an alert
-# (docs/runbooks.md#perimeter-violation). The perimeter additionally requires an access level.
-resource "google_project_iam_member" "break_glass" {
-  count   = var.break_glass == null ? 0 : 1
-  project = var.raw_project
-  role    = "roles/storage.objectViewer"
-  member  = var.break_glass.member
-
-  condition {
-    title      = "break-glass ${var.break_glass.ticket}"
-    expression = "request.time < timestamp(\"${var.break_glass.until}\")"
-  }
 }

@@ -28,6 +28,10 @@ groups = {
   scientists = "data-scientists@acme.example"
   auditors   = "privacy-office@acme.example"
 }
+break_glass = {
+  readers   = "on-call@acme.example"
+  approvers = "privacy-office@acme.example"
+}
 channels           = ["projects/acme-production/notificationChannels/1234567890"]
 warehouse_channels = ["projects/acme-embeddings/notificationChannels/1234567890"]
 access_policy      = "123456789"

@@ -118,15 +118,14 @@ variable "driver_projects" {
 }
 
 variable "break_glass" {
-  type        = object({ member = string, until = string, ticket = string })
-  default     = null
-  description = "A person who may read objects of the production project until a given time, for a ticket. Null otherwise."
+  type        = object({ readers = string, approvers = string, hours = optional(number, 4) })
+  description = "Email addresses of the group whose members may ask to read a bucket of raw content and of the group that approves it, and for how many hours."
   validation {
-    condition     = var.break_glass == null || can(timeadd(var.break_glass.until, "0s")) && can(regex("^user:", var.break_glass.member))
-    error_message = "break_glass.member must be user:EMAIL, and break_glass.until a time such as 2026-11-01T12:00:00Z."
+    condition     = var.break_glass.readers != var.break_glass.approvers
+    error_message = "break_glass.approvers must be another group than break_glass.readers."
   }
   validation {
-    condition     = var.break_glass == null || can(regex("^[A-Z]+-[0-9]+$", var.break_glass.ticket))
-    error_message = "break_glass.ticket must be a ticket id such as OPS-123."
+    condition     = var.break_glass.hours >= 1 && var.break_glass.hours <= 8
+    error_message = "break_glass.hours must be 1 to 8."
   }
 }

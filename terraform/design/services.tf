@@ -5,7 +5,7 @@ locals {
       "artifactregistry.googleapis.com", "bigquery.googleapis.com", "bigquerystorage.googleapis.com",
       "cloudkms.googleapis.com", "compute.googleapis.com", "dataflow.googleapis.com", "dns.googleapis.com",
       "iam.googleapis.com", "logging.googleapis.com", "monitoring.googleapis.com", "orgpolicy.googleapis.com",
-      "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com", "storage.googleapis.com",
+      "privilegedaccessmanager.googleapis.com", "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com", "storage.googleapis.com",
     ]
     warehouse = [
       "bigquery.googleapis.com", "bigquerydatapolicy.googleapis.com", "bigquerystorage.googleapis.com",

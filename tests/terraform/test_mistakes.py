@@ -93,6 +93,16 @@ MISTAKES = {
         'changed: docs/runbooks.md#changed-records"\n    content   = "Follow docs/runbooks.md#changed-records',
         'changed: docs/runbooks.md#nowhere-at-all"\n    content   = "Follow docs/runbooks.md#nowhere-at-all',
     ),
+    '.break_glass["acme-uploads"] lasts for more than 8 hours': ("break_glass.tf", "* 60 * 60", "* 60 * 60 * 24"),
+    '.break_glass["acme-uploads"] needs no justification': ("break_glass.tf", " unstructured {}", " not_mandatory {}"),
+    '.break_glass["acme-uploads"] needs no approval by another group': (
+        "break_glass.tf",
+        'principals = ["group:${var.break_glass.approvers}"]',
+        'principals = ["group:${var.break_glass.readers}"]',
+    ),
+    "grants roles/storage.objectViewer on more than the objects of one bucket": (
+        "break_glass.tf", "projects/_/buckets/${each.value}/", "projects/_/buckets/",
+    ),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
