@@ -44,7 +44,7 @@ def _kms(google: Google, key: str) -> Iterator[Finding]:
     crypto_key = google.get("cloudkms", f"v1/{key}")
     rotation = "--rotation-period=90d --next-rotation-time=$(date -ud +90days +%FT%TZ)"
     if crypto_key is None:
-        command = f"gcloud kms keys create {where} --purpose=encryption {rotation}"
+        command = f"gcloud kms keys create {where} --purpose=encryption --protection-level=hsm {rotation}"
         yield Finding("key", False, f"The key {key} does not exist.", command)
         return
     primary = crypto_key.get("primary", {})

@@ -32,6 +32,8 @@ _KEYS = {
 def violations(resources: Sequence[Resource]) -> Iterator[str]:
     """Resources without a customer-managed key, public resources, and wrong retention of raw content."""
     for resource in resources:
+        if resource.type == "google_kms_crypto_key" and not _is_in_hsm(resource.values):
+            yield f"{resource.address} is kept in software, not in an HSM"
         if resource.type in _KEYS and not _KEYS[resource.type](resource.values):
             yield f"{resource.address} is not encrypted with a customer-managed key"
         if resource.type == "google_storage_bucket":
@@ -40,6 +42,10 @@ def violations(resources: Sequence[Resource]) -> Iterator[str]:
             yield from _subscription_violations(resource)
         if resource.type == "google_cloud_run_v2_service":
             yield from _service_violations(resource)
+
+
+def _is_in_hsm(key: Mapping[str, Any]) -> bool:
+    return [template["protection_level"] for template in key["version_template"]] == ["HSM"]
 
 
 def _service_violations(service: Resource) -> Iterator[str]:

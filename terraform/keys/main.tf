@@ -22,6 +22,10 @@ resource "google_kms_crypto_key" "of" {
   rotation_period            = "${var.retention.key_rotation_seconds}s"
   destroy_scheduled_duration = "${var.retention.key_destruction_seconds}s"
 
+  version_template {
+    algorithm        = "GOOGLE_SYMMETRIC_ENCRYPTION"
+    protection_level = "HSM"
+  }
   lifecycle {
     prevent_destroy = true
   }

@@ -210,7 +210,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         {f"GET /cloudkms/v1/{KEY}": GONE},
         f"The key {KEY} does not exist.",
         "gcloud kms keys create raw --keyring=r --location=europe-west4 --project=a-project --purpose=encryption "
-        "--rotation-period=90d --next-rotation-time=$(date -ud +90days +%FT%TZ)",
+        "--protection-level=hsm --rotation-period=90d --next-rotation-time=$(date -ud +90days +%FT%TZ)",
     ),
     "the encryption key's rotation": (
         {f"GET /cloudkms/v1/{KEY}": {"name": KEY, "primary": {"state": "ENABLED"}}},

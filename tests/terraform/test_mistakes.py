@@ -29,6 +29,7 @@ _QUERIES = 'role    = "roles/bigquery.jobUser"\n  member  = '
 _ENCRYPTION = "  encryption_configuration {\n    kms_key_name = var.key\n  }\n"
 MISTAKES = {
     'google_storage_bucket.temp could be made public': ("raw/bucket.tf", '"enforced"', '"inherited"'),
+    'google_kms_crypto_key.of["raw"] is kept in software': ("keys/main.tf", '= "HSM"', '= "SOFTWARE"'),
     "google_pubsub_topic.events is not encrypted with a customer-managed key": (
         "raw/topic.tf", "  kms_key_name = var.key\n", "",
     ),
