@@ -3,6 +3,8 @@ raw_project       = "acme-production"
 warehouse_project = "acme-embeddings"
 region            = "europe-west4"
 image             = "europe-west4-docker.pkg.dev/acme-production/rawless/rawless@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+service_image     = "europe-west4-docker.pkg.dev/acme-production/rawless/service@sha256:89abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234567"
+attestor          = "projects/acme-build/attestors/build"
 
 streams = {
   photo_upload = {

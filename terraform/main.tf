@@ -34,6 +34,8 @@ module "design" {
   image                 = var.image
   streams               = var.streams
   service_file          = var.service_file
+  service_image         = var.service_image
+  attestor              = var.attestor
   callers               = var.callers
   accounts = {
     deployers = var.deployers, launchers = var.launchers, mappers = var.subject_mappers, builders = var.dataset_builders
@@ -117,7 +119,8 @@ module "serving" {
   region        = var.region
   services      = module.design.names.services
   files         = module.design.service_files
-  image         = var.image
+  image         = var.service_image
+  attestor      = var.attestor
   network       = { network = module.perimeter.network, subnetwork = module.perimeter.subnetwork }
   key           = module.keys.keys.serving
   secret        = module.keys.secret

@@ -28,7 +28,7 @@ variable "pseudonym_key_version" {
 
 variable "image" {
   type        = string
-  description = "Container image of launcher, workers and services, by digest."
+  description = "Container image of launcher and workers, by digest."
 }
 
 variable "streams" {
@@ -53,6 +53,17 @@ variable "service_file" {
   type        = string
   default     = ""
   description = "Path of a service file that lists the heads. access, encoder and classifier are added. Empty means no services."
+}
+
+variable "service_image" {
+  type        = string
+  default     = ""
+  description = "Container image of the services, by digest: the target `service`, which has no root."
+}
+
+variable "attestor" {
+  type        = string
+  description = "The attestor of the build pipeline, projects/P/attestors/A. No image without its attestation runs on Cloud Run."
 }
 
 variable "callers" {

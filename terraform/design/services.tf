@@ -2,7 +2,7 @@
 locals {
   apis = {
     raw = [
-      "artifactregistry.googleapis.com", "bigquery.googleapis.com", "bigquerystorage.googleapis.com",
+      "artifactregistry.googleapis.com", "binaryauthorization.googleapis.com", "bigquery.googleapis.com", "bigquerystorage.googleapis.com",
       "cloudkms.googleapis.com", "compute.googleapis.com", "dataflow.googleapis.com", "dns.googleapis.com",
       "iam.googleapis.com", "logging.googleapis.com", "monitoring.googleapis.com", "orgpolicy.googleapis.com",
       "privilegedaccessmanager.googleapis.com", "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com", "storage.googleapis.com",

@@ -61,7 +61,7 @@ variable "pseudonym_key_version" {
 
 variable "image" {
   type        = string
-  description = "Container image of launcher, workers and services, by digest, because a tag could point to another encoder later."
+  description = "Container image of launcher and workers, by digest, because a tag could point to another encoder later."
   validation {
     condition     = can(regex("^[a-z0-9-]+-docker\\.pkg\\.dev/[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+@sha256:[0-9a-f]{64}$", var.image))
     error_message = "image must be REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME@sha256:DIGEST."
@@ -136,6 +136,30 @@ variable "service_file" {
   type        = string
   default     = ""
   description = "Path of a service file (rawless serve) that lists the heads. access, encoder and classifier are added. Empty means no services."
+}
+
+variable "service_image" {
+  type        = string
+  default     = ""
+  description = "Container image of the services, by digest: the target `service` of the Dockerfile, which has no root."
+  validation {
+    condition     = var.service_file == "" || can(regex("^[a-z0-9-]+-docker\\.pkg\\.dev/[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+@sha256:[0-9a-f]{64}$", var.service_image))
+    error_message = "service_image must be REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME@sha256:DIGEST, because service_file is given."
+  }
+  validation {
+    condition     = var.service_image != var.image
+    error_message = "service_image must be the target `service`, not the image of the workers, which runs as root."
+  }
+}
+
+variable "attestor" {
+  type        = string
+  default     = "projects/acme-build/attestors/build"
+  description = "The attestor of the build pipeline."
+  validation {
+    condition     = can(regex("^projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/attestors/[A-Za-z0-9_-]+$", var.attestor))
+    error_message = "attestor must be projects/PROJECT/attestors/NAME."
+  }
 }
 
 variable "accounts" {

@@ -38,6 +38,9 @@ resource "google_cloud_run_v2_service" "of" {
   invoker_iam_disabled = false
   deletion_protection  = true
 
+  binary_authorization {
+    use_default = true
+  }
   template {
     service_account                  = google_service_account.of[each.key].email
     encryption_key                   = var.key
@@ -57,9 +60,8 @@ resource "google_cloud_run_v2_service" "of" {
       }
     }
     containers {
-      image   = var.image
-      command = ["rawless"]
-      args    = ["serve", "/config/${each.key}.yaml", "--role", each.key, "--host", "0.0.0.0", "--warehouse", "/config/warehouse.yaml"]
+      image = var.image
+      args  = ["/config/${each.key}.yaml", "--role", each.key, "--host", "0.0.0.0", "--warehouse", "/config/warehouse.yaml"]
 
       resources {
         limits            = { cpu = var.sizes[each.key].cpu, memory = var.sizes[each.key].memory }
@@ -98,5 +100,5 @@ resource "google_cloud_run_v2_service" "of" {
       }
     }
   }
-  depends_on = [google_storage_bucket_object.file, google_storage_bucket_iam_member.service_reads_config]
+  depends_on = [google_storage_bucket_object.file, google_storage_bucket_iam_member.service_reads_config, google_binary_authorization_policy.attested]
 }

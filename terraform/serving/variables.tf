@@ -30,7 +30,12 @@ variable "sizes" {
 
 variable "image" {
   type        = string
-  description = "Container image, by digest."
+  description = "Container image without root, by digest."
+}
+
+variable "attestor" {
+  type        = string
+  description = "The attestor of the build pipeline: projects/P/attestors/A."
 }
 
 variable "network" {

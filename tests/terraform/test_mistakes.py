@@ -104,6 +104,13 @@ MISTAKES = {
     "grants roles/storage.objectViewer on more than the objects of one bucket": (
         "break_glass.tf", "projects/_/buckets/${each.value}/", "projects/_/buckets/",
     ),
+    '.of["encoder"] does not run the `service` image': (
+        "serving/main.tf", " image = var.image", ' command = ["sh"]\n image = var.image',
+    ),
+    '.of["encoder"] is exempt from Binary Authorization': ("serving/main.tf", "use_default = true", "policy = null"),
+    "google_binary_authorization_policy.attested admits images without": (
+        "serving/images.tf", "ENFORCED_BLOCK_AND_AUDIT_LOG", "DRYRUN_AUDIT_LOG_ONLY",
+    ),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
