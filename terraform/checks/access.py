@@ -86,6 +86,8 @@ _FORBIDDEN = (
 )
 """Patterns of grantee, role and target, and why no such grant may exist, whatever the file lists."""
 _CUSTOM_ROLES = "custom roles"
+DENIALS = "denied in the production project, except to"
+"""The list that terraform/checks/denials.py checks."""
 
 
 class Grant(NamedTuple):
@@ -100,6 +102,7 @@ def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     """Grants that are not listed or not granted, and grants that are forbidden even if the file lists them."""
     access = yaml.safe_load((tree / FILE).read_text(encoding="utf-8"))
     yield from _role_violations(access.pop(_CUSTOM_ROLES), resources)
+    del access[DENIALS]
     granted, allowed = set(_grants(resources)), _allowed(access)
     for grantee, role, target in sorted(granted - allowed):
         yield f"{grantee} is granted {role} on {target}, which {FILE} does not allow"
@@ -155,10 +158,11 @@ def _grants(resources: Sequence[Resource]) -> Iterator[Grant]:
         member = str(values.get("member") or values.get("user_by_email") or values.get("group_by_email"))
         if resource.block == _SERVICE_AGENTS:  # some are known only after the services are enabled
             member = "agent"
-        yield Grant(_grantee(member), _abbreviate(str(values["role"])), _abbreviate(target.format(**values)))
+        yield Grant(grantee(member), _abbreviate(str(values["role"])), _abbreviate(target.format(**values)))
 
 
-def _grantee(member: str) -> str:
+def grantee(member: str) -> str:
+    """The role of a member in the files, or the member itself."""
     return next((name for name, pattern in _GRANTEES if re.match(pattern, member)), member)
 
 

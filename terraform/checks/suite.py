@@ -3,7 +3,19 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from terraform.checks import access, break_glass, diagrams, functions, images, plan, request, runbooks, storage, tables
+from terraform.checks import (
+    access,
+    break_glass,
+    denials,
+    diagrams,
+    functions,
+    images,
+    plan,
+    request,
+    runbooks,
+    storage,
+    tables,
+)
 from terraform.checks.plan import REPOSITORY, PlanError, Resource
 
 DIAGRAMS = ("terraform/README.md", "docs/deploy.md")
@@ -25,6 +37,7 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     """Every violation in a plan, except in the requests of the jobs, which take seconds to render."""
     yield from tables.violations(tree, resources)
     yield from access.violations(tree, resources)
+    yield from denials.violations(tree, resources)
     yield from break_glass.violations(resources)
     yield from images.violations(resources)
     yield from storage.violations(resources)

@@ -111,6 +111,12 @@ MISTAKES = {
     "google_binary_authorization_policy.attested admits images without": (
         "serving/images.tf", "ENFORCED_BLOCK_AND_AUDIT_LOG", "DRYRUN_AUDIT_LOG_ONLY",
     ),
+    "topics.attachSubscription is denied except to deployer, mapper, but": (
+        "deny.tf",
+        'snapshots.create"]\n      except      = [for member in local.deployers',
+        'snapshots.create"]\n      except      = [for member in setunion(local.deployers, local.mappers)',
+    ),
+    "versions.access is denied except to everybody, but": ("deny.tf", "/versions.access", "/secrets.delete"),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
