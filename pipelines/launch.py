@@ -14,7 +14,7 @@ from pipelines.ingest import Ingest
 from pipelines.interrupts import stop_on_interrupt
 from pipelines.run import run
 from pipelines.unbounded import message_read
-from rawless.connect import open_job_warehouse, open_key_source, open_warehouse
+from rawless.connect import JOB_TABLES, open_existing_warehouse, open_key_source, open_warehouse
 from rawless.errors import UserError
 from rawless.events.filtered_source import FilteredSource
 from rawless.events.source import Source
@@ -92,7 +92,7 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
 def _warehouse(request: IngestRequest, is_local: bool) -> Warehouse:
     if is_local or request.warehouse is None:
         return open_warehouse(request.warehouse)
-    return open_job_warehouse(request.warehouse)
+    return open_existing_warehouse(request.warehouse, JOB_TABLES)
 
 
 def _job(stream: Stream, request: IngestRequest, warehouse: Warehouse, is_local: bool) -> Ingest:

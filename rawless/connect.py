@@ -1,6 +1,7 @@
 """Open the warehouse, Pub/Sub and the pseudonym key that a command's options name."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from rawless.events.pubsub import PubSub, check_name
@@ -30,13 +31,13 @@ def open_warehouse(file: Path | None = None) -> Warehouse:
     return warehouse
 
 
-def open_job_warehouse(file: Path) -> Warehouse:
-    """Open the warehouse for a job that runs elsewhere: check the tables that it uses, and create none.
+def open_existing_warehouse(file: Path, tables: Iterable[str]) -> Warehouse:
+    """Open the warehouse for an account of the deployment, which may use some tables and create none: check these.
 
-    The job's service account may write two tables and read one (see the worker role in terraform), but create none.
+    Raises UserError for a file that is not valid and for a table that is missing or differs.
     """
     warehouse = Warehouse(load_warehouse_config(file))
-    warehouse.check(JOB_TABLES)
+    warehouse.check(tables)
     return warehouse
 
 

@@ -162,7 +162,7 @@ class Warehouse:
             for name in names:
                 self.compare(name, self.client.get_table(self.table_id(name), retry=self.retry))
         except (NotFound, Forbidden, BadRequest) as error:
-            raise UserError(f"BigQuery refused to show a table that the job needs: {_first_line(error)}") from None
+            raise UserError(f"BigQuery refused to show a table that is needed: {_first_line(error)}") from None
         except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
             raise unavailable(error) from None
 

@@ -19,6 +19,7 @@ from rawless.heads import deployment
 from rawless.serving.remote import TOKEN_VARIABLE
 from tests.cli.conftest import Outcome
 from tests.drawn_heads import write_head
+from tests.fake_google import credentials_file, fake_google
 from tests.programs import Program
 from tests.serving.conftest import TEXT_STREAM, eventually
 
@@ -219,6 +220,24 @@ def test_a_mistake_is_answered_in_one_sentence(rawless: Rawless, folder: Path, t
             assert outcome.err.startswith("Error: ")
             assert says in outcome.err
             assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_service_creates_nothing_in_a_warehouse(
+    rawless: Rawless, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its account may not, and in the deployment the attempt would look like an attack."""
+    datasets = {role: role for role in ("events", "snapshots", "subjects", "audit")}
+    (tmp_path / "warehouse.yaml").write_text(yaml.safe_dump({"project": "a-project", **datasets}))
+    file = _file(folder, "logged.yaml", heads={"topic": {"stream": "message.yaml", "log": True}})
+    with fake_google() as google:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials_file(google, tmp_path)))
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", google.url)
+
+        outcome = rawless("serve", file, "--port", "0", "--warehouse", tmp_path / "warehouse.yaml")
+
+        assert outcome.code == 2
+        assert "BigQuery refused to show a table that is needed" in outcome.err
+        assert {request.split()[0] for request in google.requests if "/token" not in request} == {"GET"}
 
 
 def test_a_head_is_deployed_and_rolled_back_by_name(rawless: Rawless, home: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_check_creates_no_missing_table(warehouse: Warehouse) -> None:
     warehouse.client.delete_table(warehouse.table_id("rejection_v1"))
 
     warehouse.check(["embedding_event_v1"])
-    with pytest.raises(UserError, match=r"refused to show a table that the job needs: .*rejection_v1"):
+    with pytest.raises(UserError, match=r"refused to show a table that is needed: .*rejection_v1"):
         warehouse.check(["rejection_v1"])
 
 

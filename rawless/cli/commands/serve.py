@@ -68,15 +68,19 @@ def serve(
 def _dependencies(
     role: "Role", config: "ServeConfig", served: "Mapping[str, ServedHead]", device: DeviceName, file: Path | None
 ) -> "Dependencies":
-    from rawless.connect import find_key_source, open_warehouse
+    from rawless.connect import find_key_source, open_existing_warehouse, open_warehouse
     from rawless.local import home
     from rawless.serving.app import Dependencies
     from rawless.warehouse.encoder_registry import resolve
 
-    opened = cache(lambda: open_warehouse(file))  # a service that logs nothing and has no index needs no warehouse
     answered = served.values() if role in ("all", "orchestrator") else ()
     logged = [head for head in answered if head.log]
     indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
+    tables = ["encoder_v1"]
+    tables += ["embedding_event_v1", "prediction_v1"] if logged else []
+    tables += ["snapshot_v1", "snapshot_manifest_v1"] if indexed else []
+    # A service that logs nothing and has no index needs no warehouse.
+    opened = cache(lambda: open_existing_warehouse(file, tables) if file else open_warehouse())
     keyed = any(head.stream.subject != "none" for head in logged) or any(len(head.arms) > 1 for head in answered)
     return Dependencies(
         specs={head.encoder: resolve(opened, head.encoder) for head in served.values()},
