@@ -28,3 +28,11 @@ groups = {
 }
 channels      = ["projects/acme-production/notificationChannels/1234567890"]
 access_policy = "123456789"
+# Each level describes where its group calls from, such as the addresses of a network or the company's devices.
+access_levels = {
+  producers  = ["accessPolicies/123456789/accessLevels/shop"]
+  builders   = ["accessPolicies/123456789/accessLevels/build"]
+  scientists = ["accessPolicies/123456789/accessLevels/company_devices"]
+  auditors   = ["accessPolicies/123456789/accessLevels/company_devices"]
+  delivery   = ["accessPolicies/123456789/accessLevels/build"]
+}

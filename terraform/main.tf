@@ -49,11 +49,18 @@ module "perimeter" {
   network         = module.design.names.network
   cidr            = var.cidr
   access_policy   = var.access_policy
+  access_levels   = var.access_levels
   driver_projects = var.driver_projects
-  key_readers     = local.builders
-  publishers      = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
-  launchers       = var.launchers
-  callers         = setunion(values(local.workers), values(local.services))
+  writers         = setunion(values(local.workers), [local.services.encoder, local.services.orchestrator])
+  readers         = [local.services.classifier]
+  identities = {
+    producers   = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
+    key_readers = local.builders
+    builders    = local.builders
+    scientists  = ["group:${var.groups.scientists}"]
+    auditors    = ["group:${var.groups.auditors}", "group:${var.groups.owners}"]
+    delivery    = var.launchers
+  }
 }
 
 module "raw" {

@@ -86,6 +86,13 @@ variable "access_policy" {
   description = "Number of the organisation's access policy."
 }
 
+variable "access_levels" {
+  type = object({
+    producers = set(string), builders = set(string), scientists = set(string), auditors = set(string), delivery = set(string)
+  })
+  description = "Access levels of the organisation (networks, devices) from which each group may enter, by their full names."
+}
+
 variable "cidr" {
   type        = string
   default     = "10.80.0.0/20"

@@ -62,6 +62,27 @@ MISTAKES = {
     "The experiment enable_google_cloud_profiler is forbidden": (
         "design/job.tf", "stream.service_options,", 'stream.service_options, ["enable_google_cloud_profiler"],',
     ),
+    "lets “Pseudonym key for the subject map” in from *, which is no access level": (
+        "perimeter/perimeter.tf",
+        "access_level = sources.value",
+        'access_level = rule.value.title == "Pseudonym key for the subject map" ? "*" : sources.value',
+    ),
+    "allows “Embeddings to the warehouse” every method of bigquery.googleapis.com": (
+        "perimeter/rules.tf", '["BigQueryWrite.AppendRows"]', '["*"]',
+    ),
+    "allows “Embeddings from production” to call bigquery.jobs.create": (
+        "perimeter/rules.tf",
+        'permissions = ["bigquery.tables.get", "bigquery.tables.getData"]',
+        'permissions = ["bigquery.tables.get", "bigquery.jobs.create"]',
+    ),
+    "allows “Producers” to call Subscriber.Pull": (
+        "perimeter/rules.tf", '["Publisher.Publish"]', '["Publisher.Publish", "Subscriber.Pull"]',
+    ),
+    "lets “Classifier” in from anywhere": (
+        "perimeter/rules.tf",
+        'title = "Classifier", identities = var.readers, from = merge(local.nowhere, { projects = local.raw })',
+        'title = "Classifier", identities = var.readers, from = local.nowhere',
+    ),
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
     "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip

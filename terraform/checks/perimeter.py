@@ -1,0 +1,74 @@
+"""Service perimeters: which rules let somebody across, from where, and what they may call."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from terraform.checks.plan import Resource
+
+_LEVEL = re.compile(r"accessPolicies/\d+/accessLevels/[A-Za-z]\w*")
+_MANAGED = "the pipeline manages its resources, which contain no messages, rows or objects"
+_QUERIES = "queries, read sessions and tables of a build; roles decide which rows, and no rule lets a result out"
+EVERY_METHOD = {
+    **{
+        ("Delivery pipeline", f"{service}.googleapis.com"): _MANAGED
+        for service in ("artifactregistry", "cloudkms", "compute", "dataflow", "logging", "monitoring", "run")
+    },
+    **{
+        (title, "bigquery.googleapis.com"): _QUERIES
+        for title in ("Dataset builders", "Data scientists", "Auditors and administrators")
+    },
+}
+"""The rules that allow every method of a service, each with the reason."""
+READS: dict[str, set[str]] = {
+    "google.storage.objects.get": {"GPU driver", "Delivery pipeline"},
+    "google.cloud.secretmanager.v1.SecretManagerService.AccessSecretVersion": {"Pseudonym key for the subject map"},
+    "Subscriber.Pull": set(),
+    "Subscriber.StreamingPull": set(),
+    "Subscriber.CreateSnapshot": set(),
+    "Subscriber.Seek": set(),
+    "bigquery.jobs.create": {"Classifier", "Snapshots for the classifier"},
+    "bigquery.tables.updateData": set(),
+}
+"""Methods that return content or can carry it, and the only rules that may allow them by name."""
+
+
+def violations(resources: Sequence[Resource]) -> Iterator[str]:
+    """Rules with an unnamed origin, identity or method, and methods that a rule must not allow."""
+    for perimeter in resources:
+        if perimeter.type == "google_access_context_manager_service_perimeter":
+            (status,) = perimeter.values["status"]
+            for rule in status["ingress_policies"]:
+                yield from _origin_violations(perimeter, rule)
+            for rule in status["ingress_policies"]:
+                yield from _rule_violations(perimeter, rule, "ingress")
+            for rule in status["egress_policies"]:
+                yield from _rule_violations(perimeter, rule, "egress")
+
+
+def _origin_violations(perimeter: Resource, rule: dict[str, Any]) -> Iterator[str]:
+    sources = rule["ingress_from"][0]["sources"]
+    if not sources:
+        yield f"{perimeter.address} lets “{rule['title']}” in from anywhere: it names no source"
+    for source in sources:
+        level = source["access_level"]
+        if level is not None and not _LEVEL.fullmatch(level):
+            yield f"{perimeter.address} lets “{rule['title']}” in from {level}, which is no access level"
+
+
+def _rule_violations(perimeter: Resource, rule: dict[str, Any], direction: str) -> Iterator[str]:
+    title = rule["title"]
+    (origin,) = rule[f"{direction}_from"]
+    (target,) = rule[f"{direction}_to"]
+    if origin["identity_type"] or not origin["identities"]:
+        yield f"{perimeter.address} does not name the identities of “{title}”"
+    if not target["operations"] or "*" in target["resources"]:
+        yield f"{perimeter.address} allows “{title}” every service or project"
+    for operation in target["operations"]:
+        service = operation["service_name"]
+        names = {selector["method"] or selector["permission"] for selector in operation["method_selectors"]}
+        if service == "*" or (("*" in names or not names) and (title, service) not in EVERY_METHOD):
+            yield f"{perimeter.address} allows “{title}” every method of {service}"
+        for name in sorted(names & READS.keys()):
+            if title not in READS[name]:
+                yield f"{perimeter.address} allows “{title}” to call {name}"
