@@ -1,6 +1,7 @@
 # Copy this file and replace the values. All other variables have defaults: see variables.tf.
 raw_project       = "acme-production"
 warehouse_project = "acme-embeddings"
+audit_project     = "acme-audit"
 region            = "europe-west4"
 image             = "europe-west4-docker.pkg.dev/acme-production/rawless/rawless@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -34,5 +35,6 @@ access_levels = {
   builders   = ["accessPolicies/123456789/accessLevels/build"]
   scientists = ["accessPolicies/123456789/accessLevels/company_devices"]
   auditors   = ["accessPolicies/123456789/accessLevels/company_devices"]
+  owners     = ["accessPolicies/123456789/accessLevels/company_devices"]
   delivery   = ["accessPolicies/123456789/accessLevels/build"]
 }

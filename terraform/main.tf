@@ -1,4 +1,4 @@
-# The two projects and the trust boundary between them; terraform/README.md has a diagram.
+# The three projects and the trust boundaries between them; terraform/README.md has a diagram.
 data "google_project" "raw" {
   project_id = var.raw_project
 }
@@ -7,9 +7,15 @@ data "google_project" "warehouse" {
   project_id = var.warehouse_project
 }
 
+data "google_project" "audit" {
+  project_id = var.audit_project
+}
+
 locals {
-  projects = { raw = var.raw_project, warehouse = var.warehouse_project }
-  numbers  = { raw = data.google_project.raw.number, warehouse = data.google_project.warehouse.number }
+  projects = { raw = var.raw_project, warehouse = var.warehouse_project, audit = var.audit_project }
+  numbers = {
+    raw = data.google_project.raw.number, warehouse = data.google_project.warehouse.number, audit = data.google_project.audit.number
+  }
   workers  = { for name, account in google_service_account.worker : name => account.member }
   services = module.serving.accounts
   builders = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
@@ -38,7 +44,7 @@ module "keys" {
   keys       = module.design.keys
   retention  = module.design.retention
   secret     = module.design.names.secret
-  depends_on = [google_project_service.raw, google_project_service.warehouse]
+  depends_on = [google_project_service.raw, google_project_service.warehouse, google_project_service.audit]
 }
 
 module "perimeter" {
@@ -53,12 +59,14 @@ module "perimeter" {
   driver_projects = var.driver_projects
   writers         = setunion(values(local.workers), [local.services.encoder, local.services.orchestrator])
   readers         = [local.services.classifier]
+  log_writers     = module.audit.log_writers
   identities = {
     producers   = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
     key_readers = local.builders
     builders    = local.builders
     scientists  = ["group:${var.groups.scientists}"]
-    auditors    = ["group:${var.groups.auditors}", "group:${var.groups.owners}"]
+    auditors    = ["group:${var.groups.auditors}"]
+    owners      = ["group:${var.groups.owners}"]
     delivery    = var.launchers
   }
 }
@@ -125,8 +133,18 @@ module "observability" {
   source           = "./observability"
   projects         = local.projects
   prefix           = var.prefix
-  audit_dataset    = module.warehouse.datasets.audit
   rejection_alerts = module.design.rejection_alerts
   channels         = var.channels
-  workers          = toset(values(local.workers))
+}
+
+module "audit" {
+  source         = "./audit"
+  projects       = local.projects
+  region         = var.region
+  prefix         = var.prefix
+  key            = module.keys.keys.audit
+  retention_days = module.design.retention.log_days
+  dataset        = module.warehouse.datasets.audit
+  auditors       = var.groups.auditors
+  workers        = toset(values(local.workers))
 }

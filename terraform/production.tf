@@ -13,6 +13,13 @@ resource "google_project_service" "warehouse" {
   disable_on_destroy = false
 }
 
+resource "google_project_service" "audit" {
+  for_each           = toset(module.design.apis.audit)
+  project            = var.audit_project
+  service            = each.value
+  disable_on_destroy = false
+}
+
 # A service account key is a copy of the account's identity that cannot be recalled.
 resource "google_org_policy_policy" "no_service_account_keys" {
   for_each = {
@@ -27,7 +34,7 @@ resource "google_org_policy_policy" "no_service_account_keys" {
       enforce = "TRUE"
     }
   }
-  depends_on = [google_project_service.raw, google_project_service.warehouse]
+  depends_on = [google_project_service.raw, google_project_service.warehouse, google_project_service.audit]
 }
 
 # Configuration without any data: stream files, the warehouse file, service files, the Flex Template.

@@ -16,8 +16,10 @@ EVERY_METHOD = {
     },
     **{
         (title, "bigquery.googleapis.com"): _QUERIES
-        for title in ("Dataset builders", "Data scientists", "Auditors and administrators")
+        for title in ("Dataset builders", "Data scientists", "Auditors", "Administrators")
     },
+    ("Auditors", "logging.googleapis.com"): "the view of the records is their only role there",
+    ("Audit logs", "logging.googleapis.com"): "Google names no method of a sink; the role is to write to one bucket",
 }
 """The rules that allow every method of a service, each with the reason."""
 READS: dict[str, set[str]] = {
@@ -28,7 +30,7 @@ READS: dict[str, set[str]] = {
     "Subscriber.CreateSnapshot": set(),
     "Subscriber.Seek": set(),
     "bigquery.jobs.create": {"Classifier", "Snapshots for the classifier"},
-    "bigquery.tables.updateData": set(),
+    "bigquery.tables.updateData": {"Audit logs"},
 }
 """Methods that return content or can carry it, and the only rules that may allow them by name."""
 

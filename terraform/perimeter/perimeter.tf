@@ -1,4 +1,4 @@
-# A service perimeter around each project: not even an account with every role can send rows or content out through an
+# A service perimeter around the production project, and one around the warehouse and the audit project: not even an account with every role can send rows or content out through an
 # API. In addition to the break-glass role, a person needs an ingress rule.
 locals {
   # The services that can store or transfer content. Other services cannot be reached from the network either.
@@ -8,6 +8,19 @@ locals {
     "monitoring.googleapis.com", "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com",
     "storage.googleapis.com",
   ]
+}
+
+# Cloud Logging delivers from addresses of Google that no other access level describes, so this one names the accounts.
+resource "google_access_context_manager_access_level" "log_delivery" {
+  parent = "accessPolicies/${var.access_policy}"
+  name   = "accessPolicies/${var.access_policy}/accessLevels/${replace(var.network, "-", "_")}_log_delivery"
+  title  = "Log delivery of ${var.project}"
+
+  basic {
+    conditions {
+      members = var.log_writers
+    }
+  }
 }
 
 resource "google_access_context_manager_service_perimeter" "of" {

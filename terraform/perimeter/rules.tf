@@ -3,6 +3,7 @@
 locals {
   raw       = ["projects/${var.numbers.raw}"]
   warehouse = ["projects/${var.numbers.warehouse}"]
+  audit     = ["projects/${var.numbers.audit}"]
   nowhere   = { levels = [], projects = [] }
   from      = { for name, levels in var.access_levels : name => { levels = levels, projects = [] } }
 
@@ -22,7 +23,15 @@ locals {
       "bigquery.tables.get", "bigquery.tables.getData",
     ]
   }]
-  query       = [{ service = "bigquery.googleapis.com", methods = ["*"], permissions = [] }]
+  query        = [{ service = "bigquery.googleapis.com", methods = ["*"], permissions = [] }]
+  read_records = [{ service = "logging.googleapis.com", methods = ["*"], permissions = [] }]
+  deliver_logs = [
+    { service = "logging.googleapis.com", methods = ["*"], permissions = [] },
+    {
+      service     = "bigquery.googleapis.com", methods = [],
+      permissions = ["bigquery.tables.create", "bigquery.tables.get", "bigquery.tables.update", "bigquery.tables.updateData"]
+    },
+  ]
   write_files = { service = "storage.googleapis.com", methods = ["google.storage.objects.create"], permissions = [] }
 
   # The delivery pipeline manages resources. It reads no message, no row and no secret. It may get objects, because
@@ -106,7 +115,7 @@ locals {
     # Nothing may leave it: a query cannot write its result to another project or bucket.
     warehouse = {
       title     = "Embeddings"
-      resources = local.warehouse
+      resources = concat(local.warehouse, local.audit)
       egress    = []
       ingress = [
         {
@@ -126,12 +135,22 @@ locals {
           to    = local.warehouse, operations = local.query
         },
         {
-          title = "Auditors and administrators", identities = var.identities.auditors, from = local.from.auditors,
-          to    = local.warehouse, operations = local.query
+          title      = "Administrators", identities = var.identities.owners, from = local.from.owners, to = local.warehouse,
+          operations = local.query
+        },
+        {
+          title = "Auditors", identities = var.identities.auditors, from = local.from.auditors,
+          to    = concat(local.warehouse, local.audit), operations = concat(local.query, local.read_records)
+        },
+        {
+          title      = "Audit logs", identities = var.log_writers
+          from       = merge(local.nowhere, { levels = [google_access_context_manager_access_level.log_delivery.name] })
+          to         = concat(local.warehouse, local.audit)
+          operations = local.deliver_logs
         },
         {
           title = "Delivery pipeline", identities = var.identities.delivery, from = local.from.delivery,
-          to    = local.warehouse, operations = local.manage_warehouse
+          to    = concat(local.warehouse, local.audit), operations = local.manage_warehouse
         },
       ]
     }

@@ -4,8 +4,8 @@ variable "project" {
 }
 
 variable "numbers" {
-  type        = object({ raw = string, warehouse = string })
-  description = "Numbers of the two projects."
+  type        = object({ raw = string, warehouse = string, audit = string })
+  description = "Numbers of the three projects."
 }
 
 variable "region" {
@@ -38,7 +38,8 @@ variable "access_policy" {
 
 variable "access_levels" {
   type = object({
-    producers = set(string), builders = set(string), scientists = set(string), auditors = set(string), delivery = set(string)
+    producers = set(string), builders = set(string), scientists = set(string), auditors = set(string), owners = set(string),
+    delivery  = set(string)
   })
   description = "Access levels of the organisation (networks, devices) from which each group may enter, by their full names."
   validation {
@@ -63,10 +64,15 @@ variable "readers" {
   description = "Accounts of services without raw content, as IAM members, which may query the warehouse from inside."
 }
 
+variable "log_writers" {
+  type        = set(string)
+  description = "Accounts that deliver audit logs to the warehouse and to the audit project, as IAM members."
+}
+
 variable "identities" {
   type = object({
     producers = set(string), key_readers = set(string), builders = set(string), scientists = set(string),
-    auditors  = set(string), delivery = set(string)
+    auditors  = set(string), owners = set(string), delivery = set(string)
   })
   description = "Accounts and groups that enter from outside, as IAM members. key_readers fill the subject map with the pseudonym key."
   validation {

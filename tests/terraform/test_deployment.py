@@ -154,10 +154,9 @@ def _calls(target: dict[str, Any]) -> set[str]:
 
 
 def test_an_access_level_must_be_one_of_the_organisation() -> None:
-    level = {
-        group: ["accessPolicies/123456789/accessLevels/office"] for group in ("builders", "scientists", "auditors")
-    }
-    levels = level | {"producers": ["*"], "delivery": ["accessPolicies/987654321/accessLevels/other"]}
+    groups = ("builders", "scientists", "auditors", "owners")
+    levels = {group: ["accessPolicies/123456789/accessLevels/office"] for group in groups}
+    levels |= {"producers": ["*"], "delivery": ["accessPolicies/987654321/accessLevels/other"]}
 
     with pytest.raises(plan.PlanError, match="access_levels must be names such as"):
         plan.make_plan(REPOSITORY, f"-var=access_levels={json.dumps(levels)}")

@@ -83,6 +83,28 @@ MISTAKES = {
         'title = "Classifier", identities = var.readers, from = merge(local.nowhere, { projects = local.raw })',
         'title = "Classifier", identities = var.readers, from = local.nowhere',
     ),
+    "google_logging_project_bucket_config.records is not locked": (
+        "audit/records.tf", "  locked           = true\n", "",
+    ),
+    "google_logging_project_bucket_config.records is not encrypted": (
+        "audit/records.tf", "  cmek_settings {\n    kms_key_name = var.key\n  }\n", "",
+    ),
+    "The records of acme-audit are not kept completely": (
+        "audit/records.tf",
+        "for_each               = var.projects",
+        'for_each = { raw = var.projects.raw, warehouse = var.projects.warehouse }',
+    ),
+    "table_access copies records with object names, queries or errors": (
+        "audit/access.tf", " NOT protoPayload.status.message:*", "",
+    ),
+    'everything["raw"] does not log what serviceAccount:rawless-w-photo-upload@': (
+        "audit/logged.tf",
+        "log_type = audit_log_config.value",
+        "log_type = audit_log_config.value\n exempted_members = var.workers",
+    ),
+    "Not every call in acme-production is logged": (
+        "audit/logged.tf", '"DATA_READ", "DATA_WRITE"', '"DATA_READ"',
+    ),
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
     "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip

@@ -1,0 +1,79 @@
+"""Which log entries the sinks and alerts select, on samples in the form that Google's services write."""
+
+from typing import Any
+
+import pytest
+
+from terraform.checks.plan import Resource
+from tests.terraform.log_filter import matches
+
+pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run, so that each is made once
+DATA_ACCESS = "projects/acme-production/logs/cloudaudit.googleapis.com%2Fdata_access"
+OBJECT_READ = {
+    "logName": DATA_ACCESS,
+    "resource": {"type": "gcs_bucket"},
+    "protoPayload": {
+        "serviceName": "storage.googleapis.com",
+        "methodName": "storage.objects.get",
+        "resourceName": "projects/_/buckets/acme-uploads/objects/photos/customer-4711.jpg",
+        "authenticationInfo": {"principalEmail": "delivery@acme-build.iam.gserviceaccount.com"},
+    },
+}
+
+
+def _bigquery(metadata: dict[str, Any], status: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A record of BigQuery. Those of the tables that a query reads have the method InsertJob too."""
+    return {
+        "logName": "projects/acme-embeddings/logs/cloudaudit.googleapis.com%2Fdata_access",
+        "resource": {"type": "bigquery_dataset" if "tableData" in str(metadata) else "bigquery_project"},
+        "protoPayload": {
+            "serviceName": "bigquery.googleapis.com",
+            "methodName": "google.cloud.bigquery.v2.JobService.InsertJob",
+            "status": status or {},
+            "metadata": metadata,
+        },
+    }
+
+
+QUERY = {"queryConfig": {"query": "SELECT 'a customer wrote this'"}}
+TABLE_READ = _bigquery({"tableDataRead": {"fields": ["embedding"], "jobName": "projects/p/jobs/j", "reason": "JOB"}})
+TABLE_CHANGE = _bigquery({"tableDataChange": {"insertedRowsCount": "3", "reason": "JOB"}})
+RECORDS_WITH_CONTENT = {
+    "the name of an object": OBJECT_READ,
+    "the text of a query": _bigquery({"jobInsertion": {"job": {"jobConfig": QUERY}}}),
+    "the error of a job": _bigquery(
+        {"jobChange": {"job": {"jobStatus": {"errorResult": {"message": "Bad double: x"}}}}}
+    ),
+    "the error of a read": _bigquery({"tableDataRead": {}}, {"code": 3, "message": "Bad double value: x"}),
+    "the older form of a job": {
+        **OBJECT_READ,
+        "resource": {"type": "bigquery_resource"},
+        "protoPayload": {"serviceData": {"jobCompletedEvent": {"job": QUERY}}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def sinks(resources: list[Resource]) -> dict[str, str]:
+    """The filters of the sinks, by block and project."""
+    return {
+        resource.address: resource.values["filter"]
+        for resource in resources
+        if resource.type == "google_logging_project_sink"
+    }
+
+
+@pytest.mark.parametrize("what", RECORDS_WITH_CONTENT)
+def test_a_record_that_may_contain_content_is_kept_in_the_locked_bucket_only(what: str, sinks: dict[str, str]) -> None:
+    selecting = {address for address, text in sinks.items() if matches(text, RECORDS_WITH_CONTENT[what])}
+
+    assert selecting == {
+        f'module.audit.google_logging_project_sink.records["{p}"]' for p in ("raw", "warehouse", "audit")
+    }
+
+
+@pytest.mark.parametrize("record", [TABLE_READ, TABLE_CHANGE])
+def test_who_read_or_changed_a_table_is_copied_to_the_audit_dataset(
+    record: dict[str, Any], sinks: dict[str, str]
+) -> None:
+    assert matches(sinks["module.audit.google_logging_project_sink.table_access"], record)
