@@ -7,9 +7,10 @@ resource "google_logging_project_exclusion" "worker_chatter" {
   filter  = "resource.type=\"dataflow_step\" logName:\"dataflow.googleapis.com%2Fworker\" severity<WARNING"
 }
 
-# Excludes query strings and addresses of callers. Failed requests are kept, because alerts count them.
-resource "google_logging_project_exclusion" "answered_requests" {
+# Excludes every request to Cloud Run, because its log has the URL and the address of the caller. Alerts count responses by
+# Cloud Run's own metric.
+resource "google_logging_project_exclusion" "requests" {
   project = var.projects.raw
-  name    = "${var.prefix}-answered-requests"
-  filter  = "logName:\"run.googleapis.com%2Frequests\" resource.labels.service_name=~\"^${var.prefix}-\" httpRequest.status<400"
+  name    = "${var.prefix}-requests"
+  filter  = "logName:\"run.googleapis.com%2Frequests\""
 }

@@ -1,15 +1,12 @@
 # Counts of log lines. They have no labels, so nothing of a line's text leaves the log.
 locals {
   audited = "logName:\"cloudaudit.googleapis.com\""
-  service = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^${var.prefix}-\" httpRequest.status"
   filters = {
     # The message of rawless/warehouse/append.py.
-    bigquery_away    = "resource.type=\"dataflow_step\" \"The warehouse accepted no rows for\""
-    perimeter        = "${local.audited} protoPayload.metadata.\"@type\"=\"type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata\""
-    human_on_raw     = "logName:\"cloudaudit.googleapis.com%2Fdata_access\" protoPayload.serviceName=(\"pubsub.googleapis.com\" OR \"storage.googleapis.com\" OR \"secretmanager.googleapis.com\") NOT protoPayload.authenticationInfo.principalEmail=~\"gserviceaccount[.]com$\""
-    key_destroyed    = "${local.audited} protoPayload.methodName=~\"(DestroyCryptoKeyVersion|DestroySecretVersion|DeleteSecret)$\""
-    refused_callers  = "${local.service}=(401 OR 403)"
-    services_failing = "${local.service}>=500"
+    bigquery_away = "resource.type=\"dataflow_step\" \"The warehouse accepted no rows for\""
+    perimeter     = "${local.audited} protoPayload.metadata.\"@type\"=\"type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata\""
+    human_on_raw  = "logName:\"cloudaudit.googleapis.com%2Fdata_access\" protoPayload.serviceName=(\"pubsub.googleapis.com\" OR \"storage.googleapis.com\" OR \"secretmanager.googleapis.com\") NOT protoPayload.authenticationInfo.principalEmail=~\"gserviceaccount[.]com$\""
+    key_destroyed = "${local.audited} protoPayload.methodName=~\"(DestroyCryptoKeyVersion|DestroySecretVersion|DeleteSecret)$\""
   }
 }
 

@@ -53,6 +53,32 @@ RECORDS_WITH_CONTENT = {
 }
 
 
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_the_url_of_a_request_is_not_logged_whatever_the_response(status: int, resources: list[Resource]) -> None:
+    request = {
+        "logName": "projects/acme-production/logs/run.googleapis.com%2Frequests",
+        "resource": {"type": "cloud_run_revision", "labels": {"service_name": "rawless-orchestrator"}},
+        "httpRequest": {
+            "status": status,
+            "requestUrl": "https://rawless-orchestrator/predict?text=a+customer+wrote+this",
+        },
+    }
+    exclusions = [r.values["filter"] for r in resources if r.type == "google_logging_project_exclusion"]
+
+    assert any(matches(text, request) for text in exclusions if "severity" not in text)
+
+
+def test_refused_and_failed_requests_raise_alerts_without_a_log(resources: list[Resource]) -> None:
+    filters = {
+        r.address.split('"')[1]: r.values["conditions"][0]["condition_threshold"][0]["filter"]
+        for r in resources
+        if r.block == "module.observability.google_monitoring_alert_policy.counts"
+    }
+
+    assert all("run.googleapis.com/request_count" in filters[name] for name in ("refused_callers", "services_failing"))
+    assert not any("httpRequest" in str(r.values) for r in resources if r.type == "google_logging_metric")
+
+
 @pytest.fixture(scope="module")
 def sinks(resources: list[Resource]) -> dict[str, str]:
     """The filters of the sinks, by block and project."""
