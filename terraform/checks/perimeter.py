@@ -1,4 +1,4 @@
-"""Service perimeters: which rules let somebody across, from where, and what they may call."""
+"""Service perimeters and names: who may cross, from where, what they may call, and which names resolve."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -33,10 +33,12 @@ READS: dict[str, set[str]] = {
     "bigquery.tables.updateData": {"Audit logs"},
 }
 """Methods that return content or can carry it, and the only rules that may allow them by name."""
+RESOLVED = {"googleapis.com.", "pkg.dev.", "run.app.", "internal."}
+"""Google's restricted APIs, and the machines of the network and their metadata server."""
 
 
 def violations(resources: Sequence[Resource]) -> Iterator[str]:
-    """Rules with an unnamed origin, identity or method, and methods that a rule must not allow."""
+    """Rules with an unnamed origin, identity or method, methods that a rule must not allow, and names that resolve."""
     for perimeter in resources:
         if perimeter.type == "google_access_context_manager_service_perimeter":
             (status,) = perimeter.values["status"]
@@ -46,6 +48,27 @@ def violations(resources: Sequence[Resource]) -> Iterator[str]:
                 yield from _rule_violations(perimeter, rule, "ingress")
             for rule in status["egress_policies"]:
                 yield from _rule_violations(perimeter, rule, "egress")
+
+    for network in resources:
+        if network.type == "google_compute_network":
+            yield from _name_violations(network, resources)
+
+
+def _name_violations(network: Resource, resources: Sequence[Resource]) -> Iterator[str]:
+    def attached(type_: str) -> list[dict[str, Any]]:
+        of_type = [resource.values for resource in resources if resource.type == type_]
+        return [v for v in of_type if network.values["id"] in {entry["network_url"] for entry in v["networks"]}]
+
+    policies = {values["response_policy_name"] for values in attached("google_dns_response_policy")}
+    rules = [r.values for r in resources if r.type == "google_dns_response_policy_rule"]
+    rules = [rule for rule in rules if rule["response_policy"] in policies]
+    if not any(rule["dns_name"] == "*." and rule["local_data"] for rule in rules):
+        yield f"{network.address} resolves names of the internet"
+    for rule in rules:
+        if rule["dns_name"] != "*." and rule["dns_name"].removeprefix("*.") not in RESOLVED:
+            yield f"{network.address} resolves {rule['dns_name']}"
+    if not any(values["enable_logging"] for values in attached("google_dns_policy")):
+        yield f"{network.address} does not log which names are asked for"
 
 
 def _origin_violations(perimeter: Resource, rule: dict[str, Any]) -> Iterator[str]:

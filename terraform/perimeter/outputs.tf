@@ -15,5 +15,6 @@ output "barriers" {
     [google_compute_firewall.worker_reaches_apis.id, google_compute_route.to_restricted_apis.id],
     values(google_dns_record_set.addresses)[*].id,
     values(google_dns_record_set.names)[*].id,
+    [google_dns_response_policy_rule.nothing_else.id], values(google_dns_response_policy_rule.resolved)[*].id,
   )
 }

@@ -105,6 +105,11 @@ MISTAKES = {
     "Not every call in acme-production is logged": (
         "audit/logged.tf", '"DATA_READ", "DATA_WRITE"', '"DATA_READ"',
     ),
+    "resolves names of the internet": ("perimeter/dns.tf", 'dns_name        = "*."', 'dns_name        = "*.example."'),
+    "resolves github.com.": (
+        "perimeter/dns.tf", '{ machines = "internal." }', '{ machines = "internal.", hub = "github.com." }',
+    ),
+    "does not log which names are asked for": ("perimeter/dns.tf", "enable_logging = true", "enable_logging = false"),
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
     "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip
