@@ -29,6 +29,7 @@ groups = {
 }
 channels      = ["projects/acme-production/notificationChannels/1234567890"]
 access_policy = "123456789"
+customer      = "C0abc123d"
 # Each level describes where its group calls from, such as the addresses of a network or the company's devices.
 access_levels = {
   producers  = ["accessPolicies/123456789/accessLevels/shop"]

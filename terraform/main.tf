@@ -35,6 +35,17 @@ module "design" {
   callers               = var.callers
 }
 
+module "policies" {
+  source             = "./policies"
+  for_each           = local.projects
+  project            = each.value
+  region             = var.region
+  customer           = var.customer
+  has_usage_logs     = each.key == "raw"
+  encrypted_services = [for agent in distinct(flatten(values(module.design.keys)[*].agents)) : "${agent}.googleapis.com"]
+  depends_on         = [google_project_service.raw, google_project_service.warehouse, google_project_service.audit]
+}
+
 module "keys" {
   source     = "./keys"
   projects   = local.projects

@@ -86,6 +86,11 @@ variable "channels" {
   description = "Ids of the notification channels of the alerts."
 }
 
+variable "customer" {
+  type        = string
+  description = "Customer id of the organisation, whose accounts and groups are the only ones that may be granted a role."
+}
+
 variable "access_policy" {
   type        = string
   description = "Number of the organisation's access policy."

@@ -3,7 +3,19 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from terraform.checks import access, audit, diagrams, functions, perimeter, plan, request, runbooks, storage, tables
+from terraform.checks import (
+    access,
+    audit,
+    diagrams,
+    functions,
+    perimeter,
+    plan,
+    policies,
+    request,
+    runbooks,
+    storage,
+    tables,
+)
 from terraform.checks.plan import REPOSITORY, PlanError, Resource
 
 DIAGRAMS = ("terraform/README.md", "docs/deploy.md")
@@ -28,6 +40,7 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     yield from storage.violations(resources)
     yield from perimeter.violations(resources)
     yield from audit.violations(resources)
+    yield from policies.violations(resources)
     yield from runbooks.violations(tree, resources)
     for diagram in DIAGRAMS:
         yield from diagrams.violations(tree / diagram, resources)

@@ -110,6 +110,11 @@ MISTAKES = {
         "perimeter/dns.tf", '{ machines = "internal." }', '{ machines = "internal.", hub = "github.com." }',
     ),
     "does not log which names are asked for": ("perimeter/dns.tf", "enable_logging = true", "enable_logging = false"),
+    "acme-production has no policy compute.requireOsLogin": ("policies/main.tf", '"compute.requireOsLogin", ', ""),
+    "acme-embeddings has the policy gcp.restrictCmekCryptoKeyProjects {'allowed': ['projects/acme-keys']}": (
+        "policies/main.tf", '["projects/${var.project}"]', '["projects/acme-keys"]',
+    ),
+    "acme-audit has the policy compute.vmExternalIpAccess {}": ("policies/main.tf", '      deny_all = "TRUE"\n', ""),
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
     "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip
