@@ -41,7 +41,7 @@ locals {
   count_alerts = {
     bigquery_away    = { above = 0, severity = "CRITICAL", anchor = "bigquery-away", title = "The warehouse accepts no rows" }
     perimeter        = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "The service perimeter blocked a call" }
-    human_on_raw     = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "A person called a data API of the production project" }
+    human_on_raw     = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "A person called a data API of the production project, or as one of its accounts" }
     key_destroyed    = { above = 0, severity = "CRITICAL", anchor = "rotate-keys", title = "A version of a key or secret is scheduled for destruction" }
     refused_callers  = { above = 20, severity = "WARNING", anchor = "revoke-a-token", title = "A service rejects callers" }
     services_failing = { above = 5, severity = "CRITICAL", anchor = "roll-back", title = "A service responds with errors" }

@@ -79,6 +79,52 @@ def test_refused_and_failed_requests_raise_alerts_without_a_log(resources: list[
     assert not any("httpRequest" in str(r.values) for r in resources if r.type == "google_logging_metric")
 
 
+WORKER = "rawless-w-photo-upload@acme-production.iam.gserviceaccount.com"
+PERSON = "ann@acme.example"
+
+
+def _call(service: str, principal: str | None, *delegations: dict[str, Any]) -> dict[str, Any]:
+    info = {"principalEmail": principal} if principal else {"principalSubject": "principal://iam.googleapis.com/w/ann"}
+    return {
+        "logName": DATA_ACCESS,
+        "protoPayload": {
+            "serviceName": f"{service}.googleapis.com",
+            "authenticationInfo": {**info, "serviceAccountDelegationInfo": list(delegations)},
+        },
+    }
+
+
+def _first(email: str) -> dict[str, Any]:
+    return {"firstPartyPrincipal": {"principalEmail": email}}
+
+
+BY_PERSON = {
+    "reads an object": _call("storage", PERSON),
+    "is known by the company's identity provider only": _call("storage", None),
+    "asks for the token of a worker": _call("iamcredentials", PERSON),
+    "reads as a worker": _call("storage", WORKER, _first(PERSON)),
+    "reads as a worker through another account": _call("pubsub", WORKER, _first(PERSON), _first(WORKER)),
+    "reads as a worker by an outside identity": _call("secretmanager", WORKER, {"thirdPartyPrincipal": {}}),
+    "has an address like that of an account": _call("storage", WORKER, _first("ann@gserviceaccount.com.example")),
+}
+BY_ACCOUNT = {
+    "a worker reads an object": _call("storage", WORKER),
+    "a service of Google asks for the token of a worker": _call(
+        "iamcredentials", "service-1@dataflow-service-producer-prod.iam.gserviceaccount.com"
+    ),
+    "a service of Google reads as a worker": _call("pubsub", WORKER, _first("1@cloudservices.gserviceaccount.com")),
+}
+
+
+@pytest.mark.parametrize(("what", "raises"), [*((w, True) for w in BY_PERSON), *((w, False) for w in BY_ACCOUNT)])
+def test_the_alert_sees_a_person_also_behind_a_service_account(
+    what: str, raises: bool, resources: list[Resource]
+) -> None:
+    (text,) = [r.values["filter"] for r in resources if r.values.get("name") == "rawless/human_on_raw"]
+
+    assert matches(text, {**BY_PERSON, **BY_ACCOUNT}[what]) is raises
+
+
 @pytest.fixture(scope="module")
 def sinks(resources: list[Resource]) -> dict[str, str]:
     """The filters of the sinks, by block and project."""
