@@ -123,6 +123,7 @@ def test_egress_is_restricted_to_protected_apis(resources: list[Resource]) -> No
     }
     assert len(out["Embeddings to the warehouse"]["egress_from"][0]["identities"]) == 4  # two jobs, two services
     assert perimeters["warehouse"]["egress_policies"] == []
+    assert sorted(len(status["resources"]) for status in perimeters.values()) == [1, 2]  # with the audit project
 
 
 def test_what_leaves_production_is_what_the_warehouse_lets_in_from_there(resources: list[Resource]) -> None:
