@@ -44,6 +44,14 @@ resource "google_logging_project_sink" "records" {
   unique_writer_identity = true
 }
 
+# Otherwise each project's default bucket would keep the same records for a month, for whoever may read its logs.
+resource "google_logging_project_exclusion" "records" {
+  for_each = var.projects
+  project  = each.value
+  name     = "${var.prefix}-audit"
+  filter   = "logName:\"cloudaudit.googleapis.com\""
+}
+
 # A sink needs no grant in its own project.
 resource "google_project_iam_member" "sink_writes_records" {
   for_each = { for name in ["raw", "warehouse"] : name => google_logging_project_sink.records[name].writer_identity }

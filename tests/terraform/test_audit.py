@@ -136,8 +136,18 @@ def sinks(resources: list[Resource]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("what", RECORDS_WITH_CONTENT)
-def test_a_record_that_may_contain_content_is_kept_in_the_locked_bucket_only(what: str, sinks: dict[str, str]) -> None:
-    selecting = {address for address, text in sinks.items() if matches(text, RECORDS_WITH_CONTENT[what])}
+def test_a_record_that_may_contain_content_is_kept_in_the_locked_bucket_only(
+    what: str, sinks: dict[str, str], resources: list[Resource]
+) -> None:
+    record = RECORDS_WITH_CONTENT[what]
+    selecting = {address for address, text in sinks.items() if matches(text, record)}
+    exclusions = [r.values for r in resources if r.block == "module.audit.google_logging_project_exclusion.records"]
+
+    assert {values["project"] for values in exclusions if matches(values["filter"], record)} == {
+        "acme-production",
+        "acme-embeddings",
+        "acme-audit",
+    }
 
     assert selecting == {
         f'module.audit.google_logging_project_sink.records["{p}"]' for p in ("raw", "warehouse", "audit")
