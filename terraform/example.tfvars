@@ -1,6 +1,7 @@
 # Copy this file and replace the values. All other variables have defaults: see variables.tf.
 raw_project       = "acme-production"
 warehouse_project = "acme-embeddings"
+audit_project     = "acme-audit"
 region            = "europe-west4"
 image             = "europe-west4-docker.pkg.dev/acme-production/rawless/rawless@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 service_image     = "europe-west4-docker.pkg.dev/acme-production/rawless/service@sha256:89abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234567"
@@ -37,3 +38,13 @@ break_glass = {
 channels           = ["projects/acme-production/notificationChannels/1234567890"]
 warehouse_channels = ["projects/acme-embeddings/notificationChannels/1234567890"]
 access_policy      = "123456789"
+customer           = "C0abc123d"
+# Each level describes where its group calls from, such as the addresses of a network or the company's devices.
+access_levels = {
+  producers  = ["accessPolicies/123456789/accessLevels/shop"]
+  builders   = ["accessPolicies/123456789/accessLevels/build"]
+  scientists = ["accessPolicies/123456789/accessLevels/company_devices"]
+  auditors   = ["accessPolicies/123456789/accessLevels/company_devices"]
+  owners     = ["accessPolicies/123456789/accessLevels/company_devices"]
+  delivery   = ["accessPolicies/123456789/accessLevels/build"]
+}

@@ -1,4 +1,4 @@
-# The two projects and the trust boundary between them; terraform/README.md has a diagram.
+# The three projects and the trust boundaries between them; terraform/README.md has a diagram.
 data "google_project" "raw" {
   project_id = var.raw_project
 }
@@ -7,9 +7,15 @@ data "google_project" "warehouse" {
   project_id = var.warehouse_project
 }
 
+data "google_project" "audit" {
+  project_id = var.audit_project
+}
+
 locals {
-  projects = { raw = var.raw_project, warehouse = var.warehouse_project }
-  numbers  = { raw = data.google_project.raw.number, warehouse = data.google_project.warehouse.number }
+  projects = { raw = var.raw_project, warehouse = var.warehouse_project, audit = var.audit_project }
+  numbers = {
+    raw = data.google_project.raw.number, warehouse = data.google_project.warehouse.number, audit = data.google_project.audit.number
+  }
   workers  = { for name, account in google_service_account.worker : name => account.member }
   services = module.serving.accounts
   worker_roles = {
@@ -42,6 +48,17 @@ module "design" {
   }
 }
 
+module "policies" {
+  source             = "./policies"
+  for_each           = local.projects
+  project            = each.value
+  region             = var.region
+  customer           = var.customer
+  has_usage_logs     = each.key == "raw"
+  encrypted_services = [for agent in distinct(flatten(values(module.design.keys)[*].agents)) : "${agent}.googleapis.com"]
+  depends_on         = [google_project_service.raw, google_project_service.warehouse, google_project_service.audit]
+}
+
 module "keys" {
   source     = "./keys"
   projects   = local.projects
@@ -51,7 +68,7 @@ module "keys" {
   keys       = module.design.keys
   retention  = module.design.retention
   secret     = module.design.names.secret
-  depends_on = [google_project_service.raw, google_project_service.warehouse]
+  depends_on = [google_project_service.raw, google_project_service.warehouse, google_project_service.audit]
 }
 
 module "perimeter" {
@@ -62,11 +79,21 @@ module "perimeter" {
   network         = module.design.names.network
   cidr            = var.cidr
   access_policy   = var.access_policy
+  access_levels   = var.access_levels
   driver_projects = var.driver_projects
-  key_readers     = local.mappers
-  publishers      = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
-  launchers       = setunion(local.deployers, local.launchers)
-  callers         = setunion(values(local.workers), values(local.services))
+  writers         = setunion(values(local.workers), [local.services.encoder, local.services.orchestrator])
+  readers         = [local.services.classifier]
+  log_writers     = module.audit.log_writers
+  identities = {
+    producers   = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
+    mappers     = local.mappers
+    builders    = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
+    scientists  = ["group:${var.groups.scientists}"]
+    auditors    = ["group:${var.groups.auditors}"]
+    owners      = ["group:${var.groups.owners}"]
+    delivery    = setunion(local.deployers, local.launchers)
+    break_glass = ["group:${var.break_glass.readers}"]
+  }
 }
 
 module "raw" {
@@ -135,8 +162,18 @@ module "observability" {
   source           = "./observability"
   projects         = local.projects
   prefix           = var.prefix
-  audit_dataset    = module.warehouse.datasets.audit
   rejection_alerts = module.design.rejection_alerts
   channels         = var.channels
-  workers          = toset(values(local.workers))
+}
+
+module "audit" {
+  source         = "./audit"
+  projects       = local.projects
+  region         = var.region
+  prefix         = var.prefix
+  key            = module.keys.keys.audit
+  retention_days = module.design.retention.log_days
+  dataset        = module.warehouse.datasets.audit
+  auditors       = var.groups.auditors
+  workers        = toset(values(local.workers))
 }

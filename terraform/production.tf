@@ -13,21 +13,11 @@ resource "google_project_service" "warehouse" {
   disable_on_destroy = false
 }
 
-# A service account key is a copy of the account's identity that cannot be recalled.
-resource "google_org_policy_policy" "no_service_account_keys" {
-  for_each = {
-    for pair in setproduct(values(local.projects), ["iam.disableServiceAccountKeyCreation", "iam.disableServiceAccountKeyUpload"]) :
-    join("/", pair) => { project = pair[0], constraint = pair[1] }
-  }
-  name   = "projects/${each.value.project}/policies/${each.value.constraint}"
-  parent = "projects/${each.value.project}"
-
-  spec {
-    rules {
-      enforce = "TRUE"
-    }
-  }
-  depends_on = [google_project_service.raw, google_project_service.warehouse]
+resource "google_project_service" "audit" {
+  for_each           = toset(module.design.apis.audit)
+  project            = var.audit_project
+  service            = each.value
+  disable_on_destroy = false
 }
 
 # Configuration without any data: stream files, the warehouse file, service files, the Flex Template.

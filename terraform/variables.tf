@@ -9,6 +9,11 @@ variable "warehouse_project" {
   description = "Id of the warehouse project, which contains the four datasets."
 }
 
+variable "audit_project" {
+  type        = string
+  description = "Id of the audit project, which contains the audit logs of all three. The privacy office administers it."
+}
+
 variable "region" {
   type        = string
   description = "Region of all resources, such as europe-west4. It must offer the accelerator."
@@ -107,9 +112,22 @@ variable "warehouse_channels" {
   description = "Ids of the notification channels of the warehouse project, because an alert only notifies channels of its own."
 }
 
+variable "customer" {
+  type        = string
+  description = "Customer id of the organisation, whose accounts and groups are the only ones that may be granted a role."
+}
+
 variable "access_policy" {
   type        = string
   description = "Number of the organisation's access policy."
+}
+
+variable "access_levels" {
+  type = object({
+    producers = set(string), builders = set(string), scientists = set(string), auditors = set(string), owners = set(string),
+    delivery  = set(string)
+  })
+  description = "Access levels of the organisation (networks, devices) from which each group may enter, by their full names."
 }
 
 variable "cidr" {

@@ -22,7 +22,7 @@ _GRANTEES = (
     ("publisher", r"serviceAccount:(shop|helpdesk)@"),
     ("scientist", r"(group:)?data-scientists@"),
     ("auditor", r"(group:)?privacy-office@"),
-    ("log delivery", r"group:cloud-storage-analytics@google\.com|google_logging_project_sink/"),
+    ("log delivery", r"group:cloud-storage-analytics@google\.com|(serviceAccount:)?google_logging_project_sink/"),
 )
 """The roles of the accounts and groups in example.tfvars and of the accounts that Terraform creates."""
 _TARGETS = {
@@ -37,11 +37,13 @@ _TARGETS = {
     "google_cloud_run_v2_service_iam_member": "service {name}",
     "google_bigquery_table_iam_member": "table {table_id}",
     "google_bigquery_dataset_access": "dataset {dataset_id}",
+    "google_logging_log_view_iam_member": "log view {name}",
     "google_data_catalog_policy_tag_iam_member": "tag {policy_tag}",
 }
 _ABBREVIATIONS = (
     (r"^acme-production$", "production project"),
     (r"^acme-embeddings$", "warehouse project"),
+    (r"^acme-audit$", "audit project"),
     (r"acme-uploads", "claim checks"),
     (r"acme-production-rawless-(?:photo-upload-|support-message-)?", ""),
     (r"google_\w+/([\w-]+)/\w+", r"\1"),

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,7 +129,7 @@ def _assigned_value(type_name: str, name: str, value: dict[str, Any]) -> str:
         email = f"{value['account_id']}@{value['project']}.iam.gserviceaccount.com"
         return {"email": email, "member": f"serviceAccount:{email}"}.get(name, email)
     if name == "number":
-        return "123456789012"
+        return str(zlib.crc32(value["project_id"].encode()))
     label = next((value[key] for key in _NAMING_ATTRIBUTES if isinstance(value.get(key), str)), "")
     kind = "serviceAccount:" if name in ("member", "writer_identity") else ""
     return f"{kind}{type_name}/{label}/{name}"

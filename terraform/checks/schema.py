@@ -23,6 +23,7 @@ BINDINGS = "16.12.1"
 VERSION = "6.50.0"
 PROVIDERS = ("google", "google-beta")
 
+_BETA = re.compile(r'^resource "(google_\w+)" "\w+" \{\n +provider += google-beta$', re.MULTILINE)
 _USED = re.compile(r'^(resource|data) "(google_\w+)"', re.MULTILINE)
 # How a binding's JavaScript describes attributes and blocks that can be set, and attributes that can only be read.
 _ENTRY = re.compile(
@@ -143,9 +144,10 @@ def extract(tree: Path) -> dict[str, Any]:
     for kind, names in required.items():
         if missing := names - set(schemas["google"][kind]) - set(schemas["google-beta"][kind]):
             sys.exit(f"The providers have no {kind} {', '.join(sorted(missing))}.")
-    google = schemas["google"]  # takes precedence for types that both providers have
+    google = schemas["google"]  # has the types of both providers, unless a resource names the other provider
+    beta = {name for path in tree.rglob("*.tf") for name in _BETA.findall(path.read_text(encoding="utf-8"))}
     schemas["google-beta"] = {
-        kind: {name: schema for name, schema in types.items() if name not in google[kind]}
+        kind: {name: schema for name, schema in types.items() if name not in google[kind] or name in beta}
         for kind, types in schemas["google-beta"].items()
     }
     return {"version": VERSION, "bindings": BINDINGS, "providers": schemas}

@@ -5,12 +5,15 @@ from pathlib import Path
 
 from terraform.checks import (
     access,
+    audit,
     break_glass,
     denials,
     diagrams,
     functions,
     images,
+    perimeter,
     plan,
+    policies,
     request,
     runbooks,
     storage,
@@ -41,6 +44,9 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     yield from break_glass.violations(resources)
     yield from images.violations(resources)
     yield from storage.violations(resources)
+    yield from perimeter.violations(resources)
+    yield from audit.violations(resources)
+    yield from policies.violations(resources)
     yield from runbooks.violations(tree, resources)
     for diagram in DIAGRAMS:
         yield from diagrams.violations(tree / diagram, resources)

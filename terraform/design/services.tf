@@ -7,6 +7,7 @@ locals {
       "iam.googleapis.com", "logging.googleapis.com", "monitoring.googleapis.com", "orgpolicy.googleapis.com",
       "privilegedaccessmanager.googleapis.com", "pubsub.googleapis.com", "run.googleapis.com", "secretmanager.googleapis.com", "storage.googleapis.com",
     ]
+    audit = ["cloudkms.googleapis.com", "iam.googleapis.com", "logging.googleapis.com", "orgpolicy.googleapis.com"]
     warehouse = [
       "bigquery.googleapis.com", "bigquerydatapolicy.googleapis.com", "bigquerystorage.googleapis.com",
       "cloudkms.googleapis.com", "datacatalog.googleapis.com", "iam.googleapis.com", "logging.googleapis.com",
@@ -20,5 +21,6 @@ locals {
     secret    = { project = "raw", agents = ["secretmanager"] }
     serving   = { project = "raw", agents = ["run", "storage"] }
     warehouse = { project = "warehouse", agents = ["bigquery"] }
+    audit     = { project = "audit", agents = ["logging"] }
   }
 }

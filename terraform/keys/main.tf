@@ -47,8 +47,13 @@ data "google_bigquery_default_service_account" "warehouse" {
   project = var.projects.warehouse
 }
 
+data "google_logging_project_cmek_settings" "audit" {
+  project = var.projects.audit
+}
+
 locals {
   agents = {
+    logging       = "serviceAccount:${data.google_logging_project_cmek_settings.audit.service_account_id}"
     pubsub        = google_project_service_identity.agent["pubsub.googleapis.com"].member
     secretmanager = google_project_service_identity.agent["secretmanager.googleapis.com"].member
     dataflow      = google_project_service_identity.agent["dataflow.googleapis.com"].member

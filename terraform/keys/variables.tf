@@ -1,6 +1,6 @@
 variable "projects" {
-  type        = object({ raw = string, warehouse = string })
-  description = "Ids of the two projects."
+  type        = object({ raw = string, warehouse = string, audit = string })
+  description = "Ids of the three projects."
 }
 
 variable "numbers" {

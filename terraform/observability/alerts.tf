@@ -29,19 +29,27 @@ resource "google_monitoring_alert_policy" "rejections" {
 }
 
 locals {
-  # Alerts on log lines: the number in five minutes above which they fire, and the section of the runbooks.
-  log_alerts = {
+  responses = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = starts_with(\"${var.prefix}-\") AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels"
+  # What is counted: log lines (metrics.tf), or responses of the services.
+  counted = merge({ for name, metric in google_logging_metric.log_lines : name =>
+    "metric.type = \"logging.googleapis.com/user/${metric.name}\""
+    }, {
+    refused_callers  = "${local.responses}.response_code = one_of(\"401\", \"403\")"
+    services_failing = "${local.responses}.response_code_class = \"5xx\""
+  })
+  # The number in five minutes above which an alert fires, and the section of the runbooks.
+  count_alerts = {
     bigquery_away    = { above = 0, severity = "CRITICAL", anchor = "bigquery-away", title = "The warehouse accepts no rows" }
     perimeter        = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "The service perimeter blocked a call" }
-    human_on_raw     = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "A person called a data API of the production project" }
+    human_on_raw     = { above = 0, severity = "CRITICAL", anchor = "perimeter-violation", title = "A person called a data API of the production project, or as one of its accounts" }
     key_destroyed    = { above = 0, severity = "CRITICAL", anchor = "rotate-keys", title = "A version of a key or secret is scheduled for destruction" }
     refused_callers  = { above = 20, severity = "WARNING", anchor = "revoke-a-token", title = "A service rejects callers" }
     services_failing = { above = 5, severity = "CRITICAL", anchor = "roll-back", title = "A service responds with errors" }
   }
 }
 
-resource "google_monitoring_alert_policy" "log_lines" {
-  for_each     = local.log_alerts
+resource "google_monitoring_alert_policy" "counts" {
+  for_each     = local.count_alerts
   project      = var.projects.raw
   display_name = "${var.prefix}: ${each.value.title}"
   combiner     = "OR"
@@ -50,13 +58,14 @@ resource "google_monitoring_alert_policy" "log_lines" {
   conditions {
     display_name = each.value.title
     condition_threshold {
-      filter          = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.log_lines[each.key].name}\""
+      filter          = local.counted[each.key]
       comparison      = "COMPARISON_GT"
       threshold_value = each.value.above
       duration        = "0s"
       aggregations {
-        alignment_period   = "300s"
-        per_series_aligner = "ALIGN_SUM"
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_SUM"
+        cross_series_reducer = "REDUCE_SUM"
       }
     }
   }

@@ -8,11 +8,6 @@ variable "prefix" {
   description = "Prefix of names."
 }
 
-variable "audit_dataset" {
-  type        = string
-  description = "Id of the dataset of the audit logs."
-}
-
 variable "rejection_alerts" {
   type        = map(object({ reasons = list(string), severity = string, query = string }))
   description = "Alerts on rejections, as terraform/design computes them."
@@ -21,9 +16,4 @@ variable "rejection_alerts" {
 variable "channels" {
   type        = list(string)
   description = "Ids of the notification channels of the alerts."
-}
-
-variable "workers" {
-  type        = set(string)
-  description = "Service accounts of the jobs, as IAM members. Their reads are not audit-logged, because each is an event with a row."
 }

@@ -1,15 +1,14 @@
 # A network whose only egress is to the Google APIs that VPC Service Controls protect.
 terraform {
   required_providers {
-    google = { source = "hashicorp/google" }
+    google      = { source = "hashicorp/google" }
+    google-beta = { source = "hashicorp/google-beta" }
   }
 }
 
 locals {
   # restricted.googleapis.com, through which APIs without support for VPC Service Controls cannot be reached.
-  restricted_range     = "199.36.153.4/30"
-  restricted_addresses = [for number in range(4) : cidrhost(local.restricted_range, number)]
-  restricted_domains   = { googleapis = "googleapis.com.", registry = "pkg.dev.", run = "run.app." }
+  restricted_range = "199.36.153.4/30"
 }
 
 resource "google_compute_network" "of" {
@@ -88,38 +87,4 @@ resource "google_compute_firewall" "worker_reaches_worker" {
     protocol = "tcp"
     ports    = ["12345-12346"]
   }
-}
-
-resource "google_dns_managed_zone" "restricted" {
-  for_each   = local.restricted_domains
-  project    = var.project
-  name       = "${var.network}-${each.key}"
-  dns_name   = each.value
-  visibility = "private"
-
-  private_visibility_config {
-    networks {
-      network_url = google_compute_network.of.id
-    }
-  }
-}
-
-resource "google_dns_record_set" "addresses" {
-  for_each     = local.restricted_domains
-  project      = var.project
-  managed_zone = google_dns_managed_zone.restricted[each.key].name
-  name         = each.value
-  type         = "A"
-  ttl          = 300
-  rrdatas      = local.restricted_addresses
-}
-
-resource "google_dns_record_set" "names" {
-  for_each     = local.restricted_domains
-  project      = var.project
-  managed_zone = google_dns_managed_zone.restricted[each.key].name
-  name         = "*.${each.value}"
-  type         = "CNAME"
-  ttl          = 300
-  rrdatas      = [each.value]
 }

@@ -1,4 +1,5 @@
-# The service perimeter of the production project: not even an account with every role can send content out through an API.
+# A service perimeter around the production project, and one around the warehouse and the audit project: not even an
+# account with every role can send rows or content out through an API.
 locals {
   # The services that can store or transfer content. Other services cannot be reached from the network either.
   restricted_services = [
@@ -9,13 +10,27 @@ locals {
   ]
 }
 
-resource "google_access_context_manager_service_perimeter" "production" {
+# Cloud Logging delivers from addresses of Google that no other access level describes, so this one names the accounts.
+resource "google_access_context_manager_access_level" "log_delivery" {
   parent = "accessPolicies/${var.access_policy}"
-  name   = "accessPolicies/${var.access_policy}/servicePerimeters/${replace(var.network, "-", "_")}"
-  title  = "Raw content of ${var.project}"
+  name   = "accessPolicies/${var.access_policy}/accessLevels/${replace(var.network, "-", "_")}_log_delivery"
+  title  = "Log delivery of ${var.project}"
+
+  basic {
+    conditions {
+      members = var.log_writers
+    }
+  }
+}
+
+resource "google_access_context_manager_service_perimeter" "of" {
+  for_each = local.perimeters
+  parent   = "accessPolicies/${var.access_policy}"
+  name     = "accessPolicies/${var.access_policy}/servicePerimeters/${replace(var.network, "-", "_")}_${each.key}"
+  title    = "${each.value.title} of ${var.project}"
 
   status {
-    resources           = ["projects/${var.numbers.raw}"]
+    resources           = each.value.resources
     restricted_services = local.restricted_services
 
     vpc_accessible_services {
@@ -23,103 +38,76 @@ resource "google_access_context_manager_service_perimeter" "production" {
       allowed_services   = ["RESTRICTED-SERVICES"]
     }
 
-    # The only egress: appending rows to the warehouse and looking up encoders there.
-    egress_policies {
-      title = "Embeddings to the warehouse"
-      egress_from {
-        identities = var.callers
-      }
-      egress_to {
-        resources = ["projects/${var.numbers.warehouse}"]
-        operations {
-          service_name = "bigquery.googleapis.com"
-          method_selectors {
-            method = "*"
-          }
-        }
-      }
-    }
-
-    # Only the service accounts named here can enter. In addition to the break-glass role, a person needs an access level
-    # of the organisation.
-    ingress_policies {
-      title = "Pseudonym key for the subject map"
-      ingress_from {
-        identities = var.key_readers
-        sources {
-          access_level = "*"
-        }
-      }
-      ingress_to {
-        resources = ["projects/${var.numbers.raw}"]
-        operations {
-          service_name = "secretmanager.googleapis.com"
-          method_selectors {
-            method = "*"
-          }
-        }
-      }
-    }
-
-    # Read access only, to Google's own buckets.
     dynamic "egress_policies" {
-      for_each = length(var.driver_projects) == 0 ? [] : [var.driver_projects]
+      for_each = each.value.egress
+      iterator = rule
       content {
-        title = "GPU drivers"
+        title = rule.value.title
         egress_from {
-          identity_type = "ANY_SERVICE_ACCOUNT"
+          identities = rule.value.identities
         }
         egress_to {
-          resources = [for number in egress_policies.value : "projects/${number}"]
-          operations {
-            service_name = "storage.googleapis.com"
-            method_selectors {
-              method = "google.storage.objects.get"
+          resources = rule.value.to
+          dynamic "operations" {
+            for_each = rule.value.operations
+            content {
+              service_name = operations.value.service
+              dynamic "method_selectors" {
+                for_each = operations.value.methods
+                content {
+                  method = method_selectors.value
+                }
+              }
+              dynamic "method_selectors" {
+                for_each = operations.value.permissions
+                content {
+                  permission = method_selectors.value
+                }
+              }
             }
           }
         }
       }
     }
 
-    ingress_policies {
-      title = "Producers"
-      ingress_from {
-        identities = var.publishers
-        sources {
-          access_level = "*"
-        }
-      }
-      ingress_to {
-        resources = ["projects/${var.numbers.raw}"]
-        dynamic "operations" {
-          for_each = ["pubsub.googleapis.com", "storage.googleapis.com"]
-          content {
-            service_name = operations.value
-            method_selectors {
-              method = "*"
+    dynamic "ingress_policies" {
+      for_each = each.value.ingress
+      iterator = rule
+      content {
+        title = rule.value.title
+        ingress_from {
+          identities = rule.value.identities
+          dynamic "sources" {
+            for_each = rule.value.from.levels
+            content {
+              access_level = sources.value
+            }
+          }
+          dynamic "sources" {
+            for_each = rule.value.from.projects
+            content {
+              resource = sources.value
             }
           }
         }
-      }
-    }
-
-    # The delivery pipeline manages every service; its roles do not let it read content.
-    ingress_policies {
-      title = "Delivery pipeline"
-      ingress_from {
-        identities = var.launchers
-        sources {
-          access_level = "*"
-        }
-      }
-      ingress_to {
-        resources = ["projects/${var.numbers.raw}"]
-        dynamic "operations" {
-          for_each = local.restricted_services
-          content {
-            service_name = operations.value
-            method_selectors {
-              method = "*"
+        ingress_to {
+          resources = rule.value.to
+          dynamic "operations" {
+            for_each = rule.value.operations
+            content {
+              service_name = operations.value.service
+              dynamic "method_selectors" {
+                for_each = operations.value.methods
+                content {
+                  method = method_selectors.value
+                }
+              }
+              dynamic "method_selectors" {
+                for_each = operations.value.permissions
+                content {
+                  permission = method_selectors.value
+                }
+              }
             }
           }
         }

@@ -4,8 +4,8 @@ variable "project" {
 }
 
 variable "numbers" {
-  type        = object({ raw = string, warehouse = string })
-  description = "Numbers of the two projects."
+  type        = object({ raw = string, warehouse = string, audit = string })
+  description = "Numbers of the three projects."
 }
 
 variable "region" {
@@ -36,24 +36,53 @@ variable "access_policy" {
   }
 }
 
-variable "callers" {
-  type        = set(string)
-  description = "Accounts of jobs and services, as IAM members, which may call the warehouse from inside."
+variable "access_levels" {
+  type = object({
+    producers = set(string), builders = set(string), scientists = set(string), auditors = set(string), owners = set(string),
+    delivery  = set(string)
+  })
+  description = "Access levels of the organisation (networks, devices) from which each group may enter, by their full names."
+  validation {
+    condition     = alltrue([for levels in values(var.access_levels) : length(levels) > 0])
+    error_message = "access_levels must name at least one access level for each group."
+  }
+  validation {
+    condition = alltrue([for level in flatten([for levels in values(var.access_levels) : tolist(levels)]) :
+      can(regex("^accessPolicies/${var.access_policy}/accessLevels/[A-Za-z][A-Za-z0-9_]*$", level))
+    ])
+    error_message = "access_levels must be names such as accessPolicies/N/accessLevels/NAME, where N is access_policy. * would let a stolen token in from anywhere."
+  }
 }
 
-variable "publishers" {
+variable "writers" {
   type        = set(string)
-  description = "Outside accounts that publish events and write objects."
+  description = "Accounts of jobs and services, as IAM members, which may append rows to the warehouse from inside."
 }
 
-variable "launchers" {
+variable "readers" {
   type        = set(string)
-  description = "Outside accounts that apply Terraform and launch jobs."
+  description = "Accounts of services without raw content, as IAM members, which may query the warehouse from inside."
 }
 
-variable "key_readers" {
+variable "log_writers" {
   type        = set(string)
-  description = "Outside accounts that may read the pseudonym key to fill the subject map."
+  description = "Accounts that deliver audit logs to the warehouse and to the audit project, as IAM members."
+}
+
+variable "identities" {
+  type = object({
+    producers = set(string), mappers = set(string), builders = set(string), scientists = set(string), auditors = set(string),
+    owners    = set(string), delivery = set(string), break_glass = set(string)
+  })
+  description = "Accounts and groups that enter from outside, as IAM members. mappers fill the subject map with the pseudonym key."
+  validation {
+    condition     = alltrue([for members in values(var.identities) : length(members) > 0])
+    error_message = "identities must name at least one member for each group, because a rule without identities is invalid."
+  }
+  validation {
+    condition     = alltrue([for member in flatten([for members in values(var.identities) : tolist(members)]) : can(regex("^(serviceAccount|group):", member))])
+    error_message = "identities must be service accounts or groups: a single person gets access by an approved grant only."
+  }
 }
 
 variable "driver_projects" {

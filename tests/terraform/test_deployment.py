@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ import yaml
 from rawless.events.stream import load_stream
 from rawless.serving.config import load_config
 from rawless.warehouse.config import load_warehouse_config
-from terraform.checks import request, schema, suite
+from terraform.checks import plan, request, schema, suite
 from terraform.checks.plan import REPOSITORY, Resource
 
 pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run, so that each is made once
@@ -101,20 +102,65 @@ def test_egress_is_restricted_to_protected_apis(resources: list[Resource]) -> No
         resource.values["name"]: resource.values for resource in resources if resource.type == "google_compute_firewall"
     }
     allowed = [rule for rule in rules.values() if rule["allow"] and rule["direction"] == "EGRESS"]
-    (perimeter,) = [
-        resource for resource in resources if resource.type == "google_access_context_manager_service_perimeter"
-    ]
-    (status,) = perimeter.values["status"]
-    (out,) = status["egress_policies"]
+    perimeters = {
+        resource.address.split('"')[1]: resource.values["status"][0]
+        for resource in resources
+        if resource.type == "google_access_context_manager_service_perimeter"
+    }
+    out = {rule["title"]: rule for rule in perimeters["production"]["egress_policies"]}
 
     assert rules["rawless-egress-denied-deny"]["destination_ranges"] == ["0.0.0.0/0"]
     assert sorted(range_ for rule in allowed for range_ in rule["destination_ranges"]) == [
         "10.80.0.0/20",
         "199.36.153.4/30",
     ]
-    assert status["vpc_accessible_services"][0]["allowed_services"] == ["RESTRICTED-SERVICES"]
-    assert [operation["service_name"] for operation in out["egress_to"][0]["operations"]] == ["bigquery.googleapis.com"]
-    assert len(out["egress_from"][0]["identities"]) == 5  # two jobs, three services
+    for status in perimeters.values():
+        assert status["vpc_accessible_services"][0]["allowed_services"] == ["RESTRICTED-SERVICES"]
+    assert _calls(out["Embeddings to the warehouse"]["egress_to"][0]) == {
+        "BigQueryWrite.AppendRows",
+        "bigquery.tables.get",
+        "bigquery.tables.getData",
+    }
+    assert len(out["Embeddings to the warehouse"]["egress_from"][0]["identities"]) == 4  # two jobs, two services
+    assert perimeters["warehouse"]["egress_policies"] == []
+    assert sorted(len(status["resources"]) for status in perimeters.values()) == [1, 2]  # with the audit project
+
+
+def test_what_leaves_production_is_what_the_warehouse_lets_in_from_there(resources: list[Resource]) -> None:
+    perimeters = {
+        resource.address.split('"')[1]: resource.values["status"][0]
+        for resource in resources
+        if resource.type == "google_access_context_manager_service_perimeter"
+    }
+    leaving = {
+        (frozenset(rule["egress_from"][0]["identities"]), frozenset(_calls(rule["egress_to"][0])))
+        for rule in perimeters["production"]["egress_policies"]
+    }
+    entering = {
+        (frozenset(rule["ingress_from"][0]["identities"]), frozenset(_calls(rule["ingress_to"][0])))
+        for rule in perimeters["warehouse"]["ingress_policies"]
+        if any(source["resource"] for source in rule["ingress_from"][0]["sources"])
+    }
+
+    assert leaving == entering
+
+
+def _calls(target: dict[str, Any]) -> set[str]:
+    """The methods and permissions that a rule of a perimeter allows."""
+    return {
+        selector["method"] or selector["permission"]
+        for operation in target["operations"]
+        for selector in operation["method_selectors"]
+    }
+
+
+def test_an_access_level_must_be_one_of_the_organisation() -> None:
+    groups = ("builders", "scientists", "auditors", "owners")
+    levels = {group: ["accessPolicies/123456789/accessLevels/office"] for group in groups}
+    levels |= {"producers": ["*"], "delivery": ["accessPolicies/987654321/accessLevels/other"]}
+
+    with pytest.raises(plan.PlanError, match="access_levels must be names such as"):
+        plan.make_plan(REPOSITORY, f"-var=access_levels={json.dumps(levels)}")
 
 
 def test_nothing_on_the_dashboard_is_customer_data(resources: list[Resource]) -> None:

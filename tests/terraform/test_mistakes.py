@@ -126,6 +126,59 @@ MISTAKES = {
     "The experiment enable_google_cloud_profiler is forbidden": (
         "design/job.tf", "stream.service_options,", 'stream.service_options, ["enable_google_cloud_profiler"],',
     ),
+    "lets “Pseudonym key for the subject map” in from *, which is no access level": (
+        "perimeter/perimeter.tf",
+        "access_level = sources.value",
+        'access_level = rule.value.title == "Pseudonym key for the subject map" ? "*" : sources.value',
+    ),
+    "allows “Embeddings to the warehouse” every method of bigquery.googleapis.com": (
+        "perimeter/rules.tf", '["BigQueryWrite.AppendRows"]', '["*"]',
+    ),
+    "allows “Embeddings from production” to call bigquery.jobs.create": (
+        "perimeter/rules.tf",
+        'permissions = ["bigquery.tables.get", "bigquery.tables.getData"]',
+        'permissions = ["bigquery.tables.get", "bigquery.jobs.create"]',
+    ),
+    "allows “Producers” to call Subscriber.Pull": (
+        "perimeter/rules.tf", '["Publisher.Publish"]', '["Publisher.Publish", "Subscriber.Pull"]',
+    ),
+    "lets “Classifier” in from anywhere": (
+        "perimeter/rules.tf",
+        'title = "Classifier", identities = var.readers, from = merge(local.nowhere, { projects = local.raw })',
+        'title = "Classifier", identities = var.readers, from = local.nowhere',
+    ),
+    "google_logging_project_bucket_config.records is not locked": (
+        "audit/records.tf", "  locked           = true\n", "",
+    ),
+    "google_logging_project_bucket_config.records is not encrypted": (
+        "audit/records.tf", "  cmek_settings {\n    kms_key_name = var.key\n  }\n", "",
+    ),
+    "The records of acme-audit are not kept completely": (
+        "audit/records.tf",
+        "for_each               = var.projects",
+        'for_each = { raw = var.projects.raw, warehouse = var.projects.warehouse }',
+    ),
+    "table_access copies records with object names, queries or errors": (
+        "audit/access.tf", " NOT protoPayload.status.message:*", "",
+    ),
+    'everything["raw"] does not log what serviceAccount:rawless-w-photo-upload@': (
+        "audit/logged.tf",
+        "log_type = audit_log_config.value",
+        "log_type = audit_log_config.value\n exempted_members = var.workers",
+    ),
+    "Not every call in acme-production is logged": (
+        "audit/logged.tf", '"DATA_READ", "DATA_WRITE"', '"DATA_READ"',
+    ),
+    "resolves names of the internet": ("perimeter/dns.tf", 'dns_name        = "*."', 'dns_name        = "*.example."'),
+    "resolves github.com.": (
+        "perimeter/dns.tf", '{ machines = "internal." }', '{ machines = "internal.", hub = "github.com." }',
+    ),
+    "does not log which names are asked for": ("perimeter/dns.tf", "enable_logging = true", "enable_logging = false"),
+    "acme-production has no policy compute.requireOsLogin": ("policies/main.tf", '"compute.requireOsLogin", ', ""),
+    "acme-embeddings has the policy gcp.restrictCmekCryptoKeyProjects {'allowed': ['projects/acme-keys']}": (
+        "policies/main.tf", '["projects/${var.project}"]', '["projects/acme-keys"]',
+    ),
+    "acme-audit has the policy compute.vmExternalIpAccess {}": ("policies/main.tf", '      deny_all = "TRUE"\n', ""),
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
     "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip
