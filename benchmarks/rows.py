@@ -19,6 +19,8 @@ def make_rows(stream: str, subjects: Sequence[str], times: Sequence[datetime], d
             subject_key_id="0" * 16,
             occurred_at=time,
             logged_at=time,
+            origin="ingest",
+            caller_key=None,
             modality="text",
             encoder="bench",
             encoder_version="1.0.0",

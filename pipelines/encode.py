@@ -76,7 +76,7 @@ class _Encode(beam.DoFn):
             outcome, now = future.result(), datetime.now(UTC)
             if isinstance(outcome, Encoded):
                 _measure_lag(spec.ref, now, event)
-                row = EmbeddingRow.of(event, spec, fingerprint, outcome.vector, outcome.truncated)
+                row = EmbeddingRow.of(event, spec, fingerprint, outcome.vector, outcome.truncated, origin="ingest")
                 yield EncodedEvent(row, parsed.message_id, event.size)
             else:
                 count_rejection(Stage.ENCODE, outcome, spec.ref)

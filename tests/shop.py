@@ -101,6 +101,8 @@ def make_row(number: int, fields: dict[str, Any]) -> EmbeddingRow:
         "subject_key_id": "k1",
         "occurred_at": at,
         "logged_at": at,
+        "origin": "ingest",
+        "caller_key": None,
         "modality": "image",
         "encoder": "tiny",
         "encoder_version": "1.0.0",

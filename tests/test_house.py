@@ -1,6 +1,7 @@
 """The structure that the design draws: which room may import which, and that each says what lives there."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,23 @@ def test_every_room_says_what_lives_there() -> None:
 
 def test_sql_holds_no_python() -> None:
     assert list((ROOT / "sql").rglob("*.py")) == []
+
+
+def test_every_reader_of_events_leaves_out_served_rows_that_an_ingested_one_supersedes() -> None:
+    """Otherwise a caller of a service could add a row to an event that is not its own."""
+    files = [*ROOT.glob("sql/*/*.sql"), *ROOT.glob("rawless/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]
+    readers = {
+        path.name: text
+        for path in files
+        if re.search(
+            r"embedding_event`?\((@|TIMESTAMP)|include 'embedding_event_v1/first_delivery", text := path.read_text()
+        )
+    }
+    readers.pop("vectors.sql")  # only for a dry run: its size is the most that a build reads
+    readers.pop("embedding_event.sql")
+
+    assert len(readers) >= 5
+    assert [name for name, text in readers.items() if not re.search(r"superseded_at|is_known\(", text)] == []
 
 
 def test_every_tool_that_is_installed_has_a_pinned_version() -> None:

@@ -8,7 +8,14 @@ PRICE_PER_TIB = 6.25
 """US dollars per TiB read on demand, as published for the US in 2026."""
 TIB = 2**40
 _FIXED_BYTES = {"TIMESTAMP": 8, "FLOAT64": 8, "INT64": 8, "BOOL": 1}
-_LENGTHS = {"event_id": 36, "subject_key": 64, "subject_key_id": 16, "encoder_fingerprint": 64, "attributes": 24}
+_LENGTHS = {
+    "event_id": 36,
+    "subject_key": 64,
+    "subject_key_id": 16,
+    "caller_key": 16,
+    "encoder_fingerprint": 64,
+    "attributes": 24,
+}
 """Typical characters of text columns; all others are about as long as a name."""
 _NAME_LENGTH = 12
 

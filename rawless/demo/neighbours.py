@@ -10,7 +10,7 @@ from rawless.warehouse.client import Warehouse
 
 _NEIGHBOURS = """
 WITH event AS (SELECT event_id, embedding FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01')
-  WHERE stream = '{stream}'),
+  WHERE stream = '{stream}' AND superseded_at IS NULL),
 pair AS (
   SELECT query.event_id AS query_id, other.event_id,
     ROUND(1 - COSINE_DISTANCE(query.embedding, other.embedding), 3) AS similarity

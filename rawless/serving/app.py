@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from encoders.encoder import Device
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
-from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.privacy.pseudonyms import KEY_VARIABLE, PseudonymKey
 from rawless.serving.authentication import Authenticator
 from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend
 from rawless.serving.config import ServeConfig, ServedHead
@@ -155,6 +155,10 @@ class AppFactory:
             return None
         if self._dependencies.warehouse is None:
             raise UserError("A head with log: true needs a warehouse: name one with --warehouse.")
+        if self._config.access and self._dependencies.pseudonym_key is None:
+            raise UserError(
+                f"A head with log: true needs the pseudonym key for the ids of its callers: set {KEY_VARIABLE}."
+            )
 
         def count_rows(table: str, outcome: str, rows: int) -> None:
             self._metrics.rows.labels(table, outcome).inc(rows)

@@ -10,7 +10,7 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.auth import jwt
 from google.auth.exceptions import GoogleAuthError
@@ -31,6 +31,14 @@ _CERTIFICATES_URL = "https://www.googleapis.com/oauth2/v1/certs"
 Certificates = Callable[[], Mapping[str, str]]
 
 
+class Grant(NamedTuple):
+    """What a caller has proved, and what it permits."""
+
+    credential: str
+    """The SHA-256 of the token, or the e-mail address of the Google account."""
+    scopes: tuple[Scope, ...]
+
+
 class Authenticator:
     """Decides whether a caller may make a request."""
 
@@ -45,26 +53,30 @@ class Authenticator:
         # A single thread, shared with nothing else: a slow fetch of certificates delays only other verifications.
         self._verifier = ThreadPoolExecutor(1, "tokens")
 
-    async def check(self, headers: Headers, scope: Scope | None) -> None:
-        """Raise RequestError unless the caller is known and has `scope`; with None, any scope will do."""
+    async def check(self, headers: Headers, scope: Scope | None) -> str | None:
+        """Return the caller's credential, None without access configuration.
+
+        Raises RequestError unless the caller is known and has `scope`; with None, any scope will do.
+        """
         if self.is_open:
             _check_host(headers)
-            return
-        scopes = await self._scopes(headers.get("authorization", ""))
-        if scopes is None:
+            return None
+        grant = await self._grant(headers.get("authorization", ""))
+        if grant is None:
             raise RequestError(ErrorCode.UNAUTHORIZED)
-        if scope is not None and scope not in scopes:
+        if scope is not None and scope not in grant.scopes:
             raise RequestError(ErrorCode.FORBIDDEN)
+        return grant.credential
 
-    async def _scopes(self, authorization: str) -> tuple[Scope, ...] | None:
+    async def _grant(self, authorization: str) -> Grant | None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_LENGTH or not token.isascii():
             return None
         known_token = _find_token(token, self._tokens)
         if known_token is None and self._google and token.count(".") == 2:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._verifier, self._google.scopes, token)
-        return known_token.scopes if known_token else None
+            return await loop.run_in_executor(self._verifier, self._google.verify, token)
+        return Grant(known_token.sha256, known_token.scopes) if known_token else None
 
 
 def _find_token(token: str, tokens: tuple[TokenConfig, ...]) -> TokenConfig | None:
@@ -95,8 +107,8 @@ class GoogleTokenVerifier:
         self._cached: Mapping[str, str] | None = None
         self._expires_at = 0.0
 
-    def scopes(self, token: str) -> tuple[Scope, ...] | None:
-        """Return the scopes of the account that a token proves, or None. Raises Unavailable without certificates."""
+    def verify(self, token: str) -> Grant | None:
+        """Return the grant of the account that a token proves, or None. Raises Unavailable without certificates."""
         try:
             # Not verified yet: this only avoids fetching certificates for tokens of unknown accounts.
             claims: Mapping[str, Any] = jwt.decode(token, verify=False)
@@ -112,7 +124,9 @@ class GoogleTokenVerifier:
             return None
         if claims.get("iss") not in _ISSUERS or claims.get("email_verified") is not True:
             return None
-        return self._config.accounts.get(str(claims.get("email")))
+        account = str(claims.get("email"))
+        scopes = self._config.accounts.get(account)
+        return None if scopes is None else Grant(account, scopes)
 
     def _cached_certificates(self) -> Mapping[str, str]:
         if time.monotonic() >= self._expires_at:

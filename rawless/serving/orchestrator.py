@@ -136,7 +136,11 @@ class Orchestrator:
         if outcome.vector.shape != (spec.dimension,):  # an encoder service may answer anything; it is not logged
             raise RequestError(ErrorCode.UNAVAILABLE)
         if head.log and self._log:
-            self._log.put(EmbeddingRow.of(request.event, spec, fingerprint, outcome.vector, outcome.truncated))
+            row = EmbeddingRow.of(
+                request.event, spec, fingerprint, outcome.vector, outcome.truncated,
+                origin="serving", caller_key=request.caller_key,
+            )  # fmt: skip
+            self._log.put(row)
         return outcome
 
     async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
@@ -171,7 +175,9 @@ class Orchestrator:
     def _log_answer(
         self, head: ServedHead, request: InferenceRequest, answer: Answer, abstention: Abstention | None
     ) -> None:
-        if head.log and self._log and (row := prediction_row(request.event, answer, abstention)):
+        if not head.log or not self._log:
+            return
+        if row := prediction_row(request.event, request.caller_key, answer, abstention):
             self._log.put(row)
 
     def _start_shadows(self, head: ServedHead, request: InferenceRequest, encoded: Encoded, answer: Answer) -> None:

@@ -22,7 +22,9 @@ MAX_WAIT_SECONDS = 0.5
 """How long a batch waits to be filled."""
 
 
-def prediction_row(event: Event, answer: Answer, abstention: Abstention | None) -> PredictionRow | None:
+def prediction_row(
+    event: Event, caller_key: str | None, answer: Answer, abstention: Abstention | None
+) -> PredictionRow | None:
     """Return the row of an answer, without probabilities for an abstention; None for a number, which has no column."""
     if answer.probabilities is None:
         return None
@@ -32,6 +34,7 @@ def prediction_row(event: Event, answer: Answer, abstention: Abstention | None) 
         event_id=event.event_id,
         subject_key=event.subject_key,
         subject_key_id=event.subject_key_id,
+        caller_key=caller_key,
         head=answer.model.head,
         version=answer.model.version,
         probabilities=tuple(probabilities.items()),

@@ -5,7 +5,7 @@ What a caller sent is handled only inside `guarded`, or in `Raw`.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -18,12 +18,16 @@ from rawless.events.sources.jsonl import json_object
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.serving.callers import CallerKeys
 from rawless.serving.errors import ErrorCode, RequestError
 
 EVENT_ID, OCCURRED_AT, SUBJECT_ID, ATTRIBUTES, ASSIGNMENT_KEY = (
     f"rawless-{name}" for name in ("event-id", "occurred-at", "subject-id", "attributes", "assignment-key")
 )
 MAX_HEADER = 8192
+MAX_LOGGED_AGE, MAX_LOGGED_AHEAD = timedelta(hours=1), timedelta(minutes=1)
+"""When the event of a logged request may have occurred. The service is called for what happens now: an hour is for a
+caller that queues and retries, a minute for its clock. Any other time would place rows in days that are complete."""
 _JSON_TYPE = "application/json"
 _JSON_OVERHEAD = 1024
 """Bytes of a JSON body besides its text."""
@@ -52,6 +56,8 @@ class InferenceRequest(NamedTuple):
     event: Event
     assignment_key: str
     """The key by which an arm is assigned."""
+    caller_key: str | None
+    """The id of the caller, for a logged request to a service with access configuration."""
 
 
 class RequestReader:
@@ -61,8 +67,9 @@ class RequestReader:
         """`pseudonym_key` is required for logged requests. Others require neither a subject nor an event id."""
         if not logged and stream.subject == "required":
             stream = stream.model_copy(update={"subject": "optional"})
-        self._stream = stream
+        self._stream, self._logged = stream, logged
         key = pseudonym_key if logged else None
+        self._caller_keys = CallerKeys(key) if key else None
         self._parser = Parser(stream, key)
         self._generates_ids = not needs_event_id(stream, logged=logged)
         # An event that is not logged may get a generated id that does not match the stream's pattern.
@@ -73,19 +80,24 @@ class RequestReader:
         """Return the event in a request. Raises RequestError."""
         check_content_type(request.headers, content_types(self._stream))
         body = await read_body(request, max_body_bytes(self._stream))
-        inference_request = guarded(self._parse, body, request.headers)
+        credential: str | None = request.state.credential
+        caller_key = self._caller_keys.of(credential) if self._caller_keys and credential else None
+        inference_request = guarded(self._parse, body, request.headers, caller_key)
         if isinstance(inference_request, Reason):
             raise RequestError(inference_request)
         return inference_request
 
-    def _parse(self, body: Raw[bytes], headers: Headers) -> InferenceRequest:
+    def _parse(self, body: Raw[bytes], headers: Headers, caller_key: str | None) -> InferenceRequest:
         fields = self._fields(body.reveal(), headers)
         parser = self._parser if EVENT_ID in headers else self._generated_id_parser
-        outcome = parser.parse_fields(Raw(fields), datetime.now(UTC)).outcome
+        now = datetime.now(UTC)
+        outcome = parser.parse_fields(Raw(fields), now).outcome
         if isinstance(outcome, Rejection):
             raise Rejected(outcome.reason)
+        if self._logged and not now - MAX_LOGGED_AGE <= outcome.occurred_at <= now + MAX_LOGGED_AHEAD:
+            raise Rejected(Reason.BAD_OCCURRED_AT)
         keys = (_header_text(headers, name) for name in (ASSIGNMENT_KEY, SUBJECT_ID, EVENT_ID))
-        return InferenceRequest(outcome, next(filter(None, keys), outcome.event_id))
+        return InferenceRequest(outcome, next(filter(None, keys), outcome.event_id), caller_key)
 
     def _fields(self, body: bytes, headers: Headers) -> Mapping[str, object]:
         event_id, occurred_at = _header_text(headers, EVENT_ID), _header_text(headers, OCCURRED_AT)

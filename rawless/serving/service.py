@@ -116,7 +116,8 @@ class Service:
     async def _handle(self, permission: Permission, handler: Handler, request: Request) -> Response:
         if permission == "none":
             return await handler(request)
-        await self._authenticator.check(request.headers, None if permission == "any" else permission)
+        scope = None if permission == "any" else permission
+        request.state.credential = await self._authenticator.check(request.headers, scope)
         if permission not in _WITH_CONTENT:
             return await handler(request)
         if self._in_progress >= self._limits.queue:  # each request in progress has its body in memory

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ import pyarrow as pa
 from rawless.warehouse.tables import table
 
 Attributes = tuple[tuple[str, str], ...]
+Origin = Literal["ingest", "serving"]
+"""Who delivered an event. A served delivery counts only until an ingested one is known."""
 # Compared without conversion: a time at the end of the calendar cannot be converted to UTC.
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -63,6 +65,9 @@ class EmbeddingRow:
     subject_key_id: str | None
     occurred_at: datetime
     logged_at: datetime
+    origin: Origin
+    caller_key: str | None
+    """The id of the service's caller; None for ingest, and for a service without access configuration."""
     modality: str
     encoder: str
     encoder_version: str
@@ -73,8 +78,9 @@ class EmbeddingRow:
 
     @classmethod
     def of(
-        cls, event: "_Event", encoder: "_Encoder", fingerprint: str, embedding: npt.NDArray[np.float32], truncated: bool
-    ) -> "EmbeddingRow":
+        cls, event: "_Event", encoder: "_Encoder", fingerprint: str, embedding: npt.NDArray[np.float32],
+        truncated: bool, *, origin: Origin, caller_key: str | None = None,
+    ) -> "EmbeddingRow":  # fmt: skip
         """Return the row of an event that was encoded just now."""
         return cls(
             stream=event.stream,
@@ -83,6 +89,8 @@ class EmbeddingRow:
             subject_key_id=event.subject_key_id,
             occurred_at=event.occurred_at,
             logged_at=datetime.now(UTC),
+            origin=origin,
+            caller_key=caller_key,
             modality=encoder.modality,
             encoder=encoder.name,
             encoder_version=encoder.version,
@@ -135,6 +143,8 @@ class PredictionRow:
     event_id: str
     subject_key: str | None
     subject_key_id: str | None
+    caller_key: str | None
+    """The id of the service's caller; None for a service without access configuration."""
     head: str
     version: int
     probabilities: tuple[tuple[str, float], ...]

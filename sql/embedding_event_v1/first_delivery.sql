@@ -1,9 +1,9 @@
-{%- set columns = ['stream', 'event_id', 'subject_key', 'subject_key_id', 'occurred_at', 'logged_at', 'modality']
-  + ['encoder', 'encoder_version', 'encoder_fingerprint'] + (['embedding'] if vectors else [])
-  + ['truncated', 'attributes'] %}
+{%- set columns = ['stream', 'event_id', 'subject_key', 'subject_key_id', 'occurred_at', 'logged_at', 'origin']
+  + ['caller_key', 'modality', 'encoder', 'encoder_version', 'encoder_fingerprint'] + (['embedding'] if vectors else [])
+  + ['truncated', 'attributes', 'superseded_at'] %}
 {#- The including template sets `start_at`, `end_at`, `stream` (none for all), and whether to return `vectors`. -#}
--- Return each (stream, event_id, encoder_fingerprint) once, for events that occurred in [start_at, end_at). Without
--- vectors the same deliveries are returned, but the column of vectors, which costs most, is not read.
+-- Return each (stream, event_id, encoder_fingerprint, origin) once, for events that occurred in [start_at, end_at).
+-- Without vectors the same deliveries are returned, but the column of vectors, which costs most, is not read.
 WITH erased AS (
   SELECT
     subject_key,
@@ -19,6 +19,8 @@ delivery AS (
     event.subject_key_id,
     event.occurred_at,
     event.logged_at,
+    event.origin,
+    event.caller_key,
     event.modality,
     event.encoder,
     event.encoder_version,
@@ -34,6 +36,7 @@ delivery AS (
           event.subject_key,
           event.subject_key_id,
           event.occurred_at,
+          event.caller_key,
           event.modality,
           event.encoder,
           event.encoder_version,
@@ -41,7 +44,15 @@ delivery AS (
           event.attributes
         )
       )
-    ) AS row_hash
+    ) AS row_hash,
+    -- Whoever calls a service chooses the event's id, so what the service logged counts only until the producer's own
+    -- delivery is known. One that was erased counts too: else its erasure would make the served row valid again.
+    IF(
+      event.origin = 'serving',
+      MIN(IF(event.origin = 'ingest', event.logged_at, NULL)) OVER (PARTITION BY event.stream, event.event_id),
+      NULL
+    ) AS superseded_at,
+    COALESCE(LEAST(event.occurred_at, event.logged_at) <= erased.erased_before, FALSE) AS is_erased
   FROM `{{ events }}.embedding_event_v1` AS event
   LEFT JOIN erased ON event.subject_key = erased.subject_key
   WHERE
@@ -50,14 +61,14 @@ delivery AS (
     {%- if stream %}
     AND event.stream = {{ stream }}
     {%- endif %}
-    AND (erased.erased_before IS NULL OR LEAST(event.occurred_at, event.logged_at) > erased.erased_before)
 ),
 {%- if vectors %}
 twinned AS (
   SELECT
     {{ columns | join(',\n    ') }},
+    is_erased,
     row_hash,
-    COUNT(*) OVER (PARTITION BY stream, event_id, encoder_fingerprint, logged_at, row_hash) AS twins
+    COUNT(*) OVER (PARTITION BY stream, event_id, encoder_fingerprint, origin, logged_at, row_hash) AS twins
   FROM delivery
 ),
 {%- endif %}
@@ -65,7 +76,7 @@ ranked AS (
   SELECT
     {{ columns | join(',\n    ') }},
     ROW_NUMBER() OVER (
-      PARTITION BY stream, event_id, encoder_fingerprint
+      PARTITION BY stream, event_id, encoder_fingerprint, origin
       ORDER BY
         logged_at,
         row_hash
@@ -74,16 +85,22 @@ ranked AS (
         IF(twins > 1, FARM_FINGERPRINT(TO_JSON_STRING(embedding)), 0)
         {%- endif %}
     ) AS delivery_number,
-    FIRST_VALUE(occurred_at) OVER (PARTITION BY stream, event_id ORDER BY logged_at, row_hash) AS first_occurred_at
+    FIRST_VALUE(occurred_at) OVER (
+      PARTITION BY stream, event_id, origin ORDER BY logged_at, row_hash
+    ) AS first_occurred_at
   FROM {{ 'twinned' if vectors else 'delivery' }}
+  WHERE NOT is_erased
 ),
 compared AS (
   SELECT
     {{ columns | join(',\n    ') }},
     delivery_number,
-    -- The producer delivered one event with two times of occurrence. The value is the time at which this became known,
-    -- so that a comparison of conflict_at with an as-of is exact.
-    MIN(IF(occurred_at != first_occurred_at, logged_at, NULL)) OVER (PARTITION BY stream, event_id) AS conflict_at
+    -- One event was delivered with two times of occurrence. The value is the time at which this became known, so that
+    -- a comparison of conflict_at with an as-of is exact. Within an origin, so that no caller of a service can mark a
+    -- producer's event.
+    MIN(IF(occurred_at != first_occurred_at, logged_at, NULL)) OVER (
+      PARTITION BY stream, event_id, origin
+    ) AS conflict_at
   FROM ranked
 )
 SELECT

@@ -18,6 +18,7 @@ embedded AS (
   WHERE
     event.occurred_at >= @start_of_events
     AND event.stream = @stream
+    AND event.origin = 'ingest'
     AND event.encoder_fingerprint IN UNNEST(@fingerprints)
     AND event.event_id IN (SELECT rejected.event_id FROM rejected WHERE rejected.event_id IS NOT NULL)
   GROUP BY event.event_id

@@ -1,4 +1,5 @@
 -- Return the events of a stream, embedded by one encoder, that were known at the as-of: each once, without its vector.
+{%- from 'embedding_event_v1/known.sql' import is_known %}
 {%- set start_at, end_at, stream, vectors = '@start_at', '@end_at', '@stream', false %}
 WITH delivered AS (
 {% filter indent(2, true) %}{% include 'embedding_event_v1/first_delivery.sql' %}{% endfilter %}
@@ -23,4 +24,4 @@ LEFT JOIN person ON delivered.subject_key = person.subject_key
 WHERE
   delivered.encoder = @encoder
   AND delivered.encoder_version = @encoder_version
-  AND delivered.logged_at <= @as_of
+  AND {{ is_known('delivered') }}

@@ -1,4 +1,5 @@
 -- Return the rows of a snapshot. Vectors are read here only, once, for the days of the selected examples.
+{%- from 'embedding_event_v1/known.sql' import is_known %}
 SELECT
   @snapshot_id AS snapshot_id,
   example.event_id,
@@ -20,4 +21,4 @@ WHERE
   example.removed_by IS NULL
   AND event.stream = @stream
   AND event.encoder_fingerprint = @fingerprint
-  AND event.logged_at <= @as_of
+  AND {{ is_known('event') }}

@@ -1,4 +1,5 @@
 -- Return the rows of a snapshot of pairs. Vectors are read here only, once, for the days of the selected examples.
+{%- from 'embedding_event_v1/known.sql' import is_known %}
 SELECT
   @snapshot_id AS snapshot_id,
   CAST(NULL AS STRING) AS event_id,
@@ -20,5 +21,5 @@ WHERE
   example.removed_by IS NULL
   AND event.stream = @stream
   AND event.encoder_fingerprint = @fingerprint
-  AND event.logged_at <= @as_of
+  AND {{ is_known('event') }}
 GROUP BY example.example_id

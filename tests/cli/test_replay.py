@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from encoders.catalogue import lookup
 from rawless.connect import LOCAL_CONFIG
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
@@ -135,21 +136,24 @@ def test_rejections_without_an_id_are_reported_and_not_replayed(rawless: Rawless
     assert "nothing to replay" in done.out
 
 
+@pytest.mark.parametrize(("origin", "ref"), [("ingest", None), ("serving", "minilm@1.0.0")])
 def test_an_encoder_that_lacks_an_embedding_keeps_the_event_open(
-    rawless: Rawless, tmp_path: Path, warehouse: Warehouse
+    rawless: Rawless, tmp_path: Path, warehouse: Warehouse, origin: str, ref: str | None
 ) -> None:
-    """An embedding by another encoder does not count."""
-    stream = _stream(tmp_path, "migrating", limits={"max_bytes": 5})
-    source = _lines(tmp_path, {"stream": "migrating", "event_id": "one", "text": "A text."})
+    """An embedding by another encoder does not count, nor does one that a caller of a service has logged."""
+    name = f"migrating_{origin}"
+    fingerprint = lookup(ref).fingerprint if ref else "another"
+    stream = _stream(tmp_path, name, limits={"max_bytes": 5})
+    source = _lines(tmp_path, {"stream": name, "event_id": "one", "text": "A text."})
     rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
     warehouse.query(
-        "INSERT INTO embedding_event_v1 (stream, event_id, occurred_at, logged_at, modality, encoder, encoder_version,"
-        " encoder_fingerprint, embedding, truncated) VALUES ('migrating', 'one', CURRENT_TIMESTAMP(),"
-        " CURRENT_TIMESTAMP(), 'text', 'other', '1.0.0', 'another', [1.0], FALSE)"
+        "INSERT INTO embedding_event_v1 (stream, event_id, occurred_at, logged_at, origin, modality, encoder,"
+        f" encoder_version, encoder_fingerprint, embedding, truncated) VALUES ('{name}', 'one', CURRENT_TIMESTAMP(),"
+        f" CURRENT_TIMESTAMP(), '{origin}', 'text', 'other', '1.0.0', '{fingerprint}', [1.0], FALSE)"
     )
 
     options = ["--reason", "payload_too_large", "--source", f"jsonl:{source}", "--json"]
-    done = rawless("replay", "--stream", _stream(tmp_path, "migrating"), *options)
+    done = rawless("replay", "--stream", _stream(tmp_path, name), *options)
 
     assert (done.json["open_before"], done.json["embeddings"], done.json["open"]) == (1, 1, 0)
 

@@ -265,3 +265,36 @@ def test_a_head_is_deployed_and_rolled_back_by_name(rawless: Rawless, home: Path
     assert (listed["deployable@1"], listed["deployable@2"]) == (True, False)
     assert (refused.code, unknown.code) == (2, 2)
     assert "cannot be rolled back" in refused.err
+
+
+def test_the_callers_in_a_file_are_listed_with_their_ids(rawless: Rawless, folder: Path, tmp_path: Path) -> None:
+    """Also those of a file whose streams have moved, for rows that were logged long ago."""
+    web = {"name": "web", "sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "scopes": ["predict"]}
+    google = {"audience": "https://a.example", "accounts": {"shop@p.iam.gserviceaccount.com": ["predict"]}}
+    path = _file(folder, "callers.yaml", access={"tokens": [web], "google": google})
+    former = tmp_path / "former.yaml"
+    former.write_bytes(path.read_bytes())
+
+    listed, again = rawless("callers", path, "--json").json["callers"], rawless("callers", former, "--json").json
+
+    assert [(each["name"], each["kind"]) for each in listed] == [
+        ("web", "token"), ("shop@p.iam.gserviceaccount.com", "google"),
+    ]  # fmt: skip
+    assert again["callers"] == listed
+    refused = rawless("callers", _file(folder, "open.yaml"))
+    assert (refused.code, "has no access" in refused.err) == (2, True)
+
+
+def test_a_service_whose_rows_name_their_callers_needs_the_pseudonym_key(
+    rawless: Rawless, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where it stores no subject."""
+    stream = TEXT_STREAM | {"encoders": yaml.safe_load((folder / "message.yaml").read_text())["encoders"]}
+    (folder / "nobody.yaml").write_text(yaml.safe_dump(stream | {"subject": "none"}))
+    web = {"name": "web", "sha256": "0" * 64, "scopes": ["predict"]}
+    heads = {"topic": {"stream": "nobody.yaml", "log": True}}
+    monkeypatch.setenv("RAWLESS_PSEUDONYM_KEY", "too-short")
+
+    done = rawless("serve", _file(folder, "named.yaml", heads=heads, access={"tokens": [web]}), "--port", "0")
+
+    assert (done.code, "RAWLESS_PSEUDONYM_KEY must contain" in done.err) == (2, True)

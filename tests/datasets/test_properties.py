@@ -27,8 +27,8 @@ _numbers = itertools.count()
 class World:
     """The contents of a warehouse. Times of a kind are all different, so that one of two is always later."""
 
-    deliveries: list[tuple[int, int | None, int, int]]
-    """Event, person, hour of occurrence, and minute after it at which it was logged."""
+    deliveries: list[tuple[int, int | None, str, int, int]]
+    """Event, person, origin, hour of occurrence, and minute after it at which it was logged."""
     labels: list[tuple[int, str | None, int]]
     """Event, value, hour at which it was known."""
     closures: list[tuple[int, int]]
@@ -45,7 +45,10 @@ def _at(hour: int) -> datetime:
     return AS_OF + timedelta(hours=hour)
 
 
-_DELIVERY = st.tuples(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 5)), HOURS, st.integers(0, 3000))
+_DELIVERY = st.tuples(
+    st.integers(0, 9), st.one_of(st.none(), st.integers(0, 5)), st.sampled_from(["ingest", "serving"]), HOURS,
+    st.integers(0, 3000),
+)  # fmt: skip
 _LABEL = st.tuples(st.integers(0, 9), st.sampled_from(["cat", "dog", "cat", "dog", None]), HOURS)
 _WORLDS = st.builds(
     World,
@@ -56,11 +59,14 @@ _WORLDS = st.builds(
 
 
 def _expected(world: World) -> dict[str, tuple[str, int]]:
-    """Return label and first delivery of each event of the dataset, computed in plain Python."""
+    """Return label and first delivery of each event of the dataset, computed in plain Python.
+
+    The first is that of ingest, however early one was served, if any was ingested.
+    """
     first: dict[int, int] = {}
-    for number in sorted(range(len(world.deliveries)), key=world.logged):
-        if world.logged(number) <= AS_OF:
-            first.setdefault(world.deliveries[number][0], number)
+    numbers = [number for number in range(len(world.deliveries)) if world.logged(number) <= AS_OF]
+    for number in sorted(numbers, key=lambda each: (world.deliveries[each][2], world.logged(each))):
+        first.setdefault(world.deliveries[number][0], number)
     labels = {event: value for event, value, hour in sorted(world.labels, key=lambda each: each[2]) if hour <= 0}
     closed = {person for person, hour in world.closures if hour <= 0}
     return {
@@ -72,10 +78,11 @@ def _expected(world: World) -> dict[str, tuple[str, int]]:
 
 def _fill(shop: Shop, world: World) -> None:
     rows = []
-    for number, (event, person, hour, _) in enumerate(world.deliveries):
+    for number, (event, person, origin, hour, _) in enumerate(world.deliveries):
         key = None if person is None else f"person-{person}"
-        fields: dict[str, Any] = {"stream": world.stream, "event_id": f"e-{event}", "subject_key": key}
-        fields |= {"subject_key_id": key and "k1", "occurred_at": _at(hour), "logged_at": world.logged(number)}
+        fields: dict[str, Any] = {"stream": world.stream, "event_id": f"e-{event}", "origin": origin}
+        fields |= {"subject_key": key, "subject_key_id": key and "k1"}
+        fields |= {"occurred_at": _at(hour), "logged_at": world.logged(number)}
         rows.append(make_row(number, fields | {"embedding": np.array([number, 1.0], np.float32)}))
     append_all(shop.warehouse, rows)
     confirmed = [(f"e-{event}", value, _at(hour)) for event, value, hour in world.labels]
@@ -89,7 +96,7 @@ def _check_rows(shop: Shop, world: World, built: BuildResult, expected: dict[str
     rows = shop.rows(built.manifest.snapshot_id)
     assert set(rows) == set(expected)
     for name, (label, number) in expected.items():
-        _, person, hour, _ = world.deliveries[number]
+        _, person, _, hour, _ = world.deliveries[number]
         row = rows[name]
         assert row["label"] == label
         assert row["embedding"][0] == number  # the first delivery's vector, and no other's

@@ -1,5 +1,6 @@
 """The opt-in log: it equals what ingest would log, and never slows down or fails a request."""
 
+import hashlib
 import io
 import threading
 from collections.abc import Callable
@@ -20,13 +21,17 @@ from rawless.errors import Unavailable
 from rawless.events.sources import open_bounded_source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource, PseudonymKey
+from rawless.serving.callers import list_callers
+from rawless.serving.config import AccessConfig
 from rawless.serving.prediction_log import PredictionLog
+from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator, WarehouseConfig
-from rawless.warehouse.rows import PredictionRow
+from rawless.warehouse.parameters import parameters
+from rawless.warehouse.rows import EmbeddingRow, PredictionRow
 from tests.serving.conftest import IMAGE_STREAM, TEXT_STREAM, Bench, eventually
 
-AT = (datetime.now(UTC) - timedelta(days=1)).replace(microsecond=0)
+AT = (datetime.now(UTC) - timedelta(minutes=20)).replace(microsecond=0)
 METADATA = {"rawless-event-id": "msg-0001", "rawless-occurred-at": AT.isoformat(), "rawless-subject-id": "customer-1"}
 EVENTS = "SELECT * FROM embedding_event_v1 ORDER BY event_id"
 PREDICTIONS = "SELECT * FROM prediction_v1 ORDER BY head"
@@ -47,10 +52,63 @@ def test_requests_are_logged_as_events_and_predictions(bench: Bench, warehouse: 
     assert (event["stream"], event["event_id"], event["occurred_at"]) == ("message", "msg-0001", AT)
     assert (event["subject_key"], event["subject_key_id"]) == (key.pseudonym("customer-1"), key.key_id)
     assert event["attributes"] == [{"key": "channel", "value": "chat"}]
+    assert (event["origin"], event["caller_key"]) == ("serving", None)
     assert [row["head"] for row in predictions] == ["next", "topic", "urgency"]
     assert {(row["event_id"], row["subject_key"]) for row in predictions} == {("msg-0001", event["subject_key"])}
     logged = {entry["class"]: entry["probability"] for entry in predictions[1]["probabilities"]}
     assert logged == pytest.approx(prediction["probabilities"])
+
+
+def test_a_caller_cannot_replace_a_producers_event_and_its_rows_name_it(bench: Bench, warehouse: Warehouse) -> None:
+    """A stolen token claims an event for another person before it is ingested."""
+    tokens = {name: f"{name}-token-of-256-bits" for name in ("web", "stolen")}
+    digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in tokens.items()}
+    access = {"tokens": [{"name": name, "sha256": digests[name], "scopes": ["predict"]} for name in tokens]}
+    bench.deploy("topic")
+    client = bench.start({"topic": {"log": True}}, warehouse=warehouse, access=access)
+    for number, (name, token) in enumerate(tokens.items(), 1):
+        headers = {**METADATA, "rawless-event-id": f"msg-000{number}", "authorization": f"Bearer {token}"}
+        client.post("/v1/heads/topic/predict", json={"text": "Forged."}, headers=headers | {"rawless-subject-id": name})
+    eventually(lambda: len(warehouse.query(PREDICTIONS)) == 2)
+    _, forged = warehouse.query(EVENTS)
+    shape = {name: forged[name] for name in ("stream", "event_id", "modality", "encoder", "encoder_version")}
+    shape |= {"encoder_fingerprint": forged["encoder_fingerprint"], "truncated": False, "attributes": ()}
+    owner = {"subject_key": "owner", "subject_key_id": "k1", "origin": "ingest", "caller_key": None}
+    times = {"occurred_at": AT - timedelta(minutes=1), "logged_at": datetime.now(UTC)}
+    append_all(warehouse, [EmbeddingRow(**shape, **owner, **times, embedding=np.ones(384, np.float32))])
+
+    statement = (
+        f"SELECT * FROM {warehouse.config.events}.embedding_event(@start_at, @end_at) WHERE superseded_at IS NULL"
+    )
+    span = parameters({"start_at": AT - timedelta(days=1), "end_at": AT + timedelta(days=1)})
+    events = {row["event_id"]: row for row in warehouse.query(statement, span)}
+    listed = list_callers(AccessConfig.model_validate(access), PseudonymKey(b"k" * 32))
+    callers = {caller.caller_key: caller.name for caller in listed}
+    assert (events["msg-0002"]["subject_key"], events["msg-0002"]["conflict_at"]) == ("owner", None)
+    assert callers[events["msg-0001"]["caller_key"]] == "web"
+    assert callers[forged["caller_key"]] == "stolen"
+    assert {callers[row["caller_key"]] for row in warehouse.query(PREDICTIONS)} == {"web", "stolen"}
+    assert not any(digest.startswith(key) for key in callers for digest in digests.values())
+
+
+@pytest.mark.parametrize(
+    ("minutes", "logged", "plain"), [(-58, 200, 200), (-62, 422, 200), (0.5, 200, 200), (2, 422, 200), (1500, 422, 422)]
+)
+def test_a_logged_request_is_of_an_event_that_happens_now(
+    bench: Bench, warehouse: Warehouse, minutes: float, logged: int, plain: int
+) -> None:
+    """Otherwise a caller could write into days whose datasets were built long ago."""
+    for name in ("topic", "plain"):
+        bench.deploy(name)
+    client = bench.start({"topic": {"log": True}, "plain": {}}, warehouse=warehouse)
+    headers = {**METADATA, "rawless-occurred-at": (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()}
+
+    responses = [
+        client.post(f"/v1/heads/{name}/predict", json={"text": "a"}, headers=headers) for name in ("topic", "plain")
+    ]
+
+    assert [response.status_code for response in responses] == [logged, plain]
+    assert {each.json()["reason"] for each in responses if each.status_code == 422} <= {"bad_occurred_at"}
 
 
 def test_an_abstention_is_logged_without_probabilities(bench: Bench, warehouse: Warehouse) -> None:
@@ -162,7 +220,7 @@ def test_an_unavailable_warehouse_loses_rows_but_fails_no_request(
 
 
 def _row(number: int, head: str = "topic") -> PredictionRow:
-    return PredictionRow("message", f"e-{number}", None, None, head, 1, (("a", 1.0),), None, AT)
+    return PredictionRow("message", f"e-{number}", None, None, None, head, 1, (("a", 1.0),), None, AT)
 
 
 def test_a_row_that_the_table_refuses_does_not_affect_others(warehouse: Warehouse) -> None:

@@ -22,11 +22,16 @@ from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow, Row
+from rawless.warehouse.templates import environment
 
 HERE = Path(__file__).parent
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
-KNOWN_AT = {"embedding_event": "logged_at", "rejection": "rejected_at"}
-CASES = sorted(path.parent for name in KNOWN_AT for path in HERE.glob(f"{name}_v1/test_*/rows.yaml"))
+KNOWN = {
+    "embedding_event": "{% from 'embedding_event_v1/known.sql' import is_known %}{{ is_known('row') }}",
+    "rejection": "row.rejected_at <= @as_of",
+}
+"""How readers select the rows that count at an as-of."""
+CASES = sorted(path.parent for name in KNOWN for path in HERE.glob(f"{name}_v1/test_*/rows.yaml"))
 
 
 def read(path: Path) -> Any:
@@ -58,9 +63,9 @@ def insert(warehouse: Warehouse, case: Path, function: str, *, is_reversed: bool
 def query_function(warehouse: Warehouse, function: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     name = f"{warehouse.dataset_id('events')}.{function}"
     times = {"start_at": query.get("start_at", START), "end_at": query.get("end_at", END)}
-    statement = f"SELECT * FROM `{name}`(@start_at, @end_at)"
+    statement = f"SELECT * FROM `{name}`(@start_at, @end_at) AS row"
     if "as_of" in query:
-        statement += f" WHERE {KNOWN_AT[function]} <= @as_of"
+        statement += f" WHERE {environment().from_string(KNOWN[function]).render()}"
         times["as_of"] = query["as_of"]
     return warehouse.query(statement, parameters(times))
 

@@ -57,8 +57,8 @@ BUILT = [case for case in CASES if "error" not in EXPECTED[case]]
 
 
 ORDERED = [HERE / f"test_{name}" for name in (
-    "duplicate_delivery", "latest_label_wins", "labels_of_one_time_contradict", "two_times_of_occurrence",
-    "cap_per_subject", "near_duplicates_across_splits",
+    "duplicate_delivery", "forged_served_event", "latest_label_wins", "labels_of_one_time_contradict",
+    "two_times_of_occurrence", "cap_per_subject", "near_duplicates_across_splits",
 )]  # fmt: skip
 """Cases in which rows are ranked: the order in which they are inserted must not matter."""
 

@@ -34,6 +34,8 @@ def make_row() -> Callable[..., EmbeddingRow]:
             "subject_key_id": "k123",
             "occurred_at": datetime(2026, 1, 10, 12, 30, 15, 123456, tzinfo=UTC),
             "logged_at": datetime(2026, 1, 10, 12, 31, tzinfo=UTC),
+            "origin": "ingest",
+            "caller_key": None,
             "modality": "text",
             "encoder": "minilm",
             "encoder_version": "1.0.0",

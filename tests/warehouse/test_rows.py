@@ -39,12 +39,12 @@ def test_nullable_columns_may_be_missing(make_row: MakeRow) -> None:
     assert is_valid(make_row(subject_key=None, subject_key_id=None, attributes=()))
     assert is_valid(RejectionRow("message", None, None, None, "1", "parse", "bad_event_id", "<100", None, AT))
     assert is_valid(EncoderRow("minilm", "1.0.0", "f" * 64, "{}", True, AT))
-    assert is_valid(PredictionRow("message", "e-1", None, None, "topic", 1, (), "low_confidence", AT))
+    assert is_valid(PredictionRow("message", "e-1", None, None, None, "topic", 1, (), "low_confidence", AT))
 
 
 @pytest.mark.parametrize(("number", "good"), [(0.25, True), (float("nan"), False), (float("inf"), False)])
 def test_a_probability_is_a_finite_number(number: float, good: bool) -> None:
-    row = PredictionRow("message", "e-1", None, None, "topic", 1, (("app", number),), None, AT)
+    row = PredictionRow("message", "e-1", None, None, None, "topic", 1, (("app", number),), None, AT)
 
     assert is_valid(row) is good
     if good:

@@ -8,8 +8,8 @@ from rawless.warehouse.tables import FOLDER, ROLES, Column, functions, names, ta
 
 DESIGN: dict[str, set[str]] = {
     "embedding_event_v1": {
-        *("stream", "event_id", "subject_key", "subject_key_id", "occurred_at", "logged_at", "modality", "encoder"),
-        *("encoder_version", "encoder_fingerprint", "embedding", "truncated", "attributes"),
+        *("stream", "event_id", "subject_key", "subject_key_id", "occurred_at", "logged_at", "origin", "caller_key"),
+        *("modality", "encoder", "encoder_version", "encoder_fingerprint", "embedding", "truncated", "attributes"),
     },
     "rejection_v1": {
         *("stream", "event_id", "subject_key", "subject_key_id", "message_id", "stage", "reason", "size_bucket"),
@@ -31,8 +31,8 @@ DESIGN: dict[str, set[str]] = {
         *("head", "version", "kind", "snapshot_id", "fingerprint", "metrics", "artefact_digest", "created_at"),
     },
     "prediction_v1": {
-        *("stream", "event_id", "subject_key", "subject_key_id", "head", "version", "probabilities", "abstention"),
-        "predicted_at",
+        *("stream", "event_id", "subject_key", "subject_key_id", "caller_key", "head", "version", "probabilities"),
+        *("abstention", "predicted_at"),
     },
     "tombstone_v1": {"person_key", "subject_keys", "erased_before", "certificate_id"},
 }

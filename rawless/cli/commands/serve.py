@@ -81,7 +81,8 @@ def _dependencies(
     tables += ["snapshot_v1", "snapshot_manifest_v1"] if indexed else []
     # A service that logs nothing and has no index needs no warehouse.
     opened = cache(lambda: open_existing_warehouse(file, tables) if file else open_warehouse())
-    keyed = any(head.stream.subject != "none" for head in logged) or any(len(head.arms) > 1 for head in answered)
+    names_someone = config.access is not None or any(head.stream.subject != "none" for head in logged)
+    keyed = (logged and names_someone) or any(len(head.arms) > 1 for head in answered)
     return Dependencies(
         specs={head.encoder: resolve(opened, head.encoder) for head in served.values()},
         head_folder=config.head_folder or home.heads(),
