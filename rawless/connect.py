@@ -1,11 +1,11 @@
 """Open the warehouse, Pub/Sub and the pseudonym key that a command's options name."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from rawless.events.pubsub import PubSub, check_name
 from rawless.local import home, stack
+from rawless.loopback import emulator_address
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
@@ -42,8 +42,11 @@ def open_existing_warehouse(file: Path, tables: Iterable[str]) -> Warehouse:
 
 
 def open_pubsub(file: Path | None = None) -> PubSub:
-    """Open the Pub/Sub that PUBSUB_EMULATOR_HOST names; else Google's with a warehouse file, the local one without."""
-    if host := os.environ.get(PUBSUB_VARIABLE):
+    """Open the Pub/Sub that PUBSUB_EMULATOR_HOST names; else Google's with a warehouse file, the local one without.
+
+    Raises UserError if the variable names a host other than this machine.
+    """
+    if host := emulator_address(PUBSUB_VARIABLE):
         local = stack.find(home.folder())
         return PubSub(host, local.token if local and local.pubsub == host else "")
     if file is not None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from encoders.encoder import Device
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
+from rawless.loopback import is_loopback
 from rawless.privacy.pseudonyms import KEY_VARIABLE, PseudonymKey
 from rawless.serving.authentication import Authenticator
 from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend
@@ -17,7 +18,6 @@ from rawless.serving.config import ServeConfig, ServedHead
 from rawless.serving.encoding import EncoderBackend, LocalEncoderBackend
 from rawless.serving.head_store import HeadStore, head_requirements
 from rawless.serving.lifespan import Lifespan
-from rawless.serving.loopback import is_loopback
 from rawless.serving.metrics import Metrics
 from rawless.serving.orchestrator import Orchestrator
 from rawless.serving.prediction_log import PredictionLog

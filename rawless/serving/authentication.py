@@ -17,9 +17,9 @@ from google.auth.exceptions import GoogleAuthError
 from starlette.datastructures import Headers
 
 from rawless.errors import Unavailable
+from rawless.loopback import LOOPBACK
 from rawless.serving.config import AccessConfig, GoogleConfig, Scope, TokenConfig
 from rawless.serving.errors import ErrorCode, RequestError
-from rawless.serving.loopback import LOOPBACK
 
 _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 _MAX_TOKEN_LENGTH = 4096

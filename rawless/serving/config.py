@@ -11,7 +11,7 @@ from rawless.config import FrozenModel, read_yaml
 from rawless.datasets.spec import Name
 from rawless.errors import UserError
 from rawless.events.stream import Stream, load_stream
-from rawless.serving.loopback import is_loopback
+from rawless.loopback import is_loopback
 from rawless.serving.rules import Rules
 
 Scope = Literal["predict", "score", "encode", "classify", "metrics"]

@@ -15,11 +15,13 @@ from google.cloud import bigquery
 
 from rawless.bearer import TokenCredentials
 from rawless.errors import Unavailable, UserError
+from rawless.loopback import emulator_address
 from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.parameters import Parameters
 from rawless.warehouse.tables import FOLDER, ROLES, Table, functions, names, table
 from rawless.warehouse.templates import environment
 
+EMULATOR_VARIABLE = "BIGQUERY_EMULATOR_HOST"
 PAGE_ROWS = 100_000
 """More rows than BigQuery sends at once; it also limits the bytes."""
 
@@ -38,10 +40,17 @@ class Warehouse:
 
     @cached_property
     def client(self) -> bigquery.Client:
-        """Return Google's client. Raises UserError without credentials."""
+        """Return Google's client. Raises UserError without credentials.
+
+        The library sends requests, with their credentials, to the host that BIGQUERY_EMULATOR_HOST names. So it must be
+        on this machine, and gets none.
+        """
         if self.emulator is None:
+            credentials = TokenCredentials("") if emulator_address(EMULATOR_VARIABLE) else None
             try:
-                return bigquery.Client(project=self.config.project, location=self.config.location)
+                return bigquery.Client(
+                    project=self.config.project, location=self.config.location, credentials=credentials
+                )
             except GoogleAuthError:
                 raise UserError(
                     "There are no Google credentials; run `gcloud auth application-default login`."

@@ -15,6 +15,7 @@ from google.cloud.dataflow_v1beta3.types import TemplateMetadata
 
 from encoders.catalogue import lookup
 from pipelines import options
+from rawless.bearer import TokenCredentials
 from rawless.cli.flex_template import launch
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE
@@ -87,6 +88,8 @@ def google(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials_file(made, tmp_path)))
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", made.url)
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", stack.bigquery.rest)
+        # An emulator gets no credentials, but the local BigQuery wants its token.
+        monkeypatch.setattr("rawless.warehouse.client.TokenCredentials", lambda _: TokenCredentials(stack.token))
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", stack.pubsub)
         made.answers["POST /token"] = {"access_token": stack.token, "expires_in": 3600}
         monkeypatch.setenv(KEY_VARIABLE, FIXED_KEY)

@@ -195,6 +195,19 @@ def test_the_token_is_sent_to_the_local_pubsub_only(stack: Stack, home: Path, mo
     assert open_pubsub() == PubSub("127.0.0.1:9", "")
 
 
+@pytest.mark.parametrize(
+    "address", ["pubsub.example:8085", "10.0.0.7:8085", "127.0.0.1.evil.example:1", "[::2]:1", "["]
+)
+def test_a_pubsub_emulator_on_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Messages, which contain content, would be sent to it in plain text."""
+    monkeypatch.setenv(PUBSUB_VARIABLE, address)
+
+    with pytest.raises(UserError, match=r"PUBSUB_EMULATOR_HOST is .* must name an emulator on this machine"):
+        open_pubsub()
+    monkeypatch.setenv(PUBSUB_VARIABLE, "[::1]:9")
+    assert open_pubsub(Path("unread.yaml")).emulator == "[::1]:9"
+
+
 def test_the_token_travels_in_jobs_but_is_not_printed(warehouse: Warehouse, stack: Stack) -> None:
     pubsub = PubSub(stack.pubsub, stack.token)
 

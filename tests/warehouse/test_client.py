@@ -16,7 +16,7 @@ from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator, WarehouseConfig, load_warehouse_config
 from rawless.warehouse.tables import functions, names, table
-from tests.fake_google import fake_google, refused
+from tests.fake_google import credentials_file, fake_google, refused
 
 Within = Callable[[float, Callable[[], object]], BaseException]
 
@@ -298,3 +298,26 @@ def test_errors_carry_no_traceback_of_the_client(warehouse: Warehouse) -> None:
     with pytest.raises(RawlessError) as caught:
         warehouse.query("SELECT ERROR('stop')")
     assert "google" not in "".join(traceback.format_exception(caught.value)).split("UserError")[-1]
+
+
+CLOUD = WarehouseConfig(project="a-project", events="e", snapshots="s", subjects="u", audit="a")
+
+
+@pytest.mark.parametrize("address", ["http://bigquery.example:9050", "10.0.0.7:9050", "http://127.0.0.1@evil.example"])
+def test_a_bigquery_emulator_on_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", address)
+
+    with pytest.raises(UserError, match=r"BIGQUERY_EMULATOR_HOST is .* must name an emulator on this machine"):
+        Warehouse(CLOUD).ensure()
+
+
+def test_an_emulator_gets_no_credentials_of_google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The library would send the user's token to it."""
+    with fake_google() as fake:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials_file(fake, tmp_path)))
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", fake.url)
+
+        with pytest.raises(RawlessError):
+            Warehouse(CLOUD, retry_seconds=0.1).check(["encoder_v1"])
+
+        assert fake.requests == ["GET /bigquery/v2/projects/a-project/datasets/e/tables/encoder_v1"]
