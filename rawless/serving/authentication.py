@@ -59,7 +59,7 @@ class Authenticator:
         Raises RequestError unless the caller is known and has `scope`; with None, any scope will do.
         """
         if self.is_open:
-            _check_host(headers)
+            _check_is_local_program(headers)
             return None
         grant = await self._grant(headers.get("authorization", ""))
         if grant is None:
@@ -87,14 +87,15 @@ def _find_token(token: str, tokens: tuple[TokenConfig, ...]) -> TokenConfig | No
     return match
 
 
-def _check_host(headers: Headers) -> None:
-    """Raise RequestError for a request under another host name than a loopback one.
+def _check_is_local_program(headers: Headers) -> None:
+    """Raise RequestError for a request of a web page, or under another host name than a loopback one.
 
-    This stops DNS rebinding: a web page in a browser on this machine could otherwise reach a service without tokens.
+    A web page in a browser on this machine could otherwise reach a service without tokens: directly, or under a name of
+    its own that resolves to this machine. A browser names the page's origin with each POST.
     """
     host = headers.get("host", "localhost")
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name.lower() not in LOOPBACK:
+    if name.lower() not in LOOPBACK or "origin" in headers:
         raise RequestError(ErrorCode.MISDIRECTED)
 
 

@@ -76,6 +76,17 @@ def test_without_tokens_only_loopback_host_names_are_answered(bench: Bench) -> N
     assert list(statuses.values()) == [200, 200, 200, 200, 421, 421]
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:8080"])
+def test_without_tokens_web_pages_get_no_answer(bench: Bench, origin: str) -> None:
+    """A page in a local browser would otherwise use up the service, or forge what it logs."""
+    bench.deploy("topic")
+    client, headers = bench.start({"topic": {}}), {"origin": origin, "content-type": "application/json"}
+
+    assert client.post(PREDICT, content='{"text": "hello"}', headers=headers).json()["reason"] == "misdirected"
+    assert client.get("/v1/heads", headers=headers).status_code == 421
+    assert client.get("/v1/heads").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("role", "host", "message"),
     [
