@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> int:
     # take seconds.
     gc.set_threshold(100_000, 50, 50)
     try:
-        result = app(arguments, standalone_mode=False)
+        result = _call(arguments)
         code = result if isinstance(result, int) else 0
         return _fail("Stopped.", code) if code == _INTERRUPTED else code
     except (typer.Abort, KeyboardInterrupt):
@@ -100,6 +100,16 @@ def run(arguments: list[str]) -> int:
         return _fail(f"A file or connection could not be read or written ({type(error).__name__}, {error.errno}).", 1)
     except Exception as error:  # noqa: BLE001 - its text may hold content
         return _fail(f"Internal error ({type(error).__name__}); please report it with the command that you ran.", 1)
+
+
+def _call(arguments: list[str]) -> object:
+    """Run one command and return its result, or the status with which a library ends the process."""
+    try:
+        return app(arguments, standalone_mode=False)
+    except SystemExit as leaving:
+        if isinstance(leaving.code, int | None):
+            return leaving.code
+    raise RuntimeError("a library ended the process with a text, which the interpreter would print")
 
 
 def _fail(message: str, code: int) -> int:

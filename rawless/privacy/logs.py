@@ -19,6 +19,9 @@ _inside: ContextVar[bool] = ContextVar("rawless_inside_boundary", default=False)
 _handles_content = False
 _known_thread = threading.local()
 _WITHHELD = "withheld: logged while raw content was processed"
+_UNCAUGHT = "withheld: reported in a process that handles raw content"
+_REPORTERS = frozenset({"asyncio", "concurrent.futures"})
+"""Loggers by which the standard library reports exceptions that nothing caught, in whatever thread notices."""
 
 
 @contextmanager
@@ -53,6 +56,10 @@ def _guard_records() -> None:
         if _is_withheld():
             # The message too: many libraries format content into it before they log.
             created.msg, created.args, created.exc_info, created.stack_info = _WITHHELD, (), None, None
+        elif _handles_content and created.name in _REPORTERS:
+            kind, _, trace = created.exc_info or (None, None, None)
+            clean = (RuntimeError, _without_content(kind, trace), None) if kind else None
+            created.msg, created.args, created.exc_info, created.stack_info = _UNCAUGHT, (), clean, None
         return created
 
     logging.setLogRecordFactory(record)

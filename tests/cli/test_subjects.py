@@ -127,13 +127,15 @@ def test_a_table_that_requires_a_partition_filter_is_refused(
     assert "filtered_account can only be read with a partition filter; name a view that has one" in done.err
 
 
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
 def test_an_internal_error_shows_no_id(
-    rawless: Rawless, load: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    rawless: Rawless, load: Callable[..., None], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
+    """Nor does a library that exits with a text, which the interpreter would print."""
     load("faulty_account", SECRET)
 
     def fail(*_: object) -> None:
-        raise ValueError(SECRET)
+        raise error(SECRET)
 
     monkeypatch.setattr("rawless.privacy.pseudonyms.PseudonymKey.pseudonym", fail)
 

@@ -345,3 +345,32 @@ def test_an_exception_before_any_content_is_reported_as_usual() -> None:
         timeout=60,
     )
     assert "ValueError: no such file" in done.stderr
+
+
+_REPORTED = {
+    "a task whose result nobody fetches": "async def main():\n    task = asyncio.create_task(afail())\n"
+    "    await asyncio.sleep(0)\n    await asyncio.sleep(0)\n    del task\n    gc.collect()\nasyncio.run(main())",
+    "a callback of a loop": "async def main():\n    asyncio.get_running_loop().call_soon(fail)\n"
+    "    await asyncio.sleep(0)\n    await asyncio.sleep(0)\nasyncio.run(main())",
+    "a callback of a future": "from concurrent.futures import Future\nmade = Future()\n"
+    "made.add_done_callback(lambda _: fail())\nmade.set_result(1)",
+}
+
+
+@pytest.mark.parametrize("failure", _REPORTED.values(), ids=_REPORTED.keys())
+def test_an_exception_that_the_standard_library_reports_shows_type_and_place_only(failure: str) -> None:
+    """It does so in whatever thread notices, perhaps in the main one, long after the step."""
+    script = f"import asyncio\n{_IN_THREADS}\nasync def afail():\n    fail()\nguarded(int)\n{failure}\n"
+    done = _run(script + "pool.shutdown()\n")
+    assert "ValueError, whose text is withheld" in done.stderr
+    assert "<string>:" in done.stderr
+    assert MARKER not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("code", "status"), [("MARKER", 1), ("ValueError(MARKER)", 1), ("3", 3), ("None", 0), ("", 0)])
+def test_the_exit_that_a_step_asks_for_has_a_status_but_no_text(code: str, status: int) -> None:
+    """The interpreter would print the text."""
+    start = f"import sys\nfrom rawless.privacy import guarded\nMARKER = {MARKER!r}\n"
+    command = [sys.executable, "-c", f"{start}guarded(lambda: sys.exit({code}))"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
