@@ -54,9 +54,9 @@ def test_an_object_is_read_whatever_ends_its_line(end: bytes, read_lines: Callab
     assert read_lines(b'{"a": 1}' + end) == [{"a": 1}]
 
 
-def test_a_byte_order_mark_is_skipped_at_the_beginning_only(read_lines: Callable[[bytes], list[Any]]) -> None:
+def test_a_byte_order_mark_is_skipped_also_where_files_were_joined(read_lines: Callable[[bytes], list[Any]]) -> None:
     mark = b"\xef\xbb\xbf"
-    assert read_lines(mark + b"{}\n" + mark + b"{}\n") == [{}, Reason.MALFORMED_EVENT]
+    assert read_lines(mark + b"{}\n" + mark + b"{}\n") == [{}, {}]
 
 
 MALFORMED = {
@@ -82,8 +82,10 @@ MALFORMED = {
     "deep lists": b"[" * 100_000,
     "deep objects": b'{"a":' * 100_000,
     "deep and closed": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "a huge integer": b'{"text": ' + b"1" * 5000 + b"}",
     "a huge integer alone": b"1" * 100_000,
+    "a repeated field": b'{"text": "a", "text": "b"}',
+    "a repeated field, escaped": b'{"text": "a", "te\\u0078t": "b"}',
+    "a repeated attribute": b'{"attributes": {"channel": "chat", "channel": "email"}}',
 }
 
 
@@ -106,7 +108,7 @@ def test_a_line_that_is_not_utf8_is_a_rejection(line: bytes, read_lines: Callabl
     [
         b'{"occurred_at": NaN, "text": -Infinity}',
         b'{"text": 1e999}',
-        b'{"text": "a", "text": "b"}',
+        b'{"text": ' + b"1" * 5000 + b"}",
         b'{"text": "\\ud800"}',
         b'{"text": "\\u0000"}',
         b'{"": {"": [{}]}}',
@@ -115,6 +117,25 @@ def test_a_line_that_is_not_utf8_is_a_rejection(line: bytes, read_lines: Callabl
 def test_odd_values_of_an_object_are_left_to_the_parser(line: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
     [outcome] = read_lines(line)
     assert isinstance(outcome, dict)
+
+
+UNUSED = {
+    "a number of 5,000 digits": b"1" * 5000,
+    "a negative number of 5,000 digits": b"-" + b"1" * 5000,
+    "a number of 5,000 digits, nested": b'{"a": [' + b"1" * 5000 + b"]}",
+    "a fraction of 5,000 digits": b"0." + b"1" * 5000,
+    "a huge exponent": b"1e" + b"9" * 5000,
+    "NaN": b"NaN",
+    "-Infinity": b"-Infinity",
+    "a repeated name": b'{"a": 1, "a": 2}',
+    "lists of depth 100": b"[" * 100 + b"]" * 100,
+}
+
+
+@pytest.mark.parametrize("value", UNUSED.values(), ids=UNUSED)
+def test_a_field_that_nobody_uses_may_have_any_value(value: bytes, read_lines: Callable[[bytes], list[Any]]) -> None:
+    [outcome] = read_lines(b'{"event_id": "a", "other": ' + value + b', "text": "b"}')
+    assert (outcome["event_id"], outcome["text"]) == ("a", "b")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
