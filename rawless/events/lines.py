@@ -3,17 +3,21 @@
 The number of a line, from 1, is the message id of its event.
 """
 
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Delivery
+from rawless.events.file_format import open_text, skip
 from rawless.privacy import Raw, Reason, guarded
 
 LINES_PER_SHARD = 500
+MAX_COMPRESSED_SHARDS = 16
+"""Shards of a compressed file, each of which decompresses what is before it."""
 BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 20
 Fields = Callable[[bytes], Raw[Mapping[str, object]]]
@@ -22,7 +26,10 @@ Fields = Callable[[bytes], Raw[Mapping[str, object]]]
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Consecutive lines of a file: `lines` of them from a byte offset, the first with the number `first` (from 1)."""
+    """Consecutive lines of a file: `lines` of them from a byte offset, the first with the number `first` (from 1).
+
+    The offset in a compressed file is that in its content.
+    """
 
     offset: int
     first: int
@@ -48,17 +55,34 @@ class LineReader:
 
 
 def shards(path: Path, lines: int = LINES_PER_SHARD) -> Iterator[Shard]:
-    """Cut a file at line ends into shards of `lines` lines, in one pass over its bytes and in constant memory."""
+    """Cut a file at line ends into shards of `lines` lines, in one pass over its bytes and in constant memory.
+
+    Those of a compressed file are yielded at the end of the pass, joined to MAX_COMPRESSED_SHARDS. Raises UserError if
+    it is damaged, before anything of it is delivered.
+    """
+    with open_text(path) as file:
+        every = _cut(file, lines)
+        yield from every if file.seekable() else join(list(every))
+
+
+def join(every: Sequence[Shard]) -> Iterator[Shard]:
+    """Join consecutive shards so that MAX_COMPRESSED_SHARDS are left at most."""
+    step = math.ceil(len(every) / MAX_COMPRESSED_SHARDS)
+    for start in range(0, len(every), step or 1):
+        part = every[start : start + step]
+        yield Shard(part[0].offset, part[0].first, sum(shard.lines for shard in part))
+
+
+def _cut(file: BinaryIO, lines: int) -> Iterator[Shard]:
     start, first, seen, position, complete = 0, 1, 0, 0, True
-    with open_binary(path) as file:
-        while chunk := file.read(_CHUNK):
-            end = -1
-            while (end := chunk.find(b"\n", end + 1)) >= 0:
-                seen += 1
-                if seen == lines:
-                    yield Shard(start, first, seen)
-                    start, first, seen = position + end + 1, first + seen, 0
-            position, complete = position + len(chunk), chunk.endswith(b"\n")
+    while chunk := file.read(_CHUNK):
+        end = -1
+        while (end := chunk.find(b"\n", end + 1)) >= 0:
+            seen += 1
+            if seen == lines:
+                yield Shard(start, first, seen)
+                start, first, seen = position + end + 1, first + seen, 0
+        position, complete = position + len(chunk), chunk.endswith(b"\n")
     if position > start:
         yield Shard(start, first, seen if complete else seen + 1)
 
@@ -68,22 +92,14 @@ def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Deliv
 
     A line over `limit` bytes is skipped in constant memory and delivered as payload_too_large.
     """
-    with open_binary(path) as file:
-        file.seek(shard.offset)
+    with open_text(path) as file:
+        skip(file, shard.offset)
         for number in range(shard.first, shard.first + shard.lines):
             # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
             delivery = guarded(_delivery, file, number, limit, fields)
             if delivery is None or isinstance(delivery, Reason):
                 raise Unavailable(f"The source {path} changed or could not be read at line {number}; run again.")
             yield delivery
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file for reading. Raises Unavailable if that fails."""
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise Unavailable(f"The source {path} could not be opened ({type(error).__name__}); run again.") from None
 
 
 def check_readable(path: str, option: str) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from rawless.errors import Unavailable, UserError
 from rawless.events import lines
 from rawless.events.event import Delivery
+from rawless.events.file_format import open_text
 from rawless.events.find_files import find_files
 from rawless.events.lines import Shard, check_readable
 from rawless.events.objects import ObjectLocation, read_file
@@ -106,7 +107,7 @@ class FilesReader:
     @cached_property
     def columns(self) -> list[str]:
         """The names in the first line of the CSV."""
-        with lines.open_binary(self._metadata) as file:
+        with open_text(self._metadata) as file:
             line = file.readline(_LINE_LIMIT).removeprefix(lines.BOM)
         return _row(line) or []
 

@@ -1,4 +1,4 @@
-"""`jsonl:PATH`: a file with one JSON object on each line."""
+"""`jsonl:PATH`: a file with one JSON object on each line, which may be compressed."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rawless.events.lines import LineReader, check_readable
+from rawless.errors import UserError
+from rawless.events.file_format import check_text
+from rawless.events.lines import BOM, LineReader, check_readable
 from rawless.events.source import Scheme, SourceOptions
 from rawless.privacy import Raw, Reason, Rejected
 
@@ -24,6 +26,17 @@ class JsonlSource:
     def check(self) -> None:
         """See `BoundedSource.check`."""
         check_readable(self.path, "--source")
+        first, _, rest = check_text(self.path, "--source", "JSON Lines").removeprefix(BOM).lstrip().partition(b"\n")
+        if first.startswith(b"["):
+            raise UserError(
+                f"--source names {self.path}, but that is a JSON array: write each event on a line, as in "
+                "`jq -c '.[]'`."
+            )
+        if first.strip() == b"{" and rest:
+            raise UserError(
+                f"--source names {self.path}, but its JSON objects are on several lines each: write each event on a "
+                "line, as in `jq -c .`."
+            )
 
     def reader(self) -> LineReader:
         """See `BoundedSource.reader`."""
