@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 
@@ -9,7 +10,7 @@ def find_files(root: str, pattern: Sequence[str]) -> Iterator[str]:
     """Yield the paths, relative to `root`, of everything but folders that matches the parts of a shell pattern.
 
     `**` matches any number of folders except hidden ones; links to folders are followed only where a part of the
-    pattern names them. Raises OSError if a folder cannot be listed.
+    pattern names them. Names match in their normal form too. Raises OSError if a folder cannot be listed.
     """
     waiting = [("", tuple(pattern))]
     while waiting:
@@ -30,7 +31,12 @@ def find_files(root: str, pattern: Sequence[str]) -> Iterator[str]:
                     waiting.append((f"{name}/", tuple(rest)))
 
 
+def normal_form(name: str) -> str:
+    """Return a name in the form in which it equals the same name on systems that store accents differently (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _matches(name: str, part: str) -> bool:
     if name.startswith(".") and not part.startswith("."):
         return False
-    return part == "**" or fnmatch.fnmatchcase(name, part)
+    return part == "**" or fnmatch.fnmatchcase(name, part) or fnmatch.fnmatchcase(normal_form(name), normal_form(part))

@@ -119,11 +119,11 @@ def _delivery(file: BinaryIO, number: int, limit: int, fields: Fields) -> Delive
     if len(line) <= limit:
         content = line.removeprefix(BOM) if number == 1 else line
         return Delivery(str(number), guarded(fields, content), len(line))
-    skipped = 0 if line.endswith(b"\n") else _skip_line(file)
+    skipped = 0 if line.endswith(b"\n") else skip_line(file)
     return Delivery(str(number), Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)
 
 
-def _skip_line(file: BinaryIO) -> int:
+def skip_line(file: BinaryIO) -> int:
     """Read to the end of the line and return the number of bytes."""
     skipped = 0
     while part := file.readline(_CHUNK):

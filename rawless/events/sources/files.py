@@ -1,6 +1,5 @@
 """`files:GLOB`: one event for each file, with the other fields in a CSV. Every row and every file is accounted for."""
 
-import csv
 import glob
 import os
 from collections import Counter
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from rawless.errors import Unavailable, UserError
-from rawless.events import lines
+from rawless.events import csv_records
+from rawless.events.csv_records import Record
 from rawless.events.event import Delivery
-from rawless.events.file_format import open_text
-from rawless.events.find_files import find_files
+from rawless.events.file_format import check_text
+from rawless.events.find_files import find_files, normal_form
 from rawless.events.lines import Shard, check_readable
 from rawless.events.objects import ObjectLocation, read_file
 from rawless.events.source import Scheme, SourceOptions
@@ -22,7 +22,6 @@ from rawless.privacy import Raw, Reason, Rejected, guarded
 
 _REQUIRED = ("file", "event_id", "occurred_at")
 _FIELDS = {*_REQUIRED, "subject_id"}
-_LINE_LIMIT = 1 << 20
 _LONGEST_QUOTE = 60
 
 
@@ -35,9 +34,10 @@ class Unlisted:
 class FilesSource:
     """Files, and a CSV with the columns file, event_id, occurred_at, subject_id and the stream's attributes.
 
-    `file` is the path from the folder that contains the pattern's first wildcard. A row whose file the pattern does
-    not match is object_not_found. A file that no row names is missing_event_id, and its position in the order of such
-    files is the message id. File names are never stored or logged.
+    `file` is the path from the folder that contains the pattern's first wildcard. It names a file exactly, or else the
+    only one with the same normal form. A row whose file the pattern does not match is object_not_found. A file that no
+    row names is missing_event_id, and its position in the order of such files is the message id. File names are never
+    stored or logged.
     """
 
     is_bounded: ClassVar[Literal[True]] = True
@@ -51,6 +51,12 @@ class FilesSource:
     def check(self) -> None:
         """See `BoundedSource.check`."""
         check_readable(self.metadata, "--metadata")
+        head = check_text(self.metadata, "--metadata", "CSV")
+        if b"\n" not in head and b"\r" in head.rstrip(b"\r"):
+            raise UserError(
+                f"--metadata names {self.metadata}, but its lines end with a carriage return only: end them with a "
+                "line feed, as in `tr '\\r' '\\n'`."
+            )
         reader = self.reader()
         required = (*_REQUIRED, "subject_id") if self.subject == "required" else _REQUIRED
         if missing := [name for name in required if name not in reader.columns]:
@@ -75,7 +81,7 @@ class FilesReader:
 
     def shards(self) -> Iterator[Shard | Unlisted]:
         """See `Reader.shards`."""
-        yield from lines.shards(self._metadata)
+        yield from csv_records.shards(self._metadata, self.delimiter)
         yield Unlisted()
 
     def read(self, shard: Shard | Unlisted) -> Iterator[Delivery]:
@@ -83,9 +89,16 @@ class FilesReader:
         if isinstance(shard, Unlisted):
             yield from self._unlisted()
             return
-        for delivery in lines.read(self._metadata, shard, _LINE_LIMIT, self._fields):
-            if delivery.message_id != "1":  # the names of the columns
-                yield delivery
+        for record in self._rows(shard):
+            row = record.values
+            yield Delivery(
+                str(record.number), row if isinstance(row, Reason) else guarded(self._fields, row), record.size
+            )
+
+    def _rows(self, shard: Shard) -> Iterator[Record]:
+        for record in csv_records.read(self._metadata, shard, self.delimiter):
+            if record.number > 1:  # the names of the columns
+                yield record
 
     @cached_property
     def root(self) -> str:
@@ -104,15 +117,31 @@ class FilesReader:
             kind = type(error).__name__
         raise Unavailable(f"The folder {self.root} cannot be listed ({kind}); run again when it can.")
 
-    @cached_property
+    @property
     def columns(self) -> list[str]:
-        """The names in the first line of the CSV."""
-        with open_text(self._metadata) as file:
-            line = file.readline(_LINE_LIMIT).removeprefix(lines.BOM)
-        return _row(line) or []
+        """The names in the first record of the CSV."""
+        return self._header[1]
 
-    def _fields(self, line: bytes) -> Raw[Mapping[str, object]]:
-        values = self._values(line)
+    @property
+    def delimiter(self) -> str:
+        """What separates the values of the CSV."""
+        return self._header[0]
+
+    @cached_property
+    def _header(self) -> tuple[str, list[str]]:
+        return csv_records.header(self._metadata, _REQUIRED)
+
+    @cached_property
+    def _by_normal_form(self) -> dict[str, str | None]:
+        """The file with each normal form of a name; None if there are several."""
+        names: dict[str, str | None] = {}
+        for name in self.files:
+            form = normal_form(name)
+            names[form] = None if form in names else name
+        return names
+
+    def _fields(self, row: Raw[list[str]]) -> Raw[Mapping[str, object]]:
+        values = self._values(row)
         return Raw(
             {
                 "event_id": values["event_id"],
@@ -125,35 +154,34 @@ class FilesReader:
         )
 
     def _content(self, name: str) -> bytes:
-        path = os.path.normpath(name)
-        if path not in self.files:
+        path = self._file(name)
+        if path is None:
             raise Rejected(Reason.OBJECT_NOT_FOUND)
         return read_file(ObjectLocation("file", self.root, tuple(path.split("/"))), self._source.max_bytes)
 
+    def _file(self, name: str) -> str | None:
+        """Return the file that a row names, or None if there is no such file or the name fits several."""
+        path = os.path.normpath(name)
+        return path if path in self.files else self._by_normal_form.get(normal_form(path))
+
     def _unlisted(self) -> Iterator[Delivery]:
         listed = set()
-        for shard in lines.shards(self._metadata):
-            for row in lines.read(self._metadata, shard, _LINE_LIMIT, lambda line: Raw(self._values(line))):
-                if row.message_id != "1" and isinstance(row.fields, Raw):
-                    listed.add(os.path.normpath(str(row.fields.reveal()["file"])))
+        for shard in csv_records.shards(self._metadata, self.delimiter):
+            for record in self._rows(shard):
+                if isinstance(record.values, Raw):
+                    listed.add(guarded(self._listed, record.values))
         for number, _ in enumerate(sorted(self.files - listed), start=1):
             yield Delivery(f"file-{number}", Raw({"stream": self._source.stream}), 0)
 
-    def _values(self, line: bytes) -> dict[str, str]:
-        """Return the values of a line by column. Raises Rejected if their number is wrong."""
-        row = _row(line)
-        if row is None or len(row) != len(self.columns):
+    def _listed(self, row: Raw[list[str]]) -> str | None:
+        return self._file(self._values(row)["file"])
+
+    def _values(self, row: Raw[list[str]]) -> dict[str, str]:
+        """Return the values of a row by column. Raises Rejected if their number is wrong."""
+        values = row.reveal()
+        if len(values) != len(self.columns):
             raise Rejected(Reason.MALFORMED_EVENT)
-        return dict(zip(self.columns, row, strict=True))
-
-
-def _row(line: bytes) -> list[str] | None:
-    """Return the values of a line of a CSV, or None if it is not one."""
-    try:
-        # Decoded as the system decodes file names, so that a name in any encoding can be found.
-        return next(csv.reader([os.fsdecode(line).rstrip("\r\n")], strict=True), None)
-    except csv.Error:
-        return None
+        return dict(zip(self.columns, values, strict=True))
 
 
 def _open(location: str, options: SourceOptions) -> FilesSource:
