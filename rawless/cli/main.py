@@ -30,9 +30,8 @@ from rawless.cli.commands import (
     stream,
     subjects,
 )
+from rawless.cli.interrupts import INTERRUPTED
 from rawless.errors import RawlessError, UserError
-
-_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Turn sensitive images and texts into embeddings at the source, and log only the embeddings.",
@@ -68,7 +67,7 @@ def main() -> None:
     # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
     code = run(sys.argv[1:])
-    if code == _INTERRUPTED:  # an orderly exit would wait for, or crash on, threads of a job that still run
+    if code == INTERRUPTED:  # an orderly exit would wait for, or crash on, threads of a job that still run
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -84,9 +83,9 @@ def run(arguments: list[str]) -> int:
     try:
         result = _call(arguments)
         code = result if isinstance(result, int) else 0
-        return _fail("Stopped.", code) if code == _INTERRUPTED else code
+        return _fail("Stopped.", code) if code == INTERRUPTED else code
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("Stopped.", _INTERRUPTED)
+        return _fail("Stopped.", INTERRUPTED)
     except typer.TyperException as error:
         message = error.format_message()
         return _fail(f"{message.rstrip('.')}; see --help.", 2) if message else 2  # without a command, help was printed
@@ -113,5 +112,5 @@ def _call(arguments: list[str]) -> object:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"Error: {message}" if code != _INTERRUPTED else message, file=sys.stderr)
+    print(f"Error: {message}" if code != INTERRUPTED else message, file=sys.stderr)
     return code
