@@ -43,6 +43,40 @@ def test_ingest_prints_a_summary(rawless: Rawless, stream_file: Path, write_even
     assert "no leakage gate" in done.err
 
 
+@pytest.fixture
+def tiny_stream(tiny_file: Path, tmp_path: Path) -> Path:
+    """A stream file that names the tiny encoder."""
+    path = tmp_path / "tiny-stream.yaml"
+    path.write_text(
+        f"stream: message\nmodality: text\nencoders: ['{tiny_file}']\nevent_id: {{pattern: '[a-z0-9-]{{1,64}}'}}\n"
+    )
+    return path
+
+
+def test_ingest_fails_if_all_events_are_rejected(
+    rawless: Rawless, tiny_stream: Path, write_events: Callable[..., Path]
+) -> None:
+    events = write_events({"text": " "}, b"garbage")
+
+    done = rawless("ingest", "--stream", tiny_stream, "--source", f"jsonl:{events}", "--json")
+
+    assert done.code == 1
+    assert done.json["rejections"] == {"empty_text": 1, "malformed_event": 1}
+    assert done.err.splitlines()[-1] == (
+        "Error: Nothing was embedded: all events that were read (2) were rejected (empty_text, malformed_event); check "
+        "that the source contains events of this stream."
+    )
+
+
+def test_a_source_without_events_is_no_failure(
+    rawless: Rawless, tiny_stream: Path, write_events: Callable[..., Path]
+) -> None:
+    done = rawless("ingest", "--stream", tiny_stream, "--source", f"jsonl:{write_events()}")
+
+    assert done.code == 0
+    assert "message: 0 events read, 0 embeddings" in done.out
+
+
 def test_sql_answers_in_json_and_as_a_table(rawless: Rawless) -> None:
     query = "SELECT 1 AS one, TIMESTAMP '2026-01-01' AS day, [0.5, 1.5, 2.5, 3.5, 4.5] AS vector, NULL AS nothing"
 

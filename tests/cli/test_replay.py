@@ -70,11 +70,17 @@ def test_after_a_limit_was_raised_only_rejected_events_are_encoded(
     options = ["--reason", "payload_too_large", "--source", f"jsonl:{source}", "--json"]
     rawless("ingest", "--stream", small, "--source", f"jsonl:{source}")
 
-    still = rawless("replay", "--stream", small, *options).json
+    still_rejected = rawless("replay", "--stream", small, *options)
+    still = still_rejected.json
     fixed = rawless("replay", "--stream", _stream(tmp_path, "raised"), *options).json
     again = rawless("replay", "--stream", _stream(tmp_path, "raised"), *options).json
 
     assert (still["open_before"], still["read"], still["open"]) == (2, 2, 2)
+    assert still_rejected.code == 1
+    assert (
+        "Error: Nothing was embedded: all events that were read (2) were rejected (payload_too_large);"
+        in still_rejected.err
+    )
     assert (fixed["open_before"], fixed["read"], fixed["embeddings"], fixed["open"]) == (2, 2, 2, 0)
     assert (again["open_before"], again["open"]) == (0, 0)
     assert "read" not in again  # idempotent: the source is not even read
@@ -94,9 +100,17 @@ def test_an_object_that_was_missing_is_read_when_it_exists(
     )
     rawless("ingest", "--stream", stream, "--source", f"jsonl:{source}")
     (objects / "late.txt").write_text("Here I am.")
+    other = tmp_path / "other.jsonl"
+    other.touch()
 
+    missed = rawless("replay", "--stream", stream, "--reason", "object_not_found", "--source", f"jsonl:{other}")
     done = rawless("replay", "--stream", stream, "--reason", "object_not_found", "--source", f"jsonl:{source}")
 
+    assert missed.code == 1
+    assert missed.err.splitlines()[-1] == (
+        "Error: Nothing was embedded: the source contains none of the 2 events; name the source that they were read "
+        "from."
+    )
     assert done.code == 0
     assert "2 events rejected as object_not_found had no embedding before the replay, 1 have none now." in done.out
     assert "1 rejected: object_not_found 1." in done.out

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
+from rawless.cli.interrupts import INTERRUPTED
 from rawless.cli.options import DeviceName, Json, Metadata, StreamFile, WarehouseFile
 from rawless.cli.output import echo, print_json, progress, warn
-
-INTERRUPTED = 130
+from rawless.errors import RawlessError
 
 
 def ingest(
@@ -57,6 +57,18 @@ def ingest(
                 "logged twice count once."
             )
         raise typer.Exit(INTERRUPTED)
+    if not summary.get("stopped"):
+        check_embedded(summary)
+
+
+def check_embedded(summary: dict[str, Any]) -> None:
+    """Raise RawlessError if a job read events and embedded none. A source without events is no failure."""
+    if summary.get("read") and not summary["embeddings"]:
+        reasons = ", ".join(summary["rejections"])
+        raise RawlessError(
+            f"Nothing was embedded: all events that were read ({summary['read']:,}) were rejected ({reasons}); check "
+            "that the source contains events of this stream."
+        )
 
 
 def print_summary(summary: dict[str, Any]) -> None:

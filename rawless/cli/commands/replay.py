@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from rawless.cli.commands.ingest import INTERRUPTED, print_summary
+from rawless.cli.commands.ingest import check_embedded, print_summary
+from rawless.cli.interrupts import INTERRUPTED
 from rawless.cli.options import BatchSource, DeviceName, Json, Metadata, StreamFile, WarehouseFile
 from rawless.cli.output import echo, print_json, progress, warn
+from rawless.errors import RawlessError
 from rawless.privacy import Reason
 
 
@@ -58,6 +60,12 @@ def replay(
         _print_summary(summary)
     if summary.get("stopped"):
         raise typer.Exit(INTERRUPTED)
+    if summary["open_before"] and not summary["read"]:
+        raise RawlessError(
+            f"Nothing was embedded: the source contains none of the {summary['open_before']:,} events; name the source "
+            "that they were read from."
+        )
+    check_embedded(summary)
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
