@@ -104,6 +104,21 @@ def test_the_environment_can_name_another_pubsub(
     assert "Pub/Sub did not answer" in done.err
 
 
+def test_publishing_fails_if_no_message_can_carry_any_event(
+    rawless: Rawless, stream_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    events = _lines(tmp_path / "e.jsonl", [b"garbage", b"\xff"])
+
+    done = rawless("publish", "--stream", stream_of("garbled"), "--source", f"jsonl:{events}", "--json")
+
+    assert done.code == 1
+    assert done.json["refused"] == {"invalid_utf8": 1, "malformed_event": 1}
+    assert done.err.splitlines()[-1] == (
+        "Error: Nothing was published: no message can carry any of the events (invalid_utf8, malformed_event); check "
+        "that the source contains events of this stream."
+    )
+
+
 REFUSED = {
     "--until-idle is for sources of messages": ["--source", "jsonl:{file}", "--until-idle", "1"],
     "--source names 'subscriptions/x', but must name projects/": ["--source", "pubsub:subscriptions/x"],

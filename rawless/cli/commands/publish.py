@@ -7,7 +7,7 @@ import typer
 
 from rawless.cli.options import BatchSource, Json, Metadata, StreamFile, WarehouseFile
 from rawless.cli.output import echo, print_json, progress
-from rawless.errors import UserError
+from rawless.errors import RawlessError, UserError
 
 
 def publish(
@@ -28,7 +28,16 @@ def publish(
     summary = _publish(stream, source, metadata, topic, warehouse)
     if json:
         print_json(summary)
-        return
+    else:
+        _print_summary(summary, stream)
+    if summary["refused"] and not summary["published"]:
+        raise RawlessError(
+            "Nothing was published: no message can carry any of the events "
+            f"({', '.join(summary['refused'])}); check that the source contains events of this stream."
+        )
+
+
+def _print_summary(summary: dict[str, Any], stream: Path) -> None:
     echo(f"{summary['stream']}: {summary['published']:,} events published to {summary['topic']}.")
     if summary["refused"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["refused"].items())
