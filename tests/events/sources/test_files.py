@@ -569,7 +569,7 @@ def test_no_file_name_is_in_anything_that_a_source_returns(
 
 # --- any input
 
-_value = st.text(st.sampled_from('a",\n\r') | st.characters(codec="utf-8"), max_size=12)
+_value = st.text(st.sampled_from('a",\n') | st.characters(codec="utf-8", exclude_characters="\r"), max_size=12)
 _records = st.lists(
     st.fixed_dictionaries(
         {
