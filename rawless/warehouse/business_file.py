@@ -11,13 +11,14 @@ import pyarrow.json
 import pyarrow.parquet
 
 from rawless.errors import UserError
+from rawless.events.file_format import check_text, open_text
 from rawless.warehouse.column_types import is_text
 
-_COMPRESSED = (".gz", ".zst", ".bz2")
+_COMPRESSED = (".gz", ".zst", ".bz2", ".lz4")
 _DELIMITERS = (",", ";", "\t")
 _BOOLEANS = {"true", "false"}
 _LARGEST_EXACT = 2**53
-_BOM = b"\xef\xbb\xbf"
+_LONGEST_HEADER = 1 << 20
 
 
 def read(file: Path) -> pa.Table:
@@ -80,19 +81,19 @@ def _check_header(table: pa.Table, file: Path) -> None:
 
 
 def _read_csv(file: Path) -> pa.Table:
-    with _open(file) as source:
-        start = source.read(1 << 16).removeprefix(_BOM)
-    header = start.partition(b"\n")[0].rstrip(b"\r").decode(errors="replace")
-    if "\0" in header or "\ufffd" in header:
-        raise UserError(f"The file {file} is not UTF-8, as its first line shows; UTF-16 must be converted, too.")
+    check_text(str(file), "FILE", "CSV")
+    with open_text(file) as source:
+        header = source.readline(_LONGEST_HEADER).decode("utf-8-sig", errors="replace")
+    if "\ufffd" in header:
+        raise UserError(f"The first line of {file} is not UTF-8; convert the file, as in `iconv -f LATIN1 -t UTF-8`.")
     delimiter = max(_DELIMITERS, key=header.count)
-    with _open(file) as source:
+    with open_text(file) as source:
         # Names are read first, because only then every column can be declared to be text.
         names = pyarrow.csv.open_csv(source, parse_options=_parse_options(delimiter)).schema.names
     texts = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
     )
-    with _open(file) as source:
+    with open_text(file) as source:
         return pyarrow.csv.read_csv(source, parse_options=_parse_options(delimiter), convert_options=texts)
 
 
@@ -100,17 +101,14 @@ def _parse_options(delimiter: str) -> pyarrow.csv.ParseOptions:
     return pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
 
-def _open(file: Path) -> pa.NativeFile:
-    return pa.input_stream(str(file), compression="detect")
-
-
 def _read_jsonl(file: Path) -> pa.Table:
-    with _open(file) as source:
+    check_text(str(file), "FILE", "JSON lines")
+    with open_text(file) as source:
         table = pyarrow.json.read_json(source)
     # Arrow reads a time without its zone.
     if times := [field.name for field in table.schema if pa.types.is_timestamp(field.type)]:
         options = pyarrow.json.ParseOptions(explicit_schema=pa.schema([(name, pa.string()) for name in times]))
-        with _open(file) as source:
+        with open_text(file) as source:
             table = pyarrow.json.read_json(source, parse_options=options).select(table.column_names)
     for field in table.schema:
         if pa.types.is_floating(field.type):
