@@ -162,6 +162,7 @@ class CompiledDataset:
         lowest, highest = label.range or (0.0, 0.0)
         values: dict[str, Any] = {"unlabelled": UNLABELLED, "ambiguous": AMBIGUOUS, "immature": IMMATURE}
         values |= {"outside": OUTSIDE, "is_number": label.type == "number", "lowest": lowest, "highest": highest}
+        values |= {"step": label.step or 1.0}
         values |= {"as_of": as_of, "mature_at": as_of - (label.maturity or timedelta(0))}
         if label.window:
             values["window_seconds"] = int(label.window.total_seconds())

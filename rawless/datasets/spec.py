@@ -1,5 +1,6 @@
 """The specification of a dataset, as its YAML file declares it."""
 
+import math
 import re
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -44,6 +45,8 @@ LabelClass = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Text = Annotated[str, Field(max_length=200)]
 Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 """In UTC, so that equal times are written the same way."""
+MAX_LABEL_VALUES = 2**16
+"""How many values a numeric label can have: more would carry parts of a text."""
 Value = StrictBool | int | float | Time | Text | tuple[Text, ...]
 """A value of a parameter; the query that declares the parameter restricts it further."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
@@ -88,6 +91,8 @@ class Label(FrozenModel):
     classes: tuple[LabelClass, ...] = ()
     type: Literal["class", "number"] = "class"
     range: tuple[float, float] | None = None
+    step: float | None = Field(default=None, gt=0)
+    """The resolution of a numeric label: it is rounded to the nearest step, counted from the lowest value."""
     maturity: Duration | None = None
     """Events younger than this at the as-of are left out because their label may still change."""
     window: Duration | None = None
@@ -95,15 +100,28 @@ class Label(FrozenModel):
 
     @model_validator(mode="after")
     def _classes_or_range(self) -> "Label":
-        if self.type == "class" and (len(self.classes) < 2 or self.range):
-            raise ValueError("a label has at least two classes; a number has type: number and range: [lowest, highest]")
+        if self.type == "class" and (len(self.classes) < 2 or self.range or self.step):
+            raise ValueError(
+                "a label has at least two classes; a number has type: number, range: [lowest, highest] and step"
+            )
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("the classes of a label must be all different")
-        if self.type == "number" and (self.classes or not self.range or self.range[0] >= self.range[1]):
-            raise ValueError("a label of type number has range: [lowest, highest], and no classes")
+        if self.type == "number":
+            self._check_steps()
         if (self.kind == "subject") != (self.window is not None):
             raise ValueError("window, as in 30d, belongs to a label of kind subject, and to no other")
         return self
+
+    def _check_steps(self) -> None:
+        if self.classes or not self.range or self.range[0] >= self.range[1]:
+            raise ValueError("a label of type number has range: [lowest, highest] and step, and no classes")
+        if not self.step:
+            raise ValueError("a label of type number has a step, as in step: 0.5, to which it is rounded")
+        steps = (self.range[1] - self.range[0]) / self.step
+        if steps >= MAX_LABEL_VALUES:
+            raise ValueError(f"a label of type number has at most {MAX_LABEL_VALUES:,} values: choose a larger step")
+        if not math.isclose(steps, round(steps), rel_tol=1e-9) or not round(steps):
+            raise ValueError("the range of a label must be a whole number of steps: change step or range")
 
 
 class Rule(FrozenModel):

@@ -20,7 +20,7 @@ latest AS (
   GROUP BY {{ keys }}
 ),
 checked_label AS (
-  -- Only a class of the closed list or a number in the range is returned, so no label can carry text into a snapshot.
+  -- Only a class of the closed list or a step of the range is returned, so no label can carry text into a snapshot.
   SELECT
     {{ keys }},
     labelled_at,
@@ -33,7 +33,9 @@ checked_label AS (
     is_ambiguous,
     IF(NOT @is_number AND raw_label IN UNNEST(@classes), raw_label, NULL) AS label,
     IF(
-      @is_number AND SAFE_CAST(raw_label AS FLOAT64) BETWEEN @lowest AND @highest, SAFE_CAST(raw_label AS FLOAT64), NULL
+      @is_number AND SAFE_CAST(raw_label AS FLOAT64) BETWEEN @lowest AND @highest,
+      @lowest + ROUND((SAFE_CAST(raw_label AS FLOAT64) - @lowest) / @step) * @step,
+      NULL
     ) AS label_value
   FROM latest
 )

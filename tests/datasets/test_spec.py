@@ -19,6 +19,7 @@ def shop(warehouses: WarehousePool, tmp_path_factory: pytest.TempPathFactory) ->
 
 PERSONS = SPEC["split"]
 TIMES = {"by": "time", "validation_from": "2026-01-10T00:00:00Z", "test_from": "2026-01-20T00:00:00Z"}
+NUMBER = {"query": "confirmed_upload", "type": "number", "range": [0, 1]}
 PAIR = {"query": "confirmed_upload", "kind": "pair", "classes": ["a", "b"]}
 
 
@@ -42,6 +43,14 @@ PAIR = {"query": "confirmed_upload", "kind": "pair", "classes": ["a", "b"]}
         ({"label": {"query": "confirmed_upload", "type": "number"}}, "range: [lowest, highest]"),
         ({"label": {"query": "confirmed_upload", "type": "number", "range": [2, 1]}}, "range: [lowest, highest]"),
         ({"label": {"query": "confirmed_upload", "type": "number", "range": [0, ".inf"]}}, "range"),
+        ({"label": NUMBER}, "has a step"),
+        ({"label": NUMBER | {"step": 0}}, "step"),
+        ({"label": NUMBER | {"step": 0.3}}, "must be a whole number of steps"),
+        ({"label": NUMBER | {"step": 4}}, "must be a whole number of steps"),
+        ({"label": NUMBER | {"step": 1 / 2**16}}, "at most 65,536 values"),
+        ({"label": NUMBER | {"range": [0, 2**48], "step": 1}}, "at most 65,536 values"),
+        ({"label": NUMBER | {"step": 1, "classes": ["cat"]}}, "no classes"),
+        ({"label": SPEC["label"] | {"step": 1}}, "at least two classes; a number has"),
         ({"label": SPEC["label"] | {"window": "30d"}}, "window, as in 30d, belongs to a label of kind subject"),
         ({"label": SPEC["label"] | {"maturity": "a week"}}, "maturity"),
         ({"label": SPEC["label"] | {"kind": "pair"}}, "labels by event, but the dataset's label has kind pair"),

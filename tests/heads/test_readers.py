@@ -109,17 +109,17 @@ def test_labels_that_are_numbers_stay_numbers(shop: Shop) -> None:
         "confirmed",
         {
             "event_id": [f"e-{number}" for number in range(120)],
-            "value": [number / 10 for number in range(120)],
+            "value": [number / 8 for number in range(120)],
             "confirmed_at": [shop.as_of] * 120,
         },
     )
-    label = {"query": "confirmed_upload", "type": "number", "range": [0, 100]}
+    label = {"query": "confirmed_upload", "type": "number", "range": [0, 100], "step": 0.125}
     manifest = shop.build(label=label).manifest
     table = frame(shop.warehouse, manifest.snapshot_id)
     data = torch_dataset(shop.warehouse, manifest.snapshot_id)
     tables = hugging_face(shop.warehouse, manifest.snapshot_id)
 
-    expected = {f"e-{number}": number / 10 for number in range(120)}
+    expected = {f"e-{number}": number / 8 for number in range(120)}
     assert dict(zip(table["event_id"], table["label_value"], strict=True)).items() <= expected.items()
     assert data[0][1] == pytest.approx(expected[data.ids[0]])
     assert data.classes == ()
