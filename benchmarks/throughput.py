@@ -110,7 +110,7 @@ def write_events(work: Work, folder: Path) -> Path:
 
 def bench_warehouse() -> Warehouse:
     """Return a warehouse with the datasets of the benchmarks on the local stack."""
-    names = {role: f"bench_{role}" for role in ("events", "snapshots", "subjects", "audit")}
+    names = {role: f"bench_{role}" for role in ("events", "snapshots", "builds", "subjects", "audit")}
     warehouse = Warehouse(LOCAL_CONFIG.model_copy(update=names), stack.up(home.folder()).bigquery)
     warehouse.ensure()
     return warehouse

@@ -13,7 +13,12 @@ from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
 JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1")
 LOCAL_CONFIG = WarehouseConfig(
-    project=stack.LOCAL_PROJECT, events="events", snapshots="snapshots", subjects="subjects", audit="audit"
+    project=stack.LOCAL_PROJECT,
+    events="events",
+    snapshots="snapshots",
+    builds="builds",
+    subjects="subjects",
+    audit="audit",
 )
 """The local stack's project and datasets."""
 

@@ -6,7 +6,7 @@ variable "raw_project" {
 
 variable "warehouse_project" {
   type        = string
-  description = "Id of the warehouse project, which contains the four datasets."
+  description = "Id of the warehouse project, which contains the five datasets."
 }
 
 variable "audit_project" {

@@ -86,7 +86,7 @@ class Shop:
             self.warehouse.query(f"SELECT COUNT(*) AS n FROM `{self.warehouse.table_id(name)}`")[0]["n"]
             for name in ("snapshot_v1", "snapshot_manifest_v1")
         )
-        tables = self.warehouse.client.list_tables(self.warehouse.dataset_id("snapshots"))
+        tables = self.warehouse.client.list_tables(self.warehouse.dataset_id("builds"))
         return rows, manifests, [each.table_id for each in tables if each.table_id.startswith("build_")]
 
 

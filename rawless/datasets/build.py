@@ -75,6 +75,7 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
             return BuildResult(manifest, is_new=False)
     staging_tables.sweep(warehouse)
     compiled.look_up_sources()  # before any table is created
+    frozen_sources.check_columns(compiled)
     with staging_tables.working_tables(compiled):
         try:
             run = select_examples(frozen_sources.copy_sources(compiled), on_step)

@@ -107,12 +107,12 @@ class CompiledDataset:
     @property
     def event_table(self) -> str:
         """Return the id of the working table of eligible events."""
-        return f"{self.warehouse.dataset_id('snapshots')}.{WORK_PREFIX}{self.snapshot_id}_event"
+        return f"{self.warehouse.dataset_id('builds')}.{WORK_PREFIX}{self.snapshot_id}_event"
 
     @property
     def example_table(self) -> str:
         """Return the id of the working table of examples, each with the step that removed it."""
-        return f"{self.warehouse.dataset_id('snapshots')}.{WORK_PREFIX}{self.snapshot_id}_example"
+        return f"{self.warehouse.dataset_id('builds')}.{WORK_PREFIX}{self.snapshot_id}_example"
 
     def render(self, name: str, **names: object) -> str:
         """Return a template with the working tables and `names` filled in."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rawless.datasets import cost, splits
+from rawless.datasets import cost, frozen_sources, splits
 from rawless.datasets.build import check_as_of
 from rawless.datasets.compile import CompiledDataset, Statement
 from rawless.datasets.spec import DatasetSpec
@@ -34,6 +34,7 @@ class Plan:
 def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
     """Return the plan of a dataset's build. Raises UserError as `build` does before its first statement."""
     check_as_of(compiled.spec, settle)
+    frozen_sources.check_columns(compiled)
     eligible = compiled.eligible()
     marking = [step.statement for step in splits.steps(compiled) if step.statement]
     near_duplicates = compiled.spec.split.near_duplicates

@@ -24,6 +24,8 @@ class SourceTable:
     source: Source
     table_id: str
     """The table that is read: the declared one, or the copy that is kept beside a snapshot."""
+    types: Mapping[str, str]
+    """All its columns with their types."""
     columns: tuple[str, ...]
     """Its columns without those that identify customers."""
     customer: str | None = None
@@ -42,13 +44,16 @@ class SourceTable:
         return self.customer or self.subject
 
     @property
+    def person(self) -> str:
+        """Return the expression of the person, for a source that has customers or pseudonyms."""
+        return f"person.{PERSON}" if self.customer else f"COALESCE(person.{PERSON}, source.`{self.subject}`)"
+
+    @property
     def expressions(self) -> list[str]:
         """Return the select list: the columns, then person and known time where the source has them."""
         expressions = [f"source.`{name}`" for name in self.columns]
-        if self.customer:
-            expressions.append(f"person.{PERSON}")
-        elif self.subject:
-            expressions.append(f"COALESCE(person.{PERSON}, source.`{self.subject}`) AS {PERSON}")
+        if self.key:
+            expressions.append(f"{self.person} AS {PERSON}")
         if self.source.known_at and KNOWN_AT not in (name.lower() for name in self.columns):
             expressions.append(f"source.`{self.source.known_at}` AS {KNOWN_AT}")
         return expressions
@@ -78,7 +83,7 @@ def _look_up(warehouse: Warehouse, source: Source) -> SourceTable:
 
 def source_table(source: Source, table_id: str, fields: Sequence[bigquery.SchemaField]) -> SourceTable:
     """Return a source as a table with these fields. Raises UserError when it lacks a declared column."""
-    types = {field.name: field.field_type for field in fields}
+    types = {field.name: f"{'REPEATED ' * (field.mode == 'REPEATED')}{field.field_type}" for field in fields}
     for role, column in (("known_at", source.known_at), ("customer", source.customer)):
         if column and column not in types:
             raise UserError(f"The source {source.table} has no column {column}, its {role}: it has {', '.join(types)}.")
@@ -90,7 +95,8 @@ def source_table(source: Source, table_id: str, fields: Sequence[bigquery.Schema
     customer = source.customer or (_CUSTOMER if _CUSTOMER in types and _PSEUDONYM not in types else None)
     subject = _PSEUDONYM if _PSEUDONYM in types and not customer else None
     hidden = {customer, _CUSTOMER, _PSEUDONYM, "subject_key_id"} | ({PERSON} if customer or subject else set())
-    return SourceTable(source, table_id, tuple(name for name in types if name not in hidden), customer, subject)
+    columns = tuple(name for name in types if name not in hidden)
+    return SourceTable(source, table_id, types, columns, customer, subject)
 
 
 def render(sources: Mapping[str, SourceTable], names: Iterable[str], warehouse: Warehouse) -> str:

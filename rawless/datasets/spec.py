@@ -17,6 +17,8 @@ from pydantic import (
 
 from rawless.config import Duration, FrozenModel, read_yaml
 
+_CONSTANT = re.compile(r"[A-Za-z0-9_.:%/+-]{0,32}")
+_MANY_DIGITS = re.compile(r"[0-9]{5}")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -55,6 +57,19 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+def _check_constant(text: str) -> str:
+    """Return a text that may be shown to every reader of a snapshot."""
+    if not _CONSTANT.fullmatch(text):
+        raise ValueError("a text has at most 32 of the characters A-Za-z0-9_.:%/+-")
+    if _MANY_DIGITS.search(text):
+        raise ValueError("a text has no five digits in a row, so that it is no customer's number")
+    return text
+
+
+Constant = Annotated[str, AfterValidator(_check_constant)]
+"""A text that may be stored with a snapshot: too short and too plain for a message or a customer's number."""
+
+
 class Source(FrozenModel):
     """A table of business facts that label and rules may read."""
 
@@ -65,7 +80,11 @@ class Source(FrozenModel):
     customer: Column | None = None
     """The column of plain customer ids, which `subject_map_v1` maps to persons; SQL never sees it."""
     mutable: Literal["copy"] | None = None
-    """For a table without a known time: its rows are copied and kept beside the snapshot."""
+    """For a table without a known time: its rows are copied and kept for rebuilding the snapshot."""
+    values: dict[Column, Annotated[tuple[Constant, ...], Field(min_length=1, max_length=1000)]] = Field(
+        default_factory=dict
+    )
+    """For a table that is copied: all values of each column with texts that label or rules read."""
 
     @property
     def name(self) -> str:
@@ -77,8 +96,10 @@ class Source(FrozenModel):
         if (self.known_at is None) == (self.mutable is None):
             raise ValueError(
                 f"{self.table} has either known_at, the column with the time at which a row became known, or, if it "
-                "has none, mutable: copy, which keeps its rows beside the snapshot"
+                "has none, mutable: copy, which keeps its rows for rebuilding the snapshot"
             )
+        if self.values and not self.mutable:
+            raise ValueError("values belongs to a source with mutable: copy, and to no other")
         return self
 
 

@@ -75,7 +75,7 @@ def _create(warehouse: Warehouse, role: Role, table_id: str) -> None:
     except Conflict:
         raise UserError("Another process is building this snapshot; run the command again when it is done.") from None
     except Forbidden:
-        raise UserError(f"This account may not create tables in {warehouse.dataset_id('snapshots')}.") from None
+        raise UserError(f"This account may not create tables in {warehouse.dataset_id('builds')}.") from None
     except (GoogleAPIError, ConnectionError) as error:
         raise unavailable(error) from None
 
@@ -103,7 +103,7 @@ def sweep(warehouse: Warehouse) -> None:
     """Delete the working tables, and the rows and copies without a manifest, of builds that are no longer running."""
     client, retry = warehouse.client, warehouse.retry
     try:
-        tables = [item.reference for item in client.list_tables(warehouse.dataset_id("snapshots"), retry=retry)]
+        tables = [item.reference for item in client.list_tables(warehouse.dataset_id("builds"), retry=retry)]
         running = {
             match[1] for table in tables if (match := _WORK.fullmatch(table.table_id)) and _is_in_use(warehouse, table)
         }

@@ -11,12 +11,14 @@ _DatasetName = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
 
 
 class WarehouseConfig(FrozenModel):
-    """A warehouse file: the project and the four datasets of the tables, separate so that each has its own readers."""
+    """A warehouse file: the project and the five datasets of the tables, separate so that each has its own readers."""
 
     project: str = Field(pattern=r"^[a-z][a-z0-9.:-]{4,60}[a-z0-9]$")
     location: str = Field(default="US", pattern=r"^[A-Za-z0-9-]{2,30}$")
     events: str = _DatasetName
     snapshots: str = _DatasetName
+    builds: str = _DatasetName
+    """Working tables of builds, and copies of sources: only who builds datasets may read it."""
     subjects: str = _DatasetName
     audit: str = _DatasetName
     pseudonym_secret: str | None = Field(default=None, pattern=r"^projects/[^/]+/secrets/[^/]+/versions/[^/]+$")
@@ -26,10 +28,11 @@ class WarehouseConfig(FrozenModel):
 
     @model_validator(mode="after")
     def _distinct(self) -> "WarehouseConfig":
-        names = [self.events, self.snapshots, self.subjects, self.audit]
+        names = [self.events, self.snapshots, self.builds, self.subjects, self.audit]
         if len(set(names)) != len(names):
             raise ValueError(
-                "events, snapshots, subjects and audit must be four different datasets, each with its own readers"
+                "events, snapshots, builds, subjects and audit must be five different datasets, each with its own "
+                "readers"
             )
         return self
 

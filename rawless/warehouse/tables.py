@@ -11,8 +11,8 @@ from pydantic import Field
 from rawless.config import FrozenModel, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "sql"
-DatasetRole = Literal["events", "snapshots", "subjects", "audit"]
-ROLES: tuple[DatasetRole, ...] = ("events", "snapshots", "subjects", "audit")
+DatasetRole = Literal["events", "snapshots", "builds", "subjects", "audit"]
+ROLES: tuple[DatasetRole, ...] = ("events", "snapshots", "builds", "subjects", "audit")
 
 _ARROW = {
     "STRING": pa.string(),

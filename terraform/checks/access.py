@@ -58,7 +58,7 @@ _FORBIDDEN = (
     (
         r"^scientist$",
         r"",
-        r"production|events|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key|account",
+        r"production|events|builds|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key|account",
         "a scientist may only read snapshots",
     ),
     (r"^scientist$", r"dataEditor|dataOwner|WRITER", r"", "a scientist may append rows, not delete a table"),
@@ -81,7 +81,7 @@ _FORBIDDEN = (
     (
         r"^mapper$",
         r"",
-        r"production|events|snapshots|audit|vectors|^table",
+        r"production|events|builds|snapshots|audit|vectors|^table",
         "who reads the pseudonym key must not read embeddings",
     ),
     (r"", r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$", r"", "the role is wider than any task requires"),

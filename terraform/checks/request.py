@@ -67,7 +67,9 @@ def _pipeline(job: Resource) -> beam.Pipeline:
     The options name no runner, because with DataflowRunner Beam would look up the buckets in Cloud Storage.
     """
     subscription = job.values["parameters"]["source"].removeprefix("pubsub:")
-    config = WarehouseConfig(project=job.values["project"], events="e", snapshots="s", subjects="u", audit="a")
+    config = WarehouseConfig(
+        project=job.values["project"], events="e", snapshots="s", builds="b", subjects="u", audit="a"
+    )
     stream = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
     ingest = Ingest(stream, Subscription(subscription), (lookup("minilm@1.0.0"),), KeySource(), Warehouse(config))
     pipeline = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(["--streaming"]))

@@ -29,7 +29,7 @@ locals {
   } }
 
   # BigQuery dataset ids cannot contain hyphens.
-  datasets = { for role in ["events", "snapshots", "subjects", "audit"] : role => "${var.prefix}_${role}" }
+  datasets = { for role in ["events", "snapshots", "builds", "subjects", "audit"] : role => "${var.prefix}_${role}" }
 
   services = { for role in ["encoder", "classifier", "orchestrator"] : role => {
     name    = "${var.prefix}-${role}"

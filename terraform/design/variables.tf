@@ -19,7 +19,7 @@ variable "raw_project_number" {
 
 variable "warehouse_project" {
   type        = string
-  description = "Id of the warehouse project, which contains the four datasets."
+  description = "Id of the warehouse project, which contains the five datasets."
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.warehouse_project))
     error_message = "warehouse_project must be a project id: 6 to 30 lower-case letters, digits and hyphens."

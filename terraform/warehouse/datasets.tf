@@ -1,4 +1,4 @@
-# Four datasets, each with its own readers.
+# Five datasets, each with its own readers.
 terraform {
   required_providers {
     google = { source = "hashicorp/google" }

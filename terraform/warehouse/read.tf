@@ -15,6 +15,15 @@ resource "google_bigquery_dataset_access" "builder_writes_snapshots" {
   user_by_email = each.value
 }
 
+# Working tables of builds, and copies of business tables: nobody else reads them.
+resource "google_bigquery_dataset_access" "builder_writes_builds" {
+  for_each      = var.dataset_builders
+  project       = var.project
+  dataset_id    = google_bigquery_dataset.of["builds"].dataset_id
+  role          = "WRITER"
+  user_by_email = each.value
+}
+
 resource "google_bigquery_dataset_access" "builder_reads_subject_map" {
   for_each      = var.dataset_builders
   project       = var.project

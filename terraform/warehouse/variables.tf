@@ -14,8 +14,8 @@ variable "prefix" {
 }
 
 variable "datasets" {
-  type        = object({ events = string, snapshots = string, subjects = string, audit = string })
-  description = "Ids of the four datasets, by role."
+  type        = object({ events = string, snapshots = string, builds = string, subjects = string, audit = string })
+  description = "Ids of the five datasets, by role."
 }
 
 variable "tables" {

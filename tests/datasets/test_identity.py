@@ -20,7 +20,9 @@ from rawless.warehouse.config import WarehouseConfig
 from rawless.warehouse.tables import FOLDER
 from tests.shop import SPEC
 
-WAREHOUSE = Warehouse(WarehouseConfig(project="local-dev", events="e", snapshots="s", subjects="u", audit="a"))
+WAREHOUSE = Warehouse(
+    WarehouseConfig(project="local-dev", events="e", snapshots="s", builds="b", subjects="u", audit="a")
+)
 HEADER = "/*\nsays: What was confirmed.\nkind: event\nparameters:\n  least: {type: integer, default: 3}\n*/\n"
 LABEL = """
 SELECT confirmed.event_id, TRIM(confirmed.value, '-- x') AS label, confirmed.known_at AS labelled_at

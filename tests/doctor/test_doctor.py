@@ -23,6 +23,7 @@ PLACES = {
     "location": "EU",
     "events": "events",
     "snapshots": "snapshots",
+    "builds": "builds",
     "subjects": "subjects",
     "audit": "audit",
     "pseudonym_secret": "projects/a-warehouse/secrets/pseudonym/versions/1",

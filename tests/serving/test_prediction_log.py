@@ -205,7 +205,7 @@ def test_an_unavailable_warehouse_loses_rows_but_fails_no_request(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rawless.serving.app.FLUSH_SECONDS", 0.5)
-    config = WarehouseConfig(project="local-dev", events="e", snapshots="s", subjects="u", audit="a")
+    config = WarehouseConfig(project="local-dev", events="e", snapshots="s", builds="b", subjects="u", audit="a")
     unavailable = Warehouse(config, Emulator("http://127.0.0.1:9", "127.0.0.1:9"), 0.2)
     bench.deploy("topic")
     with bench.running:

@@ -136,8 +136,7 @@ def stored(warehouse: Warehouse) -> Rows:
 
 
 def work_tables(warehouse: Warehouse) -> list[str]:
-    tables = warehouse.client.list_tables(warehouse.dataset_id("snapshots"))
-    return [each.table_id for each in tables if not each.table_id.endswith("_v1")]
+    return [each.table_id for each in warehouse.client.list_tables(warehouse.dataset_id("builds"))]
 
 
 def match(row: dict[str, Any], expected: dict[str, Any]) -> bool:

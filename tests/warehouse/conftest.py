@@ -110,7 +110,7 @@ def write_server() -> Iterator[tuple[WriteServer, Warehouse]]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     config = WarehouseConfig(
-        project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit"
+        project="local-dev", events="events", snapshots="snapshots", builds="builds", subjects="subjects", audit="audit"
     )
     yield writes, Warehouse(config, Emulator("http://127.0.0.1:9", f"127.0.0.1:{port}"), retry_seconds=5.0)
     server.stop(None).wait(10)

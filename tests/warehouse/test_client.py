@@ -64,7 +64,7 @@ def test_ensure_twice_changes_nothing(warehouse: Warehouse) -> None:
 
 def test_ensure_skips_what_an_account_may_not_see() -> None:
     config = WarehouseConfig(
-        project="local-dev", events="events", snapshots="snapshots", subjects="subjects", audit="audit"
+        project="local-dev", events="events", snapshots="snapshots", builds="builds", subjects="subjects", audit="audit"
     )
 
     class Scientist(dict[str, Any]):
@@ -248,7 +248,7 @@ def test_a_pickled_warehouse_contains_names_only(warehouse: Warehouse) -> None:
     assert copy.query("SELECT 1 AS one") == [{"one": 1}]
 
 
-GOOD = "project: my-project\nevents: e\nsnapshots: s\nsubjects: u\naudit: a\n"
+GOOD = "project: my-project\nevents: e\nsnapshots: s\nbuilds: b\nsubjects: u\naudit: a\n"
 
 
 def test_a_warehouse_file_names_project_and_datasets(tmp_path: Path) -> None:
@@ -291,6 +291,14 @@ def test_the_subject_map_may_not_share_a_dataset(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.yaml"
     path.write_text(GOOD.replace("subjects: u", "subjects: e"))
     with pytest.raises(UserError, match="subjects"):
+        load_warehouse_config(path)
+
+
+def test_builds_may_not_share_a_dataset(tmp_path: Path) -> None:
+    # Who reads the snapshots would read the copies of business tables.
+    path = tmp_path / "warehouse.yaml"
+    path.write_text(GOOD.replace("builds: b", "builds: s"))
+    with pytest.raises(UserError, match="must be five different datasets"):
         load_warehouse_config(path)
 
 

@@ -10,8 +10,8 @@ run "names_consist_of_prefix_and_subject" {
     error_message = "A dataset must be named after prefix and role."
   }
   assert {
-    condition     = length(distinct(values(output.names.datasets))) == 4
-    error_message = "The four datasets must be different."
+    condition     = length(distinct(values(output.names.datasets))) == 5
+    error_message = "The five datasets must be different."
   }
 }
 
