@@ -12,10 +12,11 @@ from rawless.datasets import sources
 from rawless.datasets.dataset import Dataset
 from rawless.datasets.identity import normalise_sql, snapshot_id
 from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
+from rawless.datasets.query_policy.lexical_check import abbreviate
 from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.datasets.rendering import render_template
 from rawless.datasets.sources import SourceTable
-from rawless.datasets.spec import DatasetSpec, Value
+from rawless.datasets.spec import DatasetSpec, Value, check_constant
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
@@ -57,6 +58,21 @@ class CompiledQuery:
     values: Mapping[str, Value | None]
     sql: str
     validated: ValidatedQuery
+
+    @property
+    def stored(self) -> Query:
+        """Return the query as a manifest stores it."""
+        return self.query.rendered(self.header, self.values, self.sql)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return all texts that are stored with a snapshot: literals, constants, and values of parameters."""
+        texts = {*self.validated.texts, *self.header.constants}
+        for name, parameter in self.header.parameters.items():
+            value = self.values[name]
+            texts |= {value} if isinstance(value, str) else set(value) if isinstance(value, tuple) else set()
+            texts |= {*parameter.values, *([parameter.pattern] if parameter.pattern else [])}
+        return tuple(sorted(texts))
 
     @property
     def parameters(self) -> Parameters:
@@ -103,6 +119,22 @@ class CompiledDataset:
     def queries(self) -> tuple[CompiledQuery, ...]:
         """Return the label and the rules."""
         return (self.label, *self.rules)
+
+    @property
+    def stored(self) -> Dataset:
+        """Return the dataset as a manifest stores it, for all who read snapshots, so that it can be built again."""
+        rules = tuple(rule.stored for rule in self.rules)
+        spec = self.spec.model_copy(update={"folder": "."})
+        return Dataset(spec=spec, label=self.label.stored, rules=rules)
+
+    @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Return the texts that are stored with a snapshot, by what contains them; all its readers can see them."""
+        texts = {f"{query.query.folder[:-1]} {query.query.name}": query.texts for query in self.queries}
+        texts["classes"] = self.spec.label.classes
+        for source in self.spec.sources:
+            texts |= {f"source {source.name}.{column}": values for column, values in source.values.items()}
+        return {name: values for name, values in texts.items() if values}
 
     @property
     def event_table(self) -> str:
@@ -176,15 +208,14 @@ def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | 
     valid, and for arguments that do not match its parameters.
     """
     spec = dataset.spec
-    names = [source.name for source in spec.sources]
-    label = _compile_query(dataset.label, spec.label.parameters, names)
+    label = _compile_query(dataset.label, spec.label.parameters, spec)
     if label.header.kind != spec.label.kind:
         raise UserError(
             f"{dataset.label.where} labels by {label.header.kind}, but the dataset's label has kind {spec.label.kind}."
         )
     _check_output(label, _LABEL_OUTPUT[spec.label.kind])
     rules = tuple(
-        _compile_query(query, rule.parameters, names) for query, rule in zip(dataset.rules, spec.rules, strict=True)
+        _compile_query(query, rule.parameters, spec) for query, rule in zip(dataset.rules, spec.rules, strict=True)
     )
     for rule in rules:
         _check_output(rule, _RULE_OUTPUT)
@@ -198,9 +229,10 @@ def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | 
     )
 
 
-def _compile_query(query: Query, arguments: Mapping[str, Value], source_names: Sequence[str]) -> CompiledQuery:
+def _compile_query(query: Query, arguments: Mapping[str, Value], spec: DatasetSpec) -> CompiledQuery:
     header = parse_header(query)
-    values = bind(query, header, arguments)
+    values = bind(query, header, arguments, spec.label.classes)
+    source_names = [source.name for source in spec.sources]
     for name, parameter in header.parameters.items():
         if parameter.type == "source" and values[name] and values[name] not in source_names:
             declared = ", ".join(source_names) or "none"
@@ -219,7 +251,21 @@ def _compile_query(query: Query, arguments: Mapping[str, Value], source_names: S
     validated = validate_query(sql, tables={"event", *source_names}, parameters=RESERVED | bound, where=query.where)
     if unused := sorted(bound - validated.parameters):
         raise UserError(f"{query.where} has the parameter {unused[0]}, but its SQL does not use it; remove it.")
+    _check_texts(query, header, validated, spec)
     return CompiledQuery(query, header, values, sql, validated)
+
+
+def _check_texts(query: Query, header: Header, validated: ValidatedQuery, spec: DatasetSpec) -> None:
+    """Raise UserError for a literal that is no class, no declared value and no constant: snapshots store the SQL."""
+    lists = [values for source in spec.sources for values in source.values.values()]
+    declared = {*spec.label.classes, *header.constants, *(value for values in lists for value in values)}
+    for text in sorted(validated.texts - declared):
+        problem = f"{query.where} contains the text {abbreviate(text)!r}, which is stored with the snapshot"
+        try:
+            check_constant(text)
+        except ValueError as error:
+            raise UserError(f"{problem}: {error}. Use a parameter or a source instead.") from None
+        raise UserError(f"{problem}: declare it in the header, as in constants: [{text!r}].")
 
 
 def _check_output(query: CompiledQuery, columns: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ def commit(
     """Write the manifest, which is the last step of a build."""
     spec = compiled.spec
     values = {"dataset": spec.dataset, "snapshot_id": compiled.snapshot_id}
-    values |= {"spec": compiled.dataset.model_dump_json(), "sql_digest": sql_digest()}
+    values |= {"spec": compiled.stored.model_dump_json(), "sql_digest": sql_digest()}
     values |= {"fingerprint": fingerprint, "row_digest": row_digest}
     times = {"as_of": spec.as_of, "created_at": datetime.now(UTC)}
     ledger = [{**line._asdict(), "parameters": json.dumps(line.parameters, default=str)} for line in report.ledger]

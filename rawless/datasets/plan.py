@@ -1,5 +1,6 @@
 """Plan a build: its statements, and what they would read and cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +25,8 @@ class Plan:
     """Whether `bytes` is estimated from the widths of columns, since the local BigQuery has no dry run."""
     recall: float | None
     """The expected share of near duplicates that are found, if the dataset drops them."""
+    texts: Mapping[str, tuple[str, ...]]
+    """The texts that are stored with the snapshot, by what contains them."""
 
     @property
     def dollars(self) -> float:
@@ -45,6 +48,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
         _estimate(compiled, eligible) if is_local else _dry_run(compiled, eligible),
         is_estimated=is_local,
         recall=splits.recall(near_duplicates.cosine) if near_duplicates else None,
+        texts=compiled.texts,
     )
 
 

@@ -5,23 +5,26 @@ names.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from rawless.config import FrozenModel, check
-from rawless.datasets.spec import Column, Name, Text, Time, Value
+from rawless.datasets.identity import normalise_sql
+from rawless.datasets.spec import Column, Constant, Name, Time, Value
 from rawless.errors import UserError
+from rawless.events.patterns import explain_bad_pattern, matches
 from rawless.warehouse.tables import FOLDER
 
 Folder = Literal["labels", "rules"]
 RESERVED = frozenset({"as_of"})
 """Parameters that every query may use without declaring them."""
 _HEADER = re.compile(r"\s*/\*(.*?)\*/", re.DOTALL)
-_MAX_LENGTH = 20_000
+_MAX_LENGTH = 50_000
+_MAX_DIGITS = 9
 
 
 def _check_reserved(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -30,15 +33,46 @@ def _check_reserved(parameters: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-class Parameter(FrozenModel):
-    """A parameter of a query. A `source` is the name of a declared source, a `column` that of one of its columns."""
+def _check_pattern(pattern: str) -> str:
+    if problem := explain_bad_pattern(pattern):
+        raise ValueError(f"the pattern {problem}")
+    if "*/" in pattern:
+        raise ValueError("the pattern contains */, which would end the comment")
+    if _count_digits(pattern) > _MAX_DIGITS:
+        raise ValueError("the pattern must have at most nine digits, so that it is no customer's number")
+    return pattern
 
-    type: Literal["integer", "number", "string", "strings", "boolean", "timestamp", "source", "column"]
+
+def _count_digits(text: str) -> int:
+    return sum(character.isdigit() for character in text)
+
+
+class Parameter(FrozenModel):
+    """A parameter of a query.
+
+    A `class` is one of the label, a `source` is the name of a declared source, a `column` that of one of its columns.
+    """
+
+    type: Literal["integer", "number", "string", "strings", "class", "boolean", "timestamp", "source", "column"]
+    values: tuple[Constant, ...] = ()
+    """All texts that the parameter may be, unless it has a pattern."""
+    pattern: Annotated[str, Field(max_length=64), AfterValidator(_check_pattern)] | None = None
+    """What its texts must match."""
     default: Value | None = None
     optional: bool = False
     minimum: float | None = None
     maximum: float | None = None
     says: str = ""
+
+    @model_validator(mode="after")
+    def _closed_texts(self) -> "Parameter":
+        is_text = self.type in ("string", "strings")
+        if is_text != bool(self.values or self.pattern) or (self.values and self.pattern):
+            raise ValueError(
+                "a parameter of type string or strings has either values, the list of all its texts, or a pattern, and "
+                "no other parameter has either"
+            )
+        return self
 
 
 class Header(FrozenModel):
@@ -47,6 +81,8 @@ class Header(FrozenModel):
     says: str = Field(min_length=1, max_length=300)
     """One sentence that describes the query."""
     parameters: Annotated[dict[Name, Parameter], AfterValidator(_check_reserved)] = Field(default_factory=dict)
+    constants: tuple[Constant, ...] = Field(default=(), max_length=100)
+    """The texts in its SQL that are neither classes of the label nor values of a source."""
     kind: Literal["event", "pair", "subject"] | None = None
     """What a label labels; only labels have it."""
     without_subject: Literal["keep", "drop", "judge"] | None = None
@@ -69,6 +105,19 @@ class Query(FrozenModel):
     def sql(self) -> str:
         """Return the SELECT below the header, which may contain Jinja."""
         return _HEADER.sub("", self.text, count=1).strip()
+
+    def rendered(self, header: Header, values: Mapping[str, Value | None], sql: str) -> "Query":
+        """Return the query with its rendered SQL and the values of its parameters as defaults.
+
+        Comments, descriptions and other defaults are left out: they may contain any text.
+        """
+        parameters = {
+            name: parameter.model_copy(update={"default": values[name], "says": ""})
+            for name, parameter in header.parameters.items()
+        }
+        bound = header.model_copy(update={"parameters": parameters, "says": f"{self.where}."})
+        fields = yaml.safe_dump(bound.model_dump(mode="json", exclude_defaults=True))
+        return self.model_copy(update={"text": f"/*\n{fields}*/\n{normalise_sql(sql)}\n"})
 
 
 def parse_header(query: Query) -> Header:
@@ -115,10 +164,13 @@ def find_query(folder: Folder, name: str, own_folder: Path) -> Query:
     return check({"folder": folder, "name": name, "text": text}, Query, where=f"The {kind} {file}")
 
 
-def bind(query: Query, header: Header, arguments: Mapping[str, Value]) -> dict[str, Value | None]:
+def bind(
+    query: Query, header: Header, arguments: Mapping[str, Value], classes: Collection[str]
+) -> dict[str, Value | None]:
     """Return a value for each parameter that the header declares: the argument or the default, None if optional.
 
-    Raises UserError for an argument that is unknown or not valid, and for one that is missing.
+    `classes` are those of the label. Raises UserError for an argument that is unknown or not valid, and for one that is
+    missing.
     """
     if unknown := sorted(set(arguments) - set(header.parameters)):
         declared = ", ".join(header.parameters) or "none"
@@ -128,16 +180,25 @@ def bind(query: Query, header: Header, arguments: Mapping[str, Value]) -> dict[s
         value = arguments.get(name, parameter.default)
         if value is None and not parameter.optional:
             raise UserError(f"{query.where} needs the parameter {name} ({_describe(parameter)}): add it.")
-        values[name] = None if value is None else _validate(query, name, parameter, value)
+        values[name] = None if value is None else _validate(query, name, parameter, value, classes)
     return values
 
 
-def _validate(query: Query, name: str, parameter: Parameter, value: Value) -> Value:
+def _validate(query: Query, name: str, parameter: Parameter, value: Value, classes: Collection[str]) -> Value:
+    def check_text(text: str) -> str:
+        allowed = classes if parameter.type == "class" else parameter.values
+        if text not in allowed and not (parameter.pattern and matches(parameter.pattern, text)):
+            raise ValueError
+        return text
+
+    text = Annotated[Constant, AfterValidator(check_text)]
+    limits = Field(strict=True, ge=parameter.minimum, le=parameter.maximum)
     types: dict[str, Any] = {
-        "integer": Annotated[int, Field(strict=True, ge=parameter.minimum, le=parameter.maximum)],
-        "number": Annotated[float, Field(strict=True, ge=parameter.minimum, le=parameter.maximum, allow_inf_nan=False)],
-        "string": Text,
-        "strings": Annotated[tuple[Text, ...], Field(min_length=1, max_length=1000)],
+        "integer": Annotated[int, limits],
+        "number": Annotated[float, limits, Field(allow_inf_nan=False)],
+        "string": text,
+        "strings": Annotated[tuple[text, ...], Field(min_length=1, max_length=1000)],
+        "class": Annotated[str, AfterValidator(check_text)],
         "boolean": Annotated[bool, Field(strict=True)],
         "timestamp": Time,
         "source": Name,
@@ -147,12 +208,20 @@ def _validate(query: Query, name: str, parameter: Parameter, value: Value) -> Va
         valid: Value = TypeAdapter(types[parameter.type]).validate_python(value)
     except ValidationError:
         raise UserError(f"{query.where}: {name} is {value!r}, but must be {_describe(parameter)}.") from None
+    if isinstance(valid, int | float) and _count_digits(repr(valid)) > _MAX_DIGITS:
+        raise UserError(
+            f"{query.where}: {name} is {value!r}, but must have at most nine digits, so that it is no customer's "
+            "number."
+        )
     return valid
 
 
 def _describe(parameter: Parameter) -> str:
+    texts = f"matching {parameter.pattern}" if parameter.pattern else f"of {', '.join(parameter.values)}"
+    plain = f"{texts}, with at most 32 characters of A-Za-z0-9_.:%/+- and without five digits in a row"
     descriptions = {
-        "integer": "a whole number", "number": "a number", "string": "a text", "strings": "a list of texts",
+        "integer": "a whole number", "number": "a number", "string": f"a text {plain}",
+        "strings": f"a list of texts {plain}", "class": "one of the classes of the label",
         "boolean": "true or false", "timestamp": "a time with its zone", "source": "the name of a declared source",
         "column": "the name of a column",
     }  # fmt: skip

@@ -41,9 +41,21 @@ def _rule(value: Any) -> Any:
     return value
 
 
+def check_constant(text: str) -> str:
+    """Return a text that may be stored with a snapshot. Raises ValueError for another."""
+    if not _CONSTANT.fullmatch(text):
+        raise ValueError("it must have at most 32 characters, all of A-Za-z0-9_.:%/+-")
+    if _MANY_DIGITS.search(text):
+        raise ValueError("it must not have five digits in a row, so that it is no customer's number")
+    return text
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 LabelClass = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Constant = Annotated[str, AfterValidator(check_constant)]
+"""A text that may be stored with a snapshot: too short and too plain for a message or a customer's number."""
+Salt = Annotated[Constant, Field(pattern=r"^[a-z0-9_-]{1,16}$")]
 Text = Annotated[str, Field(max_length=200)]
 Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 """In UTC, so that equal times are written the same way."""
@@ -55,19 +67,6 @@ Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-
-
-def _check_constant(text: str) -> str:
-    """Return a text that may be shown to every reader of a snapshot."""
-    if not _CONSTANT.fullmatch(text):
-        raise ValueError("a text has at most 32 of the characters A-Za-z0-9_.:%/+-")
-    if _MANY_DIGITS.search(text):
-        raise ValueError("a text has no five digits in a row, so that it is no customer's number")
-    return text
-
-
-Constant = Annotated[str, AfterValidator(_check_constant)]
-"""A text that may be stored with a snapshot: too short and too plain for a message or a customer's number."""
 
 
 class Source(FrozenModel):
@@ -166,7 +165,7 @@ class ByPerson(FrozenModel):
     train: Share
     validation: Share
     test: Share
-    salt: Text
+    salt: Salt
     near_duplicates: NearDuplicates | None = None
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ parameters:
   decisions: {type: source, says: a table with event_id and the decision}
   decision: {type: column, default: decision}
   reversals: {type: source, says: a table with the event_id of each reversed decision}
-  reversed: {type: string, optional: true, says: the label of a reversed decision; without it there is none}
+  reversed: {type: class, optional: true, says: the label of a reversed decision; without it there is none}
 */
 SELECT
   decided.event_id,

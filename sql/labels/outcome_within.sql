@@ -5,8 +5,8 @@ parameters:
   outcomes: {type: source, says: a table of outcomes}
   by: {type: column, default: person_key, says: 'the column to join by, person_key or event_id'}
   days: {type: integer, minimum: 1, maximum: 3650}
-  outcome: {type: string, default: 'yes', says: the label of events with an outcome}
-  none: {type: string, default: 'no', says: 'the label of the other events, after the days have passed'}
+  outcome: {type: class, default: 'yes', says: the label of events with an outcome}
+  none: {type: class, default: 'no', says: 'the label of the other events, after the days have passed'}
 */
 WITH outcome AS (
   SELECT

@@ -2,8 +2,8 @@
 says: Keeps events for which an attribute has one of the given values.
 without_subject: judge
 parameters:
-  attribute: {type: string}
-  values: {type: strings}
+  attribute: {type: string, pattern: '[a-z][a-z0-9_]{0,62}'}
+  values: {type: strings, pattern: '[A-Za-z0-9_.:%/+-]{1,32}'}
 */
 SELECT
   event.example_id,

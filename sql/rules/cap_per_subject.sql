@@ -1,9 +1,10 @@
 /*
 says: Keeps at most a number of events per person, selected by a salted hash.
 without_subject: keep
+constants: [':']
 parameters:
   events: {type: integer, minimum: 1}
-  salt: {type: string, default: a}
+  salt: {type: string, pattern: '[a-z0-9_-]{1,16}', default: a}
 */
 SELECT
   event.example_id,

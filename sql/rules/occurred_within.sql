@@ -1,6 +1,7 @@
 /*
 says: Keeps events that occurred within the given months and days before the as-of.
 without_subject: judge
+constants: [UTC]
 parameters:
   months: {type: integer, default: 0, minimum: 0, maximum: 1200}
   days: {type: integer, default: 0, minimum: 0, maximum: 36500}

@@ -38,6 +38,8 @@ def test_from_a_file_to_a_snapshot_and_back_to_its_rows(
     near = rawless("search", "--snapshot", "from_a_file", "--event", "e-5", "--top", "3", "--json").json
 
     assert planned["snapshot_id"] == built["snapshot_id"] == again["snapshot_id"] == exported["snapshot_id"]
+    assert planned["texts"] == {"rule exclude_closed_accounts": ["account_closed"], "rule occurred_within": ["UTC"],
+                                "classes": ["cat", "dog"]}  # fmt: skip
     assert (built["new"], again["new"]) == (True, False)
     assert [line["rule"] for line in built["ledger"]][-2:] == ["exclude_closed_accounts", "occurred_within"]
     assert (shown.code, shown.json["equal"], shown.json["findings"]) == (0, True, [])
@@ -69,13 +71,15 @@ def test_the_printed_output(rawless: Rawless, write: Callable[..., Path], tmp_pa
 
 def test_a_plan_shows_statements_parameters_bytes_and_money(rawless: Rawless, write: Callable[..., Path]) -> None:
     near = SPEC["split"] | {"near_duplicates": {"cosine": 0.98}}
-    printed = rawless("dataset", "plan", write(split=near)).out
+    rules = [*SPEC["rules"], {"attribute_in": {"attribute": "channel", "values": ["chat"]}}]
+    printed = rawless("dataset", "plan", write(split=near, rules=rules)).out
 
     for words in ("-- eligible", "-- labelled", "-- exclude_closed_accounts", "-- split_by_person", "-- snapshot"):
         assert words in printed
     assert "@days = 60" in printed
     assert "US dollars on demand" in printed
     assert "The search for near duplicates" in printed
+    assert "rule attribute_in: '[A-Za-z0-9_.:%/+-]{1,32}', '[a-z][a-z0-9_]{0,62}', 'channel', 'chat'\n" in printed
 
 
 @pytest.mark.parametrize("command", ["plan", "build"])

@@ -18,7 +18,7 @@ RULE = """/*
 says: Keeps persons of a plan.
 without_subject: drop
 parameters:
-  plan: {type: string}
+  plan: {type: string, values: [free, gold]}
 */
 SELECT
   event.example_id,
@@ -117,7 +117,9 @@ def test_a_column_that_may_be_free_text_is_refused_before_a_table_is_made(
 def test_a_text_outside_of_its_list_fails_the_build_with_a_count_and_is_never_stored(
     shop: Shop, customer_spec: dict[str, Any]
 ) -> None:
-    (shop.folder / "rules" / "on_plan.sql").write_text(RULE.replace("WHERE", "WHERE customer.last_event_id != '' AND"))
+    (shop.folder / "rules" / "on_plan.sql").write_text(
+        RULE.replace("WHERE", "WHERE customer.last_event_id IS NOT NULL AND")
+    )
     rows = [{"subject_key": f"person-{number}", "plan": "gold", "last_event_id": "e-1"} for number in range(3)]
     rows.append({"subject_key": None, "plan": None, "last_event_id": None})
     for column, words in (

@@ -23,9 +23,12 @@ from tests.shop import SPEC
 WAREHOUSE = Warehouse(
     WarehouseConfig(project="local-dev", events="e", snapshots="s", builds="b", subjects="u", audit="a")
 )
-HEADER = "/*\nsays: What was confirmed.\nkind: event\nparameters:\n  least: {type: integer, default: 3}\n*/\n"
+HEADER = (
+    "/*\nsays: What was confirmed.\nkind: event\nconstants: ['--', a, b, A]\n"
+    "parameters:\n  least: {type: integer, default: 3}\n*/\n"
+)
 LABEL = """
-SELECT confirmed.event_id, TRIM(confirmed.value, '-- x') AS label, confirmed.known_at AS labelled_at
+SELECT confirmed.event_id, TRIM(confirmed.value, '--') AS label, confirmed.known_at AS labelled_at
 FROM confirmed
 WHERE confirmed.score >= @least AND confirmed.weight + 1.5 > 0 AND NOT confirmed.value IN ('a', 'b')
 """
@@ -58,7 +61,7 @@ def test_comments_and_white_space_between_words_do_not_change_sql(layout: list[s
 @given(st.lists(LAYOUT, min_size=LABEL.count(" "), max_size=LABEL.count(" ")))
 def test_comments_and_white_space_do_not_change_an_id(layout: list[str]) -> None:
     gaps = iter(layout)
-    relaid = re.sub(r"(?<!') (?!x')", lambda _: next(gaps), LABEL)
+    relaid = re.sub(" ", lambda _: next(gaps), LABEL)
     assert snapshot_id(label=HEADER + relaid) == snapshot_id()
 
 
@@ -73,7 +76,6 @@ def test_another_word_changes_sql(position: int, word: str) -> None:
 
 CHANGES = {
     "a string": ("'a'", "'A'"),
-    "white space in a string": ("'-- x'", "'--  x'"),
     "a number": ("1.5", "1.25"),
     "an operator": (">= @least", "> @least"),
     "arithmetic": ("+ 1.5", "- 1.5"),
@@ -127,6 +129,7 @@ def test_comments_and_white_space_do_not_change_a_template(path: Path, data: st.
         ("{{ a }}", "{{ b }}"),
         ("a{% if b %}c{% endif %}", "a {% if b %}c{% endif %}"),
         ("`a b`", "`a  b`"),
+        ("'-- x'", "'--  x'"),
         ("a.b", "a b"),
     ],
 )

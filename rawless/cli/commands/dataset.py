@@ -189,7 +189,8 @@ def _plan_json(plan: "Plan") -> dict[str, Any]:
         for statement in plan.statements
     ]
     described = {"snapshot_id": plan.snapshot_id, "bytes": plan.bytes, "dollars": round(plan.dollars, 4)}
-    return {**described, "reckoned": plan.is_estimated, "near_duplicate_recall": plan.recall, "statements": statements}
+    described |= {"reckoned": plan.is_estimated, "near_duplicate_recall": plan.recall}
+    return {**described, "texts": plan.texts, "statements": statements}
 
 
 def _print_plan(plan: "Plan") -> None:
@@ -209,6 +210,9 @@ def _print_plan(plan: "Plan") -> None:
     echo(f"A build reads at most {size} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
     if plan.recall is not None:
         echo(f"The search for near duplicates is expected to find {plan.recall:.1%} of them at that cosine.")
+    echo("Texts that are stored with the snapshot, for all its readers:")
+    for name, texts in plan.texts.items():
+        echo(f"  {name}: {', '.join(repr(text) for text in texts)}")
     echo(f"The snapshot's id will be {plan.snapshot_id}.")
 
 

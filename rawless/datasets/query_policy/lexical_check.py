@@ -5,6 +5,7 @@ must have a form that both read in the same way, with nothing between two tokens
 """
 
 import re
+from collections.abc import Iterator
 
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
@@ -12,12 +13,14 @@ from sqlglot.tokenizer_core import Token
 
 from rawless.datasets.query_policy.allowed_functions import FUNCTIONS, KEYWORDS, SHAPES
 
-_MAX_LENGTH, _MAX_EXCERPT, _MAX_PARSER_STEPS = 20_000, 60, 100_000
+_MAX_LENGTH, _MAX_EXCERPT, _MAX_PARSER_STEPS, _MAX_DIGITS = 20_000, 60, 100_000, 9
 _BETWEEN = re.compile(r"(?:\s|(?:--|#)[^\n]*\n|/\*(?:(?!\*/).)*\*/)*", re.DOTALL)
 _STRING = r"""[rRbB]?(?:'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*")"""
 _WORD = r"`[A-Za-z_]\w*`|[A-Za-z_]\w*(?:\s+[A-Za-z_]\w*)*|\d[\w.]*(?:(?<=[eE])[+-]\d+)?"
 _OPERATOR = r"""(?!--|/\*)[^\w\s'"`#\\\x80-\U0010ffff]+"""
 _TOKEN = re.compile(f"{_STRING}|{_WORD}|{_OPERATOR}", re.ASCII)
+_QUOTED = re.compile(r"""[rRbB]?(['"])(.*)\1""", re.DOTALL)
+_HEXADECIMAL = re.compile(r"0X[0-9A-F]*")
 _NAME = re.compile(r"`?[A-Z_][A-Z0-9_ ]*`?")
 _NOT_ALLOWED = {
     ";": "a semicolon: remove it, only one SELECT is allowed",
@@ -57,6 +60,13 @@ def tokenize(text: str) -> tuple[list[Token], list[str]]:
     return tokens, words
 
 
+def texts(text: str) -> Iterator[str]:
+    """Yield the string literals of a query as they are written, without quotes. The query must be valid."""
+    for token in BigQuery().tokenize(text):
+        if match := _QUOTED.fullmatch(text[token.start : token.end + 1]):
+            yield match[2]
+
+
 def abbreviate(text: str) -> str:
     """Return a part of the query on one line, shortened for an error message."""
     text = " ".join(text.split())
@@ -91,6 +101,10 @@ def _check_words(words: list[str]) -> None:
     padded = ["", "", "", "", *words]
     for position, word in enumerate(words):
         before = padded[position : position + 4]
+        if not _QUOTED.fullmatch(word) and _count_digits(word) > _MAX_DIGITS:
+            raise InvalidQuery(
+                "contains more than nine digits in a word, which may be a customer's number: remove them"
+            )
         if word in _NOT_ALLOWED:
             raise InvalidQuery(f"contains {_NOT_ALLOWED[word]}")
         if word == "FORMAT" and (before[-2] == "AS" or before[-1] in (")", ">")):
@@ -99,6 +113,10 @@ def _check_words(words: list[str]) -> None:
             )
         if word == "(" and _NAME.fullmatch(before[-1]):
             _check_call(*before)
+
+
+def _count_digits(word: str) -> int:
+    return len(word) - len("0X") if _HEXADECIMAL.fullmatch(word) else sum(character.isdigit() for character in word)
 
 
 def _check_call(third: str, second: str, dot: str, name: str) -> None:

@@ -15,7 +15,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import ParseError
 
 from rawless.datasets.query_policy.allowed_syntax import check_node
-from rawless.datasets.query_policy.lexical_check import InvalidQuery, abbreviate, tokenize
+from rawless.datasets.query_policy.lexical_check import InvalidQuery, abbreviate, texts, tokenize
 from rawless.errors import UserError
 
 _NOT_A_SELECT = "is not a SELECT: write one SELECT and nothing else"
@@ -30,6 +30,8 @@ class ValidatedQuery(NamedTuple):
     columns: frozenset[str]
     """Every name that may be a column's, which includes names before a dot."""
     output: tuple[str, ...]
+    texts: frozenset[str]
+    """Its string literals, as they are written."""
 
 
 def validate_query(text: str, *, tables: Collection[str], parameters: Collection[str], where: str) -> ValidatedQuery:
@@ -46,6 +48,7 @@ def validate_query(text: str, *, tables: Collection[str], parameters: Collection
             frozenset(_parameters(tree, {name.lower(): name for name in parameters})),
             frozenset(_columns(tree)),
             _output(tree),
+            frozenset(texts(text)),
         )
     except InvalidQuery as error:
         raise UserError(f"{where} {error}.") from None

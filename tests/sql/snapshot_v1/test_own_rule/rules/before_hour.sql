@@ -1,9 +1,10 @@
 /*
 says: Keeps events before an hour of the day, where they occurred.
 without_subject: drop
+constants: ['%H']
 parameters:
   hour: {type: integer, minimum: 0, maximum: 24}
-  zone: {type: string, default: UTC}
+  zone: {type: string, values: [UTC, Asia/Kolkata], default: UTC}
 */
 SELECT
   event.example_id,
