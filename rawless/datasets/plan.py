@@ -27,6 +27,8 @@ class Plan:
     """The expected share of near duplicates that are found, if the dataset drops them."""
     texts: Mapping[str, tuple[str, ...]]
     """The texts that are stored with the snapshot, by what contains them."""
+    label_bits: float
+    """How many bits about an event its label and its presence in the snapshot can carry."""
 
     @property
     def dollars(self) -> float:
@@ -49,6 +51,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
         is_estimated=is_local,
         recall=splits.recall(near_duplicates.cosine) if near_duplicates else None,
         texts=compiled.texts,
+        label_bits=compiled.spec.label.bits,
     )
 
 

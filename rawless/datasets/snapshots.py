@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rawless.datasets.spec import Split
+from rawless.datasets.spec import Label, Split
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
@@ -91,6 +91,13 @@ class Manifest:
     def is_number(self) -> bool:
         """Return whether its label is a number."""
         return self.label.get("type") == "number"
+
+    @property
+    def label_bits(self) -> float:
+        """Return how many bits about an event its label and its presence in the snapshot can carry."""
+        if self.is_number and not self.label.get("step"):
+            return 64.0  # an earlier version stored the number as it was
+        return Label.model_construct(**self.label).bits
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -118,6 +118,13 @@ class Label(FrozenModel):
     window: Duration | None = None
     """For a label of kind subject: how long before it the person's event may have occurred."""
 
+    @property
+    def bits(self) -> float:
+        """Return how many bits about an event a row can carry: it has one of the labels, or there is no row."""
+        (lowest, highest), step = self.range or (0.0, 0.0), self.step or 1.0
+        values = len(self.classes) or 1 + round((highest - lowest) / step)
+        return math.log2(values + 1)
+
     @model_validator(mode="after")
     def _classes_or_range(self) -> "Label":
         if self.type == "class" and (len(self.classes) < 2 or self.range or self.step):

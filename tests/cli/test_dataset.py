@@ -40,6 +40,7 @@ def test_from_a_file_to_a_snapshot_and_back_to_its_rows(
     assert planned["snapshot_id"] == built["snapshot_id"] == again["snapshot_id"] == exported["snapshot_id"]
     assert planned["texts"] == {"rule exclude_closed_accounts": ["account_closed"], "rule occurred_within": ["UTC"],
                                 "classes": ["cat", "dog"]}  # fmt: skip
+    assert planned["label_bits"] == built["label_bits"] == shown.json["label_bits"] == 1.58  # cat, dog or no row
     assert (built["new"], again["new"]) == (True, False)
     assert [line["rule"] for line in built["ledger"]][-2:] == ["exclude_closed_accounts", "occurred_within"]
     assert (shown.code, shown.json["equal"], shown.json["findings"]) == (0, True, [])
@@ -61,6 +62,7 @@ def test_the_printed_output(rawless: Rawless, write: Callable[..., Path], tmp_pa
     assert "114 rows as of 2026-02-01 00:00:00 UTC" in built.out
     assert "exclude_closed_accounts" in built.out
     assert "this snapshot was built before" in again.out
+    assert "Label and presence of a row carry at most 1.6 bits about an event." in shown.out
     assert "Equal: the stored rows and the rebuilt rows" in shown.out
     assert moved["summary"] == []  # all uploads are of the last sixty days
     assert "have the same rows, labels and splits" in same.out
@@ -77,6 +79,7 @@ def test_a_plan_shows_statements_parameters_bytes_and_money(rawless: Rawless, wr
     for words in ("-- eligible", "-- labelled", "-- exclude_closed_accounts", "-- split_by_person", "-- snapshot"):
         assert words in printed
     assert "@days = 60" in printed
+    assert "Label and presence of a row carry at most 1.6 bits about an event." in printed
     assert "US dollars on demand" in printed
     assert "The search for near duplicates" in printed
     assert "rule attribute_in: '[A-Za-z0-9_.:%/+-]{1,32}', '[a-z][a-z0-9_]{0,62}', 'channel', 'chat'\n" in printed

@@ -1,11 +1,13 @@
 """Dataset files: errors name field, value and rule, and no value becomes SQL."""
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from rawless.datasets.spec import Label
 from rawless.errors import UserError
 from tests.shop import SPEC, Shop, open_shop
 from tests.warehouse_pool import WarehousePool
@@ -87,6 +89,18 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(shop: Shop, fields: dict[s
     assert words in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
     assert shop.left() == (rows, manifests, [])
+
+
+@pytest.mark.parametrize(
+    ("label", "bits"),
+    [
+        ({"classes": ["cat", "dog", "bird"]}, 2),
+        ({"type": "number", "range": [-1, 1], "step": 0.5}, math.log2(6)),
+        ({"type": "number", "range": [0, 65_534], "step": 1}, 16),
+    ],
+)
+def test_the_bits_of_a_row_are_those_of_its_label_or_its_absence(label: dict[str, Any], bits: float) -> None:
+    assert Label(query="any", **label).bits == pytest.approx(bits)
 
 
 HOSTILE = (
