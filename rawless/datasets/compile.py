@@ -12,7 +12,6 @@ from rawless.datasets import sources
 from rawless.datasets.dataset import Dataset
 from rawless.datasets.identity import normalise_sql, snapshot_id
 from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
-from rawless.datasets.query_policy.lexical_check import abbreviate
 from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.datasets.rendering import render_template
 from rawless.datasets.sources import SourceTable
@@ -36,6 +35,8 @@ _LABEL_OUTPUT = {
     "subject": ("person_key", "label", "labelled_at"),
 }
 _RULE_OUTPUT = ("example_id", "event_id")
+_SHOWN = 60
+"""Characters of a text that an error shows."""
 WORK_PREFIX = "build_"
 """Begins the names of working tables."""
 
@@ -260,7 +261,7 @@ def _check_texts(query: Query, header: Header, validated: ValidatedQuery, spec: 
     lists = [values for source in spec.sources for values in source.values.values()]
     declared = {*spec.label.classes, *header.constants, *(value for values in lists for value in values)}
     for text in sorted(validated.texts - declared):
-        problem = f"{query.where} contains the text {abbreviate(text)!r}, which is stored with the snapshot"
+        problem = f"{query.where} contains the text {text[:_SHOWN]!r}, which is stored with the snapshot"
         try:
             check_constant(text)
         except ValueError as error:

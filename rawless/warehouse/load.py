@@ -213,4 +213,7 @@ def pseudonymise(table: pa.Table, column: str, key: PseudonymKey, subject_form: 
 def _table_id(warehouse: Warehouse, name: str) -> str:
     if not re.fullmatch(r"([A-Za-z_]\w{0,127}\.)?[A-Za-z_]\w{0,127}", name, re.ASCII):
         raise UserError(f"The table is {name!r}, but must be TABLE or DATASET.TABLE of letters, digits and _.")
+    dataset = name.rpartition(".")[0]
+    if dataset.lower() == warehouse.config.snapshots.lower():
+        raise UserError(f"{dataset} is the dataset of snapshots, which data scientists read: choose another dataset.")
     return warehouse.business_table_id(name)
