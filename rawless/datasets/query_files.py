@@ -54,7 +54,7 @@ class Parameter(FrozenModel):
     """
 
     type: Literal["integer", "number", "string", "strings", "class", "boolean", "timestamp", "source", "column"]
-    values: tuple[Constant, ...] = ()
+    values: tuple[Constant, ...] = Field(default=(), max_length=1000)
     """All texts that the parameter may be, unless it has a pattern."""
     pattern: Annotated[str, Field(max_length=64), AfterValidator(_check_pattern)] | None = None
     """What its texts must match."""
@@ -72,6 +72,9 @@ class Parameter(FrozenModel):
                 "a parameter of type string or strings has either values, the list of all its texts, or a pattern, and "
                 "no other parameter has either"
             )
+        limits = [limit for limit in (self.minimum, self.maximum) if limit is not None]
+        if any(_count_digits(f"{limit!r}") > _MAX_DIGITS for limit in limits):
+            raise ValueError("minimum and maximum must have at most nine digits, so that they are no customer's number")
         return self
 
 

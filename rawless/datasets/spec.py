@@ -60,7 +60,7 @@ Text = Annotated[str, Field(max_length=200)]
 Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 """In UTC, so that equal times are written the same way."""
 MAX_LABEL_VALUES = 2**16
-"""How many values a numeric label can have: more would carry parts of a text."""
+"""How many values a label can have: more would carry parts of a text."""
 Value = StrictBool | int | float | Time | Text | tuple[Text, ...]
 """A value of a parameter; the query that declares the parameter restricts it further."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
@@ -108,7 +108,7 @@ class Label(FrozenModel):
     query: Name
     parameters: dict[str, Value] = Field(default_factory=dict)
     kind: Literal["event", "pair", "subject"] = "event"
-    classes: tuple[LabelClass, ...] = ()
+    classes: tuple[LabelClass, ...] = Field(default=(), max_length=MAX_LABEL_VALUES)
     type: Literal["class", "number"] = "class"
     range: tuple[float, float] | None = None
     step: float | None = Field(default=None, gt=0)

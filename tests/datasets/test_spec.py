@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from rawless.datasets.spec import Label
 from rawless.errors import UserError
@@ -101,6 +102,11 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(shop: Shop, fields: dict[s
 )
 def test_the_bits_of_a_row_are_those_of_its_label_or_its_absence(label: dict[str, Any], bits: float) -> None:
     assert Label(query="any", **label).bits == pytest.approx(bits)
+
+
+def test_a_label_has_at_most_as_many_classes_as_sixteen_bits_count() -> None:
+    with pytest.raises(ValidationError, match="at most 65536 items"):
+        Label(query="any", classes=tuple(f"c{number}" for number in range(2**16 + 1)))
 
 
 HOSTILE = (

@@ -67,6 +67,7 @@ USES = "event.label = @value"
         (TEXT, USES, {"value": NUMBER}, "must be a text matching"),
         (_parameter("{type: strings, values: [chat]}"), USES, {"value": ["chat", "x"]}, "must be a list of texts of"),
         (_parameter("{type: number}"), USES, {"value": int(NUMBER)}, "must have at most nine digits"),
+        (_parameter(f"{{type: number, minimum: {NUMBER}}}"), USES, {"value": 1}, "minimum and maximum must have"),
         (_parameter("{type: number}"), USES, {"value": 0.4915112345}, "must have at most nine digits"),
     ],
 )  # fmt: skip
