@@ -58,7 +58,8 @@ _FORBIDDEN = (
     (
         r"^scientist$",
         r"",
-        r"production|events|builds|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key|account",
+        r"production|events|builds|subjects|audit|encoder|pseudonym|identifiers|topic|subscription|service|bucket|key"
+        "|account",
         "a scientist may only read snapshots",
     ),
     (r"^scientist$", r"dataEditor|dataOwner|WRITER", r"", "a scientist may append rows, not delete a table"),
