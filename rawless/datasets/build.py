@@ -1,6 +1,6 @@
 """Build a snapshot: eligible events, labels, rules, splits, then the vectors. The manifest commits it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from google.cloud import bigquery
 
 from rawless.datasets import frozen_sources, ledger, sources, splits, staging_tables
 from rawless.datasets.compile import CompiledDataset, Statement
-from rawless.datasets.manifest import commit
+from rawless.datasets.manifest import commit, record_request
 from rawless.datasets.rendering import render_template
 from rawless.datasets.snapshots import Manifest, batches, digest, find, list_manifests
 from rawless.datasets.spec import DatasetSpec
@@ -63,7 +63,7 @@ class BuildRun:
 
 
 def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> BuildResult:
-    """Build the snapshot of a dataset, unless it exists, and return it.
+    """Build the snapshot of a dataset, unless it exists, and return it, which then is the one that its name means.
 
     Raises UserError when the warehouse does not fit the dataset or too few rows remain, Unavailable when BigQuery does
     not answer. Then nothing remains that a reader sees.
@@ -72,7 +72,8 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
     warehouse, snapshot_id = compiled.warehouse, compiled.snapshot_id
     for manifest in list_manifests(warehouse, compiled.spec.dataset):
         if manifest.snapshot_id == snapshot_id:
-            return BuildResult(manifest, is_new=False)
+            record_request(warehouse, snapshot_id)
+            return BuildResult(manifest, is_new=False, warnings=tuple(_changed_sources(compiled, manifest)))
     staging_tables.sweep(warehouse)
     compiled.look_up_sources()  # before any table is created
     frozen_sources.check_columns(compiled)
@@ -99,6 +100,21 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
             frozen_sources.drop_copies(compiled)
             raise
     return BuildResult(find(warehouse, snapshot_id), is_new=True, warnings=report.warnings)
+
+
+def _changed_sources(compiled: CompiledDataset, manifest: Manifest) -> Iterator[str]:
+    """Yield a sentence for each source that was replaced since the snapshot was built, as far as that can be seen."""
+    rows = {source.table_name: source.row_count for source in manifest.sources}
+    as_of = parameters({"as_of": compiled.spec.as_of})
+    for name, source in compiled.sources.items():
+        if source.source.mutable:
+            continue
+        rows_now = sources.count_rows(compiled.warehouse, source, as_of)
+        if rows_now != rows.get(name, rows_now) or sources.is_newer(compiled.warehouse, source, manifest.created_at):
+            yield (
+                f"The source {source.source.table} was changed since this snapshot was built: it had {rows[name]:,} "
+                f"rows that were known at the as-of, and has {rows_now:,}. A later --as-of builds from those of now."
+            )
 
 
 def check_as_of(spec: DatasetSpec, settle: timedelta) -> None:

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from rawless.datasets.compile import CompiledDataset
 from rawless.datasets.identity import sql_digest
 from rawless.datasets.ledger import BuildReport
+from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters, structs
+from rawless.warehouse.tables import FOLDER
 
+_REQUEST = FOLDER / "snapshot_manifest_v1" / "request.sql"
 _SOURCE = {"table_name": "STRING", "row_count": "INT64"}
 _REMOVAL = {"rule": "STRING", "parameters": "STRING", "rows_in": "INT64", "removed": "INT64"}
 _COUNT = {"split": "STRING", "label": "STRING", "row_count": "INT64"}
@@ -35,3 +38,9 @@ def commit(
             structs("counts", _COUNT, [count._asdict() for count in report.counts]),
         ],
     )
+
+
+def record_request(warehouse: Warehouse, snapshot_id: str) -> None:
+    """Record that a build asked for a snapshot that exists: of several, the name of its dataset means this one."""
+    values = {"snapshot_id": snapshot_id, "requested_at": datetime.now(UTC)}
+    warehouse.query(warehouse.render(_REQUEST), parameters(values))

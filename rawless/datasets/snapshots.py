@@ -106,7 +106,10 @@ class Manifest:
 
 
 def find(warehouse: Warehouse, reference: str) -> Manifest:
-    """Return the snapshot with that id, or the newest of the dataset with that name. Raises UserError."""
+    """Return the snapshot with that id, or the one that a build of the dataset with that name asked for last.
+
+    Raises UserError.
+    """
     manifests = _finished(warehouse, reference)
     if not manifests:
         raise UserError(f"There is no snapshot and no dataset {reference!r}; `rawless dataset list` lists them.")
@@ -114,7 +117,7 @@ def find(warehouse: Warehouse, reference: str) -> Manifest:
 
 
 def list_manifests(warehouse: Warehouse, dataset: str | None = None) -> list[Manifest]:
-    """Return all finished snapshots, or those of one dataset, the newest first."""
+    """Return all finished snapshots, or those of one dataset, the one that a build asked for last first."""
     manifests = _finished(warehouse, dataset)
     return [manifest for manifest in manifests if dataset is None or manifest.dataset == dataset]
 

@@ -1,7 +1,9 @@
 """Sources: the tables of business facts that label and rules read, each as it was known at the as-of."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from textwrap import indent
 
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
@@ -14,6 +16,7 @@ from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
 from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import Parameters
 
+_EVENT_ID = re.compile("(^|_)event_id$")
 _CUSTOMER, _PSEUDONYM, PERSON, KNOWN_AT = "customer_id", "subject_key", "person_key", "known_at"
 
 
@@ -92,6 +95,12 @@ def source_table(source: Source, table_id: str, fields: Sequence[bigquery.Schema
             f"The source {source.table} has {source.known_at} as {types[source.known_at]}, but a known time must be a "
             "TIMESTAMP, which has a zone; convert it."
         )
+    for name, kind in types.items():
+        if _EVENT_ID.search(name) and kind != "STRING":
+            raise UserError(
+                f"The source {source.table} has {name} as {kind}, but ids of events are STRING, and BigQuery compares "
+                "no other type with them: load it again with --replace."
+            )
     customer = source.customer or (_CUSTOMER if _CUSTOMER in types and _PSEUDONYM not in types else None)
     subject = _PSEUDONYM if _PSEUDONYM in types and not customer else None
     hidden = {customer, _CUSTOMER, _PSEUDONYM, "subject_key_id"} | ({PERSON} if customer or subject else set())
@@ -105,6 +114,12 @@ def render(sources: Mapping[str, SourceTable], names: Iterable[str], warehouse: 
         f"{name} AS (\n{indent(render_template(warehouse, 'source', of=sources[name]), '  ')}\n)"
         for name in sorted(names)
     )
+
+
+def is_newer(warehouse: Warehouse, table: SourceTable, time: datetime) -> bool:
+    """Return whether a source's table was created after a time, as when it is replaced."""
+    created = warehouse.client.get_table(table.table_id, retry=warehouse.retry).created
+    return created is not None and created > time
 
 
 def count_rows(warehouse: Warehouse, table: SourceTable, parameters: Parameters) -> int:

@@ -29,7 +29,7 @@ class HeadSpec(FrozenModel):
 
     head: Name
     snapshot: str = Field(min_length=1, max_length=64)
-    """A snapshot's id, or a dataset's name for its newest snapshot."""
+    """A snapshot's id, or a dataset's name for the snapshot that was built last."""
     kind: Annotated[str, one_of(*kinds.NAMES)]
     seed: int = Field(default=0, ge=0, lt=2**32)
     epochs: int = Field(default=200, ge=1, le=10_000)

@@ -50,7 +50,7 @@ class HeadConfig(FrozenModel):
     also: tuple[Name, ...] = ()
     """Other served heads whose predictions, from the same encoding, are returned as well."""
     index: str | None = Field(default=None, min_length=1, max_length=64)
-    """For heads of pairs: the snapshot against which queries are scored (an id, or a dataset for its newest one)."""
+    """For heads of pairs: the snapshot against which queries are scored, an id or a dataset for the one built last."""
     rules: Rules = Rules()
     log: bool = False
     """Whether requests are logged as embedding events and predictions."""

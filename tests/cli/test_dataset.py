@@ -61,7 +61,7 @@ def test_the_printed_output(rawless: Rawless, write: Callable[..., Path], tmp_pa
 
     assert "114 rows as of 2026-02-01 00:00:00 UTC" in built.out
     assert "exclude_closed_accounts" in built.out
-    assert "this snapshot was built before" in again.out
+    assert "This snapshot was built before" in again.out
     assert "Label and presence of a row carry at most 1.6 bits about an event." in shown.out
     assert "Equal: the stored rows and the rebuilt rows" in shown.out
     assert moved["summary"] == []  # all uploads are of the last sixty days

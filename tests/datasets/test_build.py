@@ -245,3 +245,37 @@ def test_manifests_are_listed_newest_first(shop: Shop) -> None:
 
     assert [each.snapshot_id for each in list_manifests(shop.warehouse)] == [second.snapshot_id, first.snapshot_id]
     assert find(shop.warehouse, "uploads") == second
+
+
+def test_a_name_means_the_snapshot_that_a_build_asked_for_last(shop: Shop) -> None:
+    first = shop.build()
+    second = shop.build(rules=["exclude_closed_accounts"])
+
+    again = shop.build()
+    assert (again.manifest, again.is_new, again.warnings) == (first.manifest, False, ())
+    assert find(shop.warehouse, "uploads") == first.manifest
+    assert find(shop.warehouse, second.manifest.snapshot_id) == second.manifest
+    shop.build(rules=["exclude_closed_accounts"])
+    assert find(shop.warehouse, "uploads") == second.manifest
+
+
+def test_a_source_that_was_replaced_since_the_build_is_reported(shop: Shop) -> None:
+    first = shop.build()
+    confirmed = shop.warehouse.query("SELECT * FROM confirmed")
+    for kept in (confirmed, confirmed[:-1]):
+        shop.load("confirmed", {name: [row[name] for row in kept] for name in confirmed[0]})
+        again = shop.build()
+        assert again.manifest == first.manifest
+        (warning,) = again.warnings
+        assert (
+            f"The source confirmed was changed since this snapshot was built: it had {len(confirmed)} rows" in warning
+        )
+        assert f"and has {len(kept)}." in warning
+
+
+def test_a_source_with_event_ids_that_are_numbers_is_refused(shop: Shop) -> None:
+    shop.warehouse.query(
+        "CREATE OR REPLACE TABLE confirmed AS SELECT 1 AS event_id, CURRENT_TIMESTAMP() AS confirmed_at"
+    )
+    with pytest.raises(UserError, match=r"confirmed has event_id as INT64|INTEGER, but ids of events are STRING"):
+        shop.build()

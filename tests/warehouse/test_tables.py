@@ -24,7 +24,7 @@ DESIGN: dict[str, set[str]] = {
     },
     "snapshot_manifest_v1": {
         *("dataset", "snapshot_id", "spec", "sql_digest", "as_of", "fingerprint", "sources", "ledger", "counts"),
-        *("row_digest", "bytes_processed", "created_at"),
+        *("row_digest", "bytes_processed", "created_at", "requested_at"),
     },
     "export_v1": {"snapshot_id", "path", "made_at"},
     "head_v1": {

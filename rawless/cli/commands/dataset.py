@@ -24,7 +24,9 @@ AsOf = Annotated[
         help="Use what was known at this time; overrides as_of in the file.",
     ),
 ]
-Reference = Annotated[str, typer.Argument(help="A snapshot's id, or a dataset's name for its newest snapshot.")]
+Reference = Annotated[
+    str, typer.Argument(help="A snapshot's id, or a dataset's name for the snapshot that was built last.")
+]
 _SETTLE = timedelta(hours=1)
 _MOVES_SHOWN = 20
 
@@ -68,7 +70,8 @@ def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None
         print_json({**_manifest_json(built.manifest), "new": built.is_new, "warnings": built.warnings})
         return
     _print_manifest(built.manifest)
-    echo("" if built.is_new else "Nothing changed: this snapshot was built before.")
+    if not built.is_new:
+        echo("This snapshot was built before; `rawless dataset show --verify` compares it with its sources of now.")
 
 
 @app.command()

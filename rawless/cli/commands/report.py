@@ -25,7 +25,10 @@ def _report() -> None:
 @app.command()
 def dataset(
     reference: Annotated[
-        str, typer.Argument(metavar="REF", help="A snapshot's id, or a dataset's name for its newest snapshot.")
+        str,
+        typer.Argument(
+            metavar="REF", help="A snapshot's id, or a dataset's name for the snapshot that was built last."
+        ),
     ],
     heads: Annotated[
         list[str] | None,

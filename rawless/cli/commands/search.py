@@ -10,7 +10,8 @@ from rawless.cli.output import print_json, print_table, progress
 
 def search(
     snapshot: Annotated[
-        str, typer.Option("--snapshot", help="A snapshot's id, or a dataset's name for its newest snapshot.")
+        str,
+        typer.Option("--snapshot", help="A snapshot's id, or a dataset's name for the snapshot that was built last."),
     ],
     event: Annotated[str, typer.Option("--event", help="The id of an event in the snapshot.")],
     top: Annotated[int, typer.Option("--top", help="The number of neighbours to return.")] = 10,
