@@ -56,7 +56,7 @@ def synthetic_task(rows: int, held_out: int, fingerprint: str = "0" * 64) -> Tas
 
 def _examples(vectors: np.ndarray, labels: np.ndarray) -> Examples:
     rows = Rows((torch.from_numpy(vectors),), torch.from_numpy(labels), [str(n) for n in range(len(labels))])
-    return Examples(rows, pd.DataFrame(index=range(len(labels))))
+    return Examples(rows, pd.DataFrame(index=range(len(labels))), [(n,) for n in rows.ids], [None] * len(rows))
 
 
 def _train_head(task: Task) -> float:

@@ -1,5 +1,6 @@
 """Reading a snapshot as what a head is trained and evaluated on: inputs, labels and attributes, by split."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from rawless.errors import UserError
 from rawless.heads import kinds
 from rawless.heads.fit import Rows
 from rawless.heads.modules import Head
-from rawless.heads.readers import attributes_of, ids_of, splits_of
+from rawless.heads.readers import attributes_of, events_of, ids_of, splits_of
 from rawless.heads.spec import HeadSpec
 from rawless.warehouse.client import Warehouse
 
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows of one split, with the month and the attributes of each."""
+    """The rows of one split, with the month and the attributes, the events and the person of each."""
 
     rows: Rows
     facts: pd.DataFrame
+    events: Sequence[tuple[str, ...]]
+    """The id of each row's event; two for a pair."""
+    persons: Sequence[str | None]
+    """The person of each row, if known; for a pair that of its left event."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,21 +62,25 @@ class Task:
         return self.kind.classes(self.spec, self.manifest)
 
 
-def open_task(warehouse: Warehouse, spec: HeadSpec, manifest: Manifest) -> Task:
-    """Read the rows of a snapshot as a head's spec needs them. Raises UserError when they do not fit."""
+def open_task(warehouse: Warehouse, spec: HeadSpec, manifest: Manifest, tenants: Sequence[str] = ()) -> Task:
+    """Read the rows of a snapshot as a head's spec needs them. Raises UserError when they do not fit.
+
+    `tenants` are those of a trained head; by default those of the train split.
+    """
     kind = kinds.find(spec.kind)
     kind.check(spec, manifest)
     tables = splits_of(warehouse, manifest)
     for split in ("train", "test"):
         if not len(tables[split]):
             raise UserError(f"The split {split} of {manifest.snapshot_id} is empty: build a dataset that has one.")
-    tenants = kind.tenants(spec, tables["train"])
+    tenants = tuple(tenants) or kind.tenants(spec, tables["train"])
 
     def examples(table: pa.Table) -> Examples:
         inputs, labels = kind.inputs(spec, manifest, table, tenants), kind.labels(spec, manifest, table)
         months = table["occurred_at"].to_pandas().dt.strftime("%Y-%m")
         facts = pd.DataFrame({"month": months, **attributes_of(table)})
-        return Examples(Rows(inputs, labels, ids_of(table)), facts)
+        rows = Rows(inputs, labels, ids_of(table))
+        return Examples(rows, facts, events_of(table), table["person_key"].to_pylist())
 
     return Task(spec, manifest, {split: examples(table) for split, table in tables.items()}, tenants)
 

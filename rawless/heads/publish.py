@@ -10,9 +10,9 @@ from rawless.files import owner_only
 from rawless.heads import artefact, registry
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation
+from rawless.heads.examples import Task
 from rawless.heads.onnx_graph import to_onnx
 from rawless.heads.registry import RegisteredHead
-from rawless.heads.spec import HeadSpec
 from rawless.heads.training import TrainedHead
 from rawless.warehouse.client import Warehouse
 
@@ -36,14 +36,15 @@ def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
         tenants=task.tenants,
         **artefact.tensors(to_onnx(trained.head, task.dimension)),
         metrics=trained.evaluation.measures,
-        hyperparameters=_hyperparameters(task.spec),
+        hyperparameters=_hyperparameters(task),
         libraries=artefact.libraries(),
         created_at=datetime.now(UTC),
     )
 
 
-def _hyperparameters(spec: HeadSpec) -> dict[str, Any]:
-    return _UNSET_OPTIONS | spec.model_dump(mode="json", exclude={"head", "snapshot", "kind"})
+def _hyperparameters(task: Task) -> dict[str, Any]:
+    options = _UNSET_OPTIONS | task.spec.model_dump(mode="json", exclude={"head", "snapshot", "kind"})
+    return options | ({"positive": task.classes[-1]} if task.kind.is_of_pairs else {})
 
 
 def publish_trained(warehouse: Warehouse, trained: TrainedHead, home: Path) -> tuple[HeadManifest, Path]:

@@ -56,7 +56,8 @@ def torch_dataset(warehouse: Warehouse, reference: str, split: Split | None = No
 
     manifest, rows = _read(warehouse, reference, split)
     sides = tuple(torch.from_numpy(vectors) for vectors in vectors_of(manifest, rows))
-    return Vectors(sides, torch.from_numpy(targets_of(manifest, rows)), manifest.classes, _ids(rows))
+    ids = [events if manifest.is_pairs else events[0] for events in events_of(rows)]
+    return Vectors(sides, torch.from_numpy(targets_of(manifest, rows)), manifest.classes, ids)
 
 
 def hugging_face(warehouse: Warehouse, reference: str) -> "datasets.DatasetDict":
@@ -118,13 +119,16 @@ def attributes_of(rows: pa.Table) -> dict[str, list[str | None]]:
 
 def ids_of(rows: pa.Table) -> list[str]:
     """Return the id of each row; for a pair both ids, joined with a slash."""
-    return ["/".join(row_id) if isinstance(row_id, tuple) else row_id for row_id in _ids(rows)]
+    return ["/".join(events) for events in events_of(rows)]
 
 
-def _ids(rows: pa.Table) -> list[Any]:
-    """Return the id of each row, a tuple of two for a pair."""
+def events_of(rows: pa.Table) -> list[tuple[str, ...]]:
+    """Return the ids of the events of each row: one, or two for a pair."""
     singles, lefts, rights = (rows[name].to_pylist() for name in _IDS)
-    return [single or (left, right) for single, left, right in zip(singles, lefts, rights, strict=True)]
+    return [
+        (left, right) if single is None else (single,)
+        for single, left, right in zip(singles, lefts, rights, strict=True)
+    ]
 
 
 def targets_of(manifest: Manifest, rows: pa.Table) -> npt.NDArray[Any]:

@@ -1,46 +1,73 @@
-"""Evaluating a published head on the test split of another snapshot of the same encoder."""
+"""Evaluating a published head on the test split of another snapshot of the same encoder, without rows it has seen."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads import kinds
 from rawless.heads.artefact import IMPORTED, HeadManifest
 from rawless.heads.examples import Task, open_task
-from rawless.heads.metrics import Metric, bootstrap
+from rawless.heads.fit import Rows
+from rawless.heads.metrics import Array, Metric, bootstrap
+from rawless.heads.seen import unseen_test_rows
 from rawless.heads.session import HeadSession, open_head
 from rawless.heads.signature import Interface
 from rawless.heads.spec import HeadSpec, head_spec
 from rawless.warehouse.client import Warehouse
 
+_OPTIONS = ("positive", "tenant")
+"""The options of kinds that determine how a snapshot is read."""
 
-def reevaluate_folder(warehouse: Warehouse, folder: Path, snapshot: Manifest) -> tuple[Metric, ...]:
+
+class Reevaluation(NamedTuple):
+    """The metrics of a head on a snapshot's test split, with the numbers of rows used, and left out as seen."""
+
+    metrics: tuple[Metric, ...]
+    rows: int
+    left_out: int
+
+
+def reevaluate_folder(warehouse: Warehouse, folder: Path, snapshot: Manifest) -> Reevaluation:
     """Return what `reevaluate` returns for the head in a folder."""
     return reevaluate(warehouse, open_head(folder), snapshot)
 
 
-def reevaluate(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> tuple[Metric, ...]:
-    """Return the metrics of a head on a snapshot's test split.
+def reevaluate(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> Reevaluation:
+    """Return the metrics of a head on a snapshot's test split, without the rows that it was trained on.
 
-    Raises UserError when the snapshot has another encoder, other classes or other rows than the head needs.
+    Raises UserError when the snapshot has another encoder, other classes or other rows than the head needs, or when too
+    few rows are left.
     """
+    task = task_of(warehouse, session, snapshot)
+    rows = unseen_test_rows(warehouse, [session.manifest], task)
+    measures = bootstrap(task.kind.metric(snapshot), *task.kind.outcomes(rows, answers(session, task, rows)), seed=0)
+    return Reevaluation(measures, len(rows), len(task.splits["test"]) - len(rows))
+
+
+def task_of(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> Task:
+    """Read a snapshot as a head takes it. Raises UserError when encoder, classes or rows do not fit."""
     session.check(snapshot.fingerprint)
-    task = open_task(warehouse, _spec(session.manifest, snapshot), snapshot)
+    task = open_task(warehouse, _spec(session.manifest, snapshot), snapshot, session.manifest.tenants)
     _check_classes(session.manifest, task)
-    rows = task.splits["test"].rows
-    inputs = dict(zip((tensor.name for tensor in session.manifest.inputs), task.kind.head_inputs(rows), strict=True))
-    (answers,) = session.answer(**{name: values.numpy() for name, values in inputs.items()}).values()
-    return bootstrap(task.kind.metric(snapshot), *task.kind.outcomes(rows, answers), seed=0)
+    return task
+
+
+def answers(session: HeadSession, task: Task, rows: Rows) -> Array:
+    """Return the answers of a head for rows of a task."""
+    names = (tensor.name for tensor in session.manifest.inputs)
+    inputs = dict(zip(names, task.kind.head_inputs(rows), strict=True))
+    (answered,) = session.answer(**{name: values.numpy() for name, values in inputs.items()}).values()
+    return answered
 
 
 def _spec(manifest: HeadManifest, snapshot: Manifest) -> HeadSpec:
     """Return the spec with which the snapshot is read."""
     name = _similar_kind(manifest.interface) if manifest.kind == IMPORTED else manifest.kind
     kind = kinds.find(name)
-    if not kind.predicts_labels:
-        raise UserError(f"The head {manifest.head} is of kind {name}, which can be evaluated only when it is trained.")
     fields = {"head": manifest.head, "snapshot": snapshot.snapshot_id, "kind": name}
-    return head_spec({**fields, **kind.options_of(manifest.classes)})
+    options = {option: manifest.hyperparameters.get(option) for option in _OPTIONS}
+    return head_spec({**fields, **options, **kind.options_of(manifest.classes)})
 
 
 def _similar_kind(interface: Interface) -> str:
@@ -51,7 +78,7 @@ def _similar_kind(interface: Interface) -> str:
 
 
 def _check_classes(manifest: HeadManifest, task: Task) -> None:
-    if manifest.classes != task.classes:
+    if task.kind.predicts_labels and manifest.classes != task.classes:
         raise UserError(
             f"The head {manifest.head} predicts {', '.join(manifest.classes) or 'a number'}, but the labels of "
             f"{task.manifest.snapshot_id} are {', '.join(task.manifest.classes) or 'numbers'}."

@@ -43,7 +43,7 @@ def make_task(
     for split, indices in zip(SPLITS, parts, strict=True):
         rows = Rows(tuple(tensor[indices] for tensor in tensors), targets[indices], [f"e-{n}" for n in indices])
         facts = pd.DataFrame({"month": ["2026-01" if n % 2 else "2026-02" for n in indices]})
-        splits[split] = Examples(rows, facts)
+        splits[split] = Examples(rows, facts, [(name,) for name in rows.ids], [None] * len(rows))
     return Task(head, manifest_of(classes, "pair" if kinds.find(head.kind).is_of_pairs else "event"), splits, tenants)
 
 

@@ -69,7 +69,8 @@ def train(
 def show(
     reference: Reference,
     snapshot: Annotated[
-        str | None, typer.Option("--snapshot", help="Also evaluate it on the test split of this snapshot.")
+        str | None,
+        typer.Option("--snapshot", help="Also evaluate it on the test split of this snapshot, without seen rows."),
     ] = None,
     warehouse: WarehouseFile = None,
     json: Json = False,
@@ -86,14 +87,22 @@ def show(
     folder = folder_of(registry.find(opened, reference), home.heads())
     manifest, _ = artefact.read(folder)
     evaluation = artefact.read_evaluation(folder)
-    measures = reevaluate_folder(opened, folder, find(opened, snapshot)) if snapshot else ()
+    other = find(opened, snapshot) if snapshot else None
+    judged = reevaluate_folder(opened, folder, other) if other else None
     if json:
-        on_snapshot = {"on": snapshot, "metrics": _measures_json(measures)} if snapshot else {}
+        on_snapshot: dict[str, Any] = {}
+        if other and judged:
+            on_snapshot = {"on": snapshot, "on_snapshot_id": other.snapshot_id, "on_rows": judged.rows,
+                           "left_out": judged.left_out, "metrics": _measures_json(judged.metrics)}  # fmt: skip
         print_json({"folder": str(folder), **_head_json(manifest, evaluation), **on_snapshot})
         return
     _print_head(manifest, evaluation)
-    if snapshot:
-        print_table([{"measure": measure.name, snapshot: str(measure)} for measure in measures], f"On {snapshot}")
+    if other and judged:
+        name = snapshot if snapshot == other.snapshot_id else f"{snapshot} ({other.snapshot_id})"
+        rows = [{"measure": measure.name, "value": str(measure)} for measure in judged.metrics]
+        print_table(rows, f"On {name}: {judged.rows:,} test rows")
+        if judged.left_out:
+            echo(f"Left out: {judged.left_out:,} test rows of events or persons that the head was trained on.")
 
 
 @app.command("list")

@@ -133,6 +133,6 @@ def _classes(names: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
 
 def with_metrics(warehouse: Warehouse, imported: ImportedModel, snapshot: Manifest) -> HeadManifest:
     """Return the manifest with metrics on a snapshot's test split. Raises UserError when they do not fit together."""
-    metrics = reevaluate(warehouse, HeadSession(imported.manifest, imported.graph), snapshot)
+    metrics = reevaluate(warehouse, HeadSession(imported.manifest, imported.graph), snapshot).metrics
     hyperparameters = imported.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
     return imported.manifest.model_copy(update={"metrics": metrics, "hyperparameters": hyperparameters})
