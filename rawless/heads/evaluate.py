@@ -67,7 +67,7 @@ def _classification_details(task: Task, labels: Array, answers: Array) -> dict[s
 
 def _slices(task: Task, labels: Array, answers: Array) -> Iterator[Slice]:
     """Yield each month and each value of an attribute with enough rows, with the main metric alone."""
-    metric = _r2 if task.manifest.is_number else _accuracy
+    metric = task.kind.main_metric(task.manifest)
     facts: pd.DataFrame = task.splits["test"].facts
     for column in facts.columns:
         for value in sorted(facts[column].dropna().unique()):
@@ -75,11 +75,3 @@ def _slices(task: Task, labels: Array, answers: Array) -> Iterator[Slice]:
             if members.sum() >= MIN_SLICE_ROWS:
                 (result,) = bootstrap(metric, labels[members], answers[members], seed=task.spec.seed)
                 yield Slice(column, str(value), int(members.sum()), result)
-
-
-def _r2(labels: Array, values: Array) -> dict[str, float]:
-    return {"r2": metrics.regression_metrics(labels, values)["r2"]}
-
-
-def _accuracy(labels: Array, answers: Array) -> dict[str, float]:
-    return {"accuracy": metrics.accuracy(labels, metrics.class_probabilities(answers))}

@@ -80,6 +80,10 @@ class HeadKind(ABC, Generic[Spec]):
         """Return the function from `outcomes` to metrics."""
         return metrics.regression_metrics if manifest.is_number else metrics.classification_metrics
 
+    def main_metric(self, manifest: Manifest) -> MetricFunction:
+        """Return the function from `outcomes` to the one metric that heads are compared by."""
+        return metrics.main_regression_metric if manifest.is_number else metrics.main_classification_metric
+
     def outcomes(self, rows: Rows, answers: Array) -> tuple[Array, ...]:
         """Return arrays that `metric` takes, which are resampled together; by default labels and answers."""
         return rows.labels.numpy(), answers

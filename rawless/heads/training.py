@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from rawless.heads.evaluate import evaluate
-from rawless.heads.evaluation import MAIN, CurvePoint, Evaluation
+from rawless.heads.evaluation import CurvePoint, Evaluation
 from rawless.heads.examples import Task, make_head
 from rawless.heads.fit import fit, predict
 from rawless.heads.modules import Head
@@ -59,8 +59,8 @@ def _validation_metric(task: Task, head: Head) -> float:
     """Return the main metric on validation."""
     kind, rows = task.kind, task.splits["validation"].rows
     answers = predict(head, kind.head_inputs(rows)).numpy()
-    values = kind.metric(task.manifest)(*kind.outcomes(rows, answers))
-    return next(value for name, value in values.items() if name in MAIN)
+    (value,) = kind.main_metric(task.manifest)(*kind.outcomes(rows, answers)).values()
+    return value
 
 
 def _warnings(task: Task, curve: tuple[CurvePoint, ...]) -> list[str]:

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import yaml
 
 from rawless.heads.session import open_head
 from tests.cli.conftest import Outcome
-from tests.shop import Shop
+from tests.shop import AS_OF, EVENTS, LABEL, Shop, make_row
 
 Rawless = Callable[..., Outcome]
 
@@ -111,6 +112,36 @@ def test_a_snapshot_of_another_encoder_is_refused(rawless: Rawless, shop: Shop, 
 
     assert refused.code == 2
     assert "takes vectors of tiny@1.0.0" in refused.err
+
+
+def test_a_version_that_is_worse_than_the_live_one_is_deployed_only_by_force(
+    rawless: Rawless, shop: Shop, write: Callable[..., Path]
+) -> None:
+    signs = ["cat" if make_row(number, {}).embedding[0] > 0 else "dog" for number in range(EVENTS)]
+    ids, at = [f"e-{number}" for number in range(EVENTS)], [AS_OF - timedelta(minutes=5)] * EVENTS
+    shop.load("signs", {"event_id": ids, "value": signs, "confirmed_at": at})
+    (shop.folder / "labels" / "sign.sql").write_text(LABEL.replace("FROM confirmed", "FROM signs AS confirmed"))
+    sources = [{"table": "signs", "known_at": "confirmed_at"}]
+    label = {"query": "sign", "classes": ["cat", "dog"]}
+    shop.build(dataset="signs", label=label, sources=sources, rules=None)
+    rawless("head", "train", write(head="sign", snapshot="signs", learning_rate=0.1))
+    rawless("head", "train", write(head="sign", snapshot="signs", epochs=1, learning_rate=1e-6))
+
+    first = rawless("head", "deploy", "sign@1")
+    refused = rawless("head", "deploy", "sign@2")
+    listed = {each["head"]: each["live"] for each in rawless("head", "list", "--json").json}
+    forced = rawless("head", "deploy", "sign@2", "--force", "--json")
+    better = rawless("head", "deploy", "sign@1")
+
+    assert (first.code, first.err) == (0, "")
+    assert refused.code == 2
+    assert "sign@2 is worse than the live sign@1: its accuracy on " in refused.err
+    assert "Use --force to deploy it nevertheless." in refused.err
+    assert (listed["sign@1"], listed["sign@2"]) == (True, False)
+    assert forced.json["comparison"]["difference"]["high"] < 0
+    assert "It is deployed because of --force." in forced.err
+    assert (better.code, better.err) == (0, "")
+    assert "Compared with the version before, its accuracy on " in better.out
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """`rawless head deploy` and `rawless head rollback`: choose the version of a head that services use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import echo, print_json
+from rawless.cli.output import echo, print_json, warn
 
 if TYPE_CHECKING:
     from rawless.heads.artefact import HeadManifest
+    from rawless.heads.comparison import Comparison
+    from rawless.heads.registry import RegisteredHead
+    from rawless.warehouse.client import Warehouse
 
 HeadFolder = Annotated[
     Path | None,
@@ -26,19 +29,51 @@ def deploy(
             "--new-layout", help="Allow a version with another layout; running services must then be restarted."
         ),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Allow a version that is worse than the live one, or cannot be compared.")
+    ] = False,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Make a version of a head live. Running services switch to it immediately, without losing a request."""
+    """Make a version of a head live, unless it is worse. Running services switch to it without losing a request."""
     from rawless.connect import open_warehouse
     from rawless.heads import registry
     from rawless.heads.deployment import deploy as make_live
+    from rawless.heads.deployment import live_version
     from rawless.heads.publish import copy_to_heads
     from rawless.local import home
 
-    head, heads = registry.find(open_warehouse(warehouse), reference), to or home.heads()
+    opened = open_warehouse(warehouse)
+    head, heads = registry.find(opened, reference), to or home.heads()
     copy_to_heads(head, home.heads(), heads)
-    _print_live(make_live(heads, head.head, head.version, new_layout=new_layout), heads, json)
+    live = live_version(heads, head.head)
+    is_change = live not in (None, head.version)
+    comparison = _compare(opened, head, heads / head.head, str(live), force) if is_change else None
+    _print_live(make_live(heads, head.head, head.version, new_layout=new_layout), heads, json, comparison)
+    if is_change and comparison is None and not force:
+        warn(f"It was not compared with {head.head}@{live}, since no snapshot is known that both can be evaluated on.")
+
+
+def _compare(
+    warehouse: "Warehouse", head: "RegisteredHead", folder: Path, live: str, force: bool
+) -> "Comparison | None":
+    """Compare a version with the live one. Raises UserError when it is worse or cannot be compared, unless forced."""
+    from rawless.errors import UserError
+    from rawless.heads.comparison import compare
+    from rawless.heads.session import open_head
+
+    comparison, problem = None, ""
+    try:
+        comparison = compare(warehouse, open_head(folder / live), open_head(folder / str(head.version)))
+        if comparison and comparison.is_worse:
+            problem = f"{head.head}@{head.version} is worse than the live {head.head}@{live}: {comparison}."
+    except UserError as error:
+        problem = f"{head.head}@{head.version} cannot be compared with the live {head.head}@{live}: {error}"
+    if problem and not force:
+        raise UserError(f"{problem} Use --force to deploy it nevertheless.")
+    if problem:
+        warn(f"{problem} It is deployed because of --force.")
+    return comparison
 
 
 def rollback(
@@ -52,8 +87,13 @@ def rollback(
     _print_live(restore(heads, name), heads, json)
 
 
-def _print_live(manifest: "HeadManifest", heads: Path, json: bool) -> None:
+def _print_live(manifest: "HeadManifest", heads: Path, json: bool, comparison: "Comparison | None" = None) -> None:
     if json:
-        print_json({"head": manifest.head, "version": manifest.version, "folder": str(heads)})
-    else:
-        echo(f"{manifest.head}@{manifest.version} is live in {heads}.")
+        live: dict[str, Any] = {"head": manifest.head, "version": manifest.version, "folder": str(heads)}
+        if comparison:
+            live["comparison"] = {**comparison._asdict(), "difference": comparison.difference._asdict()}
+        print_json(live)
+        return
+    echo(f"{manifest.head}@{manifest.version} is live in {heads}.")
+    if comparison:
+        echo(f"Compared with the version before, {comparison}.")

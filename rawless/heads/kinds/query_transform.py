@@ -132,6 +132,10 @@ class QueryTransformKind(MatchKind[QueryTransformSpec]):
         """Return the function from ranks to metrics."""
         return metrics.ranking_metrics
 
+    def main_metric(self, manifest: Manifest) -> MetricFunction:
+        """Return the function from ranks to recall@10."""
+        return metrics.main_ranking_metric
+
     def outcomes(self, rows: Rows, answers: Array) -> tuple[Array, ...]:
         """Return the rank of each matching query's document among all documents of the rows."""
         matching = rows.labels.bool()
