@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rawless.heads.baselines import nearest_centroid
 from rawless.heads.examples import Task
-from rawless.heads.fit import Rows
 from rawless.heads.head_kind import HeadKind, Spec
 from rawless.heads.metrics import Array
 from rawless.heads.modules import Head, Scale, layers
@@ -122,12 +122,4 @@ class FeedForwardKind(HeadKind[Spec]):
         count = len(task.classes)
         shares = np.bincount(train.labels.numpy(), minlength=count) / len(train)
         yield "majority", np.tile(shares, (len(test), 1))
-        yield "nearest_centroid", _nearest_centroid(train, test, count)
-
-
-def _nearest_centroid(train: Rows, test: Rows, classes: int) -> Array:
-    """Return the softmax of cosines with each class's mean; a class without rows gets a probability of almost 0."""
-    means = torch.zeros(classes, train.inputs[0].shape[1]).index_add_(0, train.labels, train.inputs[0])
-    cosines = functional.normalize(test.inputs[0], dim=1) @ functional.normalize(means, dim=1).T
-    cosines[:, torch.bincount(train.labels, minlength=classes) == 0] = -1
-    return torch.softmax(cosines * 10, dim=1).numpy()
+        yield "nearest_centroid", nearest_centroid(train, test, count)

@@ -12,6 +12,8 @@ MetricFunction = Callable[..., Mapping[str, float]]
 """From arrays with an entry for each row to metrics by name."""
 RESAMPLES = 200
 BINS = 10
+CALIBRATION_ERROR = f"calibration_error_{BINS}_bins"
+"""The name of a metric that depends on the number of bins."""
 INTERVAL = (2.5, 97.5)
 """Percentiles."""
 
@@ -50,7 +52,7 @@ def classification_metrics(labels: Array, answers: Array) -> dict[str, float]:
         "macro_f1": _macro_f1(labels, probabilities),
         "roc_auc": _roc_auc(labels, probabilities),
         "log_loss": _log_loss(labels, probabilities),
-        "calibration_error": calibration_error(calibration(labels, probabilities)),
+        CALIBRATION_ERROR: calibration_error(calibration(labels, probabilities)),
     }
 
 
@@ -132,7 +134,7 @@ def _log_loss(labels: Array, probabilities: Array) -> float:
 
 
 def calibration(labels: Array, probabilities: Array) -> list[Bin]:
-    """Return confidence and accuracy in ten equal bins of confidence, without empty bins."""
+    """Return confidence and accuracy in `BINS` equal bins of confidence, without empty bins."""
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from rawless.heads.evaluation import Evaluation
-from rawless.heads.metrics import Metric
+from rawless.heads.metrics import BINS, Metric
 from rawless.report.chart import (
     BLUE,
     GREEN,
@@ -136,8 +136,8 @@ def _calibration(key: str, evaluation: Evaluation) -> Chart:
     diagonal = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": _GUIDE}
     return Chart(
         f"{key}-calibration", "Calibration", f"Accuracy by confidence: {values}.",
-        "Test rows in bins of confidence: how confident the head was, and how often it was right. Larger dots are more "
-        "rows.",
+        f"Test rows in {BINS} equal bins of confidence, without empty ones: how confident the head was, and how often "
+        "it was right. Larger dots are more rows.",
         "Large dots below the dashed line, where the head is overconfident, or above it, where it is underconfident. "
         "Small dots are noisy.",
         figure([dots], 390, xaxis=axis | {"title": {"text": "confidence"}}, shapes=[diagonal],

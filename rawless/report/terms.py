@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from rawless.heads.metrics import BINS, CALIBRATION_ERROR
+
 
 class Term(NamedTuple):
     """The explanation of a measure."""
@@ -23,7 +25,9 @@ TERMS = {
         "The probability that a random row of a label is scored higher for it than a random other row; 0.5 is chance.",
     ),
     "log_loss": Term(False, False, "The mean negative logarithm of the probability of the true label; 0 is perfect."),
-    "calibration_error": Term(False, False, "The mean difference between confidence and accuracy."),
+    CALIBRATION_ERROR: Term(
+        False, False, f"The mean difference between confidence and accuracy in {BINS} equal bins of confidence."
+    ),
     "r2": Term(True, True, "The share of the label's variance that is explained; 0 is no better than the mean."),
     "mean_absolute_error": Term(False, False, "The mean absolute error, in the label's unit."),
     "root_mean_squared_error": Term(
@@ -36,7 +40,7 @@ TERMS = {
 BASELINES = {
     "majority": "predicts the label shares of the training rows for every row",
     "nearest_centroid": "predicts the label whose mean embedding is nearest",
-    "cosine": "scores a pair by the cosine of its two embeddings",
+    "cosine": "compares embeddings by their cosine; for pairs with the cut that is best on the training rows",
     "mean": "predicts the mean label of the training rows for every row",
 }
 

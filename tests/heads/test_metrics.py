@@ -35,7 +35,7 @@ def test_classification_metrics_agree_with_scikit_learn(seed: int, rows: int, cl
     assert result["log_loss"] == pytest.approx(
         metrics.log_loss(labels, normalised, labels=list(range(classes))), abs=1e-5
     )
-    assert 0 <= result["calibration_error"] <= 1
+    assert 0 <= result["calibration_error_10_bins"] <= 1
 
 
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=2, max_size=50))

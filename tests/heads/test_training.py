@@ -56,6 +56,7 @@ def test_a_classifier_is_as_good_as_logistic_regression(
     assert main.high >= logistic.score(vectors[cut[1] :], labels[cut[1] :])
     assert _baseline(evaluation, "majority", "accuracy") < 0.2
     assert 0.8 < _baseline(evaluation, "nearest_centroid", "accuracy") < main.value
+    assert _baseline(evaluation, "nearest_centroid", "log_loss") < 0.6
 
 
 def test_a_regression_learns_numbers(digits: tuple[Any, Any]) -> None:
@@ -80,6 +81,18 @@ def test_a_pair_head_learns_what_cosine_cannot_distinguish() -> None:
     assert evaluation.main.value > 0.9
     assert _baseline(evaluation, "cosine", "roc_auc") < 0.6
     assert evaluation.classes == ("no", "yes")
+
+
+def test_the_cosine_of_pairs_is_cut_where_it_is_best_on_train() -> None:
+    """All vectors are similar, so that a cosine of 0.5 separates nothing; one of about 0.9 separates the matches."""
+    generator = np.random.default_rng(0)
+    left, noise = generator.standard_normal((2, 3000, 16)) + np.array([[[3.0]], [[0.0]]])
+    same = np.arange(3000) % 2
+    right = left + noise * np.where(same, 0.5, 2.5)[:, None]
+    evaluation = _trained((left, right), same, ("no", "yes"), kind="pair", epochs=1)
+
+    assert _baseline(evaluation, "cosine", "accuracy") > 0.95
+    assert _baseline(evaluation, "cosine", "log_loss") < 0.2
 
 
 def test_a_query_transform_maps_queries_to_their_documents_for_each_tenant() -> None:
