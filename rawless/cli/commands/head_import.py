@@ -23,7 +23,8 @@ def import_head(
     ],
     name: Annotated[str, typer.Option("--as", help="The head's name.")],
     classes: Annotated[
-        str | None, typer.Option("--classes", help="The classes in the order of its output columns, as in a,b,c.")
+        str | None,
+        typer.Option("--classes", help="The classes in the order of its columns, as in a,b,c; by default its own."),
     ] = None,
     snapshot: Annotated[
         str | None, typer.Option("--snapshot", help="Evaluate it on the test split of this snapshot.")

@@ -1,7 +1,8 @@
 """What an imported model may contain: its maximum size and its operators.
 
 The operators are pure functions whose output size is bounded by inputs and weights: none draws random numbers,
-branches, loops, reads files, handles text, or makes tensors of a computed size.
+branches, loops, reads files, handles text, or makes tensors of a computed size; `expansion_check` ensures that for
+Expand.
 """
 
 MAX_BYTES = 50_000_000
@@ -24,7 +25,7 @@ _REDUCTION = (
     "ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
     "ReduceSumSquare TopK"
 )
-_SHAPE = "Cast Concat Constant Flatten Gather Identity Reshape Shape Slice Split Squeeze Transpose Unsqueeze"
+_SHAPE = "Cast Concat Constant Expand Flatten Gather Identity Reshape Shape Slice Split Squeeze Transpose Unsqueeze"
 _SCIKIT_LEARN = (
     "ArrayFeatureExtractor Binarizer Imputer LinearClassifier LinearRegressor Normalizer SVMClassifier SVMRegressor "
     "Scaler TreeEnsembleClassifier TreeEnsembleRegressor"

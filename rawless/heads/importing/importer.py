@@ -14,6 +14,7 @@ from rawless.errors import UserError
 from rawless.heads import artefact
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.importing.allowed_operators import MAX_CLASSES
+from rawless.heads.importing.class_order import classes_of
 from rawless.heads.importing.model_signature import ModelSignature, read_signature
 from rawless.heads.importing.normal_form import finish, normal_form
 from rawless.heads.importing.onnx_reader import check, read_model
@@ -60,7 +61,7 @@ def import_model(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[
         encoder_version=encoder.version,
         fingerprint=fingerprint,
         snapshot_id=None,
-        classes=_classes(classes, columns, file),
+        classes=_classes(classes, classes_of(model, columns), columns, file),
         **artefact.tensors(head),
         metrics=(),
         hyperparameters={"file_digest": hashlib.sha256(file.read_bytes()).hexdigest()},
@@ -113,9 +114,11 @@ def _check_probabilities(batch: Array, file: Path) -> None:
         )
 
 
-def _classes(names: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
-    """Return the checked names; without names, numbers from 0 where there is more than one column."""
+def _classes(names: Sequence[str], own: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
+    """Return the checked names. Without names, those that the model itself gives, `own`, or numbers from 0."""
     if not names:
+        if columns > 1 and own and all(fits(name, CLASS) for name in own):
+            return tuple(own)
         return tuple(map(str, range(columns))) if columns > 1 else ()
     if invalid := [name for name in names if not fits(name, CLASS)]:
         raise UserError(
@@ -127,6 +130,11 @@ def _classes(names: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
         raise UserError(
             f"There are {len(names)} class names, but the model {file} returns {columns} "
             f"column{'s' if columns > 1 else ''}: give one name for each column of probabilities, in their order."
+        )
+    if any(name in own and own[column] != name for column, name in enumerate(names)):
+        raise UserError(
+            f"The classes {', '.join(names)} are in another order than those of the model {file}, which says "
+            f"{', '.join(name[:64] for name in own)}: give them in the model's order, or leave --classes out."
         )
     return tuple(names)
 

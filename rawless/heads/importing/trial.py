@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rawless import telemetry
+from rawless.heads.importing.expansion_check import MAX_VALUES, check_expansions
 from rawless.heads.runtime import open_session
 
 ROWS = 7
@@ -25,6 +26,7 @@ _PYTHON_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 """What Python may need to start and to find its packages."""
 _FAILURES = {
     "check": "is not a valid ONNX graph",
+    "expand": f"has an Expand whose output is not of a fixed size of at most {MAX_VALUES:,} values for each row",
     "load": "does not load in ONNX Runtime",
     "run": f"cannot be run on both 1 and {ROWS} rows in 2 GiB of memory; the number of rows must not be fixed",
 }
@@ -79,6 +81,8 @@ def main() -> int:
         import onnx
 
         onnx.checker.check_model(graph, full_check=True)
+        stage = "expand"
+        check_expansions(onnx.load_from_string(graph))
         stage = "load"
         session = open_session(graph)
         stage = "run"

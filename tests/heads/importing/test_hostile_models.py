@@ -61,10 +61,59 @@ def _branching(model: onnx.ModelProto) -> None:
     model.graph.node[1].CopyFrom(helper.make_node("Relu", ["summed"], ["answer"], then_branch=branch))
 
 
+def _expand(model: onnx.ModelProto, *shape: onnx.NodeProto) -> None:
+    """Expand the answer to a shape, and reduce it again."""
+    model.graph.node[-1].output[0] = "soft"
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array([1_000_000, 1, 1]), "million"),
+            numpy_helper.from_array(np.array([0]), "first"),
+            numpy_helper.from_array(np.array([1e9], np.float32), "billion"),
+        ]
+    )
+    model.graph.node.extend(
+        [
+            *shape,
+            helper.make_node("Expand", ["soft", "shape"], ["large"]),
+            helper.make_node("ReduceMax", ["large", "first"], ["answer"], keepdims=0),
+        ]
+    )
+
+
+def _expand_by_a_constant(model: onnx.ModelProto) -> None:
+    _expand(model, helper.make_node("Identity", ["million"], ["shape"]))
+
+
+def _expand_by_the_number_of_rows(model: onnx.ModelProto) -> None:
+    """A batch of 7 rows has 98 values, one of 100,000 rows has 20 billion."""
+    sizes = [
+        helper.make_node("Shape", ["soft"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "first"], ["rows"]),
+        helper.make_node("Concat", ["rows", "sizes"], ["shape"], axis=0),
+    ]
+    _expand(model, *sizes)
+
+
+def _expand_by_a_value(model: onnx.ModelProto) -> None:
+    """Random rows are small; a row of one huge value is not."""
+    sizes = [
+        helper.make_node("ReduceMax", ["vector"], ["highest"], keepdims=0),
+        helper.make_node("Div", ["highest", "billion"], ["small"]),
+        helper.make_node("Ceil", ["small"], ["rounded"]),
+        helper.make_node("Cast", ["rounded"], ["size"], to=TensorProto.INT64),
+        helper.make_node("Shape", ["soft"], ["sizes"]),
+        helper.make_node("Concat", ["size", "sizes"], ["shape"], axis=0),
+    ]
+    _expand(model, *sizes)
+
+
 HOSTILE = {
     _huge_product: "cannot be run on both 1 and 7 rows in 2 GiB",
     _wrong_size: "is not a valid ONNX graph",
     _unprintable: "A name in the model .* is not printable",
+    _expand_by_a_constant: "has an Expand whose output is not of a fixed size of at most 65,536 values for each row",
+    _expand_by_the_number_of_rows: "has an Expand whose output is not of a fixed size",
+    _expand_by_a_value: "has an Expand whose output is not of a fixed size",
     _branching: "The operator Relu of .* has an attribute that is not a number, string or tensor",
 }
 

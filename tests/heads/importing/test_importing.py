@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
@@ -23,6 +24,7 @@ from rawless.heads.publish import publish
 from rawless.heads.session import open_head
 from rawless.warehouse.client import Warehouse
 from tests.heads.foreign import (
+    DIMENSION,
     LABELS,
     PLAIN,
     ROWS,
@@ -77,7 +79,7 @@ def test_a_scikit_learn_classifier_returns_its_probabilities(
 
     np.testing.assert_allclose(answer(imported), model.predict_proba(ROWS), atol=1e-4)
     assert [item.name for item in imported.signature.labels] == ["label"]
-    assert imported.manifest.classes == ("0", "1", "2")
+    assert imported.manifest.classes == tuple(map(str, model.classes_))
 
 
 def test_a_scikit_learn_regression_returns_a_number_for_each_row(tmp_path: Path, eight: EncoderSpec) -> None:
@@ -95,6 +97,43 @@ def test_a_tensorflow_model_answers_like_the_original(tmp_path: Path, eight: Enc
 
     powers = np.exp(np.maximum(ROWS, 0) @ weights)
     np.testing.assert_allclose(answer(imported), powers / powers.sum(1, keepdims=True), atol=1e-5)
+
+
+class _Normalised(nn.Module):
+    """A classifier of vectors of length 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(DIMENSION, 3)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.layer(nn.functional.normalize(vectors, dim=1)), dim=1)
+
+
+def test_a_torch_model_may_begin_with_normalisation(tmp_path: Path, eight: EncoderSpec) -> None:
+    model = _Normalised().eval()
+    imported = import_model(from_torch(tmp_path / "model.onnx", model), eight, "foreign")
+
+    assert "Expand" in {node.op_type for node in onnx.load_from_string(imported.graph).graph.node}
+    np.testing.assert_allclose(answer(imported), model(torch.from_numpy(ROWS)).detach().numpy(), atol=1e-6)
+
+
+NAMES = np.array(["account", "app", "payment"])
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "perceptron"])
+def test_classes_are_those_that_the_model_itself_names(tmp_path: Path, eight: EncoderSpec, name: str) -> None:
+    """In an attribute of its classifier, or in a constant from which the label is taken."""
+    model = clone(CLASSIFIERS[name]).fit(ROWS, NAMES[LABELS])
+    file = from_scikit_learn(tmp_path / "model.onnx", model, zipmap=False)
+
+    assert import_model(file, eight, "foreign").manifest.classes == tuple(NAMES)
+    assert import_model(file, eight, "foreign", tuple(NAMES)).manifest.classes == tuple(NAMES)
+    assert import_model(file, eight, "foreign", ("a", "b", "c")).manifest.classes == ("a", "b", "c")
+    with pytest.raises(
+        UserError, match=r"^The classes payment, app, account are in another order .* says account, app, payment: "
+    ):
+        import_model(file, eight, "foreign", ("payment", "app", "account"))
 
 
 def test_two_inputs_are_a_pair_and_keep_their_sides(tmp_path: Path, eight: EncoderSpec) -> None:
