@@ -18,9 +18,7 @@ MIN_SLICE_ROWS = 10
 MAX_MISTAKES = 1000
 
 
-def evaluate(
-    task: Task, head: Head, history: History, curve: tuple[CurvePoint, ...], warnings: tuple[str, ...]
-) -> Evaluation:
+def evaluate(task: Task, head: Head, history: History, curve: tuple[CurvePoint, ...]) -> Evaluation:
     """Return the evaluation of a head on the test split of its task."""
     kind, test, seed = task.kind, task.splits["test"].rows, task.spec.seed
     metric = kind.metric(task.manifest)
@@ -42,7 +40,6 @@ def evaluate(
         train_losses=history.train,
         validation_losses=tuple(loss for loss in history.validation if np.isfinite(loss)),
         best_epoch=history.best_epoch,
-        warnings=warnings,
         **details,
     )
 

@@ -1,7 +1,8 @@
 """The training loop: mini-batches of stored vectors and early stopping; the same seed gives the same weights."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -41,25 +42,45 @@ class History:
     best_epoch: int
 
 
-def fit(head: Head, spec: HeadSpec, train: Rows, validation: Rows) -> History:
-    """Train a head in place and keep the weights of the best epoch, or of the last one without validation rows."""
-    with torch.random.fork_rng():
+def fit(
+    head: Head, spec: HeadSpec, train: Rows, validation: Rows, measure: Callable[[Head], float] | None = None
+) -> History:
+    """Train a head in place and keep the weights of the best epoch, or of the last one without validation rows.
+
+    The best epoch has the lowest validation loss. With `measure` it has the highest measure, of equal ones the lowest
+    loss, and the weights before the first epoch (epoch 0) count as well.
+    """
+    with torch.random.fork_rng(), one_thread():
         torch.manual_seed(spec.seed)  # dropout draws from the global generator
-        return _fit(head, spec, train, validation)
+        return _fit(head, spec, train, validation, measure)
 
 
-def _fit(head: Head, spec: HeadSpec, train: Rows, validation: Rows) -> History:
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, since operations are so small that threads wait for each other most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit(head: Head, spec: HeadSpec, train: Rows, validation: Rows, measure: Callable[[Head], float] | None) -> History:
     generator = torch.Generator().manual_seed(spec.seed)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
     losses: list[tuple[float, float]] = []
-    best_loss, best_state = float("inf"), copy.deepcopy(head.state_dict())
+    best_state = copy.deepcopy(head.state_dict())
+    best_measure, best_loss = (measure(head), mean_loss(head, validation)) if measure else (0.0, float("inf"))
     epochs_since_best = 0
     for _ in range(spec.epochs):
         losses.append((_train_epoch(head, optimizer, spec, train, generator), mean_loss(head, validation)))
         loss = losses[-1][1] if len(validation) else -float(len(losses))
+        value = measure(head) if measure else best_measure
         epochs_since_best += 1
-        if loss < best_loss - MIN_IMPROVEMENT:
-            best_loss, best_state, epochs_since_best = loss, copy.deepcopy(head.state_dict()), 0
+        if value > best_measure or (value == best_measure and loss < best_loss - MIN_IMPROVEMENT):
+            best_measure, best_loss, best_state = value, loss, copy.deepcopy(head.state_dict())
+            epochs_since_best = 0
         if epochs_since_best >= spec.patience:
             break
     head.load_state_dict(best_state)

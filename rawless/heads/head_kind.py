@@ -29,8 +29,10 @@ class HeadKind(ABC, Generic[Spec]):
     spec_type: type[Spec]
     interface: Interface
     predicts_labels = True
-    """Whether the answer for a row is compared with that row's label. Then the head has slices and a learning curve,
-    and can be evaluated on another snapshot."""
+    """Whether the answer for a row is compared with that row's label. Then the head has slices and a learning curve."""
+    starts_as_baseline = False
+    """Whether the untrained head answers like its baseline. Then no epoch is kept that has a lower metric on validation
+    than the untrained head, so that training does no harm."""
 
     @property
     def is_of_pairs(self) -> bool:

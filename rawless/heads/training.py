@@ -1,12 +1,13 @@
 """Training a head on a task and evaluating it."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from rawless.heads.evaluate import evaluate
-from rawless.heads.evaluation import CurvePoint, Evaluation
+from rawless.heads.evaluation import MAIN, CurvePoint, Evaluation
 from rawless.heads.examples import Task, make_head
 from rawless.heads.fit import fit, predict
 from rawless.heads.modules import Head
@@ -33,11 +34,32 @@ def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
     report_progress("training")
     head = make_head(task)
     rows = task.splits["train"].rows
-    history = fit(head, task.spec, rows, task.splits["validation"].rows)
+    validation = task.splits["validation"].rows
+    measure = _harmless(task, head) if task.kind.starts_as_baseline and len(validation) else None
+    history = fit(head, task.spec, rows, validation, measure)
     report_progress("learning curve")
     curve = _learning_curve(task, head)
     report_progress("evaluating")
-    return TrainedHead(task, head, evaluate(task, head, history, curve, tuple(_warnings(task, curve))))
+    evaluation = evaluate(task, head, history, curve)
+    warnings = (*_warnings(task, curve), *_better_baselines(evaluation))
+    return TrainedHead(task, head, evaluation.model_copy(update={"warnings": warnings}))
+
+
+def _harmless(task: Task, untrained: Head) -> Callable[[Head], float]:
+    """Return a measure of heads: the main metric on validation, or -inf if any metric is lower than untrained."""
+    least = _validation_metrics(task, untrained)
+
+    def measure(head: Head) -> float:
+        values = _validation_metrics(task, head)
+        is_harmed = any(value < least[name] for name, value in values.items())
+        return -math.inf if is_harmed else next(value for name, value in values.items() if name in MAIN)
+
+    return measure
+
+
+def _validation_metrics(task: Task, head: Head) -> Mapping[str, float]:
+    kind, rows = task.kind, task.splits["validation"].rows
+    return kind.metric(task.manifest)(*kind.outcomes(rows, predict(head, kind.head_inputs(rows)).numpy()))
 
 
 def _learning_curve(task: Task, trained: Head) -> tuple[CurvePoint, ...]:
@@ -61,6 +83,17 @@ def _validation_metric(task: Task, head: Head) -> float:
     answers = predict(head, kind.head_inputs(rows)).numpy()
     (value,) = kind.main_metric(task.manifest)(*kind.outcomes(rows, answers)).values()
     return value
+
+
+def _better_baselines(evaluation: Evaluation) -> Iterator[str]:
+    main = evaluation.main
+    for name, measures in evaluation.baselines.items():
+        value = next(measure.value for measure in measures if measure.name == main.name)
+        if value > main.value:
+            yield (
+                f"The head is worse than the baseline {name}: its {main.name} on test is {main.value:.3f}, that of the "
+                f"baseline {value:.3f}. Use the baseline, or train on more rows."
+            )
 
 
 def _warnings(task: Task, curve: tuple[CurvePoint, ...]) -> list[str]:

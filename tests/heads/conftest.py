@@ -30,11 +30,23 @@ def manifest_of(classes: tuple[str, ...], kind: str) -> Manifest:
 
 
 def make_task(
-    inputs: tuple[Any, ...], labels: Any, classes: tuple[str, ...] = (), tenants: tuple[str, ...] = (), **spec: Any
+    inputs: tuple[Any, ...],
+    labels: Any,
+    classes: tuple[str, ...] = (),
+    tenants: tuple[str, ...] = (),
+    events: Any = None,
+    persons: Any = None,
+    **spec: Any,
 ) -> Task:
-    """Return a task over arrays: 60% of the rows are train, 20% are validation, 20% are test."""
+    """Return a task over arrays: 60% of the rows are train, 20% are validation, 20% are test.
+
+    `events` are the numbers of the two events of each row for a ranking; by default all are different.
+    """
     head = head_spec({"head": "synthetic", "snapshot": "synthetic", "kind": "linear"} | spec)
     count = len(labels)
+    if kinds.find(head.kind).predicts_labels is False:  # rankings need to know which events are the same
+        numbers = np.arange(2 * count).reshape(2, count).T if events is None else events
+        inputs = (*inputs[:2], numbers, *inputs[2:])
     parts = np.split(np.arange(count), [count * 6 // 10, count * 8 // 10])
     tensors = [torch.as_tensor(np.asarray(values)) for values in inputs]
     tensors = [tensor.float() if tensor.is_floating_point() else tensor for tensor in tensors]
@@ -43,7 +55,9 @@ def make_task(
     for split, indices in zip(SPLITS, parts, strict=True):
         rows = Rows(tuple(tensor[indices] for tensor in tensors), targets[indices], [f"e-{n}" for n in indices])
         facts = pd.DataFrame({"month": ["2026-01" if n % 2 else "2026-02" for n in indices]})
-        splits[split] = Examples(rows, facts, [(name,) for name in rows.ids], [None] * len(rows))
+        splits[split] = Examples(
+            rows, facts, [(name,) for name in rows.ids], [persons[n] if persons is not None else None for n in indices]
+        )
     return Task(head, manifest_of(classes, "pair" if kinds.find(head.kind).is_of_pairs else "event"), splits, tenants)
 
 

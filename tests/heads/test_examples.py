@@ -35,8 +35,11 @@ def test_rows_without_the_attribute_belong_to_the_first_tenant(
     shop: Shop, with_channels: Callable[[range], Manifest]
 ) -> None:
     task = open_task(shop.warehouse, SPEC, with_channels(range(25, EVENTS)))
-    tenants = {split: set(task.splits[split].rows.inputs[2].tolist()) for split in SPLITS}
+    tenants = {split: set(task.splits[split].rows.inputs[3].tolist()) for split in SPLITS}
 
+    test = task.splits["test"]
+    numbers = dict(zip(sum(test.events, ()), test.rows.inputs[2].flatten().tolist(), strict=True))
+    assert sorted(numbers.values()) == list(range(len({event for pair in test.events for event in pair})))
     assert task.tenants == ("", "chat", "email")
     assert tenants == {"train": {1, 2}, "validation": set(), "test": {0}}
     assert "channel" not in task.splits["test"].facts

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from rawless.heads.evaluation import Evaluation
 from rawless.heads.examples import make_head
-from rawless.heads.fit import fit, mean_loss
+from rawless.heads.fit import fit, mean_loss, predict
 from rawless.heads.training import train
 from tests.heads.conftest import DIGITS, make_task
 
@@ -108,6 +108,47 @@ def test_a_query_transform_maps_queries_to_their_documents_for_each_tenant() -> 
     assert _baseline(by_tenant, "cosine", "recall@10") < 0.2
     assert _metric(by_tenant, "recall@1") > 0.95
     assert _metric(by_tenant, "recall@1") > _metric(shared, "recall@1") + 0.2
+
+
+def test_a_query_is_not_ranked_among_its_own_documents() -> None:
+    """Each event is the query of the next one, and nearer to itself than to any other."""
+    vectors = np.random.default_rng(0).standard_normal((301, 16)).astype(np.float32).cumsum(0)
+    numbers = np.stack((np.arange(300), np.arange(1, 301)), axis=1)
+    spec = {"kind": "query_transform", "events": numbers, "epochs": 1}
+    evaluation = _trained((vectors[:-1], vectors[1:]), np.ones(300, int), ("no", "yes"), **spec)
+    test = vectors[240:301] / np.linalg.norm(vectors[240:301], axis=1, keepdims=True)
+    cosines = test[:-1] @ test[1:].T
+    cosines[np.arange(1, 60), np.arange(59)] = -1  # the query itself
+
+    assert _baseline(evaluation, "cosine", "recall@1") == pytest.approx(np.mean(cosines.argmax(1) == np.arange(60)))
+    assert _baseline(evaluation, "cosine", "recall@1") > 0.3
+
+
+def test_a_query_transform_is_never_worse_than_the_cosine_on_validation() -> None:
+    """The cosine finds what can be found, and too few noisy pairs teach a map that is worse than none."""
+    documents, noise = np.random.default_rng(0).standard_normal((2, 600, 64))
+    spec = {"kind": "query_transform", "learning_rate": 0.05}
+    task = make_task((documents + 2.5 * noise, documents), np.ones(600, int), ("no", "yes"), **spec)
+    trained, rows = train(task, lambda _: None), task.splits["validation"].rows
+    head, cosine = (
+        task.kind.metric(task.manifest)(*task.kind.outcomes(rows, predict(each, rows.inputs[:1]).numpy()))
+        for each in (trained.head, make_head(task))
+    )
+
+    assert 0 < cosine["recall@1"] < cosine["recall@10"] < 1
+    assert all(head[name] >= value for name, value in cosine.items())
+
+
+def test_a_head_that_is_worse_than_a_baseline_says_so() -> None:
+    """The queries of train and validation are rotated, those of test are not."""
+    generator = np.random.default_rng(0)
+    documents = generator.standard_normal((600, 16))
+    queries = documents @ np.linalg.qr(generator.standard_normal((16, 16)))[0]
+    queries[480:] = documents[480:]
+    evaluation = _trained((queries, documents), np.ones(600, int), ("no", "yes"), kind="query_transform")
+
+    assert evaluation.main.value < _baseline(evaluation, "cosine", "recall@10") == 1
+    assert any("worse than the baseline cosine: its recall@10 on test is 0" in each for each in evaluation.warnings)
 
 
 def test_a_seed_determines_the_weights(digits: tuple[Any, Any]) -> None:

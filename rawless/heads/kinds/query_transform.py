@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,11 @@ from rawless.heads.head_kind import MatchKind, MatchSpec
 from rawless.heads.metrics import Array, MetricFunction
 from rawless.heads.modules import Head
 from rawless.heads.onnx_graph import GraphBuilder
-from rawless.heads.readers import attributes_of
+from rawless.heads.readers import attributes_of, events_of
 from rawless.heads.signature import EMBEDDING, TENANT, Interface
 
+ROUNDING = 1e-6
+"""Difference up to which cosines count as equal."""
 OTHER_TENANT = ""
 """The tenant of rows whose attribute is missing, or has a value that train lacks."""
 
@@ -54,27 +57,47 @@ class QueryTransform(Head):
         """The shape of an embedding: the output for one row is a mapped query."""
         return (len(self.shared),)
 
-    def loss(self, labels: Tensor, query: Tensor, document: Tensor, tenant: Tensor | None = None) -> Tensor:
+    def loss(
+        self, labels: Tensor, query: Tensor, document: Tensor, events: Tensor, tenant: Tensor | None = None
+    ) -> Tensor:
         """Return the InfoNCE loss over the matching pairs of a batch: each document against the batch's others.
 
-        van den Oord et al., 'Representation Learning with Contrastive Predictive Coding' (2018).
+        Documents that are the query itself or match it, too, are left out of the others. `events` are the numbers of
+        the two events of each row. van den Oord et al., 'Representation Learning with Contrastive Predictive Coding'
+        (2018).
         """
         matching = labels.bool()
         mapped = self.forward(query[matching], None if tenant is None else tenant[matching])
         logits = mapped @ functional.normalize(document, dim=1).T / self.TEMPERATURE
         targets = matching.nonzero().squeeze(1)
+        queries, documents = events.unbind(1)
+        is_same = documents == queries[targets].unsqueeze(1)
+        is_same |= documents == documents[targets].unsqueeze(1)
+        is_same |= (queries == queries[targets].unsqueeze(1)) & matching
+        is_same[torch.arange(len(targets)), targets] = False
+        logits = logits.masked_fill(is_same, -torch.inf)
         contrastive = functional.cross_entropy(logits, targets) if matching.any() else mapped.sum()
         return contrastive + self.PENALTY * self._distance()
 
     def _distance(self) -> Tensor:
-        from_identity = (self.shared - torch.eye(len(self.shared))).square().sum()
-        return from_identity if self.own is None else from_identity + self.own.square().sum()
+        # mse_loss passes over the maps less often, forward and backward, than a square and its sum
+        from_identity = functional.mse_loss(self.shared, torch.eye(len(self.shared)), reduction="sum")
+        if self.own is None:
+            return from_identity
+        return from_identity + functional.mse_loss(
+            self.own, self.own.new_zeros(()).expand_as(self.own), reduction="sum"
+        )
 
     def forward(self, query: Tensor, tenant: Tensor | None = None) -> Tensor:
         """Take float32 queries of shape (rows, dimension), and the int64 index of each one's tenant."""
         mapped = query @ self.shared.T
         if self.own is not None and tenant is not None:
-            mapped = mapped + torch.bmm(self.own[tenant], query.unsqueeze(2)).squeeze(2)
+            maps = self.own.unbind()
+            for index in np.unique(
+                tenant.numpy()
+            ).tolist():  # one product for each tenant: gathered maps would be far larger
+                rows = (tenant == index).nonzero().squeeze(1)
+                mapped = mapped.index_add(0, rows, query[rows] @ maps[index].T)
         return functional.normalize(mapped, dim=1)
 
     def add_nodes(self, graph: GraphBuilder) -> None:
@@ -98,6 +121,7 @@ class QueryTransformKind(MatchKind[QueryTransformSpec]):
     spec_type = QueryTransformSpec
     interface = Interface.QUERY
     predicts_labels = False
+    starts_as_baseline = True
 
     def build(self, spec: QueryTransformSpec, task: Task) -> Head:
         """Return the identity, with as many tenants as the task has."""
@@ -115,8 +139,11 @@ class QueryTransformKind(MatchKind[QueryTransformSpec]):
     def inputs(
         self, spec: QueryTransformSpec, manifest: Manifest, rows: pa.Table, tenants: Sequence[str]
     ) -> tuple[Tensor, ...]:
-        """Return queries and documents, and the indices of tenants where there are some."""
-        vectors = super().inputs(spec, manifest, rows, tenants)
+        """Return queries, documents and the numbers of their events, and the indices of tenants if there are some."""
+        pairs = events_of(rows)
+        numbers = {event: number for number, event in enumerate(sorted({event for pair in pairs for event in pair}))}
+        events = torch.tensor([[numbers[event] for event in pair] for pair in pairs], dtype=torch.int64).reshape(-1, 2)
+        vectors = (*super().inputs(spec, manifest, rows, tenants), events)
         if spec.tenant is None:
             return vectors
         indices = {name: index for index, name in enumerate(tenants)}
@@ -125,7 +152,7 @@ class QueryTransformKind(MatchKind[QueryTransformSpec]):
 
     def head_inputs(self, rows: Rows) -> tuple[Tensor, ...]:
         """Return queries and tenants, without the documents."""
-        query, _, *tenant = rows.inputs
+        query, _, _, *tenant = rows.inputs
         return (query, *tenant)
 
     def metric(self, manifest: Manifest) -> MetricFunction:
@@ -137,24 +164,29 @@ class QueryTransformKind(MatchKind[QueryTransformSpec]):
         return metrics.main_ranking_metric
 
     def outcomes(self, rows: Rows, answers: Array) -> tuple[Array, ...]:
-        """Return the rank of each matching query's document among all documents of the rows."""
+        """Return the rank of each matching query's document among all documents of the rows but the query itself."""
+        _, documents, events, *_ = rows.inputs
         matching = rows.labels.bool()
-        return (ranks(torch.from_numpy(answers)[matching], functional.normalize(rows.inputs[1], dim=1), matching),)
+        queries = torch.from_numpy(answers)[matching]
+        return (ranks(queries, functional.normalize(documents, dim=1), events, matching),)
 
     def baselines(self, task: Task) -> Iterator[tuple[str, Array]]:
         """Yield the queries as they are."""
         yield "cosine", functional.normalize(task.splits["test"].rows.inputs[0], dim=1).numpy()
 
 
-def ranks(queries: Tensor, documents: Tensor, matching: Tensor) -> Array:
-    """Return how many documents, without duplicates, are nearer to each query than its own document.
+def ranks(queries: Tensor, documents: Tensor, events: Tensor, matching: Tensor) -> Array:
+    """Return how many other documents are nearer to each query than its own; the query itself is none of them.
 
-    `queries` are those of the rows where `matching` is true; `documents` are those of all rows. Both have length 1.
+    `queries` are those of the rows where `matching` is true; `documents` are those of all rows, in which an event may
+    occur repeatedly. Both have length 1. `events` are the numbers of both events of all rows.
     """
-    unique, indices = torch.unique(documents, dim=0, return_inverse=True)
-    own = indices[matching.nonzero().squeeze(1)]
-    cosines = queries @ unique.T
-    nearer: Array = (cosines > cosines.gather(1, own.unsqueeze(1))).sum(1).numpy()
+    candidates, first = np.unique(events[:, 1].numpy(), return_index=True)
+    own = documents[matching]
+    cosines = queries @ documents[torch.from_numpy(first)].T
+    is_nearer = cosines > (queries * own).sum(1, keepdim=True) + ROUNDING
+    is_nearer &= torch.from_numpy(candidates) != events[matching, :1]
+    nearer: Array = is_nearer.sum(1).numpy()
     return nearer
 
 
