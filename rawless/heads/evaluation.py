@@ -18,12 +18,14 @@ class Slice(NamedTuple):
 
 
 class SuspectedMislabel(NamedTuple):
-    """A suspected mislabel: a row most of whose neighbours in train have one other label."""
+    """A row whose label is improbable to a classifier that was trained on the rows of other persons."""
 
     event_id: str
     label: str
-    neighbours_say: str
-    share: float
+    suggested: str
+    """The most probable label."""
+    suspicion: float
+    """By which share the probability of the label is below what is usual for that label; at most 1."""
 
 
 class Mistake(NamedTuple):
@@ -57,6 +59,7 @@ class Evaluation(FrozenModel):
     """Rows are labels, columns are predictions."""
     calibration: tuple[Bin, ...] = ()
     suspects: tuple[SuspectedMislabel, ...] = ()
+    """The suspected mislabels of all splits, the most suspect first."""
     mistakes: tuple[Mistake, ...] = ()
     """The mistakes, the most confident first."""
     learning_curve: tuple[CurvePoint, ...] = ()

@@ -1,42 +1,81 @@
-"""Suspected mislabels: rows most of whose nearest neighbours in train have one other label.
+"""Suspected mislabels: rows whose label a classifier that was trained without them finds improbable.
 
-After the edited nearest neighbour rule: Wilson, 'Asymptotic Properties of Nearest Neighbor Rules Using Edited Data'
-(1972).
+Each row is judged by a logistic regression of the rows of other persons, and its label's probability is compared with
+what is usual for that label, the threshold of confident learning: Northcutt, Jiang and Chuang, 'Confident Learning:
+Estimating Uncertainty in Dataset Labels' (2021).
 """
 
-from collections.abc import Iterator
-
+import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from rawless.datasets.spec import SPLITS
 from rawless.heads.evaluation import SuspectedMislabel
 from rawless.heads.examples import Task
+from rawless.heads.fit import one_thread
 
-NEIGHBOURS = 10
-MIN_SHARE = 0.8
-"""Share of neighbours that must agree on another label."""
-_BATCH_SIZE = 1024
+FOLDS = 5
+MAX_SUSPECTS = 1000
+MIN_SUSPICION = 0.5
+_ITERATIONS = 40
 
 
-def suspected_mislabels(task: Task) -> Iterator[SuspectedMislabel]:
-    """Yield the suspected mislabels of all splits; a row is no neighbour of itself."""
-    train = task.splits["train"].rows
-    train_vectors = functional.normalize(train.inputs[0], dim=1)
-    count = min(NEIGHBOURS, len(train) - 1)
-    if count < 1:
-        return
-    for split in SPLITS:
-        rows = task.splits[split].rows
-        if len(rows) == 0:
-            continue
-        for indices in torch.split(torch.arange(len(rows)), _BATCH_SIZE):
-            cosines = functional.normalize(rows.inputs[0][indices], dim=1) @ train_vectors.T
-            if split == "train":
-                cosines[torch.arange(len(indices)), indices] = -2
-            neighbours = train.labels[cosines.topk(count, dim=1).indices]
-            votes, winners = functional.one_hot(neighbours, len(task.classes)).sum(1).max(1)
-            for index, vote, winner in zip(indices.tolist(), votes.tolist(), winners.tolist(), strict=True):
-                label = int(rows.labels[index])
-                if winner != label and vote >= MIN_SHARE * count:
-                    yield SuspectedMislabel(rows.ids[index], task.classes[label], task.classes[winner], vote / count)
+def suspected_mislabels(task: Task) -> list[SuspectedMislabel]:
+    """Return the suspected mislabels of all splits, the most suspect first; none when there are too few persons."""
+    parts = [task.splits[split] for split in SPLITS if len(task.splits[split])]
+    ids = [event_id for part in parts for event_id in part.rows.ids]
+    persons = [person or f"/{ids[n]}" for n, person in enumerate(person for part in parts for person in part.persons)]
+    labels = torch.cat([part.rows.labels for part in parts])
+    folds = _folds(persons, task.spec.seed)
+    if int(folds.max()) < FOLDS - 1:
+        return []
+    vectors = torch.cat([part.rows.inputs[0] for part in parts])
+    with one_thread():
+        probabilities = _out_of_fold(vectors, labels, folds, len(task.classes))
+    of_label = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+    rows = torch.bincount(labels, minlength=len(task.classes))
+    usual = torch.zeros(len(task.classes)).index_add_(0, labels, of_label) / rows.clamp_min(1)
+    suspicion = 1 - of_label / usual[labels].clamp_min(1e-9)
+    best = probabilities.argmax(1)
+    indices = ((best != labels) & (suspicion >= MIN_SUSPICION)).nonzero().squeeze(1)
+    order = indices[torch.argsort(suspicion[indices], descending=True, stable=True)][:MAX_SUSPECTS].tolist()
+    names = task.classes
+    return [SuspectedMislabel(ids[n], names[labels[n]], names[best[n]], float(suspicion[n])) for n in order]
+
+
+def _folds(persons: list[str], seed: int) -> Tensor:
+    """Return the fold of each row, the same for all rows of a person."""
+    names, numbers = np.unique(persons, return_inverse=True)
+    return torch.from_numpy(np.random.default_rng(seed).permutation(len(names))[numbers] % FOLDS)
+
+
+def _out_of_fold(vectors: Tensor, labels: Tensor, folds: Tensor, classes: int) -> Tensor:
+    """Return the probabilities of each row's classes by the classifier of the other folds."""
+    centred = vectors - vectors.mean(0)
+    scaled = centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-9)
+    probabilities = torch.zeros(len(labels), classes)
+    for fold in range(FOLDS):
+        held_out = folds == fold
+        weights = _logistic_regression(scaled[~held_out], labels[~held_out], classes)
+        probabilities[held_out] = torch.softmax(functional.linear(scaled[held_out], *weights), dim=1)
+    return probabilities
+
+
+def _logistic_regression(vectors: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Return weights and biases with the lowest cross entropy plus half of the squared weights, over all rows."""
+    weights, biases = (
+        torch.zeros(classes, vectors.shape[1], requires_grad=True),
+        torch.zeros(classes, requires_grad=True),
+    )
+    optimizer = torch.optim.LBFGS([weights, biases], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
+
+    def loss() -> float:
+        optimizer.zero_grad()
+        entropy = functional.cross_entropy(functional.linear(vectors, weights, biases), labels)
+        total = entropy + weights.square().sum() / (2 * len(labels))
+        total.backward()  # type: ignore[no-untyped-call]
+        return float(total.detach())
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return weights.detach(), biases.detach()

@@ -48,9 +48,9 @@ class HeadSection:
         return self.evaluation.mistakes[:MAX_LISTED]
 
     @property
-    def suspects(self) -> list[SuspectedMislabel]:
-        """The suspects that are listed: those that most of their neighbours contradict."""
-        return sorted(self.evaluation.suspects, key=lambda suspect: -suspect.share)[:MAX_LISTED]
+    def suspects(self) -> tuple[SuspectedMislabel, ...]:
+        """The suspects that are listed, the most suspect first."""
+        return self.evaluation.suspects[:MAX_LISTED]
 
 
 def write(

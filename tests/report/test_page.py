@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_the_evaluation(page: Page) -> None:
     ]
     assert page.table("measures")[3] == ["roc auc higher is better", "undefined", ""]
     assert page.table("mistakes")[1:] == [["e-21", "cat", "dog", "0.990"], ["e-22", "dog", "cat", "0.600"]]
-    assert page.table("suspects")[1:] == [["e-3", "cat", "dog", "90%"]]
+    assert page.table("suspects")[1:] == [["e-3", "cat", "dog", "0.900"]]
     assert "Few rows for cat." in page.text
 
 

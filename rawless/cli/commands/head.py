@@ -72,6 +72,10 @@ def show(
         str | None,
         typer.Option("--snapshot", help="Also evaluate it on the test split of this snapshot, without seen rows."),
     ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Write the suspected mislabels to this CSV file: ids and labels, no content."),
+    ] = None,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
@@ -89,6 +93,8 @@ def show(
     evaluation = artefact.read_evaluation(folder)
     other = find(opened, snapshot) if snapshot else None
     judged = reevaluate_folder(opened, folder, other) if other else None
+    if to:
+        _write_suspects(to, evaluation)
     if json:
         on_snapshot: dict[str, Any] = {}
         if other and judged:
@@ -162,6 +168,26 @@ def _fingerprint(encoder: str) -> str:
     return lookup(encoder).fingerprint if "@" in encoder or encoder.endswith((".yaml", ".yml")) else encoder
 
 
+def _write_suspects(path: Path, evaluation: "Evaluation | None") -> None:
+    import csv
+    from io import StringIO
+
+    from rawless.errors import UserError
+    from rawless.files import write_text
+    from rawless.heads.evaluation import SuspectedMislabel
+
+    if evaluation is None:
+        raise UserError(
+            "The head has no evaluation, and so no suspected mislabels: --to needs a head that was trained."
+        )
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows([SuspectedMislabel._fields, *evaluation.suspects])
+    try:
+        write_text(path, text.getvalue())
+    except OSError as error:
+        raise UserError(f"The file {path} cannot be written ({type(error).__name__}): name another.") from None
+
+
 def _head_json(manifest: "HeadManifest", evaluation: "Evaluation | None") -> dict[str, Any]:
     described = manifest.model_dump(mode="json")
     described["metrics"] = _measures_json(manifest.metrics)
@@ -203,11 +229,13 @@ def _print_errors(evaluation: "Evaluation") -> None:
     mistakes = [
         mistake._asdict() | {"confidence": f"{mistake.confidence:.3f}"} for mistake in evaluation.mistakes[:_ROWS_SHOWN]
     ]
-    suspects = [suspect._asdict() | {"share": f"{suspect.share:.1f}"} for suspect in evaluation.suspects[:_ROWS_SHOWN]]
+    suspects = [
+        suspect._asdict() | {"suspicion": f"{suspect.suspicion:.3f}"} for suspect in evaluation.suspects[:_ROWS_SHOWN]
+    ]
     for rows, title in (
         (slices, "Slices, the worst first"),
         (mistakes, f"{len(evaluation.mistakes):,} mistakes, the most confident first"),
-        (suspects, f"{len(evaluation.suspects):,} suspected mislabels, from the labels of their neighbours"),
+        (suspects, f"{len(evaluation.suspects):,} suspected mislabels, the most suspect first"),
     ):
         if rows:
             print_table(rows, title)
