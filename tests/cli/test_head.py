@@ -1,5 +1,6 @@
 """`rawless head` trains, shows and exports heads without an encoder."""
 
+import csv
 import shutil
 import stat
 import subprocess
@@ -81,12 +82,32 @@ def test_only_the_owner_can_read_what_commands_and_servers_write_into_the_home_f
 def test_the_printed_output(rawless: Rawless, write: Callable[..., Path]) -> None:
     trained = rawless("head", "train", write(head="read"))
     shown = rawless("head", "show", "read", "--snapshot", "trained_on")
+    snapshot_id = rawless("head", "show", "read", "--json").json["snapshot_id"]
 
     assert trained.code == shown.code == 0
+    assert trained.out.startswith(f"The newest snapshot of trained_on is {snapshot_id}, as of 2026-02-01 00:00 UTC.\n")
+    assert f"over tiny@1.0.0, trained on {snapshot_id}." in trained.out
     for words in ("read@1: linear over tiny@1.0.0", "accuracy", "nearest_centroid", "probabilities: float32"):
         assert words in trained.out
     assert "Warning: Some classes have fewer than 50 rows in train: " in trained.err
-    assert "On trained_on" in shown.out
+    assert f"On trained_on ({snapshot_id}): " in shown.out
+    assert "Left out" not in shown.out
+
+
+def test_suspected_mislabels_are_written_for_reviewers(
+    rawless: Rawless, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    suspects = rawless("head", "train", write(head="reviewed"), "--json").json["evaluation"]["suspects"]
+    done = rawless("head", "show", "reviewed", "--to", tmp_path / "suspects.csv")
+    refused = rawless("head", "show", "reviewed", "--to", tmp_path)
+
+    assert (done.code, refused.code) == (0, 2)
+    with (tmp_path / "suspects.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["event_id", "label", "suggested", "suspicion"]
+    assert [[*names, float(suspicion)] for *names, suspicion in rows] == suspects
+    assert suspects
+    assert f"{len(suspects):,} suspected mislabels" in done.out
 
 
 def test_a_head_without_its_folder_is_a_user_error(

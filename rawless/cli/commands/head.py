@@ -50,7 +50,8 @@ def train(
     opened = open_warehouse(warehouse)
     with progress_steps(f"Training {spec.head}") as report_step:
         report_step("reading")
-        task = open_task(opened, spec, find(opened, spec.snapshot))
+        found = find(opened, spec.snapshot)
+        task = open_task(opened, spec, found)
         trained = train_head(task, report_step)
         if stream and source:
             trained = with_finetuned(opened, trained, Content(stream, source, metadata, epochs), report_step)
@@ -58,8 +59,11 @@ def train(
     for warning in trained.evaluation.warnings:
         warn(warning)
     if json:
-        print_json({"folder": str(folder), **_head_json(manifest, trained.evaluation)})
+        resolved = {"reference": spec.snapshot, "snapshot_id": found.snapshot_id, "as_of": found.as_of}
+        print_json({"folder": str(folder), **_head_json(manifest, trained.evaluation), "snapshot": resolved})
         return
+    if spec.snapshot != found.snapshot_id:
+        echo(f"The newest snapshot of {spec.snapshot} is {found.snapshot_id}, as of {found.as_of:%Y-%m-%d %H:%M %Z}.")
     _print_head(manifest, trained.evaluation)
     echo(f"The head is in {folder}.")
     echo(f"To see a report: rawless report dataset {manifest.snapshot_id} --head {manifest.head}")

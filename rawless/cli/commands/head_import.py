@@ -50,7 +50,7 @@ def import_head(
     if json:
         print_json({"folder": str(folder), "tensors": tensors(imported), **written.model_dump(mode="json")})
         return
-    _print_import(imported, written, snapshot)
+    _print_import(imported, written)
     echo(f"The head is in {folder}.")
 
 
@@ -68,7 +68,7 @@ def tensors(imported: "ImportedModel") -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _print_import(imported: "ImportedModel", manifest: "HeadManifest", snapshot: str | None) -> None:
+def _print_import(imported: "ImportedModel", manifest: "HeadManifest") -> None:
     from rawless.heads.importing.model_signature import format_shape
 
     rows = tensors(imported)
@@ -86,4 +86,4 @@ def _print_import(imported: "ImportedModel", manifest: "HeadManifest", snapshot:
         echo(f"Outputs left out because they are labels: {names}.")
     if manifest.metrics:
         measured = [{"measure": measure.name, "value": str(measure)} for measure in manifest.metrics]
-        print_table(measured, f"On the test split of {snapshot}")
+        print_table(measured, f"On the test split of {manifest.hyperparameters['judged_on']}")
