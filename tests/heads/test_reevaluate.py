@@ -35,8 +35,9 @@ def by_hash(salt: str, test: float) -> dict[str, Any]:
 def test_rows_that_the_head_was_trained_on_are_left_out_and_counted(shop: Shop, identity: str) -> None:
     if identity == "event_id":
         shop.upload(range(EVENTS), stream="anonymous", subject_key=None, subject_key_id=None)
-    fields = {"stream": "anonymous", "rules": None} if identity == "event_id" else {}
-    own = shop.build(**fields).manifest
+    fields: dict[str, Any] = {"stream": "anonymous", "rules": None} if identity == "event_id" else {}
+    newer = {"rules": [{"occurred_within": {"days": 30}}]}  # half of each person's events
+    own = shop.build(**(fields or newer)).manifest
     other = shop.build(**fields, split=by_hash("other", 0.6)).manifest
     head = make_session(shop, own)
     seen = {row[identity] for row in shop.rows(own.snapshot_id).values() if row["split"] != "test"}

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from rawless.heads.evaluation import Evaluation
 from rawless.heads.examples import make_head
 from rawless.heads.fit import fit, mean_loss, predict
+from rawless.heads.kinds.query_transform import QueryTransform
 from rawless.heads.training import train
 from tests.heads.conftest import DIGITS, make_task
 
@@ -122,6 +123,17 @@ def test_a_query_is_not_ranked_among_its_own_documents() -> None:
 
     assert _baseline(evaluation, "cosine", "recall@1") == pytest.approx(np.mean(cosines.argmax(1) == np.arange(60)))
     assert _baseline(evaluation, "cosine", "recall@1") > 0.3
+
+
+@pytest.mark.parametrize("is_match", [0, 1], ids=["itself", "a second match"])
+def test_what_a_query_also_matches_is_not_its_wrong_answer(is_match: int) -> None:
+    """One query has two rows; beside its document there is only itself, or another document that matches it."""
+    query, document = torch.eye(4)[:2].reshape(2, 1, 4).expand(2, 2, 4)
+    events = torch.tensor([[0, 1], [0, 2]] if is_match else [[0, 1], [3, 0]])
+    head = QueryTransform(4)
+
+    assert head.loss(torch.tensor([1, is_match]), query, document, events) == 0
+    assert head.loss(torch.tensor([1, is_match]), query, document, torch.tensor([[0, 1], [3, 4]])) > 0
 
 
 def test_a_query_transform_is_never_worse_than_the_cosine_on_validation() -> None:
