@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from io import BytesIO
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -50,12 +50,35 @@ def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
 
 def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     """Return the decoded image in RGB, with the orientation applied. Raises Rejected when it cannot be decoded."""
+    keyed = None if preprocessing.alpha == "drop" else _reject_errors(lambda: _keyed_pixels(image))
     _reject_errors(image.load)
     vars(image).pop("_decoder", None)  # that of WEBP keeps two more copies of the image
     is_applied = preprocessing.exif_orientation == "apply"
     transposition = _TRANSPOSITIONS.get(orientation(image.info.get("exif") or b"")) if is_applied else None
-    rgb = _reject_errors(lambda: _to_rgb(image, preprocessing.alpha))
+    rgb = _reject_errors(lambda: _to_rgb(image, preprocessing.alpha if keyed is None else "drop"))
+    if keyed is not None:
+        rgb.paste(_BACKGROUNDS[preprocessing.alpha], mask=keyed)
     return rgb if transposition is None else rgb.transpose(transposition)
+
+
+def _keyed_pixels(image: Image.Image) -> Image.Image | None:
+    """Return a mask of the pixels that have the key's colour, for a PNG of 16 bits a channel with one, else None.
+
+    The key is compared at 16 bits. Of RGB Pillow keeps the upper bytes only; those of little-endian samples, which it
+    is told to read the second time, are the lower bytes of a PNG's.
+    """
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile or "transparency" not in image.info:
+        return None
+    samples, key = image.tile[0].args, np.asarray(image.info["transparency"])
+    if samples == "I;16B":
+        return Image.fromarray(np.asarray(image) == key)
+    if samples != "RGB;16B":
+        return None
+    lower = Image.open(BytesIO(cast(BytesIO, image.fp).getvalue()), formats=("png",))
+    lower.tile = [lower.tile[0]._replace(args="RGB;16L")]
+    keyed = (np.asarray(lower) == key & 255).all(axis=2)
+    lower.close()
+    return Image.fromarray(keyed & (np.asarray(image) == key >> 8).all(axis=2))
 
 
 def _to_rgb(image: Image.Image, alpha: str) -> Image.Image:

@@ -12,6 +12,9 @@ SIGNATURE = re.compile(rb"\x89PNG\r\n\x1a\n")
 _COLOURS = {b"PLTE": 768, b"tRNS": 256}
 """Chunks that precede the image data and of which the first counts, with their maximum length."""
 
+_KEY_SAMPLES = {0: 1, 2: 3}
+"""Samples of a colour key, by the colour types that have one: greyscale and RGB."""
+
 
 def strip(content: bytes) -> bytes:
     """See `image_formats.strip`."""
@@ -27,12 +30,29 @@ def strip(content: bytes) -> bytes:
         elif name in (b"IHDR", b"eXIf", b"IEND") or (name in _COLOURS and not data):
             kept.setdefault(name, whole)
         position += len(whole)
-    parts = [content[:8], kept[b"IHDR"], kept.get(b"PLTE", b""), kept.get(b"tRNS", b"")]
+    parts = [content[:8], kept[b"IHDR"], kept.get(b"PLTE", b"")]
+    if b"tRNS" in kept:
+        parts.append(chunk(b"tRNS", _transparency(kept[b"IHDR"], kept[b"tRNS"])))
     if b"eXIf" in kept:
         parts.append(chunk(b"eXIf", exif.strip(kept[b"eXIf"][8:-4]).removeprefix(exif.PREFIX)))
     if data:
         parts.append(chunk(b"IDAT", b"".join(data)))
     return b"".join([*parts, kept[b"IEND"]])
+
+
+def _transparency(header: bytes, whole: bytes) -> bytes:
+    """Return the data of a chunk tRNS, a colour key in samples of 8 bits if the image has at most 8.
+
+    Only the lower bits of a key count. Pillow reads all of them, and compares with samples that it has scaled to 8.
+    """
+    data, (bits, colour) = whole[8:-4], read_exactly(header, 16, 2)
+    if chunk(b"tRNS", data) != whole:
+        raise Rejected(Reason.UNDECODABLE_IMAGE)
+    if colour not in _KEY_SAMPLES or bits > 8:
+        return data
+    highest = (1 << bits) - 1
+    samples = struct.iter_unpack(">H", read_exactly(data, 0, 2 * _KEY_SAMPLES[colour]))
+    return b"".join(struct.pack(">H", (sample & highest) * 255 // highest) for (sample,) in samples)
 
 
 def chunk(name: bytes, data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+import zlib
 from functools import cache
 from io import BytesIO
 
@@ -18,12 +19,15 @@ from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 from tests.encoders.image_files import (
     MAGIC_BYTES,
+    PNG,
     SIZE,
     animated_webp,
     bmp,
     chunk,
     exif,
     gif,
+    ihdr,
+    interlaced_png,
     noise,
     ordinary,
     png,
@@ -131,6 +135,37 @@ def test_transparent_pixels_become_the_background_or_keep_their_colour() -> None
         "black": [[0, 0, 0], [5, 10, 15]],
         "drop": [[10, 20, 30], [10, 20, 30]],
     }
+
+
+def samples_of(bits: int, count: int) -> list[int]:
+    """Return distinct samples; those of 16 bits share their upper byte, then their lower one."""
+    return [0x1234, 0x1235, 0x1134, 0xFFFF][:count] if bits == 16 else [n % (1 << bits) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("unused", [0, 0xFFFF], ids=["zeros", "ones"])
+@pytest.mark.parametrize(("bits", "colour"), [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2)])
+def test_exactly_the_pixels_of_a_colour_key_are_transparent(bits: int, colour: int, unused: int) -> None:
+    values = samples_of(bits, 2 if bits == 1 else 3)
+    width, channels = len(values), 3 if colour else 1
+    packed = "".join(f"{value:0{bits}b}" * channels for value in values)
+    row = int(packed.ljust(-(-len(packed) // 8) * 8, "0"), 2).to_bytes(-(-len(packed) // 8), "big")
+    unused_bits = unused & ~((1 << bits) - 1) & 0xFFFF  # which a decoder ignores
+    key = struct.pack(">H", values[0] | unused_bits) * channels
+    head = PNG + ihdr((width, 1), bits, colour) + chunk(b"tRNS", key)
+    content = head + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND")
+    scaled = [value >> 8 if bits == 16 else value * 255 // ((1 << bits) - 1) for value in values]
+    found = {alpha: decoded(content, alpha=alpha)[0, :, 1].tolist() for alpha in ("white", "black", "drop")}
+    assert found == {"white": [255, *scaled[1:]], "black": [0, *scaled[1:]], "drop": scaled}
+
+
+def test_a_colour_key_of_interlaced_samples_of_16_bits_is_compared_whole() -> None:
+    content = interlaced_png(16, 2)
+    first = decoded(content)[0, 0]
+    low = zlib.decompress(content[content.index(b"IDAT") + 4 :])[2:7:2]
+    for change, expected in ((0, [0, 0, 0]), (1, first.tolist())):
+        key = bytes(each for pair in zip(first, (low[0] ^ change, *low[1:]), strict=True) for each in pair)
+        keyed = content[:33] + chunk(b"tRNS", key) + content[33:]
+        assert decoded(keyed, alpha="black")[0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["png-palette-4-transparent", "png-palette-8", "png-RGB-transparent"])
