@@ -16,7 +16,9 @@ MAX_SCANS = 32
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _KEPT = {*_FRAMES, 0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE}
 """Frames, Huffman and arithmetic tables, quantisation, restarts, JFIF and Adobe's colour transform."""
-_START, _SCAN, _END, _NO_LENGTH, _APP1 = 0xD8, 0xDA, 0xD9, 0x01, 0xE1
+_START, _SCAN, _END, _APP1 = 0xD8, 0xDA, 0xD9, 0xE1
+_MARKERS = {*_KEPT, _SCAN, _END, 0xDC, *range(0xE0, 0xF0), 0xFE}
+"""All that libjpeg knows beside restarts. Of others it ignores some within a scan, with the bits before the restart."""
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _FILL = re.compile(rb"\xff+(?=\xff)")
 """Fill bytes, of which any number may precede a marker. libjpeg reads a long run of them repeatedly."""
@@ -32,10 +34,12 @@ def _segments(content: bytes) -> Iterator[bytes]:
     position, scans, has_frame, has_orientation = 2, 0, False, False
     for _ in range(MAX_SEGMENTS):
         marker, start = _next_marker(content, position)
+        if marker not in _MARKERS:
+            raise Rejected(Reason.UNDECODABLE_IMAGE)
         if marker == _END:
             yield bytes((0xFF, _END))
             return
-        length = 0 if marker == _NO_LENGTH else max(2, int.from_bytes(read_exactly(content, start, 2), "big"))
+        length = max(2, int.from_bytes(read_exactly(content, start, 2), "big"))
         segment, position = read_exactly(content, start, length), start + length
         if (has_frame and marker in _FRAMES) or (scans == MAX_SCANS and marker == _SCAN):
             raise Rejected(Reason.UNDECODABLE_IMAGE)

@@ -12,6 +12,7 @@ SIGNATURE = re.compile(rb"\x89PNG\r\n\x1a\n")
 _COLOURS = {b"PLTE": 768, b"tRNS": 256}
 """Chunks that precede the image data and of which the first counts, with their maximum length."""
 
+_INDEXED = 3
 _KEY_SAMPLES = {0: 1, 2: 3}
 """Samples of a colour key, by the colour types that have one: greyscale and RGB."""
 
@@ -30,6 +31,8 @@ def strip(content: bytes) -> bytes:
         elif name in (b"IHDR", b"eXIf", b"IEND") or (name in _COLOURS and not data):
             kept.setdefault(name, whole)
         position += len(whole)
+    if read_exactly(kept[b"IHDR"], 17, 1)[0] == _INDEXED and b"PLTE" not in kept:
+        raise Rejected(Reason.UNDECODABLE_IMAGE)
     parts = [content[:8], kept[b"IHDR"], kept.get(b"PLTE", b"")]
     if b"tRNS" in kept:
         parts.append(chunk(b"tRNS", _transparency(kept[b"IHDR"], kept[b"tRNS"])))
@@ -48,7 +51,7 @@ def _transparency(header: bytes, whole: bytes) -> bytes:
     data, (bits, colour) = whole[8:-4], read_exactly(header, 16, 2)
     if chunk(b"tRNS", data) != whole:
         raise Rejected(Reason.UNDECODABLE_IMAGE)
-    if colour not in _KEY_SAMPLES or bits > 8:
+    if colour not in _KEY_SAMPLES or bits not in (1, 2, 4, 8):
         return data
     highest = (1 << bits) - 1
     samples = struct.iter_unpack(">H", read_exactly(data, 0, 2 * _KEY_SAMPLES[colour]))

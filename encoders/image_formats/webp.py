@@ -27,7 +27,9 @@ def _chunks(content: bytes) -> Iterator[bytes]:
         size = int.from_bytes(read_exactly(content, position + 4, 4), "little")
         chunk = read_exactly(content, position, 8 + size)
         name = chunk[:4]
-        position += 8 + size + (size & 1)
+        end = position + 8 + size
+        position = end + (size & 1)
+        padding = content[end:position]  # libwebp reads it as pixels when those before it are damaged
         if name == b"VP8X" and _canvas_pixels(chunk) > _MAX_CANVAS:
             raise Rejected(Reason.TOO_MANY_PIXELS)
         if name not in _KEPT or (has_frame and name == b"ANMF"):
@@ -35,8 +37,8 @@ def _chunks(content: bytes) -> Iterator[bytes]:
         has_frame = has_frame or name == b"ANMF"
         if name == b"EXIF":
             orientation = exif.strip(chunk[8:])
-            chunk = b"EXIF" + struct.pack("<L", len(orientation)) + orientation
-        yield chunk + bytes(len(chunk) & 1)
+            chunk, padding = b"EXIF" + struct.pack("<L", len(orientation)) + orientation, b""
+        yield chunk + padding
 
 
 def _canvas_pixels(chunk: bytes) -> int:

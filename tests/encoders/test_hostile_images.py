@@ -9,25 +9,27 @@ import sys
 import zlib
 from collections.abc import Callable
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded
 from encoders.families.torchvision_resnet import ResNetSpec
-from encoders.image_formats.decode import read_header
+from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_model import prepare
 from encoders.image_spec import ImagePreprocessing
 from encoders.load import load
 from rawless.content import ImageLimits
-from rawless.privacy import Raw, Reason, guarded
+from rawless.privacy import Raw, Reason, Rejected, guarded
 from tests.encoders.image_files import (
     PNG,
     SIZE,
@@ -59,6 +61,8 @@ JPEG = saved(noise("RGB"), "JPEG")
 PREPROCESSING = cast(ResNetSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
 TO_FEW_PIXELS = PREPROCESSING.model_copy(update={"resize": 64, "crop": 56})
 """Resizing strips to 256 pixels would take longer than decoding them."""
+
+KEEPING_COLOURS = PREPROCESSING.model_copy(update={"alpha": "drop"})
 
 
 def prepared(
@@ -297,11 +301,53 @@ def test_any_edited_file_has_an_expected_outcome(name: str, edits: list[tuple[st
     assert image.size == checked_size
 
 
+def pixels_of_pillow(content: bytes) -> npt.NDArray[np.uint8] | None:
+    """Return the pixels that Pillow decodes from the whole file, without an alpha channel; None when it fails."""
+    try:
+        with Image.open(BytesIO(content)) as image:
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):
+                return np.repeat((np.asarray(turned) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+            turned.info.pop("transparency", None)
+            return np.asarray(turned.convert("RGB"))
+    except Exception:  # noqa: BLE001 - each format raises its own types
+        return None
+
+
+SPOILED = st.lists(st.tuples(st.integers(0, 2**16), st.binary(min_size=1, max_size=2), st.booleans()), max_size=3)
+"""Bytes that replace those at a position; of a JPEG, where the last is true, a marker and bytes within the scan."""
+
+
+@settings(max_examples=400, deadline=None)
+@given(name=st.sampled_from(sorted(ordinary())), spoiled=SPOILED, edits=st.lists(EDITS, max_size=1))
+@example(name="jpeg-restarts", spoiled=[(300, b"\x9f\0", True)], edits=[])
+def test_a_spoiled_file_has_the_pixels_of_pillow_or_is_rejected(
+    name: str, spoiled: list[tuple[int, bytes, bool]], edits: list[tuple[str, int, bytes]]
+) -> None:
+    content = ordinary()[name]
+    for at, data, is_marker in spoiled:
+        first = content.find(b"\xff\xda") + 1 if is_marker else 0
+        position, inserted = first + at % (len(content) - first), b"\xff" * is_marker + data
+        content = content[:position] + inserted + content[position + len(inserted) :]
+    assert_pixels_of_pillow_or_rejected(edited(content, edits))
+
+
+def assert_pixels_of_pillow_or_rejected(content: bytes) -> None:
+    try:
+        found = decode_pixels(read_header(content, SMALL), KEEPING_COLOURS)
+    except Rejected:
+        return
+    expected = pixels_of_pillow(content)
+    if expected is not None:  # Pillow also fails for faults in metadata, which are removed here
+        assert np.array_equal(np.asarray(found), expected)
+
+
 @pytest.mark.parametrize("name", sorted(each.name for each in FOUND.iterdir()))
 def test_files_that_fuzzing_found_have_an_expected_outcome(name: str) -> None:
     for alpha in ("white", "black", "drop"):
         preprocessing = TO_FEW_PIXELS.model_copy(update={"alpha": alpha})
         assert is_expected(prepared((FOUND / name).read_bytes(), preprocessing)), alpha
+    assert_pixels_of_pillow_or_rejected((FOUND / name).read_bytes())
 
 
 def test_outcomes_are_in_order_when_bad_images_are_among_good_ones(

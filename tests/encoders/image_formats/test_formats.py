@@ -110,7 +110,7 @@ def marked() -> dict[str, bytes]:
     files = {f"png-{name.decode()}": png(8, 2, chunk(name, data)) for name, data in chunks.items()}
     files |= {f"png-{name.decode()}-after": png(8, 2, after=chunk(name, data)) for name, data in chunks.items()}
     heads = {0xE1: b"http://ns.adobe.com/xap/1.0/\0", 0xE2: b"ICC_PROFILE\0\1\1", 0xED: b"Photoshop 3.0\0"}
-    for marker in (*range(0xE1, 0xEE), 0xEF, 0xFE, 0xDC, 0xDE, 0xF0, 0x02, 0xC8):
+    for marker in (*range(0xE1, 0xEE), 0xEF, 0xFE, 0xDC):
         files[f"jpeg-{marker:X}"] = JPEG[:2] + segment(marker, heads.get(marker, b"") + MARK) + JPEG[2:]
     files["jpeg-E1-exif"] = JPEG[:2] + segment(0xE1, b"Exif\0\0" + thumbnail()) + JPEG[2:]
     files["jpeg-between-segments"] = JPEG[:20] + MARK + JPEG[20:]  # after JFIF's
@@ -189,6 +189,21 @@ def test_fill_bytes_are_removed(content: bytes, filled: int) -> None:
         assert stripped(content[:position] + b"\xff" * filled + content[position:]) == before
 
 
+RESERVED = (*range(0x01, 0xC0), 0xC8, 0xD8, 0xDE, 0xDF, *range(0xF0, 0xFE))
+
+
+@pytest.mark.parametrize("where", ["before the scan", "within the scan"])
+def test_a_jpeg_with_a_reserved_marker_is_rejected(where: str) -> None:
+    # libjpeg ignores it within a scan with restarts, and fails elsewhere.
+    restarts = saved(noise("RGB", (40, 30)), "JPEG", restart_marker_blocks=1)
+    scan = restarts.index(b"\xff\xda") + 14
+    for marker in RESERVED:
+        changed = bytes((0xFF, marker, 0, 3, 0))
+        for position in (2,) if where == "before the scan" else (scan, scan + 60):
+            content = restarts[:position] + changed + restarts[position:]
+            assert reason_of(content) is Reason.UNDECODABLE_IMAGE, (marker, position)
+
+
 def test_stuffed_and_restarted_bits_are_kept() -> None:
     content = saved(noise("RGB", (64, 64)), "JPEG", quality=100, restart_marker_blocks=2)
     assert content.count(b"\xff\x00") > 5
@@ -202,7 +217,10 @@ MALFORMED = {
     "png-header-after-image": png(8, 2, after=ihdr(SIZE)),
     "png-no-header": PNG + chunk(b"IDAT", zlib.compress(bytes(400))) + chunk(b"IEND"),
     "png-no-image": PNG + ihdr(SIZE) + chunk(b"IEND"),
-    "png-no-palette": png(8, 3),
+    **{f"png-no-palette-{bits}": png(bits, 3) for bits in (1, 2, 4, 8)},
+    "png-no-bits": PNG + ihdr(SIZE, 0, 0) + chunk(b"tRNS", bytes(2)) + png(8, 0)[33:],
+    "png-short-key": png(8, 2, chunk(b"tRNS", bytes(4))),
+    "png-damaged-key": png(8, 0, chunk(b"tRNS", bytes(2))[:-1] + b"!"),
     "png-palette-too-long": png(8, 3, chunk(b"PLTE", bytes(3 * 257))),
     "png-end-alone": PNG + chunk(b"IEND"),
     "png-chunk-too-long": PNG + b"\xff\xff\xff\xffIDAT" + bytes(99),
