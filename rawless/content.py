@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictBool, StrictInt
 
 from rawless.config import FrozenModel
 
@@ -20,3 +20,5 @@ class ImageLimits(FrozenModel):
     """Pixels of the longer side, as stored."""
     formats: tuple[ImageFormat, ...] = Field(default=IMAGE_FORMATS, min_length=1)
     """The formats that are decoded."""
+    whole_files: StrictBool = False
+    """True also rejects a PNG or GIF that is cut or malformed after the pixels that are decoded."""

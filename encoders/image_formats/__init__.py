@@ -1,7 +1,8 @@
 """Image formats: detecting the format of a file, and stripping the file to what decoding needs.
 
 Metadata (texts, profiles, thumbnails, comments), later frames and bytes after the image are removed before a decoder
-reads the file; of EXIF only the orientation is kept. A truncated file is rejected, even if its decoder would accept it.
+reads the file; of EXIF only the orientation is kept. A file without all pixels is rejected, even if its decoder would
+accept it.
 
 `rawless.content` has the names of the formats and the limits on images. Each format has one module here, with the
 `SIGNATURE` of its first bytes and a function `strip`; `decode` turns a file into pixels.
@@ -20,7 +21,10 @@ def detect_format(content: bytes) -> ImageFormat | None:
     return next((name for name, module in _FORMATS.items() if module.SIGNATURE.match(content)), None)
 
 
-def strip(content: bytes, image_format: ImageFormat) -> bytes:
-    """Return the file with only what decoding needs. Raises Rejected when it is truncated or malformed."""
-    stripped: bytes = _FORMATS[image_format].strip(content)
+def strip(content: bytes, image_format: ImageFormat, *, whole_file: bool = False) -> bytes:
+    """Return the file with only what decoding needs. Raises Rejected when it is truncated or malformed.
+
+    Faults after the image of a PNG, or after the first frame of a GIF, count only if `whole_file` is true.
+    """
+    stripped: bytes = _FORMATS[image_format].strip(content, whole_file=whole_file)
     return stripped

@@ -13,8 +13,8 @@ _MAX_CHECKED_BYTES = 1 << 29
 """Bytes of pixels above which the end of the file is not checked, since the size of the image is rejected."""
 
 
-def strip(content: bytes) -> bytes:
-    """See `image_formats.strip`."""
+def strip(content: bytes, *, whole_file: bool) -> bytes:  # noqa: ARG001
+    """See `image_formats.strip`; the file is always read to the end of its image."""
     offset, header = struct.unpack("<LL", read_exactly(content, 10, 8))
     if header == _CORE_HEADER:
         width, height, _, bits = struct.unpack("<4H", read_exactly(content, 18, 8))

@@ -38,7 +38,7 @@ def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
     image_format = detect_format(content)
     if image_format is None or image_format not in limits.formats:
         raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)
-    file = BytesIO(strip(content, image_format))
+    file = BytesIO(strip(content, image_format, whole_file=limits.whole_files))
     image = _reject_errors(lambda: Image.open(file, formats=(image_format,)))
     width, height = image.size
     if width * height > limits.max_pixels or max(width, height) > limits.max_side:

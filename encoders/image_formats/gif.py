@@ -11,12 +11,12 @@ _FRAME, _EXTENSION, _END = b",", b"!", b";"
 _GRAPHIC_CONTROL = b"\xf9\x04"
 
 
-def strip(content: bytes) -> bytes:
+def strip(content: bytes, *, whole_file: bool) -> bytes:
     """See `image_formats.strip`."""
-    return b"".join(_blocks(content))
+    return b"".join(_blocks(content, whole_file=whole_file))
 
 
-def _blocks(content: bytes) -> Iterator[bytes]:
+def _blocks(content: bytes, *, whole_file: bool) -> Iterator[bytes]:
     yield read_exactly(content, 0, position := 13 + _colour_table_size(read_exactly(content, 10, 1)[0]))
     has_frame, control = False, b""
     while (kind := read_exactly(content, position, 1)) != _END:
@@ -33,6 +33,8 @@ def _blocks(content: bytes) -> Iterator[bytes]:
         if kind == _FRAME:
             has_frame = True
             yield control + block
+            if not whole_file:
+                break
         elif block[1:3] == _GRAPHIC_CONTROL and len(block) == 8:
             # Only transparency is kept: for a disposal method Pillow allocates memory before the size is checked.
             control = block[:3] + bytes([block[3] & 1]) + block[4:]

@@ -24,8 +24,8 @@ _FILL = re.compile(rb"\xff+(?=\xff)")
 """Fill bytes, of which any number may precede a marker. libjpeg reads a long run of them repeatedly."""
 
 
-def strip(content: bytes) -> bytes:
-    """See `image_formats.strip`."""
+def strip(content: bytes, *, whole_file: bool) -> bytes:  # noqa: ARG001
+    """See `image_formats.strip`; the file is always read to the end of its image."""
     return b"".join(_segments(content))
 
 

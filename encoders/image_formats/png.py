@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 
 from encoders.image_formats import exif
 from encoders.image_formats.reading import read_exactly
@@ -11,46 +12,67 @@ from rawless.privacy import Reason, Rejected
 SIGNATURE = re.compile(rb"\x89PNG\r\n\x1a\n")
 _COLOURS = {b"PLTE": 768, b"tRNS": 256}
 """Chunks that precede the image data and of which the first counts, with their maximum length."""
-
+_CHECKED = {b"IHDR", *_COLOURS}
+"""Chunks whose checksums are verified: a damaged one would change all pixels."""
 _INDEXED = 3
 _KEY_SAMPLES = {0: 1, 2: 3}
 """Samples of a colour key, by the colour types that have one: greyscale and RGB."""
 
 
-def strip(content: bytes) -> bytes:
+def strip(content: bytes, *, whole_file: bool) -> bytes:
     """See `image_formats.strip`."""
-    position, name, data = 8, b"", []
+    images: list[bytes] = []
     kept: dict[bytes, bytes] = {}
-    while name != b"IEND":
-        name = read_exactly(content, position + 4, 4)
-        whole = read_exactly(content, position, 12 + int.from_bytes(content[position : position + 4], "big"))
-        if (name == b"IHDR") != (position == 8) or len(whole) - 12 > _COLOURS.get(name, len(whole)):
-            raise Rejected(Reason.UNDECODABLE_IMAGE)
+    for name, data in _chunks(content, whole_file=whole_file):
         if name == b"IDAT":
-            data.append(whole[8:-4])
-        elif name in (b"IHDR", b"eXIf", b"IEND") or (name in _COLOURS and not data):
-            kept.setdefault(name, whole)
-        position += len(whole)
-    if read_exactly(kept[b"IHDR"], 17, 1)[0] == _INDEXED and b"PLTE" not in kept:
+            images.append(data)
+        elif name in (b"IHDR", b"eXIf") or (name in _COLOURS and not images):
+            kept.setdefault(name, data)
+    if read_exactly(kept[b"IHDR"], 9, 1)[0] == _INDEXED and b"PLTE" not in kept:
         raise Rejected(Reason.UNDECODABLE_IMAGE)
-    parts = [content[:8], kept[b"IHDR"], kept.get(b"PLTE", b"")]
     if b"tRNS" in kept:
-        parts.append(chunk(b"tRNS", _transparency(kept[b"IHDR"], kept[b"tRNS"])))
+        kept[b"tRNS"] = _transparency(kept[b"IHDR"], kept[b"tRNS"])
     if b"eXIf" in kept:
-        parts.append(chunk(b"eXIf", exif.strip(kept[b"eXIf"][8:-4]).removeprefix(exif.PREFIX)))
-    if data:
-        parts.append(chunk(b"IDAT", b"".join(data)))
-    return b"".join([*parts, kept[b"IEND"]])
+        kept[b"eXIf"] = exif.strip(kept[b"eXIf"]).removeprefix(exif.PREFIX)
+    parts = [chunk(name, kept[name]) for name in (b"IHDR", b"PLTE", b"tRNS", b"eXIf") if name in kept]
+    if images:
+        parts.append(chunk(b"IDAT", b"".join(images)))
+    return b"".join([content[:8], *parts, chunk(b"IEND", b"")])
 
 
-def _transparency(header: bytes, whole: bytes) -> bytes:
+def _chunks(content: bytes, *, whole_file: bool) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and data of the chunks before the end. After image data they stop where the file is cut or malformed.
+
+    Whether all of the image data is there is found by decoding it.
+    """
+    position, name, has_image = 8, b"", False
+    while name != b"IEND":
+        try:
+            name = read_exactly(content, position + 4, 4)
+            length = int.from_bytes(content[position : position + 4], "big")
+            data = read_exactly(content, position + 8, length)
+            if whole_file or name != b"IDAT":
+                read_exactly(content, position + 8 + length, 4)
+        except Rejected:
+            if whole_file or not has_image:
+                raise
+            return
+        checksum = content[position + 8 + length : position + 12 + length]
+        if (name == b"IHDR") != (position == 8) or length > _COLOURS.get(name, length):
+            raise Rejected(Reason.UNDECODABLE_IMAGE)
+        if name in _CHECKED and not has_image and chunk(name, data)[-4:] != checksum:
+            raise Rejected(Reason.UNDECODABLE_IMAGE)
+        yield name, data
+        position += 12 + length
+        has_image = has_image or name == b"IDAT"
+
+
+def _transparency(header: bytes, data: bytes) -> bytes:
     """Return the data of a chunk tRNS, a colour key in samples of 8 bits if the image has at most 8.
 
     Only the lower bits of a key count. Pillow reads all of them, and compares with samples that it has scaled to 8.
     """
-    data, (bits, colour) = whole[8:-4], read_exactly(header, 16, 2)
-    if chunk(b"tRNS", data) != whole:
-        raise Rejected(Reason.UNDECODABLE_IMAGE)
+    bits, colour = read_exactly(header, 8, 2)
     if colour not in _KEY_SAMPLES or bits not in (1, 2, 4, 8):
         return data
     highest = (1 << bits) - 1

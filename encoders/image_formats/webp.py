@@ -14,8 +14,8 @@ _MAX_CANVAS = 1 << 28
 """Pixels: more than any stream may allow. Pillow allocates memory for the canvas before its size can be checked."""
 
 
-def strip(content: bytes) -> bytes:
-    """See `image_formats.strip`."""
+def strip(content: bytes, *, whole_file: bool) -> bytes:  # noqa: ARG001
+    """See `image_formats.strip`; the file is always read to the end of its image."""
     whole = read_exactly(content, 0, 8 + int.from_bytes(content[4:8], "little"))
     body = b"WEBP" + b"".join(_chunks(whole))
     return b"RIFF" + struct.pack("<L", len(body)) + body

@@ -40,6 +40,7 @@ from tests.encoders.image_files import (
 )
 
 MARK = b"zebra9131"
+LIMITS, WHOLE = ImageLimits(), ImageLimits(whole_files=True)
 PREPROCESSING = ImagePreprocessing(
     exif_orientation="apply",
     alpha="white",
@@ -64,9 +65,9 @@ def stripped(content: bytes) -> bytes:
     return strip(content, format_of(content))
 
 
-def reason_of(content: bytes) -> Reason | None:
+def reason_of(content: bytes, limits: ImageLimits = LIMITS) -> Reason | None:
     try:
-        decode_pixels(read_header(content, ImageLimits()), PREPROCESSING)
+        decode_pixels(read_header(content, limits), PREPROCESSING)
     except Rejected as rejected:
         return rejected.reason
     return None
@@ -146,7 +147,7 @@ def test_later_frames_never_reach_the_decoder(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ordinary()))
-def test_a_truncated_file_is_rejected(name: str) -> None:
+def test_a_truncated_file_is_rejected_where_files_must_be_whole(name: str) -> None:
     content = ordinary()[name]
     if name == "jpeg-several-images":  # bytes after the first image are removed
         content = content[: content.index(b"\xff\xd9") + 2]
@@ -162,7 +163,52 @@ def test_a_truncated_file_is_rejected(name: str) -> None:
     points = {*range(magic + 1), *range(len(content) - 16, len(content)), *range(0, len(content), 1 if every else 41)}
     for length in sorted(points - {len(content)}):
         expected = Reason.UNSUPPORTED_IMAGE_FORMAT if length < magic else Reason.UNDECODABLE_IMAGE
-        assert reason_of(content[: max(length, 0)]) is expected, length
+        part = content[: max(length, 0)]
+        assert reason_of(part, WHOLE) is expected, length
+        assert reason_of(part) is expected or has_same_pixels(part, content), length
+
+
+def has_same_pixels(one: bytes, other: bytes) -> bool:
+    first, second = (np.asarray(decode_pixels(read_header(each, LIMITS), PREPROCESSING)) for each in (one, other))
+    return np.array_equal(first, second)
+
+
+@cache
+def faulty_after_the_pixels() -> dict[str, bytes]:
+    """Return a PNG and a GIF whose pixels are all there, with a fault after them."""
+    one, two, frames = png(8, 2), noise("P"), saved(noise("P"), "GIF", save_all=True, append_images=[noise("L")] * 2)
+    files = {
+        "png-no-end": one[:-12],
+        "png-cut-in-the-end": one[:-5],
+        "png-cut-in-the-checksum": one[:-14],
+        "png-end-renamed": one.replace(b"IEND", b"JEND"),
+        "png-end-with-a-length": one[:-12] + b"\0\0\1\0IEND\xae\x42\x60\x82",
+        "png-zeros": one[:-12] + bytes(500),
+        "png-junk": one[:-12] + MARK * 9,
+        "png-text-cut": one[:-12] + chunk(b"tEXt", b"k\0" + MARK)[:-9],
+        "gif-no-end": saved(two, "GIF")[:-1],
+        "gif-zeros": saved(two, "GIF")[:-1] + bytes(500),
+        "gif-junk": saved(two, "GIF")[:-1] + MARK * 9,
+        "gif-second-frame-cut": frames[: len(frames) // 2],
+        "gif-comment-cut": saved(two, "GIF")[:-1] + b"!\xfe\x20abc",
+    }
+    return files | {"png-text-damaged": one[:-12] + chunk(b"tEXt", b"k\0" + MARK)[:-1] + b"!" + one[-12:]}
+
+
+@pytest.mark.parametrize("name", sorted(faulty_after_the_pixels()))
+def test_a_fault_after_all_pixels_rejects_only_where_files_must_be_whole(name: str) -> None:
+    content = faulty_after_the_pixels()[name]
+    assert has_same_pixels(content, png(8, 2) if name.startswith("png") else saved(noise("P"), "GIF"))
+    if name != "png-text-damaged":  # texts are removed unread
+        assert reason_of(content, WHOLE) is Reason.UNDECODABLE_IMAGE
+    assert MARK not in stripped(content)
+
+
+@pytest.mark.parametrize("at", ["within", "between"])
+def test_a_png_that_lacks_pixels_is_rejected(at: str) -> None:
+    content = ordinary()["png-many-parts"]
+    last = content.rindex(b"IDAT", 0, content.rindex(b"IDAT", 0, -30)) - 4
+    assert reason_of(content[: last + (20 if at == "within" else 0)]) is Reason.UNDECODABLE_IMAGE
 
 
 def test_a_jpeg_of_too_many_scans_is_rejected() -> None:
@@ -230,6 +276,7 @@ MALFORMED = {
     "jpeg-end-alone": b"\xff\xd8\xff\xd9",
     "jpeg-lengths-of-nothing": b"\xff\xd8" + b"\xff\xc0\0\0" * 40 + b"\xff\xd9",
     "gif-no-frame": gif()[: 13 + 24] + b";",
+    "gif-frame-cut": gif()[:-3],
     "gif-unknown-block": gif(SIZE, (0, 0, *SIZE), b"?"),
     "gif-short-transparency": gif(SIZE, (0, 0, *SIZE), b"!\xf9\1\1\0")[:-2] + b"?;",
     "webp-no-image": b"RIFF\4\0\0\0WEBP",
