@@ -52,6 +52,7 @@ class ImagePreprocessing(FrozenModel):
     """
 
     exif_orientation: Literal["apply", "ignore"]
+    """The orientation that EXIF states, else XMP."""
     alpha: Literal["white", "black", "drop"]
     """The background of transparent pixels; `drop` keeps the colours that they hide."""
     resize: int = Field(ge=1, le=4096)

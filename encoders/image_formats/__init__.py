@@ -1,8 +1,8 @@
 """Image formats: detecting the format of a file, and stripping the file to what decoding needs.
 
 Metadata (texts, profiles, thumbnails, comments), later frames and bytes after the image are removed before a decoder
-reads the file; of EXIF only the orientation is kept. A file without all pixels is rejected, even if its decoder would
-accept it.
+reads the file; of EXIF and XMP only the orientation is kept. A file without all pixels is rejected, even if its decoder
+would accept it.
 
 `rawless.content` has the names of the formats and the limits on images. Each format has one module here, with the
 `SIGNATURE` of its first bytes and a function `strip`; `decode` turns a file into pixels.

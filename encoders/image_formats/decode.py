@@ -54,7 +54,7 @@ def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Imag
     _reject_errors(image.load)
     vars(image).pop("_decoder", None)  # that of WEBP keeps two more copies of the image
     is_applied = preprocessing.exif_orientation == "apply"
-    transposition = _TRANSPOSITIONS.get(orientation(image.info.get("exif") or b"")) if is_applied else None
+    transposition = _TRANSPOSITIONS.get(orientation(image.info.get("exif") or b"") or 1) if is_applied else None
     rgb = _reject_errors(lambda: _to_rgb(image, preprocessing.alpha if keyed is None else "drop"))
     if keyed is not None:
         rgb.paste(_BACKGROUNDS[preprocessing.alpha], mask=keyed)

@@ -17,6 +17,7 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _KEPT = {*_FRAMES, 0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE}
 """Frames, Huffman and arithmetic tables, quantisation, restarts, JFIF and Adobe's colour transform."""
 _START, _SCAN, _END, _APP1 = 0xD8, 0xDA, 0xD9, 0xE1
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MARKERS = {*_KEPT, _SCAN, _END, 0xDC, *range(0xE0, 0xF0), 0xFE}
 """All that libjpeg knows beside restarts. Of others it ignores some within a scan, with the bits before the restart."""
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
@@ -26,12 +27,15 @@ _FILL = re.compile(rb"\xff+(?=\xff)")
 
 def strip(content: bytes, *, whole_file: bool) -> bytes:  # noqa: ARG001
     """See `image_formats.strip`; the file is always read to the end of its image."""
-    return b"".join(_segments(content))
+    metadata: dict[bytes, bytes] = {}
+    kept = b"".join(_segments(content, metadata))
+    turn = exif.orientation(metadata.get(exif.PREFIX, b""), metadata.get(_XMP, b""))
+    return bytes((0xFF, _START)) + (b"" if turn is None else _orientation(turn)) + kept
 
 
-def _segments(content: bytes) -> Iterator[bytes]:
-    yield bytes((0xFF, _START))
-    position, scans, has_frame, has_orientation = 2, 0, False, False
+def _segments(content: bytes, metadata: dict[bytes, bytes]) -> Iterator[bytes]:
+    """Yield what is kept, and add EXIF and XMP to the metadata by their prefixes."""
+    position, scans, has_frame = 2, 0, False
     for _ in range(MAX_SEGMENTS):
         marker, start = _next_marker(content, position)
         if marker not in _MARKERS:
@@ -46,9 +50,8 @@ def _segments(content: bytes) -> Iterator[bytes]:
         has_frame = has_frame or marker in _FRAMES
         if marker in _KEPT:
             yield bytes((0xFF, marker)) + segment
-        elif marker == _APP1 and segment[2:8] == exif.PREFIX and not has_orientation:
-            has_orientation = True
-            yield _orientation(segment)
+        elif marker == _APP1 and not scans:  # as Pillow, which reads the first EXIF and the last XMP
+            metadata |= {_XMP: segment} if segment.startswith(_XMP, 2) else {segment[2:8]: segment[2:]} | metadata
         elif marker == _SCAN:
             scans += 1
             _, following = _next_marker(content, position)
@@ -57,9 +60,9 @@ def _segments(content: bytes) -> Iterator[bytes]:
     raise Rejected(Reason.UNDECODABLE_IMAGE)
 
 
-def _orientation(segment: bytes) -> bytes:
-    stripped = exif.strip(segment[2:])
-    return bytes((0xFF, _APP1)) + struct.pack(">H", 2 + len(stripped)) + stripped
+def _orientation(orientation: int) -> bytes:
+    written = exif.written(orientation)
+    return bytes((0xFF, _APP1)) + struct.pack(">H", 2 + len(written)) + written
 
 
 def _next_marker(content: bytes, position: int) -> tuple[int, int]:

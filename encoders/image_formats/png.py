@@ -12,6 +12,11 @@ from rawless.privacy import Reason, Rejected
 SIGNATURE = re.compile(rb"\x89PNG\r\n\x1a\n")
 _COLOURS = {b"PLTE": 768, b"tRNS": 256}
 """Chunks that precede the image data and of which the first counts, with their maximum length."""
+_WRITTEN = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT")
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+_RAW_PROFILE, _XMP = b"Raw profile type exif", b"XML:com.adobe.xmp"
+"""The keywords of texts that may state the orientation."""
+_MAX_TEXT_BYTES = 1 << 20
 _CHECKED = {b"IHDR", *_COLOURS}
 """Chunks whose checksums are verified: a damaged one would change all pixels."""
 _INDEXED = 3
@@ -23,20 +28,26 @@ def strip(content: bytes, *, whole_file: bool) -> bytes:
     """See `image_formats.strip`."""
     images: list[bytes] = []
     kept: dict[bytes, bytes] = {}
+    texts: dict[bytes, tuple[bytes, bytes]] = {}
     for name, data in _chunks(content, whole_file=whole_file):
         if name == b"IDAT":
             images.append(data)
-        elif name in (b"IHDR", b"eXIf") or (name in _COLOURS and not images):
+        elif name == b"IHDR" or (name in _COLOURS and not images):
             kept.setdefault(name, data)
+        elif name == b"eXIf":
+            kept[name] = data
+        elif name in _TEXTS and (keyword := data.partition(b"\0")[0]) in (_RAW_PROFILE, _XMP):
+            texts[keyword] = name, data
     if read_exactly(kept[b"IHDR"], 9, 1)[0] == _INDEXED and b"PLTE" not in kept:
         raise Rejected(Reason.UNDECODABLE_IMAGE)
     if b"tRNS" in kept:
         kept[b"tRNS"] = _transparency(kept[b"IHDR"], kept[b"tRNS"])
-    if b"eXIf" in kept:
-        kept[b"eXIf"] = exif.strip(kept[b"eXIf"]).removeprefix(exif.PREFIX)
-    parts = [chunk(name, kept[name]) for name in (b"IHDR", b"PLTE", b"tRNS", b"eXIf") if name in kept]
-    if images:
-        parts.append(chunk(b"IDAT", b"".join(images)))
+    tags = kept.pop(b"eXIf", None)
+    turn = exif.orientation(_raw_profile(texts) if tags is None else tags, _text(texts, _XMP))
+    if turn is not None:
+        kept[b"eXIf"] = exif.written(turn).removeprefix(exif.PREFIX)
+    kept[b"IDAT"] = b"".join(images)
+    parts = [chunk(name, kept[name]) for name in _WRITTEN if name in kept]
     return b"".join([content[:8], *parts, chunk(b"IEND", b"")])
 
 
@@ -78,6 +89,31 @@ def _transparency(header: bytes, data: bytes) -> bytes:
     highest = (1 << bits) - 1
     samples = struct.iter_unpack(">H", read_exactly(data, 0, 2 * _KEY_SAMPLES[colour]))
     return b"".join(struct.pack(">H", (sample & highest) * 255 // highest) for (sample,) in samples)
+
+
+def _raw_profile(texts: dict[bytes, tuple[bytes, bytes]]) -> bytes:
+    """Return the EXIF that ImageMagick writes as a text of hexadecimal digits after three lines."""
+    digits = b"".join(_text(texts, _RAW_PROFILE).split(b"\n")[3:])[: 2 * exif.MAX_BYTES]
+    try:
+        return bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        return b""
+
+
+def _text(texts: dict[bytes, tuple[bytes, bytes]], keyword: bytes) -> bytes:
+    """Return a text, or at most its first megabyte when it is compressed; nothing when it is absent or malformed."""
+    name, data = texts.get(keyword, (b"tEXt", b""))
+    text = data.partition(b"\0")[2]
+    is_packed = name == b"zTXt"
+    if name == b"iTXt":
+        is_packed = text[:1] != b"\0"
+        text = text[1:2] * is_packed + text[2:].partition(b"\0")[2].partition(b"\0")[2]
+    if not is_packed:
+        return text
+    try:
+        return zlib.decompressobj().decompress(text[1:], _MAX_TEXT_BYTES) if text[:1] == b"\0" else b""
+    except zlib.error:
+        return b""
 
 
 def chunk(name: bytes, data: bytes) -> bytes:

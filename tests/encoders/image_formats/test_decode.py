@@ -3,8 +3,10 @@
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +123,60 @@ def test_each_orientation_is_applied(turn: int, kind: int, order: str) -> None:
     source = np.asarray(noise("RGB"))
     found = decoded(saved(noise("RGB"), "PNG", exif=b"Exif\0\0" + exif(turn, order, kind)))
     assert far(found, TURNED[turn](source)) == 0
+
+
+def xmp(turn: int, form: str = "attribute") -> bytes:
+    attribute, element = f' tiff:Orientation="{turn}"', f"<tiff:Orientation>{turn}</tiff:Orientation>"
+    return f"<rdf:Description{attribute if form == 'attribute' else '>' + element}".encode()
+
+
+def raw_profile(turn: int) -> bytes:
+    digits = (b"Exif\0\0" + exif(turn)).hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    return f"\nexif\n{len(digits) // 2:8}\n{lines}\n".encode()
+
+
+def with_xmp(kind: str, packet: bytes, **options: Any) -> bytes:
+    if kind == "png":
+        return png(8, 2, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet), *options.values())
+    return saved(noise("RGB"), kind.upper(), xmp=packet, **options)
+
+
+RAW, PACKET = b"Raw profile type exif\0", b"XML:com.adobe.xmp\0"
+STATED: dict[str, Callable[[int], bytes]] = {
+    "png-raw-profile": lambda turn: png(8, 2, chunk(b"tEXt", RAW + raw_profile(turn))),
+    "png-raw-profile-packed": lambda turn: png(8, 2, chunk(b"zTXt", RAW + b"\0" + zlib.compress(raw_profile(turn)))),
+    "png-raw-profile-international": lambda turn: png(8, 2, chunk(b"iTXt", RAW + bytes(4) + raw_profile(turn))),
+    "png-raw-profile-after-the-image": lambda turn: png(8, 2, after=chunk(b"tEXt", RAW + raw_profile(turn))),
+    "png-xmp": lambda turn: with_xmp("png", xmp(turn)),
+    "png-xmp-element": lambda turn: with_xmp("png", xmp(turn, "element")),
+    "png-xmp-packed": lambda turn: png(8, 2, chunk(b"iTXt", PACKET + b"\1\0\0\0" + zlib.compress(xmp(turn)))),
+    "jpeg-xmp": lambda turn: with_xmp("jpeg", xmp(turn)),
+    "webp-xmp": lambda turn: with_xmp("webp", xmp(turn)),
+    "jpeg-exif-and-xmp": lambda turn: with_xmp("jpeg", xmp(3), exif=b"Exif\0\0" + exif(turn)),
+    "webp-exif-and-xmp": lambda turn: with_xmp("webp", xmp(3), exif=b"Exif\0\0" + exif(turn)),
+    "png-exif-and-xmp": lambda turn: with_xmp("png", xmp(3), tag=chunk(b"eXIf", exif(turn))),
+    "jpeg-other-exif-and-xmp": lambda turn: with_xmp("jpeg", xmp(turn), exif=b"Exif\0\0" + tiff()),
+}
+"""Files that state an orientation elsewhere than in EXIF alone."""
+
+
+@pytest.mark.parametrize("name", sorted(STATED))
+def test_an_orientation_in_xmp_or_a_raw_profile_is_applied_as_pillow_does(name: str) -> None:
+    for turn in (1, 5, 6, 8, 9):
+        content = STATED[name](turn)
+        assert far(decoded(content), plain(content)) == 0, turn
+        assert decoded(content).shape[:2] == (SIZE if 5 <= turn <= 8 else SIZE[::-1]), turn
+        assert decoded(content, exif_orientation="ignore").shape[:2] == SIZE[::-1]
+
+
+def test_a_malformed_raw_profile_or_text_states_no_orientation() -> None:
+    bomb = zlib.compress(bytes(30_000_000))
+    for text in (b"\nexif\n4\nzebra", b"", raw_profile(6)[:5]):
+        assert decoded(png(8, 2, chunk(b"tEXt", RAW + text))).shape[:2] == SIZE[::-1]
+    for packed in (b"\0" + bomb, b"\0zebra", b"\1" + zlib.compress(raw_profile(6)), b""):
+        assert decoded(png(8, 2, chunk(b"zTXt", RAW + packed))).shape[:2] == SIZE[::-1]
+    assert decoded(png(8, 2, chunk(b"iTXt", PACKET[:-1]), chunk(b"iTXt", PACKET + b"\1"))).shape[:2] == SIZE[::-1]
 
 
 def test_transparent_pixels_become_the_background_or_keep_their_colour() -> None:
