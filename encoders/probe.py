@@ -37,9 +37,9 @@ def verify(encoder: Encoder) -> None:
         )
 
 
-def probe_vector(encoder: Encoder) -> Vector | None:
-    """Return the vector of the probe's input, or None when the encoder produces none."""
-    content = encoder.spec.content_of(encoder.spec.probe_input)
+def probe_vector(encoder: Encoder, probe_input: str | None = None) -> Vector | None:
+    """Return the vector of the probe's input, or of another one, or None when the encoder produces none."""
+    content = encoder.spec.content_of(probe_input or encoder.spec.probe_input)
     try:
         outcome = encoder.encode([Raw(content)])[0]
     except Unavailable:  # the encoder fails for every item

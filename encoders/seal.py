@@ -16,10 +16,16 @@ def seal(spec: S) -> S:
     """Return the spec with the digests of the files on this machine and the probe computed from them on the CPU.
 
     Raises UserError as `weights.find` does, when a file does not have a digest that the spec already names, and when
-    the files produce no finite vector of the spec's dimension.
+    the files produce no finite vector for the probe or for an item of the largest size.
     """
     spec = spec.with_digests(weights.digests(spec)).model_copy(update={"probe": None})
-    vector = probe_vector(build(spec, pick_device("cpu")))
+    encoder = build(spec, pick_device("cpu"))
+    vector = probe_vector(encoder)
     if vector is None:
         raise UserError(f"The encoder {spec.ref} produces no finite vector for its probe: check weights and layer.")
+    if spec.longest_input is not None and probe_vector(encoder, spec.longest_input) is None:
+        raise UserError(
+            f"The encoder {spec.ref} produces a vector for its probe, but none for an item of the largest size: lower "
+            "max_tokens."
+        )
     return spec.model_copy(update={"probe": Probe.of(spec.probe_input, vector)})

@@ -132,6 +132,11 @@ class EncoderSpec(FrozenModel):
         """The input of the probe; while there is no probe, the input that it will have."""
         return self.probe.input if self.probe else self.built_in_probe()
 
+    @property
+    def longest_input(self) -> str | None:
+        """An input, like the probe's, of the largest size that the encoder takes; None if all items have one size."""
+        return None
+
     def with_digests(self, digests: Mapping[str, str]) -> Self:
         """Return the spec with the digest of every file; `digests` has one for each of `files`."""
         files = {name: digests[name] for name in self.weights.files}

@@ -43,6 +43,11 @@ class TextSpec(EncoderSpec):
         """See `EncoderSpec.files`: the weights and the tokenizer."""
         return {**self.weights.files, **self.preprocessing.tokenizer}
 
+    @property
+    def longest_input(self) -> str:
+        """See `EncoderSpec.longest_input`."""
+        return " ".join([self.probe_input] * self.preprocessing.max_tokens)
+
     def with_digests(self, digests: Mapping[str, str]) -> Self:
         """See `EncoderSpec.with_digests`."""
         tokenizer = {name: digests[name] for name in self.preprocessing.tokenizer}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 
 from encoders.family import Family, Model
+from encoders.huggingface_folder import refuse_unsupported
 from encoders.spec import Files, Weights
 from encoders.text_spec import SafeFiles, TextSpec
 from encoders.weight_sources import LocalFolder
@@ -61,7 +62,7 @@ def load_network(spec: HuggingFaceTextSpec) -> "tuple[Any, torch.nn.Module]":
         raise UserError(
             f"The weights of {spec.ref} lack {missing[0]} and {len(missing) - 1} other tensors: replace the file."
         )
-    _check_config(spec, transformer.config, tokenizer.model_max_length)
+    _check_config(spec, transformer.config, _positions(transformer, tokenizer.model_max_length))
     network = TokenNetwork(
         transformer,
         partial(_pool, pooling=spec.pooling),
@@ -93,6 +94,7 @@ def _load_files(spec: HuggingFaceTextSpec) -> tuple[Any, Any, set[str]]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     source = weights.find(spec)
+    refuse_unsupported(spec, source)
     # Loaded from a folder of links to the verified files alone, so that other files of the source have no effect.
     with tempfile.TemporaryDirectory(prefix="rawless-encoder-") as folder:
         for name in spec.files:
@@ -115,7 +117,19 @@ def _load_files(spec: HuggingFaceTextSpec) -> tuple[Any, Any, set[str]]:
     return tokenizer, transformer, loading["missing_keys"]
 
 
-def _check_config(spec: HuggingFaceTextSpec, config: Any, tokenizer_length: int) -> None:
+def _positions(transformer: "torch.nn.Module", tokenizer_length: int) -> int:
+    """Return the largest number of tokens that the model takes."""
+    from torch.nn import Embedding
+
+    positions = min(getattr(transformer.config, "max_position_embeddings", None) or tokenizer_length, tokenizer_length)
+    for name, module in transformer.named_modules():
+        # RoBERTa and its like count positions from the one after that of padding.
+        if name.endswith("position_embeddings") and isinstance(module, Embedding) and module.padding_idx is not None:
+            positions = min(positions, module.num_embeddings - module.padding_idx - 1)
+    return positions
+
+
+def _check_config(spec: HuggingFaceTextSpec, config: Any, positions: int) -> None:
     if config.model_type != spec.architecture:
         raise UserError(
             f"{spec.ref} says architecture {spec.architecture}, but its config.json says {config.model_type}: correct "
@@ -125,11 +139,9 @@ def _check_config(spec: HuggingFaceTextSpec, config: Any, tokenizer_length: int)
         raise UserError(
             f"{spec.ref} says dimension {spec.dimension}, but its weights have {config.hidden_size}: correct the spec."
         )
-    # Some models reserve positions; their tokenizer knows how many are left for tokens.
-    positions = min(getattr(config, "max_position_embeddings", tokenizer_length), tokenizer_length)
     if spec.preprocessing.max_tokens > positions:
         raise UserError(
-            f"{spec.ref} says max_tokens {spec.preprocessing.max_tokens}, but its model has {positions} positions: "
+            f"{spec.ref} says max_tokens {spec.preprocessing.max_tokens}, but its model has positions for {positions}: "
             "lower it."
         )
     layers = config.num_hidden_layers
