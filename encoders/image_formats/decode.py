@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from encoders.image_formats import detect_format, strip
+from encoders.image_formats import bmp, detect_format, strip
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageLimits
@@ -50,6 +50,7 @@ def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
 
 def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     """Return the decoded image in RGB, with the orientation applied. Raises Rejected when it cannot be decoded."""
+    image = _reject_errors(lambda: _without_runs(image))
     keyed = None if preprocessing.alpha == "drop" else _reject_errors(lambda: _keyed_pixels(image))
     _reject_errors(image.load)
     vars(image).pop("_decoder", None)  # that of WEBP keeps two more copies of the image
@@ -59,6 +60,13 @@ def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Imag
     if keyed is not None:
         rgb.paste(_BACKGROUNDS[preprocessing.alpha], mask=keyed)
     return rgb if transposition is None else rgb.transpose(transposition)
+
+
+def _without_runs(image: Image.Image) -> Image.Image:
+    """Return the image, opened again without run-length encoding if it is a BMP with it."""
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile or image.tile[0].codec_name != "bmp_rle":
+        return image
+    return Image.open(BytesIO(bmp.without_runs(cast(BytesIO, image.fp).getvalue())), formats=("bmp",))
 
 
 def _keyed_pixels(image: Image.Image) -> Image.Image | None:

@@ -1,6 +1,7 @@
 """Decoding image files: the pixels of Pillow, under the rules of the spec, within limits."""
 
 import struct
+import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -342,6 +343,35 @@ def test_a_first_frame_larger_than_its_screen_is_checked_by_its_decoded_size() -
     content = gif((1, 1), (40, 60, 10, 10))
     assert read_header(content, LIMITS).size == (50, 70)
     assert reason_of(content, ImageLimits(max_pixels=50 * 70 - 1)) is Reason.TOO_MANY_PIXELS
+
+
+RUNS_8 = b"\3\7" + b"\0\4\1\2\3\4" + b"\0\0" + b"\0\3\5\6\7\0" + b"\0\2\2\0" + b"\xff\x09" + b"\0\0" + b"\0\2\1\1"
+RUNS_8 += b"\2\x11" + b"\0\1"
+ROWS_8 = [[7, 7, 7, 1, 2, 3, 4], [5, 6, 7, 0, 0, 9, 9], [0] * 7, [0, 17, 17, 0, 0, 0, 0], [0] * 7]
+RUNS_4 = b"\5\x12" + b"\0\3\x34\x50" + b"\0\0" + b"\0\5\x67\x89\xa0\0" + b"\1\xb0" + b"\0\0" + b"\0\1"
+ROWS_4 = [[1, 2, 1, 2, 1, 3, 4], [6, 7, 8, 9, 10, 11, 0], [0] * 7]
+
+
+@pytest.mark.parametrize(
+    ("bits", "compression", "runs", "rows"), [(8, 1, RUNS_8, ROWS_8), (4, 2, RUNS_4, ROWS_4)], ids=["8", "4"]
+)
+def test_the_runs_of_a_bmp_are_decoded(bits: int, compression: int, runs: bytes, rows: list[list[int]]) -> None:
+    """Runs, absolute pixels, moves, ends of lines and of the image; the lowest row is first."""
+    found = decoded(bmp((7, len(rows)), bits, runs, compression))
+    assert found[::-1, :, 2].tolist() == rows  # the blue of the palette of `bmp` is the index
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 9, 20])
+def test_runs_without_their_end_are_rejected(cut: int) -> None:
+    assert reason_of(bmp((7, 5), 8, RUNS_8[:-cut], 1)) is Reason.UNDECODABLE_IMAGE
+
+
+def test_runs_are_decoded_within_the_limits_and_soon() -> None:
+    runs = bmp((9_000, 5_000), 8, b"\xff\7\0\0" * 5_000 + b"\0\1", 1)
+    assert reason_of(runs, ImageLimits(max_pixels=44_999_999)) is Reason.TOO_MANY_PIXELS
+    started = time.process_time()
+    assert decoded(runs)[:, 254:256, 1].tolist() == [[248, 255]] * 5_000
+    assert time.process_time() - started < 2  # byte by byte it takes longer
 
 
 NOTHING = {

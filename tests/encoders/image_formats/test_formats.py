@@ -344,10 +344,3 @@ def test_the_orientation_is_kept() -> None:
         content = saved(noise("RGB"), kind.upper(), exif=b"Exif\0\0" + exif(6))
         with Image.open(BytesIO(stripped(content))) as image:
             assert image.getexif()[0x0112] == 6
-
-
-@pytest.mark.parametrize(("compression", "bits"), [(1, 8), (2, 4)], ids=["8 bits", "4 bits"])
-def test_a_run_length_encoded_bmp_is_unsupported(compression: int, bits: int) -> None:
-    """Pillow would decode it in Python, which takes seconds for a small file."""
-    runs = bmp((9_000, 5_000), bits, b"\xff\7\0\0" * 5_000 + b"\0\1", compression)
-    assert reason_of(runs) is Reason.UNSUPPORTED_IMAGE_FORMAT
