@@ -16,6 +16,7 @@ import yaml
 from rawless.heads.session import open_head
 from tests.cli.conftest import Outcome
 from tests.shop import AS_OF, EVENTS, LABEL, Shop, make_row
+from tests.streams import ANY_ID
 
 Rawless = Callable[..., Outcome]
 
@@ -63,7 +64,7 @@ def test_only_the_owner_can_read_what_commands_and_servers_write_into_the_home_f
 ) -> None:
     earlier = {*(home / "heads").rglob("*")}  # also those of other tests, which are not written by commands
     stream = tiny_file.with_name("stream.yaml")
-    stream.write_text(f"stream: message\nmodality: text\nencoders: [{tiny_file}]\n")
+    stream.write_text(f"stream: message\nmodality: text\nencoders: [{tiny_file}]\nevent_id: {ANY_ID}\n")
 
     for command in (
         ["ingest", "--stream", stream, "--source", f"jsonl:{write_events({})}", "--device", "cpu"],

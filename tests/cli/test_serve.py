@@ -226,7 +226,7 @@ def test_a_service_creates_nothing_in_a_warehouse(
     rawless: Rawless, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its account may not, and in the deployment the attempt would look like an attack."""
-    datasets = {role: role for role in ("events", "snapshots", "subjects", "audit")}
+    datasets = {role: role for role in ("events", "snapshots", "subjects", "builds", "audit")}
     (tmp_path / "warehouse.yaml").write_text(yaml.safe_dump({"project": "a-project", **datasets}))
     file = _file(folder, "logged.yaml", heads={"topic": {"stream": "message.yaml", "log": True}})
     with fake_google() as google:

@@ -106,7 +106,7 @@ def load(warehouse: Warehouse, name: str, rows: Rows, folder: Path) -> None:
     columns = {column: [row.get(column) for row in rows] for row in rows for column in row}
     arrays = {column: pa.array(values, kind(column, values)) for column, values in columns.items()}
     pyarrow.parquet.write_table(pa.table(arrays), folder / f"{name}.parquet")
-    load_file(warehouse, place, folder / f"{name}.parquet")
+    load_file(warehouse, place, folder / f"{name}.parquet", existing="append")
 
 
 def kind(column: str, values: list[Any]) -> pa.DataType | None:

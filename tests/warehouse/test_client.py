@@ -308,7 +308,7 @@ def test_errors_carry_no_traceback_of_the_client(warehouse: Warehouse) -> None:
     assert "google" not in "".join(traceback.format_exception(caught.value)).split("UserError")[-1]
 
 
-CLOUD = WarehouseConfig(project="a-project", events="e", snapshots="s", subjects="u", audit="a")
+CLOUD = WarehouseConfig(project="a-project", events="e", snapshots="s", subjects="u", builds="b", audit="a")
 
 
 @pytest.mark.parametrize("address", ["http://bigquery.example:9050", "10.0.0.7:9050", "http://127.0.0.1@evil.example"])
