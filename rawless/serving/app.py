@@ -19,6 +19,7 @@ from rawless.serving.encoding import EncoderBackend, LocalEncoderBackend
 from rawless.serving.head_store import HeadStore, head_requirements
 from rawless.serving.lifespan import Lifespan
 from rawless.serving.metrics import Metrics
+from rawless.serving.middleware import answer_head, close_before_body
 from rawless.serving.orchestrator import Orchestrator
 from rawless.serving.prediction_log import PredictionLog
 from rawless.serving.problems import contain_exceptions
@@ -74,7 +75,7 @@ class AppFactory:
             orchestrator = self._orchestrator(role)
             service = self._service("Rawless orchestrator", orchestrator.check_ready)
             add_orchestrator_routes(service, orchestrator)
-        return contain_exceptions(service.app)
+        return close_before_body(answer_head(contain_exceptions(service.app)))
 
     def _service(self, title: str, check_ready: Callable[[], Awaitable[None]]) -> Service:
         authenticator = Authenticator(self._config.access)

@@ -3,6 +3,7 @@
 from asyncio import BaseTransport, TimerHandle
 from typing import Any, cast
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rawless.serving.errors import ErrorCode, RequestError
@@ -20,8 +21,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = _Parser(self)
         self._non_body_bytes = 0
         self._in_headers = True
+        self._is_upgrade = False
         self._timer: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -44,7 +47,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the limits of a request's headers."""
         super().on_message_begin()
-        self._in_headers, self._non_body_bytes = True, 0
+        self._in_headers, self._is_upgrade, self._non_body_bytes = True, False, 0
         self._start_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -59,14 +62,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """End the limits of the headers. The time for the body is limited by the handler.
 
         A Transfer-Encoding other than chunked is refused, because a proxy on the way may find another end of the body.
+        The headers of a request to upgrade the protocol are parsed a second time, without those to upgrade.
         """
         if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] not in ([], [b"chunked"]):
             raise ValueError("unsupported transfer encoding")
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("not a proxy")
+            self._is_upgrade = True
+            return
         self._in_headers, self._non_body_bytes = False, 0
         self._stop_timer()
         super().on_headers_complete()
-        if self.parser.should_upgrade():  # the parser stops reading there
-            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -75,6 +82,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request that was received completely."""
+        if self._is_upgrade:
+            return
         self._non_body_bytes = 0
         self._stop_timer()
         super().on_message_complete()
@@ -84,6 +93,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.cycle.response_complete and self.cycle.more_body:
             self._start_timer()
         super().on_response_complete()
+
+    def head_without_upgrade(self) -> bytes:
+        """Return the head of a request to upgrade the protocol, as one of a request that stays with HTTP/1.1.
+
+        The connection ends with the response: what a caller sends too early in the other protocol is never a request.
+        """
+        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = (header for header in self.headers if header[0] not in (b"connection", b"upgrade"))
+        return b"\r\n".join([line, b"connection: close", *(b"%s: %s" % header for header in kept), b"", b""])
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that cannot be parsed like any other that is invalid; the server's message is dropped."""
@@ -100,3 +118,30 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class _Parser(HttpRequestParser):
+    """Httptools' parser, which by itself ends a request to upgrade the protocol after its headers, without its body.
+
+    Java's HTTP client and `curl --http2` ask for HTTP/2 with their first request, and take HTTP/1.1.
+    """
+
+    def __init__(self, protocol: LimitedHttpProtocol) -> None:
+        self._protocol = protocol
+        self._start()
+
+    def feed_data(self, data: Any) -> None:
+        """Parse received data."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                super().feed_data(rest)
+                return
+            except HttpParserUpgrade as upgrade:
+                head, rest = self._protocol.head_without_upgrade(), rest[upgrade.args[0] :]
+                self._start()
+                super().feed_data(head)
+
+    def _start(self) -> None:
+        super().__init__(self._protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does, for pipelined requests

@@ -48,7 +48,7 @@ _DETAILS: dict[Code, str] = {
     ErrorCode.FORBIDDEN: "The token does not permit this operation.",
     ErrorCode.NOT_FOUND: "The resource does not exist; /openapi.json lists the available paths.",
     ErrorCode.METHOD_NOT_ALLOWED: "This path does not support this method; /openapi.json lists its methods.",
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "This path does not accept this type of content; /openapi.json lists its types.",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "Send UTF-8 or an image, not compressed, with a Content-Type of /openapi.json.",
     ErrorCode.MISDIRECTED: "Without access tokens, only programs that call a loopback name get answers, not web pages.",
     ErrorCode.HEAD_MISMATCH: "The deployed head takes the vectors of another encoder.",
     ErrorCode.HEAD_FAILED: "The head returned no finite value for this content.",

@@ -29,6 +29,9 @@ MAX_LOGGED_AGE, MAX_LOGGED_AHEAD = timedelta(hours=1), timedelta(minutes=1)
 """When the event of a logged request may have occurred. The service is called for what happens now: an hour is for a
 caller that queues and retries, a minute for its clock. Any other time would place rows in days that are complete."""
 _JSON_TYPE = "application/json"
+_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-ms-bmp": "image/bmp"}
+"""Names of content types that clients send besides the registered ones."""
+_CHARSET = re.compile(r"""(?:^|;)\s*charset\s*=\s*["']?([^\s"';]*)""", re.ASCII)
 _JSON_OVERHEAD = 1024
 """Bytes of a JSON body besides its text."""
 
@@ -120,9 +123,14 @@ class RequestReader:
 
 def check_content_type(headers: Headers, allowed: list[str]) -> None:
     """Raise RequestError unless the Content-Type is among `allowed`, and the body neither compressed nor recoded."""
-    content_type, _, parameters = headers.get("content-type", "").partition(";")
-    is_utf8 = re.fullmatch(r'\s*(charset="?utf-8"?)?\s*', parameters, re.ASCII | re.IGNORECASE)
-    if content_type.strip().lower() not in allowed or not is_utf8 or "content-encoding" in headers:
+    content_type, _, parameters = headers.get("content-type", "").lower().partition(";")
+    content_type = content_type.strip()
+    encodings = {value.strip().lower() for value in headers.getlist("content-encoding")}
+    if (
+        _ALIASES.get(content_type, content_type) not in allowed
+        or any(charset not in ("utf-8", "utf8") for charset in _CHARSET.findall(parameters))
+        or encodings - {"identity"}
+    ):
         raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 
 
