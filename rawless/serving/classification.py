@@ -19,7 +19,10 @@ THREADS = 2
 
 
 class ClassifierBackend(Protocol):
-    """Calls heads. Every method raises RequestError for a head that is unknown or takes other vectors."""
+    """Calls heads, as the service's file names them.
+
+    Every method raises RequestError for a head that is unknown or takes other vectors.
+    """
 
     async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
         """Return the answer of a head for a vector of shape (dimension,)."""
@@ -34,8 +37,8 @@ class ClassifierBackend(Protocol):
         """
         ...
 
-    async def manifests(self) -> list[HeadManifest]:
-        """Return the manifests of the live heads."""
+    async def manifests(self) -> dict[str, HeadManifest]:
+        """Return the manifests of the heads that answer, by their names."""
         ...
 
     async def check_ready(self) -> None:
@@ -77,7 +80,7 @@ class LocalClassifierBackend:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, vector_index.rank, head, vector, attributes, top)
 
-    async def manifests(self) -> list[HeadManifest]:
+    async def manifests(self) -> dict[str, HeadManifest]:
         """See `ClassifierBackend.manifests`."""
         return self._heads.manifests
 

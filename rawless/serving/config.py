@@ -29,6 +29,8 @@ def _check_url(url: str) -> str:
     return url
 
 
+ModelRef = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}(@[1-9][0-9]{0,8})?$")]
+"""A deployed head by its name, whose live version answers, or a version of a head, as in `topic@2`."""
 Url = Annotated[
     str,
     Field(pattern=r"^https?://[A-Za-z0-9.\-_\[\]:]+(/[A-Za-z0-9.\-_/]*)?$", max_length=256),
@@ -43,10 +45,10 @@ class HeadConfig(FrozenModel):
     """The stream's file, which defines the content that is accepted: its limits, ids and attributes."""
     encoder: str | None = None
     """The encoder of the stream whose vectors the head takes; the stream's first one by default."""
-    arms: dict[Name, PositiveFloat] = Field(default_factory=dict)
-    """The deployed heads that answer, with their weights; the deployed head of the same name by default."""
-    shadow: tuple[Name, ...] = ()
-    """Deployed heads that are called after the response was computed. Their answers are not returned."""
+    arms: dict[ModelRef, PositiveFloat] = Field(default_factory=dict)
+    """The heads that answer, with their weights; the deployed head of the same name by default."""
+    shadow: tuple[ModelRef, ...] = ()
+    """Heads that are called after the response was computed. Their answers are not returned."""
     also: tuple[Name, ...] = ()
     """Other served heads whose predictions, from the same encoding, are returned as well."""
     index: str | None = Field(default=None, min_length=1, max_length=64)
@@ -134,8 +136,14 @@ class ServedHead(FrozenModel):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the deployed heads that are called, without duplicates."""
+        """The heads that are called, without duplicates."""
         return tuple(dict.fromkeys((*self.arms, *self.shadow)))
+
+
+def split_ref(ref: str) -> tuple[str, int | None]:
+    """Return the name and the version of a `ModelRef`, None for the live version."""
+    name, _, version = ref.partition("@")
+    return name, int(version) if version else None
 
 
 def load_config(path: Path) -> tuple[ServeConfig, dict[str, ServedHead]]:

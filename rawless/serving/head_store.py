@@ -11,7 +11,7 @@ from rawless.errors import UserError
 from rawless.heads.artefact import MANIFEST, HeadManifest
 from rawless.heads.deployment import layout_difference, live_version
 from rawless.heads.session import HeadSession, open_head
-from rawless.serving.config import ServedHead
+from rawless.serving.config import ServedHead, split_ref
 from rawless.serving.errors import ErrorCode, RequestError
 
 
@@ -27,7 +27,7 @@ class HeadRequirement(NamedTuple):
 
 
 def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> dict[str, HeadRequirement]:
-    """Return the requirement of each deployed head. Raises UserError when two served heads require different ones."""
+    """Return the requirement of each head that is called. Raises UserError when two served heads differ in it."""
     requirements: dict[str, HeadRequirement] = {}
     for head in served.values():
         encoder, is_of_pairs = specs[head.encoder], head.index is not None
@@ -51,7 +51,10 @@ class _RejectedVersion(NamedTuple):
 
 
 class HeadStore:
-    """The live version of each required head. Safe for concurrent use, also during a refresh."""
+    """The required heads, each in its live version or in the one that the service's file names.
+
+    Safe for concurrent use, also during a refresh.
+    """
 
     def __init__(
         self, folder: Path, requirements: Mapping[str, HeadRequirement], on_checked: Callable[[str, bool], None]
@@ -62,18 +65,18 @@ class HeadStore:
         UserError for a head that is not deployed, or does not meet its requirement.
         """
         self._folder, self._requirements, self._on_checked = folder, requirements, on_checked
-        self._sessions = {name: self._load(name, self._deployed_version(name)) for name in requirements}
+        self._sessions = {ref: self._load(ref, self._version(ref)) for ref in requirements}
         self._rejected: dict[str, _RejectedVersion] = {}
 
     @property
     def names(self) -> list[str]:
-        """The names of all heads, sorted."""
+        """The heads as the service's file names them, sorted."""
         return sorted(self._sessions)
 
     @property
-    def manifests(self) -> list[HeadManifest]:
-        """The manifests of all live heads, sorted by name."""
-        return [self._sessions[name].manifest for name in self.names]
+    def manifests(self) -> dict[str, HeadManifest]:
+        """The manifests of the versions that answer, by the name that the service's file has for the head."""
+        return {name: self._sessions[name].manifest for name in self.names}
 
     def get(self, name: str, fingerprint: str, vector: Vector) -> HeadSession:
         """Return the live head that answers for a vector of shape (dimension,) of the encoder with a fingerprint.
@@ -99,7 +102,7 @@ class HeadStore:
     def _refresh_head(self, name: str) -> str | None:
         live, candidate = self._sessions[name].manifest, _RejectedVersion(0, None)
         try:
-            version = self._deployed_version(name)
+            version = self._version(name)
             if version == live.version:
                 self._accept(name)
                 return None
@@ -127,18 +130,26 @@ class HeadStore:
         rejected = f"{name}@{candidate.version}" if candidate.version else f"The deployment of {name}"
         return f"{rejected} was rejected, {name}@{self._sessions[name].manifest.version} stays live: {error}"
 
-    def _deployed_version(self, name: str) -> int:
-        version = live_version(self._folder, name)
+    def _version(self, ref: str) -> int:
+        name, version = split_ref(ref)
+        if version is None:
+            version = live_version(self._folder, name)
+        elif _manifest_time(self._folder / name / str(version)) is None:
+            raise UserError(
+                f"heads.{self._requirements[ref].served_head} names {ref}, but {self._folder} has no version {version} "
+                f"of {name}: name another version, or bring this one there with `rawless head deploy {ref}`."
+            )
         if version is None:
             raise UserError(
-                f"The head {name} of heads.{self._requirements[name].served_head} is not deployed in {self._folder}: "
+                f"The head {name} of heads.{self._requirements[ref].served_head} is not deployed in {self._folder}: "
                 f"run `rawless head deploy {name}`."
             )
         return version
 
-    def _load(self, name: str, version: int) -> HeadSession:
+    def _load(self, model: str, version: int) -> HeadSession:
+        name, _ = split_ref(model)
         session = open_head(self._folder / name / str(version))
-        requirement, manifest = self._requirements[name], session.manifest
+        requirement, manifest = self._requirements[model], session.manifest
         ref = f"{name}@{version}"
         if (manifest.head, manifest.version) != (name, version):
             raise UserError(f"The folder of {ref} contains {manifest.head}@{manifest.version}: deploy {ref} again.")

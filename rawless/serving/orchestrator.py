@@ -78,8 +78,8 @@ class Orchestrator:
         """Wait for the calls of shadow heads in progress."""
         await asyncio.gather(*self._shadows)
 
-    async def manifests(self) -> list[HeadManifest]:
-        """Return the manifests of the live heads."""
+    async def manifests(self) -> dict[str, HeadManifest]:
+        """Return the manifests of the heads that answer, by the names that the service's file has for them."""
         return await self._classifier.manifests()
 
     async def check_ready(self) -> None:
@@ -118,7 +118,7 @@ class Orchestrator:
         ranking = await self._classifier.rank(
             arm, head.index or "", self._fingerprints[head.encoder], encoded.vector, dict(request.event.attributes), top
         )
-        self._metrics.answers.labels(name, f"{arm}@{ranking.model.version}").inc()
+        self._metrics.answers.labels(name, ranking.model.ref).inc()
         return Scores(
             head=name, event_id=request.event.event_id, model=ranking.model, snapshot_id=ranking.snapshot_id,
             matches=ranking.matches, abstention=None, truncated=encoded.truncated,
@@ -147,7 +147,7 @@ class Orchestrator:
         arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)
         answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector)
         abstention = head.rules.check_answer(answer.probabilities)
-        self._metrics.answers.labels(head.name, f"{arm}@{answer.model.version}").inc()
+        self._metrics.answers.labels(head.name, answer.model.ref).inc()
         if abstention:
             self._metrics.abstentions.labels(head.name, abstention.value).inc()
         self._log_answer(head, request, answer, abstention)
@@ -199,5 +199,6 @@ class Orchestrator:
             outcome = "failed"
         else:
             outcome = "agrees" if shadow_answer.prediction == answer.prediction else "differs"
-            self._log_answer(head, request, shadow_answer, head.rules.check_answer(shadow_answer.probabilities))
+            if shadow_answer.model != answer.model:  # otherwise it is logged already
+                self._log_answer(head, request, shadow_answer, head.rules.check_answer(shadow_answer.probabilities))
         self._metrics.shadows.labels(head.name, shadow, outcome).inc()

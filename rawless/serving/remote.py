@@ -35,7 +35,7 @@ _TOKEN_SECONDS = 45 * 60.0
 _FORWARDED_CODES = (ErrorCode.QUEUE_FULL, ErrorCode.HEAD_MISMATCH, ErrorCode.HEAD_FAILED, ErrorCode.TOO_SLOW)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", Answer, Ranking)
-_MANIFESTS = TypeAdapter(list[HeadManifest])
+_MANIFESTS = TypeAdapter(dict[str, HeadManifest])
 
 
 class _ServiceClient:
@@ -168,7 +168,7 @@ class RemoteClassifierBackend(_ServiceClient):
         response = await self.call("POST", path, vector_to_bytes(vector), headers)
         return _check_model(_parse(Ranking, response), model, fingerprint)
 
-    async def manifests(self) -> list[HeadManifest]:
+    async def manifests(self) -> dict[str, HeadManifest]:
         """See `ClassifierBackend.manifests`."""
         response = await self.call("GET", "/v1/models")
         try:
@@ -186,7 +186,7 @@ def _parse(model: type[ModelT], response: httpx.Response) -> ModelT:
 
 def _check_model(answer: AnswerT, model: str, fingerprint: str) -> AnswerT:
     """Return an answer if it is one of the requested head. Raises RequestError."""
-    if (answer.model.head, answer.model.encoder_fingerprint) != (model, fingerprint):
+    if model not in (answer.model.head, answer.model.ref) or answer.model.encoder_fingerprint != fingerprint:
         raise RequestError(ErrorCode.HEAD_MISMATCH)
     return answer
 

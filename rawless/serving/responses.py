@@ -33,6 +33,11 @@ class Model(_ResponseModel):
             encoder_fingerprint=manifest.fingerprint,
         )
 
+    @property
+    def ref(self) -> str:
+        """Name and version of the head."""
+        return f"{self.head}@{self.version}"
+
 
 class Answer(_ResponseModel):
     """The output of a head for one vector: probabilities by class, or a number."""

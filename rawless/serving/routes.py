@@ -23,7 +23,7 @@ from rawless.serving.service import Service, json_response
 from rawless.serving.vector_index import MAX_TOP
 
 _CONTENT_ERRORS = (400, 413, 415, 422)
-_MANIFESTS = TypeAdapter(list[HeadManifest])
+_MANIFESTS = TypeAdapter(dict[str, HeadManifest])
 _MAX_VECTOR_BYTES = 1 << 18
 
 
@@ -36,7 +36,7 @@ def add_orchestrator_routes(service: Service, orchestrator: Orchestrator) -> Non
             _add_score_route(service, orchestrator, head)
 
     async def list_heads(_: Request) -> Response:
-        manifests = {manifest.head: manifest for manifest in await orchestrator.manifests()}
+        manifests = await orchestrator.manifests()
         return json_response(Offers(heads=[_offer(head, manifests) for head in orchestrator.served.values()]))
 
     service.add_route("GET", "/v1/heads", "any", list_heads, (503,), Offers, "The served heads")
@@ -144,7 +144,7 @@ def add_classifier_routes(service: Service, classifier: LocalClassifierBackend) 
         "The events of an index that match one vector best", parameters=[*parameters, *index_parameters],
         requestBody=openapi.BINARY_BODY,
     )  # fmt: skip
-    service.add_route("GET", "/v1/models", "classify", list_models, (), list[HeadManifest], "The live heads")
+    service.add_route("GET", "/v1/models", "classify", list_models, (), dict[str, HeadManifest], "The live heads")
 
 
 async def _read_vector(request: Request) -> Vector:

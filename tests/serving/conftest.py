@@ -4,7 +4,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from PIL import Image
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import load
-from encoders.spec import Vector
+from encoders.spec import EncoderSpec, Vector
 from rawless.heads import deployment
 from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Raw
@@ -60,6 +60,8 @@ class Bench:
     running: ExitStack
     messages: list[str] = field(default_factory=list)
     """Messages to the operator."""
+    spec: EncoderSpec | None = None
+    """The encoder of texts, instead of MiniLM."""
 
     @property
     def heads(self) -> Path:
@@ -68,13 +70,14 @@ class Bench:
     def deploy(self, name: str, version: int = 1, **options: Any) -> HeadManifest:
         """Write a head with random weights, and deploy it."""
         new_layout = options.pop("new_layout", False)
-        manifest = write_head(self.heads, name, version, **options)
+        manifest = write_head(self.heads, name, version, **{"spec": self.spec} | options)
         deployment.deploy(self.heads, name, version, new_layout=new_layout)
         return manifest
 
     def file(self, heads: Mapping[str, Any], **fields: Any) -> Path:
         """Write a service file. The default stream of a head is the text stream."""
-        for stream in (TEXT_STREAM, IMAGE_STREAM):
+        text_stream = TEXT_STREAM | {"encoders": [self.spec.ref]} if self.spec else TEXT_STREAM
+        for stream in (text_stream, IMAGE_STREAM):
             (self.folder / f"{stream['stream']}.yaml").write_text(yaml.safe_dump(stream))
         heads = {name: {"stream": "message.yaml"} | head for name, head in heads.items()}
         path = self.folder / "serve.yaml"
@@ -83,6 +86,8 @@ class Bench:
 
     def dependencies(self, warehouse: Warehouse | None = None) -> Dependencies:
         specs = {ref: lookup(ref) for ref in ("minilm@1.0.0", "resnet18-seeded@1.0.0")}
+        if self.spec:
+            specs[self.spec.ref] = self.spec
         return Dependencies(specs, self.heads, warehouse, PSEUDONYM_KEY, "cpu", self.messages.append)
 
     def start(
@@ -116,6 +121,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     with ExitStack() as running:
         (tmp_path / "heads").mkdir()
         yield Bench(tmp_path, running)
+
+
+@pytest.fixture
+def tiny_bench(bench: Bench, tiny_sealed: EncoderSpec) -> Bench:
+    """A bench whose encoder of texts is the tiny one."""
+    return replace(bench, spec=tiny_sealed)
 
 
 @pytest.fixture(scope="session")

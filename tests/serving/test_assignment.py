@@ -11,6 +11,7 @@ from rawless.errors import UserError
 from rawless.serving.app import AppFactory
 from rawless.serving.assignment import PURPOSE, assign_arm
 from rawless.serving.config import load_config
+from tests.drawn_heads import write_head
 from tests.serving.conftest import PSEUDONYM_KEY, Bench, eventually
 
 ARMS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=5)
@@ -112,3 +113,43 @@ def test_shadows_beyond_the_limit_are_skipped_and_counted(bench: Bench, monkeypa
 
     skipped = 'rawless_shadow_answers_total{head="topic",outcome="skipped",shadow="last"} 1.0'
     eventually(lambda: skipped in client.get("/metrics").text)
+
+
+def _model(client: httpx.Client, key: str) -> tuple[str, int]:
+    headers = {"rawless-assignment-key": key}
+    model = client.post("/v1/heads/topic/predict", json={"text": "where"}, headers=headers).json()["model"]
+    return model["head"], model["version"]
+
+
+def test_versions_of_one_head_are_arms_and_keep_their_version(tiny_bench: Bench) -> None:
+    for version in (1, 2, 3):
+        tiny_bench.deploy("topic", version)
+    client = tiny_bench.start({"topic": {"arms": {"topic@1": 1, "topic@2": 1, "topic": 1}}})
+
+    before = {key: _model(client, key) for key in KEYS[:20]}
+    tiny_bench.deploy("topic", 4)
+    eventually(lambda: ("topic", 4) in {_model(client, key) for key in KEYS[:20]})
+    after = {key: _model(client, key) for key in KEYS[:20]}
+
+    assert set(before.values()) == {("topic", 1), ("topic", 2), ("topic", 3)}
+    assert after == {key: ("topic", 4) if model == ("topic", 3) else model for key, model in before.items()}
+    (offer,) = client.get("/v1/heads").json()["heads"]
+    assert sorted(arm["model"]["version"] for arm in offer["arms"]) == [1, 2, 4]
+    assert 'rawless_answers_total{head="topic",version="topic@1"}' in client.get("/metrics").text
+
+
+def test_a_version_can_be_a_shadow_before_it_is_deployed(tiny_bench: Bench) -> None:
+    tiny_bench.deploy("topic", 1)
+    write_head(tiny_bench.heads, "topic", 2, spec=tiny_bench.spec)
+    client = tiny_bench.start({"topic": {"shadow": ["topic@2"]}})
+
+    assert _model(client, "a") == ("topic", 1)
+    eventually(lambda: 'shadow="topic@2"} 1.0' in client.get("/metrics").text)
+
+
+@pytest.mark.parametrize("arm", ["topic@3", "topic@0", "topic@", "topic@01", "topic@latest", "topic@1@2"])
+def test_an_arm_that_names_no_existing_version_is_refused(tiny_bench: Bench, arm: str) -> None:
+    tiny_bench.deploy("topic", 1)
+
+    with pytest.raises(UserError, match=r"heads\.topic"):
+        tiny_bench.start({"topic": {"arms": {arm: 1}}})

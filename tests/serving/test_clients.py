@@ -4,7 +4,6 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Self
 
 import httpx
@@ -12,11 +11,7 @@ import pytest
 import requests
 
 from encoders.spec import EncoderSpec
-from rawless.heads import deployment
-from rawless.serving.app import AppFactory, Dependencies
-from rawless.serving.config import load_config
-from tests.drawn_heads import write_head
-from tests.serving.conftest import Bench, run_app
+from tests.serving.conftest import Bench
 
 PREDICT = "/v1/heads/topic/predict"
 BODY = b'{"text": "where is my parcel"}'
@@ -27,17 +22,10 @@ UPGRADE = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Set
 @pytest.fixture(scope="module")
 def client(tiny_sealed: EncoderSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A service with the tiny encoder and a head for texts."""
-    folder: Path = tmp_path_factory.mktemp("service")
     with ExitStack() as running:
-        bench = Bench(folder, running)
-        write_head(bench.heads, "topic", spec=tiny_sealed)
-        deployment.deploy(bench.heads, "topic", 1)
-        file = bench.file({"topic": {}})
-        stream = folder / "message.yaml"
-        stream.write_text(stream.read_text().replace("minilm@1.0.0", tiny_sealed.ref))
-        config, served = load_config(file)
-        dependencies = Dependencies({tiny_sealed.ref: tiny_sealed}, bench.heads, None, None, "cpu", print)
-        yield running.enter_context(run_app(AppFactory(config, served, dependencies).create_app("all", "127.0.0.1")))
+        bench = Bench(tmp_path_factory.mktemp("service"), running, spec=tiny_sealed)
+        bench.deploy("topic")
+        yield bench.start({"topic": {}})
 
 
 def _request(headers: dict[str, str], body: bytes = b"", method: str = "POST", path: str = PREDICT) -> bytes:

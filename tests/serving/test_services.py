@@ -74,6 +74,21 @@ def test_separate_services_give_the_same_answers_as_one_process(bench: Bench, re
             assert first == (second and pytest.approx(second, abs=1e-5))
 
 
+def test_separate_services_compare_versions_of_a_head(tiny_bench: Bench) -> None:
+    for version in (1, 2):
+        tiny_bench.deploy("topic", version)
+    separate, _, _ = _split(tiny_bench, {"topic": {"arms": {"topic@1": 1, "topic": 1}}})
+
+    answers = [
+        separate.post("/v1/heads/topic/predict", json={"text": "a"}, headers={"rawless-assignment-key": str(key)})
+        for key in range(12)
+    ]
+    (offer,) = separate.get("/v1/heads").json()["heads"]
+
+    assert {answer.json()["model"]["version"] for answer in answers} == {1, 2}
+    assert sorted(arm["model"]["version"] for arm in offer["arms"]) == [1, 2]
+
+
 def test_separate_services_score_queries(bench: Bench, shop: Shop, minilm: Encoder) -> None:
     fields = {"encoder": "minilm", "encoder_fingerprint": minilm.spec.fingerprint}
     texts = ["How do I pay?", "The app crashes.", "Delete my account."]
