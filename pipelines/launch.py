@@ -19,6 +19,7 @@ from rawless.errors import UserError
 from rawless.events.filtered_source import FilteredSource
 from rawless.events.source import Source
 from rawless.events.stream import Stream
+from rawless.loopback import check_storage_address
 from rawless.privacy import Reason
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import load_warehouse_config
@@ -122,5 +123,7 @@ def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> Non
         raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
     if request.warehouse is not None:
         options.check_image(beam, load_warehouse_config(request.warehouse).worker_image)
+    if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
+        check_storage_address()
     if stream.leakage is not None:
         raise UserError(f"{stream.stream} has a leakage gate, which this version does not enforce: leave leakage out.")

@@ -10,8 +10,9 @@ from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, No
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.storage.exceptions import DataCorruption
 
-from rawless.errors import Unavailable
+from rawless.errors import Unavailable, UserError
 from rawless.events.objects import ObjectLocation, UnreadableObject, read_file, reject_unreadable
+from rawless.loopback import check_storage_address
 from rawless.privacy import Reason, Rejected
 
 # Otherwise the client requests the bucket in a thread of its own, whose log lines no guard withholds.
@@ -53,5 +54,11 @@ def _others(location: ObjectLocation) -> Iterator[ObjectLocation]:
 
 @lru_cache(maxsize=1)
 def _client() -> GcsIO:
-    """Return the client of this process, with the options of the job."""
-    return GcsIO(pipeline_options=FileSystems._pipeline_options)
+    """Return the client of this process, with the options of the job. Raises Unavailable for an emulator elsewhere."""
+    try:
+        check_storage_address()
+    except UserError as error:  # must stop the job, where any other exception would reject the event
+        refused = str(error)
+    else:
+        return GcsIO(pipeline_options=FileSystems._pipeline_options)
+    raise Unavailable(refused)

@@ -8,6 +8,8 @@ from rawless.errors import UserError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """The names that a local caller uses."""
+_STORAGE_ENDPOINT = "API_ENDPOINT_OVERRIDE"
+"""Also names another address of Google's, over https."""
 
 
 def is_loopback(host: str) -> bool:
@@ -36,3 +38,10 @@ def emulator_address(variable: str) -> str | None:
             "it are not encrypted. Change it, or unset it to use Google Cloud or the local stack."
         )
     return address
+
+
+def check_storage_address() -> None:
+    """Raise UserError if an environment variable directs Google's storage library to an emulator on another machine."""
+    emulator_address("STORAGE_EMULATOR_HOST")
+    if not os.environ.get(_STORAGE_ENDPOINT, "").lower().startswith("https://"):
+        emulator_address(_STORAGE_ENDPOINT)

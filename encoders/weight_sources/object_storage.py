@@ -10,6 +10,7 @@ from encoders.spec import EncoderSpec
 from encoders.weight_sources import WeightSource, make_cache
 from rawless.errors import Unavailable, UserError
 from rawless.files import atomic_write
+from rawless.loopback import check_storage_address
 
 RETRY_SECONDS = 60.0
 """How long requests to unavailable object storage are retried."""
@@ -33,6 +34,7 @@ class ObjectStorage(WeightSource):
         from google.cloud import storage  # type: ignore[attr-defined]
         from google.cloud.storage.exceptions import DataCorruption
 
+        check_storage_address()
         source, folder = spec.weights.source, _object_cache(spec)
         bucket, _, prefix = source.removeprefix("gs://").partition("/")
         make_cache(folder)

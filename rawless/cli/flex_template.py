@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from rawless.cli.main import run
 from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.loopback import check_storage_address
 
 _SCHEME = "gs://"
 RETRY_SECONDS = 60.0
@@ -69,6 +70,7 @@ def _download(what: str, url: str) -> bytes:
     from google.cloud import storage  # type: ignore[attr-defined]
     from google.cloud.storage.retry import DEFAULT_RETRY
 
+    check_storage_address()
     bucket, _, name = url.removeprefix(_SCHEME).partition("/")
     try:
         blob = storage.Client().bucket(bucket).blob(name)

@@ -356,6 +356,19 @@ def test_a_leakage_gate_that_cannot_be_held_is_refused(
     assert "has a leakage gate, which this version does not enforce" in done.err
 
 
+def test_objects_are_not_read_from_an_emulator_on_another_machine(
+    rawless: Rawless, tmp_path: Path, write_events: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://storage.example:9023")
+    stream = tmp_path / "objects.yaml"
+    stream.write_text('stream: message\nmodality: text\nencoders: [minilm@1.0.0]\nuri_prefixes: ["gs://bucket/"]\n')
+
+    done = rawless("ingest", "--stream", stream, "--source", f"jsonl:{write_events({})}")
+
+    assert done.code == 2
+    assert "STORAGE_EMULATOR_HOST is http://storage.example:9023, but must name an emulator on this machine" in done.err
+
+
 def test_a_home_that_cannot_be_written_to_is_reported(rawless: Rawless, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAWLESS_HOME", "/proc")
 

@@ -155,6 +155,14 @@ def object_spec(image_spec: MakeSpec) -> Callable[..., ResNetSpec]:
 OBJECT = "bucket/some/folder/model.safetensors"
 
 
+def test_no_weights_are_read_from_an_emulator_on_another_machine(
+    object_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://storage.example:9023")
+    with pytest.raises(UserError, match=r"STORAGE_EMULATOR_HOST is .* must name an emulator on this machine"):
+        weights.find(object_spec())
+
+
 def test_an_object_is_downloaded_once(object_spec: MakeSpec, store: Store) -> None:
     store.objects[OBJECT] = CONTENT
     folder = weights.find(object_spec())

@@ -342,6 +342,20 @@ def test_a_store_that_cannot_be_reached_is_unavailable(impatient: None, monkeypa
     assert raised.value.__context__ is None
 
 
+@pytest.mark.parametrize("variable", ["STORAGE_EMULATOR_HOST", "API_ENDPOINT_OVERRIDE"])
+@pytest.mark.parametrize("address", ["http://192.0.2.1:9", "http://127.0.0.1@storage.example"])
+def test_an_emulator_on_another_machine_stops_the_job(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    """Objects would be read from it, and credentials sent there, without encryption."""
+    _forget()
+    _retrying(monkeypatch, 0.1)
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(Unavailable, match=f"^{variable} is .* must name an emulator on this machine") as raised:
+        read(MARKER)
+    assert MARKER not in str(raised.value)
+
+
 def test_no_object_name_is_in_a_log_an_error_or_the_output(
     store: Store, impatient: None, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
