@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from rawless.errors import UserError
+from rawless.text_encoding import wide_encoding
 
 M = TypeVar("M", bound=BaseModel)
 _MAX_VALUE_LENGTH = 60
@@ -72,11 +73,18 @@ def read_yaml(path: Path, model: type[M], *, what: str) -> M:
 def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
     """Read the fields of a YAML file without validation. Raises UserError unless it is a mapping in YAML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        encoding = wide_encoding(content)
+        text = "" if encoding else content.decode()
     except FileNotFoundError:
         raise UserError(f"The {what} {path} does not exist: check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The {what} {path} cannot be read as UTF-8 text ({type(error).__name__}).") from None
+    if encoding:
+        raise UserError(
+            f"The {what} {path} is text in {encoding}, but must be UTF-8: save it as UTF-8, or convert it as in "
+            f"`iconv -f {encoding} -t UTF-8`."
+        )
     try:
         data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:

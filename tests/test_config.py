@@ -105,9 +105,27 @@ def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(name: str, tmp_pa
         read_yaml(tmp_path / name, Drawing, what="drawing")
 
 
-@pytest.mark.parametrize("content", [b"title: \xff", b"\xff\xfet\x00i\x00", b"title: \xed\xa0\x80"])
+@pytest.mark.parametrize("content", [b"title: \xff", b"title: \xed\xa0\x80"])
 def test_a_file_that_is_not_utf8_is_refused(content: bytes, refusal: Callable[[bytes], str]) -> None:
     assert refusal(content) == " cannot be read as UTF-8 text (UnicodeDecodeError)."
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE"), ("utf-32", "UTF-32")],
+)
+def test_the_encoding_of_a_file_that_is_not_utf8_is_named(
+    encoding: str, name: str, refusal: Callable[[bytes], str]
+) -> None:
+    assert refusal("title: a\n".encode(encoding)) == (
+        f" is text in {name}, but must be UTF-8: save it as UTF-8, or convert it as in `iconv -f {name} -t UTF-8`."
+    )
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "drawing.yaml"
+    path.write_bytes("title: a\r\ncolour: blue\r\n".encode("utf-8-sig"))
+    assert read_yaml(path, Drawing, what="drawing").colour == "blue"
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def find_query(folder: Folder, name: str, own_folder: Path) -> Query:
         raise UserError(f"{own_file} has the name of the built-in {kind} {name}; rename your file.")
     (file,) = files
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The {kind} {file} cannot be read as UTF-8 text ({type(error).__name__}).") from None
     return check({"folder": folder, "name": name, "text": text}, Query, where=f"The {kind} {file}")

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from rawless.errors import Unavailable, UserError
+from rawless.text_encoding import wide_encoding
 
 HEAD = 512
 _COMPRESSED = {b"\x1f\x8b\x08": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
@@ -25,13 +26,6 @@ _NOT_TEXT = {
 }
 _TAR = b"ustar"
 _TAR_OFFSET = 257
-_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-_ZEROS: dict[tuple[bool, ...], str] = {
-    (True, True, True, False): "UTF-32BE",
-    (False, True, True, True): "UTF-32LE",
-    (True, False, True, False): "UTF-16BE",
-    (False, True, False, True): "UTF-16LE",
-}
 RATIO = 200
 """How many times its size a file may have when it is decompressed."""
 SMALLEST_LIMIT = 1 << 30
@@ -109,7 +103,7 @@ def check_text(path: str, option: str, wanted: str) -> bytes:
         head = file.read(HEAD)
     if kind := _kind(head):
         raise UserError(f"{option} names {path}, but that is {kind}: convert it to {wanted} in UTF-8.")
-    if encoding := _encoding(head):
+    if encoding := wide_encoding(head):
         raise UserError(
             f"{option} names {path}, but its text is {encoding}: convert it, as in `iconv -f {encoding} -t UTF-8`."
         )
@@ -128,9 +122,3 @@ def _kind(head: bytes) -> str | None:
     if head[_TAR_OFFSET:].startswith(_TAR):
         return "a tar archive"
     return next((kind for start, kind in _NOT_TEXT.items() if head.startswith(start)), None)
-
-
-def _encoding(head: bytes) -> str | None:
-    """Return the name of UTF-16 or UTF-32, by the byte order mark or else by where ASCII characters have zeros."""
-    marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
-    return marked or _ZEROS.get(tuple(byte == 0 for byte in head[:4]))
