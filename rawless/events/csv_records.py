@@ -6,11 +6,12 @@ first line, so an open quote cannot hide the records that follow it.
 
 import csv
 import os
+import re
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from rawless.errors import Unavailable
 from rawless.events.file_format import open_text, skip
@@ -20,6 +21,8 @@ from rawless.privacy import Raw, Reason, guarded
 RECORD_LIMIT = 1 << 20
 """The longest record that is parsed, in bytes."""
 _DELIMITERS = ",;\t|"
+_DECLARATION = re.compile(rb'"?sep=([,;\t|])"?\r?\n')
+_LONGEST_DECLARATION = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +35,38 @@ class Record:
     values: Raw[list[str]] | Reason
 
 
-def header(path: Path, required: Collection[str]) -> tuple[str, list[str]]:
-    """Return the delimiter of a file, by which its first record has the most of the required columns, and all columns.
+class Header(NamedTuple):
+    """The delimiter of a file, the names of its columns, and the number of the line that they begin on."""
 
-    There are no columns if the first record is not valid.
+    delimiter: str
+    columns: list[str]
+    line: int
+
+
+def header(path: Path, required: Collection[str]) -> Header:
+    """Return the header of a file: its first record, or the one after a line such as `sep=;`, as Excel takes it.
+
+    The delimiter is the declared one, or else that by which the record has the most of the required columns. There are
+    no columns if the record is not valid.
     """
-    columns = {delimiter: _first(path, delimiter) for delimiter in _DELIMITERS}
-    best = max(_DELIMITERS, key=lambda delimiter: len({*columns[delimiter]} & {*required}))
-    return best, columns[best]
-
-
-def _first(path: Path, delimiter: str) -> list[str]:
     with open_text(path) as file:
-        record = guarded(Records(file, 1, delimiter).next)
+        declared = guarded(lambda: declared_delimiter(file.readline(_LONGEST_DECLARATION)))
+    delimiters, line = (declared, 2) if declared and not isinstance(declared, Reason) else (_DELIMITERS, 1)
+    headers = [Header(delimiter, _columns(path, delimiter, line), line) for delimiter in delimiters]
+    return max(headers, key=lambda each: len({*each.columns} & {*required}))
+
+
+def declared_delimiter(line: bytes) -> str | None:
+    """Return the delimiter that the first line of a file declares, or None if it is another line."""
+    match = _DECLARATION.fullmatch(line.removeprefix(BOM))
+    return match[1].decode() if match else None
+
+
+def _columns(path: Path, delimiter: str, line: int) -> list[str]:
+    with open_text(path) as file:
+        records = Records(file, 1, delimiter)
+        for _ in range(line):
+            record = guarded(records.next)
     return record.values.reveal() if isinstance(record, Record) and isinstance(record.values, Raw) else []
 
 

@@ -110,6 +110,15 @@ def check_text(path: str, option: str, wanted: str) -> bytes:
     return head
 
 
+def check_line_ends(path: str, option: str, head: bytes) -> None:
+    """Raise UserError, which names the option, if the lines of a file with these first bytes have no line feeds."""
+    if b"\n" not in head and b"\r" in head.rstrip(b"\r"):
+        raise UserError(
+            f"{option} names {path}, but its lines end with a carriage return only: end them with a line feed, as in "
+            "`tr '\\r' '\\n'`."
+        )
+
+
 def _compression(head: bytes) -> str | None:
     if head.startswith(_SKIPPABLE):
         return "zstd"

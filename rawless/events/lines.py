@@ -1,4 +1,4 @@
-"""Files with one event on each line, cut into shards and read in constant memory.
+"""Files with one event on each line that is not blank, cut into shards and read in constant memory.
 
 The number of a line, from 1, is the message id of its event.
 """
@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Delivery
@@ -19,6 +19,7 @@ LINES_PER_SHARD = 500
 MAX_COMPRESSED_SHARDS = 16
 """Shards of a compressed file, each of which decompresses what is before it."""
 BOM = b"\xef\xbb\xbf"
+_BLANK: Literal["blank"] = "blank"
 _CHUNK = 1 << 20
 Fields = Callable[[bytes], Raw[Mapping[str, object]]]
 """Turns a line into the producer's fields. Raises Rejected."""
@@ -90,7 +91,8 @@ def _cut(file: BinaryIO, lines: int) -> Iterator[Shard]:
 def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Delivery]:
     """Yield the deliveries of a shard.
 
-    A line over `limit` bytes is skipped in constant memory and delivered as payload_too_large.
+    A line over `limit` bytes is skipped in constant memory and delivered as payload_too_large. A line of white space
+    only, as editors and concatenation leave them, is no delivery.
     """
     with open_text(path) as file:
         skip(file, shard.offset)
@@ -99,7 +101,8 @@ def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Deliv
             delivery = guarded(_delivery, file, number, limit, fields)
             if delivery is None or isinstance(delivery, Reason):
                 raise Unavailable(f"The source {path} changed or could not be read at line {number}; run again.")
-            yield delivery
+            if isinstance(delivery, Delivery):
+                yield delivery
 
 
 def check_readable(path: str, option: str) -> None:
@@ -112,12 +115,14 @@ def check_readable(path: str, option: str) -> None:
         raise UserError(f"{option} names {path}, but it cannot be read ({type(error).__name__}).") from None
 
 
-def _delivery(file: BinaryIO, number: int, limit: int, fields: Fields) -> Delivery | None:
+def _delivery(file: BinaryIO, number: int, limit: int, fields: Fields) -> Delivery | Literal["blank"] | None:
     line = file.readline(limit + 1)
     if not line:
         return None
     if len(line) <= limit:
         content = line.removeprefix(BOM) if number == 1 else line
+        if not content.strip():
+            return _BLANK
         return Delivery(str(number), guarded(fields, content), len(line))
     skipped = 0 if line.endswith(b"\n") else skip_line(file)
     return Delivery(str(number), Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)

@@ -11,6 +11,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from rawless.errors import UserError
+from rawless.events.csv_records import declared_delimiter
 from rawless.events.file_format import check_text, open_text
 from rawless.warehouse.column_types import is_text
 
@@ -83,18 +84,21 @@ def _check_header(table: pa.Table, file: Path) -> None:
 def _read_csv(file: Path) -> pa.Table:
     check_text(str(file), "FILE", "CSV")
     with open_text(file) as source:
-        header = source.readline(_LONGEST_HEADER).decode("utf-8-sig", errors="replace")
+        line = source.readline(_LONGEST_HEADER)
+        declared = declared_delimiter(line)
+        header = (source.readline(_LONGEST_HEADER) if declared else line).decode("utf-8-sig", errors="replace")
     if "\ufffd" in header:
         raise UserError(f"The first line of {file} is not UTF-8; convert the file, as in `iconv -f LATIN1 -t UTF-8`.")
-    delimiter = max(_DELIMITERS, key=header.count)
+    delimiter = declared or max(_DELIMITERS, key=header.count)
+    rows = pyarrow.csv.ReadOptions(skip_rows=1 if declared else 0)
     with open_text(file) as source:
         # Names are read first, because only then every column can be declared to be text.
-        names = pyarrow.csv.open_csv(source, parse_options=_parse_options(delimiter)).schema.names
+        names = pyarrow.csv.open_csv(source, rows, _parse_options(delimiter)).schema.names
     texts = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
     )
     with open_text(file) as source:
-        return pyarrow.csv.read_csv(source, parse_options=_parse_options(delimiter), convert_options=texts)
+        return pyarrow.csv.read_csv(source, rows, _parse_options(delimiter), texts)
 
 
 def _parse_options(delimiter: str) -> pyarrow.csv.ParseOptions:

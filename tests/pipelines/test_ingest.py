@@ -78,7 +78,7 @@ def test_every_hostile_event_gets_its_reason_and_its_neighbours_are_embedded(
     ingest: Ingested, embeddings: Rows, rejections: Rows, write_events: Write
 ) -> None:
     good = [{"event_id": f"good-{number}", "text": f"Message number {number}."} for number in range(3)]
-    garbage = [b"", b"no json", b"[1, 2]", b'{"event_id": "\xff"}', b"\xc3\x28", b"[" * 5000]
+    garbage = [b"null", b"no json", b"[1, 2]", b'{"event_id": "\xff"}', b"\xc3\x28", b"[" * 5000]
     path = write_events(good[0], *HOSTILE.values(), good[1], *garbage, good[2])
 
     summary = ingest(path)

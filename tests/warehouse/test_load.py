@@ -230,6 +230,15 @@ def test_a_csv_is_read_as_people_write_it(warehouse: Warehouse, tmp_path: Path, 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("declaration", ["sep=;", '"sep=|"', "\ufeffsep=,"])
+def test_the_first_line_of_a_csv_may_declare_the_delimiter_as_for_excel(tmp_path: Path, declaration: str) -> None:
+    delimiter = declaration.strip('"')[-1]
+    file = tmp_path / "rows.csv"
+    file.write_text(f"{declaration}\nid{delimiter}note\n1{delimiter}a:b\n")
+
+    assert read(file).to_pylist() == [{"id": "1", "note": "a:b"}]
+
+
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [

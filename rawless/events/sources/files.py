@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 
 from rawless.errors import Unavailable, UserError
 from rawless.events import csv_records
-from rawless.events.csv_records import Record
+from rawless.events.csv_records import Header, Record
 from rawless.events.event import Delivery
-from rawless.events.file_format import check_text
+from rawless.events.file_format import check_line_ends, check_text
 from rawless.events.find_files import find_files, normal_form
 from rawless.events.lines import Shard, check_readable
 from rawless.events.objects import ObjectLocation, read_file
@@ -52,11 +52,7 @@ class FilesSource:
         """See `BoundedSource.check`."""
         check_readable(self.metadata, "--metadata")
         head = check_text(self.metadata, "--metadata", "CSV")
-        if b"\n" not in head and b"\r" in head.rstrip(b"\r"):
-            raise UserError(
-                f"--metadata names {self.metadata}, but its lines end with a carriage return only: end them with a "
-                "line feed, as in `tr '\\r' '\\n'`."
-            )
+        check_line_ends(self.metadata, "--metadata", head)
         reader = self.reader()
         required = (*_REQUIRED, "subject_id") if self.subject == "required" else _REQUIRED
         if missing := [name for name in required if name not in reader.columns]:
@@ -97,7 +93,7 @@ class FilesReader:
 
     def _rows(self, shard: Shard) -> Iterator[Record]:
         for record in csv_records.read(self._metadata, shard, self.delimiter):
-            if record.number > 1:  # the names of the columns
+            if record.number > self._header.line and not _is_blank(record):
                 yield record
 
     @cached_property
@@ -120,15 +116,15 @@ class FilesReader:
     @property
     def columns(self) -> list[str]:
         """The names in the first record of the CSV."""
-        return self._header[1]
+        return self._header.columns
 
     @property
     def delimiter(self) -> str:
         """What separates the values of the CSV."""
-        return self._header[0]
+        return self._header.delimiter
 
     @cached_property
-    def _header(self) -> tuple[str, list[str]]:
+    def _header(self) -> Header:
         return csv_records.header(self._metadata, _REQUIRED)
 
     @cached_property
@@ -182,6 +178,16 @@ class FilesReader:
         if len(values) != len(self.columns):
             raise Rejected(Reason.MALFORMED_EVENT)
         return dict(zip(self.columns, values, strict=True))
+
+
+def _is_blank(record: Record) -> bool:
+    """Return whether a record is a line of white space only, as editors leave them."""
+    return isinstance(record.values, Raw) and guarded(_has_no_value, record.values) is True
+
+
+def _has_no_value(row: Raw[list[str]]) -> bool:
+    values = row.reveal()
+    return len(values) < 2 and not "".join(values).strip()
 
 
 def _open(location: str, options: SourceOptions) -> FilesSource:

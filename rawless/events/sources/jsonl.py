@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from rawless.errors import UserError
-from rawless.events.file_format import check_text
+from rawless.events.file_format import check_line_ends, check_text
 from rawless.events.lines import BOM, LineReader, check_readable
 from rawless.events.source import Scheme, SourceOptions
 from rawless.privacy import Raw, Reason, Rejected
@@ -26,7 +26,8 @@ class JsonlSource:
     def check(self) -> None:
         """See `BoundedSource.check`."""
         check_readable(self.path, "--source")
-        first, _, rest = check_text(self.path, "--source", "JSON Lines").removeprefix(BOM).lstrip().partition(b"\n")
+        head = check_text(self.path, "--source", "JSON Lines")
+        first, _, rest = head.removeprefix(BOM).lstrip().partition(b"\n")
         if first.startswith(b"["):
             raise UserError(
                 f"--source names {self.path}, but that is a JSON array: write each event on a line, as in "
@@ -37,6 +38,7 @@ class JsonlSource:
                 f"--source names {self.path}, but its JSON objects are on several lines each: write each event on a "
                 "line, as in `jq -c .`."
             )
+        check_line_ends(self.path, "--source", head)
 
     def reader(self) -> LineReader:
         """See `BoundedSource.reader`."""

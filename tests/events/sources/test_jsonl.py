@@ -61,9 +61,6 @@ def test_a_byte_order_mark_is_skipped_also_where_files_were_joined(read_lines: C
 
 
 MALFORMED = {
-    "empty": b"",
-    "white space": b" \t ",
-    "a carriage return": b"\r",
     "a byte order mark": b"\xef\xbb\xbf\xef\xbb\xbf",
     "words": b"my card ends in 4711",
     "a number": b"4711",
@@ -88,6 +85,22 @@ MALFORMED = {
     "a repeated field, escaped": b'{"text": "a", "te\\u0078t": "b"}',
     "a repeated attribute": b'{"attributes": {"channel": "chat", "channel": "email"}}',
 }
+
+
+def test_blank_lines_are_skipped_and_the_numbers_of_lines_stay(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'\n{"a": 1}\n\r\n \t \n{"a": 2}\n\n  ')
+    assert [(delivery.message_id, _fields_or_reason(delivery)) for delivery in _read(path)] == [
+        ("2", {"a": 1}),
+        ("5", {"a": 2}),
+    ]
+
+
+def test_lines_that_end_with_a_carriage_return_only_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"a": 1}\r{"a": 2}\r')
+    with pytest.raises(UserError, match="its lines end with a carriage return only"):
+        JsonlSource(str(path), MAX_BYTES).check()
 
 
 @pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
