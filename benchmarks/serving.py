@@ -23,8 +23,7 @@ from encoders.encoder import Encoded, Encoder
 from encoders.load import load as load_encoder
 from rawless.demo.texts import texts
 from rawless.heads import artefact, deployment
-from rawless.heads.onnx_graph import to_onnx
-from rawless.heads.publish import manifest_of
+from rawless.heads.publish import graphs_of, manifest_of
 from rawless.heads.session import HeadSession, open_head
 from rawless.heads.training import train
 from rawless.privacy import Raw
@@ -84,9 +83,10 @@ def _short_texts(count: int) -> list[str]:
 def _service(folder: Path) -> Iterator[tuple[str, int]]:
     """Start a service and yield the URL of its head and its process id."""
     trained = train(synthetic_task(2_000, 200, lookup(ENCODER).fingerprint), lambda _: None)
-    graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
+    graph, domain = graphs_of(trained)
     for version in range(1, CHANGES + 2):
-        artefact.write(folder / "heads" / "bench" / str(version), manifest_of(trained, version), graph)
+        path = folder / "heads" / "bench" / str(version)
+        artefact.write(path, manifest_of(trained, version), graph, domain=domain)
     deployment.deploy(folder / "heads", "bench", 1)
     (folder / "stream.yaml").write_text(yaml.safe_dump({"stream": "bench", "modality": "text", "encoders": [ENCODER]}))
     file = folder / "serve.yaml"

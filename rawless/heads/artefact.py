@@ -1,4 +1,4 @@
-"""A head as a folder: `head.onnx`, `manifest.json` and, if Rawless trained it, `evaluation.json`. No pickle."""
+"""A head as a folder: `head.onnx`, `manifest.json`, and for a trained one `domain.onnx` and `evaluation.json`."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from rawless.heads.metrics import Metric
 from rawless.heads.signature import Interface
 from rawless.heads.spec import one_of
 
-MODEL, MANIFEST, EVALUATION = "head.onnx", "manifest.json", "evaluation.json"
+MODEL, DOMAIN, MANIFEST, EVALUATION = "head.onnx", "domain.onnx", "manifest.json", "evaluation.json"
 IMPORTED = "imported"
 """The kind of a head that was trained elsewhere."""
 _LIBRARIES = ("numpy", "onnx", "torch")
@@ -35,6 +35,17 @@ class Tensor(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} {self.type} {list(self.shape)}"
+
+
+class DomainManifest(FrozenModel):
+    """Which vectors a classifier abstains from, since they are unlike those that it was trained on."""
+
+    quantile: float
+    """The share of rows like those of validation that are in domain."""
+    threshold: float
+    """The largest distance that is in domain."""
+    digest: str = ""
+    """sha256 of the graph that returns the distances."""
 
 
 class HeadManifest(FrozenModel):
@@ -62,6 +73,8 @@ class HeadManifest(FrozenModel):
     hyperparameters: dict[str, Any]
     libraries: dict[str, str]
     created_at: datetime
+    domain: DomainManifest | None = None
+    """None for a head that answers any vector, as all heads did before heads had a domain."""
     digest: str = ""
     """sha256 over the graph and every other field of the manifest."""
 
@@ -74,13 +87,19 @@ class HeadManifest(FrozenModel):
         except ValueError:
             raise UserError(f"The head {self.head} takes {', '.join(names)}, which Rawless cannot provide.") from None
 
-    def sealed(self, graph: bytes) -> "HeadManifest":
-        """Return the manifest with its digest."""
-        return self.model_copy(update={"digest": self.digest_with(graph)})
+    def sealed(self, graph: bytes, domain: bytes | None = None) -> "HeadManifest":
+        """Return the manifest with its digest and that of the graph of its domain, if it has one."""
+        manifest = self
+        if self.domain and domain is not None:
+            described = self.domain.model_copy(update={"digest": hashlib.sha256(domain).hexdigest()})
+            manifest = self.model_copy(update={"domain": described})
+        return manifest.model_copy(update={"digest": manifest.digest_with(graph)})
 
     def digest_with(self, graph: bytes) -> str:
         """Return the digest over a graph and this manifest."""
-        fields = json.dumps(self.model_dump(mode="json", exclude={"digest"}), sort_keys=True, separators=(",", ":"))
+        # A missing domain is left out, so that the digests of heads from before there were domains stay valid.
+        absent = {"digest"} if self.domain else {"digest", "domain"}
+        fields = json.dumps(self.model_dump(mode="json", exclude=absent), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(hashlib.sha256(graph).digest() + fields.encode()).hexdigest()
 
 
@@ -107,12 +126,29 @@ def libraries(names: Sequence[str] = _LIBRARIES) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version_of(name) for name in names}}
 
 
-def write(folder: Path, manifest: HeadManifest, graph: bytes, evaluation: Evaluation | None = None) -> HeadManifest:
-    """Write a head into a new folder, the manifest last, and return the manifest with its digest. Raises UserError."""
-    sealed = manifest.sealed(graph)
+class StoredHead(NamedTuple):
+    """What the folder of a head contains, besides its evaluation."""
+
+    manifest: HeadManifest
+    graph: bytes
+    domain: bytes | None
+    """The graph that returns the distances of vectors, if the head has a domain."""
+
+
+def write(
+    folder: Path,
+    manifest: HeadManifest,
+    graph: bytes,
+    evaluation: Evaluation | None = None,
+    domain: bytes | None = None,
+) -> HeadManifest:
+    """Write a head into a new folder, the manifest last, and return the manifest with its digests. Raises UserError."""
+    sealed = manifest.sealed(graph, domain)
     try:
         folder.mkdir(parents=True)
         (folder / MODEL).write_bytes(graph)
+        if domain is not None:
+            (folder / DOMAIN).write_bytes(domain)
         if evaluation is not None:
             (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2))
         (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2))
@@ -123,8 +159,8 @@ def write(folder: Path, manifest: HeadManifest, graph: bytes, evaluation: Evalua
     return sealed
 
 
-def read(folder: Path) -> tuple[HeadManifest, bytes]:
-    """Return manifest and graph of a head's folder. Raises UserError when it is missing, broken or was changed."""
+def read(folder: Path) -> StoredHead:
+    """Return manifest and graphs of a head's folder. Raises UserError when it is missing, broken or was changed."""
     try:
         fields = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         graph = (folder / MODEL).read_bytes()
@@ -133,9 +169,23 @@ def read(folder: Path) -> tuple[HeadManifest, bytes]:
             f"{folder} is not the folder of a head: {MODEL} or {MANIFEST} cannot be read ({type(error).__name__})."
         ) from None
     manifest = check(fields, HeadManifest, where=f"The manifest of {folder}")
-    if manifest.digest != manifest.digest_with(graph):
+    domain = _read_domain(folder) if manifest.domain else None
+    is_same_domain = domain is None or hashlib.sha256(domain).hexdigest() == (
+        manifest.domain and manifest.domain.digest
+    )
+    if manifest.digest != manifest.digest_with(graph) or not is_same_domain:
         raise UserError(f"The head in {folder} was changed after it was written: its digest does not match.")
-    return manifest, graph
+    return StoredHead(manifest, graph, domain)
+
+
+def _read_domain(folder: Path) -> bytes:
+    try:
+        return (folder / DOMAIN).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The head in {folder} has a domain, but {DOMAIN} cannot be read ({type(error).__name__}): copy the whole "
+            "folder."
+        ) from None
 
 
 def read_evaluation(folder: Path) -> Evaluation | None:

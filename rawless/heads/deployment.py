@@ -54,11 +54,11 @@ def deploy(heads: Path, name: str, version: int, *, new_layout: bool = False) ->
     Raises UserError when its layout differs from that of the live version, unless `new_layout` is set; then running
     services keep the version that they have.
     """
-    deployment, manifest = read(heads, name), artefact.read(heads / name / str(version))[0]
+    deployment, manifest = read(heads, name), artefact.read(heads / name / str(version)).manifest
     if deployment.stack and deployment.stack[-1] == version:
         return manifest
     if deployment.stack and not new_layout:
-        live = artefact.read(heads / name / str(deployment.stack[-1]))[0]
+        live = artefact.read(heads / name / str(deployment.stack[-1])).manifest
         if difference := layout_difference(live, manifest):
             raise UserError(
                 f"{name}@{version} has different inputs, outputs or classes from the live {name}@{live.version}: "
@@ -74,7 +74,7 @@ def rollback(heads: Path, name: str) -> HeadManifest:
     if len(deployment.stack) < 2:
         raise UserError(f"The head {name} cannot be rolled back: no other version was deployed before the live one.")
     version = deployment.stack[-2]
-    manifest, _ = artefact.read(heads / name / str(version))
+    manifest = artefact.read(heads / name / str(version)).manifest
     _write(heads, name, deployment.with_change("rollback", version))
     return manifest
 

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from rawless.heads import metrics
+from rawless.heads.domain import FittedDomain
 from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, Slice
 from rawless.heads.examples import Task
 from rawless.heads.fit import History, predict
-from rawless.heads.metrics import Array, bootstrap
+from rawless.heads.metrics import Array, Metric, bootstrap
 from rawless.heads.mislabels import suspected_mislabels
 from rawless.heads.modules import Head
 
@@ -42,6 +43,13 @@ def evaluate(task: Task, head: Head, history: History, curve: tuple[CurvePoint, 
         best_epoch=history.best_epoch,
         **details,
     )
+
+
+def abstention_of(task: Task, domain: FittedDomain) -> Metric:
+    """Return the share of the test split that is out of domain."""
+    distances = predict(domain.module, task.splits["test"].rows.inputs).numpy()
+    (share,) = bootstrap(metrics.abstention, distances > np.float32(domain.threshold), seed=task.spec.seed)
+    return share
 
 
 def _classification_details(task: Task, labels: Array, answers: Array) -> dict[str, Any]:

@@ -44,6 +44,17 @@ class CurvePoint(NamedTuple):
     value: float
 
 
+class OutOfScope(NamedTuple):
+    """How well a head's domain separates test from rows that the head should abstain from."""
+
+    snapshot_id: str
+    """The snapshot of the rows that it should abstain from."""
+    rows: int
+    """Their number."""
+    test_rows: int
+    measures: tuple[Metric, ...]
+
+
 class Evaluation(FrozenModel):
     """The evaluation of a head on the test split of its snapshot."""
 
@@ -67,6 +78,10 @@ class Evaluation(FrozenModel):
     validation_losses: tuple[float, ...] = ()
     best_epoch: int = 0
     warnings: tuple[str, ...] = ()
+    abstention: Metric | None = None
+    """The share of test that is out of domain."""
+    out_of_scope: OutOfScope | None = None
+    """How the domain separates a snapshot that the head file declared out of scope."""
 
     @property
     def main(self) -> Metric:

@@ -2,19 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rawless.datasets.snapshots import Manifest
+from rawless.errors import UserError
 from rawless.heads.baselines import nearest_centroid
 from rawless.heads.examples import Task
-from rawless.heads.head_kind import HeadKind, Spec
+from rawless.heads.head_kind import HeadKind
 from rawless.heads.metrics import Array
 from rawless.heads.modules import Head, Scale, layers
 from rawless.heads.onnx_graph import GraphBuilder
 from rawless.heads.signature import PROBABILITIES, VALUE, Interface
+from rawless.heads.spec import DomainSpec, HeadSpec, OptionalDomain
+
+FeedForwardSpecT = TypeVar("FeedForwardSpecT", bound="FeedForwardSpec")
 
 
 class FeedForward(Head):
@@ -92,16 +98,35 @@ class Regression(FeedForward):
         graph.squeeze(1, output=self.output)
 
 
-class FeedForwardKind(HeadKind[Spec]):
+class FeedForwardSpec(HeadSpec):
+    """A feed-forward head to train."""
+
+    domain: OptionalDomain = DomainSpec()
+
+
+class FeedForwardKind(HeadKind[FeedForwardSpecT]):
     """A kind of feed-forward head: a classifier, or a regression where the label is a number."""
 
     interface = Interface.ITEM
 
     @abstractmethod
-    def hidden(self, spec: Spec) -> tuple[int, ...]:
+    def hidden(self, spec: FeedForwardSpecT) -> tuple[int, ...]:
         """Return the widths of the hidden layers."""
 
-    def build(self, spec: Spec, task: Task) -> Head:
+    def check(self, spec: FeedForwardSpecT, manifest: Manifest) -> None:
+        """Check, too, that a domain is given for classes only. Raises UserError."""
+        super().check(spec, manifest)
+        if manifest.is_number and spec.domain and "domain" in spec.model_fields_set:
+            raise UserError(
+                f"domain is given, but the labels of {manifest.snapshot_id} are numbers, and only a head that predicts "
+                "classes has a domain: remove it."
+            )
+
+    def domain(self, spec: FeedForwardSpecT, manifest: Manifest) -> DomainSpec | None:
+        """Return the spec's domain for classes, and None for numbers."""
+        return None if manifest.is_number else spec.domain
+
+    def build(self, spec: FeedForwardSpecT, task: Task) -> Head:
         """Return a regression for numbers, else a classifier."""
         train = task.splits["train"].rows
         if task.manifest.is_number:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rawless.heads.modules import Head
+from rawless.heads.modules import Exportable, Head
 from rawless.heads.spec import HeadSpec
 
 INFERENCE_BATCH_SIZE = 8192
@@ -117,8 +117,8 @@ def mean_loss(head: Head, rows: Rows) -> float:
 
 
 @torch.no_grad()
-def predict(head: Head, inputs: Sequence[Tensor]) -> Tensor:
-    """Return the answers of a head for rows of any number, computed in batches."""
-    head.eval()
+def predict(module: Exportable, inputs: Sequence[Tensor]) -> Tensor:
+    """Return the answers of a module for rows of any number, computed in batches."""
+    module.eval()
     batches = torch.split(torch.arange(len(inputs[0])), INFERENCE_BATCH_SIZE)
-    return torch.cat([head(*(values[indices] for values in inputs)) for indices in batches])
+    return torch.cat([module(*(values[indices] for values in inputs)) for indices in batches])

@@ -17,7 +17,7 @@ from rawless.heads.metrics import Array, MetricFunction
 from rawless.heads.modules import Head
 from rawless.heads.readers import targets_of, vectors_of
 from rawless.heads.signature import Interface
-from rawless.heads.spec import HeadSpec
+from rawless.heads.spec import DomainSpec, HeadSpec
 
 Spec = TypeVar("Spec", bound=HeadSpec)
 MatchSpecT = TypeVar("MatchSpecT", bound="MatchSpec")
@@ -61,6 +61,10 @@ class HeadKind(ABC, Generic[Spec]):
     def classes(self, spec: Spec, manifest: Manifest) -> tuple[str, ...]:
         """Return the classes in the order of the labels and probabilities; none when the labels are numbers."""
         return manifest.classes
+
+    def domain(self, spec: Spec, manifest: Manifest) -> DomainSpec | None:
+        """Return how the head recognises rows that are out of domain, or None if it does not."""
+        return None
 
     def labels(self, spec: Spec, manifest: Manifest, rows: pa.Table) -> Tensor:
         """Return the labels of rows: int64 indices into `classes`, or float32 numbers."""

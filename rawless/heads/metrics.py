@@ -97,6 +97,25 @@ def ranking_metrics(ranks: Array) -> dict[str, float]:
     }
 
 
+def abstention(is_out: Array) -> dict[str, float]:
+    """Return the share of rows that are out of domain."""
+    return {"abstention": float(np.mean(is_out))}
+
+
+def separation(is_out_of_scope: Array, is_out: Array, distances: Array, confidences: Array) -> dict[str, float]:
+    """Return how rows that are out of scope differ from others in distance, and in the confidence of the head.
+
+    `is_out` says which rows are out of domain. A share of no rows is NaN.
+    """
+    labels = is_out_of_scope.astype(int)
+    return {
+        "roc_auc_of_distance": _roc_auc(labels, class_probabilities(distances)),
+        "roc_auc_of_confidence": _roc_auc(labels, class_probabilities(-confidences)),
+        "abstention_out_of_scope": float(np.mean(is_out[is_out_of_scope])) if is_out_of_scope.any() else np.nan,
+        "abstention_on_test": float(np.mean(is_out[~is_out_of_scope])) if not is_out_of_scope.all() else np.nan,
+    }
+
+
 def main_ranking_metric(ranks: Array) -> dict[str, float]:
     """Return recall@10 alone."""
     return {"recall@10": ranking_metrics(ranks)["recall@10"]}

@@ -1,4 +1,4 @@
-"""The base class of the torch modules that heads are, and the layers that several kinds share."""
+"""The base classes of the torch modules that heads are, and the layers that several kinds share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rawless.heads.onnx_graph import GraphBuilder
 
 
-class Head(nn.Module, ABC):
-    """Base class of heads: a small torch module that standardises its own input, if it needs that.
+class Exportable(nn.Module, ABC):
+    """Base class of torch modules that are exported as a graph.
 
     `forward` takes the inputs of the interface and returns what the exported graph returns.
     """
@@ -23,8 +23,6 @@ class Head(nn.Module, ABC):
     interface: Interface
     output: str
     """The name of the output."""
-    loss: Callable[..., Tensor]
-    """Takes the labels and the inputs of a batch, as `Rows` has them; returns the scalar that training minimises."""
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -34,6 +32,13 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def add_nodes(self, graph: "GraphBuilder") -> None:
         """Add the ONNX nodes that compute `forward`; the last one writes to `output`."""
+
+
+class Head(Exportable):
+    """Base class of heads: a small torch module that standardises its own input, if it needs that."""
+
+    loss: Callable[..., Tensor]
+    """Takes the labels and the inputs of a batch, as `Rows` has them; returns the scalar that training minimises."""
 
 
 class Scale(nn.Module):

@@ -1,4 +1,4 @@
-"""Exporting a head as an ONNX graph of few standard operators: the same head gives the same bytes.
+"""Exporting a module as an ONNX graph of few standard operators: the same module gives the same bytes.
 
 The graph is built node by node and not traced, since a traced graph contains paths of the machine that traced it.
 """
@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from rawless.heads.modules import Head, Scale
+from rawless.heads.modules import Exportable, Scale
 from rawless.heads.signature import BATCH, TENANT
 
 OPSET = 20
@@ -59,21 +59,21 @@ class GraphBuilder:
         return self.add("Squeeze", self.last, self.constant([axis]), output=output)
 
 
-def to_onnx(head: Head, dimension: int) -> onnx.ModelProto:
-    """Return the graph of a head over vectors of this dimension.
+def to_onnx(module: Exportable, dimension: int) -> onnx.ModelProto:
+    """Return the graph of a module over vectors of this dimension.
 
     Vectors are float32 of shape (batch, dimension), a tenant's index is int64 of shape (batch,).
     """
-    names = head.interface.value
+    names = module.interface.value
     graph = GraphBuilder(names[0])
-    head.add_nodes(graph)
+    module.add_nodes(graph)
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, [BATCH])
         if name == TENANT
         else helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, dimension])
         for name in names
     ]
-    outputs = [helper.make_tensor_value_info(head.output, TensorProto.FLOAT, [BATCH, *head.output_shape])]
+    outputs = [helper.make_tensor_value_info(module.output, TensorProto.FLOAT, [BATCH, *module.output_shape])]
     body = helper.make_graph(graph.nodes, "head", inputs, outputs, graph.constants)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="rawless")
     model.ir_version = IR_VERSION

@@ -8,7 +8,7 @@ from typing import Any
 from rawless.errors import UserError
 from rawless.files import owner_only
 from rawless.heads import artefact, registry
-from rawless.heads.artefact import HeadManifest
+from rawless.heads.artefact import DomainManifest, HeadManifest
 from rawless.heads.evaluation import Evaluation
 from rawless.heads.examples import Task
 from rawless.heads.onnx_graph import to_onnx
@@ -21,8 +21,8 @@ _UNSET_OPTIONS: dict[str, Any] = {"hidden": [], "positive": None, "tenant": None
 
 
 def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
-    """Return the manifest of a trained head, without its digest."""
-    task, snapshot = trained.task, trained.task.manifest
+    """Return the manifest of a trained head, without digests."""
+    task, snapshot, domain = trained.task, trained.task.manifest, trained.domain
     encoder, _, encoder_version = str(snapshot.spec["spec"]["encoder"]).partition("@")
     return HeadManifest(
         head=task.spec.head,
@@ -39,7 +39,17 @@ def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
         hyperparameters=_hyperparameters(task),
         libraries=artefact.libraries(),
         created_at=datetime.now(UTC),
+        domain=domain and DomainManifest(quantile=domain.quantile, threshold=domain.threshold),
     )
+
+
+def graphs_of(trained: TrainedHead) -> tuple[bytes, bytes | None]:
+    """Return the graph of a trained head, and that of its domain if it has one."""
+    dimension = trained.task.dimension
+    graph = to_onnx(trained.head, dimension).SerializeToString(deterministic=True)
+    if trained.domain is None:
+        return graph, None
+    return graph, to_onnx(trained.domain.module, dimension).SerializeToString(deterministic=True)
 
 
 def _hyperparameters(task: Task) -> dict[str, Any]:
@@ -49,12 +59,17 @@ def _hyperparameters(task: Task) -> dict[str, Any]:
 
 def publish_trained(warehouse: Warehouse, trained: TrainedHead, home: Path) -> tuple[HeadManifest, Path]:
     """Publish a trained head, see `publish`."""
-    graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
-    return publish(warehouse, manifest_of(trained), graph, home, trained.evaluation)
+    graph, domain = graphs_of(trained)
+    return publish(warehouse, manifest_of(trained), graph, home, trained.evaluation, domain)
 
 
 def publish(
-    warehouse: Warehouse, manifest: HeadManifest, graph: bytes, home: Path, evaluation: Evaluation | None = None
+    warehouse: Warehouse,
+    manifest: HeadManifest,
+    graph: bytes,
+    home: Path,
+    evaluation: Evaluation | None = None,
+    domain: bytes | None = None,
 ) -> tuple[HeadManifest, Path]:
     """Write a head as the next version of its name below `home`, register it, and return its manifest and folder.
 
@@ -63,7 +78,7 @@ def publish(
     manifest = manifest.model_copy(update={"version": registry.next_version(warehouse, manifest.head)})
     folder = _folder(manifest, home)
     with owner_only():
-        written = artefact.write(folder, manifest, graph, evaluation)
+        written = artefact.write(folder, manifest, graph, evaluation, domain)
     try:
         registry.register(warehouse, written)
     except BaseException:
@@ -89,8 +104,8 @@ def _folder(head: HeadManifest | RegisteredHead, home: Path) -> Path:
 
 def copy(folder: Path, target: Path) -> HeadManifest:
     """Check a head's folder and copy it to a new folder. Raises UserError."""
-    manifest, graph = artefact.read(folder)
-    artefact.write(target, manifest, graph, artefact.read_evaluation(folder))
+    manifest, graph, domain = artefact.read(folder)
+    artefact.write(target, manifest, graph, artefact.read_evaluation(folder), domain)
     return manifest
 
 
@@ -99,5 +114,5 @@ def copy_to_heads(head: RegisteredHead, home: Path, heads: Path) -> None:
     folder, target = folder_of(head, home), _folder(head, heads)
     if not target.is_dir():
         copy(folder, target)
-    elif artefact.read(target)[0].digest != head.artefact_digest:
+    elif artefact.read(target).manifest.digest != head.artefact_digest:
         raise UserError(f"{target} contains another {head.head}@{head.version}: deploy to another folder.")

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rawless.errors import UserError
-from rawless.heads.artefact import HeadManifest, Tensor, read
+from rawless.heads.artefact import DOMAIN, MODEL, HeadManifest, Tensor, read
 from rawless.heads.runtime import open_session
+from rawless.heads.signature import BATCH, DISTANCE
 
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
@@ -17,22 +18,12 @@ _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 class HeadSession:
     """A head that is ready to answer. It can be used by several threads."""
 
-    def __init__(self, manifest: HeadManifest, graph: bytes) -> None:
+    def __init__(self, manifest: HeadManifest, graph: bytes, domain: bytes | None = None) -> None:
         """Raises UserError for a graph that does not load, or that has other inputs or outputs than the manifest."""
         self.manifest = manifest
-        try:
-            self._session = open_session(graph)
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no base class of their own
-            raise UserError(f"The graph of {manifest.head} does not load ({type(error).__name__}).") from None
-        for declared, arguments in (
-            (manifest.inputs, self._session.get_inputs()),
-            (manifest.outputs, self._session.get_outputs()),
-        ):
-            if (actual := tuple(_tensor(argument) for argument in arguments)) != declared:
-                raise UserError(
-                    f"The graph of {manifest.head} has {', '.join(map(str, actual))}, but its manifest declares "
-                    f"{', '.join(map(str, declared))}."
-                )
+        self._session = _open(manifest, MODEL, graph, manifest.outputs)
+        distances = (Tensor(DISTANCE, (BATCH,), "float32"),)
+        self._domain = None if domain is None else _open(manifest, DOMAIN, domain, distances)
 
     def check(self, fingerprint: str) -> None:
         """Check that vectors are of the encoder that the head was trained on. Raises UserError."""
@@ -48,10 +39,42 @@ class HeadSession:
         names = [tensor.name for tensor in self.manifest.outputs]
         return dict(zip(names, self._session.run(names, inputs), strict=True))
 
+    def distances(self, vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
+        """Return the distances of vectors from the rows that the head was trained on; None without a domain."""
+        if self._domain is None:
+            return None
+        (distances,) = self._domain.run([DISTANCE], {self.manifest.inputs[0].name: vectors})
+        return np.asarray(distances)
+
+    def are_in_domain(self, vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+        """Return which vectors are like those that the head was trained on; None without a domain.
+
+        A distance that is not a number is out of domain.
+        """
+        distances = self.distances(vectors)
+        if distances is None or self.manifest.domain is None:
+            return None
+        return np.asarray(distances <= np.float32(self.manifest.domain.threshold))
+
 
 def open_head(folder: Path) -> HeadSession:
     """Open the head in a folder. Raises UserError."""
     return HeadSession(*read(folder))
+
+
+def _open(manifest: HeadManifest, file: str, graph: bytes, outputs: tuple[Tensor, ...]) -> Any:
+    """Return an ONNX Runtime session of a graph that has the manifest's inputs, and these outputs."""
+    try:
+        session = open_session(graph)
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no base class of their own
+        raise UserError(f"{file} of {manifest.head} does not load ({type(error).__name__}).") from None
+    for declared, arguments in ((manifest.inputs, session.get_inputs()), (outputs, session.get_outputs())):
+        if (actual := tuple(_tensor(argument) for argument in arguments)) != declared:
+            raise UserError(
+                f"{file} of {manifest.head} has {', '.join(map(str, actual))}, but its manifest declares "
+                f"{', '.join(map(str, declared))}."
+            )
+    return session
 
 
 def _tensor(argument: Any) -> Tensor:

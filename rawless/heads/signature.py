@@ -6,6 +6,8 @@ BATCH = "batch"
 """The name of the first dimension of every input and output: any number of rows."""
 TENANT = "tenant"
 PROBABILITIES, VALUE, SCORE, EMBEDDING = "probabilities", "value", "score", "embedding"
+DISTANCE = "distance"
+"""The output of the graph of a domain."""
 
 
 class Interface(Enum):

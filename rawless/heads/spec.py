@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, GetPydanticSchema, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, GetPydanticSchema, TypeAdapter, ValidationError, model_validator
 from pydantic_core import core_schema
 
 from rawless.config import FrozenModel, check, read_mapping
@@ -22,6 +22,19 @@ def one_of(*names: str) -> GetPydanticSchema:
 
 Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
 """Of hidden layers."""
+
+
+class DomainSpec(FrozenModel):
+    """How a classifier recognises rows that are unlike those that it was trained on."""
+
+    quantile: float = Field(default=0.95, ge=0.5, le=0.999)
+    """The share of rows like those of validation that count as in domain."""
+    out_of_scope: str | None = Field(default=None, min_length=1, max_length=64)
+    """A snapshot of rows that the head should abstain from, on which this is evaluated."""
+
+
+OptionalDomain = Annotated[DomainSpec | None, BeforeValidator(lambda value: None if value == "none" else value)]
+"""A domain, or `none` in a head file to leave it out."""
 
 
 class HeadSpec(FrozenModel):

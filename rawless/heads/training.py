@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from rawless.heads.evaluate import evaluate
+from rawless.heads.domain import FittedDomain, fit_domain
+from rawless.heads.evaluate import abstention_of, evaluate
 from rawless.heads.evaluation import MAIN, CurvePoint, Evaluation
 from rawless.heads.examples import Task, make_head
 from rawless.heads.fit import fit, predict
@@ -22,11 +23,12 @@ STILL_RISING = 0.01
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """A trained head with its task and evaluation."""
+    """A trained head with its task and evaluation, and its domain if it has one."""
 
     task: Task
     head: Head
     evaluation: Evaluation
+    domain: FittedDomain | None = None
 
 
 def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
@@ -37,12 +39,14 @@ def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
     validation = task.splits["validation"].rows
     measure = _harmless(task, head) if task.kind.starts_as_baseline and len(validation) else None
     history = fit(head, task.spec, rows, validation, measure)
+    domain, of_domain = fit_domain(task)
     report_progress("learning curve")
     curve = _learning_curve(task, head)
     report_progress("evaluating")
     evaluation = evaluate(task, head, history, curve)
-    warnings = (*_warnings(task, curve), *_better_baselines(evaluation))
-    return TrainedHead(task, head, evaluation.model_copy(update={"warnings": warnings}))
+    warnings = (*_warnings(task, curve), *_better_baselines(evaluation), *of_domain)
+    details = {"warnings": warnings, "abstention": domain and abstention_of(task, domain)}
+    return TrainedHead(task, head, evaluation.model_copy(update=details), domain)
 
 
 def _harmless(task: Task, untrained: Head) -> Callable[[Head], float]:

@@ -13,8 +13,7 @@ from rawless.heads import artefact
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.examples import Task
 from rawless.heads.fit import predict
-from rawless.heads.onnx_graph import to_onnx
-from rawless.heads.publish import manifest_of
+from rawless.heads.publish import graphs_of, manifest_of
 from rawless.heads.session import open_head
 from rawless.heads.training import TrainedHead, train
 from tests.heads.conftest import make_task
@@ -40,8 +39,8 @@ def _trained(name: str) -> TrainedHead:
 
 
 def _write(trained: TrainedHead, folder: Path) -> HeadManifest:
-    graph = to_onnx(trained.head, trained.task.dimension).SerializeToString(deterministic=True)
-    return artefact.write(folder, manifest_of(trained, 1), graph, trained.evaluation)
+    graph, domain = graphs_of(trained)
+    return artefact.write(folder, manifest_of(trained, 1), graph, trained.evaluation, domain)
 
 
 def _inputs(task: Task, names: tuple[str, ...], rows: slice) -> dict[str, Any]:
@@ -84,10 +83,12 @@ def test_the_folder_contains_no_pickle_and_the_graph_is_deterministic(tmp_path: 
     for name in ("one", "other"):
         _write(_trained("mlp"), tmp_path / name)
 
-    assert {path.name for path in (tmp_path / "one").iterdir()} == {"head.onnx", "manifest.json", "evaluation.json"}
-    graphs = [(tmp_path / name / "head.onnx").read_bytes() for name in ("one", "other")]
-    assert graphs[0] == graphs[1]
-    assert str(tmp_path).encode() not in graphs[0]
+    names = {path.name for path in (tmp_path / "one").iterdir()}
+    assert names == {"head.onnx", "domain.onnx", "manifest.json", "evaluation.json"}
+    for file in ("head.onnx", "domain.onnx"):
+        graphs = [(tmp_path / name / file).read_bytes() for name in ("one", "other")]
+        assert graphs[0] == graphs[1]
+        assert str(tmp_path).encode() not in graphs[0]
 
 
 @pytest.mark.parametrize("file", ["head.onnx", "manifest.json"])

@@ -9,8 +9,7 @@ import pytest
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads.examples import open_task
-from rawless.heads.onnx_graph import to_onnx
-from rawless.heads.publish import manifest_of
+from rawless.heads.publish import graphs_of, manifest_of
 from rawless.heads.reevaluate import reevaluate
 from rawless.heads.session import HeadSession
 from rawless.heads.spec import head_spec
@@ -22,8 +21,8 @@ def make_session(shop: Shop, snapshot: Manifest, version: int = 1, **spec: Any) 
     """Train a head for one epoch and open it."""
     fields = {"head": "topic", "snapshot": snapshot.snapshot_id, "kind": "linear", "epochs": 1} | spec
     trained = train(open_task(shop.warehouse, head_spec(fields), snapshot), lambda _: None)
-    graph = to_onnx(trained.head, trained.task.dimension).SerializeToString()
-    return HeadSession(manifest_of(trained, version).sealed(graph), graph)
+    graph, domain = graphs_of(trained)
+    return HeadSession(manifest_of(trained, version).sealed(graph, domain), graph, domain)
 
 
 def by_hash(salt: str, test: float) -> dict[str, Any]:

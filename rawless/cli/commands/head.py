@@ -93,7 +93,7 @@ def show(
 
     opened = open_warehouse(warehouse)
     folder = folder_of(registry.find(opened, reference), home.heads())
-    manifest, _ = artefact.read(folder)
+    manifest = artefact.read(folder).manifest
     evaluation = artefact.read_evaluation(folder)
     other = find(opened, snapshot) if snapshot else None
     judged = reevaluate_folder(opened, folder, other) if other else None

@@ -79,7 +79,7 @@ def _evaluated(warehouse: "Warehouse", snapshot: "Manifest", reference: str) -> 
             f"The head {name} {trained}, not on {snapshot.snapshot_id}: use that snapshot, or a head of this one."
         )
     folder = folder_of(head, home.heads())
-    manifest, _ = artefact.read(folder)
+    manifest = artefact.read(folder).manifest
     if (evaluation := artefact.read_evaluation(folder)) is None:
         raise UserError(f"The head {name} has no evaluation in {folder}: train it again.")
     return manifest, evaluation

@@ -1,15 +1,14 @@
 """Linear heads: softmax regression for classes, linear regression for numbers."""
 
-from rawless.heads.feed_forward import FeedForwardKind
-from rawless.heads.spec import HeadSpec
+from rawless.heads.feed_forward import FeedForwardKind, FeedForwardSpec
 
 
-class Linear(FeedForwardKind[HeadSpec]):
+class Linear(FeedForwardKind[FeedForwardSpec]):
     """A feed-forward head without hidden layers; it has no options of its own."""
 
-    spec_type = HeadSpec
+    spec_type = FeedForwardSpec
 
-    def hidden(self, spec: HeadSpec) -> tuple[int, ...]:
+    def hidden(self, spec: FeedForwardSpec) -> tuple[int, ...]:
         """Return no widths."""
         return ()
 

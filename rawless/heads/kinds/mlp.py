@@ -1,10 +1,10 @@
 """Multilayer perceptrons: feed-forward heads with hidden layers, for classes or numbers."""
 
-from rawless.heads.feed_forward import FeedForwardKind
-from rawless.heads.spec import HeadSpec, Widths
+from rawless.heads.feed_forward import FeedForwardKind, FeedForwardSpec
+from rawless.heads.spec import Widths
 
 
-class MlpSpec(HeadSpec):
+class MlpSpec(FeedForwardSpec):
     """A multilayer perceptron to train."""
 
     hidden: Widths = (128,)
