@@ -10,7 +10,8 @@ import torch
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from rawless.heads import artefact
-from rawless.heads.artefact import HeadManifest
+from rawless.heads.artefact import DomainManifest, HeadManifest
+from rawless.heads.domain import FittedDomain
 from rawless.heads.feed_forward import Classifier, Regression
 from rawless.heads.kinds.pair import Pair
 from rawless.heads.kinds.query_transform import QueryTransform
@@ -34,6 +35,7 @@ def write_head(
     encoder = spec or lookup("minilm@1.0.0")
     classes = fields.pop("classes", CLASSES if kind == "linear" else ())
     is_identity = fields.pop("identity", False)
+    domain: FittedDomain | None = fields.pop("domain", None)
     torch.manual_seed(_seed(f"{name}{version}"))
     head = _KINDS[kind](encoder.dimension, len(classes))
     for parameter in () if is_identity else head.parameters():
@@ -52,10 +54,12 @@ def write_head(
         "hyperparameters": {},
         "libraries": {},
         "created_at": datetime.now(UTC),
+        "domain": domain and DomainManifest(quantile=domain.quantile, threshold=domain.threshold),
         **artefact.tensors(graph),
     }
-    folder = heads / name / str(version)
-    return artefact.write(folder, HeadManifest(**(manifest | fields)), graph.SerializeToString(deterministic=True))
+    folder, written = heads / name / str(version), HeadManifest(**(manifest | fields))
+    distances = to_onnx(domain.module, encoder.dimension).SerializeToString() if domain else None
+    return artefact.write(folder, written, graph.SerializeToString(deterministic=True), domain=distances)
 
 
 def _seed(text: str) -> int:

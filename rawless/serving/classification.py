@@ -90,10 +90,16 @@ class LocalClassifierBackend:
 
 def call_head(head: HeadSession, vector: Vector) -> Answer:
     """Return the answer of a head for a vector of shape (dimension,). Raises RequestError if it is not finite."""
-    ((output, values),) = head.answer(embedding=np.asarray(vector, np.float32)[None]).items()
+    vectors = np.asarray(vector, np.float32)[None]
+    ((output, values),) = head.answer(embedding=vectors).items()
     if not np.isfinite(values).all():
         raise RequestError(ErrorCode.HEAD_FAILED)
     model = Model.of(head.manifest)
     if output == "probabilities":
-        return Answer(model=model, probabilities=dict(zip(head.manifest.classes, values[0].tolist(), strict=True)))
+        are_in_domain = head.are_in_domain(vectors)
+        return Answer(
+            model=model,
+            probabilities=dict(zip(head.manifest.classes, values[0].tolist(), strict=True)),
+            in_domain=None if are_in_domain is None else bool(are_in_domain[0]),
+        )
     return Answer(model=model, value=float(values[0]))

@@ -24,6 +24,8 @@ class HeadRequirement(NamedTuple):
     served_head: str
     needs_classes: bool
     """Whether its answers must reach a minimum confidence."""
+    needs_domain: bool = False
+    """Whether it must recognise input that is out of domain."""
 
 
 def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> dict[str, HeadRequirement]:
@@ -32,6 +34,7 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
     for head in served.values():
         encoder, is_of_pairs = specs[head.encoder], head.index is not None
         needs_classes = head.rules.minimum_confidence is not None
+        needs_domain = head.rules.out_of_domain == "abstain"
         for model in head.models:
             other = requirements.get(model, HeadRequirement(encoder, is_of_pairs, head.name, needs_classes=False))
             if (other.encoder, other.is_of_pairs) != (encoder, is_of_pairs):
@@ -39,7 +42,13 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
                     f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
                     "encoder or index: name different heads."
                 )
-            requirements[model] = HeadRequirement(encoder, is_of_pairs, head.name, needs_classes or other.needs_classes)
+            requirements[model] = HeadRequirement(
+                encoder,
+                is_of_pairs,
+                head.name,
+                needs_classes or other.needs_classes,
+                needs_domain or other.needs_domain,
+            )
     return requirements
 
 
@@ -165,6 +174,11 @@ class HeadStore:
                 f"{ref} returns a number, so heads.{requirement.served_head}.rules.minimum_confidence cannot apply: "
                 "remove it, or name another head."
             )
+        if requirement.needs_domain and not manifest.domain:
+            raise UserError(
+                f"{ref} has no domain, so heads.{requirement.served_head}.rules.out_of_domain cannot apply: train it "
+                "again, or remove the rule."
+            )
         _check_answer(session, requirement.encoder.dimension, ref)
         return session
 
@@ -189,8 +203,11 @@ def _check_answer(session: HeadSession, dimension: int, ref: str) -> None:
             for tensor in manifest.inputs
         }
         ((output, values),) = session.answer(**inputs).items()
+        distances = session.distances(*inputs.values()) if manifest.domain else np.zeros(1)
     except Exception as error:  # noqa: BLE001 - the runtime's own exceptions share no base class
         raise UserError(f"{ref} does not answer ({type(error).__name__}): import or train it again.") from None
     shapes = {"probabilities": (1, len(manifest.classes)), "value": (1,), "score": (1,), "embedding": (1, dimension)}
     if values.shape != shapes.get(output) or not np.isfinite(values).all():
         raise UserError(f"{ref} returns {output} {list(values.shape)}, which is not what its manifest declares.")
+    if distances is None or distances.shape != (1,) or not np.isfinite(distances).all():
+        raise UserError(f"{ref} returns no distance from its domain: train it again.")

@@ -146,7 +146,7 @@ class Orchestrator:
     async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
         arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)
         answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector)
-        abstention = head.rules.check_answer(answer.probabilities)
+        abstention = head.rules.check_answer(answer.probabilities, answer.in_domain)
         self._metrics.answers.labels(head.name, answer.model.ref).inc()
         if abstention:
             self._metrics.abstentions.labels(head.name, abstention.value).inc()
@@ -200,5 +200,6 @@ class Orchestrator:
         else:
             outcome = "agrees" if shadow_answer.prediction == answer.prediction else "differs"
             if shadow_answer.model != answer.model:  # otherwise it is logged already
-                self._log_answer(head, request, shadow_answer, head.rules.check_answer(shadow_answer.probabilities))
+                abstention = head.rules.check_answer(shadow_answer.probabilities, shadow_answer.in_domain)
+                self._log_answer(head, request, shadow_answer, abstention)
         self._metrics.shadows.labels(head.name, shadow, outcome).inc()

@@ -45,6 +45,9 @@ class Answer(_ResponseModel):
     model: Model
     probabilities: dict[str, float] | None = Field(default=None, min_length=1)
     value: float | None = None
+    in_domain: bool | None = Field(
+        default=None, description="whether the vector is like the training rows; null for a head without a domain"
+    )
 
     @model_validator(mode="after")
     def _has_exactly_one_output(self) -> "Answer":

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,6 +17,7 @@ class Abstention(StrEnum):
     KILL_SWITCH = "kill_switch"
     DENIED = "denied"
     NOT_ALLOWED = "not_allowed"
+    OUT_OF_DOMAIN = "out_of_domain"
     LOW_CONFIDENCE = "low_confidence"
 
 
@@ -25,7 +27,7 @@ AttributeValues = dict[str, tuple[str, ...]]
 
 
 class Rules(FrozenModel):
-    """The rules of one served head. By default it never abstains."""
+    """The rules of one served head. By default it abstains only from what is outside the domain of the head."""
 
     kill_switch: Path | None = None
     """Abstain from everything while this file exists."""
@@ -35,6 +37,9 @@ class Rules(FrozenModel):
     """Abstain if any of these attributes has one of its values."""
     minimum_confidence: float | None = Field(default=None, gt=0, le=1)
     """Abstain if the highest probability is lower."""
+    out_of_domain: Literal["abstain", "answer"] | None = None
+    """Whether to abstain from input that is unlike the training rows of the head. By default a head that has a domain
+    abstains; `abstain` also refuses a head without one."""
     fallback: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """The prediction of an abstention."""
 
@@ -52,7 +57,7 @@ class Rules(FrozenModel):
                     return f"rules.{rule} names the attribute {name}, which the stream {stream.stream} does not have."
                 if invalid := [value for value in values if not stream.attributes[name].allows(value)]:
                     return f"rules.{rule}.{name} names {invalid[0]!r}, which the stream does not allow as a value."
-        if has_index and (self.minimum_confidence is not None or self.fallback is not None):
+        if has_index and any(each is not None for each in (self.minimum_confidence, self.out_of_domain, self.fallback)):
             return "rules of a head with an index can only be kill_switch, allow and deny: it predicts no class."
         return None
 
@@ -64,8 +69,15 @@ class Rules(FrozenModel):
             return Abstention.DENIED
         return None if is_allowed(self.allow, attributes) else Abstention.NOT_ALLOWED
 
-    def check_answer(self, probabilities: Mapping[str, float] | None) -> Abstention | None:
-        """Return why to abstain after the head has answered, or None. `probabilities` is None for a number."""
+    def check_answer(
+        self, probabilities: Mapping[str, float] | None, in_domain: bool | None = None
+    ) -> Abstention | None:
+        """Return why to abstain after the head has answered, or None.
+
+        `probabilities` is None for a number, and `in_domain` for a head without a domain.
+        """
+        if in_domain is False and self.out_of_domain != "answer":
+            return Abstention.OUT_OF_DOMAIN
         if probabilities is None or is_confident(self.minimum_confidence, probabilities):
             return None
         return Abstention.LOW_CONFIDENCE

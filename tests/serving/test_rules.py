@@ -112,6 +112,8 @@ def test_without_rules_there_is_no_abstention() -> None:
         ({"topic": {"rules": {"kill_switch": "a\0b"}}}, {}, "rules.kill_switch cannot be accessed .ValueError"),
         ({"topic": {"rules": {"minimum_confidence": 2}}}, {}, "heads.topic.rules.minimum_confidence is 2"),
         ({"topic": {"index": "a", "rules": {"fallback": "x"}}}, {}, "rules of a head with an index"),
+        ({"topic": {"index": "a", "rules": {"out_of_domain": "answer"}}}, {}, "rules of a head with an index"),
+        ({"topic": {"rules": {"out_of_domain": "ignore"}}}, {}, "heads.topic.rules.out_of_domain is 'ignore'"),
         ({"topic": {"index": "a", "log": True}}, {}, "index cannot be combined with also or log"),
         ({"topic": {"encoder": "resnet50@1.0.0"}}, {}, "encoder is resnet50@1.0.0, but the stream has minilm@1.0.0"),
         ({"topic": {"shadow": ["topic"]}}, {}, "shadow names topic, which answers already"),
