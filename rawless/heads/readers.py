@@ -91,16 +91,17 @@ def _hugging_face(manifest: Manifest, rows: pa.Table) -> "datasets.Dataset":
 
 def splits_of(warehouse: Warehouse, manifest: Manifest) -> dict[Split, pa.Table]:
     """Return the rows of a snapshot as an Arrow table for each split, in one read."""
-    rows = _sorted(warehouse, manifest, None)
+    rows = rows_of(warehouse, manifest)
     return {split: rows.filter(pc.equal(rows["split"], split)) for split in SPLITS}
 
 
 def _read(warehouse: Warehouse, reference: str, split: Split | None) -> tuple[Manifest, pa.Table]:
     manifest = find(warehouse, reference)
-    return manifest, _sorted(warehouse, manifest, split)
+    return manifest, rows_of(warehouse, manifest, split)
 
 
-def _sorted(warehouse: Warehouse, manifest: Manifest, split: Split | None) -> pa.Table:
+def rows_of(warehouse: Warehouse, manifest: Manifest, split: Split | None = None) -> pa.Table:
+    """Return the rows of a snapshot, or of one split, as an Arrow table."""
     rows = pa.Table.from_batches(batches(warehouse, manifest.snapshot_id, split), SCHEMA)
     return rows.sort_by([(name, "ascending") for name in _IDS])
 

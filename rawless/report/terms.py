@@ -36,6 +36,14 @@ TERMS = {
     "recall@1": Term(True, True, "How often the matching document is ranked first."),
     "recall@10": Term(True, True, "How often the matching document is among the first ten."),
     "ndcg@10": Term(True, True, "Like recall@10, but a higher rank of the matching document counts more."),
+    "roc_auc_of_distance": Term(
+        True, True, "The probability that a random row that is out of scope is farther than a random test row."
+    ),
+    "roc_auc_of_confidence": Term(
+        True, True, "The same for the confidence of the head alone, which is lower for the row that is out of scope."
+    ),
+    "abstention_out_of_scope": Term(True, True, "The share of the rows out of scope from which the head abstains."),
+    "abstention_on_test": Term(False, True, "The share of the test rows from which the head abstains."),
 }
 BASELINES = {
     "majority": "predicts the label shares of the training rows for every row",

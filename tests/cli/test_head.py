@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from rawless.heads.session import open_head
+from rawless.warehouse.append import append_all
 from tests.cli.conftest import Outcome
 from tests.shop import AS_OF, EVENTS, LABEL, Shop, make_row
 from tests.streams import ANY_ID
@@ -201,3 +202,46 @@ def test_training_imports_no_encoder(shop: Shop, write: Callable[..., Path]) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_head_shows_how_its_domain_separates_a_snapshot_that_is_out_of_scope(
+    rawless: Rawless, write: Callable[..., Path], shop: Shop
+) -> None:
+    far = np.full(8, 40.0, np.float32)
+    for number in range(20):
+        fields = {"stream": "chatter", "event_id": f"c-{number}", "embedding": far + number}
+        append_all(shop.warehouse, [make_row(number, fields)])
+    shop.load(
+        "confirmed_chatter",
+        {
+            "event_id": [f"c-{number}" for number in range(20)],
+            "value": ["cat" if number % 2 else "dog" for number in range(20)],
+            "confirmed_at": [AS_OF - timedelta(minutes=5)] * 20,
+        },
+    )
+    (shop.folder / "labels" / "chatter.sql").write_text(LABEL.replace("confirmed", "confirmed_chatter"))
+    shop.build(
+        dataset="chatter",
+        stream="chatter",
+        sources=[{"table": "confirmed_chatter", "known_at": "confirmed_at"}],
+        label={"query": "chatter", "classes": ["cat", "dog"]},
+        rules=None,
+    )
+    domain = {"quantile": 0.8, "out_of_scope": "chatter"}
+
+    trained = rawless("head", "train", write(head="guarded", domain=domain), "--json").json
+    shown = rawless("head", "show", "guarded", "--out-of-scope", "chatter", "--json").json
+    text = rawless("head", "show", "guarded").out
+    unguarded = rawless("head", "train", write(head="unguarded", domain="none"), "--json").json
+    refused = rawless("head", "show", "unguarded", "--out-of-scope", "chatter")
+
+    found = {measure["name"]: measure["value"] for measure in shown["out_of_scope"]["measures"]}
+    assert found["roc_auc_of_distance"] == found["abstention_out_of_scope"] == 1.0
+    assert found["abstention_on_test"] == trained["evaluation"]["abstention"][1] < 0.5
+    assert 0 <= found["roc_auc_of_confidence"] <= 1
+    assert shown["out_of_scope"]["rows"] == 20
+    assert trained["evaluation"]["out_of_scope"][0] == shown["out_of_scope"]["snapshot_id"]
+    assert "Out of domain: distances above" in text
+    assert "Out of scope: 20 rows of" in text
+    assert unguarded["domain"] is None
+    assert (refused.code, refused.err.strip().split(": ")[-1]) == (2, "train it again.")

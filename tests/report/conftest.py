@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rawless.datasets.snapshots import Count, Manifest, Removal
-from rawless.heads.artefact import HeadManifest, Tensor
-from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, Slice, SuspectedMislabel
+from rawless.heads.artefact import DomainManifest, HeadManifest, Tensor
+from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, OutOfScope, Slice, SuspectedMislabel
 from rawless.heads.metrics import Bin, Metric
 from rawless.report.projection import Points, Projection
 
@@ -117,13 +117,19 @@ def head_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[Hea
         "mistakes": (Mistake(f"{event_id}-21", label, "dog", 0.99), Mistake(f"{event_id}-22", "dog", label, 0.6)),
         "learning_curve": (CurvePoint(10, 0.8), CurvePoint(20, 0.9)), "train_losses": (1.0, 0.5, 0.4),
         "validation_losses": (1.1, 0.7, 0.8), "best_epoch": 2, "warnings": (f"Few rows for {label}.",),
+        "abstention": Metric("abstention", 0.05, 0.0, 0.15),
+        "out_of_scope": OutOfScope(
+            "c" * 24, 30, 20,
+            (Metric("roc_auc_of_distance", 0.97, 0.9, 1.0), Metric("abstention_on_test", 0.05, 0.0, 0.15)),
+        ),
     }  # fmt: skip
     head = HeadManifest(
         head=fields.pop("head", "pets"), version=1, kind="linear", encoder="tiny", encoder_version="1.0.0",
         fingerprint="f" * 64, snapshot_id=fields.pop("snapshot_id", "a" * 24), classes=(label, "dog"),
         inputs=(Tensor("embedding", ("batch", 2), "float32"),),
         outputs=(Tensor("probabilities", ("batch", 2), "float32"),), metrics=(accuracy,), hyperparameters={},
-        libraries={}, created_at=AT, digest="d",
+        libraries={}, created_at=AT, domain=fields.pop("domain", DomainManifest(quantile=0.95, threshold=12.345)),
+        digest="d",
     )  # fmt: skip
     return head, Evaluation(**(defaults | fields))
 

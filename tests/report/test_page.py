@@ -71,6 +71,24 @@ def test_the_numbers_are_those_of_the_evaluation(page: Page) -> None:
     assert "Few rows for cat." in page.text
 
 
+def test_the_domain_is_described_with_what_it_separates_if_that_is_known(page: Page) -> None:
+    assert "whose distance from its training rows is above 12.35, the 0.95 quantile of validation." in page.text
+    assert (
+        "The share of test that is: 0.050 (0.000 to 0.150). The table compares 20 test rows with 30 rows" in page.text
+    )
+    assert page.table("domain")[1:] == [
+        ["roc auc of distance higher is better", "0.970 (0.900 to 1.000)"],
+        ["abstention on test lower is better", "0.050 (0.000 to 0.150)"],
+    ]
+    undeclared, without = (
+        read_page(render(manifest_of(), points_of(), [head]))
+        for head in (head_of(out_of_scope=None), head_of(domain=None, abstention=None, out_of_scope=None))
+    )
+    assert "whose distance from its training rows" in undeclared.text
+    assert "domain" not in undeclared.tables
+    assert "Out of domain" not in without.headings
+
+
 def test_the_map_is_coloured_by_label_split_error_and_encoder(page: Page, layers: Layers) -> None:
     meta = page.figures["map"]["layout"]["meta"]
 

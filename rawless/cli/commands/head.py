@@ -10,7 +10,7 @@ from rawless.cli.output import echo, print_json, print_table, progress_steps, wa
 
 if TYPE_CHECKING:
     from rawless.heads.artefact import HeadManifest
-    from rawless.heads.evaluation import Evaluation
+    from rawless.heads.evaluation import Evaluation, OutOfScope
 
 app = typer.Typer(help="Train, inspect, export and deploy shallow models on frozen embeddings.", no_args_is_help=True)
 
@@ -42,6 +42,7 @@ def train(
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
     from rawless.heads.examples import open_task
+    from rawless.heads.out_of_scope import check_out_of_scope, with_out_of_scope
     from rawless.heads.publish import publish_trained
     from rawless.heads.training import train as train_head
     from rawless.lifecycle.finetune_baseline import Content, with_finetuned
@@ -52,7 +53,13 @@ def train(
         report_step("reading")
         found = find(opened, spec.snapshot)
         task = open_task(opened, spec, found)
+        domain = task.kind.domain(spec, found)
+        out_of_scope = find(opened, domain.out_of_scope) if domain and domain.out_of_scope else None
+        if out_of_scope:
+            check_out_of_scope(task, out_of_scope)
         trained = train_head(task, report_step)
+        if out_of_scope:
+            trained = with_out_of_scope(opened, trained, out_of_scope)
         if stream and source:
             trained = with_finetuned(opened, trained, Content(stream, source, metadata, epochs), report_step)
         manifest, folder = publish_trained(opened, trained, home.heads())
@@ -76,6 +83,12 @@ def show(
         str | None,
         typer.Option("--snapshot", help="Also evaluate it on the test split of this snapshot, without seen rows."),
     ] = None,
+    out_of_scope: Annotated[
+        str | None,
+        typer.Option(
+            "--out-of-scope", help="Also evaluate how its domain separates its test split from this snapshot's rows."
+        ),
+    ] = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", help="Write the suspected mislabels to this CSV file: ids and labels, no content."),
@@ -87,8 +100,10 @@ def show(
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
     from rawless.heads import artefact, registry
+    from rawless.heads.out_of_scope import evaluate_out_of_scope
     from rawless.heads.publish import folder_of
     from rawless.heads.reevaluate import reevaluate_folder
+    from rawless.heads.session import open_head
     from rawless.local import home
 
     opened = open_warehouse(warehouse)
@@ -97,6 +112,8 @@ def show(
     evaluation = artefact.read_evaluation(folder)
     other = find(opened, snapshot) if snapshot else None
     judged = reevaluate_folder(opened, folder, other) if other else None
+    declared = find(opened, out_of_scope) if out_of_scope else None
+    separated = evaluate_out_of_scope(opened, open_head(folder), declared) if declared else None
     if to:
         _write_suspects(to, evaluation)
     if json:
@@ -104,6 +121,8 @@ def show(
         if other and judged:
             on_snapshot = {"on": snapshot, "on_snapshot_id": other.snapshot_id, "on_rows": judged.rows,
                            "left_out": judged.left_out, "metrics": _measures_json(judged.metrics)}  # fmt: skip
+        if separated:
+            on_snapshot["out_of_scope"] = {**separated._asdict(), "measures": _measures_json(separated.measures)}
         print_json({"folder": str(folder), **_head_json(manifest, evaluation), **on_snapshot})
         return
     _print_head(manifest, evaluation)
@@ -113,6 +132,8 @@ def show(
         print_table(rows, f"On {name}: {judged.rows:,} test rows")
         if judged.left_out:
             echo(f"Left out: {judged.left_out:,} test rows of events or persons that the head was trained on.")
+    if separated:
+        _print_out_of_scope(separated)
 
 
 @app.command("list")
@@ -222,7 +243,27 @@ def _print_head(manifest: "HeadManifest", evaluation: "Evaluation | None") -> No
         ],
         f"On {evaluation.rows['test']:,} test rows, with 95% intervals",
     )
+    _print_domain(manifest, evaluation)
     _print_errors(evaluation)
+
+
+def _print_domain(manifest: "HeadManifest", evaluation: "Evaluation") -> None:
+    if manifest.domain is None or evaluation.abstention is None:
+        return
+    domain = manifest.domain
+    echo(
+        f"Out of domain: distances above {domain.threshold:.4g}, the {domain.quantile:g} quantile of validation. The "
+        f"share of test that is: {evaluation.abstention}."
+    )
+    if evaluation.out_of_scope:
+        _print_out_of_scope(evaluation.out_of_scope)
+
+
+def _print_out_of_scope(found: "OutOfScope") -> None:
+    print_table(
+        [{"measure": measure.name, "value": str(measure)} for measure in found.measures],
+        f"Out of scope: {found.rows:,} rows of {found.snapshot_id}, against {found.test_rows:,} test rows",
+    )
 
 
 def _print_errors(evaluation: "Evaluation") -> None:
