@@ -39,7 +39,12 @@ def with_out_of_scope(warehouse: Warehouse, trained: TrainedHead, snapshot: Mani
 
 
 def check_out_of_scope(task: Task, snapshot: Manifest) -> None:
-    """Raise UserError unless a snapshot's rows are of the encoder of a task, and single events."""
+    """Raise UserError unless a snapshot is another one than that of a task, of the same encoder and single events."""
+    if snapshot.snapshot_id == task.manifest.snapshot_id:
+        raise UserError(
+            f"The head was trained on {snapshot.snapshot_id}, so its rows are in scope: name a snapshot of rows that "
+            "the head should abstain from."
+        )
     if snapshot.fingerprint != task.manifest.fingerprint or snapshot.is_pairs:
         raise UserError(
             f"The snapshot {snapshot.snapshot_id} cannot be out of scope for {task.manifest.snapshot_id}, since its "

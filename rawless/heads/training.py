@@ -17,6 +17,8 @@ CURVE_SHARES = (0.1, 0.25, 0.5)
 """Shares of train in the learning curve, before the whole."""
 MIN_CLASS_ROWS = 50
 """Rows of a class in train, below which training warns."""
+MANY_ABSTENTIONS = 2
+"""How many times as many rows of test as of validation may be out of domain before training warns."""
 STILL_RISING = 0.01
 """Gain from half of train to the whole, above which training warns."""
 
@@ -44,8 +46,15 @@ def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
     curve = _learning_curve(task, head)
     report_progress("evaluating")
     evaluation = evaluate(task, head, history, curve)
+    abstention = domain and abstention_of(task, domain)
+    if domain and abstention and abstention.low > MANY_ABSTENTIONS * (1 - domain.quantile):
+        of_domain = (
+            *of_domain,
+            f"A share of {abstention} of test is out of domain, but {1 - domain.quantile:.3g} of validation: test "
+            "differs from train. Services would abstain as often: train on newer rows, or change `domain`.",
+        )
     warnings = (*_warnings(task, curve), *_better_baselines(evaluation), *of_domain)
-    details = {"warnings": warnings, "abstention": domain and abstention_of(task, domain)}
+    details = {"warnings": warnings, "abstention": abstention}
     return TrainedHead(task, head, evaluation.model_copy(update=details), domain)
 
 

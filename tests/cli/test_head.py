@@ -234,6 +234,7 @@ def test_a_head_shows_how_its_domain_separates_a_snapshot_that_is_out_of_scope(
     text = rawless("head", "show", "guarded").out
     unguarded = rawless("head", "train", write(head="unguarded", domain="none"), "--json").json
     refused = rawless("head", "show", "unguarded", "--out-of-scope", "chatter")
+    own = rawless("head", "show", "guarded", "--out-of-scope", "trained_on")
 
     found = {measure["name"]: measure["value"] for measure in shown["out_of_scope"]["measures"]}
     assert found["roc_auc_of_distance"] == found["abstention_out_of_scope"] == 1.0
@@ -245,3 +246,5 @@ def test_a_head_shows_how_its_domain_separates_a_snapshot_that_is_out_of_scope(
     assert "Out of scope: 20 rows of" in text
     assert unguarded["domain"] is None
     assert (refused.code, refused.err.strip().split(": ")[-1]) == (2, "train it again.")
+    assert own.code == 2
+    assert "so its rows are in scope" in own.err

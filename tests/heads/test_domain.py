@@ -170,6 +170,17 @@ def test_without_enough_validation_rows_training_warns_and_leaves_the_domain_out
     assert not (tmp_path / "head" / "domain.onnx").exists()
 
 
+def test_training_warns_where_test_is_unlike_train() -> None:
+    drifted = np.concatenate((VECTORS[:320], VECTORS[320:] + 6))
+    warned, silent = (
+        train(make_task((vectors,), LABELS, CLASSES, epochs=1), lambda _: None).evaluation.warnings
+        for vectors in (drifted, VECTORS)
+    )
+
+    assert any("of test is out of domain, but 0.05 of validation: test differs from train" in text for text in warned)
+    assert not any("out of domain" in text for text in silent)
+
+
 def test_a_head_file_can_leave_the_domain_out() -> None:
     assert fit_domain(_task(domain="none")) == (None, ())
 
