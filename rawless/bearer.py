@@ -1,4 +1,7 @@
-"""The token of the local servers: how clients send it over HTTP and gRPC, and how servers check it."""
+"""Requests to servers on this machine: how clients send them and their token, and how servers check that.
+
+Clients ignore the proxy that the environment names: it would receive every request and answer, none of them encrypted.
+"""
 
 import secrets
 from collections.abc import Callable, MutableMapping
@@ -6,9 +9,10 @@ from typing import Any
 
 import grpc
 from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
 
 HEADER = "authorization"
-_CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1)]
+_CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
 
 
 def is_valid(header: str | None, token: str) -> bool:
@@ -20,6 +24,13 @@ def open_channel(address: str, token: str) -> grpc.Channel:
     """Open a channel to a server on this machine that sends the token with each call, or none if it is empty."""
     channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
     return grpc.intercept_channel(channel, _Sender(token)) if token else channel
+
+
+def open_session(credentials: AnonymousCredentials) -> Any:
+    """Open a session of HTTP requests to a server on this machine, for Google's clients."""
+    session = AuthorizedSession(credentials)
+    session.trust_env = False  # neither a proxy nor the passwords in ~/.netrc, which would replace the token
+    return session
 
 
 class TokenCredentials(AnonymousCredentials):

@@ -13,7 +13,7 @@ from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
-from rawless.bearer import TokenCredentials
+from rawless.bearer import TokenCredentials, open_session
 from rawless.errors import Unavailable, UserError
 from rawless.loopback import emulator_address
 from rawless.warehouse.config import Emulator, WarehouseConfig
@@ -49,15 +49,20 @@ class Warehouse:
             credentials = TokenCredentials("") if emulator_address(EMULATOR_VARIABLE) else None
             try:
                 return bigquery.Client(
-                    project=self.config.project, location=self.config.location, credentials=credentials
+                    project=self.config.project,
+                    location=self.config.location,
+                    credentials=credentials,
+                    _http=open_session(credentials) if credentials else None,
                 )
             except GoogleAuthError:
                 raise UserError(
                     "There are no Google credentials; run `gcloud auth application-default login`."
                 ) from None
+        credentials = TokenCredentials(self.emulator.token)
         return bigquery.Client(
             project=self.config.project,
-            credentials=TokenCredentials(self.emulator.token),
+            credentials=credentials,
+            _http=open_session(credentials),
             client_options=ClientOptions(api_endpoint=self.emulator.rest),
         )
 

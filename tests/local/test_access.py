@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import socket
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -16,13 +17,13 @@ from google.cloud import bigquery
 
 from encoders.catalogue import lookup
 from rawless.connect import PUBSUB_VARIABLE, open_pubsub
-from rawless.errors import RawlessError, UserError
+from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.events.pubsub import PubSub
 from rawless.files import write_text
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import create_key_file
 from rawless.warehouse.append import StorageWriter
-from rawless.warehouse.client import Warehouse
+from rawless.warehouse.client import EMULATOR_VARIABLE, Warehouse
 from rawless.warehouse.read import read
 from rawless.warehouse.rows import EncoderRow
 
@@ -206,6 +207,40 @@ def test_a_pubsub_emulator_on_another_machine_is_refused(monkeypatch: pytest.Mon
         open_pubsub()
     monkeypatch.setenv(PUBSUB_VARIABLE, "[::1]:9")
     assert open_pubsub(Path("unread.yaml")).emulator == "[::1]:9"
+
+
+def test_no_proxy_receives_what_is_sent_to_the_local_servers(
+    warehouse: Warehouse, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would read the token, the rows and the messages, since nothing is encrypted on this machine."""
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))  # and does not listen, so that a client that wants to use it fails
+        for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+            monkeypatch.setenv(name.upper(), f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        direct = replace(warehouse, retry_seconds=0.1)
+        spec = lookup("minilm@1.0.0")
+        encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
+
+        assert StorageWriter(direct).append([encoder]) == []
+        assert len(list(read(direct, "encoder_v1", ["name"], ""))) == 1
+        assert direct.query("SELECT name FROM encoder_v1") == [{"name": spec.name}]
+        with PubSub(stack.pubsub, stack.token).publisher() as publisher:
+            publisher.create_topic(name="projects/local-dev/topics/direct", retry=None)
+        monkeypatch.setenv(EMULATOR_VARIABLE, stack.bigquery.rest)
+        with pytest.raises(Unavailable, match="InvalidOperation"):  # the server itself refuses: there is no new token
+            replace(direct, emulator=None).query("SELECT 1")
+
+
+def test_a_password_in_netrc_does_not_replace_the_token(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+
+    assert replace(warehouse).query("SELECT 1 AS one") == [{"one": 1}]
 
 
 def test_the_token_travels_in_jobs_but_is_not_printed(warehouse: Warehouse, stack: Stack) -> None:
