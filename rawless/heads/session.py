@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rawless.errors import UserError
 from rawless.heads.artefact import DOMAIN, MODEL, HeadManifest, Tensor, read
+from rawless.heads.importing.onnx_reader import check_graph
 from rawless.heads.runtime import open_session
 from rawless.heads.signature import BATCH, DISTANCE
 
@@ -19,7 +20,11 @@ class HeadSession:
     """A head that is ready to answer. It can be used by several threads."""
 
     def __init__(self, manifest: HeadManifest, graph: bytes, domain: bytes | None = None) -> None:
-        """Raises UserError for a graph that does not load, or that has other inputs or outputs than the manifest."""
+        """Check and load the graphs: whoever writes a head's folder can also compute its digest.
+
+        Raises UserError for a graph that has other operators than heads have, does not load, or has other inputs or
+        outputs than the manifest.
+        """
         self.manifest = manifest
         self._session = _open(manifest, MODEL, graph, manifest.outputs)
         distances = (Tensor(DISTANCE, (BATCH,), "float32"),)
@@ -64,6 +69,7 @@ def open_head(folder: Path) -> HeadSession:
 
 def _open(manifest: HeadManifest, file: str, graph: bytes, outputs: tuple[Tensor, ...]) -> Any:
     """Return an ONNX Runtime session of a graph that has the manifest's inputs, and these outputs."""
+    check_graph(graph, f"{file} of {manifest.head}@{manifest.version}")
     try:
         session = open_session(graph)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no base class of their own

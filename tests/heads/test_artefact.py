@@ -1,12 +1,15 @@
 """A head's folder answers like the trained head, describes what it needs, and is refused after a change."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import helper
 
 from rawless.errors import UserError
 from rawless.heads import artefact
@@ -16,6 +19,7 @@ from rawless.heads.fit import predict
 from rawless.heads.publish import graphs_of, manifest_of
 from rawless.heads.session import open_head
 from rawless.heads.training import TrainedHead, train
+from tests.drawn_heads import write_head
 from tests.heads.conftest import make_task
 
 GENERATOR = np.random.default_rng(0)
@@ -110,6 +114,46 @@ def test_a_folder_without_a_head_is_refused(tmp_path: Path) -> None:
     _write(_trained("linear"), tmp_path / "head")
     with pytest.raises(UserError, match="already exists: name a new one"):
         _write(_trained("linear"), tmp_path / "head")
+
+
+def _external(model: onnx.ModelProto) -> None:
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "weights.bin")
+
+
+def _random(model: onnx.ModelProto) -> None:
+    output = model.graph.node[-1].output[0]
+    model.graph.node[-1].output[0] = "certain"
+    model.graph.node.extend(
+        [
+            helper.make_node("RandomNormalLike", ["certain"], ["noise"]),
+            helper.make_node("Add", ["certain", "noise"], [output]),
+        ]
+    )
+
+
+def _function(model: onnx.ModelProto) -> None:
+    model.functions.append(helper.make_function("own", "Mine", ["x"], ["y"], [], [helper.make_opsetid("", 20)]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_external, "of topic@1 keeps its weights in another file"),
+        (_random, "of topic@1 uses the operator RandomNormalLike, which is not allowed"),
+        (_function, "of topic@1 has functions"),
+    ],
+)
+def test_a_graph_that_no_head_has_is_refused_although_its_digest_matches(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    """Whoever writes the folder computes the digest."""
+    manifest = write_head(tmp_path, "topic")
+    model = onnx.load(tmp_path / "topic" / "1" / "head.onnx")
+    change(model)
+    artefact.write(tmp_path / "forged", manifest, model.SerializeToString())
+
+    with pytest.raises(UserError, match=message):
+        open_head(tmp_path / "forged")
 
 
 def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:

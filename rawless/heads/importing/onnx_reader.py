@@ -33,7 +33,16 @@ _PLAIN_ATTRIBUTES = {
 
 def read_model(path: Path) -> onnx.ModelProto:
     """Read a model of allowed size with printable names; everything else is unchecked. Raises UserError."""
-    model = _parse(_read(path), path)
+    return _parse_plain(_read(path), path)
+
+
+def check_graph(graph: bytes, where: str) -> None:
+    """Check all that a graph may have. Raises UserError, in which `where` says whose graph it is."""
+    check(_parse_plain(graph, where), where)
+
+
+def _parse_plain(content: bytes, path: Path | str) -> onnx.ModelProto:
+    model = _parse(content, path)
     graph = model.graph
     if not all(_is_plain(name) for name in _names(model)):
         raise UserError(
@@ -58,7 +67,7 @@ def _read(path: Path) -> bytes:
         raise UserError(f"The model {path} cannot be read ({type(error).__name__}): check the path.") from None
 
 
-def _parse(content: bytes, path: Path) -> onnx.ModelProto:
+def _parse(content: bytes, path: Path | str) -> onnx.ModelProto:
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except (DecodeError, ValueError) as error:
@@ -91,7 +100,7 @@ def _is_plain(name: str | bytes) -> bool:
     return isinstance(name, str) and name.isprintable() and len(name) <= MAX_NAME_LENGTH
 
 
-def check(model: onnx.ModelProto, path: Path) -> None:
+def check(model: onnx.ModelProto, path: Path | str) -> None:
     """Check operators, attributes and constants. Raises UserError that names what a head may not have, and the fix."""
     for node in model.graph.node:
         _check_operator(node, path)
@@ -105,7 +114,7 @@ def _operator_name(node: onnx.NodeProto) -> str:
     return f"{node.domain}:{node.op_type}" if node.domain else node.op_type
 
 
-def _check_operator(node: onnx.NodeProto, path: Path) -> None:
+def _check_operator(node: onnx.NodeProto, path: Path | str) -> None:
     if node.op_type not in OPERATORS.get(node.domain or STANDARD, ()):
         raise UserError(
             f"The model {path} uses the operator {_operator_name(node)}, which is not allowed in a head: "
@@ -115,7 +124,7 @@ def _check_operator(node: onnx.NodeProto, path: Path) -> None:
         raise UserError(f"The trees of {path} are invalid, since a branch has a cycle or no target: export it again.")
 
 
-def _check_attribute(attribute: onnx.AttributeProto, where: str, path: Path) -> None:
+def _check_attribute(attribute: onnx.AttributeProto, where: str, path: Path | str) -> None:
     if attribute.type not in _PLAIN_ATTRIBUTES or attribute.ref_attr_name:
         raise UserError(f"{where} has an attribute that is not a number, string or tensor: export a plain graph.")
     for text in (attribute.s, *attribute.strings):
@@ -128,7 +137,7 @@ def _check_attribute(attribute: onnx.AttributeProto, where: str, path: Path) -> 
         _check_tensor(attribute.t, path)
 
 
-def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
+def _check_tensor(tensor: onnx.TensorProto, path: Path | str) -> None:
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         raise UserError(
             f"The model {path} keeps its weights in another file: export it as one file (torch: external_data=False)."
