@@ -31,6 +31,7 @@ from rawless.cli.commands import (
     subjects,
 )
 from rawless.cli.interrupts import INTERRUPTED
+from rawless.cli.output import printable
 from rawless.errors import RawlessError, UserError
 
 app = typer.Typer(
@@ -112,5 +113,5 @@ def _call(arguments: list[str]) -> object:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"Error: {message}" if code != INTERRUPTED else message, file=sys.stderr)
+    print(printable(f"Error: {message}" if code != INTERRUPTED else message), file=sys.stderr)
     return code

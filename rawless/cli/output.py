@@ -1,4 +1,4 @@
-"""Print JSON, tables and lines on stdout, and warnings and progress on stderr."""
+"""Print JSON, tables and lines on stdout, and warnings and progress on stderr, without what controls a terminal."""
 
 import base64
 import json
@@ -15,18 +15,34 @@ from rich.table import Table
 
 PROGRESS_AFTER_SECONDS = 2.0
 _LONGEST_LIST = 4
+_DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""Characters that change the order in which others are shown."""
+_ESCAPED = {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *_DIRECTIONS)
+    if chr(code) not in "\n\t"
+}
+
+
+def printable(text: str) -> str:
+    r"""Return a text with characters that control a terminal as JSON spells them, such as \u001b.
+
+    Values of tables and names of files may come from customers: a terminal would obey them, as in writing to the
+    clipboard, or hiding what precedes them.
+    """
+    return text.translate(_ESCAPED)
 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+    print(printable(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)), flush=True)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """Print rows that have the same keys as a table on stdout, with long vectors shortened."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title and printable(title), title_justify="left", header_style="bold")
     for name in rows[0] if rows else ():
-        table.add_column(str(name), overflow="fold")
+        table.add_column(printable(str(name)), overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console = Console(highlight=False, markup=False)
@@ -35,12 +51,12 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> 
 
 def echo(line: str) -> None:
     """Print a line on stdout."""
-    Console(highlight=False, markup=False, soft_wrap=True).print(line)
+    Console(highlight=False, markup=False, soft_wrap=True).print(printable(line))
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"Warning: {message}")
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"Warning: {printable(message)}")
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,7 @@ class _Status:
     describe: Callable[[], str] | None
 
     def __rich__(self) -> str:
-        return f"{self.title}: {self.describe()}" if self.describe else self.title
+        return printable(f"{self.title}: {self.describe()}" if self.describe else self.title)
 
 
 @contextmanager
@@ -99,7 +115,7 @@ def _cell(value: Any) -> str:
         return f"[{value[0]:.4f}, {value[1]:.4f}, … {len(value)} values]"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
 
 
 def _plain(value: Any) -> Any:
