@@ -13,6 +13,10 @@ from rawless.text_encoding import wide_encoding
 
 M = TypeVar("M", bound=BaseModel)
 _MAX_VALUE_LENGTH = 60
+_MAX_VALUES = 1_000_000
+"""Of a file, each counted as often as aliases repeat it: a few lines of aliases would otherwise fill the memory."""
+_MAX_DIGITS = 100
+"""Of a number: Python refuses to print one that has thousands."""
 _MAX_DURATION = timedelta(days=366_000)
 _SECRET = re.compile("sha256|secret|token|key|password|credential", re.IGNORECASE)
 """Names of fields whose values, and all below them, may be secret."""
@@ -46,20 +50,53 @@ Duration = Annotated[
 ]
 
 
-class _RepeatedKey(yaml.MarkedYAMLError):
-    pass
+class _Refused(yaml.MarkedYAMLError):
+    """What YAML allows and Rawless does not. Its problem contains no secret."""
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses repeated keys, of which YAML would silently keep the last."""
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses repeated keys, of which YAML would silently keep the last, and files that explode."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._values = 0
+        self._sizes: dict[yaml.Node, int] = {}
+        """How many values each node has, once all of them are known."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        before = self._values
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        node: yaml.Node | None = super().compose_node(parent, index)
+        if isinstance(event, yaml.AliasEvent):
+            if node not in self._sizes:
+                raise _Refused(problem="an alias is inside of what it repeats", problem_mark=mark)
+            self._values += self._sizes[node]
+        else:
+            self._values += 1
+        if self._values > _MAX_VALUES:
+            problem = f"there are more than {_MAX_VALUES:,} values, counted as often as aliases repeat them"
+            raise _Refused(problem=problem, problem_mark=mark)
+        if node is not None:
+            self._sizes[node] = self._values - before
+        return node
+
+    def construct_yaml_int(self, node: Any) -> int:
+        number = super().construct_yaml_int(node)
+        if abs(number) >= 10**_MAX_DIGITS:
+            raise _Refused(problem=f"a number has more than {_MAX_DIGITS} digits", problem_mark=node.start_mark)
+        return number
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise _RepeatedKey(problem=f"the key {_quoted(key.value)} is repeated", problem_mark=key.start_mark)
+                raise _Refused(problem=f"the key {_quoted(key.value)} is repeated", problem_mark=key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
         return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
 
 
 def read_yaml(path: Path, model: type[M], *, what: str) -> M:
@@ -86,13 +123,13 @@ def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
             f"`iconv -f {encoding} -t UTF-8`."
         )
     try:
-        data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # PyYAML raises all of these for an explicit tag that does not match its value.
         mark = getattr(error, "problem_mark", None)
         position = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
-        if not isinstance(error, _RepeatedKey):
+        if not isinstance(error, _Refused):
             problem = _QUOTED_BY_YAML.sub(_without_text, problem)
         raise UserError(f"The {what} {path} is not valid YAML{position}: {problem}.") from None
     if not isinstance(data, dict):

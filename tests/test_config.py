@@ -161,6 +161,38 @@ def test_a_repeated_key_is_refused(text: str, line: int, key: str, refusal: Call
     assert sentence.endswith(f"the key {key!r} is repeated.")
 
 
+def _repeated(first: str, many: str) -> str:
+    """Levels, each of which repeats the one before nine times."""
+    levels = [f"a{level}: &a{level} {many.format(','.join(9 * [f'*a{level - 1}']))}\n" for level in range(1, 30)]
+    return "".join([f"a0: &a0 {first}\n", *levels, "title: *a29\n"])
+
+
+@pytest.mark.parametrize(
+    "text", [_repeated("[x]", "[{}]"), _repeated("{x: 1}", "{{<<: [{}]}}")], ids=["lists", "merged mappings"]
+)
+def test_a_file_whose_values_would_fill_the_memory_is_refused(text: str, refusal: Callable[[str], str]) -> None:
+    assert refusal(text).endswith("there are more than 1,000,000 values, counted as often as aliases repeat them.")
+
+
+@pytest.mark.parametrize("text", ["title: &a [*a]\n", "title: &a {<<: *a}\n"])
+def test_an_alias_inside_of_what_it_repeats_is_refused(text: str, refusal: Callable[[str], str]) -> None:
+    assert refusal(text).endswith("an alias is inside of what it repeats.")
+
+
+@pytest.mark.parametrize("number", ["1" + ":1" * 3000, "0x" + "f" * 5000, "-1" + "0" * 100])
+def test_a_number_that_cannot_be_printed_is_refused(number: str, refusal: Callable[[str], str]) -> None:
+    assert refusal(f"title: {number}\n").endswith("a number has more than 100 digits.")
+
+
+def test_an_alias_repeats_a_value(tmp_path: Path) -> None:
+    path = tmp_path / "drawing.yaml"
+    path.write_text("title: &a x\nshapes: {a: &b {side: 2}, b: *b, c: {<<: *b}}\ntags: [*a, *a]\n")
+
+    assert read_yaml(path, Drawing, what="drawing") == Drawing(
+        title="x", shapes=dict.fromkeys("abc", Square(side=2)), tags=("x", "x")
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [("", "NoneType"), ("- title\n", "list"), ("title\n", "str"), ("4\n", "int"), ("# a\n", "NoneType")],
@@ -204,7 +236,7 @@ def test_a_value_that_yaml_cannot_construct_is_reported_in_one_sentence(
         ("title: a\ntags: [a, 5]\n", "tags.1 is 5, but the rule is: Input should be a valid string."),
         ("title: a\nshapes: {a: {side: 0}}\n", "shapes.a.side is 0, but the rule is: Input should be greater than"),
         ("title: empty\nshapes: {a: {side: 1}}\n", "shapes: an empty drawing has none."),
-        ("title: &a [*a]\n", "title is a list, but the rule is: Input should be a valid string."),
+        ("title: [[a]]\n", "title is a list, but the rule is: Input should be a valid string."),
     ],
 )
 def test_an_invalid_value_is_reported_with_field_value_and_rule(
