@@ -13,14 +13,17 @@ HOME_VARIABLE = "RAWLESS_HOME"
 def folder() -> Path:
     """Return the absolute path of the home folder, which only its owner may open, and create it if missing.
 
-    Raises UserError if it cannot be written to, or is shared like /tmp.
+    Raises UserError if it cannot be written to, belongs to another user, or is shared like /tmp.
     """
     path = Path(os.environ.get(HOME_VARIABLE) or ".rawless").expanduser().absolute()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
         if mode & stat.S_ISVTX:
             raise UserError(f"The home folder {path} is shared with other users: set {HOME_VARIABLE} to another.")
+        if status.st_uid != os.geteuid():  # whose owner can open it again, and may have left a key and a token there
+            raise UserError(f"The home folder {path} belongs to another user: set {HOME_VARIABLE} to another.")
         if mode & 0o077:
             path.chmod(0o700)
         tempfile.TemporaryFile(dir=path).close()

@@ -1,5 +1,6 @@
 """The home folder holds the pseudonym key and embeddings, so only its owner may open it."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -28,3 +29,14 @@ def test_a_folder_that_users_share_is_refused_and_stays_as_it_is(
         _open(tmp_path / "shared", 0o1777, monkeypatch)
 
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o1777
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That user can open it again, and knows a key that was left in it."""
+    (tmp_path / "planted").mkdir(mode=0o777)
+    monkeypatch.setenv("RAWLESS_HOME", str(tmp_path / "planted"))
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)  # as only root could create a folder of somebody else
+
+    with pytest.raises(UserError, match="belongs to another user: set RAWLESS_HOME to another"):
+        home.folder()
