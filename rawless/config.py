@@ -122,6 +122,11 @@ def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
             f"The {what} {path} is text in {encoding}, but must be UTF-8: save it as UTF-8, or convert it as in "
             f"`iconv -f {encoding} -t UTF-8`."
         )
+    return parse_mapping(text, where=f"The {what} {path}")
+
+
+def parse_mapping(text: str, *, where: str) -> dict[str, Any]:
+    """Parse the fields of a text in YAML without validation. Raises UserError, which starts with `where`."""
     try:
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -131,9 +136,9 @@ def read_mapping(path: Path, *, what: str) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         if not isinstance(error, _Refused):
             problem = _QUOTED_BY_YAML.sub(_without_text, problem)
-        raise UserError(f"The {what} {path} is not valid YAML{position}: {problem}.") from None
+        raise UserError(f"{where} is not valid YAML{position}: {problem}.") from None
     if not isinstance(data, dict):
-        raise UserError(f"The {what} {path} must be a mapping of fields to values, not {type(data).__name__}.")
+        raise UserError(f"{where} must be a mapping of fields to values, not {type(data).__name__}.")
     return data
 
 

@@ -19,7 +19,7 @@ from rawless.datasets.spec import DatasetSpec, Value, check_constant
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
-from rawless.warehouse.templates import environment
+from rawless.warehouse.templates import render_query
 
 MAX_EVENT_AGE = timedelta(days=3660)
 """How long before the as-of an event may have occurred; a stream's own `max_age` cannot be longer."""
@@ -241,9 +241,12 @@ def _compile_query(query: Query, arguments: Mapping[str, Value], spec: DatasetSp
                 f"{query.where} reads {values[name]}, but the sources are: {declared}. Declare it, or name another."
             )
     try:
-        sql = environment().from_string(query.sql).render(values)
+        sql = render_query(query.sql, values)
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise UserError(f"{query.where} has Jinja that cannot be rendered ({type(error).__name__}); fix it.") from None
+        raise UserError(
+            f"{query.where} has Jinja that cannot be rendered ({type(error).__name__}): only names in "
+            "{{ … }} and conditions are allowed; fix it."
+        ) from None
     bound = {
         name
         for name, parameter in header.parameters.items()

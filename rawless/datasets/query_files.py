@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
-from rawless.config import FrozenModel, check
+from rawless.config import FrozenModel, check, parse_mapping
 from rawless.datasets.identity import normalise_sql
 from rawless.datasets.spec import Column, Constant, Name, Time, Value
 from rawless.errors import UserError
@@ -131,10 +131,7 @@ def parse_header(query: Query) -> Header:
             f"{query.where} must start with a comment /* … */ in YAML: says, parameters, and kind for a label or "
             "without_subject for a rule."
         )
-    try:
-        fields = yaml.safe_load(match[1])
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UserError(f"{query.where} starts with a comment that is not valid YAML; correct it.") from None
+    fields = parse_mapping(match[1], where=f"The comment at the top of the {query.folder[:-1]} {query.name}")
     header = check(fields, Header, where=query.where)
     is_label = query.folder == "labels"
     if (header.kind is not None) != is_label or (header.without_subject is not None) == is_label:

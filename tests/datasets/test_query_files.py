@@ -1,8 +1,73 @@
-"""Files of labels and rules, as editors save them."""
+"""Files of labels and rules: as editors save them, and refused before they take all memory or any time."""
 
 from pathlib import Path
 
-from rawless.datasets.query_files import find_query
+import pytest
+
+from rawless.datasets.compile import CompiledDataset, compile_dataset
+from rawless.datasets.dataset import Dataset
+from rawless.datasets.query_files import Query, find_query
+from rawless.datasets.spec import DatasetSpec
+from rawless.errors import UserError
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import WarehouseConfig
+from tests.shop import LABEL, SPEC
+
+WAREHOUSE = Warehouse(
+    WarehouseConfig(project="local-dev", events="e", snapshots="s", builds="b", subjects="u", audit="a")
+)
+REPEATED = "".join(f"a{level}: &a{level} [{','.join(9 * [f'*a{level - 1}'])}]\n" for level in range(1, 30))
+HEADER = "says: Keeps some.\nwithout_subject: keep\nparameters: {closed: {type: source, default: account_closed}}\n"
+
+
+def _compile(header: str, jinja: str) -> CompiledDataset:
+    sql = f"SELECT event.example_id, event.event_id FROM event WHERE event.person_key {jinja}"
+    dataset = Dataset(
+        spec=DatasetSpec.model_validate(SPEC | {"rules": ["own"]}),
+        label=Query(folder="labels", name="confirmed_upload", text=LABEL),
+        rules=(Query(folder="rules", name="own", text=f"/*\n{header}*/\n{sql}"),),
+    )
+    return compile_dataset(WAREHOUSE, dataset)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (f"a0: &a0 [x]\n{REPEATED}", "more than 1,000,000 values"),
+        (f"{HEADER}says: Keeps all.\n", "the key 'says' is repeated"),
+        (f"{HEADER}constants: !!map x\n", "is not valid YAML"),
+        ("- x\n", "must be a mapping"),
+    ],
+    ids=["aliases", "repeated key", "tag", "list"],
+)
+def test_a_header_that_is_not_plain_yaml_is_refused(header: str, problem: str) -> None:
+    with pytest.raises(UserError, match=f"^The comment at the top of the rule own .*{problem}"):
+        _compile(header, "IS NULL")
+
+
+@pytest.mark.parametrize(
+    "jinja",
+    [
+        "= '{{ 'a' * 3000000000 }}'",
+        "= '{{ 'a'|center(3000000000) }}'",
+        "= '{{ '%03000000000d' % 1 }}'",
+        "= {% for i in range(99999) %}{% for j in range(99999) %} {% endfor %}{% endfor %} 1",
+        "= {% macro m() %}{{ m() }}{% endmacro %} 1",
+        "= {% include 'rules/sample.sql' %}",
+        "= '{{ closed.upper() }}'",
+    ],
+)
+def test_jinja_other_than_names_and_conditions_is_refused(jinja: str) -> None:
+    with pytest.raises(UserError, match=r"only names in \{\{ … \}\} and conditions are allowed; fix it"):
+        _compile(HEADER, jinja)
+
+
+def test_names_and_conditions_are_rendered() -> None:
+    compiled = _compile(
+        HEADER, "NOT IN (SELECT {{ closed }}.person_key FROM {{ closed }}) {% if not closed %} x {% endif %}"
+    )
+
+    assert compiled.rules[0].sql.endswith("NOT IN (SELECT account_closed.person_key FROM account_closed) ")
 
 
 def test_a_byte_order_mark_and_line_ends_of_windows_are_ignored(tmp_path: Path) -> None:
