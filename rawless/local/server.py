@@ -14,12 +14,19 @@ from rawless.local.gate import TokenInterceptor
 from rawless.local.pubsub import service
 from rawless.local.pubsub.broker import Broker
 from rawless.local.stack import ADDRESS_FILE, hold_alive
+from rawless.privacy.logs import withheld
 
 
 async def serve(home: Path) -> None:
     """Serve until SIGTERM or SIGINT. The address file exists while requests are answered."""
     os.umask(0o077)
     alive = hold_alive(home)
+    with withheld():  # libraries' logs, which are kept in a file, may quote rows and statements
+        await _serve(home)
+    alive.close()
+
+
+async def _serve(home: Path) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -40,7 +47,6 @@ async def serve(home: Path) -> None:
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     pubsub.stop(grace=None)
     await bigquery.stop()
-    alive.close()
 
 
 def _write_address(home: Path, address: dict[str, object]) -> None:

@@ -209,6 +209,18 @@ def test_a_pubsub_emulator_on_another_machine_is_refused(monkeypatch: pytest.Mon
     assert open_pubsub(Path("unread.yaml")).emulator == "[::1]:9"
 
 
+def test_the_log_of_the_local_servers_quotes_no_value(warehouse: Warehouse, home: Path) -> None:
+    """Libraries log the exceptions that they do not expect, as for a date that Python does not have."""
+    impatient = replace(warehouse, retry_seconds=0.1)
+
+    with pytest.raises(Unavailable):
+        impatient.query("SELECT DATE '3000000-01-01' AS day")
+
+    log = (home / "local.log").read_text()
+    assert "withheld" in log
+    assert "days=" not in log  # as in the exception
+
+
 def test_no_proxy_receives_what_is_sent_to_the_local_servers(
     warehouse: Warehouse, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
