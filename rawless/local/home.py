@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from rawless.errors import UserError
+from rawless.files import write_text
 
 HOME_VARIABLE = "RAWLESS_HOME"
 
@@ -27,6 +28,8 @@ def folder() -> Path:
         if mode & 0o077:
             path.chmod(0o700)
         tempfile.TemporaryFile(dir=path).close()
+        if not (ignore := path / ".gitignore").exists():  # the key and the tables must not be committed
+            write_text(ignore, "*\n")
     except OSError as error:
         raise UserError(
             f"The home folder {path} cannot be written to ({type(error).__name__}): set {HOME_VARIABLE} to another."

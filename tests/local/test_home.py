@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,13 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
 
     with pytest.raises(UserError, match="belongs to another user: set RAWLESS_HOME to another"):
         home.folder()
+
+
+def test_git_ignores_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAWLESS_HOME")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    (home.folder() / "pseudonym.key").write_text("secret")
+
+    status = subprocess.run(["git", "status", "--porcelain"], check=True, capture_output=True, text=True)
+    assert status.stdout == ""
