@@ -15,6 +15,6 @@ FROM (SELECT 1 AS only_once) AS once
 WHERE
   NOT EXISTS (
     SELECT 1
-    FROM `{{ snapshots }}.head_v1` AS head
-    WHERE head.head = @head AND head.version = @version
+    FROM `{{ snapshots }}.head_v1` AS registered
+    WHERE registered.head = @head AND registered.version = @version
   )

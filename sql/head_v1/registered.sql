@@ -1,13 +1,13 @@
 -- Return the registered heads, newest first: all, those with a name, or those that need an encoder.
 SELECT
-  head.head,
-  head.version,
-  head.kind,
-  head.snapshot_id,
-  head.fingerprint,
-  head.metrics,
-  head.artefact_digest,
-  head.created_at
-FROM `{{ snapshots }}.head_v1` AS head
-WHERE (@head IS NULL OR head.head = @head) AND (@fingerprint IS NULL OR head.fingerprint = @fingerprint)
-ORDER BY head.created_at DESC, head.head ASC, head.version DESC
+  registered.head,
+  registered.version,
+  registered.kind,
+  registered.snapshot_id,
+  registered.fingerprint,
+  registered.metrics,
+  registered.artefact_digest,
+  registered.created_at
+FROM `{{ snapshots }}.head_v1` AS registered
+WHERE (@head IS NULL OR registered.head = @head) AND (@fingerprint IS NULL OR registered.fingerprint = @fingerprint)
+ORDER BY registered.created_at DESC, registered.head ASC, registered.version DESC

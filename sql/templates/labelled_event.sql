@@ -1,7 +1,7 @@
 -- Return every eligible event with its latest label, and the reason if the label excludes it.
 {%- set keys = 'event_id' %}
 WITH {{ inputs }},
-label AS (
+given_label AS (
 {{ query }}
 ),
 {% include 'templates/latest.sql' %}

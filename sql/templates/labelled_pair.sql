@@ -1,7 +1,7 @@
 -- Return both events of every labelled pair of eligible events, in a row each.
 {%- set keys = 'left_event_id, right_event_id' %}
 WITH {{ inputs }},
-label AS (
+given_label AS (
 {{ query }}
 ),
 {% include 'templates/latest.sql' %}

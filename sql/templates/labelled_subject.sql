@@ -1,7 +1,7 @@
 -- Return the latest event of each labelled person within the window before the label.
 {%- set keys = 'person_key' %}
 WITH {{ inputs }},
-label AS (
+given_label AS (
 {{ query }}
 ),
 {% include 'templates/latest.sql' %}

@@ -2,11 +2,11 @@
 ranked AS (
   SELECT
     {{ keys }},
-    CAST(label.label AS STRING) AS label,
-    label.labelled_at,
-    RANK() OVER (PARTITION BY {{ keys }} ORDER BY label.labelled_at DESC) AS recency
-  FROM label
-  WHERE label.labelled_at <= @as_of
+    CAST(given_label.label AS STRING) AS label,
+    given_label.labelled_at,
+    RANK() OVER (PARTITION BY {{ keys }} ORDER BY given_label.labelled_at DESC) AS recency
+  FROM given_label
+  WHERE given_label.labelled_at <= @as_of
 ),
 latest AS (
   SELECT

@@ -1,5 +1,5 @@
 -- Count the rows of a snapshot that another one lacks, and those among them whose persons were erased.
-WITH erased AS (
+WITH erased_person AS (
   SELECT DISTINCT tombstone.person_key
   FROM `{{ audit }}.tombstone_v1` AS tombstone
 ),
@@ -10,9 +10,9 @@ present AS (
 )
 SELECT
   COUNT(*) AS missing,
-  COUNT(erased.person_key) AS erased
+  COUNT(erased_person.person_key) AS erased
 FROM `{{ snapshots }}.snapshot_v1` AS snapshot
 LEFT JOIN present
   ON COALESCE(snapshot.event_id, TO_JSON_STRING([snapshot.left_event_id, snapshot.right_event_id])) = present.example_id
-LEFT JOIN erased ON snapshot.person_key = erased.person_key
+LEFT JOIN erased_person ON snapshot.person_key = erased_person.person_key
 WHERE snapshot.snapshot_id = @before_id AND present.example_id IS NULL
