@@ -1,4 +1,4 @@
-# make setup | demo | quick | test | check | bench: each sets up what it needs. make image needs Docker.
+# make setup | demo | quick | test | analyze | check | bench: each sets up what it needs. make image needs Docker.
 # Compiled modules are kept whatever the environment says, since a test run starts dozens of processes.
 export PYTHONDONTWRITEBYTECODE :=
 # Terraform does not report its version to its vendor.
@@ -10,7 +10,7 @@ ENCODERS ?= minilm@1.0.0
 BIN := .venv/bin
 DONE := .venv/.done
 
-.PHONY: setup demo quick test check terraform bench image lock clean
+.PHONY: setup demo quick test analyze check terraform bench image lock clean
 
 setup: $(DONE)
 
@@ -30,7 +30,11 @@ quick: $(DONE)
 
 # Three processes on two cores, since tests also wait for each other's servers and processes.
 test: $(DONE)
-	$(BIN)/pytest --numprocesses 3 --dist loadgroup
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup --statements build/statements
+
+# Whether Google's own analyzer accepts the SQL that `make test` sent to the local BigQuery.
+analyze: $(DONE)
+	$(BIN)/pytest --quiet tests/googlesql/analyze.py
 
 check: $(DONE) terraform
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OM
 import gc
 import itertools
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,7 @@ from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless.warehouse.client import Warehouse
 from tests import tiny_text_encoder
 from tests.cloud import cloud_warehouse
+from tests.googlesql.statements import recorded
 from tests.shop import Shop, open_shop
 from tests.streams import ANY_ID
 from tests.warehouse_pool import WarehousePool
@@ -47,6 +49,29 @@ SLOW_FIXTURES = {"stack", "either", "own_home", "bench", "minilm", "tiny_sealed"
 SLOW_FOLDERS = {"cli", "deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
 CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
 """Tests that project vectors, in one process of the test run, because the first compiles UMAP for the others."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare where to record the statements that Rawless sends to the local BigQuery."""
+    parser.addoption("--statements", type=Path, help="folder in which to record SQL for `make analyze`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the statements of an earlier run."""
+    folder = config.getoption("--statements")
+    if folder and not hasattr(config, "workerinput"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _recorded_statements(request: pytest.FixtureRequest) -> Iterator[None]:
+    folder = request.config.getoption("--statements")
+    if not folder:
+        yield
+        return
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    with recorded(folder / f"{worker}.jsonl"):
+        yield
 
 
 def _forks_programs(item: pytest.Item) -> bool:
