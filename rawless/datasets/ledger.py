@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rawless.datasets.compile import OUTSIDE, CompiledDataset
+from rawless.datasets.label_shares import differing_shares
 from rawless.datasets.snapshots import Count, Removal
 from rawless.datasets.spec import SPLITS, DatasetSpec
 from rawless.datasets.splits import Step
@@ -86,6 +87,7 @@ def _warnings(compiled: CompiledDataset, counts: Sequence[Count]) -> Iterator[st
     for split in SPLITS:
         if not any(count.split == split for count in counts):
             yield f"The split {split} is empty."
+    yield from differing_shares(counts)
     (warning_counts,) = _query(compiled, "warning_counts")
     if warning_counts["conflicting"]:
         conflicting = warning_counts["conflicting"]
