@@ -64,10 +64,10 @@ def test_jinja_other_than_names_and_conditions_is_refused(jinja: str) -> None:
 
 def test_names_and_conditions_are_rendered() -> None:
     compiled = _compile(
-        HEADER, "NOT IN (SELECT {{ closed }}.person_key FROM {{ closed }}) {% if not closed %} x {% endif %}"
+        HEADER, "IN (SELECT {{ closed }}.person_key FROM {{ closed }}) {% if not closed %} x {% endif %}"
     )
 
-    assert compiled.rules[0].sql.endswith("NOT IN (SELECT account_closed.person_key FROM account_closed) ")
+    assert compiled.rules[0].sql.endswith(" IN (SELECT account_closed.person_key FROM account_closed) ")
 
 
 def test_a_byte_order_mark_and_line_ends_of_windows_are_ignored(tmp_path: Path) -> None:

@@ -23,6 +23,13 @@ _ORDER_DEPENDENT = (
     *(exp.RowNumber, exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile, exp.Lag, exp.Lead),
     *(exp.FirstValue, exp.LastValue, exp.NthValue),
 )
+_OPERATORS = (
+    *(exp.And, exp.Or, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ),
+    *(exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.DPipe, exp.Like, exp.BitwiseAnd, exp.BitwiseOr),
+    *(exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift, exp.Dot, exp.Kwarg, exp.PropertyEQ, exp.Func),
+)
+_JOINS = frozenset(["", "INNER", "OUTER", "CROSS"])
+_TIMESTAMP_PARTS = frozenset(["MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY"])
 _DAYS = frozenset(["SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY"])
 
 
@@ -70,6 +77,34 @@ def _has_part_without_query(node: Any) -> bool:
     return not all(isinstance(part, exp.Query) for part in parts)
 
 
+def _is_negated_subquery(node: Any) -> bool:
+    """Return whether rows are kept that are not among those of a subquery, by NOT IN, = FALSE or the like."""
+    values = node.args.get("query") or node.args.get("unnest")
+    if values is None or not values.find(exp.Query):
+        return False
+    part = node.parent
+    while isinstance(part, exp.Paren | exp.And | exp.Or):
+        part = part.parent
+    return isinstance(part, exp.Not | exp.Is | exp.EQ | exp.NEQ)
+
+
+def _is_other_join(node: Any) -> bool:
+    return bool(node.method) or node.kind.upper() not in _JOINS
+
+
+def _is_no_integer(node: Any) -> bool:
+    return not isinstance(node.expression, exp.Parameter | exp.Literal)
+
+
+def _sorts_by_field_of_column(node: Any) -> bool:
+    """Return whether a clause after the result's columns names a table that is also the name of one of these."""
+    own = {column.alias.lower() for column in node.expressions if isinstance(column, exp.Alias)}
+    own |= {column.name.lower() for column in node.expressions if isinstance(column, exp.Column)}
+    clauses = (node.args.get(clause) for clause in ("group", "having", "qualify", "order"))
+    columns = (column for clause in clauses if clause for column in clause.find_all(exp.Column))
+    return any(column.parts[0].name.lower() in own for column in columns if len(column.parts) > 1)
+
+
 def _matches_columns_by_name(node: Any) -> bool:
     """Return whether a set operation has BY NAME, CORRESPONDING or the like."""
     return any(node.args.get(key) for key in ("by_name", "side", "kind", "on"))
@@ -98,6 +133,39 @@ _RESTRICTIONS: tuple[tuple[type[Any] | tuple[type[Any], ...], Callable[[Any], An
         "selects an arbitrary value: write HAVING MAX or HAVING MIN in ANY_VALUE(…), or call MIN",
     ),
     (exp.Query, _is_limited_without_order, "selects arbitrary rows: write ORDER BY before LIMIT"),
+    (
+        exp.In,
+        _is_negated_subquery,
+        "excludes by NOT IN with a subquery, which excludes all rows if the subquery returns a NULL: write "
+        "NOT EXISTS (SELECT 1 FROM … WHERE …)",
+    ),
+    (
+        (exp.All, exp.Any),
+        _always,
+        "compares with ALL, ANY or SOME, which BigQuery refuses: write IN (SELECT …) or NOT EXISTS (SELECT …)",
+    ),
+    (exp.Join, _is_other_join, "joins by SEMI, ANTI, NATURAL or the like, which BigQuery refuses: write JOIN … ON …"),
+    (
+        exp.Binary,
+        lambda node: not isinstance(node, _OPERATORS),
+        "uses an operator that BigQuery refuses, such as ILIKE: write LOWER(…) LIKE … or another of GoogleSQL",
+    ),
+    (
+        (exp.Limit, exp.Offset),
+        _is_no_integer,
+        "computes a LIMIT or OFFSET, which BigQuery refuses: write a number or a parameter",
+    ),
+    (
+        (exp.TimestampAdd, exp.TimestampSub, exp.TimestampDiff),
+        lambda node: node.text("unit").upper() not in _TIMESTAMP_PARTS,
+        "counts a TIMESTAMP by a part longer than a DAY, which BigQuery refuses: convert it, as in "
+        "DATETIME(…, 'UTC'), and call DATETIME_SUB, DATETIME_ADD or DATETIME_DIFF",
+    ),
+    (
+        exp.Select,
+        _sorts_by_field_of_column,
+        "has a table with the name of a column that it returns, which BigQuery confuses: name the table otherwise",
+    ),
     (exp.Window, lambda node: node.args.get("alias"), "names a window: write its definition in OVER (…)"),
     (exp.Window, _lacks_window_order, "depends on rows in undefined order: write ORDER BY in OVER (…)"),
     (

@@ -22,9 +22,12 @@ _TOKEN = re.compile(f"{_STRING}|{_WORD}|{_OPERATOR}", re.ASCII)
 _QUOTED = re.compile(r"""[rRbB]?(['"])(.*)\1""", re.DOTALL)
 _HEXADECIMAL = re.compile(r"0X[0-9A-F]*")
 _NAME = re.compile(r"`?[A-Z_][A-Z0-9_ ]*`?")
+_OPERATORS = frozenset([*"()[],.+-*/<>=|&^~@:", "<=", ">=", "!=", "<>", "||", "<<", ">>", "->", "=>"])
 _NOT_ALLOWED = {
     ";": "a semicolon: remove it, only one SELECT is allowed",
     "?": "a parameter without a name: write @NAME",
+    "::": "a cast by ::, which BigQuery refuses: write CAST(… AS …)",
+    "%": "the operator %, which BigQuery refuses: write MOD(…, …)",
     "|>": "the pipe |>: write a SELECT",
     "{": "a brace, as in a hint: remove it",
     "RECURSIVE": "RECURSIVE: name each part by WITH",
@@ -107,6 +110,8 @@ def _check_words(words: list[str]) -> None:
             )
         if word in _NOT_ALLOWED:
             raise InvalidQuery(f"contains {_NOT_ALLOWED[word]}")
+        if not word[0].isalnum() and word[0] not in "_'\"`" and word not in _OPERATORS:
+            raise InvalidQuery(f"contains {word}, which is no operator of GoogleSQL: write one of GoogleSQL")
         if word == "FORMAT" and (before[-2] == "AS" or before[-1] in (")", ">")):
             raise InvalidQuery(
                 "casts by FORMAT, which completes values by today's date: call PARSE_DATE, FORMAT_DATE or the like"
