@@ -1,22 +1,23 @@
--- Mark the examples that a rule removes. If it removes one event of a pair, it removes the pair.
-UPDATE `{{ example }}`
-SET removed_by = @step
-WHERE
-  removed_by IS NULL
-  AND example_id IN (
-    WITH {{ inputs }},
-    kept AS (
+-- Mark the examples that a rule removes. If it removes one event of a pair, it removes the pair. In an UPDATE, a column
+-- that the rule names without its table could be one of the updated row; what is merged cannot name that row.
+MERGE `{{ example }}` AS example
+USING (
+  WITH {{ inputs }},
+  kept AS (
 {{ query }}
-    )
-    SELECT event.example_id
-    FROM event
-    LEFT JOIN kept ON event.example_id = kept.example_id AND event.event_id = kept.event_id
-    WHERE
-      {%- if without_subject == 'keep' %}
-      event.person_key IS NOT NULL AND kept.event_id IS NULL
-      {%- elif without_subject == 'drop' %}
-      event.person_key IS NULL OR kept.event_id IS NULL
-      {%- else %}
-      kept.event_id IS NULL
-      {%- endif %}
   )
+  SELECT DISTINCT event.example_id
+  FROM event
+  LEFT JOIN kept ON event.example_id = kept.example_id AND event.event_id = kept.event_id
+  WHERE
+    {%- if without_subject == 'keep' %}
+    event.person_key IS NOT NULL AND kept.event_id IS NULL
+    {%- elif without_subject == 'drop' %}
+    event.person_key IS NULL OR kept.event_id IS NULL
+    {%- else %}
+    kept.event_id IS NULL
+    {%- endif %}
+) AS removed
+ON example.example_id = removed.example_id
+WHEN MATCHED THEN
+  UPDATE SET removed_by = @step
