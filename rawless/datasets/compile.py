@@ -23,8 +23,13 @@ from rawless.warehouse.templates import render_query
 
 MAX_EVENT_AGE = timedelta(days=3660)
 """How long before the as-of an event may have occurred; a stream's own `max_age` cannot be longer."""
-UNLABELLED, AMBIGUOUS, IMMATURE = range(3)
-"""The first lines of the ledger: the examples that the label removes."""
+_OF_EVERY_LABEL = {"unlabelled": "labelled", "ambiguous": "unambiguous", "immature": "mature"}
+LABEL_LINES = {
+    "event": _OF_EVERY_LABEL,
+    "pair": {"same_event": "different_events", "ineligible": "eligible", **_OF_EVERY_LABEL},
+    "subject": {"out_of_window": "event_in_window", **_OF_EVERY_LABEL},
+}
+"""The first lines of the ledger by the kind of label, by the query parameter that is the position of the line."""
 OUTSIDE = -1
 """Marks examples whose label is not one of the classes. A single one fails the build."""
 _EVENT_COLUMNS = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
@@ -193,7 +198,7 @@ class CompiledDataset:
     def _label_parameters(self) -> Parameters:
         label, as_of = self.spec.label, self.spec.as_of
         lowest, highest = label.range or (0.0, 0.0)
-        values: dict[str, Any] = {"unlabelled": UNLABELLED, "ambiguous": AMBIGUOUS, "immature": IMMATURE}
+        values: dict[str, Any] = {name: line for line, name in enumerate(LABEL_LINES[label.kind])}
         values |= {"outside": OUTSIDE, "is_number": label.type == "number", "lowest": lowest, "highest": highest}
         values |= {"step": label.step or 1.0}
         values |= {"as_of": as_of, "mature_at": as_of - (label.maturity or timedelta(0))}

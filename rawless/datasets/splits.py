@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rawless.datasets.compile import CompiledDataset, Statement
+from rawless.datasets.compile import LABEL_LINES, CompiledDataset, Statement
 from rawless.datasets.spec import ByPerson, ByTime
 from rawless.warehouse.parameters import parameters
 
@@ -27,11 +27,13 @@ class Step:
 def steps(compiled: CompiledDataset) -> list[Step]:
     """Return the lines of the ledger in order; `removed_by` of an example is a position in this list."""
     label = compiled.spec.label
-    maturity = {"seconds": int(label.maturity.total_seconds())} if label.maturity else {}
-    lines = [Step("labelled", {"query": label.query}), Step("unambiguous", {}), Step("mature", maturity)]
+    durations = {"mature": label.maturity, "event_in_window": label.window}
+    given: dict[str, dict[str, Any]] = {"labelled": {"query": label.query}}
+    given |= {name: {"seconds": int(each.total_seconds())} for name, each in durations.items() if each}
+    lines = [Step(name, given.get(name, {})) for name in LABEL_LINES[label.kind].values()]
     for rule in compiled.rules:
-        given = {name: value for name, value in rule.values.items() if value is not None}
-        lines.append(Step(rule.query.name, given, compiled.rule(rule, step=len(lines))))
+        arguments = {name: value for name, value in rule.values.items() if value is not None}
+        lines.append(Step(rule.query.name, arguments, compiled.rule(rule, step=len(lines))))
     for name, ledger_parameters, values in _split_steps(compiled):
         statement = None if values is None else _statement(compiled, name, {"step": len(lines), **values})
         lines.append(Step(name, ledger_parameters, statement))

@@ -1,4 +1,5 @@
--- Return the latest event of each labelled person within the window before the label.
+-- Return each labelled person with the latest event within the window before the label, and the reason if the window
+-- has none or if the label excludes the person. A person without an event is an example too, under an id of its own.
 {%- set keys = 'person_key' %}
 WITH {{ inputs }},
 given_label AS (
@@ -6,10 +7,10 @@ given_label AS (
 ),
 {% include 'templates/latest.sql' %}
 SELECT
-  event.event_id AS example_id,
+  COALESCE(event.event_id, TO_JSON_STRING([checked_label.person_key])) AS example_id,
   'only' AS side,
   event.event_id,
-  event.person_key,
+  checked_label.person_key,
   event.occurred_at,
   event.logged_at,
   event.attributes,
@@ -17,14 +18,21 @@ SELECT
   checked_label.label_value,
   checked_label.labelled_at,
   CASE
+    WHEN event.event_id IS NULL THEN @out_of_window
     WHEN checked_label.is_unlabelled THEN @unlabelled
     WHEN checked_label.is_ambiguous THEN @ambiguous
     WHEN checked_label.is_outside THEN @outside
     WHEN event.occurred_at > @mature_at THEN @immature
   END AS removed_by
 FROM checked_label
-INNER JOIN event ON checked_label.person_key = event.person_key
-WHERE
-  event.occurred_at <= checked_label.labelled_at
-  AND event.occurred_at > TIMESTAMP_SUB(checked_label.labelled_at, INTERVAL @window_seconds SECOND)
-QUALIFY ROW_NUMBER() OVER (PARTITION BY event.person_key ORDER BY event.occurred_at DESC, event.event_id ASC) = 1
+LEFT JOIN event
+  ON
+    checked_label.person_key = event.person_key
+    AND checked_label.labelled_at >= event.occurred_at
+    AND TIMESTAMP_SUB(checked_label.labelled_at, INTERVAL @window_seconds SECOND) < event.occurred_at
+QUALIFY
+  ROW_NUMBER() OVER (
+    PARTITION BY checked_label.person_key
+    ORDER BY event.occurred_at DESC, event.event_id ASC
+  )
+  = 1
