@@ -1,9 +1,13 @@
--- Return the rows of a snapshot that are nearest to one of them, by comparing every row with it.
+-- Return the rows of a snapshot that are nearest to one of them, by comparing every row with it. Zero vectors are left
+-- out, since they have no cosine.
 WITH requested AS (
   SELECT row.embedding
   FROM `{{ snapshots }}.snapshot_v1` AS row
   INNER JOIN `{{ snapshots }}.snapshot_manifest_v1` AS manifest ON row.snapshot_id = manifest.snapshot_id
-  WHERE row.snapshot_id = @snapshot_id AND row.event_id = @event_id
+  WHERE
+    row.snapshot_id = @snapshot_id
+    AND row.event_id = @event_id
+    AND EXISTS (SELECT 1 FROM UNNEST(row.embedding) AS component WHERE component != 0)
 )
 SELECT
   base.event_id,
@@ -13,6 +17,10 @@ SELECT
   1 - COSINE_DISTANCE(base.embedding, requested.embedding) AS cosine
 FROM `{{ snapshots }}.snapshot_v1` AS base
 CROSS JOIN requested
-WHERE base.snapshot_id = @snapshot_id AND base.event_id != @event_id AND base.split IN UNNEST(@splits)
+WHERE
+  base.snapshot_id = @snapshot_id
+  AND base.event_id != @event_id
+  AND base.split IN UNNEST(@splits)
+  AND EXISTS (SELECT 1 FROM UNNEST(base.embedding) AS component WHERE component != 0)
 ORDER BY cosine DESC, event_id ASC
 LIMIT @top

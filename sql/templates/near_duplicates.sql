@@ -1,7 +1,7 @@
 -- Mark the rows that have a near neighbour with an earlier (logged_at, event_id) in another split. Candidates are
 -- rows in the same bucket, which is given by the sides of random hyperplanes that a vector is on, in several bands
 -- (Charikar, 2002). The components of the normals, +1 and -1, come from a hash, so that every run uses the same ones.
--- Candidates are compared by their exact cosine.
+-- Candidates are compared by their exact cosine. A zero vector has none, and BigQuery refuses to compute it.
 UPDATE `{{ example }}`
 SET removed_by = @step
 WHERE
@@ -36,7 +36,10 @@ WHERE
         snapshot.embedding
       FROM `{{ example }}` AS example
       INNER JOIN `{{ snapshots }}.snapshot_v1` AS snapshot ON example.event_id = snapshot.event_id
-      WHERE snapshot.snapshot_id = @snapshot_id AND example.removed_by IS NULL
+      WHERE
+        snapshot.snapshot_id = @snapshot_id
+        AND example.removed_by IS NULL
+        AND EXISTS (SELECT 1 FROM UNNEST(snapshot.embedding) AS component WHERE component != 0)
     ),
     bucketed AS (
       SELECT

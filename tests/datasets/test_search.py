@@ -1,12 +1,14 @@
 """Search: the nearest rows of a snapshot, compared with an exact search by numpy."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
 from rawless.datasets.search import Neighbour, nearest
 from rawless.datasets.snapshots import Manifest, find
 from rawless.errors import UserError
-from tests.shop import Shop
+from tests.shop import AS_OF, Shop
 
 
 def _by_hand(shop: Shop, manifest: Manifest, event_id: str, split: str | None) -> list[tuple[str, float]]:
@@ -40,6 +42,15 @@ def test_only_rows_of_the_snapshot_are_found_with_their_labels(shop: Shop) -> No
     for each in found:
         row = rows[each.event_id]
         assert each == Neighbour(each.event_id, row["label"], None, row["split"], each.cosine)
+
+
+def test_a_zero_vector_is_near_to_nothing(shop: Shop) -> None:
+    shop.upload(range(5, 6), embedding=np.zeros(8, np.float32), logged_at=AS_OF - timedelta(days=90))
+    manifest = shop.build().manifest
+
+    assert shop.rows(manifest.snapshot_id)["e-5"]["embedding"] == [0.0] * 8
+    assert nearest(shop.warehouse, manifest, "e-5", 5) == []
+    assert "e-5" not in {each.event_id for each in nearest(shop.warehouse, manifest, "e-6", 1000)}
 
 
 def test_an_impossible_search_is_refused_in_one_sentence(shop: Shop) -> None:

@@ -93,3 +93,17 @@ def test_google_refuses_what_the_local_bigquery_accepts(analyzer: Analyzer, clau
     statement = on_google(f"SELECT stage.stage FROM `{WAREHOUSE.table_id('rejection_v1')}` AS stage {clauses}")
 
     assert words in (refusal(analyzer, statement) or "")
+
+
+def test_google_finds_no_near_duplicate_of_a_zero_vector(analyzer: Analyzer) -> None:
+    rows = """(SELECT *, 's' AS snapshot_id, CAST(NULL AS INT64) AS removed_by, TIMESTAMP '2026-01-01' AS logged_at
+        FROM UNNEST([STRUCT('a' AS event_id, 'train' AS split, [1.0, 2.0] AS embedding), ('b', 'test', [2.0, 4.0]),
+        ('zero-a', 'train', [0.0, 0.0]), ('zero-b', 'test', [0.0, 0.0])]))"""
+    sql = WAREHOUSE.render(FOLDER / "templates/near_duplicates.sql", example="example")
+    query = sql.partition("example_id IN (")[2].rpartition(")")[0]
+    for name in ("`example`", f"`{WAREHOUSE.table_id('snapshot_v1')}`"):
+        query = query.replace(name, rows)
+    for name, value in {"snapshot_id": "'s'", "cosine": 0.9, "dimension": 2, "bands": 2, "bits": 2}.items():
+        query = query.replace(f"@{name}", str(value))
+
+    assert analyzer.evaluate(query) == ["b"]

@@ -105,6 +105,19 @@ class Analyzer(WasmClient):
             raise Refused(str(error)) from None
         return answer.resolved_statement
 
+    def evaluate(self, sql: str) -> list[str]:
+        """Return the first column, of strings, that Google's reference evaluator computes. Raises Refused."""
+        request = service.EvaluateQueryRequest(sql=sql)
+        request.options.language_options.CopyFrom(self._language)
+        request.simple_catalog.name = "catalogue"
+        request.simple_catalog.builtin_function_options.language_options.CopyFrom(self._language)
+        request.descriptor_pool_list.SetInParent()
+        try:
+            answer = self.call_grpc_func("ZetaSqlLocalService_EvaluateQuery", request, service.EvaluateQueryResponse)
+        except ServerError as error:
+            raise Refused(str(error)) from None
+        return [row.cell[0].string_value for row in answer.content.table_data.row]
+
     def _make_language(self) -> Any:
         """Return the options of BigQuery, as far as they are known."""
         everything = service.LanguageOptionsRequest(maximum_features=True)
