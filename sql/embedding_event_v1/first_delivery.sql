@@ -35,7 +35,7 @@ delivery AS (
         STRUCT(
           event.subject_key,
           event.subject_key_id,
-          event.occurred_at,
+          UNIX_MICROS(event.occurred_at) AS occurred_at,
           event.caller_key,
           event.modality,
           event.encoder,

@@ -37,7 +37,9 @@ CREATE OR REPLACE TABLE FUNCTION `{{ events }}.rejection`(start_at TIMESTAMP, en
         PARTITION BY
           recorded.stream, recorded.event_id, recorded.message_id, recorded.stage, recorded.reason,
           recorded.size_bucket, recorded.encoder_fingerprint
-        ORDER BY recorded.rejected_at, FARM_FINGERPRINT(TO_JSON_STRING(recorded))
+        ORDER BY
+          recorded.rejected_at,
+          FARM_FINGERPRINT(TO_JSON_STRING(STRUCT(recorded.subject_key, recorded.subject_key_id)))
       ) AS delivery_number
     FROM recorded
   )
