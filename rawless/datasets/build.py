@@ -137,6 +137,7 @@ def select_examples(compiled: CompiledDataset, on_step: OnStep) -> BuildRun:
     run.source_rows["embedding_event_v1"] = _fill(run, "event", compiled.eligible())
     run.fingerprint = _fingerprint(run)
     _fill(run, "example", compiled.labelled())
+    ledger.check_label_type(compiled)
     ledger.check_labels(compiled)
     marking = [step.statement for step in run.steps if step.statement]
     before_split = [statement for statement in marking if statement.name != "split_pairs"]

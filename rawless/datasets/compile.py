@@ -171,6 +171,12 @@ class CompiledDataset:
         sql = self.render(f"labelled_{self.spec.label.kind}", inputs=inputs, query=self.label.sql)
         return Statement("labelled", sql, [*self._label_parameters(), *self.label.parameters])
 
+    def label_type(self) -> Statement:
+        """Return a statement whose dry run tells the type of the labels."""
+        inputs = self._inputs(self.label, _EVENT_COLUMNS, self.event_table, remaining_only=False)
+        sql = self.render("label_type", inputs=inputs, query=self.label.sql)
+        return Statement("label_type", sql, [*parameters({"as_of": self.spec.as_of}), *self.label.parameters])
+
     def rule(self, rule: CompiledQuery, step: int) -> Statement:
         """Return the statement that marks the examples that a rule removes; `step` is its line of the ledger."""
         inputs = self._inputs(rule, _EXAMPLE_COLUMNS, self.example_table, remaining_only=True)

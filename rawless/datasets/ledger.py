@@ -15,6 +15,11 @@ from rawless.warehouse.parameters import parameters
 _MIN_ROWS_OF_LEAK = 20
 """With fewer rows, an attribute that determines the label is no surprise."""
 
+_LABEL_TYPES = {
+    "class": ("STRING", "INTEGER", "INT64", "BOOLEAN", "BOOL"),
+    "number": ("INTEGER", "INT64", "FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"),
+}
+
 
 @dataclass(frozen=True)
 class BuildReport:
@@ -48,6 +53,18 @@ def _removals(compiled: CompiledDataset, steps: Sequence[Step]) -> tuple[Removal
 def _removed_by_step(compiled: CompiledDataset) -> dict[int | None, int]:
     """Return the number of examples by the step that removed them; None for those that remain."""
     return {row["removed_by"]: row["examples"] for row in _query(compiled, "ledger")}
+
+
+def check_label_type(compiled: CompiledDataset) -> None:
+    """Raise UserError for a class that is not a text, a whole number or a boolean, and for a number that is a text."""
+    label, statement = compiled.spec.label, compiled.label_type()
+    (kind,) = compiled.warehouse.types(statement.sql, statement.parameters).values()
+    if kind not in _LABEL_TYPES[label.type]:
+        fix = "cast it to INT64 or STRING" if label.type == "class" else "cast it to FLOAT64"
+        raise UserError(
+            f"{compiled.label.query.where} returns label as {kind}, which is no type of a {label.type}: its text may "
+            f"be read in several ways, such as 1 and 1.0; {fix}."
+        )
 
 
 def check_labels(compiled: CompiledDataset) -> None:

@@ -138,10 +138,17 @@ class Warehouse:
 
     def dry_run(self, statement: str, parameters: Parameters = ()) -> int:
         """Return the bytes that a statement would read, which is 0 on the local BigQuery. Raises as `query` does."""
+        return int(self._dry_run(statement, parameters).total_bytes_processed or 0)
+
+    def types(self, statement: str, parameters: Parameters = ()) -> dict[str, str]:
+        """Return the types of the columns that a statement would return, without running it. Raises as `query` does."""
+        return {field.name: field.field_type for field in self._dry_run(statement, parameters).schema or ()}
+
+    def _dry_run(self, statement: str, parameters: Parameters) -> bigquery.QueryJob:
         config = self._config(parameters)
         config.dry_run, config.use_query_cache = True, False
         with _translated_errors(_with_message):
-            return int(self.client.query(statement, job_config=config, retry=self.retry).total_bytes_processed or 0)
+            return self.client.query(statement, job_config=config, retry=self.retry)
 
     def _config(self, parameters: Parameters) -> bigquery.QueryJobConfig:
         return bigquery.QueryJobConfig(default_dataset=self.dataset_id("events"), query_parameters=list(parameters))

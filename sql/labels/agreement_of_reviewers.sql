@@ -23,7 +23,7 @@ WITH last_review AS (
 
 SELECT
   last_review.event_id,
-  CAST(MIN(last_review.verdict) AS STRING) AS label,
+  MIN(last_review.verdict) AS label,
   MAX(last_review.known_at) AS labelled_at
 FROM last_review
 GROUP BY last_review.event_id
