@@ -69,6 +69,12 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+_NAMES_IN_TEMPLATES = frozenset(
+    ["event", "kept", "label", "person", "given_label", "ranked", "latest", "checked_label"]
+)
+"""What a source cannot be called: the templates around a label or rule name their own parts so."""
+
+
 class Source(FrozenModel):
     """A table of business facts that label and rules may read."""
 
@@ -242,7 +248,7 @@ class DatasetSpec(FrozenModel):
         names = [source.name.lower() for source in self.sources]
         if len(set(names)) < len(names):
             raise ValueError(f"two sources have the same name: {', '.join(names)}")
-        if reserved := {"event", "kept", "label", "person"} & set(names):
+        if reserved := _NAMES_IN_TEMPLATES & set(names):
             raise ValueError(f"a source cannot be named {min(reserved)}, a name that queries use already")
         return self
 

@@ -71,6 +71,7 @@ PAIR = {"query": "confirmed_upload", "kind": "pair", "classes": ["a", "b"]}
         ({"sources": [{"table": "x", "known_at": "t", "values": {"c": ["a"]}}]}, "values belongs to a source"),
         ({"sources": [{"table": "a.x", "known_at": "t"}, {"table": "b.x", "known_at": "t"}]}, "have the same name"),
         ({"sources": [{"table": "event", "known_at": "t"}]}, "cannot be named event"),
+        ({"sources": [{"table": "ranked", "known_at": "t"}]}, "cannot be named ranked"),
         ({"budget": {"max_bytes_billed": "50 apples"}}, "a whole number and a unit"),
         ({"require": {"min_rows": 0}}, "min_rows"),
         ({"encoder": "tiny"}, "encoder"),
