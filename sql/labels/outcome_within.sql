@@ -10,7 +10,7 @@ parameters:
 */
 -- Every label is known when the days have passed, also that of an event whose outcome is known at once: among the
 -- youngest events there would otherwise be outcomes only.
-WITH outcome AS (
+WITH first_outcome AS (
   SELECT DISTINCT event.event_id
   FROM event
   INNER JOIN {{ outcomes }} AS outcomes ON event.{{ by }} = outcomes.{{ by }}
@@ -21,7 +21,7 @@ WITH outcome AS (
 
 SELECT
   event.event_id,
-  IF(outcome.event_id IS NULL, @none, @outcome) AS label,
+  IF(first_outcome.event_id IS NULL, @none, @outcome) AS label,
   TIMESTAMP_ADD(event.occurred_at, INTERVAL @days DAY) AS labelled_at
 FROM event
-LEFT JOIN outcome ON event.event_id = outcome.event_id
+LEFT JOIN first_outcome ON event.event_id = first_outcome.event_id

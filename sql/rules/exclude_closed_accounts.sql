@@ -5,14 +5,14 @@ parameters:
   closed: {type: source, default: account_closed, says: the table of closures}
   reopened: {type: source, optional: true, says: the table of reopened accounts}
 */
-WITH closure AS (
+WITH latest_closure AS (
   SELECT
     closed.person_key,
     MAX(closed.known_at) AS closed_at
   FROM {{ closed }} AS closed
   GROUP BY closed.person_key
 ){% if reopened %},
-reopening AS (
+latest_reopening AS (
   SELECT
     reopened.person_key,
     MAX(reopened.known_at) AS reopened_at
@@ -24,10 +24,10 @@ SELECT
   event.example_id,
   event.event_id
 FROM event
-LEFT JOIN closure ON event.person_key = closure.person_key
+LEFT JOIN latest_closure ON event.person_key = latest_closure.person_key
 {%- if reopened %}
-LEFT JOIN reopening ON event.person_key = reopening.person_key
-WHERE closure.closed_at IS NULL OR reopening.reopened_at > closure.closed_at
+LEFT JOIN latest_reopening ON event.person_key = latest_reopening.person_key
+WHERE latest_closure.closed_at IS NULL OR latest_reopening.reopened_at > latest_closure.closed_at
 {%- else %}
-WHERE closure.closed_at IS NULL
+WHERE latest_closure.closed_at IS NULL
 {%- endif %}

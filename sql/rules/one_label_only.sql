@@ -3,7 +3,7 @@ says: Keeps persons whose events all have the same label.
 without_subject: keep
 parameters: {}
 */
-WITH single AS (
+WITH person_with_one_label AS (
   SELECT labelled.person_key
   FROM event AS labelled
   GROUP BY labelled.person_key
@@ -14,4 +14,4 @@ SELECT
   event.example_id,
   event.event_id
 FROM event
-INNER JOIN single ON event.person_key = single.person_key
+INNER JOIN person_with_one_label ON event.person_key = person_with_one_label.person_key

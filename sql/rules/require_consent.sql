@@ -5,14 +5,14 @@ parameters:
   given: {type: source, default: consent_given, says: the table of consents}
   withdrawn: {type: source, optional: true, says: the table of withdrawals}
 */
-WITH consent AS (
+WITH latest_consent AS (
   SELECT
     given.person_key,
     MAX(given.known_at) AS given_at
   FROM {{ given }} AS given
   GROUP BY given.person_key
 ){% if withdrawn %},
-withdrawal AS (
+latest_withdrawal AS (
   SELECT
     withdrawn.person_key,
     MAX(withdrawn.known_at) AS withdrawn_at
@@ -24,8 +24,8 @@ SELECT
   event.example_id,
   event.event_id
 FROM event
-INNER JOIN consent ON event.person_key = consent.person_key
+INNER JOIN latest_consent ON event.person_key = latest_consent.person_key
 {%- if withdrawn %}
-LEFT JOIN withdrawal ON event.person_key = withdrawal.person_key
-WHERE withdrawal.withdrawn_at IS NULL OR withdrawal.withdrawn_at < consent.given_at
+LEFT JOIN latest_withdrawal ON event.person_key = latest_withdrawal.person_key
+WHERE latest_withdrawal.withdrawn_at IS NULL OR latest_withdrawal.withdrawn_at < latest_consent.given_at
 {%- endif %}

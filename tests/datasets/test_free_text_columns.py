@@ -71,7 +71,8 @@ NUMBER = {"type": "number", "classes": [], "range": [0, 9], "step": 1}
 REFUSED: tuple[tuple[str, dict[str, Any], dict[str, Any], str], ...] = (
     ("body", NOTES, {}, "120 events have a label outside the classes"),
     ("REPLACE(SUBSTR(body, 4, 20), ' ', '_')", NOTES, {}, "contains the text ' '"),
-    ("CAST(body AS INT64)", NOTES, NUMBER, "The step labelled of the build failed"),
+    ("CAST(body AS INT64)", NOTES, NUMBER, "write SAFE_CAST"),
+    ("UNIX_DATE(DATE(body))", NOTES, NUMBER, "The step labelled of the build failed"),
     ("TO_CODE_POINTS(body)[OFFSET(0)]", NOTES, NUMBER, "120 events have a label outside the range"),
     ("body", COPIED, {}, "which a copy may not contain because it may be free text"),
 )

@@ -1,5 +1,6 @@
 """Files of labels and rules: as editors save them, and refused before they take all memory or any time."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig
+from rawless.warehouse.tables import FOLDER
 from tests.shop import LABEL, SPEC
 
 WAREHOUSE = Warehouse(
@@ -77,3 +79,12 @@ def test_a_byte_order_mark_and_line_ends_of_windows_are_ignored(tmp_path: Path) 
     (folder / "mine.sql").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
 
     assert find_query("rules", "mine", tmp_path).text == text
+
+
+@pytest.mark.parametrize(
+    "file", sorted([*FOLDER.glob("rules/*.sql"), *FOLDER.glob("labels/*.sql")]), ids=lambda file: file.stem
+)
+def test_the_names_that_a_built_in_query_defines_are_two_words_so_that_no_table_has_them(file: Path) -> None:
+    names = re.findall(r"^(?:WITH )?(\w+) AS \($", file.read_text(), re.MULTILINE)
+
+    assert [name for name in names if "_" not in name] == []

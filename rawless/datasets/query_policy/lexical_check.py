@@ -11,7 +11,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token
 
-from rawless.datasets.query_policy.allowed_functions import FUNCTIONS, KEYWORDS, SHAPES
+from rawless.datasets.query_policy.allowed_functions import FUNCTIONS, KEYWORDS, SHAPES, UNSAFE
 
 _MAX_LENGTH, _MAX_EXCERPT, _MAX_PARSER_STEPS, _MAX_DIGITS = 20_000, 60, 100_000, 9
 _BETWEEN = re.compile(r"(?:\s|(?:--|#)[^\n]*\n|/\*(?:(?!\*/).)*\*/)*", re.DOTALL)
@@ -114,7 +114,7 @@ def _check_words(words: list[str]) -> None:
             raise InvalidQuery(f"contains {word}, which is no operator of GoogleSQL: write one of GoogleSQL")
         if word == "FORMAT" and (before[-2] == "AS" or before[-1] in (")", ">")):
             raise InvalidQuery(
-                "casts by FORMAT, which completes values by today's date: call PARSE_DATE, FORMAT_DATE or the like"
+                "casts by FORMAT, which completes values by today's date: call SAFE.PARSE_DATE, FORMAT_DATE or the like"
             )
         if word == "(" and _NAME.fullmatch(before[-1]):
             _check_call(*before)
@@ -129,6 +129,8 @@ def _check_call(third: str, second: str, dot: str, name: str) -> None:
     if dot == "." and (second != "SAFE" or third == "."):
         raise InvalidQuery(f"calls {abbreviate(second + dot + name)}: only SAFE. may precede the name of a function")
     known = FUNCTIONS if dot == "." or name.startswith("`") else FUNCTIONS | SHAPES | KEYWORDS
+    if name in UNSAFE and dot != ".":
+        raise InvalidQuery(f"calls {name}, whose error would quote a value in BigQuery's job history: call SAFE.{name}")
     if name.strip("`").split()[-1] not in known:
         raise InvalidQuery(f"calls {abbreviate(name)}, which is not an allowed deterministic function: remove it")
 

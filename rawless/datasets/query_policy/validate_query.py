@@ -43,6 +43,7 @@ def validate_query(text: str, *, tables: Collection[str], parameters: Collection
         tree = _parse(text)
         for node in tree.walk():
             check_node(node)
+        _check_casts(tree)
         return ValidatedQuery(
             frozenset(_tables(tree, {name.lower(): name for name in tables})),
             frozenset(_parameters(tree, {name.lower(): name for name in parameters})),
@@ -102,6 +103,16 @@ def _tables(tree: exp.Query, allowed: dict[str, str]) -> Iterator[str]:
             yield allowed[table.name.lower()]
         elif table.name.lower() not in _ctes_in_scope(table):
             raise InvalidQuery(f"reads {name}, which is none of its tables ({_listed(allowed)}): correct or declare it")
+
+
+def _check_casts(tree: exp.Query) -> None:
+    """Refuse casts that may fail: BigQuery's job history keeps their errors, which quote the value."""
+    for cast in tree.find_all(exp.Cast):
+        is_safe = isinstance(cast, exp.TryCast) or cast.is_type("text") or cast.args.get("safe")
+        if not is_safe and not isinstance(cast.this, exp.Literal | exp.Null):
+            raise InvalidQuery(
+                "casts a value by CAST, whose error would quote it in BigQuery's job history: write SAFE_CAST"
+            )
 
 
 def _ctes_in_scope(table: exp.Expr) -> set[str]:

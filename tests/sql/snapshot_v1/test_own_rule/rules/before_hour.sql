@@ -10,4 +10,4 @@ SELECT
   event.example_id,
   event.event_id
 FROM event
-WHERE CAST(FORMAT_TIMESTAMP('%H', event.occurred_at, @zone) AS INT64) < @hour
+WHERE SAFE_CAST(FORMAT_TIMESTAMP('%H', event.occurred_at, @zone) AS INT64) < @hour
