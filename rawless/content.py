@@ -7,8 +7,10 @@ from pydantic import Field, StrictBool, StrictInt
 from rawless.config import FrozenModel
 
 Modality = Literal["text", "image"]
-ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp"]
+ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+DEFAULT_FORMATS: tuple[ImageFormat, ...] = ("jpeg", "png", "webp", "gif", "bmp")
+"""The formats that a stream accepts unless it names others: those of the web, whose decoders are the most tested."""
 
 
 class ImageLimits(FrozenModel):
@@ -18,7 +20,7 @@ class ImageLimits(FrozenModel):
     """Width times height, as stored; decoding takes up to about 16 bytes of memory for each."""
     max_side: StrictInt = Field(default=10_000, ge=1, le=65_535)
     """Pixels of the longer side, as stored."""
-    formats: tuple[ImageFormat, ...] = Field(default=IMAGE_FORMATS, min_length=1)
+    formats: tuple[ImageFormat, ...] = Field(default=DEFAULT_FORMATS, min_length=1)
     """The formats that are decoded."""
     whole_files: StrictBool = False
     """True also rejects a PNG or GIF that is cut or malformed after the pixels that are decoded."""

@@ -10,10 +10,17 @@ would accept it.
 
 from types import ModuleType
 
-from encoders.image_formats import bmp, gif, jpeg, png, webp
+from encoders.image_formats import bmp, gif, jpeg, png, tiff, webp
 from rawless.content import ImageFormat
 
-_FORMATS: dict[ImageFormat, ModuleType] = {"jpeg": jpeg, "png": png, "gif": gif, "webp": webp, "bmp": bmp}
+_FORMATS: dict[ImageFormat, ModuleType] = {
+    "jpeg": jpeg,
+    "png": png,
+    "gif": gif,
+    "webp": webp,
+    "bmp": bmp,
+    "tiff": tiff,
+}
 
 
 def detect_format(content: bytes) -> ImageFormat | None:

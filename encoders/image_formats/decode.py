@@ -6,9 +6,9 @@ from io import BytesIO
 from typing import TypeVar, cast
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
-from encoders.image_formats import bmp, detect_format, strip
+from encoders.image_formats import bmp, detect_format, strip, tiff
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageLimits
@@ -55,11 +55,17 @@ def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Imag
     _reject_errors(image.load)
     vars(image).pop("_decoder", None)  # that of WEBP keeps two more copies of the image
     is_applied = preprocessing.exif_orientation == "apply"
-    transposition = _TRANSPOSITIONS.get(orientation(image.info.get("exif") or b"") or 1) if is_applied else None
+    transposition = _TRANSPOSITIONS.get(_orientation(image)) if is_applied else None
     rgb = _reject_errors(lambda: _to_rgb(image, preprocessing.alpha if keyed is None else "drop"))
     if keyed is not None:
         rgb.paste(_BACKGROUNDS[preprocessing.alpha], mask=keyed)
     return rgb if transposition is None else rgb.transpose(transposition)
+
+
+def _orientation(image: Image.Image) -> int:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(image.tag_v2.get(tiff.ORIENTATION, 1))
+    return orientation(image.info.get("exif") or b"") or 1
 
 
 def _without_runs(image: Image.Image) -> Image.Image:

@@ -33,6 +33,13 @@ def strip(content: bytes, *, whole_file: bool) -> bytes:  # noqa: ARG001
     return bytes((0xFF, _START)) + (b"" if turn is None else _orientation(turn)) + kept
 
 
+def frame_size(stripped: bytes) -> tuple[int, int]:
+    """Return width and height by the frame of a JPEG that `strip` returned."""
+    frame = next((each for each in _segments(stripped, {}) if each[1] in _FRAMES), b"")
+    height, width = struct.unpack(">HH", read_exactly(frame, 5, 4))
+    return width, height
+
+
 def _segments(content: bytes, metadata: dict[bytes, bytes]) -> Iterator[bytes]:
     """Yield what is kept, and add EXIF and XMP to the metadata by their prefixes."""
     position, scans, has_frame = 2, 0, False

@@ -13,7 +13,10 @@ from PIL import Image
 SIZE = (13, 9)
 """Odd, unequal and small: rows need padding, blocks are partial, and a rotated image has another shape."""
 PNG = b"\x89PNG\r\n\x1a\n"
-MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2}
+MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2, "tiff": 4}
+
+
+HERE = -1
 
 
 def noise(mode: str, size: tuple[int, int] = SIZE) -> Image.Image:
@@ -278,10 +281,42 @@ def _webps() -> Iterator[tuple[str, bytes]]:
     yield "first-frame-smaller", animated_webp(SIZE)
 
 
+def tiff_page(size: tuple[int, int], tags: dict[int, tuple[int, ...]], data: bytes, order: str = "<") -> bytes:
+    """Return a TIFF of one page with one strip or tile, RGB of 8 bits a channel unless the tags say otherwise.
+
+    A value of HERE is the offset of the data.
+    """
+    page = {256: size[:1], 257: size[1:], 258: (8, 8, 8), 259: (1,), 262: (2,), 277: (3,), 278: size[1:]}
+    page |= {273: (HERE,), 279: (len(data),)} | tags
+    page = {tag: numbers for tag, numbers in page.items() if 322 not in tags or tag not in (273, 278, 279)}
+    end, values, entries = 8 + 2 + 12 * len(page) + 4, b"", []
+    values_size = sum(4 * len(each) for each in page.values() if len(each) > 1)
+    for tag, numbers in sorted(page.items()):
+        packed = struct.pack(f"{order}{len(numbers)}L", *((end + values_size,) if numbers == (HERE,) else numbers))
+        value = packed if len(packed) == 4 else struct.pack(order + "L", end + len(values))
+        values += packed if len(packed) > 4 else b""
+        entries.append(struct.pack(order + "HHL", tag, 4, len(numbers)) + value)
+    return tiff(*entries, order=order, tail=bytes(4) + values + data)
+
+
+def _tiffs() -> Iterator[tuple[str, bytes]]:
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"):
+        yield mode, saved(noise(mode), "TIFF")
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        yield f"RGB-{compression}", saved(noise("RGB", (20, 30)), "TIFF", compression=compression)
+    yield "strips", saved(noise("RGB", (20, 30)), "TIFF", compression="tiff_lzw", strip_size=200)
+    yield "predictor", saved(noise("RGB"), "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
+    yield "big", saved(noise("RGB"), "TIFF", big_tiff=True)
+    choose = np.random.default_rng(7).bytes
+    yield "16-bits-of-Motorola", tiff_page(SIZE, {258: (16, 16, 16)}, choose(6 * SIZE[0] * SIZE[1]), ">")
+    tiles = {322: (16,), 323: (16,), 324: (HERE,), 325: (3 * 256,)}
+    yield "tile", tiff_page(SIZE, tiles, choose(3 * 256))
+
+
 @cache
 def ordinary() -> dict[str, bytes]:
     """Return valid image files by name: every format, mode and orientation, and some sizes."""
-    makers = {"jpeg": _jpegs, "png": _pngs, "gif": _gifs, "bmp": _bmps, "webp": _webps}
+    makers = {"jpeg": _jpegs, "png": _pngs, "gif": _gifs, "bmp": _bmps, "webp": _webps, "tiff": _tiffs}
     files = {f"{kind}-{name}": content for kind, maker in makers.items() for name, content in maker()}
     for kind in makers:
         for size in ((1, 1), (1, 2), (3, 1), (17, 16), (130, 1), (1, 130)):

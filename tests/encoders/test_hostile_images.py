@@ -28,9 +28,10 @@ from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_model import prepare
 from encoders.image_spec import ImagePreprocessing
 from encoders.load import load
-from rawless.content import ImageLimits
+from rawless.content import IMAGE_FORMATS, ImageLimits
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from tests.encoders.image_files import (
+    HERE,
     PNG,
     SIZE,
     animated_webp,
@@ -49,13 +50,14 @@ from tests.encoders.image_files import (
     saved,
     segment,
     tiff,
+    tiff_page,
     webp_frame,
 )
 
 ROOT = Path(__file__).parent.parent.parent
 FOUND = Path(__file__).parent / "hostile"
 MARK = "zebra9131"
-SMALL = ImageLimits(max_pixels=1_000_000)
+SMALL = ImageLimits(max_pixels=1_000_000, formats=IMAGE_FORMATS)
 EXPECTED = {Reason.UNDECODABLE_IMAGE, Reason.UNSUPPORTED_IMAGE_FORMAT, Reason.TOO_MANY_PIXELS}
 JPEG = saved(noise("RGB"), "JPEG")
 PREPROCESSING = cast(ResNetSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
@@ -114,6 +116,10 @@ def bombs() -> dict[str, bytes]:
         "bmp-32": bmp((2**31 - 1, 2**31 - 1), 32, b""),
         "png-signed": PNG + ihdr((2**31 - 1, 2**31 - 1)) + chunk(b"IDAT", zeros) + chunk(b"IEND"),
     }
+    files["tiff"] = tiff_page(huge, {259: (8,)}, zeros[:9_000])
+    files["tiff-tiles"] = tiff_page(
+        huge, {259: (8,), 322: (60_000,), 323: (60_000,), 324: (HERE,), 325: (9,)}, zeros[:9]
+    )
     for disposal in (2, 3):  # which Pillow lays out when it opens the file, just below its own limit
         control = bytes([0x21, 0xF9, 4, disposal << 2 | 1, 0, 0, 0, 0])
         files[f"gif-disposal-{disposal}"] = gif((9_400, 9_400), (0, 0, 9_400, 9_400), control)
@@ -145,6 +151,8 @@ def swelling() -> dict[str, bytes]:
     files["jpeg-many-tables"] = JPEG[:2] + segment(0xDB, (b"\0" + b"\1" * 64) * 900) * 60 + JPEG[2:]
     files["jpeg-filled"] = JPEG[:-2] + b"\xff" * 8_000_000 + JPEG[-2:]
     files["webp-many-frames"] = extended_webp(SIZE, 2, (b"ANIM", bytes(6)), *[(b"ANMF", webp_frame())] * 50_000)
+    files["tiff-many-tags"] = tiff(*[struct.pack("<HHLL", n, 1, 900_000, 9) for n in range(40_000, 44_000)], order="<")
+    files["tiff-many-tags"] += bytes(900_000)
     files["bmp-header"] = b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(1_000_000)
     return files
 
@@ -159,6 +167,7 @@ ALLOWED: dict[str, Callable[[], bytes]] = {
     "jpeg-CMYK": lambda: resized_jpeg(saved(noise("CMYK"), "JPEG", progressive=True, **TAG), MANY),
     "webp": lambda: saved(Image.new("RGBA", MANY, 7), "WEBP", method=0, **TAG),
     "webp-lossless": lambda: saved(Image.new("RGBA", MANY, 7), "WEBP", method=0, lossless=True, quality=0, **TAG),
+    "tiff": lambda: saved(Image.new("RGBA", MANY), "TIFF", compression="tiff_adobe_deflate", tiffinfo={274: 6}),
     "gif": lambda: gif(MANY, (0, 0, *SIZE), b"!\xf9\4\x09\0\0\0\0"),
 }
 """Small files of many pixels within the limits; some have an orientation, which needs another copy."""
@@ -169,13 +178,13 @@ import json, os, resource, signal, sys, warnings
 from pathlib import Path
 from encoders.catalogue import lookup
 from encoders.image_formats.decode import decode_pixels, read_header
-from rawless.content import ImageLimits
+from rawless.content import IMAGE_FORMATS, ImageLimits
 from rawless.privacy import Rejected
 warnings.simplefilter("ignore")
 policy = lookup("resnet18-seeded@1.0.0").preprocessing
 def outcome(path):
     try:
-        return str(decode_pixels(read_header(path.read_bytes(), ImageLimits()), policy).size)
+        return str(decode_pixels(read_header(path.read_bytes(), ImageLimits(formats=IMAGE_FORMATS)), policy).size)
     except Rejected as rejected:
         return rejected.reason.value
 def measured(path):
@@ -330,6 +339,21 @@ def test_a_spoiled_file_has_the_pixels_of_pillow_or_is_rejected(
         position, inserted = first + at % (len(content) - first), b"\xff" * is_marker + data
         content = content[:position] + inserted + content[position + len(inserted) :]
     assert_pixels_of_pillow_or_rejected(edited(content, edits))
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(ordinary()) if name.startswith("tiff")])
+def test_a_damaged_tiff_shows_nothing_of_what_was_in_memory(name: str) -> None:
+    content, choose = ordinary()[name], random.Random(name)
+    for _ in range(20):
+        changed = bytearray(content)
+        changed[choose.randrange(8, len(content))] ^= 1 << choose.randrange(8)
+        found = []
+        for before in (0, 255):
+            pieces = [bytes([before]) * size for size in (512, 1_024, 2_048, 4_096, 65_536) for _ in range(4)]
+            del pieces
+            outcome = prepared(bytes(changed))
+            found.append(outcome if isinstance(outcome, Reason) else outcome.numpy().tobytes())
+        assert found[0] == found[1]
 
 
 def assert_pixels_of_pillow_or_rejected(content: bytes) -> None:

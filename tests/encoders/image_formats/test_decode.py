@@ -18,7 +18,7 @@ from encoders.catalogue import lookup
 from encoders.families.torchvision_resnet import ResNetSpec
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_spec import ImagePreprocessing
-from rawless.content import ImageLimits
+from rawless.content import IMAGE_FORMATS, ImageLimits
 from rawless.privacy import Reason, Rejected
 from tests.encoders.image_files import (
     MAGIC_BYTES,
@@ -37,10 +37,11 @@ from tests.encoders.image_files import (
     saved,
     segment,
     tiff,
+    tiff_page,
 )
 
 Pixels = npt.NDArray[np.uint8]
-LIMITS = ImageLimits()
+LIMITS = ImageLimits(formats=IMAGE_FORMATS)
 TURNED = [
     None,
     None,
@@ -124,6 +125,40 @@ def test_each_orientation_is_applied(turn: int, kind: int, order: str) -> None:
     source = np.asarray(noise("RGB"))
     found = decoded(saved(noise("RGB"), "PNG", exif=b"Exif\0\0" + exif(turn, order, kind)))
     assert far(found, TURNED[turn](source)) == 0
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_the_orientation_of_a_tiff_is_applied_once_or_ignored(turn: int) -> None:
+    # Pillow applies it whenever it decodes a TIFF.
+    source, packet = np.asarray(noise("RGB")), xmp(turn)
+    for compression in ("raw", "tiff_lzw"):
+        for stated in ({274: turn}, {700: packet}, {274: turn, 700: xmp(3)}):
+            content = saved(noise("RGB"), "TIFF", compression=compression, tiffinfo=stated)
+            expected = source if turn == 1 else TURNED[turn](source)
+            assert far(decoded(content), expected) == 0
+            assert far(decoded(content, exif_orientation="ignore"), source) == 0
+
+
+TIFF_DATA = b"\x12" * 3 * SIZE[0] * SIZE[1]
+UNSUPPORTED_TIFFS: dict[str, bytes] = {
+    **{f"compression-{code}": tiff_page(SIZE, {259: (code,)}, TIFF_DATA) for code in (2, 3, 4, 6, 34_925, 50_000)},
+    "CIELAB": tiff_page(SIZE, {262: (8,)}, TIFF_DATA),
+    "YCbCr-without-JPEG": tiff_page(SIZE, {262: (6,)}, TIFF_DATA),
+    "white-is-zero-of-16-bits": tiff_page(SIZE, {258: (16,), 262: (0,), 277: (1,)}, TIFF_DATA),
+    "12-bits": tiff_page(SIZE, {258: (12,), 262: (1,), 277: (1,)}, TIFF_DATA),
+    "floats": saved(noise("L").convert("F"), "TIFF"),
+    "32-bits": saved(noise("L").convert("I"), "TIFF"),
+    "signed": tiff_page(SIZE, {258: (16,), 262: (1,), 277: (1,), 339: (2,)}, TIFF_DATA),
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNSUPPORTED_TIFFS))
+def test_a_tiff_that_would_be_decoded_wrongly_is_unsupported(name: str) -> None:
+    assert reason_of(UNSUPPORTED_TIFFS[name]) is Reason.UNSUPPORTED_IMAGE_FORMAT
+
+
+def test_a_tiff_must_be_named_by_the_stream() -> None:
+    assert reason_of(saved(noise("RGB"), "TIFF"), ImageLimits()) is Reason.UNSUPPORTED_IMAGE_FORMAT
 
 
 def xmp(turn: int, form: str = "attribute") -> bytes:
@@ -318,7 +353,7 @@ def others() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", sorted(others()))
 def test_a_file_of_another_format_is_unsupported(name: str) -> None:
-    assert reason_of(others()[name]) is Reason.UNSUPPORTED_IMAGE_FORMAT
+    assert reason_of(others()[name], ImageLimits()) is Reason.UNSUPPORTED_IMAGE_FORMAT
 
 
 @pytest.mark.parametrize("kind", sorted(MAGIC_BYTES))
@@ -334,9 +369,10 @@ def test_only_allowed_formats_are_decoded(kind: str, allowed: str) -> None:
 @pytest.mark.parametrize("kind", sorted(MAGIC_BYTES))
 def test_the_limits_are_exact(kind: str) -> None:
     content, (width, height) = saved(noise("RGB"), kind.upper()), SIZE
-    assert read_header(content, ImageLimits(max_pixels=width * height, max_side=width)).size == SIZE
-    assert reason_of(content, ImageLimits(max_pixels=width * height - 1)) is Reason.TOO_MANY_PIXELS
-    assert reason_of(content, ImageLimits(max_side=width - 1)) is Reason.TOO_MANY_PIXELS
+    exact = LIMITS.model_copy(update={"max_pixels": width * height, "max_side": width})
+    assert read_header(content, exact).size == SIZE
+    assert reason_of(content, LIMITS.model_copy(update={"max_pixels": width * height - 1})) is Reason.TOO_MANY_PIXELS
+    assert reason_of(content, LIMITS.model_copy(update={"max_side": width - 1})) is Reason.TOO_MANY_PIXELS
 
 
 def test_a_first_frame_larger_than_its_screen_is_checked_by_its_decoded_size() -> None:

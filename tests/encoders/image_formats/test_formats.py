@@ -15,7 +15,7 @@ from encoders.image_formats import detect_format, strip
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.jpeg import MAX_SCANS, MAX_SEGMENTS
 from encoders.image_spec import ImagePreprocessing
-from rawless.content import ImageFormat, ImageLimits
+from rawless.content import IMAGE_FORMATS, ImageFormat, ImageLimits
 from rawless.privacy import Reason, Rejected
 from tests.encoders.image_files import (
     MAGIC_BYTES,
@@ -36,11 +36,13 @@ from tests.encoders.image_files import (
     segment,
     segments,
     tiff,
+    tiff_page,
     webp_frame,
 )
 
 MARK = b"zebra9131"
-LIMITS, WHOLE = ImageLimits(), ImageLimits(whole_files=True)
+LIMITS = ImageLimits(formats=IMAGE_FORMATS)
+WHOLE = LIMITS.model_copy(update={"whole_files": True})
 PREPROCESSING = ImagePreprocessing(
     exif_orientation="apply",
     alpha="white",
@@ -127,6 +129,12 @@ def marked() -> dict[str, bytes]:
     for name, flags in {b"XMP ": 4, b"ICCP": 32, b"NOTE": 0}.items():
         files[f"webp-{name.decode().strip()}"] = extended_webp(SIZE, flags, (name, MARK), frame)
     files["webp-EXIF"] = extended_webp(SIZE, 8, frame, (b"EXIF", thumbnail()))
+    texts = dict.fromkeys((270, 700, 33_432, 65_000), MARK)
+    page = saved(noise("RGB"), "TIFF", tiffinfo=texts, icc_profile=MARK)
+    files["tiff-tags"] = page
+    files["tiff-next-page"] = saved(noise("RGB"), "TIFF", save_all=True, append_images=[noise("L")]) + MARK
+    jpeg = saved(noise("RGB"), "JPEG", subsampling=0)
+    files["tiff-jpeg"] = tiff_page(SIZE, {259: (7,)}, jpeg[:2] + segment(0xFE, MARK) + jpeg[2:])
     return files
 
 
@@ -257,6 +265,7 @@ def test_stuffed_and_restarted_bits_are_kept() -> None:
     assert stripped(content) == content
 
 
+DATA = bytes(3 * SIZE[0] * SIZE[1])
 MALFORMED = {
     "png-header-not-first": PNG + chunk(b"PLTE", bytes(12)) + png(8, 2)[8:],
     "png-two-headers": PNG + ihdr((99, 99)) + png(8, 2)[8:],
@@ -283,6 +292,23 @@ MALFORMED = {
     "webp-unknown-image": b"RIFF\x14\0\0\0WEBPVP9 \x08\0\0\0" + bytes(8),
     "webp-shorter-than-itself": b"RIFF\0\0\0\0WEBP" + bytes(40),
     "webp-frame-unlike-its-canvas": extended_webp((99, 99), 0, (b"VP8L", webp_frame()[24:])),
+    "tiff-no-tags": tiff(order="<"),
+    "tiff-cut-in-its-tags": tiff_page(SIZE, {}, DATA)[:60],
+    "tiff-no-pixels": tiff_page((0, 9), {}, DATA),
+    "tiff-strip-missing": tiff_page(SIZE, {278: (3,)}, DATA),
+    "tiff-strip-cut": tiff_page(SIZE, {}, DATA[:-1]),
+    "tiff-strip-past-the-end": tiff_page(SIZE, {273: (4_000_000_000,)}, DATA),
+    "tiff-strips-longer-than-the-file": tiff_page(SIZE, {259: (5,), 278: (3,), 273: (8,) * 3, 279: (300,) * 3}, DATA),
+    "tiff-rows-of-nothing": tiff_page(SIZE, {278: (0,)}, DATA),
+    "tiff-tile-larger-than-the-image": tiff_page(SIZE, {322: (60_000,), 323: (60_000,), 324: (8,), 325: (9,)}, DATA),
+    "tiff-tile-of-nothing": tiff_page(SIZE, {322: (0,), 323: (0,), 324: (8,), 325: (9,)}, DATA),
+    "tiff-tiles-without-number": tiff_page((2**32 - 1,) * 2, {322: (1,), 323: (1,), 324: (8,), 325: (9,)}, DATA),
+    "tiff-strips-without-number": tiff_page((9, 2**32 - 1), {278: (1,), 259: (5,)}, DATA),
+    "tiff-no-palette": tiff_page(SIZE, {258: (8,), 277: (1,), 262: (3,)}, DATA),
+    "tiff-jpeg-of-another-size": tiff_page(SIZE, {259: (7,)}, saved(noise("RGB", (99, 99)), "JPEG")),
+    "tiff-number-too-large": tiff_page(SIZE, {284: (70_000,)}, DATA),
+    "tiff-tag-twice": tiff(*(struct.pack("<HHLL", 256, 4, 1, side) for side in SIZE), order="<"),
+    "tiff-jpeg-cut": tiff_page(SIZE, {259: (7,)}, saved(noise("RGB"), "JPEG")[:-2]),
     "bmp-unknown-header": b"BM" + bytes(12) + b"\x29" + bytes(60),
     "bmp-header-alone": b"BM" + bytes(12),
     "bmp-header-of-gigabytes": b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(60),
