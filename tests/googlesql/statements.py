@@ -18,6 +18,8 @@ from rawless.warehouse import client as warehouse_client
 from rawless.warehouse.tables import names, table
 
 PRODUCT = tuple(str(Path(__file__).parents[2] / name) for name in ("rawless/", "pipelines/"))
+USERS = str(Path(__file__).parents[2] / "rawless/cli/commands/sql.py")
+"""Sends what a user wrote."""
 _TABLE = re.compile(r"`([a-z][\w.:-]*\.\w+\.\w+)`")
 _NUMBER_OF_DATASET = re.compile(r"`([a-z][\w.:-]*\.[a-z_]+?)_?\d*(_elsewhere)?\.(\w+)`")
 _ID_OF_TABLE = re.compile(r"\b(build|copy|subject_sync)_[0-9a-f]+")
@@ -84,7 +86,8 @@ def _is_sent_by_product() -> bool:
     frame = sys._getframe(2)
     while frame.f_code.co_filename == warehouse_client.__file__ and frame.f_back:
         frame = frame.f_back
-    return frame.f_code.co_filename.startswith(PRODUCT)
+    file = frame.f_code.co_filename
+    return file.startswith(PRODUCT) and file != USERS
 
 
 def _statement(client: bigquery.Client, sql: str, job_config: bigquery.QueryJobConfig | None) -> Statement:
