@@ -1,5 +1,6 @@
 """A small business: uploads, what customers confirmed of them, and who closed an account."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +14,10 @@ import yaml
 from rawless.datasets.build import BuildResult, build
 from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import Dataset, open_dataset
+from rawless.datasets.snapshot_tables import PREFIX, table_id
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.load import load_file
-from rawless.warehouse.parameters import parameters
 from rawless.warehouse.rows import EmbeddingRow
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
@@ -76,18 +77,19 @@ class Shop:
 
     def rows(self, snapshot_id: str) -> dict[str, dict[str, Any]]:
         """Return the rows of a snapshot by event id."""
-        statement = f"SELECT * FROM `{self.warehouse.table_id('snapshot_v1')}` WHERE snapshot_id = @snapshot_id"
-        found = self.warehouse.query(statement, parameters({"snapshot_id": snapshot_id}))
+        found = self.warehouse.query(f"SELECT * FROM `{table_id(self.warehouse, snapshot_id)}`")
         return {row["event_id"]: row for row in found}
 
     def left(self) -> tuple[int, int, list[str]]:
         """Return the numbers of rows and of manifests, and the working tables of builds."""
-        rows, manifests = (
-            self.warehouse.query(f"SELECT COUNT(*) AS n FROM `{self.warehouse.table_id(name)}`")[0]["n"]
-            for name in ("snapshot_v1", "snapshot_manifest_v1")
+        snapshots = self.warehouse.client.list_tables(self.warehouse.dataset_id("snapshots"))
+        matches = [re.fullmatch(f"{PREFIX}([0-9a-f]+)", each.table_id) for each in snapshots]
+        rows = sum(len(self.rows(match[1])) for match in matches if match)
+        (manifests,) = self.warehouse.query(
+            f"SELECT COUNT(*) AS n FROM `{self.warehouse.table_id('snapshot_manifest_v1')}`"
         )
         tables = self.warehouse.client.list_tables(self.warehouse.dataset_id("builds"))
-        return rows, manifests, [each.table_id for each in tables if each.table_id.startswith("build_")]
+        return rows, manifests["n"], [each.table_id for each in tables if each.table_id.startswith("build_")]
 
 
 def make_row(number: int, fields: dict[str, Any]) -> EmbeddingRow:

@@ -1,24 +1,26 @@
 """Build a snapshot: eligible events, labels, rules, splits, then the vectors. The manifest commits it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from google.cloud import bigquery
 
-from rawless.datasets import frozen_sources, ledger, sources, splits, staging_tables
-from rawless.datasets.compile import CompiledDataset, Statement
+from rawless.datasets import frozen_sources, ledger, marks, snapshot_tables, sources, splits, staging_tables
+from rawless.datasets.compile import CompiledDataset, Span, Statement
+from rawless.datasets.ledger import Marked
 from rawless.datasets.manifest import commit, record_request
-from rawless.datasets.rendering import render_template
-from rawless.datasets.snapshots import Manifest, batches, digest, find, list_manifests
+from rawless.datasets.marks import Step
+from rawless.datasets.metered import metered
+from rawless.datasets.snapshots import Manifest, find, list_manifests, summarise
 from rawless.datasets.spec import DatasetSpec
-from rawless.datasets.splits import NEAR_DUPLICATES, Step
-from rawless.errors import UserError
-from rawless.warehouse.client import Warehouse
+from rawless.datasets.working_columns import Role
+from rawless.errors import Unavailable, UserError
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import table
 
+_ERASED = "Events were erased while the snapshot was built; run the command again."
 OnStep = Callable[[str], None]
 """Called with the name of each step before it runs."""
 
@@ -41,25 +43,19 @@ class BuildRun:
     on_step: OnStep
     source_rows: dict[str, int] = field(default_factory=dict)
     """Rows of each source that were known at the as-of."""
-    bytes_processed: int = 0
+    marked: Mapping[int | None, Marked] = field(default_factory=dict)
+    """What the working tables say, by step, after the last mark."""
     fingerprint: str = ""
 
     def execute(self, statement: Statement) -> bigquery.QueryJob:
-        """Run a statement within the remaining budget. Raises UserError naming the step."""
+        """Run a statement. Raises UserError naming the step."""
         self.on_step(statement.name)
-        warehouse = self.compiled.warehouse
         try:
-            _, job = warehouse.run(statement.sql, statement.parameters, self._remaining_bytes())
+            return self.compiled.warehouse.run(statement.sql, statement.parameters)[1]
         except UserError as error:
             raise UserError(
                 f"The step {statement.name} of the build failed, whose SQL `rawless dataset plan` prints. {error}"
             ) from None
-        self.bytes_processed += job.total_bytes_processed or 0
-        return job
-
-    def _remaining_bytes(self) -> int | None:
-        budget = self.compiled.spec.budget
-        return None if budget is None else max(1, budget.max_bytes_billed - self.bytes_processed)
 
 
 def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> BuildResult:
@@ -69,10 +65,13 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
     not answer. Then nothing remains that a reader sees.
     """
     check_as_of(compiled.spec, settle)
-    warehouse, snapshot_id = compiled.warehouse, compiled.snapshot_id
-    for manifest in list_manifests(warehouse, compiled.spec.dataset):
+    budget = compiled.spec.budget
+    warehouse = metered(compiled.warehouse, budget.max_bytes_billed if budget else None)
+    compiled = replace(compiled, warehouse=warehouse)
+    spec, snapshot_id = compiled.spec, compiled.snapshot_id
+    for manifest in list_manifests(warehouse, spec.dataset):
         if manifest.snapshot_id == snapshot_id:
-            record_request(warehouse, snapshot_id)
+            record_request(warehouse, spec.dataset, snapshot_id)
             return BuildResult(manifest, is_new=False, warnings=tuple(_changed_sources(compiled, manifest)))
     staging_tables.sweep(warehouse)
     compiled.look_up_sources()  # before any table is created
@@ -80,25 +79,23 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
     with staging_tables.working_tables(compiled):
         try:
             run = select_examples(frozen_sources.copy_sources(compiled), on_step)
-            write_rows(run)
-            report = ledger.make_report(run.compiled, run.steps)
-            ledger.check_requirements(compiled.spec, report)
-            on_step("digest")
-            row_digest, rows = digest(batches(warehouse, snapshot_id))
-            if rows != report.rows:
-                raise UserError("Rows were erased while the snapshot was built; run the command again.")
+            report = ledger.make_report(run.compiled, run.steps, run.marked, is_written=write_rows(run))
+            ledger.check_requirements(spec, report)
+            snapshot_tables.keep(warehouse, snapshot_id)
             commit(
                 run.compiled,
                 report,
                 fingerprint=run.fingerprint,
-                row_digest=row_digest,
+                row_digest=digest_rows(run, report.rows),
                 source_rows=run.source_rows,
-                bytes_processed=run.bytes_processed,
+                bytes_processed=warehouse.meter.bytes,
             )
         except BaseException:
-            delete_rows(warehouse, snapshot_id)
+            with suppress(Unavailable):  # the next build sweeps it
+                snapshot_tables.drop(warehouse, snapshot_id)
             frozen_sources.drop_copies(compiled)
             raise
+    snapshot_tables.point(warehouse, spec.dataset, snapshot_id)
     return BuildResult(find(warehouse, snapshot_id), is_new=True, warnings=report.warnings)
 
 
@@ -129,91 +126,85 @@ def check_as_of(spec: DatasetSpec, settle: timedelta) -> None:
 
 
 def select_examples(compiled: CompiledDataset, on_step: OnStep) -> BuildRun:
-    """Fill the working tables: the examples, the step that removed each, and their splits. Raises UserError."""
+    """Fill the working tables: the examples, and the step that removed each. Raises UserError."""
     run = BuildRun(compiled, splits.steps(compiled), on_step)
     as_of = parameters({"as_of": compiled.spec.as_of})
     for name, source in compiled.sources.items():
         run.source_rows[name] = sources.count_rows(compiled.warehouse, source, as_of)
-    run.source_rows["embedding_event_v1"] = _fill(run, "event", compiled.eligible())
-    run.fingerprint = _fingerprint(run)
-    _fill(run, "example", compiled.labelled())
+    if compiled.stores_events:
+        run.source_rows["embedding_event_v1"] = _fill(run, "event", compiled.eligible())
     ledger.check_label_type(compiled)
-    ledger.check_labels(compiled)
-    marking = [step.statement for step in run.steps if step.statement]
-    before_split = [statement for statement in marking if statement.name != "split_pairs"]
-    after_split = [statement for statement in marking if statement.name == "split_pairs"]
-    for statement in (*before_split, splits.assign(compiled), *after_split):
-        run.execute(statement)
+    _fill(run, "example", compiled.labelled())
+    for statement in marks.statements(compiled, run.steps):
+        _fill(run, "mark", statement)
+    run.marked = ledger.count_marks(compiled)
+    run.source_rows.setdefault("embedding_event_v1", sum(each.events for each in run.marked.values()))
+    ledger.check_labels(compiled, run.marked)
     return run
 
 
-def _fill(run: BuildRun, role: staging_tables.Role, statement: Statement) -> int:
+def _fill(run: BuildRun, role: Role, statement: Statement) -> int:
     return run.execute(staging_tables.fill(run.compiled, role, statement)).num_dml_affected_rows or 0
 
 
-def _fingerprint(run: BuildRun) -> str:
-    """Return the encoder fingerprint of all events. Raises UserError when there is none, or several."""
-    spec = run.compiled.spec
-    rows = run.compiled.warehouse.query(run.compiled.render("fingerprints"))
-    if not rows:
+def find_fingerprint(run: BuildRun) -> str:
+    """Return the encoder fingerprint of all examples' events. Raises UserError when there are no events, or several."""
+    compiled, spec = run.compiled, run.compiled.spec
+    hashes = {each.least_hash for each in run.marked.values()} | {each.most_hash for each in run.marked.values()}
+    hashes.discard(None)
+    if not hashes and run.source_rows["embedding_event_v1"]:
+        return ""  # no label is of one of them, so no rows remain
+    if not hashes:
         raise UserError(
             f"No event of {spec.stream} that {spec.encoder} embedded was known at {spec.as_of:%Y-%m-%dT%H:%M:%S%z}: "
             "check stream, encoder and as_of."
         )
-    if len(rows) > 1:
+    if len(hashes) > 1:
+        count = max(len(hashes), *(each.hashes for each in run.marked.values()))
         raise UserError(
-            f"The events of {spec.stream} were encoded by {len(rows)} different encoders named {spec.encoder}: their "
+            f"The events of {spec.stream} were encoded by {count} different encoders named {spec.encoder}: their "
             "fingerprints differ. Vectors of two encoders cannot be mixed; ingest them under different versions."
         )
+    at = min(each.first_at for each in run.marked.values() if each.hashes and each.first_at)
+    values = compiled.encoder_values | {"at": at, "encoder_hash": hashes.pop()}
+    rows = compiled.warehouse.query(compiled.render("fingerprint"), parameters(values))
+    if not rows:
+        raise UserError(_ERASED)
     return str(rows[0]["encoder_fingerprint"])
 
 
-def write_rows(run: BuildRun) -> None:
-    """Write the remaining examples with their vectors to `snapshot_v1`. Readers do not see them yet."""
-    compiled = run.compiled
-    (span,) = compiled.warehouse.query(compiled.render("span"))
-    if not span["examples"]:
-        return
+def write_rows(run: BuildRun) -> bool:
+    """Write the remaining examples with their vectors to the snapshot's table; return whether there are any.
+
+    Readers do not see them yet.
+    """
+    compiled, warehouse = run.compiled, run.compiled.warehouse
+    run.fingerprint = find_fingerprint(run)
+    remaining = run.marked.get(None)
+    if remaining is None or remaining.first_at is None or remaining.last_at is None:
+        return False
+    span = Span(remaining.first_at, remaining.last_at, remaining.is_tied)
+    snapshot_tables.create(warehouse, compiled.snapshot_id)
     columns = [column.name for column in table("snapshot_v1").columns]
-    statement = _snapshot_statement(run, span["first_at"], span["last_at"])
-    job = run.execute(staging_tables.insert(compiled.warehouse.table_id("snapshot_v1"), columns, statement))
-    if job.num_dml_affected_rows != span["examples"]:
-        raise UserError("Events were erased while the snapshot was built; run the command again.")
-    _drop_near_duplicates(run, _dimension(run))
+    selected = compiled.snapshot(span, run.fingerprint)
+    rows = run.execute(staging_tables.insert(compiled.snapshot_table, columns, selected)).num_dml_affected_rows
+    if compiled.spec.split.near_duplicates:  # then fewer rows are written
+        found = compiled.found(span)
+        rows = warehouse.query(found.sql, found.parameters)[0]["examples"]
+    if rows != remaining.examples:
+        raise UserError(_ERASED)
+    return True
 
 
-def _snapshot_statement(run: BuildRun, first_at: datetime, last_at: datetime) -> Statement:
-    compiled = run.compiled
-    values: dict[str, Any] = {"snapshot_id": compiled.snapshot_id, "stream": compiled.spec.stream}
-    values |= {"fingerprint": run.fingerprint, "as_of": compiled.spec.as_of}
-    values |= {"start_at": first_at, "end_at": last_at + timedelta(microseconds=1)}
-    return compiled.snapshot(parameters(values))
-
-
-def _dimension(run: BuildRun) -> int:
-    """Return the dimension of all vectors. Raises UserError when they differ."""
-    compiled = run.compiled
-    snapshot = parameters({"snapshot_id": compiled.snapshot_id})
-    (dimensions,) = compiled.warehouse.query(compiled.render("dimensions"), snapshot)
-    if dimensions["least"] != dimensions["most"]:
+def digest_rows(run: BuildRun, rows: int) -> str:
+    """Return the digest of the written rows. Raises UserError unless there are that many, with one dimension."""
+    run.on_step("digest")
+    summary = summarise(run.compiled.warehouse, run.compiled.snapshot_id)
+    if summary.rows != rows:
+        raise UserError(_ERASED)
+    if summary.least_dimension != summary.most_dimension or not summary.least_dimension:
         raise UserError(
-            f"The vectors of {compiled.spec.encoder} have dimensions from {dimensions['least']} to "
-            f"{dimensions['most']} under one fingerprint: some rows were not written by Rawless."
+            f"The vectors of {run.compiled.spec.encoder} have dimensions from {summary.least_dimension} to "
+            f"{summary.most_dimension} under one fingerprint: some rows were not written by Rawless."
         )
-    return int(dimensions["least"])
-
-
-def _drop_near_duplicates(run: BuildRun, dimension: int) -> None:
-    compiled = run.compiled
-    near_duplicates = compiled.spec.split.near_duplicates
-    if not near_duplicates:
-        return
-    step = next(position for position, step in enumerate(run.steps) if step.name == NEAR_DUPLICATES)
-    run.execute(splits.near_duplicates(compiled, near_duplicates.cosine, step, dimension))
-    values = parameters({"snapshot_id": compiled.snapshot_id, "step": step})
-    compiled.warehouse.query(compiled.render("drop_marked"), values)
-
-
-def delete_rows(warehouse: Warehouse, snapshot_id: str) -> None:
-    """Delete the rows of a snapshot that has no manifest."""
-    warehouse.query(render_template(warehouse, "delete_failed_rows"), parameters({"snapshot_id": snapshot_id}))
+    return summary.row_digest

@@ -4,21 +4,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
-from typing import Any
+from textwrap import indent
+from typing import Any, NamedTuple
 
 import jinja2
 
-from rawless.datasets import sources
+from rawless.datasets import snapshot_tables, sources
 from rawless.datasets.dataset import Dataset
 from rawless.datasets.identity import normalise_sql, snapshot_id
 from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
 from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.datasets.rendering import render_template
 from rawless.datasets.sources import SourceTable
-from rawless.datasets.spec import DatasetSpec, Value, check_constant
+from rawless.datasets.spec import ByTime, DatasetSpec, Value, check_constant
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
+from rawless.warehouse.tables import table
 from rawless.warehouse.templates import render_query
 
 MAX_EVENT_AGE = timedelta(days=3660)
@@ -34,6 +36,8 @@ OUTSIDE = -1
 """Marks examples whose label is not one of the classes. A single one fails the build."""
 _EVENT_COLUMNS = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
 _EXAMPLE_COLUMNS = ("example_id", *_EVENT_COLUMNS, "label", "label_value", "labelled_at")
+KNOWN_EVENT = (*_EVENT_COLUMNS, "origin", "row_hash", "is_tied", "encoder_hash", "is_conflicting")
+"""The columns of the eligible events, of which label and rules see the first ones."""
 _LABEL_OUTPUT = {
     "event": ("event_id", "label", "labelled_at"),
     "pair": ("left_event_id", "right_event_id", "label", "labelled_at"),
@@ -53,6 +57,14 @@ class Statement:
     name: str
     sql: str
     parameters: Parameters = ()
+
+
+class Span(NamedTuple):
+    """When the remaining examples occurred, and whether some of their deliveries were logged at the same time."""
+
+    first_at: datetime
+    last_at: datetime
+    is_tied: bool
 
 
 @dataclass(frozen=True)
@@ -152,54 +164,113 @@ class CompiledDataset:
         """Return the id of the working table of examples, each with the step that removed it."""
         return f"{self.warehouse.dataset_id('builds')}.{WORK_PREFIX}{self.snapshot_id}_example"
 
+    @property
+    def mark_table(self) -> str:
+        """Return the id of the working table of examples that a rule or a later step removed, and by which."""
+        return f"{self.warehouse.dataset_id('builds')}.{WORK_PREFIX}{self.snapshot_id}_mark"
+
+    @property
+    def snapshot_table(self) -> str:
+        """Return the id of the table of the snapshot's rows."""
+        return snapshot_tables.table_id(self.warehouse, self.snapshot_id)
+
+    @property
+    def split_parameters(self) -> Parameters:
+        """Return the parameters of the expression that assigns an example to a split."""
+        split = self.spec.split
+        if isinstance(split, ByTime):
+            return parameters({"validation_from": split.validation_from, "test_from": split.test_from})
+        shares = {"train": split.train, "train_and_validation": split.train + split.validation}
+        return parameters({"split_salt": split.salt, **shares})
+
     def render(self, name: str, **names: object) -> str:
-        """Return a template with the working tables and `names` filled in."""
-        tables = {"event": self.event_table, "example": self.example_table}
+        """Return a template with the tables of the build and `names` filled in."""
+        tables = {"event": self.event_table, "example": self.example_table, "mark": self.mark_table}
+        tables |= {"snapshot": self.snapshot_table, "split_by": self.spec.split.by}
         return render_template(self.warehouse, name, **{**tables, **names})
+
+    @property
+    def encoder_values(self) -> dict[str, Any]:
+        """Return the parameters that select the deliveries of the dataset's stream and encoder, by name."""
+        encoder, _, version = self.spec.encoder.partition("@")
+        return {"stream": self.spec.stream, "encoder": encoder, "encoder_version": version}
+
+    @property
+    def earliest(self) -> datetime:
+        """Return the earliest time at which an event may have occurred."""
+        return self.spec.as_of - (self.spec.history or MAX_EVENT_AGE)
 
     def eligible(self) -> Statement:
         """Return the statement that selects the stream's events as they were known, without vectors."""
-        encoder, _, version = self.spec.encoder.partition("@")
         as_of = self.spec.as_of
-        values = {"stream": self.spec.stream, "encoder": encoder, "encoder_version": version, "as_of": as_of}
-        values |= {"start_at": as_of - MAX_EVENT_AGE, "end_at": as_of + timedelta(microseconds=1)}
+        values = self.encoder_values | {"as_of": as_of}
+        values |= {"start_at": self.earliest, "end_at": as_of + timedelta(microseconds=1)}
         return Statement("eligible", self.render("eligible"), parameters(values))
+
+    @property
+    def stores_events(self) -> bool:
+        """Return whether eligible events are stored before they are labelled, because that reads them several times."""
+        return self.spec.label.kind != "event" or "event" in self.label.validated.tables
 
     def labelled(self) -> Statement:
         """Return the statement that selects the examples and marks those that the label removes."""
-        inputs = self._inputs(self.label, _EVENT_COLUMNS, self.event_table, remaining_only=False)
+        inputs = f"{self._known_events()},\n{self._inputs(self.label, _EVENT_COLUMNS, 'known_event')}"
         sql = self.render(f"labelled_{self.spec.label.kind}", inputs=inputs, query=self.label.sql)
-        return Statement("labelled", sql, [*self._label_parameters(), *self.label.parameters])
+        values = [*self._label_parameters(), *self.label.parameters]
+        known = {each.name for each in values}
+        own = () if self.stores_events else self.eligible().parameters
+        return Statement("labelled", sql, [*values, *(each for each in own if each.name not in known)])
+
+    def _known_events(self) -> str:
+        if self.stores_events:
+            selected = ",\n    ".join(f"work.{name}" for name in KNOWN_EVENT)
+            return f"known_event AS (\n  SELECT\n    {selected}\n  FROM `{self.event_table}` AS work\n)"
+        return f"known_event AS (\n{indent(self.eligible().sql, '  ')}\n)"
 
     def label_type(self) -> Statement:
         """Return a statement whose dry run tells the type of the labels."""
-        inputs = self._inputs(self.label, _EVENT_COLUMNS, self.event_table, remaining_only=False)
+        inputs = self._inputs(self.label, _EVENT_COLUMNS, f"`{self.event_table}`", if_read=True)
         sql = self.render("label_type", inputs=inputs, query=self.label.sql)
         return Statement("label_type", sql, [*parameters({"as_of": self.spec.as_of}), *self.label.parameters])
 
-    def rule(self, rule: CompiledQuery, step: int) -> Statement:
-        """Return the statement that marks the examples that a rule removes; `step` is its line of the ledger."""
-        inputs = self._inputs(rule, _EXAMPLE_COLUMNS, self.example_table, remaining_only=True)
-        sql = self.render("rule", inputs=inputs, query=rule.sql, without_subject=rule.header.without_subject)
-        return Statement(
-            rule.query.name, sql, [*parameters({"as_of": self.spec.as_of, "step": step}), *rule.parameters]
-        )
+    def removed_by(self, rule: CompiledQuery) -> Statement:
+        """Return the SELECT of the examples that a rule removes among `remaining`."""
+        inputs = self._inputs(rule, _EXAMPLE_COLUMNS, "remaining")
+        sql = self.render("removed_by_rule", inputs=inputs, query=rule.sql, without_subject=rule.header.without_subject)
+        return Statement(rule.query.name, sql, [*parameters({"as_of": self.spec.as_of}), *rule.parameters])
 
-    def snapshot(self, values: Parameters = ()) -> Statement:
-        """Return the statement that selects the remaining rows with their vectors.
-
-        `values` are its query parameters, which are known only after all other statements ran.
-        """
+    def snapshot(self, remaining: Span, fingerprint: str) -> Statement:
+        """Return the statement that selects the rows of the snapshot with their vectors."""
+        values = [*self._delivery_parameters(remaining), *parameters({"fingerprint": fingerprint})]
+        values += self.split_parameters
+        near_duplicates = self.spec.split.near_duplicates
+        if near_duplicates:
+            values += parameters({"cosine": near_duplicates.cosine})
         name = "snapshot_pair" if self.spec.label.kind == "pair" else "snapshot"
-        return Statement("snapshot", self.render(name), values)
+        columns = [column.name for column in table("snapshot_v1").columns if column.name != "row_hash"]
+        sql = self.render(name, is_tied=remaining.is_tied, columns=columns, near_duplicates=near_duplicates)
+        return Statement("snapshot", sql, values)
 
-    def _inputs(self, query: CompiledQuery, columns: Sequence[str], table: str, *, remaining_only: bool) -> str:
-        """Return the CTEs that a query reads: `event`, and the sources that it names, each as of the as-of."""
-        selected = ",\n    ".join(f"work.{name}" for name in columns)
-        where = "\n  WHERE work.removed_by IS NULL" if remaining_only else ""
-        event = f"event AS (\n  SELECT\n    {selected}\n  FROM `{table}` AS work{where}\n)"
-        names = sorted(query.validated.tables - {"event"})
-        return f"{event},\n{sources.render(self.sources, names, self.warehouse)}" if names else event
+    def found(self, remaining: Span) -> Statement:
+        """Return the statement that counts the remaining examples whose deliveries are still there."""
+        return Statement("found", self.render("found"), self._delivery_parameters(remaining))
+
+    def _delivery_parameters(self, remaining: Span) -> Parameters:
+        start_at, end_at = remaining.first_at, remaining.last_at + timedelta(microseconds=1)
+        return parameters(self.encoder_values | {"start_at": start_at, "end_at": end_at})
+
+    def _inputs(self, query: CompiledQuery, columns: Sequence[str], table: str, *, if_read: bool = False) -> str:
+        """Return the CTEs that a query reads: `event`, and the sources that it names, each as of the as-of.
+
+        `event` is left out, `if_read` is set, where the query does not read it.
+        """
+        parts, names = [], sorted(query.validated.tables - {"event"})
+        if "event" in query.validated.tables or not (if_read and names):
+            selected = ",\n    ".join(f"work.{name}" for name in columns)
+            parts.append(f"event AS (\n  SELECT\n    {selected}\n  FROM {table} AS work\n)")
+        if names:
+            parts.append(sources.render(self.sources, names, self.warehouse))
+        return ",\n".join(parts)
 
     def _label_parameters(self) -> Parameters:
         label, as_of = self.spec.label, self.spec.as_of

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rawless.config import check
-from rawless.datasets import frozen_sources, staging_tables
+from rawless.datasets import frozen_sources, snapshot_tables, staging_tables
 from rawless.datasets.build import BuildRun, OnStep, select_examples
 from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import Dataset
 from rawless.datasets.snapshots import Manifest
 from rawless.datasets.splits import NEAR_DUPLICATES
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.parameters import parameters
 
 _UNKNOWN = "not eligible, or not known yet"
 _CHANGED = "its source has changed since"
@@ -43,9 +42,10 @@ def diff(warehouse: Warehouse, before: Manifest, after: Manifest, on_step: OnSte
     """
     with _selected(warehouse, before, on_step) as one, _selected(warehouse, after, on_step) as other:
         compiled = one.compiled
-        statement = compiled.render("compared", before=compiled.example_table, after=other.compiled.example_table)
-        ids = parameters({"before_id": before.snapshot_id, "after_id": after.snapshot_id})
-        return [move for row in warehouse.query(statement, ids) for move in _moves(row, one, other)]
+        tables = [snapshot_tables.table_id(warehouse, each.snapshot_id) for each in (before, after)]
+        names = {"before": compiled, "after": other.compiled, "before_snapshot": tables[0], "after_snapshot": tables[1]}
+        rows = warehouse.query(compiled.render("compared", **names))
+        return [move for row in rows for move in _moves(row, one, other)]
 
 
 def summarise(moves: list[Move]) -> list[dict[str, Any]]:

@@ -1,14 +1,16 @@
 """The report of a build: the ledger, counts by split and label, warnings, and the checks that make it fail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rawless.datasets.compile import OUTSIDE, CompiledDataset
 from rawless.datasets.label_shares import differing_shares
+from rawless.datasets.marks import Step
 from rawless.datasets.snapshots import Count, Removal
 from rawless.datasets.spec import SPLITS, DatasetSpec
-from rawless.datasets.splits import Step
+from rawless.datasets.splits import NEAR_DUPLICATES
 from rawless.errors import UserError
 from rawless.warehouse.parameters import parameters
 
@@ -35,24 +37,48 @@ class BuildReport:
         return sum(count.row_count for count in self.counts)
 
 
-def make_report(compiled: CompiledDataset, steps: Sequence[Step]) -> BuildReport:
-    """Read the working tables of a build after its last step."""
-    counts = tuple(Count(**row) for row in _query(compiled, "counts"))
-    return BuildReport(_removals(compiled, steps), counts, tuple(_warnings(compiled, counts)))
+@dataclass(frozen=True)
+class Marked:
+    """What the working tables say of the examples that one step removed, or of the remaining ones."""
+
+    examples: int
+    first_at: datetime | None
+    last_at: datetime | None
+    is_tied: bool
+    conflicting: int
+    """Events that were delivered with two times of occurrence."""
+    known_before: int
+    """Examples whose label was known before the event."""
+    events: int
+    least_hash: int | None
+    most_hash: int | None
+    hashes: int
+    """Hashes of the encoder's fingerprint, which are all the same."""
 
 
-def _removals(compiled: CompiledDataset, steps: Sequence[Step]) -> tuple[Removal, ...]:
-    removed = _removed_by_step(compiled)
+def count_marks(compiled: CompiledDataset) -> dict[int | None, Marked]:
+    """Read the working tables once, after the last mark, and return what they say by step; None is what remains."""
+    return {row.pop("step"): Marked(**row) for row in _query(compiled, "ledger")}
+
+
+def make_report(
+    compiled: CompiledDataset, steps: Sequence[Step], marked: Mapping[int | None, Marked], *, is_written: bool
+) -> BuildReport:
+    """Return the report of a build. A snapshot that is not written has no rows."""
+    counts = tuple(Count(**row) for row in _query(compiled, "counts")) if is_written else ()
+    rows = sum(count.row_count for count in counts)
+    lines = _removals(steps, {step: each.examples for step, each in marked.items()}, rows)
+    return BuildReport(lines, counts, tuple(_warnings(compiled, marked.get(None), counts)))
+
+
+def _removals(steps: Sequence[Step], removed: dict[int | None, int], rows: int) -> tuple[Removal, ...]:
     remaining, lines = sum(removed.values()), []
+    if steps[-1].name == NEAR_DUPLICATES:  # left out while the rows were written
+        removed = {**removed, len(steps) - 1: removed.get(None, 0) - rows}
     for position, step in enumerate(steps):
         lines.append(Removal(step.name, step.parameters, remaining, removed.get(position, 0)))
         remaining -= removed.get(position, 0)
     return tuple(lines)
-
-
-def _removed_by_step(compiled: CompiledDataset) -> dict[int | None, int]:
-    """Return the number of examples by the step that removed them; None for those that remain."""
-    return {row["removed_by"]: row["examples"] for row in _query(compiled, "ledger")}
 
 
 def check_label_type(compiled: CompiledDataset) -> None:
@@ -67,9 +93,9 @@ def check_label_type(compiled: CompiledDataset) -> None:
         )
 
 
-def check_labels(compiled: CompiledDataset) -> None:
+def check_labels(compiled: CompiledDataset, marked: Mapping[int | None, Marked]) -> None:
     """Raise UserError for labels outside the classes or the range, with their number but without a value."""
-    outside = _removed_by_step(compiled).get(OUTSIDE, 0)
+    outside = marked[OUTSIDE].examples if OUTSIDE in marked else 0
     if outside:
         label = compiled.spec.label
         allowed = "classes" if label.type == "class" else f"range {list(label.range or ())}"
@@ -100,18 +126,17 @@ def check_requirements(spec: DatasetSpec, report: BuildReport) -> None:
             )
 
 
-def _warnings(compiled: CompiledDataset, counts: Sequence[Count]) -> Iterator[str]:
+def _warnings(compiled: CompiledDataset, remaining: Marked | None, counts: Sequence[Count]) -> Iterator[str]:
     for split in SPLITS:
         if not any(count.split == split for count in counts):
             yield f"The split {split} is empty."
     yield from differing_shares(counts)
-    (warning_counts,) = _query(compiled, "warning_counts")
-    if warning_counts["conflicting"]:
-        conflicting = warning_counts["conflicting"]
-        yield f"{conflicting:,} events were delivered with two times of occurrence; the first one is used."
-    if warning_counts["known_before"]:
-        known_before = warning_counts["known_before"]
-        yield f"{known_before:,} labels were known before their event: they may leak into the features."
+    if remaining and remaining.conflicting:
+        yield f"{remaining.conflicting:,} events were delivered with two times of occurrence; the first one is used."
+    if remaining and remaining.known_before:
+        yield f"{remaining.known_before:,} labels were known before their event: they may leak into the features."
+    if not counts:
+        return
     for row in _query(compiled, "attributes_that_determine_label", {"least": _MIN_ROWS_OF_LEAK}):
         yield f"The attribute {row['key']} alone determines every label ({row['examples']:,} rows): it may be a leak."
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from rawless.datasets import snapshot_tables
 from rawless.datasets.compile import CompiledDataset
 from rawless.datasets.identity import sql_digest
 from rawless.datasets.ledger import BuildReport
@@ -40,7 +41,8 @@ def commit(
     )
 
 
-def record_request(warehouse: Warehouse, snapshot_id: str) -> None:
+def record_request(warehouse: Warehouse, dataset: str, snapshot_id: str) -> None:
     """Record that a build asked for a snapshot that exists: of several, the name of its dataset means this one."""
     values = {"snapshot_id": snapshot_id, "requested_at": datetime.now(UTC)}
     warehouse.query(warehouse.render(_REQUEST), parameters(values))
+    snapshot_tables.point(warehouse, dataset, snapshot_id)

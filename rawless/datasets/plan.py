@@ -1,12 +1,12 @@
 """Plan a build: its statements, and what they would read and cost."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rawless.datasets import cost, frozen_sources, splits
+from rawless.datasets import cost, frozen_sources, marks, sources, splits
 from rawless.datasets.build import check_as_of
-from rawless.datasets.compile import CompiledDataset, Statement
+from rawless.datasets.compile import CompiledDataset, Span, Statement
 from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
 from rawless.warehouse.parameters import Parameters, parameters
@@ -41,18 +41,28 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
     check_as_of(compiled.spec, settle)
     frozen_sources.check_columns(compiled)
     eligible = compiled.eligible()
-    marking = [step.statement for step in splits.steps(compiled) if step.statement]
+    marking = marks.statements(compiled, splits.steps(compiled))
     near_duplicates = compiled.spec.split.near_duplicates
     is_local = compiled.warehouse.emulator is not None
     return Plan(
         compiled.snapshot_id,
-        (eligible, compiled.labelled(), *marking, splits.assign(compiled), compiled.snapshot()),
+        (
+            *([eligible] if compiled.stores_events else []),
+            compiled.labelled(),
+            *marking,
+            compiled.snapshot(_widest_span(compiled), ""),
+        ),
         _estimate(compiled, eligible) if is_local else _dry_run(compiled, eligible),
         is_estimated=is_local,
         recall=splits.recall(near_duplicates.cosine) if near_duplicates else None,
         texts=compiled.texts,
         label_bits=compiled.spec.label.bits,
     )
+
+
+def _widest_span(compiled: CompiledDataset) -> Span:
+    """Return the longest time in which the remaining examples may have occurred; which remain is not known yet."""
+    return Span(compiled.earliest, compiled.spec.as_of, is_tied=False)
 
 
 def check_budget(spec: DatasetSpec, plan: Plan) -> None:
@@ -64,22 +74,53 @@ def check_budget(spec: DatasetSpec, plan: Plan) -> None:
         )
 
 
+def statements(compiled: CompiledDataset) -> Iterator[Statement]:
+    """Yield all statements of a build that read rows of events or of sources, in order."""
+    span, steps = _widest_span(compiled), splits.steps(compiled)
+    as_of = parameters({"as_of": compiled.spec.as_of})
+    for source in compiled.sources.values():
+        yield Statement(f"count {source.source.name}", sources.count_statement(compiled.warehouse, source), as_of)
+    if compiled.stores_events:
+        yield compiled.eligible()
+    yield compiled.labelled()
+    yield from marks.statements(compiled, steps)
+    yield Statement("ledger", compiled.render("ledger"))
+    yield Statement("fingerprint", compiled.render("fingerprint"))
+    yield compiled.snapshot(span, "")
+    if compiled.spec.split.near_duplicates:
+        yield compiled.found(span)
+    for name in ("counts", "attributes_that_determine_label", "digest"):
+        yield Statement(name, compiled.render(name, hash_again=False))
+
+
+def bytes_read(compiled: CompiledDataset, volume: cost.Volume, *, created_only: bool = False) -> dict[str, float]:
+    """Return the bytes that each statement of a build reads, by its name, counted from columns and partitions."""
+    business = {name: tuple(source.types) for name, source in compiled.sources.items()}
+    return {
+        each.name: cost.count(each.sql, volume, business, created_only=created_only) for each in statements(compiled)
+    }
+
+
 def _dry_run(compiled: CompiledDataset, eligible: Statement) -> int:
-    """Return the bytes of the events, all their vectors, and the sources by BigQuery's dry run."""
+    """Return the bytes of a build by BigQuery's dry runs, and by the widths of columns for tables that it will create.
+
+    A dry run does not know what clustering will leave out, so it reckons with all streams and encoders.
+    """
     warehouse, as_of = compiled.warehouse, parameters({"as_of": compiled.spec.as_of})
-    events = warehouse.dry_run(eligible.sql, eligible.parameters)
-    vectors = warehouse.dry_run(compiled.render("vectors"), _event_parameters(eligible))
-    return (
-        events
-        + vectors
-        + sum(warehouse.dry_run(compiled.render("source", of=table), as_of) for table in compiled.sources.values())
-    )
+    values = _event_parameters(eligible)
+    vectors = warehouse.dry_run(compiled.render("vectors"), values)
+    times = [each for each in values if each.name in ("start_at", "end_at")]
+    rows = warehouse.dry_run(compiled.render("times"), times) // 8
+    facts = sum(warehouse.dry_run(compiled.render("source", of=table), as_of) for table in compiled.sources.values())
+    working = sum(bytes_read(compiled, cost.Volume(rows, dimension=0), created_only=True).values())
+    return round(warehouse.dry_run(eligible.sql, eligible.parameters) + vectors + 2 * facts + working)
 
 
 def _estimate(compiled: CompiledDataset, eligible: Statement) -> int:
     """Return the estimated bytes, computed from the number of deliveries and their dimension."""
-    (volume,) = compiled.warehouse.query(compiled.render("volume"), _event_parameters(eligible))
-    return cost.estimate(volume["deliveries"], volume["dimension"]).bytes
+    (found,) = compiled.warehouse.query(compiled.render("volume"), _event_parameters(eligible))
+    volume = cost.Volume(found["deliveries"], found["dimension"])
+    return round(sum(bytes_read(compiled, volume).values()))
 
 
 def _event_parameters(eligible: Statement) -> Parameters:

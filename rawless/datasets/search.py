@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from rawless.datasets import snapshot_tables
 from rawless.datasets.snapshots import Manifest
 from rawless.datasets.spec import SPLITS, Split
 from rawless.errors import UserError
@@ -37,9 +38,10 @@ def nearest(
         raise UserError(f"The number of neighbours is {top}, but must be from 1 to {MAX_TOP:,}.")
     if manifest.is_pairs:
         raise UserError(f"The snapshot {manifest.snapshot_id} contains pairs, but search needs rows with one vector.")
-    row = {"snapshot_id": manifest.snapshot_id, "event_id": event_id}
-    if not warehouse.query(warehouse.render(_PRESENT), parameters(row))[0]["found"]:
+    table = snapshot_tables.table_id(warehouse, manifest.snapshot_id)
+    row = {"event_id": event_id}
+    if not warehouse.query(warehouse.render(_PRESENT, snapshot=table), parameters(row))[0]["found"]:
         raise UserError(f"The event {event_id!r} is not in the snapshot {manifest.snapshot_id}.")
     template = _EXACT if warehouse.emulator else _VECTOR_SEARCH
     values = parameters({**row, "top": top, "splits": [split] if split else SPLITS})
-    return [Neighbour(**row) for row in warehouse.query(warehouse.render(template), values)]
+    return [Neighbour(**row) for row in warehouse.query(warehouse.render(template, snapshot=table), values)]

@@ -2,19 +2,17 @@
 
 import hashlib
 import json
-import re
-import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rawless.datasets import snapshot_tables
+from rawless.datasets.rendering import render_template
 from rawless.datasets.spec import Label, Split
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
@@ -22,11 +20,14 @@ from rawless.warehouse.parameters import parameters
 from rawless.warehouse.read import read
 from rawless.warehouse.tables import FOLDER, table
 
-SCHEMA: pa.Schema = table("snapshot_v1").arrow_schema.remove(0)
-"""The schema of a snapshot's rows: the columns of `snapshot_v1` without `snapshot_id`."""
+_DERIVED = ("dimension", "row_hash")
+SCHEMA: pa.Schema = pa.schema([field for field in table("snapshot_v1").arrow_schema if field.name not in _DERIVED])
+"""The schema of a snapshot's rows: the columns of its table but those that follow from the others."""
 _FINISHED = FOLDER / "snapshot_manifest_v1" / "finished.sql"
-_BEFORE_SPLIT = ("event_id", "left_event_id", "right_event_id", "stream", "occurred_at", "label", "label_value")
-_FROM_SPLIT = ("split", "person_key", "encoder_fingerprint", "attributes")
+_VECTORS = ("embedding", "right_embedding")
+_HASHED_TEXTS = (
+    "event_id", "left_event_id", "right_event_id", "stream", "label", "split", "person_key", "encoder_fingerprint",
+)  # fmt: skip
 
 
 class SourceRows(NamedTuple):
@@ -148,11 +149,25 @@ def batches(warehouse: Warehouse, snapshot_id: str, split: Split | None = None) 
     The order is not defined. A list is never null. Raises UserError for a snapshot id that is not valid, and what
     `read` raises.
     """
-    if not re.fullmatch(r"[0-9a-f]{16,64}", snapshot_id, re.ASCII):
-        raise UserError(f"The snapshot id {snapshot_id!r} is not valid: it must be 16 to 64 of the characters 0-9a-f.")
-    restriction = f"snapshot_id = '{snapshot_id}'" + (f" AND split = '{split}'" if split else "")
-    for batch in read(warehouse, "snapshot_v1", SCHEMA.names, restriction):
+    table_id = snapshot_tables.table_id(warehouse, snapshot_id)
+    for batch in read(warehouse, table_id, SCHEMA.names, f"split = '{split}'" if split else ""):
         yield canonical(batch)
+
+
+class Summary(NamedTuple):
+    """The digest over the rows of a snapshot, their number, and their smallest and largest dimension."""
+
+    row_digest: str
+    rows: int
+    least_dimension: int | None
+    most_dimension: int | None
+
+
+def summarise(warehouse: Warehouse, snapshot_id: str, *, hash_again: bool = False) -> Summary:
+    """Return the digest over the rows of a snapshot as BigQuery computes it, by their stored hashes or by new ones."""
+    table_id = snapshot_tables.table_id(warehouse, snapshot_id)
+    (row,) = warehouse.query(render_template(warehouse, "digest", snapshot=table_id, hash_again=hash_again))
+    return Summary(row["row_digest"], row["examples"], row["least_dimension"], row["most_dimension"])
 
 
 def canonical(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -168,16 +183,15 @@ def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
 
 
 class RowDigest:
-    """An incremental digest over rows in any order: the SHA-256 over the sorted SHA-256 hashes of the rows.
+    """An incremental digest over rows in any order, equal to the one that the template `digest` computes in SQL.
 
-    A row is hashed as the length of a JSON array of its fields and the array, then for each vector its length and its
-    values; lengths are eight bytes, numbers float64, all little-endian. The array contains `occurred_at` in
-    microseconds since the epoch, `label_value` as the bytes of a float64 in hexadecimal, and the attributes sorted.
-    Equal numbers have equal hashes: -0.0 is hashed as 0.0, and all NaNs as the same NaN.
+    A row is hashed by SHA-256 over its columns as the template `canonical` writes them. Rows are divided into groups by
+    the first four hexadecimal digits of their hashes, and the digest is the SHA-256 over the hashes of the groups, each
+    of which is the SHA-256 over its sorted hashes.
     """
 
     def __init__(self) -> None:
-        self._hashes: list[bytes] = []
+        self._hashes: list[str] = []
 
     @property
     def rows(self) -> int:
@@ -187,16 +201,20 @@ class RowDigest:
     def add(self, batch: pa.RecordBatch) -> None:
         """Add a batch with the columns of `SCHEMA`. How rows are divided into batches does not matter."""
         rows = canonical(batch)
-        vectors = zip(_vectors(rows.column("embedding")), _vectors(rows.column("right_embedding")), strict=True)
-        for scalars, (left, right) in zip(_scalars(rows), vectors, strict=True):
-            row = hashlib.sha256(struct.pack("<Q", len(scalars)))
-            for part in (scalars, struct.pack("<Q", len(left) // 8), left, struct.pack("<Q", len(right) // 8), right):
-                row.update(part)
-            self._hashes.append(row.digest())
+        columns = [_texts(rows, name) for name in _HASHED_TEXTS]
+        columns += [_attributes(rows.column("attributes")), *(_vectors(rows, name) for name in _VECTORS)]
+        times = rows.column("occurred_at").cast(pa.int64()).to_pylist()
+        numbers = rows.column("label_value").to_pylist()
+        for time, number, *texts, attributes, left, right in zip(times, numbers, *columns, strict=True):
+            parts = ("".join(texts) + str(time), _number(number), attributes, left, right)
+            self._hashes.append(hashlib.sha256(";".join(parts).encode()).hexdigest())
 
     def hexdigest(self) -> str:
         """Return the digest of all rows added so far, in hexadecimal."""
-        return hashlib.sha256(b"".join(sorted(self._hashes))).hexdigest()
+        whole = hashlib.sha256()
+        for _, group in groupby(sorted(self._hashes), lambda each: each[:4]):
+            whole.update(hashlib.sha256("".join(group).encode()).hexdigest().encode())
+        return whole.hexdigest()
 
 
 def digest(rows: Iterable[pa.RecordBatch]) -> tuple[str, int]:
@@ -207,29 +225,26 @@ def digest(rows: Iterable[pa.RecordBatch]) -> tuple[str, int]:
     return row_digest.hexdigest(), row_digest.rows
 
 
-def _scalars(batch: pa.RecordBatch) -> Iterator[bytes]:
-    """Yield all columns of each row except the vectors, as a JSON array."""
-    columns = [batch.column(name) for name in (*_BEFORE_SPLIT, *_FROM_SPLIT)]
-    columns[_BEFORE_SPLIT.index("occurred_at")] = batch.column("occurred_at").cast(pa.int64())
-    number = _BEFORE_SPLIT.index("label_value")
-    for row in zip(*(column.to_pylist() for column in columns), strict=True):
-        values: list[Any] = list(row)
-        values[number] = None if row[number] is None else _canonical_floats(np.array([row[number]])).tobytes().hex()
-        values[-1] = sorted((attribute["key"], attribute["value"]) for attribute in row[-1])
-        yield json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+def _texts(rows: pa.RecordBatch, name: str) -> list[str]:
+    return [_text(value) for value in rows.column(name).to_pylist()]
 
 
-def _vectors(column: pa.ListArray) -> Sequence[memoryview]:
-    """Return each list as the bytes of its float64 values, as views of one array."""
+def _text(value: str | None) -> str:
+    return "-" if value is None else f"{len(value.encode())}:{value}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value + 0.0:.17g}"  # -0.0 + 0.0 is 0.0
+
+
+def _attributes(column: pa.ListArray) -> list[str]:
+    rows = [sorted((each["key"], each["value"]) for each in row) for row in column.to_pylist()]
+    return ["".join(_text(key) + _text(value) for key, value in row) for row in rows]
+
+
+def _vectors(rows: pa.RecordBatch, name: str) -> list[str]:
+    column = rows.column(name)
     offsets = column.offsets.to_numpy()
-    values = column.values[offsets[0] : offsets[-1]].to_numpy(zero_copy_only=False)
-    view = _canonical_floats(values).data.cast("B")
-    cuts = ((offsets - offsets[0]) * 8).tolist()
-    return [view[start:end] for start, end in pairwise(cuts)]
-
-
-def _canonical_floats(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return numbers as little-endian float64 such that equal numbers have equal bytes."""
-    canonical_values = values.astype("<f8") + 0.0  # -0.0 + 0.0 is 0.0
-    canonical_values[np.isnan(canonical_values)] = np.nan
-    return canonical_values
+    values = (column.values[offsets[0] : offsets[-1]].to_numpy(zero_copy_only=False) + 0.0).tolist()
+    cuts = (offsets - offsets[0]).tolist()
+    return [",".join(["%.17g"] * (end - start)) % tuple(values[start:end]) for start, end in pairwise(cuts)]

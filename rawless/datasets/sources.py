@@ -122,14 +122,17 @@ def is_newer(warehouse: Warehouse, table: SourceTable, time: datetime) -> bool:
     return created is not None and created > time
 
 
+def count_statement(warehouse: Warehouse, table: SourceTable) -> str:
+    """Return the statement that counts the rows of a source, and its customers without a person."""
+    return render_template(warehouse, "source_count", of=table, longest=MAX_SUBJECT_LENGTH)
+
+
 def count_rows(warehouse: Warehouse, table: SourceTable, parameters: Parameters) -> int:
     """Return how many rows of a source were known at the as-of.
 
     Raises UserError when the subject map lacks some of its customers: rules would overlook them without notice.
     """
-    (counts,) = warehouse.query(
-        render_template(warehouse, "source_count", of=table, longest=MAX_SUBJECT_LENGTH), parameters
-    )
+    (counts,) = warehouse.query(count_statement(warehouse, table), parameters)
     if counts["unmapped"]:
         raise UserError(
             f"{counts['unmapped']:,} customers of {table.source.table} are not in the subject map, so rules cannot "

@@ -234,6 +234,8 @@ class DatasetSpec(FrozenModel):
     rules: tuple[Annotated[Rule, BeforeValidator(_rule)], ...] = ()
     split: Annotated[ByPerson | ByTime, Field(discriminator="by")]
     as_of: Time
+    history: Duration | None = None
+    """How long before the as-of an event may have occurred; of older ones nothing is read. By default 10 years."""
     require: Require = Require()
     budget: Budget | None = None
 

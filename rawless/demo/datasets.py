@@ -28,7 +28,7 @@ SELECT
   confirmed.known_at AS labelled_at
 FROM digit_confirmed AS confirmed
 """
-_SPEC: dict[str, Any] = {
+SPEC: dict[str, Any] = {
     "dataset": "digit_uploads",
     "stream": "digit_upload",
     "encoder": "resnet18-seeded@1.0.0",
@@ -73,7 +73,7 @@ def _build(warehouse: Warehouse, folder: Path, as_of: datetime, days: int) -> Bu
         {"cap_per_subject": {"events": 6}},
     ]
     file = folder / f"digit_uploads-{days}.yaml"
-    file.write_text(yaml.safe_dump(_SPEC | {"rules": rules, "as_of": as_of.isoformat()}))
+    file.write_text(yaml.safe_dump(SPEC | {"rules": rules, "as_of": as_of.isoformat()}))
     return build(compile_dataset(warehouse, open_dataset(file)), timedelta(0), lambda _: None)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from rawless.datasets import snapshot_tables
 from rawless.datasets.snapshots import Manifest, find
 from rawless.errors import UserError
 from rawless.heads.artefact import HeadManifest
@@ -44,8 +45,11 @@ def unseen_test_rows(warehouse: Warehouse, heads: Iterable[HeadManifest], task: 
 
 def _unseen(warehouse: Warehouse, head: HeadManifest, snapshot: Manifest, test: Examples) -> Array:
     trained_on = find(warehouse, str(head.snapshot_id))
-    restriction = f"snapshot_id = '{trained_on.snapshot_id}' AND split IN ('train', 'validation')"
-    parts = list(read(warehouse, "snapshot_v1", _COLUMNS, restriction))
+    table = snapshot_tables.table_id(warehouse, trained_on.snapshot_id)
+    try:
+        parts = list(read(warehouse, table, _COLUMNS, "split IN ('train', 'validation')"))
+    except UserError:
+        parts = []
     if not sum(map(len, parts)):
         raise UserError(
             f"The rows of {trained_on.snapshot_id}, which {head.head}@{head.version} was trained on, are gone, so it "

@@ -1,5 +1,6 @@
 """Query parameters, through which alone values reach SQL."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
@@ -22,6 +23,13 @@ def _parameter(name: str, value: Any) -> _Parameter:
     if isinstance(value, list | tuple):
         return bigquery.ArrayQueryParameter(name, "STRING", list(value))
     return bigquery.ScalarQueryParameter(name, _TYPES[type(value)], value)
+
+
+def renamed(parameter: _Parameter, name: str) -> _Parameter:
+    """Return the same parameter under another name."""
+    copied = copy.copy(parameter)
+    copied.name = name
+    return copied
 
 
 def structs(name: str, fields: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> bigquery.ArrayQueryParameter:

@@ -16,7 +16,7 @@ from rawless.warehouse.client import Warehouse, unavailable
 CREATE_SECONDS = 600.0
 
 
-def read(warehouse: Warehouse, name: str, columns: Sequence[str], restriction: str) -> Iterator[pa.RecordBatch]:
+def read(warehouse: Warehouse, table_id: str, columns: Sequence[str], restriction: str) -> Iterator[pa.RecordBatch]:
     """Yield columns of the rows for which `restriction` is true, as of the time when the first batch is requested.
 
     The order is not defined. A batch is at most some megabytes, and one is in memory at a time. `restriction` is SQL
@@ -27,14 +27,14 @@ def read(warehouse: Warehouse, name: str, columns: Sequence[str], restriction: s
     try:
         client = _client(warehouse)
         retry = Retry(timeout=warehouse.retry_seconds)
-        session = _session(client, warehouse, name, columns, restriction, retry)
+        session = _session(client, table_id, columns, restriction, retry)
         for stream in session.streams:
             schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
             for part in client.read_rows(stream.name, retry=retry):
                 yield pa.ipc.read_record_batch(pa.py_buffer(part.arrow_record_batch.serialized_record_batch), schema)
     except (exceptions.NotFound, exceptions.Forbidden, exceptions.BadRequest, exceptions.Unauthorized) as error:
         raise UserError(
-            f"The table {warehouse.table_id(name)} cannot be read ({type(error).__name__}): check that it exists and "
+            f"The table {table_id} cannot be read ({type(error).__name__}): check that it exists and "
             "that this account may read it."
         ) from None
     except (exceptions.GoogleAPIError, ConnectionError, GoogleAuthError) as error:
@@ -52,9 +52,9 @@ def _client(warehouse: Warehouse) -> BigQueryReadClient:
 
 
 def _session(
-    client: BigQueryReadClient, warehouse: Warehouse, name: str, columns: Sequence[str], restriction: str, retry: Retry
+    client: BigQueryReadClient, table_id: str, columns: Sequence[str], restriction: str, retry: Retry
 ) -> types.ReadSession:
-    project, dataset, _ = warehouse.table_id(name).rsplit(".", 2)
+    project, dataset, name = table_id.rsplit(".", 2)
     session = types.ReadSession(
         table=f"projects/{project}/datasets/{dataset}/tables/{name}",
         data_format=types.DataFormat.ARROW,

@@ -57,6 +57,8 @@ class Table(FrozenModel):
     dataset: DatasetRole
     description: str
     partition: Partition | None = None
+    per_snapshot: bool = False
+    """Whether there is one for each snapshot, named after its id, instead of one."""
     cluster: tuple[str, ...] = Field(max_length=4)
     columns: tuple[Column, ...] = Field(min_length=1)
 
@@ -84,8 +86,9 @@ def table(name: str) -> Table:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of all tables, sorted."""
-    return tuple(sorted(path.parent.name for path in FOLDER.glob("*_v1/schema.yaml")))
+    """Return the names of all tables that exist once, sorted."""
+    found = sorted(path.parent.name for path in FOLDER.glob("*_v1/schema.yaml"))
+    return tuple(name for name in found if not table(name).per_snapshot)
 
 
 @cache

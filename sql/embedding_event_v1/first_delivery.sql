@@ -1,9 +1,12 @@
+{%- from 'embedding_event_v1/delivery_hash.sql' import of_delivery -%}
+{%- from 'templates/canonical.sql' import of_vector -%}
 {%- set columns = ['stream', 'event_id', 'subject_key', 'subject_key_id', 'occurred_at', 'logged_at', 'origin']
   + ['caller_key', 'modality', 'encoder', 'encoder_version', 'encoder_fingerprint'] + (['embedding'] if vectors else [])
-  + ['truncated', 'attributes', 'superseded_at'] %}
+  + ['truncated', 'attributes', 'superseded_at'] + ([] if vectors else ['row_hash', 'is_tied']) %}
 {#- The including template sets `start_at`, `end_at`, `stream` (none for all), and whether to return `vectors`. -#}
 -- Return each (stream, event_id, encoder_fingerprint, origin) once, for events that occurred in [start_at, end_at).
--- Without vectors the same deliveries are returned, but the column of vectors, which costs most, is not read.
+-- Without vectors the same deliveries are returned, with the hash by which equal times are ranked, but the column of
+-- vectors, which costs most, is not read.
 WITH erased AS (
   SELECT
     subject_key,
@@ -30,21 +33,14 @@ delivery AS (
     {%- endif %}
     event.truncated,
     event.attributes,
-    FARM_FINGERPRINT(
-      TO_JSON_STRING(
-        STRUCT(
-          event.subject_key,
-          event.subject_key_id,
-          UNIX_MICROS(event.occurred_at) AS occurred_at,
-          event.caller_key,
-          event.modality,
-          event.encoder,
-          event.encoder_version,
-          event.truncated,
-          event.attributes
-        )
-      )
-    ) AS row_hash,
+    {{ of_delivery('event') | indent(4) }} AS row_hash,
+    {%- if not vectors %}
+    -- Whoever joins a delivery by event and time of logging finds several.
+    COUNT(*) OVER (
+      PARTITION BY event.stream, event.event_id, event.encoder, event.encoder_version, event.logged_at
+    )
+    > 1 AS is_tied,
+    {%- endif %}
     -- Whoever calls a service chooses the event's id, so what the service logged counts only until the producer's own
     -- delivery is known. One that was erased counts too: else its erasure would make the served row valid again.
     IF(
@@ -81,8 +77,12 @@ ranked AS (
         logged_at,
         row_hash
         {%- if vectors %},
-        -- Vectors are hashed only where all else is equal, since that costs more than all the rest.
-        IF(twins > 1, FARM_FINGERPRINT(TO_JSON_STRING(embedding)), 0)
+        -- Vectors are compared only where all else is equal, since that costs more than all the rest.
+        IF(twins > 1, {{ of_vector('embedding') | indent(8) }}, ''),
+        subject_key_id,
+        caller_key,
+        modality,
+        truncated
         {%- endif %}
     ) AS delivery_number,
     FIRST_VALUE(occurred_at) OVER (

@@ -2,11 +2,9 @@
 -- out, since they have no cosine.
 WITH requested AS (
   SELECT row.embedding
-  FROM `{{ snapshots }}.snapshot_v1` AS row
-  INNER JOIN `{{ snapshots }}.snapshot_manifest_v1` AS manifest ON row.snapshot_id = manifest.snapshot_id
+  FROM `{{ snapshot }}` AS row
   WHERE
-    row.snapshot_id = @snapshot_id
-    AND row.event_id = @event_id
+    row.event_id = @event_id
     AND EXISTS (SELECT 1 FROM UNNEST(row.embedding) AS component WHERE component != 0)
 )
 SELECT
@@ -15,11 +13,10 @@ SELECT
   base.label_value,
   base.split,
   1 - COSINE_DISTANCE(base.embedding, requested.embedding) AS cosine
-FROM `{{ snapshots }}.snapshot_v1` AS base
+FROM `{{ snapshot }}` AS base
 CROSS JOIN requested
 WHERE
-  base.snapshot_id = @snapshot_id
-  AND base.event_id != @event_id
+  base.event_id != @event_id
   AND base.split IN UNNEST(@splits)
   AND EXISTS (SELECT 1 FROM UNNEST(base.embedding) AS component WHERE component != 0)
 ORDER BY cosine DESC, event_id ASC

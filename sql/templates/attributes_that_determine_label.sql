@@ -3,11 +3,11 @@ WITH grouped AS (
   SELECT
     attribute.key,
     attribute.value,
-    COUNT(DISTINCT example.label) AS labels,
-    MIN(example.label) AS label,
+    COUNT(DISTINCT snapshot.label) AS labels,
+    MIN(snapshot.label) AS label,
     COUNT(*) AS examples
-  FROM `{{ example }}` AS example, UNNEST(example.attributes) AS attribute
-  WHERE example.removed_by IS NULL AND example.label IS NOT NULL
+  FROM `{{ snapshot }}` AS snapshot, UNNEST(snapshot.attributes) AS attribute
+  WHERE snapshot.label IS NOT NULL
   GROUP BY attribute.key, attribute.value
 )
 SELECT

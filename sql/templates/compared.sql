@@ -4,16 +4,14 @@ WITH before_row AS (
     COALESCE(event_id, TO_JSON_STRING([left_event_id, right_event_id])) AS example_id,
     COALESCE(label, CAST(label_value AS STRING)) AS label,
     split
-  FROM `{{ snapshots }}.snapshot_v1`
-  WHERE snapshot_id = @before_id
+  FROM `{{ before_snapshot }}`
 ),
 after_row AS (
   SELECT
     COALESCE(event_id, TO_JSON_STRING([left_event_id, right_event_id])) AS example_id,
     COALESCE(label, CAST(label_value AS STRING)) AS label,
     split
-  FROM `{{ snapshots }}.snapshot_v1`
-  WHERE snapshot_id = @after_id
+  FROM `{{ after_snapshot }}`
 ),
 moved AS (
   SELECT
@@ -27,17 +25,19 @@ moved AS (
 ),
 before_mark AS (
   SELECT
-    example_id,
-    MAX(removed_by) AS removed_by
-  FROM `{{ before }}`
-  GROUP BY example_id
+    COALESCE(example.example_id, example.event_id) AS example_id,
+    MAX(COALESCE(example.removed_by, mark.removed_by)) AS removed_by
+  FROM `{{ before.example_table }}` AS example
+  LEFT JOIN `{{ before.mark_table }}` AS mark ON COALESCE(example.example_id, example.event_id) = mark.example_id
+  GROUP BY 1
 ),
 after_mark AS (
   SELECT
-    example_id,
-    MAX(removed_by) AS removed_by
-  FROM `{{ after }}`
-  GROUP BY example_id
+    COALESCE(example.example_id, example.event_id) AS example_id,
+    MAX(COALESCE(example.removed_by, mark.removed_by)) AS removed_by
+  FROM `{{ after.example_table }}` AS example
+  LEFT JOIN `{{ after.mark_table }}` AS mark ON COALESCE(example.example_id, example.event_id) = mark.example_id
+  GROUP BY 1
 )
 SELECT
   moved.example_id,

@@ -1,9 +1,8 @@
--- Count the remaining rows by split and label.
+-- Count the rows of a snapshot by split and label.
 SELECT
-  example.split,
-  COALESCE(example.label, '') AS label,
-  COUNT(DISTINCT example.example_id) AS row_count
-FROM `{{ example }}` AS example
-WHERE example.removed_by IS NULL
-GROUP BY example.split, label
-ORDER BY example.split, label
+  snapshot.split,
+  COALESCE(snapshot.label, '') AS label,
+  COUNT(*) AS row_count
+FROM `{{ snapshot }}` AS snapshot
+GROUP BY snapshot.split, label
+ORDER BY snapshot.split, label

@@ -16,9 +16,12 @@ SELECT
   COALESCE(person.person_key, delivered.subject_key) AS person_key,
   delivered.occurred_at,
   delivered.logged_at,
-  delivered.encoder_fingerprint,
   delivered.attributes,
-  COALESCE(delivered.conflict_at <= @as_of, FALSE) AS conflicting
+  delivered.origin,
+  delivered.row_hash,
+  delivered.is_tied,
+  FARM_FINGERPRINT(delivered.encoder_fingerprint) AS encoder_hash,
+  COALESCE(delivered.conflict_at <= @as_of, FALSE) AS is_conflicting
 FROM delivered
 LEFT JOIN person ON delivered.subject_key = person.subject_key
 WHERE

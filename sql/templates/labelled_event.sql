@@ -6,13 +6,18 @@ given_label AS (
 ),
 {% include 'templates/latest.sql' %}
 SELECT
-  event.event_id AS example_id,
+  CAST(NULL AS STRING) AS example_id,
   'only' AS side,
-  event.event_id,
-  event.person_key,
-  event.occurred_at,
-  event.logged_at,
-  event.attributes,
+  known_event.event_id,
+  known_event.person_key,
+  known_event.occurred_at,
+  known_event.logged_at,
+  known_event.attributes,
+  known_event.origin,
+  known_event.row_hash,
+  known_event.is_tied,
+  known_event.encoder_hash,
+  known_event.is_conflicting,
   checked_label.label,
   checked_label.label_value,
   checked_label.labelled_at,
@@ -20,7 +25,7 @@ SELECT
     WHEN COALESCE(checked_label.is_unlabelled, TRUE) THEN @unlabelled
     WHEN checked_label.is_ambiguous THEN @ambiguous
     WHEN checked_label.is_outside THEN @outside
-    WHEN event.occurred_at > @mature_at THEN @immature
+    WHEN known_event.occurred_at > @mature_at THEN @immature
   END AS removed_by
-FROM event
-LEFT JOIN checked_label ON event.event_id = checked_label.event_id
+FROM known_event
+LEFT JOIN checked_label ON known_event.event_id = checked_label.event_id

@@ -13,6 +13,11 @@ SELECT
   IF(side = 'left', one.occurred_at, other.occurred_at) AS occurred_at,
   IF(side = 'left', one.logged_at, other.logged_at) AS logged_at,
   IF(side = 'left', one.attributes, other.attributes) AS attributes,
+  IF(side = 'left', one.origin, other.origin) AS origin,
+  IF(side = 'left', one.row_hash, other.row_hash) AS row_hash,
+  IF(side = 'left', one.is_tied, other.is_tied) AS is_tied,
+  IF(side = 'left', one.encoder_hash, other.encoder_hash) AS encoder_hash,
+  IF(side = 'left', one.is_conflicting, other.is_conflicting) AS is_conflicting,
   checked_label.label,
   checked_label.label_value,
   checked_label.labelled_at,
@@ -25,6 +30,6 @@ SELECT
     WHEN GREATEST(one.occurred_at, other.occurred_at) > @mature_at THEN @immature
   END AS removed_by
 FROM checked_label
-LEFT JOIN event AS one ON checked_label.left_event_id = one.event_id
-LEFT JOIN event AS other ON checked_label.right_event_id = other.event_id
+LEFT JOIN known_event AS one ON checked_label.left_event_id = one.event_id
+LEFT JOIN known_event AS other ON checked_label.right_event_id = other.event_id
 CROSS JOIN UNNEST(['left', 'right']) AS side

@@ -7,32 +7,37 @@ given_label AS (
 ),
 {% include 'templates/latest.sql' %}
 SELECT
-  COALESCE(event.event_id, TO_JSON_STRING([checked_label.person_key])) AS example_id,
+  IF(known_event.event_id IS NULL, TO_JSON_STRING([checked_label.person_key]), NULL) AS example_id,
   'only' AS side,
-  event.event_id,
+  known_event.event_id,
   checked_label.person_key,
-  event.occurred_at,
-  event.logged_at,
-  event.attributes,
+  known_event.occurred_at,
+  known_event.logged_at,
+  known_event.attributes,
+  known_event.origin,
+  known_event.row_hash,
+  known_event.is_tied,
+  known_event.encoder_hash,
+  known_event.is_conflicting,
   checked_label.label,
   checked_label.label_value,
   checked_label.labelled_at,
   CASE
-    WHEN event.event_id IS NULL THEN @out_of_window
+    WHEN known_event.event_id IS NULL THEN @out_of_window
     WHEN checked_label.is_unlabelled THEN @unlabelled
     WHEN checked_label.is_ambiguous THEN @ambiguous
     WHEN checked_label.is_outside THEN @outside
-    WHEN event.occurred_at > @mature_at THEN @immature
+    WHEN known_event.occurred_at > @mature_at THEN @immature
   END AS removed_by
 FROM checked_label
-LEFT JOIN event
+LEFT JOIN known_event
   ON
-    checked_label.person_key = event.person_key
-    AND checked_label.labelled_at >= event.occurred_at
-    AND TIMESTAMP_SUB(checked_label.labelled_at, INTERVAL @window_seconds SECOND) < event.occurred_at
+    checked_label.person_key = known_event.person_key
+    AND checked_label.labelled_at >= known_event.occurred_at
+    AND TIMESTAMP_SUB(checked_label.labelled_at, INTERVAL @window_seconds SECOND) < known_event.occurred_at
 QUALIFY
   ROW_NUMBER() OVER (
     PARTITION BY checked_label.person_key
-    ORDER BY event.occurred_at DESC, event.event_id ASC
+    ORDER BY known_event.occurred_at DESC, known_event.event_id ASC
   )
   = 1

@@ -5,14 +5,13 @@ WITH erased_person AS (
 ),
 present AS (
   SELECT COALESCE(event_id, TO_JSON_STRING([left_event_id, right_event_id])) AS example_id
-  FROM `{{ snapshots }}.snapshot_v1`
-  WHERE snapshot_id = @after_id
+  FROM `{{ after_snapshot }}`
 )
 SELECT
   COUNT(*) AS missing,
   COUNT(erased_person.person_key) AS erased
-FROM `{{ snapshots }}.snapshot_v1` AS snapshot
+FROM `{{ before_snapshot }}` AS snapshot
 LEFT JOIN present
   ON COALESCE(snapshot.event_id, TO_JSON_STRING([snapshot.left_event_id, snapshot.right_event_id])) = present.example_id
 LEFT JOIN erased_person ON snapshot.person_key = erased_person.person_key
-WHERE snapshot.snapshot_id = @before_id AND present.example_id IS NULL
+WHERE present.example_id IS NULL

@@ -1,7 +1,12 @@
 -- Return all vectors of a stream and encoder, the most that a snapshot reads.
-SELECT event.embedding
-FROM `{{ events }}.embedding_event`(@start_at, @end_at) AS event
+SELECT
+  event.event_id,
+  event.logged_at,
+  event.embedding
+FROM `{{ events }}.embedding_event_v1` AS event
 WHERE
-  event.stream = @stream
+  event.occurred_at >= @start_at
+  AND event.occurred_at < @end_at
+  AND event.stream = @stream
   AND event.encoder = @encoder
   AND event.encoder_version = @encoder_version

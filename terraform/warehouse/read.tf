@@ -58,13 +58,12 @@ resource "google_bigquery_dataset_access" "scientist_reads_snapshots" {
   group_by_email = var.scientists
 }
 
-resource "google_bigquery_table_iam_member" "classifier_reads_snapshots" {
-  for_each   = toset(["snapshot_v1", "snapshot_manifest_v1"])
-  project    = var.project
-  dataset_id = google_bigquery_dataset.of["snapshots"].dataset_id
-  table_id   = google_bigquery_table.of[each.value].table_id
-  role       = google_project_iam_custom_role.row_reader.name
-  member     = var.services.classifier
+# Each snapshot is a table of its own, which its build creates.
+resource "google_bigquery_dataset_access" "classifier_reads_snapshots" {
+  project       = var.project
+  dataset_id    = google_bigquery_dataset.of["snapshots"].dataset_id
+  role          = google_project_iam_custom_role.row_reader.name
+  user_by_email = trimprefix(var.services.classifier, "serviceAccount:")
 }
 
 resource "google_bigquery_dataset_access" "auditor_reads_audit" {

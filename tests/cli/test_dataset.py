@@ -101,10 +101,8 @@ def test_a_snapshot_that_was_changed_fails_verification_with_code_1(
     rawless: Rawless, shop: Shop, write: Callable[..., Path]
 ) -> None:
     built = rawless("dataset", "build", write(dataset="robbed"), "--json").json
-    shop.warehouse.query(
-        f"DELETE FROM `{shop.warehouse.table_id('snapshot_v1')}`"
-        f" WHERE snapshot_id = '{built['snapshot_id']}' AND event_id = 'e-9'"
-    )
+    table = f"{shop.warehouse.dataset_id('snapshots')}.snapshot_{built['snapshot_id']}"
+    shop.warehouse.query(f"DELETE FROM `{table}` WHERE event_id = 'e-9'")
     shown = rawless("dataset", "show", "robbed", "--verify")
 
     assert shown.code == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rawless.datasets import staging_tables
+from rawless.datasets import snapshot_tables, staging_tables
 from rawless.datasets.build import build
 from rawless.datasets.compile import compile_dataset
 from rawless.datasets.diff import diff, summarise
@@ -91,7 +91,8 @@ def test_verify_reports_which_source_changed_and_which_rows_were_erased(shop: Sh
 
 def test_verify_detects_a_row_deleted_from_the_snapshot(shop: Shop) -> None:
     manifest = shop.build().manifest
-    shop.warehouse.query(f"DELETE FROM `{shop.warehouse.table_id('snapshot_v1')}` WHERE event_id = 'e-5'")
+    table = snapshot_tables.table_id(shop.warehouse, manifest.snapshot_id)
+    shop.warehouse.query(f"DELETE FROM `{table}` WHERE event_id = 'e-5'")
 
     verdict = verify(shop.warehouse, manifest, _quiet)
 
@@ -118,7 +119,7 @@ def test_diff_reports_rows_in_out_relabelled_and_re_split_with_the_rule(shop: Sh
     assert shop.left()[2] == []
 
 
-@pytest.mark.parametrize("step", ["labelled", "split_by_person", "snapshot", "digest"])
+@pytest.mark.parametrize("step", ["labelled", "exclude_closed_accounts, occurred_within", "snapshot", "digest"])
 def test_a_build_that_fails_leaves_nothing(shop: Shop, step: str) -> None:
     def fail(name: str) -> None:
         if name == step:
@@ -231,7 +232,7 @@ def test_texts_of_a_snapshot_are_ids_or_from_closed_lists(shop: Shop) -> None:
     row = next(iter(shop.rows(shop.build().manifest.snapshot_id).values()))
 
     texts = {name for name, value in row.items() if isinstance(value, str)}
-    assert texts == {"snapshot_id", "event_id", "stream", "label", "split", "person_key", "encoder_fingerprint"}
+    assert texts == {"event_id", "stream", "label", "split", "person_key", "encoder_fingerprint", "row_hash"}
 
 
 def test_the_recall_of_the_buckets_follows_the_formula() -> None:

@@ -142,7 +142,7 @@ def test_a_change_of_a_template_changes_the_digest_and_the_id(monkeypatch: pytes
     for path in identity.TEMPLATES.glob("*.sql"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(identity, "TEMPLATES", tmp_path)
-    template = tmp_path / "split_by_time.sql"
+    template = tmp_path / "split.sql"
 
     template.write_text(f"-- A comment.\n{template.read_text()}\n")
     sql_digest.cache_clear()

@@ -134,7 +134,7 @@ def test_no_column_of_a_snapshot_can_contain_free_text() -> None:
     texts = {column.name for column in table("snapshot_v1").columns if column.type == "STRING"}
 
     assert texts == {
-        *("snapshot_id", "event_id", "left_event_id", "right_event_id", "stream"),
+        *("row_hash", "event_id", "left_event_id", "right_event_id", "stream"),
         *("label", "split", "person_key", "encoder_fingerprint"),
     }
 

@@ -111,7 +111,14 @@ def test_an_extract_job_writes_no_file(warehouse: Warehouse, home: Path) -> None
 
 def test_a_restriction_of_a_read_session_reads_no_file(warehouse: Warehouse, key_file: Path) -> None:
     with pytest.raises(RawlessError):
-        list(read(warehouse, "encoder_v1", ["name"], f"(SELECT COUNT(*) FROM read_text('{key_file}')) = 1"))
+        list(
+            read(
+                warehouse,
+                warehouse.table_id("encoder_v1"),
+                ["name"],
+                f"(SELECT COUNT(*) FROM read_text('{key_file}')) = 1",
+            )
+        )
 
 
 @pytest.mark.parametrize("kind", ["PARQUET", "CSV", "NEWLINE_DELIMITED_JSON"])
@@ -185,7 +192,7 @@ def test_calls_without_the_token_are_refused(warehouse: Warehouse, stack: Stack,
         publisher.create_topic(name=topic)
     with pubsub.subscriber() as subscriber, pytest.raises(Unauthenticated):
         list(subscriber.streaming_pull(iter([{"subscription": subscription, "stream_ack_deadline_seconds": 10}])))
-    assert list(read(warehouse, "encoder_v1", ["name"], "")) == []
+    assert list(read(warehouse, warehouse.table_id("encoder_v1"), ["name"], "")) == []
 
 
 def test_the_token_is_sent_to_the_local_pubsub_only(stack: Stack, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

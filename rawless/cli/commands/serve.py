@@ -78,7 +78,7 @@ def _dependencies(
     indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
     tables = ["encoder_v1"]
     tables += ["embedding_event_v1", "prediction_v1"] if logged else []
-    tables += ["snapshot_v1", "snapshot_manifest_v1"] if indexed else []
+    tables += ["snapshot_manifest_v1"] if indexed else []
     # A service that logs nothing and has no index needs no warehouse.
     opened = cache(lambda: open_existing_warehouse(file, tables) if file else open_warehouse())
     names_someone = config.access is not None or any(head.stream.subject != "none" for head in logged)

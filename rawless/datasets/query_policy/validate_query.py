@@ -32,6 +32,8 @@ class ValidatedQuery(NamedTuple):
     output: tuple[str, ...]
     texts: frozenset[str]
     """Its string literals, as they are written."""
+    decides_alone: bool
+    """Whether it returns each row of `event` or not by that row and by other tables, whatever other rows there are."""
 
 
 def validate_query(text: str, *, tables: Collection[str], parameters: Collection[str], where: str) -> ValidatedQuery:
@@ -50,6 +52,7 @@ def validate_query(text: str, *, tables: Collection[str], parameters: Collection
             frozenset(_columns(tree)),
             _output(tree),
             frozenset(texts(text)),
+            _decides_alone(tree),
         )
     except InvalidQuery as error:
         raise UserError(f"{where} {error}.") from None
@@ -196,6 +199,27 @@ def _output(tree: exp.Query) -> tuple[str, ...]:
             raise InvalidQuery(f"returns two columns named {abbreviate(name)}: rename one by AS")
         names.append(name)
     return tuple(names)
+
+
+def _decides_alone(tree: exp.Query) -> bool:
+    """Return whether the query reads `event` once, in its outermost SELECT, and neither groups, ranks nor limits there.
+
+    Then a row of the result comes from a single row of `event`, and there is no other way in which rows could meet.
+    """
+    if not isinstance(tree, exp.Select):
+        return False
+    events = [table for table in tree.find_all(exp.Table) if table.name.lower() == "event"]
+    if len(events) != 1 or events[0].find_ancestor(exp.Select, exp.SetOperation) is not tree:
+        return False
+    if any(tree.args.get(clause) for clause in ("group", "having", "distinct", "qualify", "limit", "offset")):
+        return False
+    alias = events[0].alias_or_name.lower()
+    plain = all(
+        isinstance(column.unalias(), exp.Column) and column.unalias().table.lower() == alias
+        for column in tree.expressions
+    )
+    meeting = tree.find_all(exp.Window, exp.AggFunc)
+    return plain and not any(node.find_ancestor(exp.Select) is tree for node in meeting)
 
 
 def _listed(names: dict[str, str]) -> str:

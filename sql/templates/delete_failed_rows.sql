@@ -1,3 +1,0 @@
--- Delete the rows of a build that failed.
-DELETE FROM `{{ snapshots }}.snapshot_v1`
-WHERE snapshot_id = @snapshot_id
