@@ -18,13 +18,14 @@ from rawless.datasets.rendering import render_template
 from rawless.datasets.sources import SourceTable
 from rawless.datasets.spec import ByTime, DatasetSpec, Value, check_constant
 from rawless.errors import UserError
+from rawless.events.stream import MAX_AGE
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
 from rawless.warehouse.tables import table
 from rawless.warehouse.templates import render_query
 
-MAX_EVENT_AGE = timedelta(days=3660)
-"""How long before the as-of an event may have occurred; a stream's own `max_age` cannot be longer."""
+MAX_EVENT_AGE = MAX_AGE
+"""How long before the as-of an event may have occurred."""
 _OF_EVERY_LABEL = {"unlabelled": "labelled", "ambiguous": "unambiguous", "immature": "mature"}
 LABEL_LINES = {
     "event": _OF_EVERY_LABEL,

@@ -28,6 +28,12 @@ MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE_BITS = 512
 """How much information the attributes of one event may carry together."""
 MAX_ID_LENGTH = 128
+MAX_AGE = timedelta(days=3640)
+"""How old an event may be at most when it is parsed, whatever its stream says.
+
+BigQuery's Storage Write API refuses rows for days of more than ten years ago, which it counts as 3,650 days from the
+current date. The ten days between are for rows that are written later, by a job that is retried.
+"""
 _ID_PATTERNS = {
     "uuid": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
     "ulid": "[0-7][0-9A-HJKMNP-TV-Z]{25}",
@@ -46,6 +52,12 @@ def _prefix(prefix: str) -> str:
     if problem := explain_bad_prefix(prefix):
         raise ValueError(f"a prefix {problem}")
     return prefix
+
+
+def _storable(age: timedelta) -> timedelta:
+    if age > MAX_AGE:
+        raise ValueError(f"it is at most {MAX_AGE.days}d, because BigQuery refuses rows of events of ten years ago")
+    return age
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -111,7 +123,7 @@ class Limits(ImageLimits):
     """Limits on an event. `max_bytes` limits the payload; None means the default of the modality."""
 
     max_bytes: StrictInt | None = Field(default=None, ge=1, le=100_000_000)
-    max_age: Duration = timedelta(days=3660)
+    max_age: Annotated[Duration, AfterValidator(_storable)] = MAX_AGE
 
 
 class Leakage(FrozenModel):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given
@@ -333,9 +334,15 @@ def test_a_date_may_be_between_the_oldest_and_a_day_ahead(beyond: timedelta, rea
     assert _reason({"limits": {"max_age": "30d"}}, occurred_at=written) is reason
 
 
-def test_an_event_of_ten_years_ago_is_accepted_by_default() -> None:
-    assert _reason(occurred_at=(NOW - timedelta(days=3652)).isoformat()) is None
-    assert _reason(occurred_at=(NOW - timedelta(days=3700)).isoformat()) is Reason.BAD_OCCURRED_AT
+def test_an_event_is_accepted_by_default_if_bigquery_still_stores_it_a_week_later() -> None:
+    oldest_day_of_bigquery = (NOW + timedelta(days=7)).date() - timedelta(days=3650)
+    oldest = next(days for days in range(3700, 0, -1) if _reason(occurred_at=_days_ago(days)) is None)
+    assert (NOW - timedelta(days=oldest)).date() > oldest_day_of_bigquery
+    assert oldest > 3600
+
+
+def _days_ago(days: int) -> str:
+    return (NOW - timedelta(days=days)).isoformat()
 
 
 _on_the_wall = NOW.replace(tzinfo=None)
@@ -344,7 +351,8 @@ _moments = st.datetimes(_on_the_wall.replace(year=1700), _on_the_wall.replace(ye
 
 @given(_moments, st.just("") | st.text(max_size=3))
 def test_a_date_is_read_exactly_or_rejected(moment: datetime, end: str) -> None:
-    outcome = _parse({"limits": {"max_age": "300y"}}, occurred_at=moment.isoformat() + end).outcome
+    with patch("rawless.events.stream.MAX_AGE", timedelta(days=300 * 366)):
+        outcome = _parse({"limits": {"max_age": "300y"}}, occurred_at=moment.isoformat() + end).outcome
     exact = moment.astimezone(UTC)
     if isinstance(outcome, Event):
         assert outcome.occurred_at == exact
