@@ -30,7 +30,9 @@ def commit(
     times = {"as_of": spec.as_of, "created_at": datetime.now(UTC)}
     ledger = [{**line._asdict(), "parameters": json.dumps(line.parameters, default=str)} for line in report.ledger]
     sources = [{"table_name": name, "row_count": count} for name, count in sorted(source_rows.items())]
-    compiled.warehouse.query(
+    warehouse = compiled.warehouse
+    warehouse.run_in_turn(
+        f"{warehouse.table_id('snapshot_manifest_v1')} {compiled.snapshot_id}",
         compiled.render("manifest"),
         [
             *parameters({**values, **times, "bytes_processed": bytes_processed}),

@@ -135,6 +135,10 @@ class StoredHead(NamedTuple):
     """The graph that returns the distances of vectors, if the head has a domain."""
 
 
+class FolderExists(UserError):
+    """The folder that was to be written exists."""
+
+
 def write(
     folder: Path,
     manifest: HeadManifest,
@@ -153,7 +157,7 @@ def write(
             (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2))
         (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2))
     except FileExistsError:
-        raise UserError(f"The folder {folder} already exists: name a new one.") from None
+        raise FolderExists(f"The folder {folder} already exists: name a new one.") from None
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be written ({type(error).__name__}): name another.") from None
     return sealed

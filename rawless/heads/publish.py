@@ -8,7 +8,7 @@ from typing import Any
 from rawless.errors import UserError
 from rawless.files import owner_only
 from rawless.heads import artefact, registry
-from rawless.heads.artefact import DomainManifest, HeadManifest
+from rawless.heads.artefact import DomainManifest, FolderExists, HeadManifest
 from rawless.heads.evaluation import Evaluation
 from rawless.heads.examples import Task
 from rawless.heads.onnx_graph import to_onnx
@@ -73,18 +73,39 @@ def publish(
 ) -> tuple[HeadManifest, Path]:
     """Write a head as the next version of its name below `home`, register it, and return its manifest and folder.
 
-    A head that cannot be registered leaves no folder. Raises UserError.
+    A head that cannot be registered leaves no folder. A version is skipped if another process registers it first, or
+    has left a folder for it. Raises UserError.
     """
-    manifest = manifest.model_copy(update={"version": registry.next_version(warehouse, manifest.head)})
-    folder = _folder(manifest, home)
-    with owner_only():
-        written = artefact.write(folder, manifest, graph, evaluation, domain)
+    version = registry.next_version(warehouse, manifest.head)
+    while True:
+        numbered = manifest.model_copy(update={"version": version})
+        folder = _folder(numbered, home)
+        if written := _publish_version(warehouse, numbered, graph, folder, evaluation, domain):
+            return written, folder
+        version += 1
+
+
+def _publish_version(
+    warehouse: Warehouse,
+    manifest: HeadManifest,
+    graph: bytes,
+    folder: Path,
+    evaluation: Evaluation | None,
+    domain: bytes | None,
+) -> HeadManifest | None:
+    """Write and register one version, and return its manifest, or None if the version is another process's."""
     try:
-        registry.register(warehouse, written)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return written, folder
+        with owner_only():
+            written = artefact.write(folder, manifest, graph, evaluation, domain)
+    except FolderExists:
+        return None
+    is_registered = False
+    try:
+        is_registered = registry.register(warehouse, written)
+    finally:
+        if not is_registered:
+            shutil.rmtree(folder, ignore_errors=True)
+    return written if is_registered else None
 
 
 def folder_of(head: RegisteredHead, home: Path) -> Path:

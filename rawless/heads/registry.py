@@ -40,17 +40,14 @@ def next_version(warehouse: Warehouse, head: str) -> int:
     return int(row["version"])
 
 
-def register(warehouse: Warehouse, manifest: HeadManifest) -> None:
-    """Register a version of a head. Raises UserError when another process registered that version first."""
+def register(warehouse: Warehouse, manifest: HeadManifest) -> bool:
+    """Register a version of a head, and return whether no other process had done so first."""
     values = {name: getattr(manifest, name) for name in _MANIFEST_COLUMNS} | {"artefact_digest": manifest.digest}
     finite = [metric._asdict() for metric in manifest.metrics if isfinite(metric.value)]
     statement_parameters = [*parameters(values), structs("metrics", _METRIC, finite)]
-    _, job = warehouse.run(warehouse.render(_REGISTER), statement_parameters)
-    if not job.num_dml_affected_rows:
-        raise UserError(
-            f"Another process has just registered version {manifest.version} of the head {manifest.head}: run the "
-            "command again."
-        )
+    key = f"{warehouse.table_id('head_v1')} {manifest.head} {manifest.version}"
+    job = warehouse.run_in_turn(key, warehouse.render(_REGISTER), statement_parameters)
+    return bool(job and job.num_dml_affected_rows)
 
 
 def heads(warehouse: Warehouse, head: str | None = None, fingerprint: str | None = None) -> list[RegisteredHead]:

@@ -13,8 +13,9 @@ from bqemulator.api.app import create_app
 from bqemulator.api.routes import jobs
 from bqemulator.api.routes.tabledata import _build_arrow_schema
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
+from bqemulator.catalog.models import JobMeta
 from bqemulator.config import LogLevel, PersistenceMode, Settings
-from bqemulator.domain.errors import InvalidQueryError
+from bqemulator.domain.errors import AlreadyExistsError, InvalidQueryError
 from bqemulator.domain.events import TableDataChanged
 from bqemulator.grpc_api import read_servicer, write_servicer
 from bqemulator.grpc_api import server as grpc_server
@@ -57,6 +58,7 @@ async def start(home: Path, token: str) -> emulator.EmulatorServer:
     _run_appends_on_loop(asyncio.get_running_loop())
     _disable_time_travel()
     _forget_jobs()
+    _run_an_id_once()
     _pass_requests_on()
     translate_faster()
     _read_no_rows_in_dry_runs()
@@ -203,6 +205,26 @@ def _forget_jobs() -> None:
         pass
 
     DuckDBCatalogRepository._write_job = write_nothing
+
+
+def _run_an_id_once() -> None:
+    """Refuse a second job with the id of another, as BigQuery does. bqemulator 1.4.0 runs it, too."""
+    handle, running = jobs._handle_query_job, set[tuple[str, str]]()
+
+    async def handle_new(project_id: str, job_id: str, config: dict[str, Any], *, ctx: Any, **options: Any) -> Any:
+        job = (project_id, job_id)
+        if job in running or ctx.catalog.get_job(*job):
+            raise AlreadyExistsError(f"Already Exists: Job {project_id}:US.{job_id}")
+        running.add(job)
+        try:
+            outcome = await handle(project_id, job_id, config, ctx=ctx, **options)
+            if isinstance(outcome, JobMeta):
+                outcome.configuration["labels"] = config.get("labels", {})  # bqemulator forgets them
+            return outcome
+        finally:
+            running.remove(job)
+
+    jobs._handle_query_job = handle_new
 
 
 def _pass_requests_on() -> None:

@@ -1,14 +1,17 @@
 """The warehouse client: create and check tables, run queries, locally or on Google Cloud."""
 
+import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, GoogleAPIError, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, Forbidden, GoogleAPICallError, GoogleAPIError, NotFound
 from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -105,6 +108,48 @@ class Warehouse:
         """
         config = self._config(parameters)
         config.maximum_bytes_billed = max_bytes
+        with _translated_errors(self._explain(statement, parameters)):
+            # Not query_and_wait: there the local BigQuery returns an empty result when a statement fails.
+            job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
+            # With a size the first page is part of the answer that the job is done, instead of a request of its own.
+            rows = job.result(page_size=PAGE_ROWS, retry=self.retry, job_retry=None)
+            return [dict(row) for row in rows], job  # items() would copy each value
+
+    def run_in_turn(self, key: str, statement: str, parameters: Parameters) -> bigquery.QueryJob | None:
+        """Run one statement after every other that any process runs with the same key, and return its job.
+
+        Two statements that insert a row unless it exists may both insert it: on BigQuery, statements that only insert
+        rows do not wait for each other. But an id belongs to one job, so the jobs of a key are numbered, and each is
+        sent when the one before has ended, well or not.
+
+        Returns None if that is a job of another account, which this account may not see: whether it has ended is
+        unknown. Raises as `run` does.
+        """
+        self.dry_run(statement, parameters)  # a job that may not write would take a number, too
+        config = self._config(parameters)
+        config.labels = {"rawless": secrets.token_hex(8)}
+        digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+        with _translated_errors(self._explain(statement, parameters)):
+            for number in count(1):
+                job = self._job(f"rawless-{digest}-{number}", statement, config)
+                if job is None or job.labels == config.labels:
+                    break
+                job.exception()  # waits until it has ended
+            if job is not None:
+                job.result(retry=self.retry, job_retry=None)
+        return job
+
+    def _job(self, job_id: str, statement: str, config: bigquery.QueryJobConfig) -> bigquery.QueryJob | None:
+        """Send a job with an id, or return the one that has this id; None if this account may not see that one."""
+        try:
+            return self.client.query(statement, job_config=config, job_id=job_id, retry=self.retry, job_retry=None)
+        except Conflict:  # also after a request of ours whose answer was lost
+            with suppress(Forbidden, NotFound):
+                return self.client.get_job(job_id, retry=self.retry)
+        return None
+
+    def _explain(self, statement: str, parameters: Parameters) -> Callable[[GoogleAPICallError], UserError]:
+        """Return a function that returns the error to raise when a statement fails while it runs."""
 
         def explain(error: GoogleAPICallError) -> UserError:
             self.dry_run(statement, parameters)  # raises a UserError of its own if the fault is in the SQL
@@ -113,12 +158,7 @@ class Warehouse:
                 "because it may quote a row: check which values cannot be converted, parsed or divided by."
             )
 
-        with _translated_errors(explain):
-            # Not query_and_wait: there the local BigQuery returns an empty result when a statement fails.
-            job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
-            # With a size the first page is part of the answer that the job is done, instead of a request of its own.
-            rows = job.result(page_size=PAGE_ROWS, retry=self.retry, job_retry=None)
-            return [dict(row) for row in rows], job  # items() would copy each value
+        return explain
 
     def list_rows(self, name: str) -> list[dict[str, Any]]:
         """Return all rows of a small table, in any order, without a query: the right to read the table is enough.

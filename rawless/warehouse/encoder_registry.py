@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from encoders import catalogue
 from encoders.spec import EncoderSpec, canonical_json
 from encoders.versions import changes, next_version, required_bump
-from rawless.errors import UserError
-from rawless.warehouse.append import append_all
+from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import EncoderRow
+from rawless.warehouse.parameters import parameters
+from rawless.warehouse.tables import FOLDER
+
+_REGISTER = FOLDER / "encoder_v1" / "register.sql"
 
 
 def registered(warehouse: Warehouse, name: str | None = None, version: str | None = None) -> list[EncoderSpec]:
@@ -53,19 +55,18 @@ def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
 
     Raises UserError when it is unsealed, or when its name and version already belong to another fingerprint.
     """
-    fingerprint = spec.fingerprint
     if is_registered(warehouse, spec):
         return False
-    row = EncoderRow(
-        name=spec.name,
-        version=spec.version,
-        fingerprint=fingerprint,
-        spec=canonical_json(spec.model_dump(mode="json")),
-        sealed=True,
-        registered_at=datetime.now(UTC),
-    )
-    append_all(warehouse, [row])
-    return True
+    values = {"name": spec.name, "version": spec.version, "fingerprint": spec.fingerprint}
+    values |= {"spec": canonical_json(spec.model_dump(mode="json"))}
+    statement_parameters = parameters({**values, "registered_at": datetime.now(UTC)})
+    key = f"{warehouse.table_id('encoder_v1')} {spec.ref}"
+    job = warehouse.run_in_turn(key, warehouse.render(_REGISTER), statement_parameters)
+    if job and job.num_dml_affected_rows:
+        return True
+    if is_registered(warehouse, spec):  # by another process in the meantime
+        return False
+    raise Unavailable(f"Another account has just begun to register {spec.ref}; run the command again.")
 
 
 def is_registered(warehouse: Warehouse, spec: EncoderSpec) -> bool:

@@ -1,12 +1,14 @@
 """The registry of encoders: it answers an account that may read `encoder_v1` and run no query."""
 
-from typing import NoReturn
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import pytest
 from google.api_core.exceptions import Forbidden
 from google.cloud import bigquery
 
 from encoders.spec import EncoderSpec
+from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import is_registered, register, registered
 
@@ -18,13 +20,42 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 def test_an_account_that_may_run_no_query_finds_an_encoder(
     new_warehouse: Warehouse, tiny_sealed: EncoderSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bigquery.Client, "query", _refuse)
     other = tiny_sealed.model_copy(update={"version": "9.0.0"})
-
-    assert not is_registered(new_warehouse, tiny_sealed)
     assert register(new_warehouse, tiny_sealed)
     assert register(new_warehouse, other)
+    monkeypatch.setattr(bigquery.Client, "query", _refuse)
 
+    assert is_registered(new_warehouse, tiny_sealed)
     assert not register(new_warehouse, tiny_sealed)
     assert registered(new_warehouse) == [tiny_sealed, other]
     assert registered(new_warehouse, other.name, "9.0.0") == [other]
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_of_two_encoders_that_are_registered_at_the_same_time_one_gets_the_version(
+    new_warehouse: Warehouse, tiny_sealed: EncoderSpec, monkeypatch: pytest.MonkeyPatch, *, is_same: bool
+) -> None:
+    other = tiny_sealed if is_same else tiny_sealed.model_copy(update={"tolerance": tiny_sealed.tolerance / 2})
+    run_in_turn = Warehouse.run_in_turn
+
+    def register_other_first(self: Warehouse, *arguments: Any) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(Warehouse, "run_in_turn", run_in_turn)
+            assert register(replace(self), other)
+        return run_in_turn(self, *arguments)
+
+    monkeypatch.setattr(Warehouse, "run_in_turn", register_other_first)
+    if is_same:
+        assert not register(new_warehouse, tiny_sealed)
+    else:
+        with pytest.raises(UserError, match="is registered with fingerprint"):
+            register(new_warehouse, tiny_sealed)
+    assert registered(new_warehouse) == [other]
+
+
+def test_an_encoder_that_another_account_may_be_registering_is_reported(
+    new_warehouse: Warehouse, tiny_sealed: EncoderSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Warehouse, "run_in_turn", lambda *_: None)
+    with pytest.raises(Unavailable, match="Another account has just begun to register"):
+        register(new_warehouse, tiny_sealed)
