@@ -118,6 +118,14 @@ def row_bytes(dimension: int) -> int:
     return sum(column_bytes(column.name, dimension) for column in table("embedding_event_v1").columns)
 
 
+def sync_bytes(mapped: int, customers: int, new: int) -> int:
+    """Return the bytes that `rawless subjects sync` reads: customers of a table, of whom the map lacks some."""
+    customer_id = 2 + 12  # a text of twelve characters
+    key, key_id = column_bytes("subject_key", 0), column_bytes("subject_key_id", 0)
+    compared = mapped * (customer_id + key_id)  # by each of the two statements
+    return customers * customer_id + compared + (new * (customer_id + key) + mapped * (customer_id + key) + compared)
+
+
 def inline(size: float) -> float:
     """Return the dollars to transfer a million payloads of `size` bytes in messages."""
     return MILLION * size * (2 * price("pubsub") / TIB + price("streaming_engine") / GB)

@@ -27,7 +27,7 @@ _NONE = "none"
 
 def page() -> str:
     """Return the complete page."""
-    parts = (_head(), at_rest(), _workers(), _rates(), _payloads(), _storage(), _limits(), _sources())
+    parts = (_head(), at_rest(), _workers(), _rates(), _payloads(), _storage(), _subjects(), _limits(), _sources())
     return "\n\n".join(parts) + "\n"
 
 
@@ -142,6 +142,25 @@ For a million rows of `embedding_event_v1`, with vectors as FLOAT64. [snapshot-c
 much of them building a snapshot reads.
 
 {_table(head, rows)}"""
+
+
+def _subjects() -> str:
+    cases = (
+        ("1 M, the first sync", 0, MILLION, MILLION),
+        ("100 M, the first sync", 0, 100 * MILLION, 100 * MILLION),
+        ("100 M, of whom 100,000 are new", 100 * MILLION, 100 * MILLION, 100_000),
+        ("100 M, after a change of the key", 100 * MILLION, 100 * MILLION, 100 * MILLION),
+    )
+    rows = []
+    for name, mapped, customers, new in cases:
+        size = capacity.sync_bytes(mapped, customers, new)
+        rows.append((name, format_bytes(size), f"{dollars(size):,.2f}"))
+    return f"""## Subject map
+
+`rawless subjects sync` compares the customers of a table with the subject map in one statement, and adds the new ones
+in another, however many there are. Ids of twelve characters:
+
+{_table(("customers", "bytes read", "dollars"), rows)}"""
 
 
 def _limits() -> str:

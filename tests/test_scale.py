@@ -27,6 +27,10 @@ def test_the_cost_at_rest_is_that_of_terraforms_services() -> None:
     assert assumed("service_memory") == sum(int(memory) * int(minimum) for _, memory, minimum in sizes)
 
 
+def test_a_sync_of_the_subject_map_is_linear_in_its_customers() -> None:
+    assert capacity.sync_bytes(0, 10**8, 10**8) == 100 * capacity.sync_bytes(0, 10**6, 10**6)
+
+
 def test_inline_images_cost_the_published_price_of_publishing_and_delivering() -> None:
     """Pub/Sub costs 40 dollars a TiB each way: 7.45 for a million messages of 100 KiB."""
     engine = 102_400 * 1e6 / 1e9 * capacity.price("streaming_engine")

@@ -1,39 +1,42 @@
 """Fill the subject map from a business table's column of plain customer ids.
 
-The HMAC is computed here because BigQuery has none. Ids are read from a worklist in the subjects dataset, and results
-are written back under random handles: the parameters of a job stay in the project's job history for months, and the
-result of a query in a cache for a day, so neither may contain an id.
+The HMAC is computed here because BigQuery has none. Ids are read from a table in the subjects dataset, their pseudonyms
+are loaded into another, and one statement merges it: the parameters of a job stay in the project's job history for
+months, and the result of a query in a cache for a day, so neither may contain an id.
 """
 
+import io
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
-from rawless.errors import UserError
+from rawless.errors import Unavailable, UserError
 from rawless.privacy.pseudonyms import PseudonymKey
 from rawless.privacy.subject_ids import Step, normal_form
-from rawless.warehouse.client import Warehouse, unavailable
+from rawless.warehouse.client import PAGE_ROWS, Warehouse, unavailable
 from rawless.warehouse.parameters import Parameters, parameters
 from rawless.warehouse.tables import FOLDER
 
-PAGE_ROWS = 20_000
-"""Handles and keys of a page make a request of 3 MB; BigQuery accepts 10 MB."""
+LOAD_ROWS = 500_000
+"""Rows of a load job: about 40 MB. BigQuery allows 1,500 such jobs a day for a table."""
 _MAP = "subject_map_v1"
 _UNMAPPED, _MERGE = (FOLDER / _MAP / f"{name}.sql" for name in ("unmapped", "merge"))
 _PREFIX = "subject_sync_"
 _LIFETIME = timedelta(hours=6)
-"""How long the worklist of a killed run stays."""
-_WORKLIST = {
-    "handle": "STRING", "customer_id": "STRING", "is_mapped": "BOOL", "customers": "INT64", "row_count": "INT64",
-}  # fmt: skip
+"""How long the tables of a killed run stay."""
+_WORKLIST = {"customer_id": "STRING", "is_mapped": "BOOL", "customers": "INT64", "row_count": "INT64"}
+_PSEUDONYMS = {"customer_id": "STRING", "subject_key": "STRING"}
 _MAX_NAMES = 20
 
 
@@ -81,33 +84,24 @@ def sync(
 
     Pseudonyms are those of the ids in their normal form, as the streams' events have them.
 
-    When it is interrupted, rows that were added stay, and the next run continues there. Raises UserError for a table or
-    column that cannot be used, Unavailable when BigQuery does not answer.
+    A run that is interrupted adds no row. Raises UserError for a table or column that cannot be used, Unavailable when
+    BigQuery does not answer or another account fills the subject map.
     """
-    names = {
-        "source": warehouse.business_table_id(source.table),
-        "column": _live_name(warehouse, source),
-        "subject_map": warehouse.table_id(_MAP),
-        "worklist": f"{warehouse.dataset_id('subjects')}.{_PREFIX}{secrets.token_hex(8)}",
-    }
-    key_id = {"subject_key_id": key.key_id}
-    with _worklist(warehouse, names["worklist"]) as worklist:
+    column = _live_name(warehouse, source)
+    worklist = f"{warehouse.dataset_id('subjects')}.{_PREFIX}{secrets.token_hex(8)}"
+    names = {"subject_map": warehouse.table_id(_MAP), "worklist": worklist, "pseudonyms": f"{worklist}_pseudonyms"}
+    key_id = parameters({"subject_key_id": key.key_id})
+    with _tables(warehouse, {names["worklist"]: _WORKLIST, names["pseudonyms"]: _PSEUDONYMS}) as (waiting, pseudonyms):
         with _translated_errors(
             f"BigQuery cannot read {source.table}: check that this account may read it, in this region"
         ):
-            _run(warehouse, warehouse.render(_UNMAPPED, **names), parameters(key_id))
-        for page in _pages(warehouse, worklist):
-            pseudonyms = _pseudonyms(page, key, subject_form, progress)
-            if not pseudonyms:
-                continue
-            with _translated_errors(
-                "The subject map cannot be written: run the command again, and check that this account may write"
-            ):
-                keys = {"handles": list(pseudonyms), "subject_keys": list(pseudonyms.values())}
-                job = _run(warehouse, warehouse.render(_MERGE, **names), parameters(key_id | keys))
-            new = int(job.num_dml_affected_rows or 0)
+            business = {"source": warehouse.business_table_id(source.table), "column": column}
+            _run(warehouse, warehouse.render(_UNMAPPED, **names, **business), key_id)
+        keyed = _load(warehouse, pseudonyms, _pseudonyms(_pages(warehouse, waiting), key, subject_form, progress))
+        if keyed:
+            new = _merge(warehouse, warehouse.render(_MERGE, **names), key_id)
             progress.new += new
-            progress.known += len(pseudonyms) - new  # another run added them first
+            progress.known += keyed - new  # another run added them first
 
 
 def _live_name(warehouse: Warehouse, source: BusinessColumn) -> str:
@@ -142,32 +136,37 @@ def _listed(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def _worklist(warehouse: Warehouse, table_id: str) -> Iterator[bigquery.Table]:
-    """Create a table for the ids to process in the subjects dataset, and delete it at the end."""
+def _tables(warehouse: Warehouse, columns: Mapping[str, Mapping[str, str]]) -> Iterator[list[bigquery.Table]]:
+    """Create tables with these columns in the subjects dataset, and delete them at the end."""
     client = warehouse.client
-    worklist = bigquery.Table(table_id, schema=[bigquery.SchemaField(name, kind) for name, kind in _WORKLIST.items()])
-    worklist.expires = datetime.now(UTC) + _LIFETIME
-    with _translated_errors(
-        f"This account may not create tables in {warehouse.dataset_id('subjects')}, which a sync needs"
-    ):
-        _sweep(warehouse)
-        client.create_table(worklist, retry=warehouse.retry)
+    tables = [
+        bigquery.Table(table_id, schema=[bigquery.SchemaField(name, kind) for name, kind in kinds.items()])
+        for table_id, kinds in columns.items()
+    ]
     try:
-        yield worklist
+        with _translated_errors(
+            f"This account may not create tables in {warehouse.dataset_id('subjects')}, which a sync needs"
+        ):
+            _sweep(warehouse)
+            for table in tables:
+                table.expires = datetime.now(UTC) + _LIFETIME
+                client.create_table(table, retry=warehouse.retry)
+        yield tables
     finally:
-        # Tried once, since a user who interrupts waits for it; otherwise the table expires.
-        with suppress(GoogleAPIError, GoogleAuthError, OSError):
-            client.delete_table(table_id, not_found_ok=True, retry=None)
+        # Tried once, since a user who interrupts waits for it; otherwise the tables expire.
+        for table in tables:
+            with suppress(GoogleAPIError, GoogleAuthError, OSError):
+                client.delete_table(table, not_found_ok=True, retry=None)
 
 
 def _sweep(warehouse: Warehouse) -> None:
-    """Delete the worklists of killed runs, since the local BigQuery ignores expiry."""
+    """Delete the tables of killed runs, since the local BigQuery ignores expiry."""
     for item in warehouse.client.list_tables(warehouse.dataset_id("subjects"), retry=warehouse.retry):
         if item.table_id.startswith(_PREFIX) and item.created and item.created < datetime.now(UTC) - _LIFETIME:
             warehouse.client.delete_table(item.reference, not_found_ok=True, retry=warehouse.retry)
 
 
-def _pages(warehouse: Warehouse, worklist: bigquery.Table) -> Iterator[list[bigquery.Row]]:
+def _pages(warehouse: Warehouse, worklist: bigquery.Table) -> Iterator[list[Any]]:
     """Yield pages of the worklist. It is read as a table, since the result of a query would be cached."""
     with _translated_errors("BigQuery cannot read the worklist: check that this account may read the subjects dataset"):
         rows = warehouse.client.list_rows(worklist, page_size=PAGE_ROWS, retry=warehouse.retry)
@@ -182,11 +181,10 @@ def _pages(warehouse: Warehouse, worklist: bigquery.Table) -> Iterator[list[bigq
 
 
 def _pseudonyms(
-    page: Sequence[Any], key: PseudonymKey, subject_form: Sequence[Step], progress: SyncProgress
-) -> dict[str, str]:
-    """Return subject keys by handle, computed from the text that an event has; count the other rows."""
-    pseudonyms = {}
-    for row in page:
+    pages: Iterable[Sequence[Any]], key: PseudonymKey, subject_form: Sequence[Step], progress: SyncProgress
+) -> Iterator[tuple[str, str]]:
+    """Yield ids with their subject keys, computed from the text that an event has; count the other rows."""
+    for row in chain.from_iterable(pages):
         if row["is_mapped"]:
             progress.known += row["customers"]
         elif row["customer_id"] is None:
@@ -194,16 +192,55 @@ def _pseudonyms(
         elif (subject_id := normal_form(row["customer_id"], subject_form)) is None:
             progress.unusable += 1
         else:
-            pseudonyms[row["handle"]] = key.pseudonym(subject_id)
-    return pseudonyms
+            yield row["customer_id"], key.pseudonym(subject_id)
 
 
-def _run(warehouse: Warehouse, statement: str, parameters: Parameters) -> bigquery.QueryJob:
+def _load(warehouse: Warehouse, table: bigquery.Table, rows: Iterator[tuple[str, str]]) -> int:
+    """Append rows to a table, and return how many."""
+    loaded = 0
+    config = bigquery.LoadJobConfig(
+        source_format="PARQUET",
+        schema=table.schema,
+        write_disposition="WRITE_APPEND",
+        create_disposition="CREATE_NEVER",
+    )
+    while part := list(islice(rows, LOAD_ROWS)):
+        columns = [pa.array(column, pa.string()) for column in zip(*part, strict=True)]
+        content = io.BytesIO()
+        pyarrow.parquet.write_table(pa.table(columns, names=list(_PSEUDONYMS)), content)
+        with _translated_errors("The pseudonyms cannot be loaded: check that this account may write"):
+            job = warehouse.client.load_table_from_file(
+                content, table.reference, rewind=True, job_config=config, num_retries=1
+            )
+            job.result(retry=warehouse.retry)
+        loaded += len(part)
+    return loaded
+
+
+def _merge(warehouse: Warehouse, statement: str, statement_parameters: Parameters) -> int:
+    """Add the loaded pseudonyms to the subject map after other runs have, and return how many rows are new.
+
+    The time of the map's last change is part of the key, so that the numbers of `run_in_turn` stay small: it is the
+    same for runs at the same time.
+    """
+    with _translated_errors("BigQuery does not show the subject map: check that this account may write it"):
+        live = warehouse.client.get_table(warehouse.table_id(_MAP), retry=warehouse.retry)
+    try:
+        job = warehouse.run_in_turn(f"{live.reference} {live.modified}", statement, statement_parameters)
+    except UserError:
+        raise UserError(
+            "The subject map cannot be written: run the command again, and check that this account may write."
+        ) from None
+    if job is None:
+        raise Unavailable("Another account fills the subject map; run the command again when it has finished.")
+    return int(job.num_dml_affected_rows or 0)
+
+
+def _run(warehouse: Warehouse, statement: str, parameters: Parameters) -> None:
     """Run one statement that returns no rows."""
     config = bigquery.QueryJobConfig(query_parameters=list(parameters))
     job = warehouse.client.query(statement, job_config=config, retry=warehouse.retry, job_retry=None)
     job.result(retry=warehouse.retry, job_retry=None)
-    return job
 
 
 @contextmanager

@@ -1,22 +1,14 @@
--- Add a page of pseudonyms, given by handle, to the subject map. A customer with rows under older keys stays the same
--- person. A row that another run has added in the meantime is not changed.
+-- Add the pseudonyms of a run to the subject map. A customer with rows under older keys stays the same person. A row
+-- that another run has added in the meantime is not changed.
 MERGE `{{ subject_map }}` AS subject
 USING (
-  WITH pseudonym AS (
-    SELECT
-      handle,
-      subject_key
-    FROM UNNEST(@handles) AS handle WITH OFFSET AS handle_offset
-    INNER JOIN UNNEST(@subject_keys) AS subject_key WITH OFFSET AS key_offset ON handle_offset = key_offset
-  )
   SELECT
-    waiting.customer_id,
+    pseudonym.customer_id,
     pseudonym.subject_key,
     COALESCE(MIN(earlier.person_key), pseudonym.subject_key) AS person_key
-  FROM `{{ worklist }}` AS waiting
-  INNER JOIN pseudonym ON waiting.handle = pseudonym.handle
-  LEFT JOIN `{{ subject_map }}` AS earlier ON waiting.customer_id = earlier.customer_id
-  GROUP BY waiting.customer_id, pseudonym.subject_key
+  FROM `{{ pseudonyms }}` AS pseudonym
+  LEFT JOIN `{{ subject_map }}` AS earlier ON pseudonym.customer_id = earlier.customer_id
+  GROUP BY pseudonym.customer_id, pseudonym.subject_key
 ) AS customer
 ON subject.customer_id = customer.customer_id AND subject.subject_key_id = @subject_key_id
 WHEN NOT MATCHED THEN

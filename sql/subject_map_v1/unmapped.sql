@@ -1,6 +1,6 @@
 -- Insert one row for each customer of a business table that the subject map lacks under the current key, one for all
--- that it contains, and one for all rows without an id. The handle replaces the id where ids must not appear.
-INSERT INTO `{{ worklist }}` (handle, customer_id, is_mapped, customers, row_count)
+-- that it contains, and one for all rows without an id.
+INSERT INTO `{{ worklist }}` (customer_id, is_mapped, customers, row_count)
 WITH business AS (
   SELECT
     IF(
@@ -24,7 +24,6 @@ counted AS (
   GROUP BY unmapped_id, is_mapped
 )
 SELECT
-  GENERATE_UUID() AS handle,
   counted.unmapped_id,
   counted.is_mapped,
   counted.customers,

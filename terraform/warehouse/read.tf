@@ -32,7 +32,7 @@ resource "google_bigquery_dataset_access" "builder_reads_subject_map" {
   user_by_email = each.value
 }
 
-# `rawless subjects sync` also creates a worklist there. Whoever owns the table of customers grants the mapper to read it.
+# `rawless subjects sync` also creates two tables there, which it deletes. Whoever owns the table of customers grants the mapper to read it.
 resource "google_bigquery_dataset_access" "mapper_writes_subject_map" {
   for_each      = var.subject_mappers
   project       = var.project

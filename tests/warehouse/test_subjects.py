@@ -15,7 +15,7 @@ import pytest
 from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 
-from rawless.errors import RawlessError, UserError
+from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.privacy.pseudonyms import PseudonymKey
 from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH, Step
 from rawless.warehouse import subjects
@@ -71,7 +71,7 @@ def tables(warehouse: Warehouse) -> list[str]:
 
 
 def before_merge(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, call: Callable[[int], None]) -> None:
-    """Call a function with 1, 2, … before each page is merged."""
+    """Call a function with 1, 2, … before pseudonyms are merged."""
     query, pages = warehouse.client.query, iter(range(1, 1000))
 
     def watched(statement: str, **options: Any) -> bigquery.QueryJob:
@@ -141,27 +141,46 @@ def test_a_new_key_keeps_the_person(warehouse: Warehouse, put: Callable[..., Non
     assert set(mapped(warehouse)) == {*wanted, row("c", NEW), row("c", third, NEW)}
 
 
-def test_a_second_run_continues_an_interrupted_one(
+def test_an_interrupted_run_adds_nothing(
     warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [f"customer-{number:02}" for number in range(10)]
     put(ids)
+    load = warehouse.client.load_table_from_file
+    parts = iter(range(10))
 
-    def stop(page: int) -> None:
-        if page == 3:
+    def stop(*arguments: Any, **options: Any) -> Any:
+        if next(parts) == 2:
             raise KeyboardInterrupt
+        return load(*arguments, **options)
 
+    monkeypatch.setattr(subjects, "LOAD_ROWS", 3)
     with monkeypatch.context() as patched:
-        patched.setattr(subjects, "PAGE_ROWS", 3)
-        before_merge(warehouse, patched, stop)
+        patched.setattr(warehouse.client, "load_table_from_file", stop)
         with pytest.raises(KeyboardInterrupt):
             sync(warehouse)
-    there = mapped(warehouse)
-    assert 0 < len(there) < 10
+    assert mapped(warehouse) == []
     assert tables(warehouse) == ["subject_map_v1"]
 
-    assert sync(warehouse) == SyncProgress(new=10 - len(there), known=len(there))
+    assert sync(warehouse) == SyncProgress(new=10)
     assert mapped(warehouse) == [row(each, OLD) for each in ids]
+
+
+def test_a_run_sends_two_statements_however_many_customers_are_new(
+    warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put([f"customer-{number:02}" for number in range(20)])
+    sent, query = [], warehouse.client.query
+
+    def watched(statement: str, **options: Any) -> bigquery.QueryJob:
+        if not options["job_config"].dry_run:
+            sent.append(statement)
+        return query(statement, **options)
+
+    monkeypatch.setattr(subjects, "LOAD_ROWS", 3)
+    monkeypatch.setattr(warehouse.client, "query", watched)
+    sync(warehouse)
+    assert ["MERGE" in statement for statement in sent] == [False, True]
 
 
 @pytest.mark.parametrize("other", [OLD, NEW], ids=["same key", "another key"])
@@ -171,12 +190,23 @@ def test_two_simultaneous_runs_add_each_row_once_and_agree_on_the_person(
     put(["a", "b"])
     beside = replace(warehouse)
 
-    def another(page: int) -> None:
-        sync(beside, other)
+    def another(number: int) -> None:
+        if number == 1:
+            sync(beside, other)
 
     before_merge(warehouse, monkeypatch, another)
     assert sync(warehouse) == (SyncProgress(known=2) if other is OLD else SyncProgress(new=2))
     assert set(mapped(beside)) == {row(each, key, other) for each in "ab" for key in (OLD, other)}
+
+
+def test_a_run_that_cannot_see_whether_another_account_has_finished_adds_nothing(
+    warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(["a"])
+    monkeypatch.setattr(Warehouse, "run_in_turn", lambda *_: None)
+    with pytest.raises(Unavailable, match="Another account fills the subject map"):
+        sync(warehouse)
+    assert mapped(warehouse) == []
 
 
 def test_the_worklist_of_a_killed_run_is_deleted(
@@ -192,21 +222,21 @@ def test_the_worklist_of_a_killed_run_is_deleted(
     assert sorted(tables(warehouse)) == ["mine", "subject_map_v1"]
 
 
-def test_no_request_contains_an_id_or_is_too_large(
+def test_no_statement_contains_an_id(
     warehouse: Warehouse, put: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put([f"{SECRET}-{number}" for number in range(20_001)])
-    requests, query = [], warehouse.client.query
+    put([f"{SECRET}-{number}" for number in range(1001)])
+    jobs, call = [], warehouse.client._call_api
 
-    def watched(statement: str, *, job_config: bigquery.QueryJobConfig, **options: Any) -> bigquery.QueryJob:
-        requests.append(statement + json.dumps(job_config.to_api_repr()))
-        return query(statement, job_config=job_config, **options)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        jobs.append(json.dumps(options.get("data") or {}, default=str))
+        return call(*arguments, **options)
 
-    monkeypatch.setattr(warehouse.client, "query", watched)
-    assert sync(warehouse) == SyncProgress(new=20_001)
-    assert 2_000_000 < max(map(len, requests)) < 8_000_000
-    assert not any(SECRET in each for each in requests)
-    assert len({each[0] for each in mapped(warehouse)}) == 20_001
+    monkeypatch.setattr(warehouse.client, "_call_api", watched)
+    assert sync(warehouse) == SyncProgress(new=1001)
+    assert any("MERGE" in each for each in jobs)
+    assert not any(SECRET in each or OLD.pseudonym(f"{SECRET}-0") in each for each in jobs)
+    assert len({each[0] for each in mapped(warehouse)}) == 1001
 
 
 MISTAKES = {
