@@ -1,6 +1,7 @@
 """The local BigQuery: `bqemulator`, an embedded database behind BigQuery's protocol, with fixes for its bugs."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import sqlglot
 from bqemulator import server as emulator
 from bqemulator.api import middleware
 from bqemulator.api.app import create_app
-from bqemulator.api.routes import jobs
+from bqemulator.api.routes import jobs, tabledata
 from bqemulator.api.routes.tabledata import _build_arrow_schema
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.models import JobMeta
@@ -24,6 +25,7 @@ from bqemulator.storage.engine import DuckDBEngine
 from bqemulator.streaming import read_session
 from bqemulator.types import geography
 from bqemulator.versioning.snapshots import SnapshotManager
+from fastapi.routing import APIRoute
 from sqlglot.errors import SqlglotError
 from sqlglot.expressions import Query
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -56,6 +58,7 @@ async def start(home: Path, token: str) -> emulator.EmulatorServer:
     emulator.create_app = lambda context: Gate(create_app(context), token)
     grpc_server.CorrelationInterceptor = lambda: AsyncTokenInterceptor(token)  # the outermost one
     _run_appends_on_loop(asyncio.get_running_loop())
+    _run_listings_on_loop()
     _disable_time_travel()
     _forget_jobs()
     _run_an_id_once()
@@ -144,6 +147,19 @@ def _run_appends_on_loop(loop: asyncio.AbstractEventLoop) -> None:
     handler = write_servicer.BigQueryWriteHandler
     handler._bind_stream_to_target = on_loop(handler._bind_stream_to_target)
     handler._perform_append = on_loop(handler._perform_append)
+
+
+def _run_listings_on_loop() -> None:
+    """Run listings of rows on the event loop, like queries. bqemulator 1.4.0 runs them in threads, too."""
+    list_rows = tabledata.list_tabledata
+
+    async def list_on_loop(*arguments: Any, **options: Any) -> Any:
+        return list_rows(*arguments, **options)
+
+    list_on_loop.__signature__ = inspect.signature(list_rows, eval_str=True)  # type: ignore[attr-defined]
+    for route in tabledata.router.routes:
+        if isinstance(route, APIRoute) and route.endpoint is list_rows:
+            route.endpoint = list_on_loop
 
 
 class _Messages:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,6 +105,26 @@ def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse) -> Non
             future.result()
 
     assert answers == [[{"n": number, "x": "x"}] for number in range(50)]
+
+
+def test_a_query_during_listings_gets_its_own_result(warehouse: Warehouse) -> None:
+    done = threading.Event()
+    asking = replace(warehouse)  # has a client of its own
+
+    def list_rows() -> None:
+        while not done.is_set():
+            assert warehouse.list_rows("encoder_v1") == []
+
+    with ThreadPoolExecutor(2) as pool:
+        listing = [pool.submit(list_rows) for _ in range(2)]
+        try:
+            answers = [asking.query(f"SELECT {number} AS n, 'x' AS x") for number in range(30)]
+        finally:
+            done.set()
+        for future in listing:
+            future.result()
+
+    assert answers == [[{"n": number, "x": "x"}] for number in range(30)]
 
 
 def test_a_row_is_stored_once_and_time_travel_is_refused(warehouse: Warehouse, home: Path) -> None:
