@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
+from rawless.datasets.near_duplicates import search_values
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig
 from rawless.warehouse.tables import FOLDER, ROLES, functions, names, table
+from tests.datasets.drawn_vectors import COSINE, Row, near_duplicates, rows
 from tests.googlesql.analyzer import Analyzer, Refused
 from tests.googlesql.statements import Statement, read
 
@@ -107,3 +110,29 @@ def test_google_finds_no_near_duplicate_of_a_zero_vector(analyzer: Analyzer) -> 
         query = query.replace(f"@{name}", str(value))
 
     assert analyzer.evaluate(query) == ["b"]
+
+
+NEAR_DUPLICATES = WAREHOUSE.render(FOLDER / "templates/near_duplicate_rows.sql")
+
+
+def test_google_accepts_the_search_for_near_duplicates(analyzer: Analyzer) -> None:
+    vector = f"SELECT event_id, split, embedding FROM `{WAREHOUSE.table_id('snapshot_v1')}`"
+    types = dict.fromkeys(search_values(COSINE, 1), "INT64") | {"cosine": "FLOAT64", "recall": "FLOAT64"}
+    sql = f"WITH vector AS ({vector}), {NEAR_DUPLICATES} SELECT event_id FROM near_duplicate CROSS JOIN hashing"
+
+    assert refusal(analyzer, on_google(sql, **types)) is None
+
+
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows())
+def test_google_finds_only_near_duplicates_and_all_equal_ones(analyzer: Analyzer, rows: list[Row]) -> None:
+    values = ", ".join(
+        f"STRUCT('{event_id}' AS event_id, '{split}' AS split, {list(embedding)} AS embedding)"
+        for event_id, split, embedding in rows
+    )
+    sql = f"WITH vector AS (SELECT * FROM UNNEST([{values}])), {NEAR_DUPLICATES} SELECT event_id FROM near_duplicate"
+    for name, value in search_values(COSINE, len(rows)).items():
+        sql = sql.replace(f"@{name}", str(value))
+    equal, near = near_duplicates(rows)
+
+    assert equal <= set(analyzer.evaluate(sql)) <= near
