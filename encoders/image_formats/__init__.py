@@ -10,7 +10,7 @@ would accept it.
 
 from types import ModuleType
 
-from encoders.image_formats import bmp, gif, jpeg, png, tiff, webp
+from encoders.image_formats import avif, bmp, gif, jpeg, png, tiff, webp
 from rawless.content import ImageFormat
 
 _FORMATS: dict[ImageFormat, ModuleType] = {
@@ -20,6 +20,7 @@ _FORMATS: dict[ImageFormat, ModuleType] = {
     "webp": webp,
     "bmp": bmp,
     "tiff": tiff,
+    "avif": avif,
 }
 
 
@@ -31,7 +32,7 @@ def detect_format(content: bytes) -> ImageFormat | None:
 def strip(content: bytes, image_format: ImageFormat, *, whole_file: bool = False) -> bytes:
     """Return the file with only what decoding needs. Raises Rejected when it is truncated or malformed.
 
-    Faults after the image of a PNG, or after the first frame of a GIF, count only if `whole_file` is true.
+    Faults after the image of a PNG or AVIF, or after the first frame of a GIF, count only if `whole_file` is true.
     """
     stripped: bytes = _FORMATS[image_format].strip(content, whole_file=whole_file)
     return stripped

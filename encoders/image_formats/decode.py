@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import TypeVar, cast
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from encoders.image_formats import bmp, detect_format, strip, tiff
 from encoders.image_formats.exif import orientation
@@ -17,6 +17,7 @@ from rawless.privacy import Reason, Rejected
 T = TypeVar("T")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded in parallel
 warnings.simplefilter("error", Image.DecompressionBombWarning)  # by default it is printed, and the file opened
 _BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 _TRANSPOSITIONS = {

@@ -13,9 +13,11 @@ from PIL import Image
 SIZE = (13, 9)
 """Odd, unequal and small: rows need padding, blocks are partial, and a rotated image has another shape."""
 PNG = b"\x89PNG\r\n\x1a\n"
-MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2, "tiff": 4}
+MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2, "tiff": 4, "avif": 12}
 
 
+ESSENTIAL = {b"av1C", b"hvcC", b"irot", b"imir", b"clap"}
+"""Properties of the images in a HEIF that a reader must know."""
 HERE = -1
 
 
@@ -313,16 +315,117 @@ def _tiffs() -> Iterator[tuple[str, bytes]]:
     yield "tile", tiff_page(SIZE, tiles, choose(3 * 256))
 
 
+def _avifs() -> Iterator[tuple[str, bytes]]:
+    """Yield AVIFs; the grid and the sequence are as others write them, which Pillow does not."""
+    for mode in ("L", "RGB", "RGBA"):
+        yield mode, saved(noise(mode), "AVIF")
+    for sampling in ("4:2:2", "4:4:4", "4:0:0"):
+        yield sampling, saved(noise("RGB"), "AVIF", subsampling=sampling, quality=100)
+    yield "limited", saved(noise("RGB"), "AVIF", range="limited")
+    yield "premultiplied", saved(noise("RGBA"), "AVIF", alpha_premultiplied=True)
+    yield "grid", heif_grid(saved(noise("RGB", (64, 64)), "AVIF"), (100, 120))
+    yield "grid-within", heif_grid(saved(noise("RGB", (64, 64)), "AVIF"), (128, 66), ids=4, within=True)
+    yield "sequence", saved(noise("RGB"), "AVIF", save_all=True, append_images=[noise("RGB").rotate(180)])
+
+
+def box(name: bytes, *parts: bytes, full: bool = False) -> bytes:
+    """Return a box of a HEIF or JP2, with a version and flags of zero where it is a full one."""
+    content = bytes(4 * full) + b"".join(parts)
+    return struct.pack(">L4s", 8 + len(content), name) + content
+
+
+def boxes(content: bytes, start: int = 0) -> dict[bytes, bytes]:
+    """Return what is in each box, by its name."""
+    found: dict[bytes, bytes] = {}
+    while start < len(content):
+        end = start + int.from_bytes(content[start : start + 4], "big")
+        found.setdefault(content[start + 4 : start + 8], content[start + 8 : end])
+        start = end
+    return found
+
+
+def heif(
+    kind: bytes,
+    items: list[tuple[bytes, bytes, dict[bytes, bytes]]],
+    *references: tuple[bytes, int, list[int]],
+    after: bytes = b"",
+    ids: int = 2,
+    within: bool = False,
+) -> bytes:
+    """Return a HEIF of items (kind, data, properties), numbered from 1, that refer to each other.
+
+    Numbers of items have two or four bytes; the data is in the box of the description where `within` is true.
+    """
+    number, version, wide = "H" if ids == 2 else "L", int(ids > 2), struct.pack(">L", int(ids > 2) << 24)
+    properties = [each for item in items for each in item[2].items()]
+    position, associations = 0, b""
+    for item, (_, _, own) in enumerate(items, start=1):
+        numbers = [n | (name in ESSENTIAL) << 15 for n, name in enumerate(own, start=position + 1)]
+        associations += struct.pack(f">{number}B{len(own)}H", item, len(own), *numbers)
+        position += len(own)
+    entries = [
+        box(b"infe", bytes([2 + version, 0, 0, 0]), struct.pack(f">{number}H4sx", item, 0, name))
+        for item, (name, _, _) in enumerate(items, start=1)
+    ]
+    data = b"".join(each for _, each, _ in items)
+    parts = [
+        box(b"hdlr", bytes(8), b"pict", bytes(13)),
+        box(b"pitm", wide, struct.pack(f">{number}", 1)),
+        box(b"iinf", wide, struct.pack(f">{number}", len(items)), *entries),
+        box(
+            b"iref",
+            wide,
+            *(box(n, struct.pack(f">{number}H{len(t)}{number}", s, len(t), *t)) for n, s, t in references),
+        ),
+        box(
+            b"iprp",
+            box(b"ipco", *(box(*each) for each in properties)),
+            box(b"ipma", bytes([version, 0, 0, 1]), struct.pack(">L", len(items)), associations),
+        ),
+        box(b"idat", data) if within else b"",
+    ]
+    head = box(b"ftyp", kind, bytes(4), kind, b"mif1miaf", after)
+    start = 0 if within else len(head) + 12 + sum(map(len, parts)) + 14 + ids + (14 + ids) * len(items) + 8
+    places = b""
+    for item, (_, each, _) in enumerate(items, start=1):
+        places += struct.pack(f">{number}HHHLL", item, int(within), 0, 1, start, len(each))
+        start += len(each)
+    head_of_places = bytes([2 if ids > 2 else 1, 0, 0, 0, 0x44, 0]) + struct.pack(f">{number}", len(items))
+    description = box(b"meta", *parts, box(b"iloc", head_of_places, places), full=True)
+    return head + description + (b"" if within else box(b"mdat", data))
+
+
+def heif_item(content: bytes) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    """Return the primary image of a HEIF of one image."""
+    meta = boxes(boxes(content)[b"meta"], 4)
+    properties = boxes(boxes(meta[b"iprp"])[b"ipco"])
+    return (b"av01" if b"av1C" in properties else b"hvc1"), boxes(content)[b"mdat"], properties
+
+
+def resized_heif(content: bytes, size: tuple[int, int]) -> bytes:
+    """Return a HEIF whose container states another size, as its compressed data does not."""
+    at = content.index(b"ispe") + 8
+    return content[:at] + struct.pack(">LL", *size) + content[at + 8 :]
+
+
+def heif_grid(tile: bytes, size: tuple[int, int], **options: Any) -> bytes:
+    """Return a HEIF of two by two tiles, which all look the same."""
+    kind, data, properties = heif_item(tile)
+    grid = (b"grid", struct.pack(">BBBBHH", 0, 0, 1, 1, *size), {b"ispe": struct.pack(">LLL", 0, *size)})
+    brand = b"avif" if kind == b"av01" else b"heic"
+    return heif(brand, [grid, *[(kind, data, properties)] * 4], (b"dimg", 1, [2, 3, 4, 5]), **options)
+
+
 @cache
 def ordinary() -> dict[str, bytes]:
     """Return valid image files by name: every format, mode and orientation, and some sizes."""
-    makers = {"jpeg": _jpegs, "png": _pngs, "gif": _gifs, "bmp": _bmps, "webp": _webps, "tiff": _tiffs}
+    makers = {"jpeg": _jpegs, "png": _pngs, "gif": _gifs, "bmp": _bmps, "webp": _webps, "tiff": _tiffs, "avif": _avifs}
     files = {f"{kind}-{name}": content for kind, maker in makers.items() for name, content in maker()}
     for kind in makers:
         for size in ((1, 1), (1, 2), (3, 1), (17, 16), (130, 1), (1, 130)):
             files[f"{kind}-{size[0]}x{size[1]}"] = saved(noise("RGB", size), kind.upper())
     for turn in range(1, 9):
-        for kind in ("jpeg", "png", "webp"):
+        for kind in ("jpeg", "png", "webp", "avif"):
             tag = exif(turn, "<>"[turn % 2])
             files[f"{kind}-turned-{turn}"] = saved(noise("RGB"), kind.upper(), exif=b"Exif\0\0" + tag)
     return files

@@ -37,14 +37,19 @@ from tests.encoders.image_files import (
     animated_webp,
     arithmetic_jpeg,
     bmp,
+    box,
     chunk,
     exif,
     extended_webp,
     gif,
+    heif,
+    heif_grid,
+    heif_item,
     ihdr,
     noise,
     ordinary,
     png,
+    resized_heif,
     resized_jpeg,
     resized_webp,
     saved,
@@ -120,6 +125,9 @@ def bombs() -> dict[str, bytes]:
     files["tiff-tiles"] = tiff_page(
         huge, {259: (8,), 322: (60_000,), 323: (60_000,), 324: (HERE,), 325: (9,)}, zeros[:9]
     )
+    files["avif"] = resized_heif(saved(noise("RGB"), "AVIF"), huge)
+    files["avif-grid"] = heif_grid(saved(noise("RGB", (64, 64)), "AVIF"), huge)
+    files["avif-sequence"] = resized_heif(ordinary()["avif-sequence"], huge)
     for disposal in (2, 3):  # which Pillow lays out when it opens the file, just below its own limit
         control = bytes([0x21, 0xF9, 4, disposal << 2 | 1, 0, 0, 0, 0])
         files[f"gif-disposal-{disposal}"] = gif((9_400, 9_400), (0, 0, 9_400, 9_400), control)
@@ -153,6 +161,17 @@ def swelling() -> dict[str, bytes]:
     files["webp-many-frames"] = extended_webp(SIZE, 2, (b"ANIM", bytes(6)), *[(b"ANMF", webp_frame())] * 50_000)
     files["tiff-many-tags"] = tiff(*[struct.pack("<HHLL", n, 1, 900_000, 9) for n in range(40_000, 44_000)], order="<")
     files["tiff-many-tags"] += bytes(900_000)
+    kind, data, properties = heif_item(saved(Image.new("L", (3_000, 3_000)), "AVIF", speed=10))
+    stated = properties | {b"ispe": struct.pack(">LLL", 0, *SIZE)}
+    files["avif-larger-than-stated"] = heif(b"avif", [(kind, data, stated)])
+    grid = (b"grid", struct.pack(">BBBBHH", 0, 0, 0, 0, *SIZE), stated)
+    files["avif-tile-larger-than-its-grid"] = heif(b"avif", [grid, (kind, data, properties)], (b"dimg", 1, [2]))
+    files["avif-many-frames"] = heif(b"avif", [(kind, data * 1_000, properties)])
+    long = (kind, bytes(900_000), properties)
+    files["avif-tiles-of-one-place"] = heif(b"avif", [grid, long], *[(b"dimg", 1, [2] * 4_000)] * 16)
+    files["avif-many-boxes"] = box(b"free") * 1_000_000
+    files["avif-many-boxes"] = box(b"ftyp", b"avif", bytes(4)) + files["avif-many-boxes"]
+    files["avif-many-properties"] = heif(b"avif", [(kind, data, {b"%4d" % n: b"" for n in range(15)})] * 4_000)
     files["bmp-header"] = b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(1_000_000)
     return files
 
@@ -168,6 +187,7 @@ ALLOWED: dict[str, Callable[[], bytes]] = {
     "webp": lambda: saved(Image.new("RGBA", MANY, 7), "WEBP", method=0, **TAG),
     "webp-lossless": lambda: saved(Image.new("RGBA", MANY, 7), "WEBP", method=0, lossless=True, quality=0, **TAG),
     "tiff": lambda: saved(Image.new("RGBA", MANY), "TIFF", compression="tiff_adobe_deflate", tiffinfo={274: 6}),
+    "avif": lambda: saved(Image.new("RGBA", MANY, (7, 70, 7, 70)), "AVIF", speed=10, subsampling="4:4:4", **TAG),
     "gif": lambda: gif(MANY, (0, 0, *SIZE), b"!\xf9\4\x09\0\0\0\0"),
 }
 """Small files of many pixels within the limits; some have an orientation, which needs another copy."""
@@ -341,8 +361,8 @@ def test_a_spoiled_file_has_the_pixels_of_pillow_or_is_rejected(
     assert_pixels_of_pillow_or_rejected(edited(content, edits))
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(ordinary()) if name.startswith("tiff")])
-def test_a_damaged_tiff_shows_nothing_of_what_was_in_memory(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in sorted(ordinary()) if name.startswith(("tiff", "avif"))])
+def test_a_damaged_image_shows_nothing_of_what_was_in_memory(name: str) -> None:
     content, choose = ordinary()[name], random.Random(name)
     for _ in range(20):
         changed = bytearray(content)

@@ -22,10 +22,13 @@ from tests.encoders.image_files import (
     PNG,
     SIZE,
     bmp,
+    box,
     chunk,
     exif,
     extended_webp,
     gif,
+    heif,
+    heif_item,
     ihdr,
     jpeg_of,
     noise,
@@ -135,6 +138,15 @@ def marked() -> dict[str, bytes]:
     files["tiff-next-page"] = saved(noise("RGB"), "TIFF", save_all=True, append_images=[noise("L")]) + MARK
     jpeg = saved(noise("RGB"), "JPEG", subsampling=0)
     files["tiff-jpeg"] = tiff_page(SIZE, {259: (7,)}, jpeg[:2] + segment(0xFE, MARK) + jpeg[2:])
+    files["avif-xmp"] = saved(noise("RGB"), "AVIF", xmp=MARK)
+    files["avif-profile"] = saved(noise("RGB"), "AVIF", icc_profile=MARK)
+    _, data, properties = heif_item(saved(noise("RGB"), "AVIF"))
+    properties |= {b"av1C": properties[b"av1C"] + MARK, b"note": MARK, b"ispe": properties[b"ispe"] + MARK}
+    metadata = (b"Exif", bytes(4) + thumbnail(), {})
+    files["avif-exif"] = heif(b"avif", [(b"av01", data, properties), metadata], (b"cdsc", 2, [1]))
+    unit = bytes([5 << 3 | 2, len(MARK)]) + MARK
+    files["avif-units"] = heif(b"avif", [(b"av01", unit + data + unit, properties)], after=MARK + b"___")
+    files["avif-box"] = files["avif-xmp"] + box(b"free", MARK)
     return files
 
 
@@ -146,7 +158,7 @@ def test_metadata_never_reaches_the_decoder(name: str) -> None:
     assert reason_of(content) is None
 
 
-@pytest.mark.parametrize("kind", ["gif", "png", "webp"])
+@pytest.mark.parametrize("kind", ["gif", "png", "webp", "avif"])
 def test_later_frames_never_reach_the_decoder(kind: str) -> None:
     one, two = noise("RGB"), noise("RGB").rotate(180)
     content = saved(one, kind.upper(), save_all=True, append_images=[two, one] * 3, duration=50)
