@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool, StrictInt
 from rawless.config import FrozenModel
 
 Modality = Literal["text", "image"]
-ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif"]
+ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "jp2"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 DEFAULT_FORMATS: tuple[ImageFormat, ...] = ("jpeg", "png", "webp", "gif", "bmp")
 """The formats that a stream accepts unless it names others: those of the web, whose decoders are the most tested."""
@@ -23,4 +23,4 @@ class ImageLimits(FrozenModel):
     formats: tuple[ImageFormat, ...] = Field(default=DEFAULT_FORMATS, min_length=1)
     """The formats that are decoded."""
     whole_files: StrictBool = False
-    """True also rejects a PNG, GIF or AVIF that is cut or malformed after the pixels that are decoded."""
+    """True also rejects a PNG, GIF, AVIF or JPEG 2000 that is cut or malformed after the pixels that are decoded."""

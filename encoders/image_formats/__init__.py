@@ -10,7 +10,7 @@ would accept it.
 
 from types import ModuleType
 
-from encoders.image_formats import avif, bmp, gif, jpeg, png, tiff, webp
+from encoders.image_formats import avif, bmp, gif, jp2, jpeg, png, tiff, webp
 from rawless.content import ImageFormat
 
 _FORMATS: dict[ImageFormat, ModuleType] = {
@@ -21,6 +21,7 @@ _FORMATS: dict[ImageFormat, ModuleType] = {
     "bmp": bmp,
     "tiff": tiff,
     "avif": avif,
+    "jp2": jp2,
 }
 
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded in parallel
 warnings.simplefilter("error", Image.DecompressionBombWarning)  # by default it is printed, and the file opened
+_PLUGINS = {"jp2": "jpeg2000"}
+"""Pillow's names of formats, where they are others."""
 _BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,7 +42,7 @@ def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
     if image_format is None or image_format not in limits.formats:
         raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)
     file = BytesIO(strip(content, image_format, whole_file=limits.whole_files))
-    image = _reject_errors(lambda: Image.open(file, formats=(image_format,)))
+    image = _reject_errors(lambda: Image.open(file, formats=(_PLUGINS.get(image_format, image_format),)))
     width, height = image.size
     if width * height > limits.max_pixels or max(width, height) > limits.max_side:
         raise Rejected(Reason.TOO_MANY_PIXELS)

@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from encoders.image_formats import boxes
 from encoders.image_formats.reading import read_exactly
 from rawless.privacy import Reason, Rejected
 
 Size = tuple[int, int]
-MAX_ITEMS = 4_096
-"""Images, tiles, metadata, properties or parts of them in a file. A camera's image has about 50 tiles."""
+MAX_ITEMS = boxes.MAX_BOXES
+"""Images, tiles, metadata, properties or parts of them in a file."""
 MIN_TILE_SIDE = 1_024
 """A side that a tile may have although the image is smaller."""
 _MAX_PIXELS = 1 << 28
@@ -91,14 +92,14 @@ class _Meta:
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._left = 2 * len(content) + _MAX_SHARED_BYTES
-        boxes = _first_boxes(_meta_box(content)[4:])
-        self._idat = boxes.get(b"idat", b"")
-        self._kinds = dict(_kinds(boxes.get(b"iinf", b"")))
-        self._references = list(_references(boxes.get(b"iref", b"")))
-        self._places = dict(_places(boxes.get(b"iloc", b"")))
-        self._properties = list(_boxes(_first_boxes(boxes.get(b"iprp", b"")).get(b"ipco", b"")))
-        self._associations = dict(_associations(boxes.get(b"iprp", b"")))
-        reader = _Reader(boxes.get(b"pitm", b""))
+        described = boxes.by_name(_meta_box(content)[4:])
+        self._idat = described.get(b"idat", b"")
+        self._kinds = dict(_kinds(described.get(b"iinf", b"")))
+        self._references = list(_references(described.get(b"iref", b"")))
+        self._places = dict(_places(described.get(b"iloc", b"")))
+        self._properties = list(boxes.read(boxes.by_name(described.get(b"iprp", b"")).get(b"ipco", b"")))
+        self._associations = dict(_associations(described.get(b"iprp", b"")))
+        reader = _Reader(described.get(b"pitm", b""))
         self.primary = reader.number(4 if reader.number(4) >> 24 else 2)
 
     def kind(self, item: int) -> bytes:
@@ -151,7 +152,7 @@ def strip(content: bytes, codec: Codec, *, whole_file: bool) -> bytes:
     Boxes after the image are read, though not kept, if `whole_file` is true.
     """
     if whole_file:
-        deque(_boxes(content), maxlen=0)
+        deque(boxes.read(content), maxlen=0)
     meta = _Meta(content)
     alphas = meta.alphas()
     image = _image(meta, meta.primary, codec)
@@ -232,33 +233,9 @@ def _is_alpha(properties: dict[bytes, bytes]) -> bool:
     return name in _ALPHAS and end == b"\0"
 
 
-def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the name and the content of each box."""
-    position, number = 0, 0
-    while position < len(content):
-        length, head = int.from_bytes(read_exactly(content, position, 8)[:4], "big"), 8
-        if length == 1:
-            length, head = int.from_bytes(read_exactly(content, position + 8, 8), "big"), 16
-        elif length == 0:  # up to the end
-            length = len(content) - position
-        number += 1
-        if length < head or number > MAX_ITEMS:
-            raise Rejected(Reason.UNDECODABLE_IMAGE)
-        yield content[position + 4 : position + 8], read_exactly(content, position + head, length - head)
-        position += length
-
-
-def _first_boxes(content: bytes) -> dict[bytes, bytes]:
-    """Return the content of the boxes by their names, of which the first counts."""
-    boxes: dict[bytes, bytes] = {}
-    for name, box in _boxes(content):
-        boxes.setdefault(name, box)
-    return boxes
-
-
 def _meta_box(content: bytes) -> bytes:
     """Return the content of the box that describes the file. Boxes after it are not read."""
-    for name, box in _boxes(content):
+    for name, box in boxes.read(content):
         if name == b"meta":
             return box
     raise Rejected(Reason.UNDECODABLE_IMAGE)
@@ -267,7 +244,7 @@ def _meta_box(content: bytes) -> bytes:
 def _kinds(content: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the items with what they are."""
     head = 4 + (4 if content[:1] > b"\0" else 2)
-    for _, entry in _boxes(content[head:]):
+    for _, entry in boxes.read(content[head:]):
         reader = _Reader(entry)
         version = reader.number(4) >> 24
         item, protection = reader.number(4 if version == 3 else 2), reader.number(2)
@@ -281,7 +258,7 @@ def _references(content: bytes) -> Iterator[_Reference]:
         return
     lists = _Reader(content)
     length = 4 if lists.number(4) >> 24 else 2
-    for name, box in _boxes(lists.rest()):
+    for name, box in boxes.read(lists.rest()):
         reader = _Reader(box)
         yield name, reader.number(length), [reader.number(length) for _ in range(reader.count(2))]
 
@@ -308,7 +285,7 @@ def _places(content: bytes) -> Iterator[tuple[int, tuple[int, list[tuple[int, in
 def _associations(content: bytes) -> Iterator[tuple[int, list[tuple[int, bool]]]]:
     """Yield the items with the numbers of their properties, and whether each is essential."""
     left = _MAX_LIST_BYTES
-    for name, box in _boxes(content):
+    for name, box in boxes.read(content):
         if name != b"ipma":
             continue
         left -= len(box)
@@ -324,11 +301,6 @@ def _associations(content: bytes) -> Iterator[tuple[int, list[tuple[int, bool]]]
             yield item, [(number & essential - 1, bool(number & essential)) for number in numbers]
 
 
-def _box(name: bytes, *parts: bytes) -> bytes:
-    content = b"".join(parts)
-    return struct.pack(">L4s", 8 + len(content), name) + content
-
-
 def _file(brand: bytes, items: list[_Item], references: list[_Reference]) -> bytes:
     """Return a file of the items, which are numbered from 1, the number of the primary image."""
     properties = list(dict.fromkeys(each for item in items for each in item.properties.items()))
@@ -339,24 +311,24 @@ def _file(brand: bytes, items: list[_Item], references: list[_Reference]) -> byt
             numbers[each] | (name in _ESSENTIAL) << 15 for each in _in_order(item.properties) for name in each[:1]
         ]
         associations.append(struct.pack(f">HB{len(of_item)}H", number, len(of_item), *of_item))
-        entries.append(_box(b"infe", struct.pack(">LHH4sx", 2 << 24, number, 0, item.kind)))
-    head = _box(b"ftyp", brand, bytes(4), brand, b"mif1miaf")
+        entries.append(boxes.written(b"infe", struct.pack(">LHH4sx", 2 << 24, number, 0, item.kind)))
+    head = boxes.written(b"ftyp", brand, bytes(4), brand, b"mif1miaf")
     described = [
-        _box(b"hdlr", bytes(8), b"pict", bytes(13)),
-        _box(b"pitm", struct.pack(">LH", 0, 1)),
-        _box(b"iinf", struct.pack(">LH", 0, len(items)), *entries),
-        _box(
+        boxes.written(b"hdlr", bytes(8), b"pict", bytes(13)),
+        boxes.written(b"pitm", struct.pack(">LH", 0, 1)),
+        boxes.written(b"iinf", struct.pack(">LH", 0, len(items)), *entries),
+        boxes.written(
             b"iref",
             bytes(4),
             *(
-                _box(name, struct.pack(f">HH{len(parts)}H", start, len(parts), *parts))
+                boxes.written(name, struct.pack(f">HH{len(parts)}H", start, len(parts), *parts))
                 for name, start, parts in references
             ),
         ),
-        _box(
+        boxes.written(
             b"iprp",
-            _box(b"ipco", *(_box(*each) for each in properties)),
-            _box(b"ipma", struct.pack(">LL", 1, len(items)), *associations),
+            boxes.written(b"ipco", *(boxes.written(*each) for each in properties)),
+            boxes.written(b"ipma", struct.pack(">LL", 1, len(items)), *associations),
         ),
     ]
     size = len(head) + 12 + sum(map(len, described)) + 8 + 8 + 14 * len(items) + 8
@@ -364,8 +336,8 @@ def _file(brand: bytes, items: list[_Item], references: list[_Reference]) -> byt
     for number, item in enumerate(items, start=1):
         places.append(struct.pack(">HHHLL", number, 0, 1, size, len(item.data)))
         size += len(item.data)
-    described.append(_box(b"iloc", struct.pack(">LHH", 0, 0x4400, len(items)), *places))
-    return head + _box(b"meta", bytes(4), *described) + _box(b"mdat", *(item.data for item in items))
+    described.append(boxes.written(b"iloc", struct.pack(">LHH", 0, 0x4400, len(items)), *places))
+    return head + boxes.written(b"meta", bytes(4), *described) + boxes.written(b"mdat", *(item.data for item in items))
 
 
 def _in_order(properties: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:

@@ -13,11 +13,13 @@ from PIL import Image
 SIZE = (13, 9)
 """Odd, unequal and small: rows need padding, blocks are partial, and a rotated image has another shape."""
 PNG = b"\x89PNG\r\n\x1a\n"
-MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2, "tiff": 4, "avif": 12}
+MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2, "tiff": 4, "avif": 12, "jp2": 12}
 
 
 ESSENTIAL = {b"av1C", b"hvcC", b"irot", b"imir", b"clap"}
 """Properties of the images in a HEIF that a reader must know."""
+PLUGINS = {"JP2": "JPEG2000"}
+"""Pillow's names of formats, where they are others."""
 HERE = -1
 
 
@@ -35,7 +37,7 @@ def noise(mode: str, size: tuple[int, int] = SIZE) -> Image.Image:
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     """Return the image as a file."""
     file = BytesIO()
-    image.save(file, kind, **options)
+    image.save(file, PLUGINS.get(kind, kind), **options)
     return file.getvalue()
 
 
@@ -328,6 +330,45 @@ def _avifs() -> Iterator[tuple[str, bytes]]:
     yield "sequence", saved(noise("RGB"), "AVIF", save_all=True, append_images=[noise("RGB").rotate(180)])
 
 
+def _jp2s() -> Iterator[tuple[str, bytes]]:
+    """Yield JPEG 2000 files; they state no orientation."""
+    for mode in ("L", "LA", "RGB", "RGBA", "I;16"):
+        yield mode, saved(noise(mode), "JP2")
+    yield "codestream", saved(noise("RGB"), "JP2", no_jp2=True)
+    yield "tiles", saved(noise("RGB", (40, 30)), "JP2", tile_size=(16, 16))
+    yield "layers", saved(noise("RGB"), "JP2", quality_layers=[40, 20, 5], irreversible=True, progression="RPCL")
+    yield "precincts", saved(noise("RGB", (40, 30)), "JP2", precinct_size=(32, 32), codeblock_size=(16, 16))
+    yield "offset", saved(noise("RGB", (40, 30)), "JP2", tile_size=(32, 32), offset=(5, 7), tile_offset=(3, 2))
+    yield "lengths", saved(noise("RGB"), "JP2", plt=True, comment="a comment")
+    yield "colour-transform", saved(noise("RGB"), "JP2", mct=1)
+    yield "palette", with_palette(saved(noise("L"), "JP2"))
+
+
+def with_codestream(content: bytes, stream: bytes) -> bytes:
+    """Return a JP2 with another codestream."""
+    return content[: content.index(b"jp2c") - 4] + box(b"jp2c", stream)
+
+
+def resized_jp2(content: bytes, size: tuple[int, int]) -> bytes:
+    """Return a JPEG 2000 file that states another size, as one tile."""
+    at = content.index(b"\xff\x51") + 6
+    sides = struct.pack(">LL", *size)
+    changed = content[:at] + sides + bytes(8) + sides + content[at + 24 :]
+    return changed.replace(
+        box(b"ihdr", struct.pack(">LL", *SIZE[::-1]))[4:16], b"ihdr" + struct.pack(">LL", *size[::-1])
+    )
+
+
+def with_palette(content: bytes) -> bytes:
+    """Return a JP2 of one component with a palette of its 256 values."""
+    palette = struct.pack(">HB3B", 256, 3, 7, 7, 7) + bytes(value for n in range(256) for value in (n, 255 - n, n // 2))
+    mapped = b"".join(struct.pack(">HBB", 0, 1, column) for column in range(3))
+    header = boxes(content, 12)[b"jp2h"]
+    colour = box(b"colr", struct.pack(">BBBL", 1, 0, 0, 16))
+    whole = box(b"ihdr", boxes(header)[b"ihdr"]) + colour + box(b"pclr", palette) + box(b"cmap", mapped)
+    return content.replace(box(b"jp2h", header), box(b"jp2h", whole))
+
+
 def box(name: bytes, *parts: bytes, full: bool = False) -> bytes:
     """Return a box of a HEIF or JP2, with a version and flags of zero where it is a full one."""
     content = bytes(4 * full) + b"".join(parts)
@@ -419,7 +460,16 @@ def heif_grid(tile: bytes, size: tuple[int, int], **options: Any) -> bytes:
 @cache
 def ordinary() -> dict[str, bytes]:
     """Return valid image files by name: every format, mode and orientation, and some sizes."""
-    makers = {"jpeg": _jpegs, "png": _pngs, "gif": _gifs, "bmp": _bmps, "webp": _webps, "tiff": _tiffs, "avif": _avifs}
+    makers = {
+        "jpeg": _jpegs,
+        "png": _pngs,
+        "gif": _gifs,
+        "bmp": _bmps,
+        "webp": _webps,
+        "tiff": _tiffs,
+        "avif": _avifs,
+        "jp2": _jp2s,
+    }
     files = {f"{kind}-{name}": content for kind, maker in makers.items() for name, content in maker()}
     for kind in makers:
         for size in ((1, 1), (1, 2), (3, 1), (17, 16), (130, 1), (1, 130)):

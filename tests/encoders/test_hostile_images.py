@@ -50,6 +50,7 @@ from tests.encoders.image_files import (
     ordinary,
     png,
     resized_heif,
+    resized_jp2,
     resized_jpeg,
     resized_webp,
     saved,
@@ -57,6 +58,7 @@ from tests.encoders.image_files import (
     tiff,
     tiff_page,
     webp_frame,
+    with_codestream,
 )
 
 ROOT = Path(__file__).parent.parent.parent
@@ -128,6 +130,8 @@ def bombs() -> dict[str, bytes]:
     files["avif"] = resized_heif(saved(noise("RGB"), "AVIF"), huge)
     files["avif-grid"] = heif_grid(saved(noise("RGB", (64, 64)), "AVIF"), huge)
     files["avif-sequence"] = resized_heif(ordinary()["avif-sequence"], huge)
+    files["jp2"] = resized_jp2(saved(noise("RGB"), "JP2"), huge)
+    files["jp2-codestream"] = resized_jp2(saved(noise("RGB"), "JP2", no_jp2=True), huge)
     for disposal in (2, 3):  # which Pillow lays out when it opens the file, just below its own limit
         control = bytes([0x21, 0xF9, 4, disposal << 2 | 1, 0, 0, 0, 0])
         files[f"gif-disposal-{disposal}"] = gif((9_400, 9_400), (0, 0, 9_400, 9_400), control)
@@ -172,6 +176,12 @@ def swelling() -> dict[str, bytes]:
     files["avif-many-boxes"] = box(b"free") * 1_000_000
     files["avif-many-boxes"] = box(b"ftyp", b"avif", bytes(4)) + files["avif-many-boxes"]
     files["avif-many-properties"] = heif(b"avif", [(kind, data, {b"%4d" % n: b"" for n in range(15)})] * 4_000)
+    stream = saved(noise("L"), "JP2", no_jp2=True)
+    large = resized_jp2(stream, (7_000, 7_000))
+    files["jp2-larger-than-stated"] = with_codestream(saved(noise("L"), "JP2"), large)
+    files["jp2-many-comments"] = stream[:4] + stream[4:45] + b"\xff\x64\0\2" * 1_000_000 + stream[45:]
+    parts = stream[stream.index(b"\xff\x90") : -2]
+    files["jp2-many-parts"] = stream[:-2] + parts * 90_000 + stream[-2:]
     files["bmp-header"] = b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(1_000_000)
     return files
 
@@ -361,7 +371,10 @@ def test_a_spoiled_file_has_the_pixels_of_pillow_or_is_rejected(
     assert_pixels_of_pillow_or_rejected(edited(content, edits))
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(ordinary()) if name.startswith(("tiff", "avif"))])
+DAMAGED = [name for name in sorted(ordinary()) if name.startswith(("tiff", "avif", "jp2")) and "x1" not in name]
+
+
+@pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_image_shows_nothing_of_what_was_in_memory(name: str) -> None:
     content, choose = ordinary()[name], random.Random(name)
     for _ in range(20):

@@ -23,6 +23,7 @@ from tests.encoders.image_files import (
     SIZE,
     bmp,
     box,
+    boxes,
     chunk,
     exif,
     extended_webp,
@@ -147,6 +148,13 @@ def marked() -> dict[str, bytes]:
     unit = bytes([5 << 3 | 2, len(MARK)]) + MARK
     files["avif-units"] = heif(b"avif", [(b"av01", unit + data + unit, properties)], after=MARK + b"___")
     files["avif-box"] = files["avif-xmp"] + box(b"free", MARK)
+    files |= {"jp2-comment": saved(noise("RGB"), "JP2", comment=MARK.decode())}
+    whole = saved(noise("RGB"), "JP2")
+    stream = boxes(whole, 12)[b"jp2c"]
+    header = boxes(boxes(whole, 12)[b"jp2h"])[b"ihdr"]
+    profile = box(b"jp2h", box(b"ihdr", header), box(b"colr", b"\2\0\0" + MARK), box(b"uinf", MARK))
+    files["jp2-profile"] = whole[:12] + box(b"ftyp", b"jp2 ", MARK) + profile + box(b"jp2c", stream)
+    files["jp2-boxes"] = whole[:32] + box(b"uuid", MARK) + box(b"xml ", MARK) + whole[32:] + box(b"uuid", MARK)
     return files
 
 
@@ -171,7 +179,7 @@ def test_a_truncated_file_is_rejected_where_files_must_be_whole(name: str) -> No
     content = ordinary()[name]
     if name == "jpeg-several-images":  # bytes after the first image are removed
         content = content[: content.index(b"\xff\xd9") + 2]
-    magic = MAGIC_BYTES[format_of(content)]
+    magic = 4 if name == "jp2-codestream" else MAGIC_BYTES[format_of(content)]
     every = name in (
         "jpeg-RGB",
         "png-RGB",
