@@ -41,7 +41,7 @@ def without_runs(content: bytes) -> bytes:
     """
     offset, header = struct.unpack_from("<LL", content, 10)
     width, height, _, bits = struct.unpack_from("<LlHH", content, 18)
-    pixels = _pixels_of_runs(content, offset, (width, height), is_halved=bits == _BITS_OF_RUNS[2])
+    pixels = _pixels_of_runs(content, offset, (width, abs(height)), is_halved=bits == _BITS_OF_RUNS[2])
     palette = content[14 + header : offset][:1024].ljust(1024, b"\0")
     info = struct.pack("<LLLlHHLLLLLL", 54 + 1024, 40, width, height, 1, 8, _PLAIN, len(pixels), 0, 0, 256, 0)
     return b"BM" + struct.pack("<LL", 54 + 1024 + len(pixels), 0) + info + palette + pixels

@@ -395,6 +395,8 @@ def test_the_runs_of_a_bmp_are_decoded(bits: int, compression: int, runs: bytes,
     """Runs, absolute pixels, moves, ends of lines and of the image; the lowest row is first."""
     found = decoded(bmp((7, len(rows)), bits, runs, compression))
     assert found[::-1, :, 2].tolist() == rows  # the blue of the palette of `bmp` is the index
+    from_the_top = bmp((7, -len(rows)), bits, runs, compression)
+    assert decoded(from_the_top)[:, :, 2].tolist() == rows
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 9, 20])
