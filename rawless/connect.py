@@ -1,6 +1,7 @@
 """Open the warehouse, Pub/Sub and the pseudonym key that a command's options name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rawless.events.pubsub import PubSub, check_name
@@ -34,6 +35,13 @@ def open_warehouse(file: Path | None = None) -> Warehouse:
     )
     warehouse.ensure()
     return warehouse
+
+
+@contextmanager
+def throw_away_warehouse() -> Iterator[Warehouse]:
+    """Open a local warehouse without tables that is deleted afterwards. Raises Unavailable when it does not start."""
+    with stack.throw_away() as running:
+        yield Warehouse(LOCAL_CONFIG, running.bigquery)
 
 
 def open_existing_warehouse(file: Path, tables: Iterable[str]) -> Warehouse:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -78,6 +79,20 @@ def down(home: Path) -> bool:
         _reap(stack.pid)
         (home / ADDRESS_FILE).unlink(missing_ok=True)
         return True
+
+
+@contextlib.contextmanager
+def throw_away() -> Iterator[Stack]:
+    """Run a stack in a temporary folder, which is deleted with all that the stack stored."""
+    before = list(_started)
+    with tempfile.TemporaryDirectory(prefix="rawless-") as folder:
+        try:
+            yield up(Path(folder))
+        finally:  # also if it was interrupted while it started
+            for process in [server for server in _started if server not in before]:
+                process.kill()
+                process.wait()
+                _started.remove(process)
 
 
 def _start(home: Path) -> Stack:

@@ -8,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.cli.conftest import Outcome
-from tests.shop import SPEC, Shop
+from rawless.cli.commands.dataset import _print_outcomes
+from rawless.datasets.unit_tests import Difference, Outcome
+from tests.cli.conftest import Outcome as CommandOutcome
+from tests.shop import LABEL, SPEC, Shop
 
-Rawless = Callable[..., Outcome]
+Rawless = Callable[..., CommandOutcome]
 
 
 @pytest.fixture
@@ -126,3 +128,57 @@ def test_a_mistake_is_answered_in_one_sentence(rawless: Rawless, arguments: tupl
     assert words in refused.err
     assert len(refused.err.splitlines()) == 1
     assert refused.out == ""
+
+
+def test_unit_tests_run_in_a_warehouse_of_their_own_and_leave_nothing(
+    rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command starts a local stack in a temporary folder, and stops it."""
+    temporary, home = tmp_path / "temporary", tmp_path / "home"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("RAWLESS_HOME", str(home))
+    unit_test = "- {name: %s, rule: sample, given: {events: [{event_id: a}]}, expect: {kept: [%s]}}\n"
+    spec = SPEC | {"rules": [{"sample": {"share": 1.0}}]}
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "confirmed_upload.sql").write_text(LABEL)
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(spec))
+    file = tmp_path / "tests.yaml"
+    file.write_text("dataset: dataset.yaml\nunit_tests:\n" + unit_test % ("all", "a") + unit_test % ("none", ""))
+
+    outcome = rawless("dataset", "test", file, "--json")
+
+    assert outcome.code == 1
+    assert outcome.json == {
+        "passed": 1,
+        "failed": 1,
+        "tests": [
+            {"file": str(file), "name": "all", "passed": True, "differences": [], "error": None},
+            {"file": str(file), "name": "none", "passed": False, "error": None,
+             "differences": [{"example": "a", "expected": "not kept", "actual": "kept"}]},
+        ],
+    }  # fmt: skip
+    assert list(temporary.iterdir()) == []
+    assert not home.exists()
+
+
+def test_failed_unit_tests_are_printed_as_a_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("tests/topics.yaml")
+    difference = Difference("a", "removed by sample", "kept, label app")
+    outcomes = [
+        Outcome(file, "one"),
+        Outcome(file, "two", (difference,)),
+        Outcome(file, "three", error="No such column."),
+    ]
+
+    _print_outcomes(outcomes)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "FAILED two (tests/topics.yaml)",
+        "  a:",
+        "    - removed by sample",
+        "    + kept, label app",
+        "FAILED three (tests/topics.yaml)",
+        "  No such column.",
+        "1 of 3 tests passed.",
+    ]

@@ -12,6 +12,7 @@ from rawless.cli.output import echo, print_json, print_table, progress_bar, prog
 if TYPE_CHECKING:
     from rawless.datasets.plan import Plan
     from rawless.datasets.snapshots import Manifest
+    from rawless.datasets.unit_tests import Outcome
 
 app = typer.Typer(help="Build labelled train, validation and test snapshots in SQL.", no_args_is_help=True)
 
@@ -160,6 +161,37 @@ def export(
         )
 
 
+@app.command("test")
+def run_unit_tests(
+    path: Annotated[
+        Path, typer.Argument(help="A file of unit tests, or a folder of such files.", show_default=True)
+    ] = Path("tests"),
+    json: Json = False,
+) -> None:
+    """Run unit tests of labels and rules on made-up rows, in a warehouse that is deleted afterwards.
+
+    Never copy rows of customers into a test: its file is read by all who read the repository. The exit code is 1 if a
+    test fails.
+    """
+    from rawless.connect import throw_away_warehouse
+    from rawless.datasets import unit_tests
+
+    files = unit_tests.find(path)
+    with progress_steps("Testing") as report_step, throw_away_warehouse() as warehouse:
+        outcomes: list[Outcome] = []
+        for file in files:
+            report_step(str(file))
+            outcomes += unit_tests.run_file(file, warehouse, warehouse.query)
+    failed = sum(not outcome.passed for outcome in outcomes)
+    if json:
+        print_json({"passed": len(outcomes) - failed, "failed": failed,
+                    "tests": [_outcome_json(outcome) for outcome in outcomes]})  # fmt: skip
+    else:
+        _print_outcomes(outcomes)
+    if failed:
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     dataset: Annotated[str | None, typer.Argument(help="List the snapshots of this dataset only.")] = None,
@@ -179,6 +211,25 @@ def list_(
         print_json(rows)
     else:
         print_table(rows)
+
+
+def _outcome_json(outcome: "Outcome") -> dict[str, Any]:
+    differences = [vars(difference) for difference in outcome.differences]
+    described = {"file": str(outcome.file), "name": outcome.name, "passed": outcome.passed}
+    return {**described, "differences": differences, "error": outcome.error or None}
+
+
+def _print_outcomes(outcomes: "list[Outcome]") -> None:
+    for outcome in outcomes:
+        if outcome.passed:
+            continue
+        echo(f"FAILED {outcome.name} ({outcome.file})")
+        if outcome.error:
+            echo(f"  {outcome.error}")
+        for difference in outcome.differences:
+            echo(f"  {difference.example}:\n    - {difference.expected}\n    + {difference.actual}")
+    passed = sum(outcome.passed for outcome in outcomes)
+    echo(f"{passed:,} of {len(outcomes):,} tests passed.")
 
 
 def _settle(warehouse: Path | None) -> timedelta:
