@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 from google.cloud import bigquery
 
-from rawless.datasets import frozen_sources, ledger, marks, snapshot_tables, sources, splits, staging_tables
+from rawless.datasets import (
+    expectations,
+    frozen_sources,
+    ledger,
+    marks,
+    snapshot_tables,
+    sources,
+    splits,
+    staging_tables,
+)
 from rawless.datasets.compile import CompiledDataset, Span, Statement
 from rawless.datasets.ledger import Marked
 from rawless.datasets.manifest import commit, record_request
@@ -76,11 +85,14 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
     staging_tables.sweep(warehouse)
     compiled.look_up_sources()  # before any table is created
     frozen_sources.check_columns(compiled)
+    expectations.statements(compiled)  # raises UserError for a column that a source lacks
     with staging_tables.working_tables(compiled):
         try:
             run = select_examples(frozen_sources.copy_sources(compiled), on_step)
+            expectations.check_sources(compiled, lambda statement: run.execute(statement).result())
             report = ledger.make_report(run.compiled, run.steps, run.marked, is_written=write_rows(run))
             ledger.check_requirements(spec, report)
+            expectations.check_counts(compiled, report.counts)
             snapshot_tables.keep(warehouse, snapshot_id)
             commit(
                 run.compiled,

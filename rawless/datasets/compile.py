@@ -153,6 +153,8 @@ class CompiledDataset:
         texts["classes"] = self.spec.label.classes
         for source in self.spec.sources:
             texts |= {f"source {source.name}.{column}": values for column, values in source.values.items()}
+        for name, expected in self.spec.expect.sources.items():
+            texts |= {f"expect {name}.{column}": values for column, values in expected.accepted_values.items()}
         return {name: values for name, values in texts.items() if values}
 
     @property

@@ -19,7 +19,7 @@ from rawless.datasets.spec import DatasetSpec
 from rawless.warehouse.tables import FOLDER
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_\s]+")
-_NOT_PART_OF_IDENTITY = {"folder", "require", "budget"}
+_NOT_PART_OF_IDENTITY = {"folder", "require", "expect", "budget"}
 """Fields of a dataset file that change no row."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rawless.datasets import cost, frozen_sources, marks, sources, splits
+from rawless.datasets import cost, expectations, frozen_sources, marks, sources, splits
 from rawless.datasets.build import check_as_of
 from rawless.datasets.compile import CompiledDataset, Span, Statement
 from rawless.datasets.spec import DatasetSpec
@@ -27,6 +27,8 @@ class Plan:
     """The expected share of near duplicates that are found, if the dataset drops them."""
     texts: Mapping[str, tuple[str, ...]]
     """The texts that are stored with the snapshot, by what contains them."""
+    expectations: tuple[str, ...]
+    """What the data must be like for the build to commit."""
     label_bits: float
     """How many bits about an event its label and its presence in the snapshot can carry."""
 
@@ -40,7 +42,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
     """Return the plan of a dataset's build. Raises UserError as `build` does before its first statement."""
     check_as_of(compiled.spec, settle)
     frozen_sources.check_columns(compiled)
-    eligible = compiled.eligible()
+    eligible, expected = compiled.eligible(), expectations.statements(compiled)
     marking = marks.statements(compiled, splits.steps(compiled))
     near_duplicates = compiled.spec.split.near_duplicates
     is_local = compiled.warehouse.emulator is not None
@@ -50,12 +52,14 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
             *([eligible] if compiled.stores_events else []),
             compiled.labelled(),
             *marking,
+            *expected,
             compiled.snapshot(_widest_span(compiled), ""),
         ),
         _estimate(compiled, eligible) if is_local else _dry_run(compiled, eligible),
         is_estimated=is_local,
         recall=splits.recall(near_duplicates.cosine) if near_duplicates else None,
         texts=compiled.texts,
+        expectations=tuple(expectations.describe(compiled.spec)),
         label_bits=compiled.spec.label.bits,
     )
 
@@ -112,6 +116,7 @@ def _dry_run(compiled: CompiledDataset, eligible: Statement) -> int:
     times = [each for each in values if each.name in ("start_at", "end_at")]
     rows = warehouse.dry_run(compiled.render("times"), times) // 8
     facts = sum(warehouse.dry_run(compiled.render("source", of=table), as_of) for table in compiled.sources.values())
+    facts += sum(warehouse.dry_run(each.sql, each.parameters) for each in expectations.of_sources(compiled))
     working = sum(bytes_read(compiled, cost.Volume(rows, dimension=0), created_only=True).values())
     return round(warehouse.dry_run(eligible.sql, eligible.parameters) + vectors + 2 * facts + working)
 

@@ -215,6 +215,65 @@ class Require(FrozenModel):
     """For every class."""
 
 
+def _together(value: Any) -> Any:
+    """Convert the name of a column to a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+class ExpectedSource(FrozenModel):
+    """What is expected of the rows of a source that were known at the as-of."""
+
+    not_null: tuple[Column, ...] = ()
+    unique: tuple[
+        Annotated[tuple[Column, ...], BeforeValidator(_together), Field(min_length=1, max_length=16)], ...
+    ] = ()
+    """Columns, or lists of columns, of whose values no two rows have the same. Rows that lack one are left out."""
+    accepted_values: dict[Column, Annotated[tuple[Constant, ...], Field(min_length=1, max_length=1000)]] = Field(
+        default_factory=dict
+    )
+    """All values of each column, as texts."""
+    fresh_within: Duration | None = None
+    """How long before the as-of the newest row became known at the latest."""
+
+
+class ExpectedEvents(FrozenModel):
+    """What is expected of the events of the stream."""
+
+    fresh_within: Duration
+    """How long before the as-of the newest event occurred at the latest."""
+
+
+class Bounds(FrozenModel):
+    """The least and the most that a share may be."""
+
+    min: float | None = Field(default=None, ge=0)
+    max: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Bounds":
+        if self.min is None and self.max is None:
+            raise ValueError("it has min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min must not be more than max")
+        return self
+
+
+class ExpectedShare(Bounds):
+    """The share of a label in each of some splits."""
+
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = SPLITS
+
+
+class Expect(FrozenModel):
+    """What is expected of sources, events and rows; a build that finds otherwise fails before it commits."""
+
+    sources: dict[str, ExpectedSource] = Field(default_factory=dict)
+    events: ExpectedEvents | None = None
+    label_shares: dict[LabelClass, ExpectedShare] = Field(default_factory=dict)
+    rows_of_previous: Bounds | None = None
+    """The number of rows, divided by that of the snapshot that the dataset's name means before the build."""
+
+
 class Budget(FrozenModel):
     """The most that a build may read."""
 
@@ -237,6 +296,7 @@ class DatasetSpec(FrozenModel):
     history: Duration | None = None
     """How long before the as-of an event may have occurred; of older ones nothing is read. By default 10 years."""
     require: Require = Require()
+    expect: Expect = Expect()
     budget: Budget | None = None
 
     @model_validator(mode="after")
@@ -252,6 +312,18 @@ class DatasetSpec(FrozenModel):
             raise ValueError(f"two sources have the same name: {', '.join(names)}")
         if reserved := _NAMES_IN_TEMPLATES & set(names):
             raise ValueError(f"a source cannot be named {min(reserved)}, a name that queries use already")
+        return self
+
+    @model_validator(mode="after")
+    def _expects_what_there_is(self) -> "DatasetSpec":
+        sources = {source.name: source for source in self.sources}
+        for name, expected in self.expect.sources.items():
+            if name not in sources:
+                raise ValueError(f"expect names {name}, but the sources are: {', '.join(sources) or 'none'}")
+            if expected.fresh_within and not sources[name].known_at:
+                raise ValueError(f"expect.sources.{name}.fresh_within needs known_at, which a copied source lacks")
+        if unknown := [name for name in self.expect.label_shares if name not in self.label.classes]:
+            raise ValueError(f"expect.label_shares names {unknown[0]}, which is no class of the label")
         return self
 
 

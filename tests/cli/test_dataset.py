@@ -76,9 +76,18 @@ def test_the_printed_output(rawless: Rawless, write: Callable[..., Path], tmp_pa
 def test_a_plan_shows_statements_parameters_bytes_and_money(rawless: Rawless, write: Callable[..., Path]) -> None:
     near = SPEC["split"] | {"near_duplicates": {"cosine": 0.98}}
     rules = [*SPEC["rules"], {"attribute_in": {"attribute": "channel", "values": ["chat"]}}]
-    printed = rawless("dataset", "plan", write(split=near, rules=rules)).out
+    expect = {"sources": {"confirmed": {"not_null": ["event_id"]}}}
+    printed = rawless("dataset", "plan", write(split=near, rules=rules, expect=expect)).out
 
-    for words in ("-- eligible", "-- labelled", "-- exclude_closed_accounts", "-- split_by_person", "-- snapshot"):
+    assert "The build commits only if:\n  each row of confirmed has event_id\n" in printed
+    for words in (
+        "-- expect confirmed",
+        "-- eligible",
+        "-- labelled",
+        "-- exclude_closed_accounts",
+        "-- split_by_person",
+        "-- snapshot",
+    ):
         assert words in printed
     assert "@days = 60" in printed
     assert "Label and presence of a row carry at most 1.6 bits about an event." in printed

@@ -244,7 +244,8 @@ def _plan_json(plan: "Plan") -> dict[str, Any]:
     ]
     described = {"snapshot_id": plan.snapshot_id, "bytes": plan.bytes, "dollars": round(plan.dollars, 4)}
     described |= {"reckoned": plan.is_estimated, "near_duplicate_recall": plan.recall}
-    return {**described, "label_bits": round(plan.label_bits, 2), "texts": plan.texts, "statements": statements}
+    described |= {"label_bits": round(plan.label_bits, 2), "texts": plan.texts, "expectations": plan.expectations}
+    return {**described, "statements": statements}
 
 
 def _print_plan(plan: "Plan") -> None:
@@ -268,6 +269,10 @@ def _print_plan(plan: "Plan") -> None:
     echo("Texts that are stored with the snapshot, for all its readers:")
     for name, texts in plan.texts.items():
         echo(f"  {name}: {', '.join(repr(text) for text in texts)}")
+    if plan.expectations:
+        echo("The build commits only if:")
+        for expectation in plan.expectations:
+            echo(f"  {expectation}")
     echo(f"The snapshot's id will be {plan.snapshot_id}.")
 
 
