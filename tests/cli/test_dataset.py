@@ -37,6 +37,8 @@ def test_from_a_file_to_a_snapshot_and_back_to_its_rows(
     again = rawless("dataset", "build", file, "--json").json
     shown = rawless("dataset", "show", "from_a_file", "--verify", "--json")
     exported = rawless("dataset", "export", built["snapshot_id"], "--to", tmp_path / "x.parquet", "--json").json
+    traced = rawless("dataset", "lineage", "from_a_file", "--json").json
+    sent = [json.loads(line) for line in rawless("dataset", "lineage", "from_a_file", "--openlineage").out.splitlines()]
     near = rawless("search", "--snapshot", "from_a_file", "--event", "e-5", "--top", "3", "--json").json
 
     assert planned["snapshot_id"] == built["snapshot_id"] == again["snapshot_id"] == exported["snapshot_id"]
@@ -47,6 +49,11 @@ def test_from_a_file_to_a_snapshot_and_back_to_its_rows(
     assert [line["rule"] for line in built["ledger"]][-2:] == ["exclude_closed_accounts", "occurred_within"]
     assert (shown.code, shown.json["equal"], shown.json["findings"]) == (0, True, [])
     assert pq.read_metadata(tmp_path / "x.parquet").num_rows == exported["rows"] == 114
+    assert [(each["is"], each["kind"]) for each in traced["lineage"]][-2:] == [
+        ("input", "encoder"),
+        ("output", "export"),
+    ]
+    assert [each["job"]["name"] for each in sent] == ["dataset.from_a_file", "dataset.from_a_file.export"]
     assert len(near["neighbours"]) == 3
     assert set(near["neighbours"][0]) == {"event_id", "label", "split", "cosine"}
 

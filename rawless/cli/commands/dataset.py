@@ -192,6 +192,46 @@ def run_unit_tests(
         raise typer.Exit(1)
 
 
+@app.command()
+def lineage(
+    reference: Reference,
+    as_openlineage: Annotated[
+        bool, typer.Option("--openlineage", help="Print events of OpenLineage, one a line.")
+    ] = False,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Show what a snapshot was built from, and which heads and exports were made from it."""
+    from json import dumps
+
+    from rawless.connect import open_warehouse
+    from rawless.datasets import lineage as lineages
+    from rawless.datasets.snapshots import find
+
+    opened = open_warehouse(warehouse)
+    found = lineages.lineage(opened, find(opened, reference))
+    if as_openlineage:
+        for event in lineages.openlineage(found):
+            echo(dumps(event))
+        return
+    parts = [("input", part) for part in found.inputs] + [("output", part) for part in found.outputs]
+    rows = [
+        {
+            "is": role,
+            "kind": part.kind,
+            "name": part.name,
+            "version": part.version,
+            "rows": part.rows,
+            "made_at": part.at,
+        }
+        for role, part in parts
+    ]
+    if json:
+        print_json({"snapshot_id": found.manifest.snapshot_id, "lineage": rows})
+    else:
+        print_table(rows, f"Inputs and outputs of {found.manifest.snapshot_id}")
+
+
 @app.command("list")
 def list_(
     dataset: Annotated[str | None, typer.Argument(help="List the snapshots of this dataset only.")] = None,
