@@ -1,6 +1,6 @@
 """Open the warehouse, Pub/Sub and the pseudonym key that a command's options name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,10 +38,13 @@ def open_warehouse(file: Path | None = None) -> Warehouse:
 
 
 @contextmanager
-def throw_away_warehouse() -> Iterator[Warehouse]:
-    """Open a local warehouse without tables that is deleted afterwards. Raises Unavailable when it does not start."""
+def throw_away_warehouse() -> Iterator[Callable[[], Warehouse]]:
+    """Start a local warehouse without tables that is deleted afterwards, and yield a function that opens it.
+
+    The function raises Unavailable when the local stack does not start.
+    """
     with stack.throw_away() as running:
-        yield Warehouse(LOCAL_CONFIG, running.bigquery)
+        yield lambda: Warehouse(LOCAL_CONFIG, running().bigquery)
 
 
 def open_existing_warehouse(file: Path, tables: Iterable[str]) -> Warehouse:

@@ -82,24 +82,31 @@ def down(home: Path) -> bool:
 
 
 @contextlib.contextmanager
-def throw_away() -> Iterator[Stack]:
-    """Run a stack in a temporary folder, which is deleted with all that the stack stored."""
-    before = list(_started)
+def throw_away() -> Iterator[Callable[[], Stack]]:
+    """Start a stack in a temporary folder, which is deleted with all that the stack stored.
+
+    Yields a function that waits until it runs, so that the caller can work meanwhile. It raises Unavailable.
+    """
     with tempfile.TemporaryDirectory(prefix="rawless-") as folder:
+        process = _launch(Path(folder))
         try:
-            yield up(Path(folder))
-        finally:  # also if it was interrupted while it started
-            for process in [server for server in _started if server not in before]:
-                process.kill()
-                process.wait()
-                _started.remove(process)
+            yield lambda: _wait_for(process, Path(folder))
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _start(home: Path) -> Stack:
+    process = _launch(home)
+    _started[:] = [server for server in _started if server.poll() is None] + [process]
+    return _wait_for(process, home)
+
+
+def _launch(home: Path) -> subprocess.Popen[bytes]:
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     with owner_only(), (home / LOG_FILE).open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "rawless.local.server", str(home)],  # -P: ignore modules in the current folder
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -107,7 +114,9 @@ def _start(home: Path) -> Stack:
             env=environment,
             start_new_session=True,
         )
-    _started[:] = [server for server in _started if server.poll() is None] + [process]
+
+
+def _wait_for(process: subprocess.Popen[bytes], home: Path) -> Stack:
     _wait_until(lambda: process.poll() is not None or find(home) is not None, START_SECONDS)
     if stack := find(home):
         return stack

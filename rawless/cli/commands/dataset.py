@@ -174,10 +174,12 @@ def run_unit_tests(
     test fails.
     """
     from rawless.connect import throw_away_warehouse
-    from rawless.datasets import unit_tests
 
-    files = unit_tests.find(path)
-    with progress_steps("Testing") as report_step, throw_away_warehouse() as warehouse:
+    with progress_steps("Testing") as report_step, throw_away_warehouse() as opened:
+        from rawless.datasets import unit_tests  # takes as long as the server needs to start
+
+        files = unit_tests.find(path)
+        warehouse = opened()
         outcomes: list[Outcome] = []
         for file in files:
             report_step(str(file))
