@@ -69,7 +69,7 @@ _TEXT = f"""# Finding near duplicates
 
 Written by `python -m benchmarks.near_duplicates`: rows of {DIMENSION} dimensions around a mean of length {MEAN_LENGTH},
 80% of them in train, and near duplicates of a cosine of at least {COSINE} planted among them. Compared are the buckets
-of [near_duplicate_rows.sql](../sql/templates/near_duplicate_rows.sql), whose number follows the rows of train, with
+of [near_duplicates.sql](../sql/templates/near_duplicates.sql), whose number follows the rows of train, with
 fixed buckets in which all splits meet. Pairs are counted in each band in which they meet. The recall is the share of
 pairs of train and another split, by comparing all, of which a row was found. The times are of one run on the local
 BigQuery and depend on the machine, on which other programs may run; fixed buckets in which more than {TIMED_PAIRS:,}
@@ -109,7 +109,7 @@ def _measure(warehouse: Warehouse, count: int) -> list[Sequence[str]]:
         columns = {"event_id": vectors.ids, "split": vectors.splits, "embedding": list(vectors.units)}
         pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), file)
         load_file(warehouse, "near_duplicates", file, existing="replace")
-    ctes = {"fixed": _FIXED, "chosen": render_template(warehouse, "near_duplicate_rows")}
+    ctes = {"fixed": _FIXED, "chosen": render_template(warehouse, "near_duplicates")}
     values = parameters(search_values(COSINE, int((vectors.splits == "train").sum())))
     near = _near_pairs(vectors)
     lines: list[Sequence[str]] = []

@@ -195,7 +195,7 @@ def write_rows(run: BuildRun) -> bool:
     remaining = run.marked.get(None)
     if remaining is None or remaining.first_at is None or remaining.last_at is None:
         return False
-    span = Span(remaining.first_at, remaining.last_at, remaining.is_tied)
+    span = Span(remaining.examples, remaining.first_at, remaining.last_at, remaining.is_tied)
     snapshot_tables.create(warehouse, compiled.snapshot_id)
     columns = [column.name for column in table("snapshot_v1").columns]
     selected = compiled.snapshot(span, run.fingerprint)

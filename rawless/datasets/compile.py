@@ -12,11 +12,12 @@ import jinja2
 from rawless.datasets import snapshot_tables, sources
 from rawless.datasets.dataset import Dataset
 from rawless.datasets.identity import normalise_sql, snapshot_id
+from rawless.datasets.near_duplicates import search_values
 from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
 from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.datasets.rendering import render_template
 from rawless.datasets.sources import SourceTable
-from rawless.datasets.spec import ByTime, DatasetSpec, Value, check_constant
+from rawless.datasets.spec import ByPerson, ByTime, DatasetSpec, Value, check_constant
 from rawless.errors import UserError
 from rawless.events.stream import MAX_AGE
 from rawless.warehouse.client import Warehouse
@@ -35,9 +36,9 @@ LABEL_LINES = {
 """The first lines of the ledger by the kind of label, by the query parameter that is the position of the line."""
 OUTSIDE = -1
 """Marks examples whose label is not one of the classes. A single one fails the build."""
-_EVENT_COLUMNS = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
-_EXAMPLE_COLUMNS = ("example_id", *_EVENT_COLUMNS, "label", "label_value", "labelled_at")
-KNOWN_EVENT = (*_EVENT_COLUMNS, "origin", "row_hash", "is_tied", "encoder_hash", "is_conflicting")
+EVENT_COLUMNS = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
+_EXAMPLE_COLUMNS = ("example_id", *EVENT_COLUMNS, "label", "label_value", "labelled_at")
+KNOWN_EVENT = (*EVENT_COLUMNS, "origin", "row_hash", "is_tied", "encoder_hash", "is_conflicting")
 """The columns of the eligible events, of which label and rules see the first ones."""
 _LABEL_OUTPUT = {
     "event": ("event_id", "label", "labelled_at"),
@@ -61,8 +62,9 @@ class Statement:
 
 
 class Span(NamedTuple):
-    """When the remaining examples occurred, and whether some of their deliveries were logged at the same time."""
+    """How many examples remain, when they occurred, and whether some deliveries were logged at the same time."""
 
+    examples: int
     first_at: datetime
     last_at: datetime
     is_tied: bool
@@ -217,7 +219,7 @@ class CompiledDataset:
 
     def labelled(self) -> Statement:
         """Return the statement that selects the examples and marks those that the label removes."""
-        inputs = f"{self._known_events()},\n{self._inputs(self.label, _EVENT_COLUMNS, 'known_event')}"
+        inputs = f"{self._known_events()},\n{self._inputs(self.label, EVENT_COLUMNS, 'known_event')}"
         sql = self.render(f"labelled_{self.spec.label.kind}", inputs=inputs, query=self.label.sql)
         values = [*self._label_parameters(), *self.label.parameters]
         known = {each.name for each in values}
@@ -232,7 +234,7 @@ class CompiledDataset:
 
     def label_type(self) -> Statement:
         """Return a statement whose dry run tells the type of the labels."""
-        inputs = self._inputs(self.label, _EVENT_COLUMNS, f"`{self.event_table}`", if_read=True)
+        inputs = self._inputs(self.label, EVENT_COLUMNS, f"`{self.event_table}`", if_read=True)
         sql = self.render("label_type", inputs=inputs, query=self.label.sql)
         return Statement("label_type", sql, [*parameters({"as_of": self.spec.as_of}), *self.label.parameters])
 
@@ -248,11 +250,16 @@ class CompiledDataset:
         values += self.split_parameters
         near_duplicates = self.spec.split.near_duplicates
         if near_duplicates:
-            values += parameters({"cosine": near_duplicates.cosine})
+            values += parameters(search_values(near_duplicates.cosine, self.train_rows(remaining.examples)))
         name = "snapshot_pair" if self.spec.label.kind == "pair" else "snapshot"
         columns = [column.name for column in table("snapshot_v1").columns if column.name != "row_hash"]
         sql = self.render(name, is_tied=remaining.is_tied, columns=columns, near_duplicates=near_duplicates)
         return Statement("snapshot", sql, values)
+
+    def train_rows(self, examples: int) -> int:
+        """Return about how many of the remaining examples train has; all, if they are divided by time."""
+        split = self.spec.split
+        return round(examples * split.train) if isinstance(split, ByPerson) else examples
 
     def found(self, remaining: Span) -> Statement:
         """Return the statement that counts the remaining examples whose deliveries are still there."""

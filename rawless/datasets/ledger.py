@@ -8,6 +8,7 @@ from typing import Any
 from rawless.datasets.compile import OUTSIDE, CompiledDataset
 from rawless.datasets.label_shares import differing_shares
 from rawless.datasets.marks import Step
+from rawless.datasets.near_duplicates import BUCKET_LIMIT
 from rawless.datasets.snapshots import Count, Removal
 from rawless.datasets.spec import SPLITS, DatasetSpec
 from rawless.datasets.splits import NEAR_DUPLICATES
@@ -65,10 +66,12 @@ def make_report(
     compiled: CompiledDataset, steps: Sequence[Step], marked: Mapping[int | None, Marked], *, is_written: bool
 ) -> BuildReport:
     """Return the report of a build. A snapshot that is not written has no rows."""
-    counts = tuple(Count(**row) for row in _query(compiled, "counts")) if is_written else ()
+    found = _query(compiled, "counts") if is_written else []
+    capped = sum(row.pop("capped") for row in found)
+    counts = tuple(Count(**row) for row in found)
     rows = sum(count.row_count for count in counts)
     lines = _removals(steps, {step: each.examples for step, each in marked.items()}, rows)
-    return BuildReport(lines, counts, tuple(_warnings(compiled, marked.get(None), counts)))
+    return BuildReport(lines, counts, tuple(_warnings(compiled, marked.get(None), counts, capped)))
 
 
 def _removals(steps: Sequence[Step], removed: dict[int | None, int], rows: int) -> tuple[Removal, ...]:
@@ -126,7 +129,9 @@ def check_requirements(spec: DatasetSpec, report: BuildReport) -> None:
             )
 
 
-def _warnings(compiled: CompiledDataset, remaining: Marked | None, counts: Sequence[Count]) -> Iterator[str]:
+def _warnings(
+    compiled: CompiledDataset, remaining: Marked | None, counts: Sequence[Count], capped: int
+) -> Iterator[str]:
     for split in SPLITS:
         if not any(count.split == split for count in counts):
             yield f"The split {split} is empty."
@@ -135,6 +140,11 @@ def _warnings(compiled: CompiledDataset, remaining: Marked | None, counts: Seque
         yield f"{remaining.conflicting:,} events were delivered with two times of occurrence; the first one is used."
     if remaining and remaining.known_before:
         yield f"{remaining.known_before:,} labels were known before their event: they may leak into the features."
+    if capped:
+        yield (
+            f"{capped:,} rows of validation and test were compared with {BUCKET_LIMIT} vectors of train in a bucket, "
+            "and not with all: near duplicates may remain."
+        )
     if not counts:
         return
     for row in _query(compiled, "attributes_that_determine_label", {"least": _MIN_ROWS_OF_LEAK}):

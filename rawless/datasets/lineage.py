@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
-from rawless.datasets import column_lineage
+from rawless.datasets import column_lineage, snapshot_tables
 from rawless.datasets.dataset import Dataset
 from rawless.datasets.diff import dataset_of
 from rawless.datasets.snapshots import Manifest
@@ -77,8 +77,8 @@ def lineage(warehouse: Warehouse, manifest: Manifest) -> Lineage:
     encoder = dataset.spec.encoder.partition("@")[0]
     inputs.append(Part("encoder", registry, f"encoder/{encoder}", manifest.fingerprint))
     snapshot = Part(
-        "snapshot", "bigquery", warehouse.table_id("snapshot_v1"), manifest.snapshot_id, manifest.rows,
-        manifest.created_at,
+        "snapshot", "bigquery", snapshot_tables.table_id(warehouse, manifest.snapshot_id), manifest.snapshot_id,
+        manifest.rows, manifest.created_at,
     )  # fmt: skip
     outputs = tuple(_outputs(warehouse, manifest, registry))
     return Lineage(manifest, dataset, snapshot, tuple(inputs), outputs, registry)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from scipy.stats import beta, binom
 
+from rawless.datasets import snapshot_tables
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import FOLDER
@@ -34,14 +35,14 @@ class Hashing(NamedTuple):
 
 
 def search_values(cosine: float, train_rows: int) -> dict[str, Any]:
-    """Return the query parameters of `near_duplicate_rows.sql` by name."""
+    """Return the query parameters of `near_duplicates.sql` by name."""
     least_bits, most_bits = _bits(train_rows)
     values = {"cosine": cosine, "least_bits": least_bits, "most_bits": most_bits, "recall": RECALL}
     return {**values, "max_bands": MAX_BANDS, "sketch_bits": SKETCH_BITS, "bucket_limit": BUCKET_LIMIT}
 
 
 def hashing(cosine: float, train_rows: int, spread: float = 1.0) -> Hashing:
-    """Return what `near_duplicate_rows.sql` chooses.
+    """Return what `near_duplicates.sql` chooses.
 
     A band finds a pair with the probability s^bits, where s is the share of hyperplanes that do not separate it, so
     `bands` bands find it with 1 - (1 - s^bits)^bands (Charikar, 2002). `bits` is about the binary logarithm of the rows
@@ -96,8 +97,8 @@ def sample_recall(warehouse: Warehouse, snapshot_id: str, cosine: float, removed
 
     `removed` is the number of near duplicates that its build removed.
     """
-    values = parameters({"snapshot_id": snapshot_id, "cosine": cosine})
-    (counts,) = warehouse.query(warehouse.render(_RECALL_QUERY), values)
+    table = snapshot_tables.table_id(warehouse, snapshot_id)
+    (counts,) = warehouse.query(warehouse.render(_RECALL_QUERY, snapshot=table), parameters({"cosine": cosine}))
     return estimate_recall(removed, **counts)
 
 

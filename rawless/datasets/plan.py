@@ -7,6 +7,7 @@ from datetime import timedelta
 from rawless.datasets import cost, expectations, frozen_sources, marks, sources, splits
 from rawless.datasets.build import check_as_of
 from rawless.datasets.compile import CompiledDataset, Span, Statement
+from rawless.datasets.near_duplicates import expected_recall
 from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
 from rawless.warehouse.parameters import Parameters, parameters
@@ -46,6 +47,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
     marking = marks.statements(compiled, splits.steps(compiled))
     near_duplicates = compiled.spec.split.near_duplicates
     is_local = compiled.warehouse.emulator is not None
+    size, rows = _estimate(compiled, eligible) if is_local else _dry_run(compiled, eligible)
     return Plan(
         compiled.snapshot_id,
         (
@@ -55,9 +57,9 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
             *expected,
             compiled.snapshot(_widest_span(compiled), ""),
         ),
-        _estimate(compiled, eligible) if is_local else _dry_run(compiled, eligible),
+        round(size),
         is_estimated=is_local,
-        recall=splits.recall(near_duplicates.cosine) if near_duplicates else None,
+        recall=expected_recall(near_duplicates.cosine, compiled.train_rows(rows)) if near_duplicates else None,
         texts=compiled.texts,
         expectations=tuple(expectations.describe(compiled.spec)),
         label_bits=compiled.spec.label.bits,
@@ -66,7 +68,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
 
 def _widest_span(compiled: CompiledDataset) -> Span:
     """Return the longest time in which the remaining examples may have occurred; which remain is not known yet."""
-    return Span(compiled.earliest, compiled.spec.as_of, is_tied=False)
+    return Span(1, compiled.earliest, compiled.spec.as_of, is_tied=False)
 
 
 def check_budget(spec: DatasetSpec, plan: Plan) -> None:
@@ -105,8 +107,8 @@ def bytes_read(compiled: CompiledDataset, volume: cost.Volume, *, created_only: 
     }
 
 
-def _dry_run(compiled: CompiledDataset, eligible: Statement) -> int:
-    """Return the bytes of a build by BigQuery's dry runs, and by the widths of columns for tables that it will create.
+def _dry_run(compiled: CompiledDataset, eligible: Statement) -> tuple[float, int]:
+    """Return the most bytes and events of a build, by BigQuery's dry runs; of tables that it will create, by widths.
 
     A dry run does not know what clustering will leave out, so it reckons with all streams and encoders.
     """
@@ -118,14 +120,14 @@ def _dry_run(compiled: CompiledDataset, eligible: Statement) -> int:
     facts = sum(warehouse.dry_run(compiled.render("source", of=table), as_of) for table in compiled.sources.values())
     facts += sum(warehouse.dry_run(each.sql, each.parameters) for each in expectations.of_sources(compiled))
     working = sum(bytes_read(compiled, cost.Volume(rows, dimension=0), created_only=True).values())
-    return round(warehouse.dry_run(eligible.sql, eligible.parameters) + vectors + 2 * facts + working)
+    return warehouse.dry_run(eligible.sql, eligible.parameters) + vectors + 2 * facts + working, rows
 
 
-def _estimate(compiled: CompiledDataset, eligible: Statement) -> int:
-    """Return the estimated bytes, computed from the number of deliveries and their dimension."""
+def _estimate(compiled: CompiledDataset, eligible: Statement) -> tuple[float, int]:
+    """Return the estimated bytes and the most events of a build, by the number of deliveries and their dimension."""
     (found,) = compiled.warehouse.query(compiled.render("volume"), _event_parameters(eligible))
     volume = cost.Volume(found["deliveries"], found["dimension"])
-    return round(sum(bytes_read(compiled, volume).values()))
+    return sum(bytes_read(compiled, volume).values()), volume.deliveries
 
 
 def _event_parameters(eligible: Statement) -> Parameters:

@@ -1,6 +1,5 @@
 """The lines of the ledger: those of the label, the rules, and the steps that divide examples into splits."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,9 +7,6 @@ from rawless.datasets.compile import LABEL_LINES, CompiledDataset, Statement
 from rawless.datasets.marks import Step
 from rawless.datasets.spec import ByPerson, ByTime
 from rawless.warehouse.parameters import parameters
-
-BANDS, BITS = 10, 12
-"""Parameters of locality-sensitive hashing: number of bands, and hyperplanes per band."""
 
 NEAR_DUPLICATES = "near_duplicates"
 
@@ -45,13 +41,3 @@ def _split_steps(compiled: CompiledDataset) -> Iterator[Step]:
 
 def _step(compiled: CompiledDataset, name: str, ledger: dict[str, Any], values: dict[str, Any]) -> Step:
     return Step(name, ledger, Statement(name, compiled.render(f"removed_{name}"), parameters(values)))
-
-
-def recall(cosine: float) -> float:
-    """Return the expected share of pairs with that cosine that meet in a bucket.
-
-    The formula is that of random hyperplanes in Charikar, "Similarity Estimation Techniques from Rounding Algorithms"
-    (2002).
-    """
-    same_side = 1 - math.acos(cosine) / math.pi
-    return float(1 - (1 - same_side**BITS) ** BANDS)

@@ -15,22 +15,28 @@ from pydantic import Field, model_validator
 
 from rawless.config import FrozenModel, read_yaml
 from rawless.datasets import given_rows, sources
-from rawless.datasets.compile import LABEL_LINES, OUTSIDE, CompiledDataset, CompiledQuery, compile_dataset
+from rawless.datasets.compile import (
+    EVENT_COLUMNS,
+    LABEL_LINES,
+    OUTSIDE,
+    CompiledDataset,
+    CompiledQuery,
+    compile_dataset,
+)
 from rawless.datasets.dataset import Dataset, open_dataset
 from rawless.datasets.rendering import render_template
 from rawless.datasets.sources import PERSON, SourceTable
 from rawless.datasets.spec import Column, Name, Source, Time
+from rawless.datasets.working_columns import COLUMNS
 from rawless.errors import RawlessError, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
-from rawless.warehouse.tables import FOLDER
 
 Run = Callable[[str, Parameters], list[dict[str, Any]]]
 """Runs a SELECT that reads no table and returns its rows. Raises UserError when the engine refuses it."""
 Rows = list[dict[str, Any]]
 Example = str | tuple[str, str]
 """An event's id, a pair of them, or for a label of kind subject the person."""
-_REMOVED = FOLDER / "unit_tests" / "removed.sql"
 _BEFORE = timedelta(days=1)
 """How long before the as-of an event occurred whose test does not say when."""
 _IDENTITIES = ("customer_id", "subject_key")
@@ -243,18 +249,27 @@ def _event(event: GivenEvent, compiled: CompiledDataset) -> dict[str, Any]:
 def _labelled(case: _Case, events: Rows) -> Rows:
     compiled = case.compiled
     kind, statement = compiled.spec.label.kind, compiled.labelled()
-    inputs = _inputs(case, compiled.label, events, ("event_id", "person_key", "occurred_at", "logged_at", "attributes"))
+    inputs = _inputs(case, compiled.label, events, EVENT_COLUMNS)
+    unknown = [
+        f"CAST(NULL AS {kind}) AS {name}" for name, kind in COLUMNS["event"].items() if name not in EVENT_COLUMNS
+    ]
+    selected = ", ".join([*(f"event.{name}" for name in EVENT_COLUMNS), *unknown])
+    inputs += f",\nknown_event AS (\n  SELECT {selected}\n  FROM event\n)"  # noqa: S608
     sql = render_template(compiled.warehouse, f"labelled_{kind}", inputs=inputs, query=compiled.label.sql)
     lines: dict[int | None, str | None] = {None: None, OUTSIDE: OUTSIDE_LINE}
     lines |= dict(enumerate(LABEL_LINES[kind].values()))
-    return [{**row, "removed_by": lines[row["removed_by"]]} for row in case.run(sql, statement.parameters)]
+    return [
+        {**row, "example_id": row["example_id"] or row["event_id"], "removed_by": lines[row["removed_by"]]}
+        for row in case.run(sql, statement.parameters)
+    ]
 
 
 def _removed(case: _Case, rule: CompiledQuery, rows: Rows) -> set[str]:
     """Return the examples that a rule removes from those that are left."""
     warehouse, values = case.compiled.warehouse, parameters({"as_of": case.compiled.spec.as_of})
     inputs = _inputs(case, rule, rows, tuple(given_rows.EVENT_TYPES))
-    sql = warehouse.render(_REMOVED, inputs=inputs, query=rule.sql, without_subject=rule.header.without_subject)
+    names = {"inputs": inputs, "query": rule.sql, "without_subject": rule.header.without_subject}
+    sql = render_template(warehouse, "removed_by_rule", **names)
     return {row["example_id"] for row in case.run(sql, [*values, *rule.parameters])}
 
 

@@ -6,10 +6,8 @@ WITH comparable AS (
     event_id,
     split,
     embedding
-  FROM `{{ snapshots }}.snapshot_v1`
-  WHERE
-    snapshot_id = @snapshot_id
-    AND EXISTS (SELECT 1 FROM UNNEST(embedding) AS component WHERE component != 0)
+  FROM `{{ snapshot }}`
+  WHERE EXISTS (SELECT 1 FROM UNNEST(embedding) AS component WHERE component != 0)
 ),
 sampled AS (
   SELECT

@@ -17,11 +17,12 @@ selected AS (
     ARRAY_LENGTH(vector.embedding) AS dimension,
     vector.embedding,
     CAST([] AS ARRAY<FLOAT64>) AS right_embedding,
-    vector.attributes
+    vector.attributes,
+    {% if near_duplicates %}near_duplicate_search.is_capped{% else %}CAST(NULL AS BOOL){% endif %} AS is_capped
   FROM vector
   {%- if near_duplicates %}
-  LEFT JOIN near_duplicate ON vector.event_id = near_duplicate.event_id
-  WHERE near_duplicate.event_id IS NULL
+  LEFT JOIN near_duplicate_search ON vector.event_id = near_duplicate_search.event_id
+  WHERE NOT COALESCE(near_duplicate_search.is_near_duplicate, FALSE)
   {%- endif %}
 )
 {% include 'templates/snapshot_row.sql' %}

@@ -19,7 +19,8 @@ selected AS (
     ) AS dimension,
     ARRAY_CONCAT_AGG(IF(vector.side = 'left', vector.embedding, [])) AS embedding,
     ARRAY_CONCAT_AGG(IF(vector.side = 'right', vector.embedding, [])) AS right_embedding,
-    ARRAY_CONCAT_AGG(IF(vector.side = 'left', vector.attributes, [])) AS attributes
+    ARRAY_CONCAT_AGG(IF(vector.side = 'left', vector.attributes, [])) AS attributes,
+    CAST(NULL AS BOOL) AS is_capped
   FROM vector
   GROUP BY vector.example_id
 )

@@ -18,6 +18,7 @@ from rawless.datasets.near_duplicates import (
     search_values,
 )
 from rawless.datasets.rendering import render_template
+from rawless.datasets.snapshot_tables import table_id
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters, structs
 from tests.datasets.drawn_vectors import COSINE, Row, near_duplicates, rows
@@ -40,7 +41,7 @@ def as_table(rows: Sequence[Row]) -> tuple[str, Parameters]:
 def search(warehouse: Warehouse, rows: Sequence[Row], select: str, **values: Any) -> list[dict[str, Any]]:
     """Select from the CTEs of the search over rows."""
     vector, given_rows = as_table(rows)
-    sql = f"WITH vector AS ({vector}), {render_template(warehouse, 'near_duplicate_rows')} {select}"
+    sql = f"WITH vector AS ({vector}), {render_template(warehouse, 'near_duplicates')} {select}"
     train_rows = sum(row.split == "train" for row in rows)
     return warehouse.query(sql, [*parameters({**search_values(COSINE, train_rows), **values}), *given_rows])
 
@@ -135,15 +136,14 @@ def test_a_bucket_has_fewer_rows_on_average_than_its_limit() -> None:
 def test_the_recall_of_a_build_is_sampled_from_the_rows_that_it_left(warehouse: Warehouse) -> None:
     # Of 30 rows of test all are near one of train; a build that removed 90 others found three of four.
     query, values = as_table([*concentrated(), Row("zero", "test", (0.0,) * DIMENSION)])
-    warehouse.query(
-        f"INSERT INTO `{warehouse.table_id('snapshot_v1')}` (snapshot_id, event_id, split, embedding) "
-        f"SELECT 'one', event_id, split, embedding FROM ({query})",
-        values,
-    )
+    one, none = "a" * 24, "b" * 24
+    for snapshot_id, condition in ((one, "TRUE"), (none, "FALSE")):
+        table = table_id(warehouse, snapshot_id)
+        warehouse.query(f"CREATE TABLE `{table}` AS SELECT * FROM ({query}) WHERE {condition}", values)
 
-    assert sample_recall(warehouse, "one", COSINE, removed=90) == (PAIRS, PAIRS, 0.75, 0.75)
-    assert sample_recall(warehouse, "one", 0.9999, removed=90) == (PAIRS, 0, 1.0, 1.0)
-    assert sample_recall(warehouse, "none", COSINE, removed=0) == (0, 0, None, 0.0)
+    assert sample_recall(warehouse, one, COSINE, removed=90) == (PAIRS, PAIRS, 0.75, 0.75)
+    assert sample_recall(warehouse, one, 0.9999, removed=90) == (PAIRS, 0, 1.0, 1.0)
+    assert sample_recall(warehouse, none, COSINE, removed=0) == (0, 0, None, 0.0)
 
 
 @pytest.mark.parametrize(("missed", "highest_share"), [(0, 1 - 0.05 ** (1 / 200)), (2, 0.0311)])

@@ -112,7 +112,7 @@ def test_google_finds_no_near_duplicate_of_a_zero_vector(analyzer: Analyzer) -> 
     assert analyzer.evaluate(query) == ["b"]
 
 
-NEAR_DUPLICATES = WAREHOUSE.render(FOLDER / "templates/near_duplicate_rows.sql")
+NEAR_DUPLICATES = WAREHOUSE.render(FOLDER / "templates/near_duplicates.sql")
 
 
 def test_google_accepts_the_search_for_near_duplicates(analyzer: Analyzer) -> None:
