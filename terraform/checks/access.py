@@ -13,7 +13,7 @@ FILE = Path("terraform/access.yaml")
 _GRANTEES = (
     ("worker", r"serviceAccount:\w+-w-[\w-]+@"),
     ("encoder", r"serviceAccount:\w+-encoder@"),
-    ("classifier", r"serviceAccount:\w+-classifier@"),
+    ("classifier", r"(serviceAccount:)?\w+-classifier@"),
     ("orchestrator", r"serviceAccount:\w+-orchestrator@"),
     ("launcher", r"serviceAccount:delivery@"),
     ("deployer", r"serviceAccount:terraform@"),

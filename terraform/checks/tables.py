@@ -27,7 +27,7 @@ def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
         if name not in planned:
             yield f"The table {name} of sql/ is not in the plan"
         elif name not in tables.names():
-            yield f"The table {name} is not in sql/"
+            yield f"The table {name} is not one of sql/ that Terraform creates"
         else:
             for what, actual, expected in _compare(tree, name, tables.table(name), planned[name], roles):
                 if actual != expected:

@@ -1,11 +1,12 @@
-# The tables of sql/*/schema.yaml, the files that the writers and the local stack read too.
+# The tables of sql/*/schema.yaml, the files that the writers and the local stack read too. Tables that exist once per
+# snapshot are created by builds.
 locals {
   sql     = "${path.module}/../../sql"
   schemas = { for file in fileset(local.sql, "*_v1/schema.yaml") : dirname(file) => yamldecode(file("${local.sql}/${file}")) }
 
   # Columns that only some readers of a dataset can see, by policy tag.
   tagged_columns = {
-    vectors     = ["embedding", "right_embedding"]
+    vectors     = ["embedding"] # builds put the same tag on the vectors of snapshots
     identifiers = ["customer_id"]
   }
 
@@ -29,5 +30,5 @@ locals {
         description = field.description
       }]
     }]
-  } }
+  } if !try(table.per_snapshot, false) }
 }

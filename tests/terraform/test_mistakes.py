@@ -122,6 +122,9 @@ MISTAKES = {
     "embedding_event_v1 has a required filter False": (
         "design/tables.tf", "try(table.partition.filter_required, false)", "false",
     ),
+    "The table snapshot_v1 is not one of sql/ that Terraform creates": (
+        "design/tables.tf", " if !try(table.per_snapshot, false)", "",
+    ),
     "rejection_v1 has retention in days 30": ("design/retention.tf", "rejection_v1 = 90", "rejection_v1 = 30"),
     "The experiment enable_google_cloud_profiler is forbidden": (
         "design/job.tf", "stream.service_options,", 'stream.service_options, ["enable_google_cloud_profiler"],',
@@ -280,7 +283,10 @@ def test_a_missing_table_and_an_unknown_table_are_found(resources: list[Resource
 
     violations = list(tables.violations(REPOSITORY, [rename(resource) for resource in resources]))
 
-    assert violations == ["The table drift_v1 of sql/ is not in the plan", "The table drift_v2 is not in sql/"]
+    assert violations == [
+        "The table drift_v1 of sql/ is not in the plan",
+        "The table drift_v2 is not one of sql/ that Terraform creates",
+    ]
 
 
 def test_a_function_that_differs_from_sql_is_found(mistakes: MakeMistakes) -> None:

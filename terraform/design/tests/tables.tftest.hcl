@@ -13,4 +13,12 @@ run "every_table_of_sql_is_created" {
     condition     = [for column in output.tables["subject_map_v1"].columns : column.tag if column.name == "customer_id"] == ["identifiers"]
     error_message = "Customer ids must have a policy tag."
   }
+  assert {
+    condition     = [for column in output.tables["embedding_event_v1"].columns : column.tag if column.name == "embedding"] == ["vectors"]
+    error_message = "Vectors must have a policy tag, which builds copy to the tables of snapshots."
+  }
+  assert {
+    condition     = !contains(keys(output.tables), "snapshot_v1")
+    error_message = "The tables of snapshots are created by builds."
+  }
 }
