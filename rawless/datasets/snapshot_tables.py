@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from google.api_core.exceptions import Conflict, Forbidden, GoogleAPIError
+from google.cloud import bigquery
 
 from rawless.datasets import ownership
 from rawless.errors import UserError
@@ -13,6 +14,7 @@ from rawless.warehouse.tables import FOLDER, table
 PREFIX = "snapshot_"
 VIEW_PREFIX = "dataset_"
 """Begins the names of views: each reads the snapshot that the name of a dataset means."""
+_VECTORS = ("embedding", "right_embedding")
 _NAME = re.compile(rf"{PREFIX}([0-9a-f]{{16,64}})")
 _IDS = FOLDER / "snapshot_manifest_v1" / "ids.sql"
 _READER = FOLDER / "snapshot_v1" / "reader.sql"
@@ -26,17 +28,44 @@ def table_id(warehouse: Warehouse, snapshot_id: str) -> str:
 
 
 def create(warehouse: Warehouse, snapshot_id: str) -> None:
-    """Create the empty table of a snapshot, which expires unless it is kept. Raises UserError if it may not."""
+    """Create the empty table of a snapshot, which expires unless it is kept. Raises UserError if it may not.
+
+    Its vectors have the policy tags that the vectors of events have, so that the same accounts see both.
+    """
     new = table("snapshot_v1").to_bigquery(table_id(warehouse, snapshot_id))
+    if tags := _policy_tags(warehouse):
+        new.schema = [_tagged(column, tags) if column.name in _VECTORS else column for column in new.schema]
     ownership.claim(new)
     try:
         warehouse.client.create_table(new, exists_ok=False, retry=warehouse.retry)
     except Conflict:
         raise UserError("Another process is building this snapshot; run the command again when it is done.") from None
     except Forbidden:
-        raise UserError(f"This account may not create tables in {warehouse.dataset_id('snapshots')}.") from None
+        to_tag = ", bigquery.tables.setCategory there, and roles/datacatalog.viewer on the taxonomy of the policy tags"
+        raise UserError(
+            f"This account may not create the table of a snapshot in {warehouse.dataset_id('snapshots')}: it needs "
+            f"the role WRITER there{to_tag if tags else ''}."
+        ) from None
     except (GoogleAPIError, ConnectionError) as error:
         raise unavailable(error) from None
+
+
+def _policy_tags(warehouse: Warehouse) -> bigquery.PolicyTagList | None:
+    events = warehouse.table_id("embedding_event_v1")
+    try:
+        columns = warehouse.client.get_table(events, retry=warehouse.retry).schema
+    except Forbidden:
+        raise UserError(
+            f"This account may not see the table {events}, whose vectors have the policy tags of a snapshot's."
+        ) from None
+    except (GoogleAPIError, ConnectionError) as error:
+        raise unavailable(error) from None
+    tags: dict[str, bigquery.PolicyTagList | None] = {column.name: column.policy_tags for column in columns}
+    return tags["embedding"]
+
+
+def _tagged(column: bigquery.SchemaField, tags: bigquery.PolicyTagList) -> bigquery.SchemaField:
+    return bigquery.SchemaField.from_api_repr({**column.to_api_repr(), "policyTags": tags.to_api_repr()})
 
 
 def keep(warehouse: Warehouse, snapshot_id: str) -> None:
