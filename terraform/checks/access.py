@@ -39,6 +39,7 @@ _TARGETS = {
     "google_bigquery_dataset_access": "dataset {dataset_id}",
     "google_logging_log_view_iam_member": "log view {name}",
     "google_data_catalog_policy_tag_iam_member": "tag {policy_tag}",
+    "google_data_catalog_taxonomy_iam_member": "taxonomy",
 }
 _ABBREVIATIONS = (
     (r"^acme-production$", "production project"),

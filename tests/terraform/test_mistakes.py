@@ -26,6 +26,7 @@ TYPOS = {
 }
 _TAG = '].name\n  role       = "roles/datacatalog.categoryFineGrainedReader"\n  member     = "group:'
 _QUERIES = 'role    = "roles/bigquery.jobUser"\n  member  = '
+_BUILDERS, _NOBODY = "= var.dataset_builders", "= toset([])"
 _ENCRYPTION = "  encryption_configuration {\n    kms_key_name = var.key\n  }\n"
 MISTAKES = {
     'google_storage_bucket.temp could be made public': ("raw/bucket.tf", '"enforced"', '"inherited"'),
@@ -85,6 +86,16 @@ MISTAKES = {
         '  policy_tag = google_data_catalog_policy_tag.of["identifiers"]',
         '"mapper_sees_identifiers" {\n  for_each   = var.subject_mappers\n'
         '  policy_tag = google_data_catalog_policy_tag.of["vectors"]',
+    ),
+    "terraform/access.yaml lists tagger on dataset snapshots for builder, but no resource grants it": (
+        "warehouse/tags.tf",
+        f'_tags_vectors" {{\n  for_each      {_BUILDERS}',
+        f'_tags_vectors" {{\n  for_each      {_NOBODY}',
+    ),
+    "terraform/access.yaml lists roles/datacatalog.viewer on taxonomy for builder, but no resource grants it": (
+        "warehouse/tags.tf",
+        f'_sees_taxonomy" {{\n  for_each {_BUILDERS}',
+        f'_sees_taxonomy" {{\n  for_each {_NOBODY}',
     ),
     "scientist must not have roles/bigquery.dataEditor on table head_v1": (
         "warehouse/records.tf", "google_project_iam_custom_role.appender.name", '"roles/bigquery.dataEditor"',
