@@ -54,6 +54,11 @@ def echo(line: str) -> None:
     Console(highlight=False, markup=False, soft_wrap=True).print(printable(line))
 
 
+def note(line: str) -> None:
+    """Print a line on stderr that says what is being done."""
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(printable(line))
+
+
 def warn(message: str) -> None:
     """Print a warning on stderr."""
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"Warning: {printable(message)}")

@@ -18,6 +18,7 @@ from rawless.datasets.query_policy.validate_query import ValidatedQuery, validat
 from rawless.datasets.rendering import render_template
 from rawless.datasets.sources import SourceTable
 from rawless.datasets.spec import ByPerson, ByTime, DatasetSpec, Value, check_constant
+from rawless.datasets.working_columns import ATTRIBUTES, COLUMNS
 from rawless.errors import UserError
 from rawless.events.stream import MAX_AGE
 from rawless.warehouse.client import Warehouse
@@ -36,16 +37,23 @@ LABEL_LINES = {
 """The first lines of the ledger by the kind of label, by the query parameter that is the position of the line."""
 OUTSIDE = -1
 """Marks examples whose label is not one of the classes. A single one fails the build."""
-EVENT_COLUMNS = ("event_id", "person_key", "occurred_at", "logged_at", "attributes")
-_EXAMPLE_COLUMNS = ("example_id", *EVENT_COLUMNS, "label", "label_value", "labelled_at")
-KNOWN_EVENT = (*EVENT_COLUMNS, "origin", "row_hash", "is_tied", "encoder_hash", "is_conflicting")
-"""The columns of the eligible events, of which label and rules see the first ones."""
+EVENT_TYPES = {
+    "event_id": "STRING", "person_key": "STRING", "occurred_at": "TIMESTAMP", "logged_at": "TIMESTAMP",
+    "attributes": ATTRIBUTES,
+}  # fmt: skip
+EXAMPLE_TYPES = {
+    "example_id": "STRING", **EVENT_TYPES, "label": "STRING", "label_value": "FLOAT64", "labelled_at": "TIMESTAMP",
+}  # fmt: skip
+"""The columns of `event` with their types, in SQL of labels and of rules."""
+EVENT_COLUMNS, _EXAMPLE_COLUMNS = tuple(EVENT_TYPES), tuple(EXAMPLE_TYPES)
 _LABEL_OUTPUT = {
     "event": ("event_id", "label", "labelled_at"),
     "pair": ("left_event_id", "right_event_id", "label", "labelled_at"),
     "subject": ("person_key", "label", "labelled_at"),
 }
 _RULE_OUTPUT = ("example_id", "event_id")
+_TRIAL = {"label": "CAST(own.label AS STRING) IS NULL", "labelled_at": "own.labelled_at <= @as_of"}
+"""What a build does with the columns of a label that are no ids."""
 _SHOWN = 60
 """Characters of a text that an error shows."""
 WORK_PREFIX = "build_"
@@ -228,7 +236,7 @@ class CompiledDataset:
 
     def _known_events(self) -> str:
         if self.stores_events:
-            selected = ",\n    ".join(f"work.{name}" for name in KNOWN_EVENT)
+            selected = ",\n    ".join(f"work.{name}" for name in COLUMNS["event"])
             return f"known_event AS (\n  SELECT\n    {selected}\n  FROM `{self.event_table}` AS work\n)"
         return f"known_event AS (\n{indent(self.eligible().sql, '  ')}\n)"
 
@@ -243,6 +251,17 @@ class CompiledDataset:
         inputs = self._inputs(rule, _EXAMPLE_COLUMNS, "remaining")
         sql = self.render("removed_by_rule", inputs=inputs, query=rule.sql, without_subject=rule.header.without_subject)
         return Statement(rule.query.name, sql, [*parameters({"as_of": self.spec.as_of}), *rule.parameters])
+
+    def trial(self, query: CompiledQuery) -> Statement:
+        """Return a statement that reads the label or a rule over no events, to be checked before a build."""
+        is_label = query is self.label
+        types = EVENT_TYPES if is_label else EXAMPLE_TYPES
+        output = _LABEL_OUTPUT[self.spec.label.kind] if is_label else _RULE_OUTPUT
+        nulls = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in types.items())
+        conditions = " AND ".join(_TRIAL.get(name, f"own.{name} = no_event.event_id") for name in output)
+        inputs = self._inputs(query, tuple(types), "no_event")
+        sql = self.render("trial", nulls=nulls, inputs=inputs, query=query.sql, conditions=conditions)
+        return Statement(query.query.name, sql, [*parameters({"as_of": self.spec.as_of}), *query.parameters])
 
     def snapshot(self, remaining: Span, fingerprint: str) -> Statement:
         """Return the statement that selects the rows of the snapshot with their vectors."""

@@ -92,6 +92,10 @@ class Header(FrozenModel):
     """Whether a rule keeps events without a subject, drops them, or applies to them as to all others."""
 
 
+def _built_in(folder: Folder, name: str) -> Path:
+    return FOLDER / folder / f"{name}.sql"
+
+
 class Query(FrozenModel):
     """A label or rule as text, so that a snapshot's manifest can store it."""
 
@@ -105,9 +109,24 @@ class Query(FrozenModel):
         return f"The {self.folder[:-1]} {self.name}"
 
     @property
+    def file(self) -> str:
+        """Return the file in the user's folder."""
+        return f"{self.folder}/{self.name}.sql"
+
+    @property
+    def is_built_in(self) -> bool:
+        """Return whether Rawless has a query of that name, which then no user has."""
+        return _built_in(self.folder, self.name).is_file()
+
+    @property
     def sql(self) -> str:
         """Return the SELECT below the header, which may contain Jinja."""
         return _HEADER.sub("", self.text, count=1).strip()
+
+    @property
+    def first_line(self) -> int:
+        """Return the line of the file in which that SELECT starts."""
+        return self.text[: len(self.text.rstrip()) - len(self.sql)].count("\n") + 1
 
     def rendered(self, header: Header, values: Mapping[str, Value | None], sql: str) -> "Query":
         """Return the query with its rendered SQL and the values of its parameters as defaults.
@@ -148,7 +167,7 @@ def find_query(folder: Folder, name: str, own_folder: Path) -> Query:
     Raises UserError when there is none, when there are both, and when the file is not UTF-8 text.
     """
     kind, own_file = folder[:-1], own_folder / folder / f"{name}.sql"
-    files = [path for path in (own_file, FOLDER / folder / f"{name}.sql") if path.is_file()]
+    files = [path for path in (own_file, _built_in(folder, name)) if path.is_file()]
     if not files:
         built_in = ", ".join(path.stem for path in sorted(FOLDER.joinpath(folder).glob("*.sql")))
         raise UserError(

@@ -27,6 +27,8 @@ class SourceTable:
     source: Source
     table_id: str
     """The table that is read: the declared one, or the copy that is kept beside a snapshot."""
+    fields: tuple[bigquery.SchemaField, ...]
+    """All its columns as in BigQuery's API."""
     types: Mapping[str, str]
     """All its columns with their types."""
     columns: tuple[str, ...]
@@ -50,6 +52,15 @@ class SourceTable:
     def person(self) -> str:
         """Return the expression of the person, for a source that has customers or pseudonyms."""
         return f"person.{PERSON}" if self.customer else f"COALESCE(person.{PERSON}, source.`{self.subject}`)"
+
+    @property
+    def visible_types(self) -> dict[str, str]:
+        """Return the types in SQL of what a query sees: the columns, then person and known time."""
+        fields = {field.name: _sql_type(field) for field in self.fields}
+        types = {name: fields[name] for name in self.columns}
+        person = {PERSON: "STRING"} if self.key else {}
+        known_at = {KNOWN_AT: "TIMESTAMP"} if self.source.known_at else {}
+        return {**known_at, **types, **person}
 
     @property
     def expressions(self) -> list[str]:
@@ -105,7 +116,16 @@ def source_table(source: Source, table_id: str, fields: Sequence[bigquery.Schema
     subject = _PSEUDONYM if _PSEUDONYM in types and not customer else None
     hidden = {customer, _CUSTOMER, _PSEUDONYM, "subject_key_id"} | ({PERSON} if customer or subject else set())
     columns = tuple(name for name in types if name not in hidden)
-    return SourceTable(source, table_id, types, columns, customer, subject)
+    return SourceTable(source, table_id, tuple(fields), types, columns, customer, subject)
+
+
+_STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+
+
+def _sql_type(field: bigquery.SchemaField) -> str:
+    nested = ", ".join(f"`{each.name}` {_sql_type(each)}" for each in field.fields)
+    kind = f"STRUCT<{nested}>" if nested else _STANDARD.get(field.field_type, field.field_type)
+    return f"ARRAY<{kind}>" if field.mode == "REPEATED" else kind
 
 
 def render(sources: Mapping[str, SourceTable], names: Iterable[str], warehouse: Warehouse) -> str:

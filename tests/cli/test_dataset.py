@@ -104,6 +104,26 @@ def test_a_plan_shows_statements_parameters_bytes_and_money(rawless: Rawless, wr
 
 
 @pytest.mark.parametrize("command", ["plan", "build"])
+def test_own_sql_that_bigquery_refuses_is_refused_with_its_words(
+    rawless: Rawless, write: Callable[..., Path], shop: Shop, command: str
+) -> None:
+    before = shop.left()
+    (shop.folder / "rules").mkdir(exist_ok=True)
+    (shop.folder / "rules" / "fresh.sql").write_text(
+        "/*\nsays: Keeps fresh events.\nwithout_subject: judge\n*/\n"
+        "SELECT event.example_id, event.event_id FROM event\nWHERE event.occurred_at > DATE(@as_of)\n"
+    )
+    refused = rawless("dataset", command, write(dataset="refused", rules=["fresh"]))
+
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.strip() == (
+        "Error: The rule fresh is refused by BigQuery in line 6, column 7 of rules/fresh.sql: No matching signature "
+        "for operator > for argument types: TIMESTAMP, DATE; correct it."
+    )
+    assert shop.left() == before
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
 def test_over_the_budget_nothing_is_built(
     rawless: Rawless, shop: Shop, write: Callable[..., Path], command: str
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import echo, print_json, print_table, progress_bar, progress_steps, warn
+from rawless.cli.output import echo, note, print_json, print_table, progress_bar, progress_steps, warn
 
 if TYPE_CHECKING:
     from rawless.datasets.plan import Plan
@@ -36,13 +36,16 @@ _MOVES_SHOWN = 20
 def plan(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None, json: Json = False) -> None:
     """Print the SQL of a build, its parameters, the bytes it reads and the cost, without running it."""
     from rawless.connect import open_warehouse
+    from rawless.datasets import own_queries
     from rawless.datasets.compile import compile_dataset
     from rawless.datasets.dataset import open_dataset
     from rawless.datasets.plan import check_budget
     from rawless.datasets.plan import plan as make_plan
 
     dataset = open_dataset(file, as_of)
-    planned = make_plan(compile_dataset(open_warehouse(warehouse), dataset), _settle(warehouse))
+    compiled = compile_dataset(open_warehouse(warehouse), dataset)
+    own_queries.check(compiled, _announce_analyzer)
+    planned = make_plan(compiled, _settle(warehouse))
     if json:
         print_json(_plan_json(planned))
     else:
@@ -54,6 +57,7 @@ def plan(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None,
 def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None, json: Json = False) -> None:
     """Build the snapshot of a dataset, or find the one that an earlier build created."""
     from rawless.connect import open_warehouse
+    from rawless.datasets import own_queries
     from rawless.datasets import plan as plans
     from rawless.datasets.build import build as build_snapshot
     from rawless.datasets.compile import compile_dataset
@@ -61,6 +65,7 @@ def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None
 
     dataset = open_dataset(file, as_of)
     compiled = compile_dataset(open_warehouse(warehouse), dataset)
+    own_queries.check(compiled, _announce_analyzer)
     with progress_steps(f"Building {dataset.spec.dataset}") as report_step:
         if dataset.spec.budget:
             plans.check_budget(dataset.spec, plans.plan(compiled, _settle(warehouse)))
@@ -316,6 +321,10 @@ def _print_plan(plan: "Plan") -> None:
         for expectation in plan.expectations:
             echo(f"  {expectation}")
     echo(f"The snapshot's id will be {plan.snapshot_id}.")
+
+
+def _announce_analyzer() -> None:
+    note("Preparing Google's SQL analyzer (once), which checks your own SQL …")
 
 
 def _print_bits(bits: float) -> None:
