@@ -337,8 +337,15 @@ def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | 
         label,
         rules,
         temporary_id or snapshot_id(spec, [query.identity for query in (label, *rules)]),
-        cache(partial(sources.look_up, warehouse, spec.sources)),
+        cache(partial(sources.look_up, warehouse, spec.sources, _labelling(label, spec))),
     )
+
+
+def _labelling(label: CompiledQuery, spec: DatasetSpec) -> dict[str, set[str]]:
+    """Return the columns, by source, that a parameter of the label names and whose texts are classes."""
+    parameters = label.header.parameters.items() if spec.label.type == "class" else ()
+    columns = {str(label.values[name]) for name, parameter in parameters if parameter.type == "column"}
+    return dict.fromkeys(label.validated.tables - {"event"}, columns)
 
 
 def _compile_query(query: Query, arguments: Mapping[str, Value], spec: DatasetSpec) -> CompiledQuery:

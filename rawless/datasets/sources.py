@@ -1,7 +1,7 @@
 """Sources: the tables of business facts that label and rules read, each as it was known at the as-of."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from textwrap import indent
@@ -73,12 +73,29 @@ class SourceTable:
         return expressions
 
 
-def look_up(warehouse: Warehouse, sources: Iterable[Source]) -> dict[str, SourceTable]:
+def look_up(
+    warehouse: Warehouse, sources: Iterable[Source], labelling: Mapping[str, Collection[str]]
+) -> dict[str, SourceTable]:
     """Look the declared sources up in the warehouse and return them by name.
 
-    Raises UserError for a table or column that is not as declared, Unavailable when BigQuery does not answer.
+    `labelling` are the columns, by source, whose texts are classes. Raises UserError for a table or column that is not
+    as declared, Unavailable when BigQuery does not answer.
     """
-    return {source.name: _look_up(warehouse, source) for source in sources}
+    tables = {source.name: _look_up(warehouse, source) for source in sources}
+    for name, columns in labelling.items():
+        for column in columns:
+            _check_text_is_unique(tables[name], column)
+    return tables
+
+
+def _check_text_is_unique(table: SourceTable, column: str) -> None:
+    """Raise UserError for a column that a label reads as text, and that BigQuery writes otherwise than others do."""
+    kind = table.visible_types.get(column, "")
+    if kind in ("FLOAT64", "NUMERIC", "BIGNUMERIC"):
+        raise UserError(
+            f"The source {table.source.table} has {column} as {kind}, which the label reads, but a class is STRING, "
+            "INT64 or BOOL, because a number may be written as 1 or 1.0: load it again with --replace."
+        )
 
 
 def _look_up(warehouse: Warehouse, source: Source) -> SourceTable:
@@ -113,6 +130,11 @@ def source_table(source: Source, table_id: str, fields: Sequence[bigquery.Schema
                 "no other type with them: load it again with --replace."
             )
     customer = source.customer or (_CUSTOMER if _CUSTOMER in types and _PSEUDONYM not in types else None)
+    if customer and types[customer] not in ("STRING", "INTEGER", "INT64"):
+        raise UserError(
+            f"The source {source.table} has {customer} as {types[customer]}, but customer ids are STRING or INT64, "
+            "because another number may be written as 1 or 1.0: load it again with --replace."
+        )
     subject = _PSEUDONYM if _PSEUDONYM in types and not customer else None
     hidden = {customer, _CUSTOMER, _PSEUDONYM, "subject_key_id"} | ({PERSON} if customer or subject else set())
     columns = tuple(name for name in types if name not in hidden)

@@ -16,7 +16,7 @@ WITH last_review AS (
   QUALIFY
     ROW_NUMBER() OVER (
       PARTITION BY review.event_id, review.{{ reviewer }}
-      ORDER BY review.known_at DESC, CAST(review.{{ verdict }} AS STRING)
+      ORDER BY review.known_at DESC, review.{{ verdict }}
     )
     = 1
 )

@@ -9,12 +9,12 @@ parameters:
 */
 SELECT
   decided.event_id,
-  CAST(decided.{{ decision }} AS STRING) AS label,
+  {{ 'CAST(decided.' if reversed else 'decided.' }}{{ decision }}{{ ' AS STRING)' if reversed }} AS label,
   decided.known_at AS labelled_at
 FROM {{ decisions }} AS decided
 UNION ALL
 SELECT
   reversal.event_id,
-  {{ '@reversed' if reversed else 'CAST(NULL AS STRING)' }} AS label,
+  {{ '@reversed' if reversed else 'NULL' }} AS label,
   reversal.known_at AS labelled_at
 FROM {{ reversals }} AS reversal

@@ -2,7 +2,12 @@
 ranked AS (
   SELECT
     {{ keys }},
-    CAST(given_label.label AS STRING) AS label,
+    -- Adding zero takes the sign from a zero, which has two texts otherwise.
+    IF(
+      @is_number,
+      CAST(SAFE_CAST(CAST(given_label.label AS STRING) AS FLOAT64) + 0 AS STRING),
+      CAST(given_label.label AS STRING)
+    ) AS label,
     given_label.labelled_at,
     RANK() OVER (PARTITION BY {{ keys }} ORDER BY given_label.labelled_at DESC) AS recency
   FROM given_label
