@@ -30,7 +30,7 @@ MAX_EVENT_AGE = MAX_AGE
 """How long before the as-of an event may have occurred."""
 _OF_EVERY_LABEL = {"unlabelled": "labelled", "ambiguous": "unambiguous", "immature": "mature"}
 LABEL_LINES = {
-    "event": _OF_EVERY_LABEL,
+    "event": {"ineligible": "eligible", **_OF_EVERY_LABEL},
     "pair": {"same_event": "different_events", "ineligible": "eligible", **_OF_EVERY_LABEL},
     "subject": {"out_of_window": "event_in_window", **_OF_EVERY_LABEL},
 }

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlglot import exp
 
+from rawless.datasets.working_columns import ATTRIBUTES
 from rawless.errors import UserError
 
 Row = Mapping[str, Any]
-_ATTRIBUTES = "ARRAY<STRUCT<key STRING, value STRING>>"
 _TYPES: tuple[tuple[type, str], ...] = (
     (bool, "BOOL"), (int, "INT64"), (float, "FLOAT64"), (str, "STRING"), (datetime, "TIMESTAMP"), (date, "DATE"),
 )  # fmt: skip
@@ -51,9 +51,9 @@ def render(name: str, types: Mapping[str, str], rows: Sequence[Row]) -> str:
 
 
 def _literal(value: Any, kind: str) -> str:
-    if kind == _ATTRIBUTES:
+    if kind == ATTRIBUTES:
         pairs = ", ".join(f"STRUCT({_text(each['key'])}, {_text(each['value'])})" for each in value or ())
-        return f"{_ATTRIBUTES}[{pairs}]"
+        return f"{ATTRIBUTES}[{pairs}]"
     if value is None:
         return f"CAST(NULL AS {kind})"
     if isinstance(value, bool | int | float):
@@ -63,11 +63,3 @@ def _literal(value: Any, kind: str) -> str:
 
 def _text(value: str) -> str:
     return exp.Literal.string(value).sql("bigquery")
-
-
-EVENT_TYPES = {
-    "example_id": "STRING", "event_id": "STRING", "person_key": "STRING", "occurred_at": "TIMESTAMP",
-    "logged_at": "TIMESTAMP", "attributes": _ATTRIBUTES, "label": "STRING", "label_value": "FLOAT64",
-    "labelled_at": "TIMESTAMP",
-}  # fmt: skip
-"""The columns of events that rules see."""

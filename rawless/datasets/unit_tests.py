@@ -11,12 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
+from google.cloud import bigquery
 from pydantic import Field, model_validator
 
 from rawless.config import FrozenModel, read_yaml
 from rawless.datasets import given_rows, sources
 from rawless.datasets.compile import (
     EVENT_COLUMNS,
+    EXAMPLE_TYPES,
     LABEL_LINES,
     OUTSIDE,
     CompiledDataset,
@@ -209,7 +211,8 @@ def _table(file: Path, source: Source, rows: list[Mapping[str, Any]], types: Map
     }
     if source.known_at:
         inferred[source.known_at] = "TIMESTAMP"
-    return SourceTable(source, f"given_{source.name}", inferred, tuple(inferred))
+    fields = tuple(bigquery.SchemaField(column, kind) for column, kind in inferred.items())
+    return SourceTable(source, f"given_{source.name}", fields, inferred, tuple(inferred))
 
 
 def _check_names(file: Path, test: UnitTest, dataset: Dataset) -> None:
@@ -267,7 +270,7 @@ def _labelled(case: _Case, events: Rows) -> Rows:
 def _removed(case: _Case, rule: CompiledQuery, rows: Rows) -> set[str]:
     """Return the examples that a rule removes from those that are left."""
     warehouse, values = case.compiled.warehouse, parameters({"as_of": case.compiled.spec.as_of})
-    inputs = _inputs(case, rule, rows, tuple(given_rows.EVENT_TYPES))
+    inputs = _inputs(case, rule, rows, tuple(EXAMPLE_TYPES))
     names = {"inputs": inputs, "query": rule.sql, "without_subject": rule.header.without_subject}
     sql = render_template(warehouse, "removed_by_rule", **names)
     return {row["example_id"] for row in case.run(sql, [*values, *rule.parameters])}
@@ -276,7 +279,7 @@ def _removed(case: _Case, rule: CompiledQuery, rows: Rows) -> set[str]:
 def _inputs(case: _Case, query: CompiledQuery, events: Rows, columns: Sequence[str]) -> str:
     """Return the CTEs that a query reads: `event`, and the sources that it names, each as of the as-of."""
     names = sorted(query.validated.tables - {"event"})
-    ctes = [given_rows.render("event", {name: given_rows.EVENT_TYPES[name] for name in columns}, events)]
+    ctes = [given_rows.render("event", {name: EXAMPLE_TYPES[name] for name in columns}, events)]
     for name in names:
         table = case.tables[name]
         known = {table.source.known_at: case.compiled.spec.as_of} if table.source.known_at else {}

@@ -1,4 +1,5 @@
--- Return every eligible event with its latest label, and the reason if the label excludes it.
+-- Return every eligible event with its latest label, and the reason if the label excludes it. A label without an
+-- eligible event is an example too, under a hash of its id, so that the ledger counts it.
 {%- set keys = 'event_id' %}
 WITH {{ inputs }},
 given_label AS (
@@ -6,7 +7,7 @@ given_label AS (
 ),
 {% include 'templates/latest.sql' %}
 SELECT
-  CAST(NULL AS STRING) AS example_id,
+  IF(known_event.event_id IS NULL, CAST(FARM_FINGERPRINT(checked_label.event_id) AS STRING), NULL) AS example_id,
   'only' AS side,
   known_event.event_id,
   known_event.person_key,
@@ -22,10 +23,12 @@ SELECT
   checked_label.label_value,
   checked_label.labelled_at,
   CASE
+    WHEN known_event.event_id IS NULL THEN @ineligible
     WHEN COALESCE(checked_label.is_unlabelled, TRUE) THEN @unlabelled
     WHEN checked_label.is_ambiguous THEN @ambiguous
     WHEN checked_label.is_outside THEN @outside
     WHEN known_event.occurred_at > @mature_at THEN @immature
   END AS removed_by
 FROM known_event
-LEFT JOIN checked_label ON known_event.event_id = checked_label.event_id
+FULL OUTER JOIN checked_label ON known_event.event_id = checked_label.event_id
+WHERE known_event.event_id IS NOT NULL OR checked_label.event_id IS NOT NULL

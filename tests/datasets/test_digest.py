@@ -60,10 +60,10 @@ def test_every_number_is_hashed_alike_by_sql_and_client(shop: Shop, numbers: lis
             ROW | {"event_id": f"é-{n}", "embedding": [number], "label_value": number}
             for n, number in enumerate(numbers)
         ]
-        names = [column.name for column in table("snapshot_v1").columns if column.name not in ("dimension", "row_hash")]
+        names = [column.name for column in table("snapshot_v1").columns if column.name in SCHEMA.names]
         literals = ", ".join(
             f"('é-{n}', NULL, NULL, 'upload', TIMESTAMP '{AS_OF.isoformat()}', 'cat', {number!r}, 'train', 'p', 'f',"
-            f" 1, [{number!r}], [], [STRUCT('a', 'b')], 'h')"
+            f" 1, [{number!r}], [], [STRUCT('a', 'b')], NULL, 'h')"
             for n, number in enumerate(numbers)
         )
         columns = ", ".join(column.name for column in table("snapshot_v1").columns)

@@ -37,8 +37,8 @@ def test_a_snapshot_is_committed_once_and_its_last_request_counts(shop: Shop, mo
 
     # A request that is recorded late does not replace a later one.
     table = shop.warehouse.table_id("snapshot_manifest_v1")
-    record_request(shop.warehouse, manifest.snapshot_id)
+    record_request(shop.warehouse, manifest.dataset, manifest.snapshot_id)
     shop.warehouse.query(f"UPDATE `{table}` SET requested_at = TIMESTAMP '2999-01-01' WHERE requested_at IS NOT NULL")
-    record_request(shop.warehouse, manifest.snapshot_id)
+    record_request(shop.warehouse, manifest.dataset, manifest.snapshot_id)
     (found,) = shop.warehouse.query(f"SELECT requested_at FROM `{table}`")
     assert found["requested_at"].year == 2999

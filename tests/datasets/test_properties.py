@@ -122,7 +122,8 @@ def test_a_snapshot_contains_what_was_known_and_its_ledger_adds_up(shop: Shop, w
 
     _check_rows(shop, world, built, expected)
     left = built.manifest.ledger[0].rows_in
-    assert left == len({event for n, (event, *_) in enumerate(world.deliveries) if world.logged(n) <= AS_OF})
+    known = {event for n, (event, *_) in enumerate(world.deliveries) if world.logged(n) <= AS_OF}
+    assert left == len(known | {event for event, _, hour in world.labels if hour <= 0})
     for line in built.manifest.ledger:
         assert line.rows_in == left
         left -= line.removed
