@@ -1,4 +1,4 @@
-# make setup | demo | quick | test | analyze | check | bench: each sets up what it needs. make image needs Docker.
+# make setup | demo | quick | test | test-full | analyze | check | bench: each sets up what it needs. make image needs Docker.
 # Compiled modules are kept whatever the environment says, since a test run starts dozens of processes.
 export PYTHONDONTWRITEBYTECODE :=
 # Terraform does not report its version to its vendor.
@@ -10,7 +10,7 @@ ENCODERS ?= minilm@1.0.0
 BIN := .venv/bin
 DONE := .venv/.done
 
-.PHONY: setup demo quick test analyze check terraform bench image lock clean
+.PHONY: setup demo quick test test-full analyze check terraform bench image lock clean
 
 setup: $(DONE)
 
@@ -26,11 +26,15 @@ demo: $(DONE)
 
 # The tests that need no server, no encoder and no process of their own.
 quick: $(DONE)
-	$(BIN)/pytest --quiet --numprocesses 2 -m "not slow"
+	$(BIN)/pytest --quiet --numprocesses 2 -m "not slow and not full"
 
 # Three processes on two cores, since tests also wait for each other's servers and processes.
 test: $(DONE)
-	$(BIN)/pytest --numprocesses 3 --dist loadgroup --statements build/statements
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup --statements build/statements -m "not full"
+
+# What `make test` leaves out because it takes minutes: all cases and random warehouses on Google's evaluator.
+test-full: $(DONE)
+	$(BIN)/pytest --quiet --numprocesses 2 --dist worksteal -m full
 
 # Whether Google's own analyzer accepts the SQL that `make test` sent to the local BigQuery.
 analyze: $(DONE)

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -38,6 +38,9 @@ from tests.shop import Shop, open_shop
 from tests.streams import ANY_ID
 from tests.warehouse_pool import WarehousePool
 
+if TYPE_CHECKING:
+    from tests.googlesql.server import StandIn
+
 # The machine is shared, so no single example has a deadline; CI looks at the same examples every time.
 settings.register_profile("rawless", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("rawless")
@@ -45,7 +48,18 @@ settings.load_profile("rawless")
 _numbers = itertools.count()
 
 ROOT = Path(__file__).parent
-SLOW_FIXTURES = {"stack", "either", "own_home", "bench", "minilm", "tiny_sealed", "checkpoint", "plain_resnet"}
+SLOW_FIXTURES = {
+    "stack",
+    "either",
+    "evaluator",
+    "google",
+    "own_home",
+    "bench",
+    "minilm",
+    "tiny_sealed",
+    "checkpoint",
+    "plain_resnet",
+}
 SLOW_FOLDERS = {"cli", "deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
 CHARTS = {"test_page.py", "test_projection.py", "test_report.py"}
 """Tests that project vectors, in one process of the test run, because the first compiles UMAP for the others."""
@@ -138,6 +152,31 @@ def either(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
     """The local BigQuery, or the real one."""
     if request.param == "local":
         yield request.getfixturevalue("warehouse")
+        return
+    with cloud_warehouse() as warehouse:
+        yield warehouse
+
+
+@pytest.fixture(scope="session")
+def evaluator() -> Iterator["StandIn"]:
+    """The session's stand-in for BigQuery, which computes with Google's evaluator."""
+    from tests.googlesql.server import standing_in  # takes a second
+
+    with standing_in() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def evaluated(evaluator: "StandIn") -> Warehouse:
+    """An empty warehouse whose statements Google's evaluator runs."""
+    return evaluator.empty_warehouse()
+
+
+@pytest.fixture(params=["evaluator", pytest.param("cloud", marks=pytest.mark.cloud)])
+def google(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """An empty warehouse of Google's making: its reference evaluator of GoogleSQL, or the real BigQuery."""
+    if request.param == "evaluator":
+        yield request.getfixturevalue("evaluated")
         return
     with cloud_warehouse() as warehouse:
         yield warehouse

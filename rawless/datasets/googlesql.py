@@ -25,11 +25,12 @@ from rawless.files import owner_only
 
 Field = dict[str, Any]
 """A column as in BigQuery's API."""
-_TYPES = {
+TYPES = {
     "STRING": "STRING", "INT64": "INT64", "INTEGER": "INT64", "FLOAT64": "DOUBLE", "FLOAT": "DOUBLE", "BOOL": "BOOL",
     "BOOLEAN": "BOOL", "TIMESTAMP": "TIMESTAMP", "DATE": "DATE", "DATETIME": "DATETIME", "TIME": "TIME",
     "NUMERIC": "NUMERIC", "BIGNUMERIC": "BIGNUMERIC", "BYTES": "BYTES", "JSON": "JSON", "GEOGRAPHY": "GEOGRAPHY",
 }  # fmt: skip
+"""Types of BigQuery's API by the names that the analyzer has for them."""
 _NOT_IN_BIGQUERY = re.compile(
     r"FEATURE_(ARRAY_EQUALITY|ARRAY_ORDERING|GROUP_BY_ARRAY|JSON_TYPE_COMPARISON|LIMIT_OFFSET_EXPRESSIONS"
     r"|AGGREGATE_FILTERING|LATERAL_JOIN|LITERAL_CONCATENATION|BARE_ARRAY_ACCESS|STRUCT_POSITIONAL_ACCESSOR"
@@ -94,20 +95,21 @@ class Analyzer(WasmClient):
         with owner_only():
             with suppress(WasmtimeError):  # without a home folder it is compiled each time
                 config.cache = True
-            engine = Engine(config)
-            module = Module.from_file(engine, str(get_wasm_path()))
-        self._instantiate(engine, module)
-        self._language = self._make_language()
+            self._engine = Engine(config)
+            self._module = Module.from_file(self._engine, str(get_wasm_path()))
+        self.restart()
+        self.language = self._make_language()
         self._functions: list[Any] = []
 
-    def _instantiate(self, engine: Engine, module: Module) -> None:
+    def restart(self) -> None:
+        """Start with empty memory, as after a crash."""
         wasi = WasiConfig()
         wasi.preopen_dir(get_tzinfo_dir(), "/usr/share/zoneinfo")
-        self.store = Store(engine)
+        self.store = Store(self._engine)
         self.store.set_wasi(wasi)
-        linker = Linker(engine)
+        linker = Linker(self._engine)
         linker.define_wasi()
-        exports: Any = linker.instantiate(self.store, module).exports(self.store)
+        exports: Any = linker.instantiate(self.store, self._module).exports(self.store)
         exports["_initialize"](self.store)
         self.exports, self.memory = exports, exports["memory"]
 
@@ -123,29 +125,40 @@ class Analyzer(WasmClient):
     def analyze(self, statement: Typed) -> Any:
         """Return the resolved statement. Raises Refused."""
         request = service.AnalyzeRequest(sql_statement=statement.sql)
-        request.options.language_options.CopyFrom(self._language)
-        request.options.error_message_mode = public_options.ERROR_MESSAGE_ONE_LINE
-        request.options.default_timezone = "UTC"
-        for name, kind in statement.parameters.items():
-            request.options.query_parameters.add(name=name, type=_parameter_type(kind))
-        catalogue = request.simple_catalog
-        catalogue.name = "catalogue"
-        catalogue.builtin_function_options.language_options.CopyFrom(self._language)
-        catalogue.custom_tvf.extend(self._functions)
+        self.fill_options(request.options, statement.parameters)
         # An unqualified name is that of a table of the default dataset.
         tables = {name.rpartition(".")[2]: fields for name, fields in statement.tables.items()}
-        for name, fields in {**tables, **statement.tables}.items():
-            catalogue.table.append(_table(name, fields))
+        named = {**tables, **statement.tables}.items()
+        self.fill_catalogue(request, [simple_table(name, fields) for name, fields in named], self._functions)
+        return self.call("Analyze", request, service.AnalyzeResponse).resolved_statement
+
+    def fill_options(self, options: Any, parameters: Mapping[str, Any]) -> None:
+        """Set BigQuery's options and the types of parameters in a request."""
+        options.language_options.CopyFrom(self.language)
+        options.error_message_mode = public_options.ERROR_MESSAGE_ONE_LINE
+        options.default_timezone = "UTC"
+        for name, kind in parameters.items():
+            options.query_parameters.add(name=name, type=type_of_parameter(kind))
+
+    def fill_catalogue(self, request: Any, tables: Iterable[Any], functions: Iterable[Any]) -> None:
+        """Set what statements can name in a request."""
+        catalogue = request.simple_catalog
+        catalogue.name = "catalogue"
+        catalogue.builtin_function_options.language_options.CopyFrom(self.language)
+        catalogue.custom_tvf.extend(functions)
+        catalogue.table.extend(tables)
         request.descriptor_pool_list.SetInParent()
+
+    def call(self, name: str, request: Any, answer: Any) -> Any:
+        """Return the service's answer to a request. Raises Refused, or Failed if the service does."""
         try:
-            answer = self.call_grpc_func("ZetaSqlLocalService_Analyze", request, service.AnalyzeResponse)
+            return self.call_grpc_func(f"ZetaSqlLocalService_{name}", request, answer)
         except ServerError as error:
             if error.code not in _REFUSALS:
                 raise Failed from None
             raise Refused(_one_line(error)) from None
         except WasmtimeError:
             raise Failed from None
-        return answer.resolved_statement
 
     def _make_language(self) -> Any:
         """Return the options of BigQuery, as far as they are known."""
@@ -162,18 +175,20 @@ class Analyzer(WasmClient):
         return options
 
 
-def basic_type(name: str) -> Any:
+def scalar_type(name: str) -> Any:
     """Return a type by its name in BigQuery's API."""
-    return type_pb2.TypeProto(type_kind=type_pb2.TypeKind.Value(f"TYPE_{_TYPES[name]}"))
+    return type_pb2.TypeProto(type_kind=type_pb2.TypeKind.Value(f"TYPE_{TYPES[name]}"))
 
 
-def _array(element: Any) -> Any:
+def array_type(element: Any) -> Any:
+    """Return the type of arrays."""
     kind = type_pb2.TypeProto(type_kind=type_pb2.TYPE_ARRAY)
     kind.array_type.element_type.CopyFrom(element)
     return kind
 
 
-def _struct_of(fields: Iterable[tuple[str, Any]]) -> Any:
+def struct_of(fields: Iterable[tuple[str, Any]]) -> Any:
+    """Return the type of structs with these fields."""
     kind = type_pb2.TypeProto(type_kind=type_pb2.TYPE_STRUCT)
     kind.struct_type.SetInParent()
     for name, field_type in fields:
@@ -183,24 +198,27 @@ def _struct_of(fields: Iterable[tuple[str, Any]]) -> Any:
 
 def struct_type(fields: Iterable[Field]) -> Any:
     """Return the type of rows with these columns."""
-    return _struct_of((field["name"], _field_type(field)) for field in fields)
+    return struct_of((field["name"], type_of_field(field)) for field in fields)
 
 
-def _field_type(field: Field) -> Any:
-    kind = struct_type(field["fields"]) if field["type"] in ("RECORD", "STRUCT") else basic_type(field["type"])
-    return _array(kind) if field.get("mode") == "REPEATED" else kind
+def type_of_field(field: Field) -> Any:
+    """Return the type of a column."""
+    kind = struct_type(field["fields"]) if field["type"] in ("RECORD", "STRUCT") else scalar_type(field["type"])
+    return array_type(kind) if field.get("mode") == "REPEATED" else kind
 
 
-def _parameter_type(kind: dict[str, Any]) -> Any:
+def type_of_parameter(kind: Mapping[str, Any]) -> Any:
+    """Return the type of a parameter."""
     if kind["type"] == "ARRAY":
-        return _array(_parameter_type(kind["arrayType"]))
+        return array_type(type_of_parameter(kind["arrayType"]))
     if kind["type"] == "STRUCT":
-        return _struct_of((each["name"], _parameter_type(each["type"])) for each in kind["structTypes"])
-    return basic_type(kind["type"])
+        return struct_of((each["name"], type_of_parameter(each["type"])) for each in kind["structTypes"])
+    return scalar_type(kind["type"])
 
 
-def _table(name: str, fields: Iterable[Field]) -> Any:
+def simple_table(name: str, fields: Iterable[Field]) -> Any:
+    """Return a table as the catalogue takes it."""
     made = simple_table_pb2.SimpleTableProto(name=name)
     for field in fields:
-        made.column.add(name=field["name"], type=_field_type(field), is_writable_column=True)
+        made.column.add(name=field["name"], type=type_of_field(field), is_writable_column=True)
     return made

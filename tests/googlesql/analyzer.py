@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zetasql.core.exceptions import ServerError
 from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2 as service
 from zetasql.wasi._pb2.zetasql.proto import function_pb2
 from zetasql.wasi._pb2.zetasql.public import function_pb2 as signatures
 
 from rawless.datasets import googlesql
-from rawless.datasets.googlesql import Field, Refused, basic_type, struct_type
+from rawless.datasets.googlesql import Field, Refused, scalar_type, simple_table, struct_type
 from tests.googlesql.statements import Statement
 
-__all__ = ["Analyzer", "Field", "Refused"]
+__all__ = ["Analyzer", "Field", "Refused", "simple_table"]
 
 
 class Analyzer(googlesql.Analyzer):
@@ -27,20 +26,15 @@ class Analyzer(googlesql.Analyzer):
 
     def add_vector_search(self, base: Sequence[Field], query: Sequence[Field]) -> None:
         """Make BigQuery's VECTOR_SEARCH known, which is not open source, for tables with these columns."""
-        columns = {"base": struct_type(base), "query": struct_type(query), "distance": basic_type("FLOAT64")}
+        columns = {"base": struct_type(base), "query": struct_type(query), "distance": scalar_type("FLOAT64")}
         self._functions.append(_table_function("VECTOR_SEARCH", _VECTOR_SEARCH, columns))
 
     def evaluate(self, sql: str) -> list[str]:
         """Return the first column, of strings, that Google's reference evaluator computes. Raises Refused."""
         request = service.EvaluateQueryRequest(sql=sql)
-        request.options.language_options.CopyFrom(self._language)
-        request.simple_catalog.name = "catalogue"
-        request.simple_catalog.builtin_function_options.language_options.CopyFrom(self._language)
-        request.descriptor_pool_list.SetInParent()
-        try:
-            answer = self.call_grpc_func("ZetaSqlLocalService_EvaluateQuery", request, service.EvaluateQueryResponse)
-        except ServerError as error:
-            raise Refused(str(error)) from None
+        request.options.language_options.CopyFrom(self.language)
+        self.fill_catalogue(request, [], [])
+        answer = self.call("EvaluateQuery", request, service.EvaluateQueryResponse)
         return [row.cell[0].string_value for row in answer.content.table_data.row]
 
 
@@ -67,7 +61,7 @@ def _table_function(name: str, arguments: Mapping[str, str], columns: Mapping[st
             given.kind = signatures.ARG_TYPE_RELATION
         else:
             given.kind = signatures.ARG_TYPE_FIXED
-            given.type.CopyFrom(basic_type(kind))
+            given.type.CopyFrom(scalar_type(kind))
     signature.return_type.kind = signatures.ARG_TYPE_RELATION
     signature.return_type.num_occurrences = 1
     for column, kind in columns.items():

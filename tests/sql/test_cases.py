@@ -82,15 +82,29 @@ def test_the_cases_are_found() -> None:
     assert {path.parent.name for path in CASES} == {"embedding_event_v1", "rejection_v1"}
 
 
-@pytest.mark.parametrize("is_reversed", [False, True], ids=["as written", "reversed"])
-@pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}/{path.name.removeprefix('test_')}")
-def test_the_function_returns_exactly_the_rows_of_the_case(either: Warehouse, case: Path, is_reversed: bool) -> None:
+def check(warehouse: Warehouse, case: Path, *, is_reversed: bool) -> list[list[dict[str, Any]]]:
+    """Check that the function returns the rows of a case in an empty warehouse, and return them, by query."""
     function = case.parent.name.removesuffix("_v1")
-    insert(either, case, function, is_reversed=is_reversed)
+    insert(warehouse, case, function, is_reversed=is_reversed)
+    answers = []
     for query in read(case / "expected.yaml"):
-        left = query_function(either, function, query)
+        answers.append(query_function(warehouse, function, query))
+        left = list(answers[-1])
         for expected in query["rows"]:
             matching = [row for row in left if match(row, expected)]
             assert len(matching) == 1, f"{len(matching)} rows are {expected}, among {left}"
             left.remove(matching[0])
         assert left == [], query
+    return answers
+
+
+def case_id(value: Path | bool) -> str:
+    if isinstance(value, bool):
+        return "reversed" if value else "as written"
+    return f"{value.parent.name}/{value.name.removeprefix('test_')}"
+
+
+@pytest.mark.parametrize("is_reversed", [False, True], ids=case_id)
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_the_function_returns_exactly_the_rows_of_the_case(warehouse: Warehouse, case: Path, is_reversed: bool) -> None:
+    check(warehouse, case, is_reversed=is_reversed)

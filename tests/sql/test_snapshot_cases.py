@@ -203,37 +203,48 @@ def test_the_cases_are_found() -> None:
     assert {path.name for path in HERE.iterdir() if path.is_dir()} == {"labels", *(case.name for case in CASES)}
 
 
-@pytest.mark.parametrize(
-    ("case", "is_reversed"), [*((case, False) for case in BUILT), *((case, True) for case in ORDERED)], ids=case_id
-)
-def test_a_dataset_builds_exactly_the_rows_of_the_case(
-    either: Warehouse, case: Path, is_reversed: bool, tmp_path: Path
-) -> None:
-    insert(either, case, tmp_path, is_reversed=is_reversed)
-    built = make(either, case, tmp_path)
-    rows, expected = stored(either), EXPECTED[case]
+def check_built(warehouse: Warehouse, case: Path, folder: Path, *, is_reversed: bool) -> BuildResult:
+    """Build the dataset of a case in an empty warehouse, and check all that the case expects."""
+    insert(warehouse, case, folder, is_reversed=is_reversed)
+    built = make(warehouse, case, folder)
+    rows, expected = stored(warehouse), EXPECTED[case]
 
     assert built.is_new
     check_rows(rows, expected["rows"])
     check_manifest(built, rows, expected)
     check_snapshot(built, rows)
     check_warnings(built, rows, expected.get("warnings", []))
-    assert work_tables(either) == []
+    assert work_tables(warehouse) == []
+    return built
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=case_id)
-def test_a_dataset_that_cannot_be_built_is_refused_in_one_sentence_and_leaves_nothing(
-    either: Warehouse, case: Path, tmp_path: Path
-) -> None:
-    insert(either, case, tmp_path, is_reversed=False)
+def check_refused(warehouse: Warehouse, case: Path, folder: Path, *, is_reversed: bool) -> None:
+    """Check that the dataset of a case cannot be built, and that the sentence is the one that the case expects."""
+    insert(warehouse, case, folder, is_reversed=is_reversed)
     with pytest.raises(UserError) as raised:
-        make(either, case, tmp_path)
+        make(warehouse, case, folder)
     sentence, expected = str(raised.value), EXPECTED[case]
 
     assert all(part in sentence for part in expected["error"]), sentence
     assert not any(part in sentence for part in expected.get("never", ())), sentence
     assert sentence.endswith(".")
     assert len(sentence.splitlines()) == 1
-    assert stored(either) == []
-    assert either.query(f"SELECT snapshot_id FROM `{either.table_id('snapshot_manifest_v1')}`") == []
-    assert work_tables(either) == []
+    assert stored(warehouse) == []
+    assert warehouse.query(f"SELECT snapshot_id FROM `{warehouse.table_id('snapshot_manifest_v1')}`") == []
+    assert work_tables(warehouse) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "is_reversed"), [*((case, False) for case in BUILT), *((case, True) for case in ORDERED)], ids=case_id
+)
+def test_a_dataset_builds_exactly_the_rows_of_the_case(
+    warehouse: Warehouse, case: Path, is_reversed: bool, tmp_path: Path
+) -> None:
+    check_built(warehouse, case, tmp_path, is_reversed=is_reversed)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=case_id)
+def test_a_dataset_that_cannot_be_built_is_refused_in_one_sentence_and_leaves_nothing(
+    warehouse: Warehouse, case: Path, tmp_path: Path
+) -> None:
+    check_refused(warehouse, case, tmp_path, is_reversed=False)
