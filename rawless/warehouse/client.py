@@ -318,5 +318,7 @@ def _kind(column: bigquery.SchemaField) -> str:
 
 
 def _first_line(error: GoogleAPICallError) -> str:
+    """Return the first line of BigQuery's message, which ends sentences of ours."""
     messages = [each.get("message") for each in error.errors if isinstance(each, dict)]  # without the request's URL
-    return str(next(filter(None, messages), None) or error.message or type(error).__name__).splitlines()[0]
+    line = str(next(filter(None, messages), None) or error.message or type(error).__name__).splitlines()[0]
+    return line if line.endswith((".", "?", "!")) else f"{line}."

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import grpc
 import pyarrow as pa
@@ -54,6 +54,7 @@ class Stand:
             ("POST", _JOBS, self._insert_job),
             ("GET", rf"{_JOBS}/(?P<job>[^/]+)", self._job),
             ("POST", _DATASETS, lambda body, **_: body),
+            ("GET", _DATASET, lambda body, **names: {"datasetReference": {f"{name}Id": names[name] for name in names}}),
             ("DELETE", _DATASET, self._delete_dataset),
             ("GET", rf"{_DATASET}/routines/(?P<routine>[^/]+)", self._routine),
             ("POST", rf"{_DATASET}/tables", self._create_table),
@@ -64,11 +65,14 @@ class Stand:
             ("GET", rf"{_TABLE}/data", self._list_rows),
         ]
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Json]:
-        """Return the status and the answer to a request of HTTP."""
+    def answer(self, method: str, target: str, body: bytes) -> tuple[int, Json]:
+        """Return the status and the answer to a request of HTTP. Handlers of GET get its query in place of a body."""
+        path, _, query = target.partition("?")
         for verb, pattern, handle in self._routes:
             if verb == method and (match := re.fullmatch(pattern, path)):
-                given = body if verb == "PUT" else json.loads(body or "{}")
+                given = (
+                    dict(parse_qsl(query)) if verb == "GET" else body if verb == "PUT" else json.loads(body or b"{}")
+                )
                 try:
                     with self._lock:
                         return 200, handle(
@@ -79,7 +83,9 @@ class Stand:
         return 501, {"error": {"code": 501, "message": f"The stand-in for BigQuery answers no {method} {path}"}}
 
     def _insert_job(self, project: str, body: Json) -> Json:
-        configuration = body["configuration"]
+        configuration, job_id = body["configuration"], body.get("jobReference", {}).get("jobId")
+        if job_id in self._jobs:
+            raise Exists(f"Already Exists: Job {project}:{job_id}")
         query = configuration["query"]
         default = query.get("defaultDataset")
         where = f"{default['projectId']}.{default['datasetId']}" if default else None
@@ -120,11 +126,8 @@ class Stand:
             result["numDmlAffectedRows"] = str(answer.changed)
         if answer.rows is not None:
             result |= {"schema": {"fields": list(answer.fields)}, "totalRows": str(len(answer.rows))}
-            result["rows"] = self._cells(answer)
+            result["rows"] = [to_cell(row)["v"] for row in self.database.values(answer)]
         return result
-
-    def _cells(self, answer: Any) -> list[Json]:
-        return [to_cell(row)["v"] for row in self.database.values(answer)]
 
     def _start_upload(self, project: str, body: Json) -> Json:
         upload = f"upload{next(self._numbers)}"
@@ -179,7 +182,11 @@ class Stand:
 
     def _list_rows(self, project: str, dataset: str, table: str, body: Json) -> Json:
         found = self.database.find(f"{project}.{dataset}.{table}")
-        return {"totalRows": str(len(found.rows)), "rows": self._cells(found)}
+        names = (
+            body["selectedFields"].split(",") if "selectedFields" in body else [each["name"] for each in found.fields]
+        )
+        rows = [{name: row[name] for name in row if name in names} for row in self.database.values(found)]
+        return {"totalRows": str(len(rows)), "rows": [to_cell(row)["v"] for row in rows]}
 
     # The interfaces of gRPC.
 
@@ -273,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        status, answer = self.stand.answer(self.command, urlsplit(self.path).path, body)
+        status, answer = self.stand.answer(self.command, self.path, body)
         content = json.dumps(answer).encode()
         self.send_response(status)
         if location := answer.get("location"):

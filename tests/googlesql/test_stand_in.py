@@ -151,3 +151,23 @@ def test_a_wrong_statement_changes_nothing_and_is_explained(evaluated: Warehouse
         evaluated.query(statement)
 
     assert rows(evaluated, table_id) == [(1, "a")]
+
+
+def test_rows_are_listed_without_a_query(evaluated: Warehouse) -> None:
+    table_id = create(evaluated, (1, "a"), (2, None))
+
+    only = evaluated.client.list_rows(table_id, selected_fields=[bigquery.SchemaField("name", "STRING")])
+
+    assert [tuple(row.values()) for row in evaluated.client.list_rows(table_id)] == [(1, "a"), (2, None)]
+    assert [tuple(row.values()) for row in only] == [("a",), (None,)]
+
+
+def test_a_job_id_is_used_once(evaluated: Warehouse) -> None:
+    table_id = create(evaluated, (1, "a"))
+    statement = f"INSERT INTO `{table_id}` (number) VALUES (2)"
+    evaluated.client.query(statement, job_id="register-2", job_retry=None).result(job_retry=None)
+
+    with pytest.raises(Conflict):
+        evaluated.client.query(statement, job_id="register-2", job_retry=None)
+
+    assert rows(evaluated, table_id) == [(1, "a"), (2, None)]
