@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from rawless.datasets import snapshot_tables, sources
+from rawless.datasets import features, snapshot_tables, sources
 from rawless.datasets.dataset import Dataset
+from rawless.datasets.features import FeatureColumn
 from rawless.datasets.identity import normalise_sql, snapshot_id
 from rawless.datasets.near_duplicates import search_values
 from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
@@ -136,8 +137,16 @@ class CompiledDataset:
 
     @property
     def sources(self) -> Mapping[str, SourceTable]:
-        """Return the sources by name, looked up once. Raises UserError for a source that is not as declared."""
+        """Return the tables of sources and features by name, looked up once.
+
+        Raises UserError for a table that is not as declared.
+        """
         return self.look_up_sources()
+
+    @property
+    def features(self) -> list[FeatureColumn]:
+        """Return the features, sorted by name."""
+        return features.columns(self.spec, self.sources)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -272,8 +281,16 @@ class CompiledDataset:
             values += parameters(search_values(near_duplicates.cosine, self.train_rows(remaining.examples)))
         name = "snapshot_pair" if self.spec.label.kind == "pair" else "snapshot"
         columns = [column.name for column in table("snapshot_v1").columns if column.name != "row_hash"]
-        sql = self.render(name, is_tied=remaining.is_tied, columns=columns, near_duplicates=near_duplicates)
-        return Statement("snapshot", sql, values)
+        if self.features:
+            values += [*parameters({"as_of": self.spec.as_of}), *features.bind(self.features)]
+        names = {"features": self.features, "near_duplicates": near_duplicates, "columns": columns}
+        return Statement("snapshot", self.render(name, is_tied=remaining.is_tied, **names), values)
+
+    def feature_problems(self) -> Statement:
+        """Return the statement that counts how often each feature is missing, and why."""
+        columns = self.features
+        sql = self.render("feature_problems", features=columns, problems=tuple(features.PROBLEMS))
+        return Statement("feature_problems", sql, [*parameters({"as_of": self.spec.as_of}), *features.bind(columns)])
 
     def train_rows(self, examples: int) -> int:
         """Return about how many of the remaining examples train has; all, if they are divided by time."""
@@ -337,7 +354,7 @@ def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | 
         label,
         rules,
         temporary_id or snapshot_id(spec, [query.identity for query in (label, *rules)]),
-        cache(partial(sources.look_up, warehouse, spec.sources, _labelling(label, spec))),
+        cache(partial(features.look_up, warehouse, spec, _labelling(label, spec))),
     )
 
 

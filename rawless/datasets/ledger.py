@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rawless.datasets import features
 from rawless.datasets.compile import OUTSIDE, CompiledDataset
 from rawless.datasets.label_shares import differing_shares
 from rawless.datasets.marks import Step
@@ -149,6 +150,14 @@ def _warnings(
         return
     for row in _query(compiled, "attributes_that_determine_label", {"least": _MIN_ROWS_OF_LEAK}):
         yield f"The attribute {row['key']} alone determines every label ({row['examples']:,} rows): it may be a leak."
+    yield from _feature_warnings(compiled)
+
+
+def _feature_warnings(compiled: CompiledDataset) -> Iterator[str]:
+    if columns := compiled.features:
+        statement = compiled.feature_problems()
+        (counts,) = compiled.warehouse.query(statement.sql, statement.parameters)
+        yield from features.warnings(columns, counts)
 
 
 def _query(compiled: CompiledDataset, name: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ class Plan:
 
     snapshot_id: str
     statements: tuple[Statement, ...]
-    """The statements in the order of the build; only the last one reads vectors."""
+    """The statements in the order of the build; only snapshot reads vectors."""
     bytes: int
     """The most that the build reads."""
     is_estimated: bool
@@ -32,6 +32,8 @@ class Plan:
     """What the data must be like for the build to commit."""
     label_bits: float
     """How many bits about an event its label and its presence in the snapshot can carry."""
+    feature_bits: float
+    """How many more bits its features can carry."""
 
     @property
     def dollars(self) -> float:
@@ -48,6 +50,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
     near_duplicates = compiled.spec.split.near_duplicates
     is_local = compiled.warehouse.emulator is not None
     size, rows = _estimate(compiled, eligible) if is_local else _dry_run(compiled, eligible)
+    problems = [compiled.feature_problems()] if compiled.spec.features else []
     return Plan(
         compiled.snapshot_id,
         (
@@ -56,6 +59,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
             *marking,
             *expected,
             compiled.snapshot(_widest_span(compiled), ""),
+            *problems,
         ),
         round(size),
         is_estimated=is_local,
@@ -63,6 +67,7 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
         texts=compiled.texts,
         expectations=tuple(expectations.describe(compiled.spec)),
         label_bits=compiled.spec.label.bits,
+        feature_bits=compiled.spec.feature_bits,
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rawless.config import check
 from rawless.datasets import snapshot_tables
 from rawless.datasets.rendering import render_template
-from rawless.datasets.spec import Label, Split
+from rawless.datasets.spec import Feature, Label, Split
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
@@ -99,6 +101,17 @@ class Manifest:
         if self.is_number and not self.label.get("step"):
             return 64.0  # an earlier version stored the number as it was
         return Label.model_construct(**self.label).bits
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        """Return the features of its rows by name, sorted."""
+        declared: Mapping[str, Any] = self.spec.get("spec", self.spec).get("features", {})
+        return {name: check(fields, Feature, where=f"The feature {name}") for name, fields in sorted(declared.items())}
+
+    @property
+    def feature_bits(self) -> float:
+        """Return how many bits about an event its features can carry."""
+        return math.fsum(feature.bits for feature in self.features.values())
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -202,11 +215,15 @@ class RowDigest:
         """Add a batch with the columns of `SCHEMA`. How rows are divided into batches does not matter."""
         rows = canonical(batch)
         columns = [_texts(rows, name) for name in _HASHED_TEXTS]
-        columns += [_attributes(rows.column("attributes")), *(_vectors(rows, name) for name in _VECTORS)]
+        columns += [
+            _attributes(rows.column("attributes")),
+            _features(rows.column("features")),
+            *(_vectors(rows, name) for name in _VECTORS),
+        ]
         times = rows.column("occurred_at").cast(pa.int64()).to_pylist()
         numbers = rows.column("label_value").to_pylist()
-        for time, number, *texts, attributes, left, right in zip(times, numbers, *columns, strict=True):
-            parts = ("".join(texts) + str(time), _number(number), attributes, left, right)
+        for time, number, *texts, attributes, features, left, right in zip(times, numbers, *columns, strict=True):
+            parts = ("".join(texts) + str(time), _number(number), attributes, features, left, right)
             self._hashes.append(hashlib.sha256(";".join(parts).encode()).hexdigest())
 
     def hexdigest(self) -> str:
@@ -240,6 +257,11 @@ def _number(value: float | None) -> str:
 def _attributes(column: pa.ListArray) -> list[str]:
     rows = [sorted((each["key"], each["value"]) for each in row) for row in column.to_pylist()]
     return ["".join(_text(key) + _text(value) for key, value in row) for row in rows]
+
+
+def _features(column: pa.ListArray) -> list[str]:
+    rows = [sorted((each["name"], each["value"], each["category"]) for each in row) for row in column.to_pylist()]
+    return ["".join(_text(name) + _number(value) + _text(category) for name, value, category in row) for row in rows]
 
 
 def _vectors(rows: pa.RecordBatch, name: str) -> list[str]:

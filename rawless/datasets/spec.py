@@ -4,7 +4,7 @@ import math
 import re
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -52,6 +52,7 @@ def check_constant(text: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Column = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+TableName = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,127}\.)?[a-z_][a-z0-9_]{0,62}$")]
 LabelClass = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Constant = Annotated[str, AfterValidator(check_constant)]
 """A text that may be stored with a snapshot: too short and too plain for a message or a customer's number."""
@@ -60,7 +61,7 @@ Text = Annotated[str, Field(max_length=200)]
 Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 """In UTC, so that equal times are written the same way."""
 MAX_LABEL_VALUES = 2**16
-"""How many values a label can have: more would carry parts of a text."""
+"""How many values a label or feature can have: more would carry parts of a text."""
 Value = StrictBool | int | float | Time | Text | tuple[Text, ...]
 """A value of a parameter; the query that declares the parameter restricts it further."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
@@ -78,7 +79,7 @@ _NAMES_IN_TEMPLATES = frozenset(
 class Source(FrozenModel):
     """A table of business facts that label and rules may read."""
 
-    table: str = Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,127}\.)?[a-z_][a-z0-9_]{0,62}$")
+    table: TableName
     """TABLE of the events dataset, or DATASET.TABLE; SQL refers to it as TABLE."""
     known_at: Column | None = None
     """The column with the time at which a row became known; rows after the as-of are left out."""
@@ -97,7 +98,7 @@ class Source(FrozenModel):
         return self.table.rpartition(".")[2]
 
     @model_validator(mode="after")
-    def _known_time_or_copy(self) -> "Source":
+    def _known_time_or_copy(self) -> Self:
         if (self.known_at is None) == (self.mutable is None):
             raise ValueError(
                 f"{self.table} has either known_at, the column with the time at which a row became known, or, if it "
@@ -108,53 +109,93 @@ class Source(FrozenModel):
         return self
 
 
-class Label(FrozenModel):
-    """The label to be learned: a query, and the closed list of classes or the range of its values."""
+class ClosedValues(FrozenModel):
+    """The values that a label or feature can have: a closed list of classes, or the steps of a range."""
 
-    query: Name
-    parameters: dict[str, Value] = Field(default_factory=dict)
-    kind: Literal["event", "pair", "subject"] = "event"
+    called: ClassVar[str]
+    """What messages call it."""
+
     classes: tuple[LabelClass, ...] = Field(default=(), max_length=MAX_LABEL_VALUES)
     type: Literal["class", "number"] = "class"
     range: tuple[float, float] | None = None
     step: float | None = Field(default=None, gt=0)
-    """The resolution of a numeric label: it is rounded to the nearest step, counted from the lowest value."""
-    maturity: Duration | None = None
-    """Events younger than this at the as-of are left out because their label may still change."""
-    window: Duration | None = None
-    """For a label of kind subject: how long before it the person's event may have occurred."""
+    """The resolution of a number: it is rounded to the nearest step, counted from the lowest value."""
 
     @property
     def bits(self) -> float:
-        """Return how many bits about an event a row can carry: it has one of the labels, or there is no row."""
+        """Return how many bits a row can carry by it: it has one of the values, or none."""
         (lowest, highest), step = self.range or (0.0, 0.0), self.step or 1.0
         values = len(self.classes) or 1 + round((highest - lowest) / step)
         return math.log2(values + 1)
 
     @model_validator(mode="after")
-    def _classes_or_range(self) -> "Label":
+    def _classes_or_range(self) -> Self:
         if self.type == "class" and (len(self.classes) < 2 or self.range or self.step):
             raise ValueError(
-                "a label has at least two classes; a number has type: number, range: [lowest, highest] and step"
+                f"a {self.called} has at least two classes; a number has type: number, range: [lowest, highest] and "
+                "step"
             )
         if len(set(self.classes)) < len(self.classes):
-            raise ValueError("the classes of a label must be all different")
+            raise ValueError(f"the classes of a {self.called} must be all different")
         if self.type == "number":
             self._check_steps()
-        if (self.kind == "subject") != (self.window is not None):
-            raise ValueError("window, as in 30d, belongs to a label of kind subject, and to no other")
         return self
 
     def _check_steps(self) -> None:
         if self.classes or not self.range or self.range[0] >= self.range[1]:
-            raise ValueError("a label of type number has range: [lowest, highest] and step, and no classes")
+            raise ValueError(f"a {self.called} of type number has range: [lowest, highest] and step, and no classes")
         if not self.step:
-            raise ValueError("a label of type number has a step, as in step: 0.5, to which it is rounded")
+            raise ValueError(f"a {self.called} of type number has a step, as in step: 0.5, to which it is rounded")
         steps = (self.range[1] - self.range[0]) / self.step
         if steps >= MAX_LABEL_VALUES:
-            raise ValueError(f"a label of type number has at most {MAX_LABEL_VALUES:,} values: choose a larger step")
+            raise ValueError(
+                f"a {self.called} of type number has at most {MAX_LABEL_VALUES:,} values: choose a larger step"
+            )
         if not math.isclose(steps, round(steps), rel_tol=1e-9) or not round(steps):
-            raise ValueError("the range of a label must be a whole number of steps: change step or range")
+            raise ValueError(f"the range of a {self.called} must be a whole number of steps: change step or range")
+
+
+class Label(ClosedValues):
+    """The label to be learned: a query, and the closed list of classes or the range of its values."""
+
+    called = "label"
+
+    query: Name
+    parameters: dict[str, Value] = Field(default_factory=dict)
+    kind: Literal["event", "pair", "subject"] = "event"
+    maturity: Duration | None = None
+    """Events younger than this at the as-of are left out because their label may still change."""
+    window: Duration | None = None
+    """For a label of kind subject: how long before it the person's event may have occurred."""
+
+    @model_validator(mode="after")
+    def _window_of_subjects(self) -> Self:
+        if (self.kind == "subject") != (self.window is not None):
+            raise ValueError("window, as in 30d, belongs to a label of kind subject, and to no other")
+        return self
+
+
+class Feature(ClosedValues):
+    """A column of a business table that stands beside the vector, as it was known when the event occurred."""
+
+    called = "feature"
+
+    table: TableName
+    value: Column
+    """The column with the class or number."""
+    known_at: Column
+    """The column with the time at which a row became known."""
+    customer: Column | None = None
+    """The column of plain customer ids; see `Source`."""
+    by: Literal["person", "event"] = "person"
+    """Whose rows they are: those of the event's person, or of the event itself."""
+    max_age: Duration | None = None
+    """A row that became known longer than this before the event is too old, and the feature is missing."""
+
+    @property
+    def source(self) -> Source:
+        """Return its table as a source."""
+        return Source(table=self.table, known_at=self.known_at, customer=self.customer)
 
 
 class Rule(FrozenModel):
@@ -182,7 +223,7 @@ class ByPerson(FrozenModel):
     near_duplicates: NearDuplicates | None = None
 
     @model_validator(mode="after")
-    def _shares_add_up(self) -> "ByPerson":
+    def _shares_add_up(self) -> Self:
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train, validation and test must add up to 1, not to {total:.6g}")
@@ -201,7 +242,7 @@ class ByTime(FrozenModel):
     near_duplicates: NearDuplicates | None = None
 
     @model_validator(mode="after")
-    def _boundaries_in_order(self) -> "ByTime":
+    def _boundaries_in_order(self) -> Self:
         if self.validation_from + (self.gap or timedelta(0)) > self.test_from:
             raise ValueError("validation_from must be before test_from, by at least the gap")
         return self
@@ -291,6 +332,7 @@ class DatasetSpec(FrozenModel):
     sources: tuple[Source, ...] = ()
     label: Label
     rules: tuple[Annotated[Rule, BeforeValidator(_rule)], ...] = ()
+    features: Annotated[dict[Name, Feature], Field(max_length=100)] = Field(default_factory=dict)
     split: Annotated[ByPerson | ByTime, Field(discriminator="by")]
     as_of: Time
     history: Duration | None = None
@@ -299,14 +341,31 @@ class DatasetSpec(FrozenModel):
     expect: Expect = Expect()
     budget: Budget | None = None
 
+    @property
+    def tables(self) -> tuple[Source, ...]:
+        """Return the sources, then the tables of features that are no sources, each once."""
+        tables = {feature.source.name: feature.source for feature in self.features.values()}
+        return (*self.sources, *(tables[name] for name in sorted(tables.keys() - {each.name for each in self.sources})))
+
+    @property
+    def feature_bits(self) -> float:
+        """Return how many bits about an event its features can carry."""
+        return math.fsum(feature.bits for feature in self.features.values())
+
     @model_validator(mode="after")
-    def _no_near_duplicates_of_pairs(self) -> "DatasetSpec":
+    def _no_features_of_pairs(self) -> Self:
+        if self.label.kind == "pair" and self.features:
+            raise ValueError("features stand beside rows of one vector each; they do not apply to labels of pairs")
+        return self
+
+    @model_validator(mode="after")
+    def _no_near_duplicates_of_pairs(self) -> Self:
         if self.label.kind == "pair" and self.split.near_duplicates:
             raise ValueError("near_duplicates compares rows of one vector each; it does not apply to labels of pairs")
         return self
 
     @model_validator(mode="after")
-    def _unique_source_names(self) -> "DatasetSpec":
+    def _unique_source_names(self) -> Self:
         names = [source.name.lower() for source in self.sources]
         if len(set(names)) < len(names):
             raise ValueError(f"two sources have the same name: {', '.join(names)}")
@@ -315,7 +374,7 @@ class DatasetSpec(FrozenModel):
         return self
 
     @model_validator(mode="after")
-    def _expects_what_there_is(self) -> "DatasetSpec":
+    def _expects_what_there_is(self) -> Self:
         sources = {source.name: source for source in self.sources}
         for name, expected in self.expect.sources.items():
             if name not in sources:
@@ -324,6 +383,18 @@ class DatasetSpec(FrozenModel):
                 raise ValueError(f"expect.sources.{name}.fresh_within needs known_at, which a copied source lacks")
         if unknown := [name for name in self.expect.label_shares if name not in self.label.classes]:
             raise ValueError(f"expect.label_shares names {unknown[0]}, which is no class of the label")
+        return self
+
+    @model_validator(mode="after")
+    def _tables_declared_alike(self) -> Self:
+        declared: dict[str, Source] = {}
+        for source in (*self.sources, *(feature.source for feature in self.features.values())):
+            first = declared.setdefault(source.name, source)
+            if (first.table, first.known_at, first.customer) != (source.table, source.known_at, source.customer):
+                raise ValueError(
+                    f"the table {source.name} is declared in two ways: a feature must have the table, known_at and "
+                    "customer of the source or of the other features of that table"
+                )
         return self
 
 

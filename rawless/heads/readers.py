@@ -30,9 +30,9 @@ def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> p
     """Return the rows of a snapshot, or of one split, as a pandas frame.
 
     `embedding` is a float64 array of shape (dimension,) in each row. Attributes are columns named `attribute.KEY`, with
-    None where a row lacks them. Pairs have the columns `left_event_id`, `right_event_id`, `embedding` and
-    `right_embedding`. `frame.attrs` contains the snapshot's id, dataset, fingerprint and classes. Raises UserError when
-    there is no such snapshot.
+    None where a row lacks them, and features columns named `feature.NAME`, with None or NaN where they are missing.
+    Pairs have the columns `left_event_id`, `right_event_id`, `embedding` and `right_embedding`. `frame.attrs` contains
+    the snapshot's id, dataset, fingerprint and classes. Raises UserError when there is no such snapshot.
     """
     manifest, rows = _read(warehouse, reference, split)
     table = pd.DataFrame({name: rows[name].to_pandas() for name in _scalar_columns(manifest)})
@@ -41,6 +41,8 @@ def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> p
         table["right_embedding"] = list(matrix(rows["right_embedding"]))
     for key, values in attributes_of(rows).items():
         table[f"attribute.{key}"] = values
+    for name, column in features_of(manifest, rows).items():
+        table[f"feature.{name}"] = column
     table.attrs.update(_snapshot_attributes(manifest))
     return table
 
@@ -80,6 +82,8 @@ def _hugging_face(manifest: Manifest, rows: pa.Table) -> "datasets.Dataset":
 
     unused = ["event_id"] if manifest.is_pairs else ["left_event_id", "right_event_id", "right_embedding"]
     unused.append("label" if manifest.is_number else "label_value")
+    if not manifest.features:
+        unused.append("features")
     kept = rows.drop_columns([*_CONSTANT_COLUMNS, "split", *unused])
     table = datasets.Dataset(kept)
     if manifest.is_number:
@@ -116,6 +120,15 @@ def attributes_of(rows: pa.Table) -> dict[str, list[str | None]]:
     """Return the values of each attribute key that occurs, one per row, with None where a row lacks it."""
     attributes = [{pair["key"]: pair["value"] for pair in row} for row in rows["attributes"].to_pylist()]
     return {key: [row.get(key) for row in attributes] for key in sorted({key for row in attributes for key in row})}
+
+
+def features_of(manifest: Manifest, rows: pa.Table) -> dict[str, list[str | float | None]]:
+    """Return the values of each feature, sorted by name: one per row, with None where it is missing."""
+    kinds = {name: "value" if feature.type == "number" else "category" for name, feature in manifest.features.items()}
+    if not kinds:
+        return {}
+    features = [{each["name"]: each for each in row} for row in rows["features"].to_pylist()]
+    return {name: [row[name][field] for row in features] for name, field in kinds.items()}
 
 
 def ids_of(rows: pa.Table) -> list[str]:

@@ -28,3 +28,19 @@ COALESCE(
   ''
 )
 {%- endmacro -%}
+{%- macro of_features(features) -%}
+COALESCE(
+  (
+    SELECT
+      STRING_AGG(
+        CONCAT(
+          {{ of_text('feature_column.name') }}, {{ of_number('feature_column.value') }},
+          {{ of_text('feature_column.category') }}
+        ),
+        '' ORDER BY feature_column.name
+      )
+    FROM UNNEST({{ features }}) AS feature_column
+  ),
+  ''
+)
+{%- endmacro -%}

@@ -1,5 +1,5 @@
 {#- The hash of a row of a snapshot over all of its columns, in hexadecimal. -#}
-{%- from 'templates/canonical.sql' import of_attributes, of_number, of_text, of_vector -%}
+{%- from 'templates/canonical.sql' import of_attributes, of_features, of_number, of_text, of_vector -%}
 {%- macro of_row(row) -%}
 TO_HEX(
   SHA256(
@@ -13,6 +13,8 @@ TO_HEX(
       {{ of_number(row ~ '.label_value') }},
       ';',
       {{ of_attributes(row ~ '.attributes') | indent(6) }},
+      ';',
+      {{ of_features(row ~ '.features') | indent(6) }},
       ';',
       {{ of_vector(row ~ '.embedding') | indent(6) }},
       ';',

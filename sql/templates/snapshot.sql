@@ -2,6 +2,8 @@
 WITH {% include 'templates/selected_vectors.sql' %},
 {% if near_duplicates %}{% include 'templates/near_duplicates.sql' %},
 {% endif -%}
+{% if features %}{% include 'templates/features.sql' %},
+{% endif -%}
 selected AS (
   SELECT
     vector.event_id,
@@ -18,8 +20,13 @@ selected AS (
     vector.embedding,
     CAST([] AS ARRAY<FLOAT64>) AS right_embedding,
     vector.attributes,
+    {% if features %}feature.features{% else %}CAST([] AS ARRAY<STRUCT<name STRING, value FLOAT64, category STRING>>)
+    {%- endif %} AS features,
     {% if near_duplicates %}near_duplicate_search.is_capped{% else %}CAST(NULL AS BOOL){% endif %} AS is_capped
   FROM vector
+  {%- if features %}
+  LEFT JOIN feature ON vector.event_id = feature.event_id
+  {%- endif %}
   {%- if near_duplicates %}
   LEFT JOIN near_duplicate_search ON vector.event_id = near_duplicate_search.event_id
   WHERE NOT COALESCE(near_duplicate_search.is_near_duplicate, FALSE)

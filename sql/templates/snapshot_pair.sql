@@ -20,6 +20,7 @@ selected AS (
     ARRAY_CONCAT_AGG(IF(vector.side = 'left', vector.embedding, [])) AS embedding,
     ARRAY_CONCAT_AGG(IF(vector.side = 'right', vector.embedding, [])) AS right_embedding,
     ARRAY_CONCAT_AGG(IF(vector.side = 'left', vector.attributes, [])) AS attributes,
+    CAST([] AS ARRAY<STRUCT<name STRING, value FLOAT64, category STRING>>) AS features,
     CAST(NULL AS BOOL) AS is_capped
   FROM vector
   GROUP BY vector.example_id

@@ -132,12 +132,15 @@ def test_a_snapshot_contains_what_was_known_and_its_ledger_adds_up(shop: Shop, w
 
 def test_no_column_of_a_snapshot_can_contain_free_text() -> None:
     """Each text is an id, a name, a key, or from a closed list: nothing in which a producer could write prose."""
-    texts = {column.name for column in table("snapshot_v1").columns if column.type == "STRING"}
+    columns = table("snapshot_v1").columns
+    texts = {column.name for column in columns if column.type == "STRING"}
+    nested = {(column.name, each.name) for column in columns for each in column.fields if each.type == "STRING"}
 
     assert texts == {
         *("row_hash", "event_id", "left_event_id", "right_event_id", "stream"),
         *("label", "split", "person_key", "encoder_fingerprint"),
     }
+    assert nested == {("attributes", "key"), ("attributes", "value"), ("features", "name"), ("features", "category")}
 
 
 PERSONS = 20_000

@@ -60,6 +60,7 @@ BUILT = [case for case in CASES if "error" not in EXPECTED[case]]
 ORDERED = [HERE / f"test_{name}" for name in (
     "duplicate_delivery", "forged_served_event", "latest_label_wins", "labels_of_one_time_contradict",
     "two_times_of_occurrence", "cap_per_subject", "near_duplicates_across_splits",
+    "features",
 )]  # fmt: skip
 """Cases in which rows are ranked: the order in which they are inserted must not matter."""
 
@@ -136,7 +137,17 @@ def stored(warehouse: Warehouse) -> Rows:
     names = [each.table_id for each in warehouse.client.list_tables(place)]
     snapshots = [name for name in names if re.fullmatch("snapshot_[0-9a-f]+", name)]
     rows = [row for name in snapshots for row in warehouse.query(f"SELECT * FROM `{place}.{name}`")]
-    return [{**row, "attributes": {each["key"]: each["value"] for each in row["attributes"]}} for row in rows]
+    return [
+        {
+            **row,
+            "attributes": {each["key"]: each["value"] for each in row["attributes"]},
+            "features": {
+                each["name"]: each["value"] if each["category"] is None else each["category"]
+                for each in row["features"]
+            },
+        }
+        for row in rows
+    ]
 
 
 def work_tables(warehouse: Warehouse) -> list[str]:

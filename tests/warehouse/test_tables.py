@@ -21,6 +21,7 @@ DESIGN: dict[str, set[str]] = {
     "snapshot_v1": {
         *("snapshot_id", "event_id", "left_event_id", "right_event_id", "stream", "occurred_at", "label"),
         *("label_value", "split", "person_key", "encoder_fingerprint", "embedding", "right_embedding", "attributes"),
+        "features",
     },
     "snapshot_manifest_v1": {
         *("dataset", "snapshot_id", "spec", "sql_digest", "as_of", "fingerprint", "sources", "ledger", "counts"),

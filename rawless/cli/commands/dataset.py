@@ -291,8 +291,8 @@ def _plan_json(plan: "Plan") -> dict[str, Any]:
     ]
     described = {"snapshot_id": plan.snapshot_id, "bytes": plan.bytes, "dollars": round(plan.dollars, 4)}
     described |= {"reckoned": plan.is_estimated, "near_duplicate_recall": plan.recall}
-    described |= {"label_bits": round(plan.label_bits, 2), "texts": plan.texts, "expectations": plan.expectations}
-    return {**described, "statements": statements}
+    described |= {"label_bits": round(plan.label_bits, 2), "feature_bits": round(plan.feature_bits, 2)}
+    return {**described, "texts": plan.texts, "expectations": plan.expectations, "statements": statements}
 
 
 def _print_plan(plan: "Plan") -> None:
@@ -312,7 +312,7 @@ def _print_plan(plan: "Plan") -> None:
     echo(f"A build reads at most {size} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
     if plan.recall is not None:
         echo(f"The search for near duplicates is expected to find {plan.recall:.1%} of them at that cosine.")
-    _print_bits(plan.label_bits)
+    _print_bits(plan.label_bits, plan.feature_bits)
     echo("Texts that are stored with the snapshot, for all its readers:")
     for name, texts in plan.texts.items():
         echo(f"  {name}: {', '.join(repr(text) for text in texts)}")
@@ -327,8 +327,10 @@ def _announce_analyzer() -> None:
     note("Preparing Google's SQL analyzer (once), which checks your own SQL …")
 
 
-def _print_bits(bits: float) -> None:
-    echo(f"Label and presence of a row carry at most {bits:.1f} bits about an event.")
+def _print_bits(label: float, features: float) -> None:
+    echo(f"Label and presence of a row carry at most {label:.1f} bits about an event.")
+    if features:
+        echo(f"Its features carry at most {features:.1f} more, {label + features:.1f} in all.")
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:
@@ -342,7 +344,7 @@ def _manifest_json(manifest: "Manifest") -> dict[str, Any]:
         name: getattr(manifest, name) for name in ("dataset", "snapshot_id", "as_of", "fingerprint", "row_digest")
     }
     parts = {name: [part._asdict() for part in getattr(manifest, name)] for name in ("sources", "ledger", "counts")}
-    fields |= {"label_bits": round(manifest.label_bits, 2)}
+    fields |= {"label_bits": round(manifest.label_bits, 2), "feature_bits": round(manifest.feature_bits, 2)}
     return {**fields, **parts, "bytes_processed": manifest.bytes_processed, "created_at": manifest.created_at}
 
 
@@ -359,7 +361,7 @@ def _print_manifest(manifest: "Manifest") -> None:
             for label in labels
         ]
     )
-    _print_bits(manifest.label_bits)
+    _print_bits(manifest.label_bits, manifest.feature_bits)
     ledger = [removal._asdict() | {"left": removal.rows_in - removal.removed} for removal in manifest.ledger]
     print_table([line | {"parameters": _inline(line["parameters"])} for line in ledger], "Ledger")
 
