@@ -1,7 +1,7 @@
 """Compile a dataset: parse, bind and validate its queries once, and write the statements that build its snapshot."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from textwrap import indent
@@ -14,11 +14,11 @@ from rawless.datasets.dataset import Dataset
 from rawless.datasets.features import FeatureColumn
 from rawless.datasets.identity import normalise_sql, snapshot_id
 from rawless.datasets.near_duplicates import search_values
-from rawless.datasets.query_files import RESERVED, Header, Query, bind, parse_header
+from rawless.datasets.query_files import ENTITY, RESERVED, Header, Query, bind, parse_header
 from rawless.datasets.query_policy.validate_query import ValidatedQuery, validate_query
 from rawless.datasets.rendering import render_template
-from rawless.datasets.sources import SourceTable
-from rawless.datasets.spec import ByPerson, ByTime, DatasetSpec, Value, check_constant
+from rawless.datasets.sources import EVENT, PERSON, SourceTable
+from rawless.datasets.spec import ByPerson, ByTime, DatasetSpec, Rule, Value, check_constant
 from rawless.datasets.working_columns import ATTRIBUTES, COLUMNS
 from rawless.errors import UserError
 from rawless.events.stream import MAX_AGE
@@ -88,6 +88,8 @@ class CompiledQuery:
     values: Mapping[str, Value | None]
     sql: str
     validated: ValidatedQuery
+    at_event: frozenset[str] = frozenset()
+    """The sources of which it sees what was known when the event occurred."""
 
     @property
     def stored(self) -> Query:
@@ -117,6 +119,7 @@ class CompiledQuery:
         return {
             "name": self.query.name,
             "without_subject": self.header.without_subject,
+            "at_event": sorted(self.at_event),
             "sql": normalise_sql(self.sql),
             "parameters": {name: [types[name], value] for name, value in values.items()},
         }
@@ -311,11 +314,11 @@ class CompiledDataset:
         `event` is left out, `if_read` is set, where the query does not read it.
         """
         parts, names = [], sorted(query.validated.tables - {"event"})
-        if "event" in query.validated.tables or not (if_read and names):
+        if "event" in query.validated.tables or query.at_event or not (if_read and names):
             selected = ",\n    ".join(f"work.{name}" for name in columns)
             parts.append(f"event AS (\n  SELECT\n    {selected}\n  FROM {table} AS work\n)")
         if names:
-            parts.append(sources.render(self.sources, names, self.warehouse))
+            parts.append(sources.render(self.sources, names, self.warehouse, query.at_event))
         return ",\n".join(parts)
 
     def _label_parameters(self) -> Parameters:
@@ -343,9 +346,7 @@ def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | 
             f"{dataset.label.where} labels by {label.header.kind}, but the dataset's label has kind {spec.label.kind}."
         )
     _check_output(label, _LABEL_OUTPUT[spec.label.kind])
-    rules = tuple(
-        _compile_query(query, rule.parameters, spec) for query, rule in zip(dataset.rules, spec.rules, strict=True)
-    )
+    rules = tuple(_compile_rule(query, rule, spec) for query, rule in zip(dataset.rules, spec.rules, strict=True))
     for rule in rules:
         _check_output(rule, _RULE_OUTPUT)
     return CompiledDataset(
@@ -365,7 +366,42 @@ def _labelling(label: CompiledQuery, spec: DatasetSpec) -> dict[str, set[str]]:
     return dict.fromkeys(label.validated.tables - {"event"}, columns)
 
 
-def _compile_query(query: Query, arguments: Mapping[str, Value], spec: DatasetSpec) -> CompiledQuery:
+def _compile_rule(query: Query, rule: Rule, spec: DatasetSpec) -> CompiledQuery:
+    """Compile a rule, which joins sources by person, or by event those that are cut at the event."""
+    by_person = _compile_query(query, rule.parameters, spec, entity=PERSON)
+    cuts = {source.name: rule.cut or source.cut for source in spec.sources if source.name in by_person.validated.tables}
+    if unfit := sorted(set(cuts.values()) - set(by_person.header.cuts)):
+        name = next(name for name, cut in sorted(cuts.items()) if cut == unfit[0])
+        only = ", ".join(by_person.header.cuts)
+        raise UserError(
+            f"{query.where} reads {name}, which is cut at {unfit[0]}, but is written for the cut {only} only: set "
+            f"another by {rule.name}: {{cut: {by_person.header.cuts[0]}}}, or declare cuts in the header of your rule."
+        )
+    at_event = frozenset(name for name, cut in cuts.items() if cut == "event")
+    if not at_event:
+        return by_person
+    for name in at_event:
+        if next(source for source in spec.sources if source.name == name).mutable:
+            raise UserError(f"{query.where} reads {name} cut at the event, which needs known_at, but it is a copy.")
+    by_event = _compile_query(query, rule.parameters, spec, entity=EVENT)
+    if by_event.sql != by_person.sql and len(set(cuts.values())) > 1:
+        raise UserError(
+            f"{query.where} reads sources of both cuts, but joins all of them by one column: set one by {rule.name}: "
+            "{cut: event} or {cut: as_of}."
+        )
+    for name in sorted(at_event):
+        if {(name.lower(), PERSON), ("", PERSON)} & by_event.validated.columns_by_table:
+            raise UserError(
+                f"{query.where} reads {PERSON} of {name}, which is cut at the event and so has rows for each event: "
+                f"join it by {EVENT}, and write the table before each {PERSON}."
+            )
+    return replace(by_event, at_event=at_event)
+
+
+def _compile_query(
+    query: Query, arguments: Mapping[str, Value], spec: DatasetSpec, *, entity: str | None = None
+) -> CompiledQuery:
+    """Compile a label or rule; `entity` is the column by which a rule joins sources."""
     header = parse_header(query)
     values = bind(query, header, arguments, spec.label.classes)
     source_names = [source.name for source in spec.sources]
@@ -376,7 +412,7 @@ def _compile_query(query: Query, arguments: Mapping[str, Value], spec: DatasetSp
                 f"{query.where} reads {values[name]}, but the sources are: {declared}. Declare it, or name another."
             )
     try:
-        sql = render_query(query.sql, values)
+        sql = render_query(query.sql, {**values, ENTITY: entity} if entity else values)
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise UserError(
             f"{query.where} has Jinja that cannot be rendered ({type(error).__name__}): only names in "

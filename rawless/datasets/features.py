@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rawless.datasets import sources
-from rawless.datasets.sources import PERSON, SourceTable
+from rawless.datasets.sources import EVENT, PERSON, SourceTable
 from rawless.datasets.spec import DatasetSpec, Feature
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
 
-_EVENT = "event_id"
 _TYPES = {
     "class": ("STRING", "INTEGER", "INT64", "BOOLEAN", "BOOL"),
     "number": ("INTEGER", "INT64", "FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"),
@@ -39,7 +38,7 @@ class FeatureColumn:
     def key(self) -> str:
         """Return the expression that is joined with the event's person or id."""
         if self.feature.by == "event":
-            return f"source.`{_EVENT}`"
+            return f"source.`{EVENT}`"
         return self.of.person if self.of.key else f"source.`{PERSON}`"
 
     @property
@@ -109,7 +108,7 @@ def _check(column: FeatureColumn) -> None:
             f"{where}, which has {feature.value} as {kind}, but a {feature.type} is one of "
             f"{', '.join(_TYPES[feature.type])}: name another column or convert it."
         )
-    if feature.by == "event" and _EVENT not in table.types:
-        raise UserError(f"{where}, which has no column {_EVENT}: leave by: event out, or add the column.")
+    if feature.by == "event" and EVENT not in table.types:
+        raise UserError(f"{where}, which has no column {EVENT}: leave by: event out, or add the column.")
     if feature.by == "person" and not table.key and PERSON not in table.types:
         raise UserError(f"{where}, which has no column that identifies persons: name its customer, or write by: event.")

@@ -122,7 +122,10 @@ def _dry_run(compiled: CompiledDataset, eligible: Statement) -> tuple[float, int
     vectors = warehouse.dry_run(compiled.render("vectors"), values)
     times = [each for each in values if each.name in ("start_at", "end_at")]
     rows = warehouse.dry_run(compiled.render("times"), times) // 8
-    facts = sum(warehouse.dry_run(compiled.render("source", of=table), as_of) for table in compiled.sources.values())
+    facts = sum(
+        warehouse.dry_run(compiled.render("source", of=table, at_event=False), as_of)
+        for table in compiled.sources.values()
+    )
     facts += sum(warehouse.dry_run(each.sql, each.parameters) for each in expectations.of_sources(compiled))
     working = sum(bytes_read(compiled, cost.Volume(rows, dimension=0), created_only=True).values())
     return warehouse.dry_run(eligible.sql, eligible.parameters) + vectors + 2 * facts + working, rows

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_
 
 from rawless.config import FrozenModel, check, parse_mapping
 from rawless.datasets.identity import normalise_sql
-from rawless.datasets.spec import Column, Constant, Name, Time, Value
+from rawless.datasets.spec import Column, Constant, Cut, Name, Time, Value
 from rawless.errors import UserError
 from rawless.events.patterns import explain_bad_pattern, matches
 from rawless.warehouse.tables import FOLDER
@@ -22,14 +22,16 @@ from rawless.warehouse.tables import FOLDER
 Folder = Literal["labels", "rules"]
 RESERVED = frozenset({"as_of"})
 """Parameters that every query may use without declaring them."""
+CUT, ENTITY = "cut", "entity"
+"""The argument of every rule that sets its cut, and the name by which its Jinja inserts the column that it joins by."""
 _HEADER = re.compile(r"\s*/\*(.*?)\*/", re.DOTALL)
 _MAX_LENGTH = 50_000
 _MAX_DIGITS = 9
 
 
 def _check_reserved(parameters: dict[str, Any]) -> dict[str, Any]:
-    if reserved := RESERVED & set(parameters):
-        raise ValueError(f"{min(reserved)} is a parameter that every query has")
+    if reserved := {*RESERVED, CUT, ENTITY} & set(parameters):
+        raise ValueError(f"{min(reserved)} is a name that every query has already")
     return parameters
 
 
@@ -88,6 +90,8 @@ class Header(FrozenModel):
     """The texts in its SQL that are neither classes of the label nor values of a source."""
     kind: Literal["event", "pair", "subject"] | None = None
     """What a label labels; only labels have it."""
+    cuts: Annotated[tuple[Cut, ...], Field(min_length=1)] = ("as_of",)
+    """The cuts that a rule is written for: at the event it joins sources by event_id."""
     without_subject: Literal["keep", "drop", "judge"] | None = None
     """Whether a rule keeps events without a subject, drops them, or applies to them as to all others."""
 

@@ -18,6 +18,7 @@ from rawless.warehouse.parameters import Parameters
 
 _EVENT_ID = re.compile("(^|_)event_id$")
 _CUSTOMER, _PSEUDONYM, PERSON, KNOWN_AT = "customer_id", "subject_key", "person_key", "known_at"
+EVENT = "event_id"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,28 @@ class SourceTable:
         person = {PERSON: "STRING"} if self.key else {}
         known_at = {KNOWN_AT: "TIMESTAMP"} if self.source.known_at else {}
         return {**known_at, **types, **person}
+
+    @property
+    def event_join(self) -> str:
+        """Return the condition that joins its rows with the events that they are about.
+
+        Raises UserError when it has neither ids of events nor persons.
+        """
+        if EVENT in self.types:
+            return f"source.`{EVENT}` = event.{EVENT}"
+        if not self.key and PERSON not in self.types:
+            raise UserError(
+                f"The source {self.source.table} is cut at the event, but has no column that identifies events or "
+                "persons: name its customer, or cut it at the as_of."
+            )
+        return f"{self.person if self.key else f'source.`{PERSON}`'} = event.{PERSON}"
+
+    @property
+    def expressions_at_event(self) -> list[str]:
+        """Return the select list of a source that is cut at the event, with the event in place of the person."""
+        hidden = {f"{self.person} AS {PERSON}", f"source.`{PERSON}`"}
+        kept = [expression for expression in self.expressions if expression not in hidden]
+        return kept if EVENT in self.types else [f"event.{EVENT}", *kept]
 
     @property
     def expressions(self) -> list[str]:
@@ -150,12 +173,19 @@ def _sql_type(field: bigquery.SchemaField) -> str:
     return f"ARRAY<{kind}>" if field.mode == "REPEATED" else kind
 
 
-def render(sources: Mapping[str, SourceTable], names: Iterable[str], warehouse: Warehouse) -> str:
-    """Return the named sources as CTEs, each filtered by its known time and with persons in place of customers."""
-    return ",\n".join(
-        f"{name} AS (\n{indent(render_template(warehouse, 'source', of=sources[name]), '  ')}\n)"
-        for name in sorted(names)
-    )
+def render(
+    sources: Mapping[str, SourceTable], names: Iterable[str], warehouse: Warehouse, at_event: Collection[str] = ()
+) -> str:
+    """Return the named sources as CTEs, each filtered by its known time and with persons in place of customers.
+
+    Those in `at_event` have a row for each event that occurred when it was known, with its `event_id`.
+    """
+
+    def body(name: str) -> str:
+        statement = render_template(warehouse, "source", of=sources[name], at_event=name in at_event)
+        return indent(statement, "  ")
+
+    return ",\n".join(f"{name} AS (\n{body(name)}\n)" for name in sorted(names))
 
 
 def is_newer(warehouse: Warehouse, table: SourceTable, time: datetime) -> bool:

@@ -36,8 +36,11 @@ def _rule(value: Any) -> Any:
     if isinstance(value, str):
         return {"name": value}
     if isinstance(value, dict) and len(value) == 1:
-        (name, parameters), *_ = value.items()
-        return {"name": name, "parameters": parameters or {}}
+        (name, arguments), *_ = value.items()
+        if isinstance(arguments, dict) and "cut" in arguments:
+            parameters = {key: each for key, each in arguments.items() if key != "cut"}
+            return {"name": name, "parameters": parameters, "cut": arguments["cut"]}
+        return {"name": name, "parameters": arguments or {}}
     return value
 
 
@@ -66,6 +69,8 @@ Value = StrictBool | int | float | Time | Text | tuple[Text, ...]
 """A value of a parameter; the query that declares the parameter restricts it further."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Cut = Literal["as_of", "event"]
+"""Until when a rule sees the rows of a source: those known at the as-of, or those known when the event occurred."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -83,6 +88,8 @@ class Source(FrozenModel):
     """TABLE of the events dataset, or DATASET.TABLE; SQL refers to it as TABLE."""
     known_at: Column | None = None
     """The column with the time at which a row became known; rows after the as-of are left out."""
+    cut: Cut = "as_of"
+    """What rules see of it, unless a rule has a cut of its own; labels see all that was known at the as-of."""
     customer: Column | None = None
     """The column of plain customer ids, which `subject_map_v1` maps to persons; SQL never sees it."""
     mutable: Literal["copy"] | None = None
@@ -103,6 +110,10 @@ class Source(FrozenModel):
             raise ValueError(
                 f"{self.table} has either known_at, the column with the time at which a row became known, or, if it "
                 "has none, mutable: copy, which keeps its rows for rebuilding the snapshot"
+            )
+        if self.mutable and self.cut == "event":
+            raise ValueError(
+                f"{self.table} has cut: event, which needs known_at: a copy is as the table was at the build"
             )
         if self.values and not self.mutable:
             raise ValueError("values belongs to a source with mutable: copy, and to no other")
@@ -203,6 +214,8 @@ class Rule(FrozenModel):
 
     name: Name
     parameters: dict[str, Value] = Field(default_factory=dict)
+    cut: Cut | None = None
+    """The cut of all sources that it reads, in place of their own."""
 
 
 class NearDuplicates(FrozenModel):

@@ -20,8 +20,11 @@ def steps(compiled: CompiledDataset) -> list[Step]:
     lines = [Step(name, given.get(name, {})) for name in LABEL_LINES[label.kind].values()]
     for rule in compiled.rules:
         arguments = {name: value for name, value in rule.values.items() if value is not None}
-        removal = compiled.removed_by(rule)
-        lines.append(Step(rule.query.name, arguments, removal, reads_others=not rule.validated.decides_alone))
+        if rule.at_event:
+            arguments["at_event"] = tuple(sorted(rule.at_event))
+        # A source that is cut at the event has rows for each event, so a rule that reads it may compare events.
+        reads_others = bool(rule.at_event) or not rule.validated.decides_alone
+        lines.append(Step(rule.query.name, arguments, compiled.removed_by(rule), reads_others=reads_others))
     return [*lines, *_split_steps(compiled)]
 
 

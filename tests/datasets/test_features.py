@@ -1,6 +1,7 @@
 """Features: the latest row that was known when the event occurred, compared with a plain Python join."""
 
 import math
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rawless.datasets import sources
 from rawless.datasets.compile import compile_dataset
 from rawless.datasets.export import export
 from rawless.datasets.plan import plan
@@ -49,7 +51,7 @@ def _join(rows: list[tuple[str | None, int, int | None]], person: str | None, ho
 
 @given(st.lists(st.tuples(_PERSONS, _HOURS), min_size=40, max_size=80), st.lists(_ROW, min_size=20, max_size=60))
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_a_feature_is_that_of_a_plain_join_as_of_the_event(
+def test_features_and_sources_at_the_event_are_those_of_a_plain_join(
     shop: Shop, events: list[tuple[str | None, int]], rows: list[tuple[str | None, int, int | None]]
 ) -> None:
     persons, hours = zip(*events, strict=True)
@@ -64,6 +66,18 @@ def test_a_feature_is_that_of_a_plain_join_as_of_the_event(
     ctes = compiled.render("features", features=compiled.features, example=shop.warehouse.business_table_id("example"))
     found = shop.warehouse.query(f"WITH {ctes} SELECT event_id, features FROM feature", statement.parameters)
 
+    event = f"event AS (SELECT * FROM `{shop.warehouse.business_table_id('example')}`)"
+    cut = sources.render(compiled.sources, ["account_balance"], shop.warehouse, at_event=["account_balance"])
+    seen = shop.warehouse.query(
+        f"WITH {event}, {cut} SELECT event_id, amount, known_at FROM account_balance", statement.parameters
+    )
+
+    assert Counter((row["event_id"], row["amount"], row["known_at"]) for row in seen) == Counter(
+        (name, amount, _hour(at))
+        for name, (person, hour) in zip(ids, events, strict=True)
+        for owner, at, amount in rows
+        if owner == person and person and at <= hour
+    )
     assert {row["event_id"]: row["features"][0]["value"] for row in found} == {
         name: _join(rows, person, hour) for name, (person, hour) in zip(ids, events, strict=True)
     }

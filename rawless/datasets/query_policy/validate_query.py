@@ -34,6 +34,8 @@ class ValidatedQuery(NamedTuple):
     """Its string literals, as they are written."""
     decides_alone: bool
     """Whether it returns each row of `event` or not by that row and by other tables, whatever other rows there are."""
+    columns_by_table: frozenset[tuple[str, str]]
+    """The columns that it reads, each with the table whose alias stands before the dot, or an empty text."""
 
 
 def validate_query(text: str, *, tables: Collection[str], parameters: Collection[str], where: str) -> ValidatedQuery:
@@ -53,6 +55,7 @@ def validate_query(text: str, *, tables: Collection[str], parameters: Collection
             _output(tree),
             frozenset(texts(text)),
             _decides_alone(tree),
+            frozenset(_columns_by_table(tree)),
         )
     except InvalidQuery as error:
         raise UserError(f"{where} {error}.") from None
@@ -160,6 +163,16 @@ def _columns(tree: exp.Query) -> Iterator[str]:
                 raise InvalidQuery(f"uses whole rows of {name}: name the columns, as in TABLE.COLUMN")
             ancestor = ancestor.parent
         yield identifier.name.lower()
+
+
+def _columns_by_table(tree: exp.Query) -> Iterator[tuple[str, str]]:
+    tables: dict[str, set[str]] = {}
+    for table in tree.find_all(exp.Table):
+        tables.setdefault(table.alias_or_name.lower(), set()).add(table.name.lower())
+    for column in tree.find_all(exp.Column):
+        alias = column.parts[-2].name.lower() if len(column.parts) > 1 else ""
+        for table_name in tables.get(alias, {""}):
+            yield table_name, column.name.lower()
 
 
 def _row_names(select: exp.Select) -> set[str]:
