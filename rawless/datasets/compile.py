@@ -33,7 +33,11 @@ _OF_EVERY_LABEL = {"unlabelled": "labelled", "ambiguous": "unambiguous", "immatu
 LABEL_LINES = {
     "event": {"ineligible": "eligible", **_OF_EVERY_LABEL},
     "pair": {"same_event": "different_events", "ineligible": "eligible", **_OF_EVERY_LABEL},
-    "subject": {"out_of_window": "event_in_window", **_OF_EVERY_LABEL},
+    "subject": {
+        "out_of_window": "event_in_window",
+        **_OF_EVERY_LABEL,
+        "later_of_event": "first_label_of_event",
+    },
 }
 """The first lines of the ledger by the kind of label, by the query parameter that is the position of the line."""
 OUTSIDE = -1

@@ -1,6 +1,6 @@
 -- Return every eligible event with its latest label, and the reason if the label excludes it. A label without an
 -- eligible event is an example too, under a hash of its id, so that the ledger counts it.
-{%- set keys = 'event_id' %}
+{%- set keys, at_each_time = 'event_id', false %}
 WITH {{ inputs }},
 given_label AS (
 {{ query }}

@@ -1,5 +1,5 @@
 -- Return both events of every labelled pair, in a row each, and the reason if events or label exclude the pair.
-{%- set keys = 'left_event_id, right_event_id' %}
+{%- set keys, at_each_time = 'left_event_id, right_event_id', false %}
 WITH {{ inputs }},
 given_label AS (
 {{ query }}

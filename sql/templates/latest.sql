@@ -1,4 +1,5 @@
-{#- The latest label of each key that was known at the as-of. The including template sets `keys`. -#}
+{#- The latest label of each key that was known at the as-of; with `at_each_time` the label of each key and time. The
+including template sets `keys`. -#}
 ranked AS (
   SELECT
     {{ keys }},
@@ -9,7 +10,10 @@ ranked AS (
       CAST(given_label.label AS STRING)
     ) AS label,
     given_label.labelled_at,
-    RANK() OVER (PARTITION BY {{ keys }} ORDER BY given_label.labelled_at DESC) AS recency
+    RANK() OVER (
+      PARTITION BY {{ keys }}{{ ', given_label.labelled_at' if at_each_time }}
+      ORDER BY given_label.labelled_at DESC
+    ) AS recency
   FROM given_label
   WHERE given_label.labelled_at <= @as_of
 ),
@@ -22,7 +26,7 @@ latest AS (
     COUNT(DISTINCT label) > 1 OR (COUNT(label) > 0 AND COUNT(label) < COUNT(*)) AS is_ambiguous
   FROM ranked
   WHERE recency = 1
-  GROUP BY {{ keys }}
+  GROUP BY {{ keys }}{{ ', ranked.labelled_at' if at_each_time }}
 ),
 checked_label AS (
   -- Only a class of the closed list or a step of the range is returned, so no label can carry text into a snapshot.

@@ -60,7 +60,7 @@ BUILT = [case for case in CASES if "error" not in EXPECTED[case]]
 ORDERED = [HERE / f"test_{name}" for name in (
     "duplicate_delivery", "forged_served_event", "latest_label_wins", "labels_of_one_time_contradict",
     "two_times_of_occurrence", "cap_per_subject", "near_duplicates_across_splits",
-    "features", "closed_at_the_event",
+    "features", "closed_at_the_event", "subject_labels_at_several_times",
 )]  # fmt: skip
 """Cases in which rows are ranked: the order in which they are inserted must not matter."""
 
