@@ -114,6 +114,11 @@ def _warnings(task: Task, curve: tuple[CurvePoint, ...]) -> list[str]:
     rows = task.splits["train"].rows
     if not len(task.splits["validation"]):
         warnings.append("There is no validation split, so training did not stop early.")
+    if features := list(task.manifest.features):
+        warnings.append(
+            f"The snapshot has features ({', '.join(features)}), which this head does not use: heads learn from "
+            "vectors alone. Models of your own read them from the frame or the export."
+        )
     if not task.manifest.is_number and not task.kind.is_of_pairs:
         counts = torch.bincount(rows.labels, minlength=len(task.classes)).tolist()
         few = [f"{name} {count}" for name, count in zip(task.classes, counts, strict=True) if count < MIN_CLASS_ROWS]
