@@ -143,3 +143,12 @@ def test_a_feature_that_cannot_be_read_is_refused_in_one_sentence_and_leaves_not
         assert words in str(raised.value)
         assert len(str(raised.value).splitlines()) == 1
     assert shop.left() == (0, 0, [])
+
+
+def test_a_snapshot_that_was_cut_at_the_event_is_verified_and_its_ledger_names_the_sources(shop: Shop) -> None:
+    manifest = shop.build(rules=[{"exclude_closed_accounts": {"cut": "event"}}]).manifest
+    (line,) = [line for line in manifest.ledger if line.rule == "exclude_closed_accounts"]
+
+    assert line.parameters == {"closed": "account_closed", "at_event": ["account_closed"]}
+    assert line.removed < shop.build().manifest.ledger[3].removed
+    assert verify(shop.warehouse, manifest, lambda _: None).findings == ()
