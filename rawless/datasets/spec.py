@@ -76,7 +76,10 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 _NAMES_IN_TEMPLATES = frozenset(
-    ["event", "kept", "label", "person", "given_label", "ranked", "latest", "checked_label"]
+    [
+        *("event", "kept", "label", "person", "given_label", "ranked", "latest", "checked_label"),
+        *("withdrawable", "placed", "ranked_of_event"),
+    ]
 )
 """What a source cannot be called: the templates around a label or rule name their own parts so."""
 

@@ -76,6 +76,7 @@ PAIR = {"query": "confirmed_upload", "kind": "pair", "classes": ["a", "b"]}
         ({"rules": [{"exclude_subjects": {"subjects": "account_closed", "cut": "event"}}]}, "for the cut as_of only"),
         ({"sources": [{"table": "event", "known_at": "t"}]}, "cannot be named event"),
         ({"sources": [{"table": "ranked", "known_at": "t"}]}, "cannot be named ranked"),
+        ({"sources": [{"table": "placed", "known_at": "t"}]}, "cannot be named placed"),
         ({"budget": {"max_bytes_billed": "50 apples"}}, "a whole number and a unit"),
         ({"require": {"min_rows": 0}}, "min_rows"),
         ({"encoder": "tiny"}, "encoder"),
