@@ -1,6 +1,6 @@
 """Reading a snapshot as a pandas frame, a torch `Dataset` or Hugging Face `datasets` tables.
 
-All readers read `snapshot_v1` only, keep the rows in memory, sorted by id, and call no encoder.
+All readers read the table of the snapshot only, keep the rows in memory, sorted by id, and call no encoder.
 """
 
 from typing import TYPE_CHECKING, Any

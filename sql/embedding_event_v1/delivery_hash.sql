@@ -1,4 +1,4 @@
-{#- The hash of a delivery over what a dataset reads of it but its vector, by which equal times of logging are ranked. -#}
+{#- The hash of a delivery over what a dataset reads but vectors, by which equal times of logging are ranked. -#}
 {%- from 'templates/canonical.sql' import of_attributes, of_text -%}
 {%- macro of_delivery(row) -%}
 FARM_FINGERPRINT(

@@ -1,6 +1,6 @@
--- Return the rows of a snapshot that are nearest to one of them, by BigQuery's VECTOR_SEARCH. Brute force is used, so that
--- the distances of all rows are compared: an index finds most of the nearest only. Zero vectors are left out, since they
--- have no cosine.
+-- Return the rows of a snapshot that are nearest to one of them, by BigQuery's VECTOR_SEARCH. Brute force is used, so
+-- that the distances of all rows are compared: an index finds most of the nearest only. Zero vectors are left out,
+-- since they have no cosine.
 SELECT
   base.event_id,
   base.label,

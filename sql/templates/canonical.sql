@@ -1,5 +1,5 @@
-{#- Forms of values that every engine writes alike, to be hashed: texts with their lengths, and numbers with the 17 digits
-    that tell any two apart. Equal numbers have equal forms: -0.0 is written as 0. -#}
+{#- Forms of values that every engine writes alike, to be hashed: texts with their lengths, and numbers with the 17
+    digits that tell any two apart. Equal numbers have equal forms: -0.0 is written as 0. -#}
 {%- macro of_text(value) -%}
 COALESCE(CONCAT(CAST(BYTE_LENGTH({{ value }}) AS STRING), ':', {{ value }}), '-')
 {%- endmacro -%}

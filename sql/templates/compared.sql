@@ -25,19 +25,29 @@ moved AS (
 ),
 before_mark AS (
   SELECT
-    COALESCE(example.example_id, example.event_id) AS example_id,
-    MAX(COALESCE(example.removed_by, mark.removed_by)) AS removed_by
-  FROM `{{ before.example_table }}` AS example
-  LEFT JOIN `{{ before.mark_table }}` AS mark ON COALESCE(example.example_id, example.event_id) = mark.example_id
-  GROUP BY 1
+    marked.example_id,
+    MAX(marked.removed_by) AS removed_by
+  FROM (
+    SELECT
+      COALESCE(example.example_id, example.event_id) AS example_id,
+      COALESCE(example.removed_by, mark.removed_by) AS removed_by
+    FROM `{{ before.example_table }}` AS example
+    LEFT JOIN `{{ before.mark_table }}` AS mark ON COALESCE(example.example_id, example.event_id) = mark.example_id
+  ) AS marked
+  GROUP BY marked.example_id
 ),
 after_mark AS (
   SELECT
-    COALESCE(example.example_id, example.event_id) AS example_id,
-    MAX(COALESCE(example.removed_by, mark.removed_by)) AS removed_by
-  FROM `{{ after.example_table }}` AS example
-  LEFT JOIN `{{ after.mark_table }}` AS mark ON COALESCE(example.example_id, example.event_id) = mark.example_id
-  GROUP BY 1
+    marked.example_id,
+    MAX(marked.removed_by) AS removed_by
+  FROM (
+    SELECT
+      COALESCE(example.example_id, example.event_id) AS example_id,
+      COALESCE(example.removed_by, mark.removed_by) AS removed_by
+    FROM `{{ after.example_table }}` AS example
+    LEFT JOIN `{{ after.mark_table }}` AS mark ON COALESCE(example.example_id, example.event_id) = mark.example_id
+  ) AS marked
+  GROUP BY marked.example_id
 )
 SELECT
   moved.example_id,

@@ -1,6 +1,6 @@
--- Return the digest over the rows of a snapshot, the smallest and the largest dimension, and the number of rows by split
--- and label. The digest is a SHA-256 over the hashes of groups of rows, each over its sorted hashes of rows, so that no
--- group is too large to be sorted in one place.
+-- Return the digest over the rows of a snapshot, their number, and the least and the greatest dimension. The digest is
+-- a SHA-256 over the hashes of groups of rows, each over its sorted hashes of rows, so that no group is too large to be
+-- sorted in one place.
 {%- from 'templates/row_hash.sql' import of_row %}
 WITH hashed AS (
   SELECT

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rawless.datasets.build import BuildResult, build
 from rawless.datasets.compile import compile_dataset
 from rawless.datasets.dataset import open_dataset
+from rawless.datasets.snapshot_tables import table_id
 from rawless.errors import UserError
 from rawless.local import farm_fingerprint
 from rawless.warehouse.append import append_all
@@ -203,8 +204,8 @@ class Engine:
         return build(compile_dataset(self.warehouse, dataset), timedelta(0), on_step=lambda _: None)
 
     def rows(self, snapshot_id: str) -> list[dict[str, Any]]:
-        statement = f"SELECT * FROM `{self.warehouse.table_id('snapshot_v1')}` WHERE snapshot_id = @snapshot_id"
-        found = self.warehouse.query(statement, parameters({"snapshot_id": snapshot_id}))
+        statement = f"SELECT * FROM `{table_id(self.warehouse, snapshot_id)}`"
+        found = self.warehouse.query(statement)
         return sorted(found, key=lambda row: (row["event_id"] or "", row["left_event_id"] or "", row["right_event_id"]))
 
 

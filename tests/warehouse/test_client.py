@@ -87,7 +87,7 @@ def test_ensure_skips_what_an_account_may_not_see() -> None:
         with pytest.raises(UserError, match="differs from sql/"):
             warehouse.ensure()
 
-    assert any("GET" in each and "/tables/snapshot_v1" in each for each in google.requests)
+    assert any("GET" in each and "/tables/snapshot_manifest_v1" in each for each in google.requests)
     assert not any(each.startswith("POST") and "/tables" in each for each in google.requests)
 
 
