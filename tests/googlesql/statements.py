@@ -22,7 +22,7 @@ USERS = str(Path(__file__).parents[2] / "rawless/cli/commands/sql.py")
 """Sends what a user wrote."""
 _TABLE = re.compile(r"`([a-z][\w.:-]*\.\w+\.\w+)`")
 _NUMBER_OF_DATASET = re.compile(r"`([a-z][\w.:-]*\.[a-z_]+?)_?\d*(_elsewhere)?\.(\w+)`")
-_ID_OF_TABLE = re.compile(r"\b(build|copy|subject_sync)_[0-9a-f]+")
+_ID_OF_TABLE = re.compile(r"\b(build|copy|snapshot|subject_sync)_(?=[0-9a-f]*[0-9])[0-9a-f]+")
 
 
 @dataclass(frozen=True)
