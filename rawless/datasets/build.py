@@ -10,6 +10,7 @@ from google.cloud import bigquery
 from rawless.datasets import (
     expectations,
     frozen_sources,
+    incremental,
     ledger,
     marks,
     snapshot_tables,
@@ -41,6 +42,8 @@ class BuildResult:
     manifest: Manifest
     is_new: bool
     warnings: tuple[str, ...] = ()
+    growth: str | None = None
+    """What was read, if there was a snapshot of the same dataset as of an earlier time."""
 
 
 @dataclass
@@ -55,6 +58,7 @@ class BuildRun:
     marked: Mapping[int | None, Marked] = field(default_factory=dict)
     """What the working tables say, by step, after the last mark."""
     fingerprint: str = ""
+    growth: str | None = None
 
     def execute(self, statement: Statement) -> bigquery.QueryJob:
         """Run a statement. Raises UserError naming the step."""
@@ -67,11 +71,12 @@ class BuildRun:
             ) from None
 
 
-def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> BuildResult:
+def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep, *, full: bool = False) -> BuildResult:
     """Build the snapshot of a dataset, unless it exists, and return it, which then is the one that its name means.
 
-    Raises UserError when the warehouse does not fit the dataset or too few rows remain, Unavailable when BigQuery does
-    not answer. Then nothing remains that a reader sees.
+    Rows of an earlier snapshot of the same dataset are copied if none of them has changed, unless `full` is set. Raises
+    UserError when the warehouse does not fit the dataset or too few rows remain, Unavailable when BigQuery does not
+    answer. Then nothing remains that a reader sees.
     """
     check_as_of(compiled.spec, settle)
     budget = compiled.spec.budget
@@ -90,7 +95,8 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
         try:
             run = select_examples(frozen_sources.copy_sources(compiled), on_step)
             expectations.check_sources(compiled, lambda statement: run.execute(statement).result())
-            report = ledger.make_report(run.compiled, run.steps, run.marked, is_written=write_rows(run))
+            is_written = write_rows(run, grow=not full)
+            report = ledger.make_report(run.compiled, run.steps, run.marked, is_written=is_written)
             ledger.check_requirements(spec, report)
             expectations.check_counts(compiled, report.counts)
             snapshot_tables.keep(warehouse, snapshot_id)
@@ -108,7 +114,7 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep) -> Buil
             frozen_sources.drop_copies(compiled)
             raise
     snapshot_tables.point(warehouse, spec.dataset, snapshot_id)
-    return BuildResult(find(warehouse, snapshot_id), is_new=True, warnings=report.warnings)
+    return BuildResult(find(warehouse, snapshot_id), is_new=True, warnings=report.warnings, growth=run.growth)
 
 
 def _changed_sources(compiled: CompiledDataset, manifest: Manifest) -> Iterator[str]:
@@ -185,10 +191,11 @@ def find_fingerprint(run: BuildRun) -> str:
     return str(rows[0]["encoder_fingerprint"])
 
 
-def write_rows(run: BuildRun) -> bool:
+def write_rows(run: BuildRun, *, grow: bool = False) -> bool:
     """Write the remaining examples with their vectors to the snapshot's table; return whether there are any.
 
-    Readers do not see them yet.
+    With `grow`, those of an earlier snapshot are copied from there if they are unchanged. Readers do not see the rows
+    yet.
     """
     compiled, warehouse = run.compiled, run.compiled.warehouse
     run.fingerprint = find_fingerprint(run)
@@ -196,16 +203,38 @@ def write_rows(run: BuildRun) -> bool:
     if remaining is None or remaining.first_at is None or remaining.last_at is None:
         return False
     span = Span(remaining.examples, remaining.first_at, remaining.last_at, remaining.is_tied)
+    if grow and _extend(run, span):
+        return True
     snapshot_tables.create(warehouse, compiled.snapshot_id)
-    columns = [column.name for column in table("snapshot_v1").columns]
-    selected = compiled.snapshot(span, run.fingerprint)
-    rows = run.execute(staging_tables.insert(compiled.snapshot_table, columns, selected)).num_dml_affected_rows
+    rows = run.execute(_insert(compiled, compiled.snapshot(span, run.fingerprint))).num_dml_affected_rows
     if compiled.spec.split.near_duplicates:  # then fewer rows are written
         found = compiled.found(span)
         rows = warehouse.query(found.sql, found.parameters)[0]["examples"]
     if rows != remaining.examples:
         raise UserError(_ERASED)
     return True
+
+
+def _extend(run: BuildRun, span: Span) -> bool:
+    """Write the rows by adding new ones to those of an earlier snapshot; return False if that is not possible."""
+    compiled = run.compiled
+    parent = incremental.find_parent(compiled, run.fingerprint)
+    growth = incremental.compare(compiled, parent) if parent else None
+    if parent is None or growth is None:
+        return False
+    run.growth = incremental.describe(parent, growth)
+    if growth.gone or growth.unchanged != parent.rows:
+        return False
+    incremental.copy(compiled, parent)
+    new = incremental.added(compiled, parent, growth, is_tied=span.is_tied, fingerprint=run.fingerprint)
+    if new and run.execute(_insert(compiled, new)).num_dml_affected_rows != growth.added:
+        raise UserError(_ERASED)
+    return True
+
+
+def _insert(compiled: CompiledDataset, rows: Statement) -> Statement:
+    columns = [column.name for column in table("snapshot_v1").columns]
+    return staging_tables.insert(compiled.snapshot_table, columns, rows)
 
 
 def digest_rows(run: BuildRun, rows: int) -> str:

@@ -279,8 +279,11 @@ class CompiledDataset:
         sql = self.render("trial", nulls=nulls, inputs=inputs, query=query.sql, conditions=conditions)
         return Statement(query.query.name, sql, [*parameters({"as_of": self.spec.as_of}), *query.parameters])
 
-    def snapshot(self, remaining: Span, fingerprint: str) -> Statement:
-        """Return the statement that selects the rows of the snapshot with their vectors."""
+    def snapshot(self, remaining: Span, fingerprint: str, without: str = "") -> Statement:
+        """Return the statement that selects the rows of the snapshot with their vectors.
+
+        Events that are rows of the table `without` are left out.
+        """
         values = [*self._delivery_parameters(remaining), *parameters({"fingerprint": fingerprint})]
         values += self.split_parameters
         near_duplicates = self.spec.split.near_duplicates
@@ -290,7 +293,7 @@ class CompiledDataset:
         columns = [column.name for column in table("snapshot_v1").columns if column.name != "row_hash"]
         if self.features:
             values += [*parameters({"as_of": self.spec.as_of}), *features.bind(self.features)]
-        names = {"features": self.features, "near_duplicates": near_duplicates, "columns": columns}
+        names = {"features": self.features, "near_duplicates": near_duplicates, "columns": columns, "without": without}
         return Statement("snapshot", self.render(name, is_tied=remaining.is_tied, **names), values)
 
     def feature_problems(self) -> Statement:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from scipy.stats import beta, binom
 
 from rawless.datasets import snapshot_tables
+from rawless.datasets.snapshots import Manifest
+from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import FOLDER
@@ -90,6 +92,23 @@ class SampledRecall(NamedTuple):
     """The share of near duplicates that were removed; None if none was removed and none is known to be missed."""
     at_least: float
     """The lower end of its one-sided 95% confidence interval."""
+
+    def describe(self) -> str:
+        """Return a sentence about the recall."""
+        found = "" if self.recall is None else f" the search found an estimated {self.recall:.1%} of them (at least"
+        found += "" if self.recall is None else f" {self.at_least:.1%} at a confidence of 95%);"
+        return (
+            f"Near duplicates:{found} {self.missed:,} of {self.sampled:,} rows of validation and test that were "
+            "compared with all of train have one there."
+        )
+
+
+def recall_of_snapshot(warehouse: Warehouse, manifest: Manifest) -> SampledRecall:
+    """Return the recall of the search for near duplicates of a snapshot. Raises UserError if it did not drop them."""
+    dropped = manifest.spec.get("spec", {}).get("split", {}).get("near_duplicates")
+    if not dropped:
+        raise UserError(f"The snapshot {manifest.snapshot_id} does not drop near duplicates: set near_duplicates.")
+    return sample_recall(warehouse, manifest.snapshot_id, dropped["cosine"], manifest.ledger[-1].removed)
 
 
 def sample_recall(warehouse: Warehouse, snapshot_id: str, cosine: float, removed: int) -> SampledRecall:

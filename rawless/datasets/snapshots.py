@@ -22,7 +22,7 @@ from rawless.warehouse.parameters import parameters
 from rawless.warehouse.read import read
 from rawless.warehouse.tables import FOLDER, table
 
-_DERIVED = ("dimension", "is_capped", "row_hash")
+_DERIVED = ("logged_at", "dimension", "is_capped", "row_hash")
 SCHEMA: pa.Schema = pa.schema([field for field in table("snapshot_v1").arrow_schema if field.name not in _DERIVED])
 """The schema of a snapshot's rows: the columns of its table but those that tell of others."""
 _FINISHED = FOLDER / "snapshot_manifest_v1" / "finished.sql"

@@ -21,12 +21,18 @@ vector AS (
   FROM remaining
   INNER JOIN `{{ events }}.embedding_event_v1` AS delivery
     ON remaining.event_id = delivery.event_id AND remaining.logged_at = delivery.logged_at
+  {%- if without %}
+  LEFT JOIN `{{ without }}` AS copied ON remaining.event_id = copied.event_id
+  {%- endif %}
   WHERE
     delivery.occurred_at >= @start_at
     AND delivery.occurred_at < @end_at
     AND delivery.stream = @stream
     AND delivery.encoder = @encoder
     AND delivery.encoder_version = @encoder_version
+    {%- if without %}
+    AND copied.event_id IS NULL
+    {%- endif %}
   {%- if is_tied %}
     -- Of the deliveries that were logged at the same time, the one that was chosen, or one that differs by vector only.
     AND delivery.encoder_fingerprint = @fingerprint

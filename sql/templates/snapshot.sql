@@ -11,6 +11,7 @@ selected AS (
     CAST(NULL AS STRING) AS right_event_id,
     @stream AS stream,
     vector.occurred_at,
+    vector.logged_at,
     vector.label,
     vector.label_value,
     vector.split,

@@ -8,6 +8,7 @@ selected AS (
     MAX(IF(vector.side = 'right', vector.event_id, NULL)) AS right_event_id,
     @stream AS stream,
     MAX(vector.occurred_at) AS occurred_at,
+    MAX(vector.logged_at) AS logged_at,
     MAX(vector.label) AS label,
     MAX(vector.label_value) AS label_value,
     MAX(vector.split) AS split,

@@ -14,14 +14,17 @@ from rawless.datasets.near_duplicates import (
     estimate_recall,
     expected_recall,
     hashing,
+    recall_of_snapshot,
     sample_recall,
     search_values,
 )
 from rawless.datasets.rendering import render_template
 from rawless.datasets.snapshot_tables import table_id
+from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters, structs
 from tests.datasets.drawn_vectors import COSINE, Row, near_duplicates, rows
+from tests.shop import Shop
 
 TRAIN, PAIRS, DIMENSION = 150, 30, 16
 
@@ -152,3 +155,15 @@ def test_a_recall_from_a_sample_has_the_bound_of_its_confidence(missed: int, hig
 
     assert estimate.recall == pytest.approx(90 / (90 + 5 * missed))
     assert estimate.at_least == pytest.approx(90 / (90 + 1000 * highest_share), abs=1e-3)
+
+
+def test_the_recall_of_a_snapshot_is_estimated_on_request(shop: Shop) -> None:
+    split = {"by": "person", "train": 0.6, "validation": 0.2, "test": 0.2, "salt": "a"}
+    plain = shop.build().manifest
+    dropped = shop.build(split=split | {"near_duplicates": {"cosine": 0.9}}).manifest
+    recall = recall_of_snapshot(shop.warehouse, dropped)
+
+    assert recall.missed == 0
+    assert recall.describe().startswith("Near duplicates: ")
+    with pytest.raises(UserError, match="does not drop near duplicates"):
+        recall_of_snapshot(shop.warehouse, plain)

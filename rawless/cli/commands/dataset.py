@@ -54,7 +54,15 @@ def plan(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None,
 
 
 @app.command()
-def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None, json: Json = False) -> None:
+def build(
+    file: DatasetFile,
+    as_of: AsOf = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read all vectors, and copy no rows of an earlier snapshot.")
+    ] = False,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
     """Build the snapshot of a dataset, or find the one that an earlier build created."""
     from rawless.connect import open_warehouse
     from rawless.datasets import own_queries
@@ -69,13 +77,17 @@ def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None
     with progress_steps(f"Building {dataset.spec.dataset}") as report_step:
         if dataset.spec.budget:
             plans.check_budget(dataset.spec, plans.plan(compiled, _settle(warehouse)))
-        built = build_snapshot(compiled, _settle(warehouse), report_step)
+        built = build_snapshot(compiled, _settle(warehouse), report_step, full=full)
     for warning in built.warnings:
         warn(warning)
     if json:
-        print_json({**_manifest_json(built.manifest), "new": built.is_new, "warnings": built.warnings})
+        print_json(
+            {**_manifest_json(built.manifest), "new": built.is_new, "warnings": built.warnings, "growth": built.growth}
+        )
         return
     _print_manifest(built.manifest)
+    if built.growth:
+        echo(built.growth)
     if not built.is_new:
         echo("This snapshot was built before; `rawless dataset show --verify` compares it with its sources of now.")
 
@@ -84,6 +96,9 @@ def build(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None
 def show(
     reference: Reference,
     verify: Annotated[bool, typer.Option("--verify", help="Rebuild the rows and compare them.")] = False,
+    recall: Annotated[
+        bool, typer.Option("--recall", help="Estimate from a sample which near duplicates were found; reads vectors.")
+    ] = False,
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
@@ -92,6 +107,7 @@ def show(
     With --verify its rows are rebuilt and compared; the exit code is 1 if they differ.
     """
     from rawless.connect import open_warehouse
+    from rawless.datasets.near_duplicates import recall_of_snapshot
     from rawless.datasets.snapshots import find
     from rawless.datasets.verify import verify as verify_snapshot
 
@@ -103,6 +119,9 @@ def show(
             verdict = verify_snapshot(opened, manifest, report_step)
         equal = verdict.stored_is_equal and verdict.rebuilt_is_equal
         described |= {"equal": equal, "findings": verdict.findings}
+    sampled = recall_of_snapshot(opened, manifest) if recall else None
+    if sampled:
+        described |= {"near_duplicate_recall": sampled._asdict()}
     if json:
         print_json(described)
     else:
@@ -111,6 +130,8 @@ def show(
             echo("Equal: the stored rows and the rebuilt rows have the digest of the manifest." if equal else "")
             for finding in verdict.findings:
                 echo(f"Not equal: {finding}")
+        if sampled:
+            echo(sampled.describe())
     if verify and not equal:
         raise typer.Exit(1)
 
