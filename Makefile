@@ -30,7 +30,7 @@ quick: $(DONE)
 
 # Three processes on two cores, since tests also wait for each other's servers and processes.
 test: $(DONE)
-	$(BIN)/pytest --numprocesses 3 --dist loadgroup --statements build/statements -m "not full"
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup --statements=build/statements -m "not full"
 
 # What `make test` leaves out because it takes minutes: all cases and random warehouses on Google's evaluator.
 test-full: $(DONE)
