@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,6 +17,7 @@ from rawless.config import FrozenModel, check
 from rawless.errors import UserError
 from rawless.heads import kinds
 from rawless.heads.evaluation import Evaluation
+from rawless.heads.features import HeadFeature
 from rawless.heads.metrics import Metric
 from rawless.heads.signature import Interface
 from rawless.heads.spec import one_of
@@ -73,6 +75,8 @@ class HeadManifest(FrozenModel):
     hyperparameters: dict[str, Any]
     libraries: dict[str, str]
     created_at: datetime
+    features: tuple[HeadFeature, ...] = Field(default=(), exclude_if=operator.not_)
+    """The columns of the input `features`, in their order; left out of the file if there are none."""
     domain: DomainManifest | None = None
     """None for a head that answers any vector, as all heads did before heads had a domain."""
     digest: str = ""

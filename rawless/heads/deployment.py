@@ -99,7 +99,10 @@ def read(heads: Path, name: str) -> Deployment:
 
 
 def layout_difference(live: HeadManifest, other: HeadManifest) -> str | None:
-    """Return how two versions differ in what callers see (encoder, tensors or classes), as a clause; None if equal."""
+    """Return how two versions differ in encoder, tensors, features or classes, as a clause; None if in none of them.
+
+    These are what callers see.
+    """
     if live.fingerprint != other.fingerprint:
         return (
             f"it takes vectors of {other.encoder}@{other.encoder_version}, not of {live.encoder}@{live.encoder_version}"
@@ -107,6 +110,8 @@ def layout_difference(live: HeadManifest, other: HeadManifest) -> str | None:
     for verb, before, after in (("takes", live.inputs, other.inputs), ("returns", live.outputs, other.outputs)):
         if before != after:
             return f"it {verb} {', '.join(map(str, after))}, not {', '.join(map(str, before))}"
+    if live.features != other.features:
+        return f"its features are {', '.join(map(str, other.features))}, not {', '.join(map(str, live.features))}"
     if live.classes != other.classes:
         return f"its classes are {', '.join(other.classes) or 'none'}, not {', '.join(live.classes) or 'none'}"
     return None

@@ -19,14 +19,23 @@ MIN_SLICE_ROWS = 10
 MAX_MISTAKES = 1000
 
 
-def evaluate(task: Task, head: Head, history: History, curve: tuple[CurvePoint, ...]) -> Evaluation:
-    """Return the evaluation of a head on the test split of its task."""
+WITHOUT_FEATURES = "without_features"
+"""The baseline of a head with features: the same head, trained on the vectors alone."""
+
+
+def evaluate(
+    task: Task, head: Head, history: History, curve: tuple[CurvePoint, ...], without_features: Head | None = None
+) -> Evaluation:
+    """Return the evaluation of a head on the test split of its task, and of the same head without features."""
     kind, test, seed = task.kind, task.splits["test"].rows, task.spec.seed
     metric = kind.metric(task.manifest)
     answers = predict(head, kind.head_inputs(test)).numpy()
     baselines = {
         name: bootstrap(metric, *kind.outcomes(test, baseline), seed=seed) for name, baseline in kind.baselines(task)
     }
+    if without_features is not None:
+        alone = predict(without_features, test.inputs[:1]).numpy()
+        baselines[WITHOUT_FEATURES] = bootstrap(metric, *kind.outcomes(test, alone), seed=seed)
     details: dict[str, Any] = {}
     if kind.predicts_labels:
         labels = test.labels.numpy()
@@ -47,7 +56,7 @@ def evaluate(task: Task, head: Head, history: History, curve: tuple[CurvePoint, 
 
 def abstention_of(task: Task, domain: FittedDomain) -> Metric:
     """Return the share of the test split that is out of domain."""
-    distances = predict(domain.module, task.splits["test"].rows.inputs).numpy()
+    distances = predict(domain.module, task.splits["test"].rows.inputs[:1]).numpy()
     (share,) = bootstrap(metrics.abstention, distances > np.float32(domain.threshold), seed=task.spec.seed)
     return share
 

@@ -1,7 +1,7 @@
 """Reading a snapshot as what a head is trained and evaluated on: inputs, labels and attributes, by split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from rawless.datasets.snapshots import Manifest
 from rawless.datasets.spec import Split
 from rawless.errors import UserError
 from rawless.heads import kinds
+from rawless.heads.features import HeadFeature, choose_features
 from rawless.heads.fit import Rows
 from rawless.heads.modules import Head
 from rawless.heads.readers import attributes_of, events_of, ids_of, splits_of
@@ -45,6 +46,8 @@ class Task:
     manifest: Manifest
     splits: dict[Split, Examples]
     tenants: tuple[str, ...] = ()
+    features: tuple[HeadFeature, ...] = ()
+    """The features beside the vectors, which are the last of the inputs of rows."""
 
     @property
     def kind(self) -> "HeadKind[Any]":
@@ -61,6 +64,14 @@ class Task:
         """The classes in the order of the labels; none when the labels are numbers."""
         return self.kind.classes(self.spec, self.manifest)
 
+    def without_features(self) -> "Task":
+        """Return the same task over the vectors alone."""
+        splits = {
+            split: replace(part, rows=replace(part.rows, inputs=part.rows.inputs[:1]))
+            for split, part in self.splits.items()
+        }
+        return replace(self, splits=splits, features=())
+
 
 def open_task(warehouse: Warehouse, spec: HeadSpec, manifest: Manifest, tenants: Sequence[str] = ()) -> Task:
     """Read the rows of a snapshot as a head's spec needs them. Raises UserError when they do not fit.
@@ -69,6 +80,7 @@ def open_task(warehouse: Warehouse, spec: HeadSpec, manifest: Manifest, tenants:
     """
     kind = kinds.find(spec.kind)
     kind.check(spec, manifest)
+    features = choose_features(spec.features, manifest)
     tables = splits_of(warehouse, manifest)
     for split in ("train", "test"):
         if not len(tables[split]):
@@ -82,7 +94,7 @@ def open_task(warehouse: Warehouse, spec: HeadSpec, manifest: Manifest, tenants:
         rows = Rows(inputs, labels, ids_of(table))
         return Examples(rows, facts, events_of(table), table["person_key"].to_pylist())
 
-    return Task(spec, manifest, {split: examples(table) for split, table in tables.items()}, tenants)
+    return Task(spec, manifest, {split: examples(table) for split, table in tables.items()}, tenants, features)
 
 
 def make_head(task: Task) -> Head:

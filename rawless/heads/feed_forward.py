@@ -13,9 +13,10 @@ from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads.baselines import nearest_centroid
 from rawless.heads.examples import Task
+from rawless.heads.features import HeadFeature
 from rawless.heads.head_kind import HeadKind
 from rawless.heads.metrics import Array
-from rawless.heads.modules import Head, Scale, layers
+from rawless.heads.modules import FeatureColumns, Head, Scale, layers
 from rawless.heads.onnx_graph import GraphBuilder
 from rawless.heads.signature import PROBABILITIES, VALUE, Interface
 from rawless.heads.spec import DomainSpec, HeadSpec, OptionalDomain
@@ -24,23 +25,45 @@ FeedForwardSpecT = TypeVar("FeedForwardSpecT", bound="FeedForwardSpec")
 
 
 class FeedForward(Head):
-    """Linear layers over a scaled vector; without hidden widths a linear model."""
+    """Linear layers over a scaled vector, and over features if there are some; without hidden widths a linear model."""
 
-    interface = Interface.ITEM
-
-    def __init__(self, dimension: int, hidden: Sequence[int], outputs: int, dropout: float) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        hidden: Sequence[int],
+        outputs: int,
+        dropout: float,
+        features: Sequence[HeadFeature] = (),
+    ) -> None:
         super().__init__()
+        self.interface = Interface.ITEM_WITH_FEATURES if features else Interface.ITEM
+        self.feature_count = len(features)
         self.scale = Scale(dimension)
-        self.layers = layers((dimension, *hidden, outputs), dropout)
+        self.columns = FeatureColumns(features) if features else None
+        width = self.columns.width if self.columns else 0
+        self.layers = layers((dimension + width, *hidden, outputs), dropout)
 
-    def logits(self, vectors: Tensor) -> Tensor:
+    def fit_scales(self, vectors: Tensor, features: Tensor | None = None) -> None:
+        """Fit the scaling of vectors and features to rows."""
+        self.scale.fit(vectors)
+        if self.columns is not None and features is not None:
+            self.columns.fit(features)
+
+    def logits(self, vectors: Tensor, features: Tensor | None = None) -> Tensor:
         """Return the output of the last layer, of shape (rows, outputs)."""
-        outputs: Tensor = self.layers(self.scale(vectors))
+        inputs = self.scale(vectors)
+        if self.columns is not None:
+            inputs = torch.cat((inputs, self.columns(features)), dim=1)
+        outputs: Tensor = self.layers(inputs)
         return outputs
 
     def add_nodes(self, graph: GraphBuilder) -> None:
-        """Add scaling and layers."""
+        """Add scaling, the columns of features, and layers."""
         graph.scale(self.scale)
+        if self.columns is not None:
+            vectors = graph.last
+            graph.feature_columns(self.columns)
+            graph.add("Concat", vectors, graph.last, axis=1)
         graph.layers(self.layers)
 
 
@@ -49,8 +72,15 @@ class Classifier(FeedForward):
 
     output = PROBABILITIES
 
-    def __init__(self, dimension: int, hidden: Sequence[int], classes: int, dropout: float) -> None:
-        super().__init__(dimension, hidden, classes, dropout)
+    def __init__(
+        self,
+        dimension: int,
+        hidden: Sequence[int],
+        classes: int,
+        dropout: float,
+        features: Sequence[HeadFeature] = (),
+    ) -> None:
+        super().__init__(dimension, hidden, classes, dropout, features)
         self.output_size = classes
 
     @property
@@ -58,13 +88,13 @@ class Classifier(FeedForward):
         """One probability for each class."""
         return (self.output_size,)
 
-    def loss(self, labels: Tensor, vectors: Tensor) -> Tensor:
+    def loss(self, labels: Tensor, *inputs: Tensor) -> Tensor:
         """Return the cross entropy; `labels` are int64 indices of classes."""
-        return functional.cross_entropy(self.logits(vectors), labels)
+        return functional.cross_entropy(self.logits(*inputs), labels)
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Take float32 vectors of shape (rows, dimension)."""
-        return torch.softmax(self.logits(vectors), dim=1)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Take float32 vectors of shape (rows, dimension), and the features if there are some."""
+        return torch.softmax(self.logits(*inputs), dim=1)
 
     def add_nodes(self, graph: GraphBuilder) -> None:
         """Add the layers and the softmax."""
@@ -77,17 +107,19 @@ class Regression(FeedForward):
 
     output = VALUE
 
-    def __init__(self, dimension: int, hidden: Sequence[int], dropout: float) -> None:
-        super().__init__(dimension, hidden, 1, dropout)
+    def __init__(
+        self, dimension: int, hidden: Sequence[int], dropout: float, features: Sequence[HeadFeature] = ()
+    ) -> None:
+        super().__init__(dimension, hidden, 1, dropout, features)
         self.unit = Scale(1)
 
-    def loss(self, labels: Tensor, vectors: Tensor) -> Tensor:
+    def loss(self, labels: Tensor, *inputs: Tensor) -> Tensor:
         """Return the mean squared error in standard deviations of the labels; `labels` are float32."""
-        return functional.mse_loss(self.logits(vectors), self.unit(labels.unsqueeze(1)))
+        return functional.mse_loss(self.logits(*inputs), self.unit(labels.unsqueeze(1)))
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Take float32 vectors of shape (rows, dimension)."""
-        values = self.logits(vectors) * self.unit.deviation + self.unit.mean
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Take float32 vectors of shape (rows, dimension), and the features if there are some."""
+        values = self.logits(*inputs) * self.unit.deviation + self.unit.mean
         return values.squeeze(1)
 
     def add_nodes(self, graph: GraphBuilder) -> None:
@@ -130,12 +162,12 @@ class FeedForwardKind(HeadKind[FeedForwardSpecT]):
         """Return a regression for numbers, else a classifier."""
         train = task.splits["train"].rows
         if task.manifest.is_number:
-            regression = Regression(task.dimension, self.hidden(spec), spec.dropout)
-            regression.scale.fit(train.inputs[0])
+            regression = Regression(task.dimension, self.hidden(spec), spec.dropout, task.features)
+            regression.fit_scales(*train.inputs)
             regression.unit.fit(train.labels.unsqueeze(1))
             return regression
-        classifier = Classifier(task.dimension, self.hidden(spec), len(task.classes), spec.dropout)
-        classifier.scale.fit(train.inputs[0])
+        classifier = Classifier(task.dimension, self.hidden(spec), len(task.classes), spec.dropout, task.features)
+        classifier.fit_scales(*train.inputs)
         return classifier
 
     def baselines(self, task: Task) -> Iterator[tuple[str, Array]]:

@@ -12,10 +12,11 @@ from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads import metrics
 from rawless.heads.examples import Task
+from rawless.heads.features import choose_features
 from rawless.heads.fit import Rows
 from rawless.heads.metrics import Array, MetricFunction
 from rawless.heads.modules import Head
-from rawless.heads.readers import targets_of, vectors_of
+from rawless.heads.readers import feature_matrix, targets_of, vectors_of
 from rawless.heads.signature import Interface
 from rawless.heads.spec import DomainSpec, HeadSpec
 
@@ -76,7 +77,10 @@ class HeadKind(ABC, Generic[Spec]):
 
     def inputs(self, spec: Spec, manifest: Manifest, rows: pa.Table, tenants: Sequence[str]) -> tuple[Tensor, ...]:
         """Return what the loss takes for rows, besides their labels."""
-        return tuple(torch.from_numpy(vectors) for vectors in vectors_of(manifest, rows))
+        vectors = tuple(torch.from_numpy(vectors) for vectors in vectors_of(manifest, rows))
+        if features := choose_features(spec.features, manifest):
+            return (*vectors, torch.from_numpy(feature_matrix(manifest, rows, features)))
+        return vectors
 
     def head_inputs(self, rows: Rows) -> tuple[Tensor, ...]:
         """Return what `forward` takes for rows."""

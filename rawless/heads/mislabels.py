@@ -14,6 +14,7 @@ from rawless.datasets.spec import SPLITS
 from rawless.heads.evaluation import SuspectedMislabel
 from rawless.heads.examples import Task
 from rawless.heads.fit import one_thread
+from rawless.heads.modules import FeatureColumns
 
 FOLDS = 5
 MAX_SUSPECTS = 1000
@@ -30,9 +31,9 @@ def suspected_mislabels(task: Task) -> list[SuspectedMislabel]:
     folds = _folds(persons, task.spec.seed)
     if int(folds.max()) < FOLDS - 1:
         return []
-    vectors = torch.cat([part.rows.inputs[0] for part in parts])
+    inputs = [torch.cat(tensors) for tensors in zip(*(part.rows.inputs for part in parts), strict=True)]
     with one_thread():
-        probabilities = _out_of_fold(vectors, labels, folds, len(task.classes))
+        probabilities = _out_of_fold(_scaled(task, *inputs), labels, folds, len(task.classes))
     of_label = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
     rows = torch.bincount(labels, minlength=len(task.classes))
     usual = torch.zeros(len(task.classes)).index_add_(0, labels, of_label) / rows.clamp_min(1)
@@ -50,10 +51,19 @@ def _folds(persons: list[str], seed: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).permutation(len(names))[numbers] % FOLDS)
 
 
-def _out_of_fold(vectors: Tensor, labels: Tensor, folds: Tensor, classes: int) -> Tensor:
-    """Return the probabilities of each row's classes by the classifier of the other folds."""
+def _scaled(task: Task, vectors: Tensor, features: Tensor | None = None) -> Tensor:
+    """Return centred vectors with a root mean square length of 1, and the columns of features beside them."""
     centred = vectors - vectors.mean(0)
     scaled = centred / centred.square().sum(1).mean().sqrt().clamp_min(1e-9)
+    if features is None:
+        return scaled
+    columns = FeatureColumns(task.features)
+    columns.fit(features)
+    return torch.cat((scaled, columns(features)), dim=1)
+
+
+def _out_of_fold(scaled: Tensor, labels: Tensor, folds: Tensor, classes: int) -> Tensor:
+    """Return the probabilities of each row's classes by the classifier of the other folds."""
     probabilities = torch.zeros(len(labels), classes)
     for fold in range(FOLDS):
         held_out = folds == fold

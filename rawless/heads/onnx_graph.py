@@ -11,8 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from rawless.heads.modules import Exportable, Scale
-from rawless.heads.signature import BATCH, TENANT
+from rawless.heads.modules import Exportable, FeatureColumns, Scale
+from rawless.heads.signature import BATCH, FEATURES, TENANT
 
 OPSET = 20
 IR_VERSION = 10
@@ -45,6 +45,19 @@ class GraphBuilder:
         self.add("Sub", self.last, self.constant(scale.mean))
         self.add("Div", self.last, self.constant(scale.deviation))
 
+    def feature_columns(self, columns: FeatureColumns) -> None:
+        """Turn the input `features` into columns."""
+        numbers = self.add("Gather", FEATURES, self.constant(columns.numbers), axis=1)
+        present = self.add("Where", self.add("IsNaN", numbers), self.constant(columns.scale.mean), numbers)
+        self.last = present
+        self.scale(columns.scale)
+        scaled = self.last
+        of_classes = self.add("Gather", FEATURES, self.constant(columns.classes), axis=1)
+        self.add("Equal", of_classes, self.constant(columns.indices))
+        classes = self.add("Cast", to=TensorProto.FLOAT)
+        self.add("IsNaN", FEATURES)
+        self.add("Concat", scaled, classes, self.add("Cast", to=TensorProto.FLOAT), axis=1)
+
     def layers(self, layers: nn.Sequential) -> None:
         """Apply linear layers and the ReLUs between them; dropout is left out, since it is for training only."""
         for layer in layers:
@@ -62,7 +75,8 @@ class GraphBuilder:
 def to_onnx(module: Exportable, dimension: int) -> onnx.ModelProto:
     """Return the graph of a module over vectors of this dimension.
 
-    Vectors are float32 of shape (batch, dimension), a tenant's index is int64 of shape (batch,).
+    Vectors are float32 of shape (batch, dimension), features float32 of shape (batch, features), a tenant's index is
+    int64 of shape (batch,).
     """
     names = module.interface.value
     graph = GraphBuilder(names[0])
@@ -70,7 +84,9 @@ def to_onnx(module: Exportable, dimension: int) -> onnx.ModelProto:
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, [BATCH])
         if name == TENANT
-        else helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, dimension])
+        else helper.make_tensor_value_info(
+            name, TensorProto.FLOAT, [BATCH, module.feature_count if name == FEATURES else dimension]
+        )
         for name in names
     ]
     outputs = [helper.make_tensor_value_info(module.output, TensorProto.FLOAT, [BATCH, *module.output_shape])]

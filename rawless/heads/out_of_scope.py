@@ -8,9 +8,10 @@ from rawless.datasets.snapshots import Manifest, find
 from rawless.errors import UserError
 from rawless.heads.evaluation import OutOfScope
 from rawless.heads.examples import Task
+from rawless.heads.features import check_features
 from rawless.heads.metrics import Array, bootstrap, separation
 from rawless.heads.publish import graphs_of, manifest_of
-from rawless.heads.readers import rows_of, vectors_of
+from rawless.heads.readers import feature_matrix, rows_of, vectors_of
 from rawless.heads.reevaluate import task_of
 from rawless.heads.session import HeadSession
 from rawless.heads.training import TrainedHead
@@ -39,7 +40,10 @@ def with_out_of_scope(warehouse: Warehouse, trained: TrainedHead, snapshot: Mani
 
 
 def check_out_of_scope(task: Task, snapshot: Manifest) -> None:
-    """Raise UserError unless a snapshot is another one than that of a task, of the same encoder and single events."""
+    """Raise UserError unless a snapshot is another one than that of a task, of single events with the same encoder.
+
+    It also needs the features of the task, which the confidence of the head depends on.
+    """
     if snapshot.snapshot_id == task.manifest.snapshot_id:
         raise UserError(
             f"The head was trained on {snapshot.snapshot_id}, so its rows are in scope: name a snapshot of rows that "
@@ -50,23 +54,27 @@ def check_out_of_scope(task: Task, snapshot: Manifest) -> None:
             f"The snapshot {snapshot.snapshot_id} cannot be out of scope for {task.manifest.snapshot_id}, since its "
             "rows are pairs or of another encoder: build it from single events with the same encoder."
         )
+    check_features(task.features, snapshot)
 
 
 def _separate(warehouse: Warehouse, session: HeadSession, task: Task, snapshot: Manifest) -> OutOfScope:
     check_out_of_scope(task, snapshot)
-    test = task.splits["test"].rows.inputs[0].numpy()
+    test = [values.numpy() for values in task.splits["test"].rows.inputs]
     rows = rows_of(warehouse, snapshot)
     if not len(rows):
         raise UserError(f"The snapshot {snapshot.snapshot_id} has no rows: build it again.")
-    (others,) = vectors_of(snapshot, rows)
-    vectors = np.concatenate((test, others))
-    is_out_of_scope = np.arange(len(vectors)) >= len(test)
-    measures = bootstrap(separation, is_out_of_scope, *_answers(session, vectors), seed=0)
-    return OutOfScope(snapshot.snapshot_id, len(others), len(test), measures)
+    others = vectors_of(snapshot, rows)
+    if task.features:
+        others.append(feature_matrix(snapshot, rows, task.features))
+    inputs = [np.concatenate(parts) for parts in zip(test, others, strict=True)]
+    is_out_of_scope = np.arange(len(inputs[0])) >= len(test[0])
+    measures = bootstrap(separation, is_out_of_scope, *_answers(session, *inputs), seed=0)
+    return OutOfScope(snapshot.snapshot_id, len(rows), len(test[0]), measures)
 
 
-def _answers(session: HeadSession, vectors: Array) -> tuple[Array, Array, Array]:
-    """Return which vectors are out of domain, their distances, and the confidence of a head with a domain."""
+def _answers(session: HeadSession, vectors: Array, *features: Array) -> tuple[Array, Array, Array]:
+    """Return which rows are out of domain, their distances, and the confidence of a head with a domain."""
     distances, are_in_domain = session.distances(vectors), session.are_in_domain(vectors)
-    (probabilities,) = session.answer(embedding=vectors).values()
+    names = session.manifest.interface.value
+    (probabilities,) = session.answer(**dict(zip(names, (vectors, *features), strict=True))).values()
     return ~np.asarray(are_in_domain), np.asarray(distances), probabilities.max(1)

@@ -34,6 +34,7 @@ def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
         snapshot_id=snapshot.snapshot_id,
         classes=trained.evaluation.classes,
         tenants=task.tenants,
+        features=task.features,
         **artefact.tensors(to_onnx(trained.head, task.dimension)),
         metrics=trained.evaluation.measures,
         hyperparameters=_hyperparameters(task),
@@ -53,7 +54,7 @@ def graphs_of(trained: TrainedHead) -> tuple[bytes, bytes | None]:
 
 
 def _hyperparameters(task: Task) -> dict[str, Any]:
-    options = _UNSET_OPTIONS | task.spec.model_dump(mode="json", exclude={"head", "snapshot", "kind"})
+    options = _UNSET_OPTIONS | task.spec.model_dump(mode="json", exclude={"head", "snapshot", "kind", "features"})
     return options | ({"positive": task.classes[-1]} if task.kind.is_of_pairs else {})
 
 

@@ -3,6 +3,7 @@
 All readers read the table of the snapshot only, keep the rows in memory, sorted by id, and call no encoder.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from rawless.datasets.snapshots import SCHEMA, Manifest, batches, find
 from rawless.datasets.spec import SPLITS, Split
 from rawless.errors import UserError
+from rawless.heads.features import HeadFeature, choose_features
 from rawless.warehouse.client import Warehouse
 
 if TYPE_CHECKING:
@@ -50,16 +52,20 @@ def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> p
 def torch_dataset(warehouse: Warehouse, reference: str, split: Split | None = None) -> "Vectors":
     """Return the rows of a snapshot as a torch `Dataset` of (vector, label), or ((left, right), label) for pairs.
 
-    Raises UserError when there is no such snapshot.
+    Items of a snapshot with features are ((vector, features), label), with the features as heads take them. Raises
+    UserError when there is no such snapshot.
     """
     import torch
 
     from rawless.heads.torch_dataset import Vectors
 
     manifest, rows = _read(warehouse, reference, split)
-    sides = tuple(torch.from_numpy(vectors) for vectors in vectors_of(manifest, rows))
+    sides, features = vectors_of(manifest, rows), choose_features("all", manifest)
+    if features:
+        sides.append(feature_matrix(manifest, rows, features))
     ids = [events if manifest.is_pairs else events[0] for events in events_of(rows)]
-    return Vectors(sides, torch.from_numpy(targets_of(manifest, rows)), manifest.classes, ids)
+    labels = torch.from_numpy(targets_of(manifest, rows))
+    return Vectors(tuple(map(torch.from_numpy, sides)), labels, manifest.classes, ids, features)
 
 
 def hugging_face(warehouse: Warehouse, reference: str) -> "datasets.DatasetDict":
@@ -129,6 +135,17 @@ def features_of(manifest: Manifest, rows: pa.Table) -> dict[str, list[str | floa
         return {}
     features = [{each["name"]: each for each in row} for row in rows["features"].to_pylist()]
     return {name: [row[name][field] for row in features] for name, field in kinds.items()}
+
+
+def feature_matrix(manifest: Manifest, rows: pa.Table, features: Sequence[HeadFeature]) -> npt.NDArray[np.float32]:
+    """Return features as the input `features` of a head has them, of shape (rows, features)."""
+    values = features_of(manifest, rows)
+    matrix = np.empty((len(rows), len(features)), np.float32)
+    for column, feature in enumerate(features):
+        indices: dict[Any, float] = {name: index for index, name in enumerate(feature.classes)}
+        present = (indices.get(value, value) for value in values[feature.name])
+        matrix[:, column] = [np.nan if value is None else value for value in present]
+    return matrix
 
 
 def ids_of(rows: pa.Table) -> list[str]:

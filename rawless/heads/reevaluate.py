@@ -8,6 +8,7 @@ from rawless.errors import UserError
 from rawless.heads import kinds
 from rawless.heads.artefact import IMPORTED, HeadManifest
 from rawless.heads.examples import Task, open_task
+from rawless.heads.features import check_features
 from rawless.heads.fit import Rows
 from rawless.heads.metrics import Array, Metric, bootstrap
 from rawless.heads.seen import unseen_test_rows
@@ -46,8 +47,9 @@ def reevaluate(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -
 
 
 def task_of(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> Task:
-    """Read a snapshot as a head takes it. Raises UserError when encoder, classes or rows do not fit."""
+    """Read a snapshot as a head takes it. Raises UserError when encoder, features, classes or rows do not fit."""
     session.check(snapshot.fingerprint)
+    check_features(session.manifest.features, snapshot)
     task = open_task(warehouse, _spec(session.manifest, snapshot), snapshot, session.manifest.tenants)
     _check_classes(session.manifest, task)
     return task
@@ -64,8 +66,8 @@ def answers(session: HeadSession, task: Task, rows: Rows) -> Array:
 def _spec(manifest: HeadManifest, snapshot: Manifest) -> HeadSpec:
     """Return the spec with which the snapshot is read."""
     name = _similar_kind(manifest.interface) if manifest.kind == IMPORTED else manifest.kind
-    kind = kinds.find(name)
-    fields = {"head": manifest.head, "snapshot": snapshot.snapshot_id, "kind": name}
+    kind, names = kinds.find(name), [feature.name for feature in manifest.features]
+    fields = {"head": manifest.head, "snapshot": snapshot.snapshot_id, "kind": name, "features": names}
     options = {option: manifest.hyperparameters.get(option) for option in _OPTIONS}
     return head_spec({**fields, **options, **kind.options_of(manifest.classes)})
 

@@ -11,7 +11,7 @@ from rawless.errors import UserError
 from rawless.heads.artefact import DOMAIN, MODEL, HeadManifest, Tensor, read
 from rawless.heads.importing.onnx_reader import check_graph
 from rawless.heads.runtime import open_session
-from rawless.heads.signature import BATCH, DISTANCE
+from rawless.heads.signature import BATCH, DISTANCE, FEATURES
 
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
@@ -26,9 +26,15 @@ class HeadSession:
         outputs than the manifest.
         """
         self.manifest = manifest
-        self._session = _open(manifest, MODEL, graph, manifest.outputs)
+        widths = [tensor.shape for tensor in manifest.inputs if tensor.name == FEATURES]
+        if widths != ([(BATCH, len(manifest.features))] if manifest.features else []):
+            raise UserError(
+                f"{manifest.head}@{manifest.version} describes {len(manifest.features)} features, but its inputs are "
+                f"{', '.join(map(str, manifest.inputs))}: train it again."
+            )
+        self._session = _open(manifest, MODEL, graph, manifest.inputs, manifest.outputs)
         distances = (Tensor(DISTANCE, (BATCH,), "float32"),)
-        self._domain = None if domain is None else _open(manifest, DOMAIN, domain, distances)
+        self._domain = None if domain is None else _open(manifest, DOMAIN, domain, manifest.inputs[:1], distances)
 
     def check(self, fingerprint: str) -> None:
         """Check that vectors are of the encoder that the head was trained on. Raises UserError."""
@@ -67,14 +73,16 @@ def open_head(folder: Path) -> HeadSession:
     return HeadSession(*read(folder))
 
 
-def _open(manifest: HeadManifest, file: str, graph: bytes, outputs: tuple[Tensor, ...]) -> Any:
-    """Return an ONNX Runtime session of a graph that has the manifest's inputs, and these outputs."""
+def _open(
+    manifest: HeadManifest, file: str, graph: bytes, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+) -> Any:
+    """Return an ONNX Runtime session of a graph that has these inputs and outputs."""
     check_graph(graph, f"{file} of {manifest.head}@{manifest.version}")
     try:
         session = open_session(graph)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no base class of their own
         raise UserError(f"{file} of {manifest.head} does not load ({type(error).__name__}).") from None
-    for declared, arguments in ((manifest.inputs, session.get_inputs()), (outputs, session.get_outputs())):
+    for declared, arguments in ((inputs, session.get_inputs()), (outputs, session.get_outputs())):
         if (actual := tuple(_tensor(argument) for argument in arguments)) != declared:
             raise UserError(
                 f"{file} of {manifest.head} has {', '.join(map(str, actual))}, but its manifest declares "

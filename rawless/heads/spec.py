@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, GetPydanticSchema, TypeAdapter, ValidationError, model_validator
 from pydantic_core import core_schema
@@ -44,6 +44,9 @@ class HeadSpec(FrozenModel):
     snapshot: str = Field(min_length=1, max_length=64)
     """A snapshot's id, or a dataset's name for the snapshot that was built last."""
     kind: Annotated[str, one_of(*kinds.NAMES)]
+    features: Literal["all"] | tuple[Name, ...] = "all"
+    """The features of the snapshot that it takes beside the vector. All by default, since a dataset names each of its
+    features and what is in the snapshot was known at the event; an empty list is none."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     epochs: int = Field(default=200, ge=1, le=10_000)
     """The maximum; training stops early."""

@@ -45,7 +45,7 @@ def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
     report_progress("learning curve")
     curve = _learning_curve(task, head)
     report_progress("evaluating")
-    evaluation = evaluate(task, head, history, curve)
+    evaluation = evaluate(task, head, history, curve, _without_features(task))
     abstention = domain and abstention_of(task, domain)
     if domain and abstention and abstention.low > MANY_ABSTENTIONS * (1 - domain.quantile):
         of_domain = (
@@ -56,6 +56,16 @@ def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
     warnings = (*_warnings(task, curve), *_better_baselines(evaluation), *of_domain)
     details = {"warnings": warnings, "abstention": abstention}
     return TrainedHead(task, head, evaluation.model_copy(update=details), domain)
+
+
+def _without_features(task: Task) -> Head | None:
+    """Return the head of the same spec that learned from the vectors alone; None for a task without features."""
+    if not task.features:
+        return None
+    alone = task.without_features()
+    head = make_head(alone)
+    fit(head, alone.spec, alone.splits["train"].rows, alone.splits["validation"].rows)
+    return head
 
 
 def _harmless(task: Task, untrained: Head) -> Callable[[Head], float]:
@@ -114,11 +124,6 @@ def _warnings(task: Task, curve: tuple[CurvePoint, ...]) -> list[str]:
     rows = task.splits["train"].rows
     if not len(task.splits["validation"]):
         warnings.append("There is no validation split, so training did not stop early.")
-    if features := list(task.manifest.features):
-        warnings.append(
-            f"The snapshot has features ({', '.join(features)}), which this head does not use: heads learn from "
-            "vectors alone. Models of your own read them from the frame or the export."
-        )
     if not task.manifest.is_number and not task.kind.is_of_pairs:
         counts = torch.bincount(rows.labels, minlength=len(task.classes)).tolist()
         few = [f"{name} {count}" for name, count in zip(task.classes, counts, strict=True) if count < MIN_CLASS_ROWS]

@@ -50,6 +50,7 @@ BASELINES = {
     "nearest_centroid": "predicts the label whose mean embedding is nearest",
     "cosine": "compares embeddings by their cosine; for pairs with the cut that is best on the training rows",
     "mean": "predicts the mean label of the training rows for every row",
+    "without_features": "is the same kind of head, trained on the embeddings alone",
 }
 
 

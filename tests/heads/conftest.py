@@ -14,6 +14,7 @@ from rawless.datasets.snapshots import Manifest
 from rawless.datasets.spec import SPLITS
 from rawless.heads import kinds
 from rawless.heads.examples import Examples, Task
+from rawless.heads.features import HeadFeature
 from rawless.heads.fit import Rows
 from rawless.heads.spec import head_spec
 from tests.shop import Shop
@@ -36,6 +37,7 @@ def make_task(
     tenants: tuple[str, ...] = (),
     events: Any = None,
     persons: Any = None,
+    features: tuple[HeadFeature, ...] = (),
     **spec: Any,
 ) -> Task:
     """Return a task over arrays: 60% of the rows are train, 20% are validation, 20% are test.
@@ -58,7 +60,9 @@ def make_task(
         splits[split] = Examples(
             rows, facts, [(name,) for name in rows.ids], [persons[n] if persons is not None else None for n in indices]
         )
-    return Task(head, manifest_of(classes, "pair" if kinds.find(head.kind).is_of_pairs else "event"), splits, tenants)
+    return Task(
+        head, manifest_of(classes, "pair" if kinds.find(head.kind).is_of_pairs else "event"), splits, tenants, features
+    )
 
 
 MATCHED = """/*

@@ -1,7 +1,6 @@
 """Heads learn as well as scikit-learn's models, and training warns when there is too little data."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -196,16 +195,6 @@ def test_training_warns_of_too_few_rows(digits: tuple[Any, Any], of_digits: Call
     assert any("Some classes have fewer than 50 rows in train: 0 " in sentence for sentence in few_rows.warnings)
     assert any("The learning curve still rises" in sentence for sentence in few_rows.warnings)
     assert not any("fewer than 50" in sentence for sentence in all_rows.warnings)
-
-
-def test_training_warns_of_features_that_the_head_does_not_use() -> None:
-    task = make_task((np.eye(20, 4, dtype=np.float32),), np.arange(20) % 2, ("cat", "dog"), epochs=1)
-    assert not any("features" in sentence for sentence in train(task, lambda _: None).evaluation.warnings)
-
-    plan = {"table": "account_plan", "value": "plan", "known_at": "booked_at", "classes": ["free", "gold"]}
-    manifest = replace(task.manifest, spec={"spec": {**task.manifest.spec["spec"], "features": {"plan": plan}}})
-    warnings = train(replace(task, manifest=manifest), lambda _: None).evaluation.warnings
-    assert any("features (plan), which this head does not use" in sentence for sentence in warnings)
 
 
 def test_an_evaluation_adds_up_and_names_rows_by_id(digits: tuple[Any, Any]) -> None:

@@ -230,6 +230,8 @@ def _print_head(manifest: "HeadManifest", evaluation: "Evaluation | None") -> No
     )
     for tensor in (*manifest.inputs, *manifest.outputs):
         echo(f"  {tensor.name}: {tensor.type} {list(tensor.shape)}")
+    if manifest.features:
+        echo(f"Features beside the vector: {'; '.join(map(str, manifest.features))}.")
     if evaluation is None:
         return
     baselines = {

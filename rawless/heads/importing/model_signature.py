@@ -49,6 +49,11 @@ def read_signature(model: onnx.ModelProto, dimension: int, path: Path) -> ModelS
         raise UserError(
             f"The model {path} has {_count('input', inputs)}, but a head takes one vector, or the two of a pair."
         )
+    if {tensor.name for tensor in inputs} == set(Interface.ITEM_WITH_FEATURES.value):
+        raise UserError(
+            f"The model {path} takes features beside the vector, but an imported head takes vectors alone: train it "
+            "with `rawless head train`, or export a model of the vector."
+        )
     for tensor in inputs:
         _check_input(tensor, dimension, path)
     if {tensor.name for tensor in inputs} == set(Interface.PAIR.value):
