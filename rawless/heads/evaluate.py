@@ -8,7 +8,7 @@ import pandas as pd
 
 from rawless.heads import metrics
 from rawless.heads.domain import FittedDomain
-from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, Slice
+from rawless.heads.evaluation import WITHOUT_FEATURES, CurvePoint, Evaluation, Mistake, Slice
 from rawless.heads.examples import Task
 from rawless.heads.fit import History, predict
 from rawless.heads.metrics import Array, Metric, bootstrap
@@ -17,10 +17,6 @@ from rawless.heads.modules import Head
 
 MIN_SLICE_ROWS = 10
 MAX_MISTAKES = 1000
-
-
-WITHOUT_FEATURES = "without_features"
-"""The baseline of a head with features: the same head, trained on the vectors alone."""
 
 
 def evaluate(

@@ -90,3 +90,5 @@ class Evaluation(FrozenModel):
 
 
 MAIN = ("accuracy", "r2", "recall@10")
+WITHOUT_FEATURES = "without_features"
+"""The baseline of a head with features: the same head, trained on the vectors alone."""

@@ -78,16 +78,19 @@ def test_a_label_that_depends_on_features_alone_is_learned_and_compared_with_a_h
     balance, plan = np.nan_to_num(matrix[:, 0], nan=2500), matrix[:, 1]
     labels = (np.isnan(plan) | (balance > 4000 - 1500 * plan)).astype(int)
     rows = np.repeat(np.arange(ROWS), 2)
+    given = labels[rows]
+    given[:10] = 1 - given[:10]
     task = make_task(
-        (np.random.default_rng(2).standard_normal((2 * ROWS, DIMENSION)), matrix[rows]), labels[rows],
-        ("no", "yes"), features=(BALANCE, PLAN), kind=kind, epochs=60, learning_rate=0.05, domain="none",
+        (np.random.default_rng(2).standard_normal((2 * ROWS, DIMENSION)), matrix[rows]), given, ("no", "yes"),
+        features=(BALANCE, PLAN), kind=kind, epochs=60, learning_rate=0.05, domain="none",
     )  # fmt: skip
     evaluation = train(task, lambda _: None).evaluation
     alone = {measure.name: measure.value for measure in evaluation.baselines["without_features"]}
 
     assert evaluation.main.value >= 0.95
     assert alone["accuracy"] <= 0.7  # 0.6 of the labels are yes
-    assert len(evaluation.suspects) < 0.05 * len(rows)
+    suspects = [suspect.event_id for suspect in evaluation.suspects[:20]]
+    assert len({f"e-{number}" for number in range(10)} & set(suspects)) >= 5
     assert not any("features" in sentence for sentence in evaluation.warnings)
 
 

@@ -234,6 +234,8 @@ def _print_head(manifest: "HeadManifest", evaluation: "Evaluation | None") -> No
         echo(f"Features beside the vector: {'; '.join(map(str, manifest.features))}.")
     if evaluation is None:
         return
+    from rawless.heads.evaluation import WITHOUT_FEATURES
+
     baselines = {
         name: {measure.name: measure for measure in measures} for name, measures in evaluation.baselines.items()
     }
@@ -245,6 +247,9 @@ def _print_head(manifest: "HeadManifest", evaluation: "Evaluation | None") -> No
         ],
         f"On {evaluation.rows['test']:,} test rows, with 95% intervals",
     )
+    if alone := baselines.get(WITHOUT_FEATURES):
+        main = evaluation.main
+        echo(f"Without the features its {main.name} is {alone[main.name]}, with them {main}.")
     _print_domain(manifest, evaluation)
     _print_errors(evaluation)
 
