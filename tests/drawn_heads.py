@@ -37,7 +37,12 @@ def write_head(
     is_identity = fields.pop("identity", False)
     domain: FittedDomain | None = fields.pop("domain", None)
     torch.manual_seed(_seed(f"{name}{version}"))
-    head = _KINDS[kind](encoder.dimension, len(classes))
+    features = fields.get("features", ())
+    head = (
+        Classifier(encoder.dimension, (), len(classes), 0.0, features)
+        if features
+        else _KINDS[kind](encoder.dimension, len(classes))
+    )
     for parameter in () if is_identity else head.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     graph = to_onnx(head, encoder.dimension)

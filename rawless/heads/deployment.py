@@ -111,7 +111,7 @@ def layout_difference(live: HeadManifest, other: HeadManifest) -> str | None:
         if before != after:
             return f"it {verb} {', '.join(map(str, after))}, not {', '.join(map(str, before))}"
     if live.features != other.features:
-        return f"its features are {', '.join(map(str, other.features))}, not {', '.join(map(str, live.features))}"
+        return f"its features are {'; '.join(map(str, other.features))}, not {'; '.join(map(str, live.features))}"
     if live.classes != other.classes:
         return f"its classes are {', '.join(other.classes) or 'none'}, not {', '.join(live.classes) or 'none'}"
     return None

@@ -10,7 +10,9 @@ import numpy as np
 from encoders.spec import Vector
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.session import HeadSession
+from rawless.heads.signature import FEATURES
 from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.features import Features, feature_row
 from rawless.serving.head_store import HeadStore
 from rawless.serving.responses import Answer, Model, Ranking
 from rawless.serving.vector_index import VectorIndex
@@ -24,8 +26,8 @@ class ClassifierBackend(Protocol):
     Every method raises RequestError for a head that is unknown or takes other vectors.
     """
 
-    async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
-        """Return the answer of a head for a vector of shape (dimension,)."""
+    async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
+        """Return the answer of a head for a vector of shape (dimension,) and the features that a caller sent."""
         ...
 
     async def rank(
@@ -65,10 +67,10 @@ class LocalClassifierBackend:
         """The references of the indexes, sorted."""
         return sorted(self._indexes)
 
-    async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
+    async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
         head = self._heads.get(model, fingerprint, vector)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call_head, head, vector)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call_head, head, vector, features)
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
@@ -88,10 +90,16 @@ class LocalClassifierBackend:
         """Return immediately: heads are checked when they are loaded."""
 
 
-def call_head(head: HeadSession, vector: Vector) -> Answer:
-    """Return the answer of a head for a vector of shape (dimension,). Raises RequestError if it is not finite."""
+def call_head(head: HeadSession, vector: Vector, features: Features) -> Answer:
+    """Return the answer of a head for a vector of shape (dimension,) and the features that a caller sent.
+
+    Raises RequestError if a feature of the head is missing or invalid, or the answer is not finite.
+    """
     vectors = np.asarray(vector, np.float32)[None]
-    ((output, values),) = head.answer(embedding=vectors).items()
+    inputs = {"embedding": vectors}
+    if head.manifest.features:
+        inputs[FEATURES] = feature_row(head.manifest.features, features)
+    ((output, values),) = head.answer(**inputs).items()
     if not np.isfinite(values).all():
         raise RequestError(ErrorCode.HEAD_FAILED)
     model = Model.of(head.manifest)

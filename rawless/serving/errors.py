@@ -1,4 +1,7 @@
-"""Errors of requests: a closed code, an HTTP status and a fixed sentence, which never quote the request."""
+"""Errors of requests: a closed code, an HTTP status and a fixed sentence, which never quote the request.
+
+A feature is named as the manifest of the head names it.
+"""
 
 from enum import StrEnum
 from http import HTTPStatus
@@ -19,6 +22,8 @@ class ErrorCode(StrEnum):
     MISDIRECTED = "misdirected"
     HEAD_MISMATCH = "head_mismatch"
     HEAD_FAILED = "head_failed"
+    MISSING_FEATURE = "missing_feature"
+    BAD_FEATURE = "bad_feature"
     QUEUE_FULL = "queue_full"
     UNAVAILABLE = "unavailable"
     TOO_SLOW = "too_slow"
@@ -36,12 +41,15 @@ _STATUSES: dict[Code, HTTPStatus] = {
     ErrorCode.MISDIRECTED: HTTPStatus.MISDIRECTED_REQUEST,
     ErrorCode.HEAD_MISMATCH: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.HEAD_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ErrorCode.MISSING_FEATURE: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ErrorCode.BAD_FEATURE: HTTPStatus.UNPROCESSABLE_ENTITY,
     ErrorCode.QUEUE_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.TOO_SLOW: HTTPStatus.GATEWAY_TIMEOUT,
     Reason.PAYLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Reason.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+_ANY_FEATURE = "A feature of the head"
 _DETAILS: dict[Code, str] = {
     ErrorCode.BAD_REQUEST: "The request is invalid; /openapi.json describes the allowed parameters and bodies.",
     ErrorCode.UNAUTHORIZED: "The bearer token is missing or unknown; send Authorization: Bearer TOKEN.",
@@ -52,6 +60,8 @@ _DETAILS: dict[Code, str] = {
     ErrorCode.MISDIRECTED: "Without access tokens, only programs that call a loopback name get answers, not web pages.",
     ErrorCode.HEAD_MISMATCH: "The deployed head takes the vectors of another encoder.",
     ErrorCode.HEAD_FAILED: "The head returned no finite value for this content.",
+    ErrorCode.MISSING_FEATURE: f"{_ANY_FEATURE} is missing in Rawless-Features; send null if it is not known.",
+    ErrorCode.BAD_FEATURE: f"{_ANY_FEATURE} has none of the classes, or is outside of the range, of GET /v1/heads.",
     ErrorCode.QUEUE_FULL: "The request queue is full; retry later.",
     ErrorCode.UNAVAILABLE: "A part of the service is unavailable; retry later.",
     ErrorCode.TOO_SLOW: "The request timed out; retry later.",
@@ -77,9 +87,11 @@ _DETAILS: dict[Code, str] = {
 class RequestError(RawlessError):
     """A request that cannot be answered. `Service` turns it into a problem response."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, feature: str | None = None) -> None:
+        """`feature` is the name of the feature of the head that the error is about."""
         super().__init__(code.value)
         self.code = code
+        self.feature = feature
 
     @property
     def status(self) -> int:
@@ -89,7 +101,8 @@ class RequestError(RawlessError):
     @property
     def detail(self) -> str:
         """One sentence for the caller."""
-        return _DETAILS.get(self.code, "The content was rejected.")
+        detail = _DETAILS.get(self.code, "The content was rejected.")
+        return detail.replace(_ANY_FEATURE, f"The feature {self.feature}") if self.feature else detail
 
 
 def codes_of(status: int) -> list[Code]:

@@ -11,6 +11,7 @@ from rawless.errors import UserError
 from rawless.heads.artefact import MANIFEST, HeadManifest
 from rawless.heads.deployment import layout_difference, live_version
 from rawless.heads.session import HeadSession, open_head
+from rawless.heads.signature import FEATURES
 from rawless.serving.config import ServedHead, split_ref
 from rawless.serving.errors import ErrorCode, RequestError
 
@@ -192,18 +193,20 @@ def _manifest_time(folder: Path) -> int | None:
 
 
 def _check_answer(session: HeadSession, dimension: int, ref: str) -> None:
-    """Call a head with zeros. Raises UserError unless it returns what its manifest declares."""
+    """Call a head with zeros and missing features. Raises UserError unless it returns what its manifest declares."""
     manifest = session.manifest
     for tensor in manifest.inputs:
-        if tensor.type == "float32" and tensor.shape[1:] != (dimension,):
+        if tensor.type == "float32" and tensor.name != FEATURES and tensor.shape[1:] != (dimension,):
             raise UserError(f"{ref} takes {tensor}, but its encoder's vectors have {dimension} values.")
     try:
         inputs = {
             tensor.name: np.zeros(1, np.int64) if tensor.type == "int64" else np.zeros((1, dimension), np.float32)
             for tensor in manifest.inputs
         }
+        if manifest.features:
+            inputs[FEATURES] = np.full((1, len(manifest.features)), np.nan, np.float32)
         ((output, values),) = session.answer(**inputs).items()
-        distances = session.distances(*inputs.values()) if manifest.domain else np.zeros(1)
+        distances = session.distances(inputs[manifest.inputs[0].name]) if manifest.domain else np.zeros(1)
     except Exception as error:  # noqa: BLE001 - the runtime's own exceptions share no base class
         raise UserError(f"{ref} does not answer ({type(error).__name__}): import or train it again.") from None
     shapes = {"probabilities": (1, len(manifest.classes)), "value": (1,), "score": (1,), "embedding": (1, dimension)}

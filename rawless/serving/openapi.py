@@ -16,6 +16,15 @@ TOP_PARAMETER = {
     "name": "top", "in": "query", "description": "the number of matches",
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP, "default": DEFAULT_TOP},
 }  # fmt: skip
+FEATURES_PARAMETER = {
+    "name": requests.FEATURES.title(), "in": "header",
+    "description": "the features that GET /v1/heads lists for the head: a number, a class, or null if it is not known",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "additionalProperties": {"type": ["number", "string", "null"]}}
+        }
+    },
+}  # fmt: skip
 VECTOR_RESPONSE = {"200": {"description": "little-endian float32", "content": {BYTES: {"schema": _BINARY}}}}
 BINARY_BODY = {"required": True, "content": {BYTES: {"schema": _BINARY}}}
 

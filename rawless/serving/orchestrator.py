@@ -145,7 +145,7 @@ class Orchestrator:
 
     async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
         arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)
-        answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector)
+        answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector, request.features)
         abstention = head.rules.check_answer(answer.probabilities, answer.in_domain)
         self._metrics.answers.labels(head.name, answer.model.ref).inc()
         if abstention:
@@ -194,7 +194,9 @@ class Orchestrator:
         self, shadow: str, head: ServedHead, request: InferenceRequest, encoded: Encoded, answer: Answer
     ) -> None:
         try:
-            shadow_answer = await self._classifier.answer(shadow, self._fingerprints[head.encoder], encoded.vector)
+            shadow_answer = await self._classifier.answer(
+                shadow, self._fingerprints[head.encoder], encoded.vector, request.features
+            )
         except Exception:  # noqa: BLE001 - counted only: no caller waits for it, and its text may contain content
             outcome = "failed"
         else:

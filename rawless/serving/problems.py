@@ -20,7 +20,9 @@ _FRAMEWORK_ERRORS = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED
 def problem_response(error: RequestError, headers: dict[str, str] | None = None) -> Response:
     """Return the response for an error, with the headers that its status requires added to `headers`."""
     status = HTTPStatus(error.status)
-    problem = Problem(title=status.phrase, status=status, detail=error.detail, reason=error.code.value)
+    problem = Problem(
+        title=status.phrase, status=status, detail=error.detail, reason=error.code.value, feature=error.feature
+    )
     all_headers = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         all_headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -28,7 +30,9 @@ def problem_response(error: RequestError, headers: dict[str, str] | None = None)
         all_headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # the rest of the body is not read
         all_headers["Connection"] = "close"
-    return Response(problem.model_dump_json(), status_code=status, headers=all_headers, media_type=MEDIA_TYPE)
+    return Response(
+        problem.model_dump_json(exclude_none=True), status_code=status, headers=all_headers, media_type=MEDIA_TYPE
+    )
 
 
 def describe_problems(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:

@@ -22,7 +22,8 @@ from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Raw, Reason
 from rawless.serving.config import RemoteConfig
 from rawless.serving.errors import ErrorCode, RequestError
-from rawless.serving.requests import ATTRIBUTES
+from rawless.serving.features import Features
+from rawless.serving.requests import ATTRIBUTES, FEATURES
 from rawless.serving.responses import Answer, Problem, Ranking
 
 TOKEN_VARIABLE = "RAWLESS_SERVICE_TOKEN"  # noqa: S105 - the variable's name
@@ -32,7 +33,14 @@ SERVERLESS_AUTHORIZATION = "x-serverless-authorization"
 _CONNECT_SECONDS = 2.0
 _TOKEN_SECONDS = 45 * 60.0
 """How long a Google ID token is used; it is valid for an hour."""
-_FORWARDED_CODES = (ErrorCode.QUEUE_FULL, ErrorCode.HEAD_MISMATCH, ErrorCode.HEAD_FAILED, ErrorCode.TOO_SLOW)
+_FORWARDED_CODES = (
+    ErrorCode.QUEUE_FULL,
+    ErrorCode.HEAD_MISMATCH,
+    ErrorCode.HEAD_FAILED,
+    ErrorCode.MISSING_FEATURE,
+    ErrorCode.BAD_FEATURE,
+    ErrorCode.TOO_SLOW,
+)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", Answer, Ranking)
 _MANIFESTS = TypeAdapter(dict[str, HeadManifest])
@@ -75,7 +83,7 @@ class _ServiceClient:
         except TimeoutError:
             raise RequestError(ErrorCode.UNAVAILABLE) from None
         if response.status_code != httpx.codes.OK:
-            raise RequestError(_error_code(response))
+            raise _error_of(response)
         return response
 
     async def _send(
@@ -106,18 +114,19 @@ class _ServiceClient:
         return self._google_token
 
 
-def _error_code(response: httpx.Response) -> ErrorCode | Reason:
-    """Return the code that the orchestrator's caller gets for a failed call of a service."""
+def _error_of(response: httpx.Response) -> RequestError:
+    """Return the error that the orchestrator's caller gets for a failed call of a service."""
     try:
-        reason = Problem.model_validate_json(response.content).reason
+        problem = Problem.model_validate_json(response.content)
     except ValidationError:
-        return ErrorCode.UNAVAILABLE
+        return RequestError(ErrorCode.UNAVAILABLE)
+    reason, status = problem.reason, response.status_code
     if reason in _FORWARDED_CODES:
-        return ErrorCode(reason)
-    status = response.status_code
+        return RequestError(ErrorCode(reason), problem.feature)
     if status < 500 and reason in tuple(Reason) and RequestError(Reason(reason)).status == status:
-        return Reason(reason)
-    return ErrorCode.UNAVAILABLE  # the orchestrator lacks permission, the path is unknown, or the service is broken
+        return RequestError(Reason(reason))
+    # The orchestrator lacks permission, the path is unknown, or the service is broken.
+    return RequestError(ErrorCode.UNAVAILABLE)
 
 
 def _fetch_google_token(audience: str) -> str:
@@ -153,9 +162,9 @@ class RemoteEncoderBackend(_ServiceClient):
 class RemoteClassifierBackend(_ServiceClient):
     """A classifier service."""
 
-    async def answer(self, model: str, fingerprint: str, vector: Vector) -> Answer:
+    async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
-        headers = {FINGERPRINT: fingerprint}
+        headers = {FINGERPRINT: fingerprint} | ({FEATURES: json.dumps(dict(features))} if features else {})
         response = await self.call("POST", f"/v1/models/{model}/answer", vector_to_bytes(vector), headers)
         return _check_model(_parse(Answer, response), model, fingerprint)
 

@@ -20,9 +20,10 @@ from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
 from rawless.serving.callers import CallerKeys
 from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.features import Features, bounded
 
-EVENT_ID, OCCURRED_AT, SUBJECT_ID, ATTRIBUTES, ASSIGNMENT_KEY = (
-    f"rawless-{name}" for name in ("event-id", "occurred-at", "subject-id", "attributes", "assignment-key")
+EVENT_ID, OCCURRED_AT, SUBJECT_ID, ATTRIBUTES, FEATURES, ASSIGNMENT_KEY = (
+    f"rawless-{name}" for name in ("event-id", "occurred-at", "subject-id", "attributes", "features", "assignment-key")
 )
 MAX_HEADER = 8192
 MAX_LOGGED_AGE, MAX_LOGGED_AHEAD = timedelta(hours=1), timedelta(minutes=1)
@@ -61,6 +62,8 @@ class InferenceRequest(NamedTuple):
     """The key by which an arm is assigned."""
     caller_key: str | None
     """The id of the caller, for a logged request to a service with access configuration."""
+    features: Features
+    """What the caller sent, not yet checked against a head."""
 
 
 class RequestReader:
@@ -100,7 +103,9 @@ class RequestReader:
         if self._logged and not now - MAX_LOGGED_AGE <= outcome.occurred_at <= now + MAX_LOGGED_AHEAD:
             raise Rejected(Reason.BAD_OCCURRED_AT)
         keys = (_header_text(headers, name) for name in (ASSIGNMENT_KEY, SUBJECT_ID, EVENT_ID))
-        return InferenceRequest(outcome, next(filter(None, keys), outcome.event_id), caller_key)
+        return InferenceRequest(
+            outcome, next(filter(None, keys), outcome.event_id), caller_key, _parse_features(headers)
+        )
 
     def _fields(self, body: bytes, headers: Headers) -> Mapping[str, object]:
         event_id, occurred_at = _header_text(headers, EVENT_ID), _header_text(headers, OCCURRED_AT)
@@ -156,17 +161,30 @@ def read_attributes(headers: Headers) -> Mapping[str, str]:
     return {name: str(value) for name, value in (attributes or {}).items()}
 
 
+def read_features(headers: Headers) -> Features:
+    """Return the features that an orchestrator forwards. Raises RequestError."""
+    features = guarded(_parse_features, headers, 4 * MAX_HEADER)  # it may write a number with more digits
+    if isinstance(features, Reason):
+        raise RequestError(features)
+    return features
+
+
+def _parse_features(headers: Headers, limit: int = MAX_HEADER) -> Features:
+    text = _header_text(headers, FEATURES, limit)
+    return bounded(json_object(text.encode())) if text else {}
+
+
 def _parse_attributes(headers: Headers) -> Mapping[str, object] | None:
     text = _header_text(headers, ATTRIBUTES)
     return json_object(text.encode()) if text else None
 
 
-def _header_text(headers: Headers, name: str) -> str | None:
+def _header_text(headers: Headers, name: str, limit: int = MAX_HEADER) -> str | None:
     """Return a header's value decoded as UTF-8, where servers decode Latin-1. Raises Rejected."""
     values = headers.getlist(name)
     if not values:
         return None
-    if len(values) > 1 or len(values[0]) > MAX_HEADER:
+    if len(values) > 1 or len(values[0]) > limit:
         raise Rejected(Reason.MALFORMED_EVENT)
     try:
         return values[0].encode("latin-1").decode()

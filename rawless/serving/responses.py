@@ -5,7 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rawless.content import Modality
+from rawless.datasets.spec import Name
 from rawless.heads.artefact import HeadManifest
+from rawless.heads.features import HeadFeature
 from rawless.serving.rules import Abstention
 
 
@@ -114,6 +116,7 @@ class Arm(_ResponseModel):
     model: Model
     weight: float
     classes: list[str]
+    features: list[HeadFeature] = Field(description="the features that requests must have, which may be null")
 
 
 class Offer(_ResponseModel):
@@ -141,6 +144,7 @@ class Problem(_ResponseModel):
     status: int
     detail: str = Field(description="one sentence for people")
     reason: str = Field(description="a closed code for programs")
+    feature: Name | None = Field(default=None, description="the feature of the head that is missing or invalid")
 
 
 class Health(_ResponseModel):

@@ -17,7 +17,14 @@ from rawless.serving.encoding import LocalEncoderBackend
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.orchestrator import Orchestrator
 from rawless.serving.remote import BYTES, FINGERPRINT, TRUNCATED, vector_from_bytes, vector_to_bytes
-from rawless.serving.requests import ATTRIBUTES, check_content_type, content_types, read_attributes, read_body
+from rawless.serving.requests import (
+    ATTRIBUTES,
+    check_content_type,
+    content_types,
+    read_attributes,
+    read_body,
+    read_features,
+)
 from rawless.serving.responses import Answer, Arm, Model, Offer, Offers, Prediction, Ranking, Scores
 from rawless.serving.service import Service, json_response
 from rawless.serving.vector_index import MAX_TOP
@@ -46,11 +53,10 @@ def _add_predict_route(service: Service, orchestrator: Orchestrator, head: Serve
     async def predict(request: Request) -> Response:
         return json_response(await orchestrator.predict(head.name, request))
 
+    description = openapi.describe_request(head)
+    description["parameters"].append(openapi.FEATURES_PARAMETER)
     summary = f"The prediction of {head.name} for one {head.stream.modality}"
-    service.add_route(
-        "POST", _path_of(head), "predict", predict, _CONTENT_ERRORS, Prediction, summary,
-        **openapi.describe_request(head),
-    )  # fmt: skip
+    service.add_route("POST", _path_of(head), "predict", predict, _CONTENT_ERRORS, Prediction, summary, **description)
 
 
 def _add_score_route(service: Service, orchestrator: Orchestrator, head: ServedHead) -> None:
@@ -75,7 +81,12 @@ def _offer(head: ServedHead, manifests: Mapping[str, HeadManifest]) -> Offer:
         modality=head.stream.modality,
         content_types=content_types(head.stream),
         arms=[
-            Arm(model=Model.of(manifests[arm]), weight=weight, classes=list(manifests[arm].classes))
+            Arm(
+                model=Model.of(manifests[arm]),
+                weight=weight,
+                classes=list(manifests[arm].classes),
+                features=list(manifests[arm].features),
+            )
             for arm, weight in head.arms.items()
             if arm in manifests
         ],
@@ -114,7 +125,8 @@ def add_classifier_routes(service: Service, classifier: LocalClassifierBackend) 
     async def answer(request: Request) -> Response:
         vector = await _read_vector(request)
         model, fingerprint = request.path_params["model"], request.headers.get(FINGERPRINT, "")
-        return json_response(await classifier.answer(model, fingerprint, vector))
+        features = read_features(request.headers)
+        return json_response(await classifier.answer(model, fingerprint, vector, features))
 
     async def rank(request: Request) -> Response:
         vector = await _read_vector(request)
@@ -137,7 +149,8 @@ def add_classifier_routes(service: Service, classifier: LocalClassifierBackend) 
     ]
     service.add_route(
         "POST", "/v1/models/{model}/answer", "classify", answer, (404, *_CONTENT_ERRORS), Answer,
-        "The answer of a head for one vector", parameters=parameters, requestBody=openapi.BINARY_BODY,
+        "The answer of a head for one vector", parameters=[*parameters, openapi.FEATURES_PARAMETER],
+        requestBody=openapi.BINARY_BODY,
     )  # fmt: skip
     service.add_route(
         "POST", "/v1/models/{model}/rank/{index}", "classify", rank, (404, *_CONTENT_ERRORS), Ranking,

@@ -258,7 +258,7 @@ def test_an_answer_that_is_not_finite_is_an_error(bench: Bench, minilm: Encoder)
     heads, vector = HeadStore(bench.heads, requirements, lambda *_: None), np.full(384, 3e38, np.float32)
 
     with pytest.raises(RequestError, match="head_failed"):
-        call_head(heads.get("number", minilm.spec.fingerprint, vector), vector)
+        call_head(heads.get("number", minilm.spec.fingerprint, vector), vector, {})
 
 
 def test_a_head_is_never_called_with_vectors_of_another_encoder(bench: Bench, minilm: Encoder) -> None:

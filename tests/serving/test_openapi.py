@@ -54,7 +54,8 @@ def test_the_document_is_complete(service: httpx.Client) -> None:
     assert list(predict["requestBody"]["content"]) == ["application/json"]
     names = {parameter["name"] for parameter in predict["parameters"]}
     assert names == {
-        f"Rawless-{name}" for name in ("Event-Id", "Occurred-At", "Subject-Id", "Attributes", "Assignment-Key")
+        f"Rawless-{name}"
+        for name in ("Event-Id", "Occurred-At", "Subject-Id", "Attributes", "Assignment-Key", "Features")
     }
     images = document["paths"]["/v1/heads/digit/predict"]["post"]
     assert list(images["requestBody"]["content"]) == ["image/png", "image/jpeg", "application/octet-stream"]
