@@ -76,7 +76,7 @@ class HeadKind(ABC, Generic[Spec]):
         return ()
 
     def inputs(self, spec: Spec, manifest: Manifest, rows: pa.Table, tenants: Sequence[str]) -> tuple[Tensor, ...]:
-        """Return what the loss takes for rows, besides their labels."""
+        """Return what the loss takes for rows, besides their labels: vectors, then features if the head has some."""
         vectors = tuple(torch.from_numpy(vectors) for vectors in vectors_of(manifest, rows))
         if features := choose_features(spec.features, manifest):
             return (*vectors, torch.from_numpy(feature_matrix(manifest, rows, features)))
