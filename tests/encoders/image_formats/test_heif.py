@@ -133,7 +133,7 @@ GRIDS = {
     "tiles-left-over": (grid(2, 2, (128, 128), parts=5), Reason.UNDECODABLE_IMAGE),
     "another-size-in-its-item": (resized_heif(grid(2, 2, (128, 128)), (126, 128)), Reason.UNDECODABLE_IMAGE),
     "tile-much-larger": (
-        grid(1, 1, (64, 64), resized_heif(TILE, (MIN_TILE_SIDE + 1, 64))),
+        grid(1, 1, (64, 64), saved(Image.new("L", (MIN_TILE_SIDE + 1, 64)), "AVIF", speed=10)),
         Reason.UNDECODABLE_IMAGE,
     ),
     "of-grids": (
