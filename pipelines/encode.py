@@ -13,6 +13,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from encoders.encoder import Device, Encoded, Encoder
+from encoders.image_formats import check_installed
 from encoders.load import load
 from encoders.spec import EncoderSpec
 from pipelines.elements import EncodedEvent, ParsedEvent
@@ -43,6 +44,7 @@ class _Encode(beam.DoFn):
         self._limits = limits
 
     def setup(self) -> None:
+        check_installed(self._limits.formats)  # a worker need not have what its launcher has
         self._encoders = [load(spec, self._device) for spec in self._specs]
         # A digest over the whole spec, so it is computed once for each worker.
         self._fingerprints = [spec.fingerprint for spec in self._specs]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from encoders.image_formats import check_installed
 from encoders.load import load
 from pipelines import options
 from pipelines.ingest import Ingest
@@ -98,6 +99,7 @@ def _warehouse(request: IngestRequest, is_local: bool) -> Warehouse:
 
 def _job(stream: Stream, request: IngestRequest, warehouse: Warehouse, is_local: bool) -> Ingest:
     """Return the job after checking its encoders and key. A launcher need not have the device of the workers."""
+    check_installed(stream.limits.formats)
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         stream.check_modality(spec.ref, spec.modality)

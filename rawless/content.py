@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool, StrictInt
 from rawless.config import FrozenModel
 
 Modality = Literal["text", "image"]
-ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "jp2"]
+ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "jp2", "heic"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 DEFAULT_FORMATS: tuple[ImageFormat, ...] = ("jpeg", "png", "webp", "gif", "bmp")
 """The formats that a stream accepts unless it names others: those of the web, whose decoders are the most tested."""

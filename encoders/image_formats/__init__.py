@@ -8,10 +8,12 @@ would accept it.
 `SIGNATURE` of its first bytes and a function `strip`; `decode` turns a file into pixels.
 """
 
+from collections.abc import Iterable
 from types import ModuleType
 
-from encoders.image_formats import avif, bmp, gif, jp2, jpeg, png, tiff, webp
+from encoders.image_formats import avif, bmp, gif, heic, jp2, jpeg, png, tiff, webp
 from rawless.content import ImageFormat
+from rawless.errors import UserError
 
 _FORMATS: dict[ImageFormat, ModuleType] = {
     "jpeg": jpeg,
@@ -22,7 +24,14 @@ _FORMATS: dict[ImageFormat, ModuleType] = {
     "tiff": tiff,
     "avif": avif,
     "jp2": jp2,
+    "heic": heic,
 }
+
+
+def check_installed(formats: Iterable[ImageFormat]) -> None:
+    """Raise UserError unless the optional library that one of the formats needs is installed."""
+    if "heic" in formats and not heic.is_installed():
+        raise UserError("limits.formats: heic needs pillow-heif, which is missing: run `pip install 'rawless[heic]'`.")
 
 
 def detect_format(content: bytes) -> ImageFormat | None:

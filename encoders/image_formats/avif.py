@@ -63,7 +63,7 @@ def _checked(configuration: bytes, data: bytes, size: heif.Size) -> tuple[bytes,
     return read_exactly(configuration, 0, _CONFIGURATION), b"".join(kept)
 
 
-_CODEC = heif.Codec(b"avif", b"av01", b"av1C", _checked)
+_CODEC = heif.Codec(b"avif", b"av01", b"av1C", _checked, heif.TURNS)
 
 
 def _units(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:

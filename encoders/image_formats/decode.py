@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
-from encoders.image_formats import bmp, detect_format, strip, tiff
+from encoders.image_formats import bmp, detect_format, heic, strip, tiff
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageLimits
@@ -19,7 +19,7 @@ T = TypeVar("T")
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded in parallel
 warnings.simplefilter("error", Image.DecompressionBombWarning)  # by default it is printed, and the file opened
-_PLUGINS = {"jp2": "jpeg2000"}
+_PLUGINS = {"jp2": "jpeg2000", "heic": "HEIF"}
 """Pillow's names of formats, where they are others."""
 _BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 _TRANSPOSITIONS = {
@@ -41,6 +41,8 @@ def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
     image_format = detect_format(content)
     if image_format is None or image_format not in limits.formats:
         raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)
+    if image_format == "heic":
+        heic.register()
     file = BytesIO(strip(content, image_format, whole_file=limits.whole_files))
     image = _reject_errors(lambda: Image.open(file, formats=(_PLUGINS.get(image_format, image_format),)))
     width, height = image.size
@@ -53,11 +55,11 @@ def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
 
 def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     """Return the decoded image in RGB, with the orientation applied. Raises Rejected when it cannot be decoded."""
-    image = _reject_errors(lambda: _without_runs(image))
+    is_applied = preprocessing.exif_orientation == "apply"
+    image = _reject_errors(lambda: _rewritten(image, is_turned=is_applied))
     keyed = None if preprocessing.alpha == "drop" else _reject_errors(lambda: _keyed_pixels(image))
     _reject_errors(image.load)
     vars(image).pop("_decoder", None)  # that of WEBP keeps two more copies of the image
-    is_applied = preprocessing.exif_orientation == "apply"
     transposition = _TRANSPOSITIONS.get(_orientation(image)) if is_applied else None
     rgb = _reject_errors(lambda: _to_rgb(image, preprocessing.alpha if keyed is None else "drop"))
     if keyed is not None:
@@ -71,11 +73,15 @@ def _orientation(image: Image.Image) -> int:
     return orientation(image.info.get("exif") or b"") or 1
 
 
-def _without_runs(image: Image.Image) -> Image.Image:
-    """Return the image, opened again without run-length encoding if it is a BMP with it."""
-    if not isinstance(image, ImageFile.ImageFile) or not image.tile or image.tile[0].codec_name != "bmp_rle":
+def _rewritten(image: Image.Image, *, is_turned: bool) -> Image.Image:
+    """Return the image, opened again if it is a BMP with runs, or a HEIC that its decoder would turn and should not."""
+    if not isinstance(image, ImageFile.ImageFile):
         return image
-    return Image.open(BytesIO(bmp.without_runs(cast(BytesIO, image.fp).getvalue())), formats=("bmp",))
+    if image.tile and image.tile[0].codec_name == "bmp_rle":
+        return Image.open(BytesIO(bmp.without_runs(cast(BytesIO, image.fp).getvalue())), formats=("bmp",))
+    if image.format == _PLUGINS["heic"] and not is_turned:
+        return Image.open(BytesIO(heic.without_turns(cast(BytesIO, image.fp).getvalue())), formats=("HEIF",))
+    return image
 
 
 def _keyed_pixels(image: Image.Image) -> Image.Image | None:

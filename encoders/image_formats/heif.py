@@ -7,6 +7,7 @@ is what a decoder allocates. A codec's module checks that both are equal.
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 from encoders.image_formats import boxes
@@ -18,18 +19,24 @@ MAX_ITEMS = boxes.MAX_BOXES
 """Images, tiles, metadata, properties or parts of them in a file."""
 MIN_TILE_SIDE = 1_024
 """A side that a tile may have although the image is smaller."""
+MAX_PADDING = 63
+"""Columns or rows that are cropped: those that an encoder adds to have whole blocks."""
 _MAX_PIXELS = 1 << 28
 """More than any stream may allow."""
 _ALPHAS = {b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"}
-_SIZE, _DEPTHS, _COLOUR, _AUXILIARY, _ROTATION, _MIRROR = b"ispe", b"pixi", b"colr", b"auxC", b"irot", b"imir"
-_IGNORED = {b"clap", b"pasp", b"clli", b"mdcv", b"cclv", b"amve"}
-"""Properties that Pillow does not apply: the cropped area, the shape of a pixel, the light of a display."""
+_SIZE, _DEPTHS, _COLOUR, _AUXILIARY = b"ispe", b"pixi", b"colr", b"auxC"
+_CROP, _ROTATION, _MIRROR = b"clap", b"irot", b"imir"
+TURNS = frozenset({_ROTATION, _MIRROR})
+CROP = frozenset({_CROP})
+_IGNORED = {b"pasp", b"clli", b"mdcv", b"cclv", b"amve"}
+"""Properties that decoders do not apply: the shape of a pixel, the light of a display."""
 _COLOURS = b"nclx"
 """The kind of colour that states how YCbCr becomes RGB; the others are profiles."""
 _CONFIGURATIONS = {b"av1C", b"hvcC"}
-_TURNS = {_ROTATION, _MIRROR}
-_READ = {_SIZE, _DEPTHS, _COLOUR, _AUXILIARY, *_TURNS, *_CONFIGURATIONS}
-_LENGTHS = {_COLOUR: 11, _ROTATION: 1, _MIRROR: 1}
+_CHANGES = [_CROP, _ROTATION, _MIRROR]
+"""In the order in which they are applied."""
+_READ = {_SIZE, _DEPTHS, _COLOUR, _AUXILIARY, *_CHANGES, *_CONFIGURATIONS}
+_LENGTHS = {_COLOUR: 11, _CROP: 32, _ROTATION: 1, _MIRROR: 1}
 """Bytes of properties that may be followed by others."""
 _IN_FILE, _IN_META = 0, 1
 _MAX_SHARED_BYTES = 1 << 20
@@ -39,7 +46,7 @@ _MAX_LIST_BYTES = 1 << 20
 _GRID = b"grid"
 
 
-_ESSENTIAL = {*_TURNS, *_CONFIGURATIONS}
+_ESSENTIAL = {*_CHANGES, *_CONFIGURATIONS}
 _Reference = tuple[bytes, int, list[int]]
 
 
@@ -51,6 +58,8 @@ class Codec(NamedTuple):
     configuration: bytes
     checked: Callable[[bytes, bytes, Size], tuple[bytes, bytes]]
     """From configuration, data and stated size to what of them decoding needs; raises Rejected."""
+    changes: frozenset[bytes]
+    """What its decoder applies of cropping, rotating and mirroring."""
 
 
 class _Item(NamedTuple):
@@ -89,8 +98,9 @@ class _Reader:
 class _Meta:
     """The box that lists the items and says what and where they are."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, codec: Codec) -> None:
         self._content = content
+        self._kept = _READ.difference(_CHANGES) | codec.changes
         self._left = 2 * len(content) + _MAX_SHARED_BYTES
         described = boxes.by_name(_meta_box(content)[4:])
         self._idat = described.get(b"idat", b"")
@@ -129,7 +139,7 @@ class _Meta:
             name, value = self._properties[index - 1]
             if is_essential and name not in _READ | _IGNORED:
                 raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)  # without it, it would be another image
-            if name not in _READ or (name == _COLOUR and not value.startswith(_COLOURS)):
+            if name not in self._kept or (name == _COLOUR and not value.startswith(_COLOURS)):
                 continue
             if properties.setdefault(name, value) != value:
                 raise Rejected(Reason.UNDECODABLE_IMAGE)
@@ -153,7 +163,7 @@ def strip(content: bytes, codec: Codec, *, whole_file: bool) -> bytes:
     """
     if whole_file:
         deque(boxes.read(content), maxlen=0)
-    meta = _Meta(content)
+    meta = _Meta(content, codec)
     alphas = meta.alphas()
     image = _image(meta, meta.primary, codec)
     references = _tiles_of(image, 1)
@@ -162,7 +172,7 @@ def strip(content: bytes, codec: Codec, *, whole_file: bool) -> bytes:
             raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)  # tiles with an alpha plane each
         return _file(codec.brand, image, references)
     alpha, number = _image(meta, alphas[meta.primary], codec), len(image) + 1
-    if alpha[0].size != image[0].size:
+    if alpha[0].size != image[0].size or alpha[0].properties.get(_CROP) != image[0].properties.get(_CROP):
         raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)
     references += [(b"auxl", number, [1]), *_tiles_of(alpha, number)]
     if alphas[meta.primary] in meta.parts(b"prem", meta.primary):
@@ -190,7 +200,7 @@ def _image(meta: _Meta, root: int, codec: Codec) -> list[_Item]:
             raise Rejected(Reason.UNDECODABLE_IMAGE)
     tiles = [_coded(meta, part, codec) for part in parts]
     whole = _Item(_GRID, data[:4] + stated, _without(_kept(properties), _CONFIGURATIONS), size)
-    return [whole, *(tile._replace(properties=_without(tile.properties, _TURNS)) for tile in tiles)]
+    return [whole, *(tile._replace(properties=_without(tile.properties, set(_CHANGES))) for tile in tiles)]
 
 
 def _coded(meta: _Meta, item: int, codec: Codec) -> _Item:
@@ -217,11 +227,30 @@ def _kept(properties: dict[bytes, bytes]) -> dict[bytes, bytes]:
     if _DEPTHS in kept:
         kept[_DEPTHS] = kept[_DEPTHS][: 5 + read_exactly(kept[_DEPTHS], 4, 1)[0]]
     kept[_SIZE] = kept[_SIZE][:12]
+    if _CROP in kept:
+        _check_crop(kept[_CROP], _size(kept))
     if _is_alpha(kept):
         kept[_AUXILIARY] = kept[_AUXILIARY][: kept[_AUXILIARY].index(b"\0", 4) + 1]
     else:
         kept.pop(_AUXILIARY, None)
     return kept
+
+
+def _check_crop(crop: bytes, size: Size) -> None:
+    """Raise Rejected unless an area of whole pixels within the image is kept, and no more than padding is cropped.
+
+    The size that is checked with limits is that of the area, but all of the image is decoded.
+    """
+    values = struct.unpack(">LLLLlLlL", read_exactly(crop, 0, 32))
+    if 0 in values[1::2]:
+        raise Rejected(Reason.UNDECODABLE_IMAGE)
+    lengths = [Fraction(*values[start : start + 2]) for start in range(0, 8, 2)]
+    for kept, shift, side in zip(lengths[:2], lengths[2:], size, strict=True):
+        start = shift + (side - kept) / 2
+        if kept.denominator != 1 or start.denominator != 1 or kept < 1 or not 0 <= start <= side - kept:
+            raise Rejected(Reason.UNDECODABLE_IMAGE)
+        if side - kept > MAX_PADDING:
+            raise Rejected(Reason.UNSUPPORTED_IMAGE_FORMAT)
 
 
 def _without(properties: dict[bytes, bytes], names: set[bytes]) -> dict[bytes, bytes]:
@@ -341,5 +370,5 @@ def _file(brand: bytes, items: list[_Item], references: list[_Reference]) -> byt
 
 
 def _in_order(properties: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    """Return properties in the order in which they are applied: an image is rotated before it is mirrored."""
-    return sorted(properties.items(), key=lambda each: (each[0] in _TURNS, each[0] == _MIRROR))
+    """Return properties with those that change an image last."""
+    return sorted(properties.items(), key=lambda each: _CHANGES.index(each[0]) if each[0] in _CHANGES else -1)

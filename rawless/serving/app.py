@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from starlette.types import ASGIApp
 
 from encoders.encoder import Device
+from encoders.image_formats import check_installed
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.loopback import is_loopback
@@ -110,6 +111,8 @@ class AppFactory:
         return remote_encoder, remote_classifier
 
     def _local_encoder(self) -> LocalEncoderBackend:
+        for head in self._served.values():
+            check_installed(head.stream.limits.formats)
         specs = {head.encoder: self._dependencies.specs[head.encoder] for head in self._served.values()}
         encoder = LocalEncoderBackend(list(specs.values()), self._dependencies.device, self._config.limits.queue)
 

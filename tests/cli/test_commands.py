@@ -129,6 +129,17 @@ def test_stream_check_accepts_the_example(rawless: Rawless) -> None:
     assert "at most 58 bits of other information into an event's attributes and 14 into its id" in done.out
 
 
+def test_stream_check_names_the_library_that_a_format_needs(
+    rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = tmp_path / "stream.yaml"
+    stream.write_text("{stream: photo, modality: image, encoders: [resnet18-seeded@1.0.0], limits: {formats: [heic]}}")
+    monkeypatch.setattr("encoders.image_formats.heic.LIBRARY", "a_library_that_is_missing")
+    done = rawless("stream", "check", str(stream))
+    assert done.code == 2
+    assert "limits.formats: heic needs pillow-heif, which is missing: run `pip install 'rawless[heic]'`." in done.err
+
+
 def test_encoders_are_baked_where_the_image_looks_for_them(
     rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

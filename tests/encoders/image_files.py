@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from encoders.image_formats import heic
+
 SIZE = (13, 9)
 """Odd, unequal and small: rows need padding, blocks are partial, and a rotated image has another shape."""
 PNG = b"\x89PNG\r\n\x1a\n"
-MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2, "tiff": 4, "avif": 12, "jp2": 12}
+MAGIC_BYTES = {"jpeg": 3, "png": 8, "webp": 12, "gif": 6, "bmp": 2, "tiff": 4, "avif": 12, "jp2": 12, "heic": 12}
 
 
 ESSENTIAL = {b"av1C", b"hvcC", b"irot", b"imir", b"clap"}
 """Properties of the images in a HEIF that a reader must know."""
-PLUGINS = {"JP2": "JPEG2000"}
+PLUGINS = {"JP2": "JPEG2000", "HEIC": "HEIF"}
 """Pillow's names of formats, where they are others."""
 HERE = -1
+if heic.is_installed():
+    heic.register()
 
 
 def noise(mode: str, size: tuple[int, int] = SIZE) -> Image.Image:
@@ -330,6 +334,18 @@ def _avifs() -> Iterator[tuple[str, bytes]]:
     yield "sequence", saved(noise("RGB"), "AVIF", save_all=True, append_images=[noise("RGB").rotate(180)])
 
 
+def _heics() -> Iterator[tuple[str, bytes]]:
+    """Yield HEICs; the encoder pads small images, and the container states how they are cropped."""
+    for mode in ("L", "RGB", "RGBA"):
+        yield mode, saved(noise(mode), "HEIC")
+    yield "444", saved(noise("RGB"), "HEIC", chroma=444)
+    yield "10-bits", saved(noise("I;16"), "HEIC")
+    yield "grid", heif_grid(saved(noise("RGB", (64, 64)), "HEIC"), (100, 120))
+    for turn in (1, 6):
+        yield f"turned-{turn}", saved(noise("RGB"), "HEIC", exif=b"Exif\0\0" + exif(turn))
+    yield "several-images", saved(noise("RGB"), "HEIC", save_all=True, append_images=[noise("RGB").rotate(180)])
+
+
 def _jp2s() -> Iterator[tuple[str, bytes]]:
     """Yield JPEG 2000 files; they state no orientation."""
     for mode in ("L", "LA", "RGB", "RGBA", "I;16"):
@@ -449,12 +465,16 @@ def resized_heif(content: bytes, size: tuple[int, int]) -> bytes:
     return content[:at] + struct.pack(">LL", *size) + content[at + 8 :]
 
 
-def heif_grid(tile: bytes, size: tuple[int, int], **options: Any) -> bytes:
-    """Return a HEIF of two by two tiles, which all look the same."""
+def heif_grid(
+    tile: bytes, size: tuple[int, int], side: int = 2, ids: int = 2, within: bool = False, **changes: bytes
+) -> bytes:
+    """Return a HEIF of as many rows as columns of tiles, which all look the same, perhaps cropped or turned."""
     kind, data, properties = heif_item(tile)
-    grid = (b"grid", struct.pack(">BBBBHH", 0, 0, 1, 1, *size), {b"ispe": struct.pack(">LLL", 0, *size)})
+    stated = {b"ispe": struct.pack(">LLL", 0, *size)} | {name.encode(): value for name, value in changes.items()}
+    grid = (b"grid", struct.pack(">BBBBHH", 0, 0, side - 1, side - 1, *size), stated)
+    tiles = [(kind, data, properties)] * side**2
     brand = b"avif" if kind == b"av01" else b"heic"
-    return heif(brand, [grid, *[(kind, data, properties)] * 4], (b"dimg", 1, [2, 3, 4, 5]), **options)
+    return heif(brand, [grid, *tiles], (b"dimg", 1, [*range(2, 2 + side**2)]), ids=ids, within=within)
 
 
 @cache
@@ -470,9 +490,11 @@ def ordinary() -> dict[str, bytes]:
         "avif": _avifs,
         "jp2": _jp2s,
     }
+    if heic.is_installed():
+        makers["heic"] = _heics
     files = {f"{kind}-{name}": content for kind, maker in makers.items() for name, content in maker()}
     for kind in makers:
-        for size in ((1, 1), (1, 2), (3, 1), (17, 16), (130, 1), (1, 130)):
+        for size in ((1, 1), (1, 2), (3, 1), (17, 16), (130, 1), (1, 130))[:: 3 if kind == "heic" else 1]:
             files[f"{kind}-{size[0]}x{size[1]}"] = saved(noise("RGB", size), kind.upper())
     for turn in range(1, 9):
         for kind in ("jpeg", "png", "webp", "avif"):

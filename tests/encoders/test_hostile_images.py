@@ -24,6 +24,7 @@ from PIL import Image, ImageOps
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded
 from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.image_formats import heic
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_model import prepare
 from encoders.image_spec import ImagePreprocessing
@@ -130,6 +131,9 @@ def bombs() -> dict[str, bytes]:
     files["avif"] = resized_heif(saved(noise("RGB"), "AVIF"), huge)
     files["avif-grid"] = heif_grid(saved(noise("RGB", (64, 64)), "AVIF"), huge)
     files["avif-sequence"] = resized_heif(ordinary()["avif-sequence"], huge)
+    if heic.is_installed():
+        files["heic"] = resized_heif(saved(noise("RGB"), "HEIC"), huge)
+        files["heic-grid"] = heif_grid(saved(noise("RGB", (64, 64)), "HEIC"), huge)
     files["jp2"] = resized_jp2(saved(noise("RGB"), "JP2"), huge)
     files["jp2-codestream"] = resized_jp2(saved(noise("RGB"), "JP2", no_jp2=True), huge)
     for disposal in (2, 3):  # which Pillow lays out when it opens the file, just below its own limit
@@ -200,6 +204,8 @@ ALLOWED: dict[str, Callable[[], bytes]] = {
     "avif": lambda: saved(Image.new("RGBA", MANY, (7, 70, 7, 70)), "AVIF", speed=10, subsampling="4:4:4", **TAG),
     "gif": lambda: gif(MANY, (0, 0, *SIZE), b"!\xf9\4\x09\0\0\0\0"),
 }
+if heic.is_installed():
+    ALLOWED["heic"] = lambda: heif_grid(saved(Image.new("RGB", (500, 500), 7), "HEIC"), MANY, 8, irot=b"\1")
 """Small files of many pixels within the limits; some have an orientation, which needs another copy."""
 
 
@@ -371,7 +377,7 @@ def test_a_spoiled_file_has_the_pixels_of_pillow_or_is_rejected(
     assert_pixels_of_pillow_or_rejected(edited(content, edits))
 
 
-DAMAGED = [name for name in sorted(ordinary()) if name.startswith(("tiff", "avif", "jp2")) and "x1" not in name]
+DAMAGED = [name for name in sorted(ordinary()) if name.startswith(("tiff", "avif", "jp2", "heic")) and "x1" not in name]
 
 
 @pytest.mark.parametrize("name", DAMAGED)

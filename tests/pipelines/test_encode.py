@@ -18,7 +18,7 @@ from encoders.family import Inputs, Model
 from pipelines import encode
 from pipelines.elements import EncodedEvent, ParsedEvent
 from rawless.content import ImageLimits
-from rawless.errors import Unavailable
+from rawless.errors import Unavailable, UserError
 from rawless.events.event import Event
 from rawless.privacy import Raw, Reason, Rejected
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
@@ -173,3 +173,9 @@ def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pyte
         ("e-2", 2),
         ("e-3", 3),
     ]
+
+
+def test_a_worker_that_lacks_the_decoder_of_a_format_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("encoders.image_formats.heic.LIBRARY", "a_library_that_is_missing")
+    with pytest.raises(UserError, match=r"limits\.formats: heic needs pillow-heif"):
+        encode._Encode([], "cpu", ImageLimits(formats=("heic",))).setup()

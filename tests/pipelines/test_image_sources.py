@@ -342,7 +342,7 @@ def test_a_folder_that_is_deleted_before_the_job_fails_it_and_the_next_run_loses
 
 
 def test_the_command_reads_files_with_their_metadata(
-    stack: Stack, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    stack: Stack, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metadata = listed(tmp_path / "m.csv", {"a.png": f"e-{tmp_path.name}", "none.png": "n"})
     (tmp_path / "stream.yaml").write_text(
@@ -357,3 +357,9 @@ def test_the_command_reads_files_with_their_metadata(
 
     assert main.run(command) == 2
     assert capfd.readouterr().err.startswith("Error: files: needs --metadata FILE.csv, with the columns file, ")
+
+    with (tmp_path / "stream.yaml").open("a") as file:
+        file.write("limits: {formats: [heic]}\n")
+    monkeypatch.setattr("encoders.image_formats.heic.LIBRARY", "a_library_that_is_missing")
+    assert main.run([*command, "--metadata", str(metadata)]) == 2
+    assert "limits.formats: heic needs pillow-heif, which is missing" in capfd.readouterr().err

@@ -108,6 +108,23 @@ def test_a_service_that_others_can_reach_does_not_start_without_tokens(
         AppFactory(config, served, bench.dependencies()).create_app(role, host)
 
 
+def test_a_service_that_lacks_the_decoder_of_a_format_does_not_start(
+    tiny_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rawless.serving.app import AppFactory
+    from rawless.serving.config import load_config
+
+    tiny_bench.deploy("topic", 1)
+    config, served = load_config(tiny_bench.file({"topic": {}}))
+    limits = served["topic"].stream.limits.model_copy(update={"formats": ("heic",)})
+    stream = served["topic"].stream.model_copy(update={"limits": limits})
+    head = served["topic"].model_copy(update={"stream": stream})
+    monkeypatch.setattr("encoders.image_formats.heic.LIBRARY", "a_library_that_is_missing")
+
+    with pytest.raises(UserError, match=r"limits\.formats: heic needs pillow-heif"):
+        AppFactory(config, {"topic": head}, tiny_bench.dependencies()).create_app("all", "127.0.0.1")
+
+
 def test_only_digests_of_tokens_are_configured(bench: Bench) -> None:
     from rawless.serving.config import load_config
 

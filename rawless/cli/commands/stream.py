@@ -16,9 +16,11 @@ app = typer.Typer(help="Validate stream files.", no_args_is_help=True)
 def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: Json = False) -> None:
     """Check the fields and patterns of a stream file, and that the catalogue has its encoders."""
     from encoders.catalogue import lookup
+    from encoders.image_formats import check_installed
     from rawless.events.stream import load_stream
 
     stream = load_stream(file)
+    check_installed(stream.limits.formats)
     for ref in stream.encoders:
         stream.check_modality(ref, lookup(ref).modality)
     warn(stream.leakage_warning())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders.image_formats import detect_format, strip
+from encoders.image_formats import detect_format, heic, strip
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.jpeg import MAX_SCANS, MAX_SEGMENTS
 from encoders.image_spec import ImagePreprocessing
@@ -148,6 +148,9 @@ def marked() -> dict[str, bytes]:
     unit = bytes([5 << 3 | 2, len(MARK)]) + MARK
     files["avif-units"] = heif(b"avif", [(b"av01", unit + data + unit, properties)], after=MARK + b"___")
     files["avif-box"] = files["avif-xmp"] + box(b"free", MARK)
+    if heic.is_installed():
+        metadata = {"exif": b"Exif\0\0" + thumbnail(), "xmp": MARK, "icc_profile": MARK}
+        files |= {f"heic-{name}": saved(noise("RGB"), "HEIC", **{name: data}) for name, data in metadata.items()}
     files |= {"jp2-comment": saved(noise("RGB"), "JP2", comment=MARK.decode())}
     whole = saved(noise("RGB"), "JP2")
     stream = boxes(whole, 12)[b"jp2c"]
