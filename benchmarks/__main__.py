@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import bundles, datasets, heads, hostile, memory, runtimes, serving, sink, startup, throughput
+from benchmarks import bundles, datasets, digest, heads, hostile, memory, runtimes, serving, sink, startup, throughput
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
 
@@ -19,6 +19,7 @@ PARTS = {
     "runtimes": runtimes.measure,
     "hostile": hostile.measure,
     "datasets": datasets.measure,
+    "digest": digest.measure,
     "heads": heads.measure,
     "serving": serving.measure,
 }
