@@ -92,11 +92,11 @@ def test_a_plan_shows_statements_parameters_bytes_and_money(rawless: Rawless, wr
         "-- eligible",
         "-- labelled",
         "-- exclude_closed_accounts",
-        "-- split_by_person",
+        "-- exclude_closed_accounts, occurred_within, attribute_in",
         "-- snapshot",
     ):
         assert words in printed
-    assert "@days = 60" in printed
+    assert "@days_5 = 60" in printed
     assert "Label and presence of a row carry at most 1.6 bits about an event." in printed
     assert "US dollars on demand" in printed
     assert "The search for near duplicates" in printed
