@@ -1,14 +1,16 @@
 """From the bytes of an image file to RGB pixels, within limits that are checked on its header."""
 
+import ctypes
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from typing import TypeVar, cast
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin, _imaging
 
-from encoders.image_formats import bmp, detect_format, heic, strip, tiff
+from encoders.image_formats import bmp, detect_format, fax, heic, strip, tiff
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import ImageLimits
@@ -19,6 +21,8 @@ T = TypeVar("T")
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded in parallel
 warnings.simplefilter("error", Image.DecompressionBombWarning)  # by default it is printed, and the file opened
+with suppress(AttributeError, OSError):  # libtiff would print where in the pixels it found a fault
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 _PLUGINS = {"jp2": "jpeg2000", "heic": "HEIF"}
 """Pillow's names of formats, where they are others."""
 _BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0)}
@@ -81,6 +85,8 @@ def _rewritten(image: Image.Image, *, is_turned: bool) -> Image.Image:
         return Image.open(BytesIO(bmp.without_runs(cast(BytesIO, image.fp).getvalue())), formats=("bmp",))
     if image.format == _PLUGINS["heic"] and not is_turned:
         return Image.open(BytesIO(heic.without_turns(cast(BytesIO, image.fp).getvalue())), formats=("HEIF",))
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(tiff.COMPRESSION) in tiff.FAXES:
+        fax.check(cast(BytesIO, image.fp).getvalue())
     return image
 
 

@@ -20,18 +20,21 @@ MAX_SEGMENTS = 1 << 18
 MIN_TILE_SIDE = 1_024
 """A side that a tile may have although the image is smaller."""
 _TAGS = 4_096
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS = 256, 257, 258, 259, 262, 277, 278
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, _SAMPLES, ROWS = 256, 257, 258, 259, 262, 277, 278
 _PLANAR, _COLOURS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT, _TABLES = 284, 320, 322, 323, 338, 339, 347
-_STRIPS, _TILES = (273, 279), (324, 325)
+FILL_ORDER, OPTIONS = 266, 292
+"""The order of the bits of a byte, and how a fax of group 3 is coded."""
+OFFSETS, COUNTS = 273, 279
+_STRIPS, _TILES = (OFFSETS, COUNTS), (324, 325)
 """Tags of offsets and byte counts."""
 _TURN, _XMP = 274, 700
-_LONGS = dict.fromkeys((_WIDTH, _HEIGHT, _ROWS, _TILE_WIDTH, _TILE_HEIGHT), 1)
+_LONGS = dict.fromkeys((WIDTH, HEIGHT, ROWS, _TILE_WIDTH, _TILE_HEIGHT, OPTIONS), 1)
 """Tags that are written as 32 bits, with the number of values that count."""
 _SHORTS = {
-    _BITS: 8,
-    _COMPRESSION: 1,
-    _PHOTOMETRIC: 1,
-    266: 1,  # the order of the bits
+    BITS: 8,
+    COMPRESSION: 1,
+    PHOTOMETRIC: 1,
+    FILL_ORDER: 1,
     _SAMPLES: 1,
     _PLANAR: 1,
     317: 1,  # predictor
@@ -45,28 +48,31 @@ _RATIONALS = {529: 3, 532: 6}
 """Coefficients and reference levels of YCbCr."""
 _READ = {*_LONGS, *_SHORTS, *_RATIONALS, *_STRIPS, *_TILES, _TABLES, _TURN}
 _PLAIN, _JPEG = 1, 7
-_COMPRESSIONS = {_PLAIN, 5, _JPEG, 8, 32_773, 32_946}
-"""None, LZW, JPEG, deflate, PackBits, deflate by its older number.
-
-Not CCITT G3 and G4: where their codes are damaged, libtiff leaves rows as they were in memory, with other content.
-"""
+GROUP_3 = 3
+FAXES = {2, GROUP_3, 4}
+"""Compressions of CCITT, which `fax` checks."""
+_COMPRESSIONS = {_PLAIN, 5, _JPEG, 8, 32_773, 32_946} | FAXES
+"""None, LZW, JPEG, deflate, PackBits, deflate by its older number."""
 _WHITE_IS_ZERO, _PALETTE, _YCBCR = 0, 3, 6
 _PHOTOMETRICS = {_WHITE_IS_ZERO, 1, 2, _PALETTE, 5, _YCBCR}
 _DEPTHS = {1, 2, 4, 8, 16}
 _UNSIGNED, _PLANES = 1, 2
 _MAX_XMP_BYTES, _MAX_TABLES_BYTES = 1 << 20, 1 << 16
-_RATIONAL, _BYTES, _KINDS = 5, 7, {"H": 3, "L": 4}
+LONG, _RATIONAL, _BYTES = 4, 5, 7
+_KINDS = {"H": 3, "L": LONG}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 13: 4, 16: 8}
 _LETTERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q"}
 
 
-class _Tag(NamedTuple):
+class Tag(NamedTuple):
+    """The type, the number and the bytes of the values of a tag."""
+
     kind: int
     number: int
     data: bytes
 
 
-class _Directory:
+class Directory:
     """The tags of the first page."""
 
     def __init__(self, content: bytes) -> None:
@@ -129,29 +135,29 @@ class _Directory:
 
 def strip(content: bytes, *, whole_file: bool) -> bytes:  # noqa: ARG001
     """See `image_formats.strip`; all strips or tiles of the first page must be there. A BigTIFF becomes a TIFF."""
-    page = _Directory(content)
+    page = Directory(content)
     offsets, counts = _TILES if _TILES[0] in page else _STRIPS
     segments = _segments(page, offsets, counts)
-    numbers = {tag: page.numbers(tag, limit=limit) for tag, limit in (_LONGS | _SHORTS).items() if tag in page}
+    unused = set() if page.number(COMPRESSION, _PLAIN) == GROUP_3 else {OPTIONS}
+    limits = {tag: limit for tag, limit in (_LONGS | _SHORTS).items() if tag in page and tag not in unused}
+    numbers = {tag: page.numbers(tag, limit=limit) for tag, limit in limits.items()}
     numbers |= {offsets: (0,) * len(segments), counts: tuple(len(each) for each in segments)}
     xmp = page.data(_XMP, _MAX_XMP_BYTES) if _XMP in page else b""
     turn = page.number(_TURN, 0) if _TURN in page else exif.orientation(b"", xmp)
     if turn is not None:
         numbers[ORIENTATION] = (turn if 1 <= turn <= 8 else 1,)
     letters = {tag: "L" if tag in _LONGS or tag in (offsets, counts) else "H" for tag in numbers}
-    tags = {
-        tag: _Tag(_KINDS[letters[tag]], len(each), page.packed(letters[tag], each)) for tag, each in numbers.items()
-    }
+    tags = {tag: Tag(_KINDS[letters[tag]], len(each), page.packed(letters[tag], each)) for tag, each in numbers.items()}
     for tag, number in _RATIONALS.items():
         if tag in page and len(data := page.data(tag, number)) == 8 * number:
-            tags[tag] = _Tag(_RATIONAL, number, data)
-    if _TABLES in page and page.number(_COMPRESSION, _PLAIN) == _JPEG:
+            tags[tag] = Tag(_RATIONAL, number, data)
+    if _TABLES in page and page.number(COMPRESSION, _PLAIN) == _JPEG:
         tables = _stripped_jpeg(page.data(_TABLES, _MAX_TABLES_BYTES))
-        tags[_TABLES] = _Tag(_BYTES, len(tables), tables)
-    return _file(page, tags, offsets, segments)
+        tags[_TABLES] = Tag(_BYTES, len(tables), tables)
+    return written(page, tags, offsets, segments)
 
 
-def _file(page: _Directory, tags: dict[int, _Tag], offsets: int, segments: list[bytes]) -> bytes:
+def written(page: Directory, tags: dict[int, Tag], offsets: int, segments: list[bytes]) -> bytes:
     """Return a file of one page, with the offsets of its strips or tiles filled in."""
     position = 8 + 2 + 12 * len(tags) + 4
     end = position + sum(len(tag.data) + len(tag.data) % 2 for tag in tags.values() if len(tag.data) > 4)
@@ -169,7 +175,7 @@ def _file(page: _Directory, tags: dict[int, _Tag], offsets: int, segments: list[
     return b"".join([head, *entries, bytes(4), *values, *segments])
 
 
-def _segments(page: _Directory, offsets_tag: int, counts_tag: int) -> list[bytes]:
+def _segments(page: Directory, offsets_tag: int, counts_tag: int) -> list[bytes]:
     """Return the strips or tiles. Raises Rejected when they are not all in the file."""
     bits, planes, compression = _layout(page)
     sizes = _sizes(page, planes, is_tiled=offsets_tag in _TILES)
@@ -188,15 +194,15 @@ def _segments(page: _Directory, offsets_tag: int, counts_tag: int) -> list[bytes
     return [_stripped_jpeg(each, size) if compression == _JPEG else each for each, size in segments]
 
 
-def _sizes(page: _Directory, planes: int, *, is_tiled: bool) -> list[tuple[int, int]]:
+def _sizes(page: Directory, planes: int, *, is_tiled: bool) -> list[tuple[int, int]]:
     """Return width and height of the strips or tiles of a plane."""
-    width, height = page.number(_WIDTH, 0), page.number(_HEIGHT, 0)
+    width, height = page.number(WIDTH, 0), page.number(HEIGHT, 0)
     if is_tiled:
         across, down = page.number(_TILE_WIDTH, 0), page.number(_TILE_HEIGHT, 0)
         if across > max(width + 15, MIN_TILE_SIDE) or down > max(height + 15, MIN_TILE_SIDE):
             raise Rejected(Reason.UNDECODABLE_IMAGE)
     else:
-        across, down = width, min(page.number(_ROWS, height), height)
+        across, down = width, min(page.number(ROWS, height), height)
     if min(across, down, width, height) < 1:
         raise Rejected(Reason.UNDECODABLE_IMAGE)
     columns, rows = -(-width // across), -(-height // down)
@@ -206,11 +212,11 @@ def _sizes(page: _Directory, planes: int, *, is_tiled: bool) -> list[tuple[int, 
     return sizes if is_tiled else [*sizes[:-1], (across, height - down * (rows - 1))]
 
 
-def _layout(page: _Directory) -> tuple[list[int], int, int]:
+def _layout(page: Directory) -> tuple[list[int], int, int]:
     """Return the bits a pixel of each plane, the number of planes and the compression. Raises Rejected."""
-    photometric, compression = page.number(_PHOTOMETRIC, _WHITE_IS_ZERO), page.number(_COMPRESSION, _PLAIN)
-    samples, depths = page.number(_SAMPLES, 1), page.numbers(_BITS, (1,), limit=_SHORTS[_BITS])
-    depths = depths * samples if len(depths) == 1 and samples <= _SHORTS[_BITS] else depths[:samples]
+    photometric, compression = page.number(PHOTOMETRIC, _WHITE_IS_ZERO), page.number(COMPRESSION, _PLAIN)
+    samples, depths = page.number(_SAMPLES, 1), page.numbers(BITS, (1,), limit=_SHORTS[BITS])
+    depths = depths * samples if len(depths) == 1 and samples <= _SHORTS[BITS] else depths[:samples]
     is_planar = page.number(_PLANAR, 1) == _PLANES
     if (
         photometric not in _PHOTOMETRICS
@@ -218,6 +224,7 @@ def _layout(page: _Directory) -> tuple[list[int], int, int]:
         or len(depths) != samples
         or not _DEPTHS.issuperset(depths)
         or set(page.numbers(_FORMAT, (_UNSIGNED,), limit=samples)) != {_UNSIGNED}
+        or (compression in FAXES and (depths != (1,) or photometric > 1 or _TILES[0] in page))
         or (photometric == _WHITE_IS_ZERO and max(depths) > 8)  # which Pillow does not invert
         or (photometric == _YCBCR and samples > 1 and (compression != _JPEG or is_planar))
     ):

@@ -317,6 +317,17 @@ def _tiffs() -> Iterator[tuple[str, bytes]]:
     yield "big", saved(noise("RGB"), "TIFF", big_tiff=True)
     choose = np.random.default_rng(7).bytes
     yield "16-bits-of-Motorola", tiff_page(SIZE, {258: (16, 16, 16)}, choose(6 * SIZE[0] * SIZE[1]), ">")
+    for compression in ("tiff_ccitt", "group3", "group4"):
+        yield compression, saved(noise("1", (40, 30)), "TIFF", compression=compression, strip_size=60)
+    two, bits = {292: 5}, {266: 2}
+    yield (
+        "group3-two-dimensions",
+        saved(noise("1", (40, 30)), "TIFF", compression="group3", tiffinfo=two, strip_size=60),
+    )
+    yield (
+        "group4-from-the-lowest",
+        saved(noise("1", (40, 30)), "TIFF", compression="group4", tiffinfo=bits, strip_size=60),
+    )
     tiles = {322: (16,), 323: (16,), 324: (HERE,), 325: (3 * 256,)}
     yield "tile", tiff_page(SIZE, tiles, choose(3 * 256))
 
