@@ -16,6 +16,8 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.expressions import Expression, Table
 
+from rawless.local.conversions import call_macros
+
 
 def translate_faster() -> None:
     """Parse each text once, and generate SQL only where it changed.
@@ -152,12 +154,20 @@ def _build_catalog_schema(sql: str, **options: Any) -> Any:
 
 
 _apply_rules, _translate = translator.SQLTranslator._apply_rules, translator.SQLTranslator.translate
-_translate_latest = lru_cache(_MAX_TEXTS)(_translate)
+
+
+def _translate_converting(self: translator.SQLTranslator, sql: str, **options: Any) -> Any:
+    return _translate(self, _sharing(call_macros)(sql), **options)
+
+
+_translate_latest = lru_cache(_MAX_TEXTS)(_translate_converting)
 
 
 def _translate_once(self: translator.SQLTranslator, sql: str, *, schema: Any = None, caller: Any = None) -> Any:
     return (
-        _translate(self, sql, schema=schema, caller=caller) if schema else _translate_latest(self, sql, caller=caller)
+        _translate_converting(self, sql, schema=schema, caller=caller)
+        if schema
+        else _translate_latest(self, sql, caller=caller)
     )
 
 

@@ -75,6 +75,7 @@ CLAUSES = {
     "pipe": ("SELECT a FROM event |> JOIN secret USING (a)", "the pipe"),
     "hint": ("SELECT a FROM event JOIN @{JOIN_METHOD=HASH_JOIN} Closed USING (a)", "a brace"),
     "differential privacy": ("SELECT WITH DIFFERENTIAL_PRIVACY OPTIONS(epsilon=1) COUNT(*) AS n FROM event", "OPTIONS"),
+    "time zone of STRING": ("SELECT STRING(a, 'Europe/Berlin') AS a FROM event", "write FORMAT_TIMESTAMP"),
     "named window": ("SELECT LAG(a) OVER w AS a FROM event WINDOW w AS (ORDER BY b)", "names a window"),
     "lateral": ("SELECT a FROM event, LATERAL b", "LATERAL"),
     "fetch": ("SELECT a FROM event ORDER BY a FETCH FIRST 5 ROWS ONLY", "FETCH"),

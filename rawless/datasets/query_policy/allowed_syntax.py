@@ -166,6 +166,12 @@ _RESTRICTIONS: tuple[tuple[type[Any] | tuple[type[Any], ...], Callable[[Any], An
         _sorts_by_field_of_column,
         "has a table with the name of a column that it returns, which BigQuery confuses: name the table otherwise",
     ),
+    (
+        exp.String,
+        lambda node: node.args.get("zone"),
+        "writes a time by STRING with a zone, which the local BigQuery writes otherwise than BigQuery: write "
+        "FORMAT_TIMESTAMP(…, …, zone)",
+    ),
     (exp.Window, lambda node: node.args.get("alias"), "names a window: write its definition in OVER (…)"),
     (exp.Window, _lacks_window_order, "depends on rows in undefined order: write ORDER BY in OVER (…)"),
     (
