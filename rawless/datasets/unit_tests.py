@@ -1,13 +1,16 @@
 """Unit tests of a dataset's label and rules: made-up rows, and what becomes of them.
 
 A query of made-up rows reads no table, so that any engine of GoogleSQL can run it: `Run` is all that is needed of one.
+Two must agree: Google's own evaluator answers as BigQuery does, and the local BigQuery as builds on this machine do.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -135,7 +138,9 @@ class Outcome:
     name: str
     differences: tuple[Difference, ...] = ()
     error: str = ""
-    """Why it could not be run."""
+    """Why it could not be run, or what the engines do not agree on."""
+    is_compared: bool = False
+    """Whether Google's evaluator ran it, too."""
 
     @property
     def passed(self) -> bool:
@@ -147,10 +152,41 @@ class Outcome:
 class _Case:
     """A test that is ready to be run."""
 
+    file: Path
     test: UnitTest
     compiled: CompiledDataset
     tables: Mapping[str, SourceTable]
     run: Run
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What an engine made of a test: rows, or why it refused the SQL."""
+
+    rows: Rows = field(default_factory=list)
+    refusal: str = ""
+
+
+class NoAnswer(Exception):
+    """An engine failed, which says nothing about the SQL."""
+
+
+def google(on_wait: Callable[[], None]) -> Run | None:
+    """Return Google's evaluator, None where it is not installed; `on_wait` is called if it has to be compiled first."""
+    if not find_spec("zetasql"):
+        return None
+    from rawless.datasets.googlesql import Failed, Refused, load
+
+    def run(sql: str, values: Parameters) -> Rows:
+        try:
+            # Not kept here: at the end of the interpreter wasmtime could not free it without a traceback.
+            return load(on_wait).rows(sql, values)
+        except Refused as refused:
+            raise UserError(str(refused)) from None
+        except Failed:
+            raise NoAnswer from None
+
+    return run
 
 
 def find(path: Path) -> list[Path]:
@@ -161,8 +197,11 @@ def find(path: Path) -> list[Path]:
     return files
 
 
-def run_file(file: Path, warehouse: Warehouse, run: Run) -> Iterator[Outcome]:
-    """Run the tests of a file and yield their outcomes; `warehouse` only fills in names. Raises UserError."""
+def run_file(file: Path, warehouse: Warehouse, run: Run, compared_run: Run | None = None) -> Iterator[Outcome]:
+    """Run the tests of a file and yield their outcomes; `warehouse` only fills in names. Raises UserError.
+
+    A test fails if `compared_run`, Google's evaluator, answers otherwise.
+    """
     tests = read_yaml(file, UnitTestFile, what="file of unit tests")
     dataset = open_dataset(file.parent / tests.dataset)
     tables = _tables(file, tests, dataset)
@@ -175,11 +214,44 @@ def run_file(file: Path, warehouse: Warehouse, run: Run) -> Iterator[Outcome]:
 
     for test in tests.unit_tests:
         _check_names(file, test, dataset)
-        case = _Case(test, compiled(test.as_of or dataset.spec.as_of), tables, run)
-        try:
-            yield Outcome(file, test.name, tuple(_compare(case, _examples(case))))
-        except RawlessError as error:
-            yield Outcome(file, test.name, error=str(error))
+        case = _Case(file, test, compiled(test.as_of or dataset.spec.as_of), tables, run)
+        yield _outcome(case, compared_run)
+
+
+def _outcome(case: _Case, compared_run: Run | None) -> Outcome:
+    made, answer = Outcome(case.file, case.test.name), _answer(case)
+    if compared_run:
+        with suppress(NoAnswer):
+            other = _answer(replace(case, run=compared_run))
+            made = replace(made, is_compared=True, error=_disagreement(case, answer, other))
+    if made.error or answer.refusal:
+        return replace(made, error=made.error or answer.refusal)
+    return replace(made, differences=tuple(_compare(case, answer.rows)))
+
+
+def _answer(case: _Case) -> _Answer:
+    try:
+        return _Answer(_examples(case))
+    except RawlessError as error:
+        return _Answer(refusal=str(error))
+
+
+def _disagreement(case: _Case, local: _Answer, on_google: _Answer) -> str:
+    """Return in a sentence what the engines do not agree on, nothing if they agree."""
+    if local.refusal and on_google.refusal:
+        return ""
+    if on_google.refusal:
+        return f"The local BigQuery runs this SQL, but Google's evaluator refuses it: {on_google.refusal}"
+    if local.refusal:
+        return f"Google's evaluator runs this SQL, but the local BigQuery refuses it: {local.refusal}"
+    ours, theirs = _by_name(case, local.rows), _by_name(case, on_google.rows)
+    for name in sorted({_shown(name) for name, _ in (*ours, *theirs)}):
+        if (mine := _state(ours, name)) != (other := _state(theirs, name)):
+            return (
+                f"The engines differ about {name}: the local BigQuery says {mine}, Google's evaluator, like BigQuery, "
+                f"says {other}; change the SQL so that both agree."
+            )
+    return ""
 
 
 def _tables(file: Path, tests: UnitTestFile, dataset: Dataset) -> dict[str, SourceTable]:
@@ -327,11 +399,11 @@ def _differences(
 
 
 def _state(examples: list[tuple[Example, dict[str, Any]]], shown: str) -> str:
-    states = [
+    states = sorted(
         f"removed by {row['removed_by']}" if row["removed_by"] else _kept(row)
         for name, row in examples
         if _shown(name) == shown
-    ]
+    )
     return "; ".join(states) or "no example"
 
 
@@ -341,8 +413,10 @@ def _kept(row: Mapping[str, Any]) -> str:
 
 
 def _label(row: Mapping[str, Any]) -> str | float | None:
-    label: str | float | None = row["label"] if row["label"] is not None else row["label_value"]
-    return label
+    if row["label"] is not None or row["label_value"] is None:
+        label: str | None = row["label"]
+        return label
+    return float(row["label_value"])
 
 
 def _shown(name: Example) -> str:

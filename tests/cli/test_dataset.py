@@ -194,6 +194,7 @@ def test_unit_tests_run_in_a_warehouse_of_their_own_and_leave_nothing(
              "differences": [{"example": "a", "expected": "not kept", "actual": "kept"}]},
         ],
     }  # fmt: skip
+    assert outcome.err == ""
     assert list(temporary.iterdir()) == []
     assert not home.exists()
 

@@ -116,9 +116,16 @@ def write(
 
 @pytest.fixture
 def run(stack: Stack) -> Callable[[Path], list[Outcome]]:
-    """Runs a file of unit tests on the session's local BigQuery, in which there need be no table."""
+    """Runs a file of unit tests on the session's local BigQuery, without tables, and on Google's evaluator."""
     warehouse = Warehouse(LOCAL_CONFIG.model_copy(update={"events": "no_such_dataset"}), stack.bigquery)
-    return lambda file: list(unit_tests.run_file(file, warehouse, warehouse.query))
+    google = unit_tests.google(lambda: None)
+
+    def run(file: Path) -> list[Outcome]:
+        outcomes = list(unit_tests.run_file(file, warehouse, warehouse.query, google))
+        assert all(outcome.is_compared for outcome in outcomes)
+        return outcomes
+
+    return run
 
 
 def differences(outcome: Outcome) -> list[tuple[str, str, str]]:
@@ -312,6 +319,47 @@ def test_a_file_that_makes_no_sense_is_refused_in_one_sentence(
         list(unit_tests.run_file(file, Warehouse(LOCAL_CONFIG), run))
 
     assert words in str(raised.value)
+
+
+def test_engines_that_differ_fail_a_test_and_are_both_named(stack: Stack, tmp_path: Path) -> None:
+    """A time with a 60th second is one of the few texts that they read differently."""
+    rule = RULE.replace("orders.state = 'open' AND orders.amount >= @amount", "SAFE_CAST(orders.state AS TIME) IS NULL")
+    rule = rule.replace("constants: [open]\n", "").replace("parameters:\n  amount: {type: number, minimum: 0}\n", "")
+    test = yaml.safe_load(OF_A_RULE) | {"expect": {"kept": ["b"]}}
+    test["given"]["sources"]["orders"] = [{"person_key": "ann", "state": "10:00:60"}, {"person_key": "bob"}]
+    file = write(tmp_path, [test], rule_sql=rule, rules=["open_order"])
+    warehouse = Warehouse(LOCAL_CONFIG, stack.bigquery)
+    (outcome,) = unit_tests.run_file(file, warehouse, warehouse.query, unit_tests.google(lambda: None))
+
+    assert not outcome.passed
+    assert outcome.error == (
+        "The engines differ about a: the local BigQuery says kept, label app, Google's evaluator, like BigQuery, says "
+        "removed by open_order; change the SQL so that both agree."
+    )
+
+
+def test_sql_that_one_engine_refuses_fails_a_test_in_its_words(
+    run: Callable[[Path], list[Outcome]], tmp_path: Path
+) -> None:
+    rule = RULE.replace("WHERE event", "WHERE event.occurred_at >= DATE(event.logged_at) AND event")
+    (outcome,) = run(write(tmp_path, TESTS[1:2], rule_sql=rule))
+
+    assert outcome.error.startswith("The local BigQuery runs this SQL, but Google's evaluator refuses it: No matching")
+
+
+def test_an_evaluator_that_fails_or_is_missing_leaves_the_answer_of_the_local_bigquery(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> list[dict[str, Any]]:
+        raise unit_tests.NoAnswer
+
+    warehouse = Warehouse(LOCAL_CONFIG, stack.bigquery)
+    (outcome,) = unit_tests.run_file(write(tmp_path, TESTS[1:2]), warehouse, warehouse.query, fail)
+    monkeypatch.setattr(unit_tests, "find_spec", lambda _: None)
+
+    assert outcome.passed
+    assert not outcome.is_compared
+    assert unit_tests.google(lambda: None) is None
 
 
 def test_a_type_that_no_value_has_is_declared(run: Callable[[Path], list[Outcome]], tmp_path: Path) -> None:
