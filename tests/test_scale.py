@@ -7,6 +7,7 @@ import pytest
 from benchmarks import capacity, scale
 from benchmarks.capacity import GIB, KINDS, LOADS, RATES, Worker, assumed, worker
 from rawless.datasets import cost
+from rawless.warehouse.tables import table
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -46,7 +47,8 @@ def test_a_claim_check_is_cheaper_from_the_break_even_size_on() -> None:
 
 
 def test_a_scan_costs_the_same_as_in_the_page_about_snapshots() -> None:
-    read = cost.estimate(1_000_000, 2048).vectors
+    names = [column.name for column in table("embedding_event_v1").columns]
+    read = 1_000_000 * sum(cost.column_bytes(name, 2048) for name in names)
 
     assert capacity.row_bytes(2048) * 1_000_000 == read
     assert capacity.price("bigquery_scan") == cost.PRICE_PER_TIB

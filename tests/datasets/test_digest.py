@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from rawless.datasets.snapshot_tables import create, drop, table_id
 from rawless.datasets.snapshots import SCHEMA, RowDigest, batches, digest, summarise
-from rawless.warehouse.tables import table
 from tests.shop import AS_OF, Shop
 
 ROW: dict[str, Any] = {
     "event_id": "e-1", "left_event_id": None, "right_event_id": None, "stream": "upload", "occurred_at": AS_OF,
     "label": "cat", "label_value": None, "split": "train", "person_key": "p", "encoder_fingerprint": "f",
-    "embedding": [0.5, -1.25], "right_embedding": [], "attributes": [{"key": "a", "value": "b"}],
+    "embedding": [0.5, -1.25], "right_embedding": [], "attributes": [{"key": "a", "value": "b"}], "features": [],
 }  # fmt: skip
 
 
@@ -60,14 +59,16 @@ def test_every_number_is_hashed_alike_by_sql_and_client(shop: Shop, numbers: lis
             ROW | {"event_id": f"é-{n}", "embedding": [number], "label_value": number}
             for n, number in enumerate(numbers)
         ]
-        names = [column.name for column in table("snapshot_v1").columns if column.name in SCHEMA.names]
+        names = SCHEMA.names
+        columns = ["event_id", "stream", "occurred_at", "label", "label_value", "split", "person_key"]
+        columns += ["encoder_fingerprint", "embedding", "attributes", "logged_at", "dimension", "row_hash"]
         literals = ", ".join(
-            f"('é-{n}', NULL, NULL, 'upload', TIMESTAMP '{AS_OF.isoformat()}', 'cat', {number!r}, 'train', 'p', 'f',"
-            f" 1, [{number!r}], [], [STRUCT('a', 'b')], NULL, 'h')"
+            f"('é-{n}', 'upload', TIMESTAMP '{AS_OF.isoformat()}', 'cat', {number!r}, 'train', 'p', 'f', [{number!r}],"
+            f" [STRUCT('a', 'b')], TIMESTAMP '{AS_OF.isoformat()}', 1, 'h')"
             for n, number in enumerate(numbers)
         )
-        columns = ", ".join(column.name for column in table("snapshot_v1").columns)
-        shop.warehouse.query(f"INSERT INTO `{table_id(shop.warehouse, snapshot_id)}` ({columns}) VALUES {literals}")
+        target = table_id(shop.warehouse, snapshot_id)
+        shop.warehouse.query(f"INSERT INTO `{target}` ({', '.join(columns)}) VALUES {literals}")
         client = RowDigest()
         client.add(pa.RecordBatch.from_pylist([{name: row[name] for name in names} for row in rows], SCHEMA))
 
@@ -85,6 +86,7 @@ def test_every_number_is_hashed_alike_by_sql_and_client(shop: Shop, numbers: lis
         {"embedding": [0.5, float(np.nextafter(-1.25, 0))]}, {"embedding": [0.5]},
         {"embedding": [0.5], "right_embedding": [-1.25]}, {"attributes": []},
         {"attributes": [{"key": "a", "value": "c"}]},
+        {"features": [{"name": "x", "value": 1.0, "category": None}]},
         {"attributes": [{"key": "ab", "value": ""}]}, {"label": "cat5", "split": "rain"},
     ],
 )  # fmt: skip

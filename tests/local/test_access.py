@@ -187,7 +187,7 @@ def test_calls_without_the_token_are_refused(warehouse: Warehouse, stack: Stack,
     with pytest.raises(RawlessError, match="Unauthenticated"):
         StorageWriter(stranger).append([encoder])
     with pytest.raises(RawlessError, match="Unauthenticated"):
-        list(read(stranger, "encoder_v1", ["name"], ""))
+        list(read(stranger, stranger.table_id("encoder_v1"), ["name"], ""))
     with pubsub.publisher() as publisher, pytest.raises(Unauthenticated):
         publisher.create_topic(name=topic)
     with pubsub.subscriber() as subscriber, pytest.raises(Unauthenticated):
@@ -244,7 +244,7 @@ def test_no_proxy_receives_what_is_sent_to_the_local_servers(
         encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
 
         assert StorageWriter(direct).append([encoder]) == []
-        assert len(list(read(direct, "encoder_v1", ["name"], ""))) == 1
+        assert len(list(read(direct, direct.table_id("encoder_v1"), ["name"], ""))) == 1
         assert direct.query("SELECT name FROM encoder_v1") == [{"name": spec.name}]
         with PubSub(stack.pubsub, stack.token).publisher() as publisher:
             publisher.create_topic(name="projects/local-dev/topics/direct", retry=None)

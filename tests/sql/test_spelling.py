@@ -18,8 +18,14 @@ CONTEXT = {
     "vectors": True,
     "withdrawn": "withdrawn",
     "reopened": "reopened",
+    "steps": [{"position": 1, "sql": "SELECT remaining.example_id FROM remaining"}],
+    "columns": ["event_id"],
 }
-FRAGMENTS = {"first_delivery.sql", "latest.sql", "source_rows.sql", "known.sql"}
+FRAGMENTS = {
+    "first_delivery.sql", "latest.sql", "source_rows.sql", "known.sql", "canonical.sql", "delivery_hash.sql",
+    "features.sql", "near_duplicates.sql", "remaining.sql", "row_hash.sql", "selected_vectors.sql", "snapshot_row.sql",
+    "split.sql",
+}  # fmt: skip
 """Parts that other files include."""
 
 

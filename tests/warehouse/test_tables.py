@@ -19,9 +19,9 @@ DESIGN: dict[str, set[str]] = {
     "encoder_v1": {"name", "version", "fingerprint", "spec", "sealed", "registered_at"},
     "stream_pointer_v1": {"stream", "role", "encoder_fingerprint", "since"},
     "snapshot_v1": {
-        *("event_id", "left_event_id", "right_event_id", "stream", "occurred_at", "label", "label_value", "split"),
-        *("person_key", "encoder_fingerprint", "dimension", "embedding", "right_embedding", "attributes", "features"),
-        *("is_capped", "row_hash"),
+        *("event_id", "left_event_id", "right_event_id", "stream", "occurred_at", "logged_at", "label", "label_value"),
+        *("split", "person_key", "encoder_fingerprint", "dimension", "embedding", "right_embedding", "attributes"),
+        *("features", "is_capped", "row_hash"),
     },
     "snapshot_manifest_v1": {
         *("dataset", "snapshot_id", "spec", "sql_digest", "as_of", "fingerprint", "sources", "ledger", "counts"),
