@@ -68,7 +68,9 @@ _DNS = 53
 def test_ingest_train_import_and_serve_connect_to_the_local_stack_only(tmp_path: Path) -> None:
     for name, text in {"model.txt": _MODEL, "head.yaml": _HEAD, "serve.yaml": _SERVICE}.items():
         (tmp_path / name).write_text(text)
-    allowed = [tmp_path / "home", tmp_path / "temporary", tmp_path / "model.onnx"]
+    # The machine code of Google's SQL analyzer is kept for the user, and would take a minute to compile again.
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    allowed = [tmp_path / "home", tmp_path / "temporary", tmp_path / "model.onnx", cache / "wasmtime"]
     (tmp_path / "user").mkdir()
     (tmp_path / "temporary").mkdir()
     environment = {
@@ -80,6 +82,7 @@ def test_ingest_train_import_and_serve_connect_to_the_local_stack_only(tmp_path:
         "RAWLESS_HOME": str(allowed[0]),
         "RAWLESS_PSEUDONYM_KEY": FIXED_KEY,
         "TMPDIR": str(allowed[1]),
+        "XDG_CACHE_HOME": str(cache),
     }  # without CI, which also stops some telemetry
     calls = tmp_path / "calls.txt"
     strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-y", *_TRACED, "-o", str(calls)]

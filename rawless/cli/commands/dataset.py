@@ -336,7 +336,7 @@ def _print_plan(plan: "Plan") -> None:
     source = (
         "estimated from column widths; the local stack bills nothing"
         if plan.is_estimated
-        else "from BigQuery's dry run"
+        else "from BigQuery's dry run, which does not know what clustering will leave out"
     )
     size = format_bytes(plan.bytes)
     echo(f"A build reads at most {size} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
