@@ -7,12 +7,13 @@ from typing import Any
 
 from zetasql.wasi._pb2.zetasql.public import type_pb2
 
+from rawless.datasets.googlesql import Field, type_of_field
 from tests.googlesql.analyzer import Refused
 from tests.googlesql.changes import POSITION, changes
 from tests.googlesql.evaluator import Catalogue, Evaluator, Relation, Row, TableFunction
 from tests.googlesql.partition_filter import unfiltered
 from tests.googlesql.syntax import Source, identifier, kind_of
-from tests.googlesql.values import Field, decode, encode, field_of_type, is_null, type_of_field
+from tests.googlesql.values import decode, encode, field_of_type, is_null
 
 Parameters = Sequence[Mapping[str, Any]]
 _POSITION: Field = {"name": POSITION, "type": "INT64"}

@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
-from wasmtime import Trap
 from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2 as service
 from zetasql.wasi._pb2.zetasql.proto import function_pb2
 from zetasql.wasi._pb2.zetasql.public import function_pb2 as signatures
 
-from tests.googlesql.analyzer import Analyzer, Refused, simple_table
-from tests.googlesql.values import Field, encode, field_of_type, from_parameter, scalar_type, type_of_parameter
+from rawless.datasets.googlesql import Failed, Field, Refused, scalar_type, simple_table, type_of_parameter
+from tests.googlesql.analyzer import Analyzer
+from tests.googlesql.values import encode, field_of_type, from_parameter
 
 Row = list[Any]
 """A row as messages, one for each column."""
@@ -63,7 +63,16 @@ class Evaluator(Analyzer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._registered: tuple[Catalogue, int] | None = None
+        self._kept: tuple[Catalogue, int] | None = None
+
+    def call(self, name: str, request: Any, answer: Any) -> Any:
+        """Return the service's answer to a request. Raises Refused, also if it crashes; then it is started again."""
+        try:
+            return super().call(name, request, answer)
+        except Failed:
+            self.restart()
+            self._kept = None
+            raise Refused(f"The evaluator failed to {name}") from None
 
     def parse(self, sql: str) -> Any:
         """Return the syntax tree of a statement. Raises Refused."""
@@ -92,12 +101,7 @@ class Evaluator(Analyzer):
             value = from_parameter(kind, each.get("parameterValue", {}))
             # The evaluator looks a parameter up by its name in lower case.
             request.params.add(name=each["name"].lower(), value=encode(type_of_parameter(kind), value))
-        try:
-            answer = self.call("EvaluateQuery", request, service.EvaluateQueryResponse)
-        except Trap:
-            self.restart()
-            self._registered = None
-            raise Refused(f"The evaluator crashed: {sql}") from None
+        answer = self.call("EvaluateQuery", request, service.EvaluateQueryResponse)
         fields = [field_of_type(column.name, column.type) for column in answer.prepared.columns]
         return Relation(fields, [list(row.cell) for row in answer.content.table_data.row])
 
@@ -108,11 +112,11 @@ class Evaluator(Analyzer):
 
     def _register(self, catalogue: Catalogue) -> int:
         """Return the number of a catalogue. The last one is kept, since making one takes longer than most queries."""
-        if self._registered and self._registered[0] is catalogue:
-            return self._registered[1]
-        if self._registered:
-            self.call("UnregisterCatalog", service.UnregisterRequest(registered_id=self._registered[1]), Empty)
-            self._registered = None
+        if self._kept and self._kept[0] is catalogue:
+            return self._kept[1]
+        if self._kept:
+            self.call("UnregisterCatalog", service.UnregisterRequest(registered_id=self._kept[1]), Empty)
+            self._kept = None
         request = service.RegisterCatalogRequest()
         functions = [function.to_proto(name) for name, function in catalogue.functions.items()]
         tables = [simple_table(spelling, relation.fields) for spelling, relation in catalogue.tables.items()]
@@ -123,5 +127,5 @@ class Evaluator(Analyzer):
             for row in relation.rows:
                 content.row.add().cell.extend(row)
         number: int = self.call("RegisterCatalog", request, service.RegisterResponse).registered_id
-        self._registered = catalogue, number
+        self._kept = catalogue, number
         return number

@@ -21,12 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet
 from google.cloud.bigquery_storage_v1 import types
 
+from rawless.datasets.googlesql import Field
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.tables import ROLES, names
 from tests.googlesql.analyzer import Refused
 from tests.googlesql.database import Answer, Database, Exists, Missing
-from tests.googlesql.values import Field, from_arrow, to_cell
+from tests.googlesql.values import from_arrow, to_cell
 
 Json = dict[str, Any]
 _JOBS = r"/bigquery/v2/projects/(?P<project>[^/]+)/(?:jobs|queries)"
