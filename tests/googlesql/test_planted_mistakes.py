@@ -78,22 +78,8 @@ def test_a_filter_on_the_partitions_is_found_wherever_it_is(evaluated: Warehouse
     assert evaluated.query(joined, parameters({"at": AT})) == [{"n": 2}]
 
 
-SPELLED = {
-    "a time as text": "TO_JSON_STRING(occurred_at)",
-    "a number as text": "CAST(CAST(1 AS FLOAT64) AS STRING)",
-    "a hash of a time as text": "CAST(FARM_FINGERPRINT(TO_JSON_STRING(STRUCT(occurred_at))) AS STRING)",
-}
-
-
-@pytest.mark.parametrize("expression", SPELLED.values(), ids=SPELLED)
-def test_what_the_engines_spell_differently_differs(
-    warehouse: Warehouse, evaluated: Warehouse, expression: str
-) -> None:
-    answers = []
-    for engine in (warehouse, evaluated):
-        append_all(engine, [event("a")])
-        events = engine.table_id("embedding_event_v1")
-        sql = f"SELECT {expression} AS text FROM `{events}` WHERE occurred_at = @at"
-        answers.append(engine.query(sql, parameters({"at": AT})))
+def test_what_the_engines_spell_differently_differs(warehouse: Warehouse, evaluated: Warehouse) -> None:
+    """The local BigQuery writes an array of floats otherwise, as decision 3 says."""
+    answers = [engine.query("SELECT TO_JSON_STRING([1.0, 0.5]) AS text") for engine in (warehouse, evaluated)]
 
     assert answers[0] != answers[1]

@@ -108,18 +108,12 @@ class Oracle:
         return until is not None and min(delivery.occurred, delivery.logged) <= until
 
     def _row_hash(self, delivery: Delivery) -> int:
-        row = {
-            "subject_key": delivery.person,
-            "subject_key_id": delivery.person and "k1",
-            "occurred_at": int(delivery.occurred_at.timestamp()) * SCALE,
-            "caller_key": None,
-            "modality": "text",
-            "encoder": "minilm",
-            "encoder_version": "1.0.0",
-            "truncated": False,
-            "attributes": delivery.attributes,
-        }
-        return self._fingerprint(json.dumps(row, separators=(",", ":")))
+        def text(value: str | None) -> str:
+            return "-" if value is None else f"{len(value.encode())}:{value}"
+
+        attributes = "".join(text(each["key"]) + text(each["value"]) for each in delivery.attributes)
+        micros = int(delivery.occurred_at.timestamp()) * SCALE
+        return self._fingerprint(f"{text(delivery.person)}6:minilm5:1.0.0{micros};{attributes}")
 
     def _facts(self, table: str) -> list[Fact]:
         """Return the rows of a table that were known at the as-of, with persons."""
@@ -185,6 +179,8 @@ class Oracle:
         for event, delivery in self.events.items():
             label, _, problem = latest.get(event, (None, 0, "labelled"))
             yield self._example(event, [delivery], label, problem or self._late(delivery))
+        for event in latest.keys() - self.events.keys() - {None}:
+            yield self._example(f"no {event}", [], None, "eligible")
 
     def _of_pairs(self) -> Iterable[Example]:
         for (left, right), (label, _, problem) in self._latest().items():
@@ -198,8 +194,10 @@ class Oracle:
             yield self._example(json.dumps([left, right], separators=(",", ":")), ends, label, problem)
 
     def _of_subjects(self) -> Iterable[Example]:
+        """Yield an example for each label of each person; an event is that of the first label that counts."""
         window = self.world.label_parameters["window"] * 24
-        for person, (label, hour, problem) in self._latest().items():
+        by_event: dict[str, list[tuple[bool, int, Example]]] = defaultdict(list)
+        for person, hour, label, problem in self._labels_of_persons():
             events = [
                 each
                 for each in self.events.values()
@@ -207,9 +205,33 @@ class Oracle:
             ]
             last = min(events, key=lambda each: (-each.occurred, each.event), default=None)
             if last is None:
-                yield self._example(f"nothing of {person}", [], label, "event_in_window")
-            else:
-                yield self._example(last.event, [last], label, problem or self._late(last))
+                yield self._example(f"nothing of {person} at {hour}", [], label, "event_in_window")
+                continue
+            example = self._example(last.event, [last], label, problem or self._late(last))
+            by_event[last.event].append((example.removed_by is not None, hour, example))
+        for labelled in by_event.values():
+            (*_, first), *others = sorted(labelled, key=lambda each: each[:2])
+            yield first
+            for _, hour, other in others:
+                other.example_id = f"{other.example_id} at {hour}"
+                other.removed_by = other.removed_by or "first_label_of_event"
+                yield other
+
+    def _labels_of_persons(self) -> Iterable[tuple[str | None, int, str | None, str | None]]:
+        """Yield person, hour, label and problem; a label that is withdrawn by the next one takes that one with it."""
+        times: dict[str | None, dict[int, set[str | None]]] = defaultdict(lambda: defaultdict(set))
+        for person, label, hour in self._given():
+            if hour <= 0:
+                times[person][hour].add(label)
+        for person, by_hour in times.items():
+            hours = sorted(by_hour)
+            for place, hour in enumerate(hours):
+                values = by_hour[hour]
+                following = by_hour[hours[place + 1]] if place + 1 < len(hours) else set()
+                if values == {None} and place:
+                    continue
+                problem = "labelled" if {None} in (values, following) else "unambiguous" if len(values) > 1 else None
+                yield person, hour, min((value for value in values if value), default=None), problem
 
     def _example(self, name: str, deliveries: list[Delivery], label: str | None, problem: str | None) -> Example:
         return Example(name, deliveries, [self._person(each.person) for each in deliveries], label, problem)
@@ -217,8 +239,12 @@ class Oracle:
     def _lines(self) -> list[tuple[str, int]]:
         """Return the ledger: the examples that each line removed. Marks the examples on the way."""
         kind, split = kind_of_label(self.world.label), self.world.split
-        first = {"event": (), "pair": ("different_events", "eligible"), "subject": ("event_in_window",)}[kind]
-        names = [*first, "labelled", "unambiguous", "mature"]
+        first = {
+            "event": ("eligible",),
+            "pair": ("different_events", "eligible"),
+            "subject": ("event_in_window",),
+        }[kind]
+        names = [*first, "labelled", "unambiguous", "mature", *(["first_label_of_event"] if kind == "subject" else [])]
         lines = [(name, sum(each.removed_by == name for each in self.examples)) for name in names]
         for name, values in self.world.rules:
             lines.append((name, self._apply(name, values)))
