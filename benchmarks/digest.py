@@ -9,7 +9,8 @@ from rawless.warehouse.client import Warehouse
 ROWS, DIMENSION = 1_000_000, 384
 _ID = "d" * 24
 _VECTORS = 1000
-"""Different vectors; every row has an id of its own."""
+"""Different vectors of a statement; every row has an id of its own."""
+_ROWS_OF_PART = 50_000
 
 
 def measure(count: int) -> list[Figure]:
@@ -36,8 +37,13 @@ def _digest(warehouse: Warehouse, *, hash_again: bool) -> None:
 
 
 def _fill(warehouse: Warehouse) -> None:
-    """Write rows that are made where they are stored."""
-    warehouse.query(f"""
+    """Write rows that are made where they are stored, some at a time, since each statement is in memory."""
+    for part in range(max(1, ROWS // _ROWS_OF_PART)):
+        warehouse.query(_insert(warehouse, part, min(ROWS, _ROWS_OF_PART)))
+
+
+def _insert(warehouse: Warehouse, part: int, rows: int) -> str:
+    return f"""
         INSERT INTO `{table_id(warehouse, _ID)}` (
           event_id, stream, occurred_at, logged_at, label, split, person_key, encoder_fingerprint, dimension, embedding,
           right_embedding, attributes, features, row_hash
@@ -48,9 +54,10 @@ def _fill(warehouse: Warehouse) -> None:
           GROUP BY vector
         )
         SELECT
-          CONCAT('e-', vector, '-', number), 'bench', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 'a', 'train', 'p',
-          'f', {DIMENSION}, embedding, CAST([] AS ARRAY<FLOAT64>), CAST([] AS ARRAY<STRUCT<key STRING, value STRING>>),
+          CONCAT('e-', {part}, '-', vector, '-', number), 'bench', TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01', 'a',
+          'train', 'p', 'f', {DIMENSION}, embedding, CAST([] AS ARRAY<FLOAT64>),
+          CAST([] AS ARRAY<STRUCT<key STRING, value STRING>>),
           CAST([] AS ARRAY<STRUCT<name STRING, value FLOAT64, category STRING>>),
-          TO_HEX(SHA256(CONCAT(vector, '-', number)))
-        FROM made, UNNEST(GENERATE_ARRAY(1, {ROWS // _VECTORS})) AS number
-    """)  # noqa: S608
+          TO_HEX(SHA256(CONCAT({part}, '-', vector, '-', number)))
+        FROM made, UNNEST(GENERATE_ARRAY(1, {rows // _VECTORS})) AS number
+    """  # noqa: S608
