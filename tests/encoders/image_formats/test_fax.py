@@ -5,24 +5,11 @@ import pytest
 from PIL import Image
 
 from encoders.image_formats import fax, strip
-from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.tiff import Directory
-from encoders.image_spec import ImagePreprocessing
-from rawless.content import IMAGE_FORMATS, ImageLimits
 from rawless.privacy import Reason, Rejected
+from tests.encoders.decoding import decoded
 from tests.encoders.image_files import noise, saved
 
-LIMITS = ImageLimits(formats=IMAGE_FORMATS)
-PREPROCESSING = ImagePreprocessing(
-    exif_orientation="apply",
-    alpha="drop",
-    resize=8,
-    interpolation="bilinear",
-    antialias=True,
-    crop=8,
-    mean=(0, 0, 0),
-    std=(1, 1, 1),
-)
 SIZE = (200, 90)
 COMPRESSIONS = ["tiff_ccitt", "group3", "group4"]
 
@@ -30,7 +17,7 @@ COMPRESSIONS = ["tiff_ccitt", "group3", "group4"]
 def outcome(content: bytes) -> np.ndarray | Reason:
     """Return the pixels of an image, or the reason for its rejection."""
     try:
-        return np.asarray(decode_pixels(read_header(content, LIMITS), PREPROCESSING))
+        return decoded(content)
     except Rejected as rejected:
         return rejected.reason
 

@@ -9,25 +9,14 @@ import pytest
 from encoders.image_formats import check_installed, heic, strip
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.heif import MAX_PADDING
-from encoders.image_spec import ImagePreprocessing
 from rawless.content import IMAGE_FORMATS, ImageLimits
 from rawless.errors import UserError
 from rawless.privacy import Reason, Rejected
+from tests.encoders.decoding import LIMITS, PREPROCESSING, decoded, outcome
 from tests.encoders.image_files import SIZE, boxes, heif, heif_grid, heif_item, noise, resized_heif, saved
 
 pytest.importorskip("pillow_heif", reason="makes the files; it is in the extra heic")
 
-LIMITS = ImageLimits(formats=IMAGE_FORMATS)
-PREPROCESSING = ImagePreprocessing(
-    exif_orientation="apply",
-    alpha="drop",
-    resize=8,
-    interpolation="bilinear",
-    antialias=True,
-    crop=8,
-    mean=(0, 0, 0),
-    std=(1, 1, 1),
-)
 MARK = b"zebra9131"
 SIDE = 64
 """The encoder's smallest."""
@@ -37,14 +26,6 @@ HEAD, SETS = PROPERTIES[b"hvcC"][:22], PROPERTIES[b"hvcC"][22:]
 Outcome = tuple[int, int] | Reason
 
 
-def outcome(content: bytes, limits: ImageLimits = LIMITS) -> Outcome:
-    """Return the size of the decoded image, or the reason for its rejection."""
-    try:
-        return decode_pixels(read_header(content, limits), PREPROCESSING).size
-    except Rejected as rejected:
-        return rejected.reason
-
-
 def reason_of(content: bytes) -> Reason | None:
     """Return the reason for which a file never reaches the decoder."""
     try:
@@ -52,10 +33,6 @@ def reason_of(content: bytes) -> Reason | None:
     except Rejected as rejected:
         return rejected.reason
     return None
-
-
-def decoded(content: bytes) -> np.ndarray:
-    return np.asarray(decode_pixels(read_header(content, LIMITS), PREPROCESSING))
 
 
 def image(data: bytes = SLICE, **properties: bytes) -> bytes:

@@ -9,40 +9,15 @@ from PIL import Image
 
 from encoders.image_formats import strip
 from encoders.image_formats.avif import MAX_FRAMES
-from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.heif import MIN_TILE_SIDE
-from encoders.image_spec import ImagePreprocessing
-from rawless.content import IMAGE_FORMATS, ImageLimits
-from rawless.privacy import Reason, Rejected
+from rawless.privacy import Reason
+from tests.encoders.decoding import decoded, outcome
 from tests.encoders.image_files import SIZE, exif, heif, heif_grid, heif_item, noise, resized_heif, saved
 
-LIMITS = ImageLimits(formats=IMAGE_FORMATS)
-PREPROCESSING = ImagePreprocessing(
-    exif_orientation="apply",
-    alpha="drop",
-    resize=8,
-    interpolation="bilinear",
-    antialias=True,
-    crop=8,
-    mean=(0, 0, 0),
-    std=(1, 1, 1),
-)
 KIND, DATA, PROPERTIES = heif_item(saved(noise("RGB"), "AVIF", quality=100, subsampling="4:4:4"))
 IMAGE = (KIND, DATA, PROPERTIES)
 SIDE = struct.pack(">LLL", 0, *SIZE)
 TILE = saved(noise("RGB", (64, 64)), "AVIF")
-
-
-def outcome(content: bytes) -> tuple[int, int] | Reason:
-    """Return the size of the decoded image, or the reason for its rejection."""
-    try:
-        return decode_pixels(read_header(content, LIMITS), PREPROCESSING).size
-    except Rejected as rejected:
-        return rejected.reason
-
-
-def decoded(content: bytes) -> np.ndarray:
-    return np.asarray(decode_pixels(read_header(content, LIMITS), PREPROCESSING))
 
 
 def grid(rows: int, columns: int, size: tuple[int, int], tile: bytes = TILE, parts: int = 0) -> bytes:

@@ -7,35 +7,14 @@ import numpy as np
 import pytest
 
 from encoders.image_formats import strip
-from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.jp2 import MAX_TILES
-from encoders.image_spec import ImagePreprocessing
-from rawless.content import IMAGE_FORMATS, ImageLimits
-from rawless.privacy import Reason, Rejected
+from rawless.privacy import Reason
+from tests.encoders.decoding import LIMITS, decoded, outcome
 from tests.encoders.image_files import SIZE, box, boxes, noise, resized_jp2, saved, with_codestream
 
-LIMITS = ImageLimits(formats=IMAGE_FORMATS)
-PREPROCESSING = ImagePreprocessing(
-    exif_orientation="apply",
-    alpha="drop",
-    resize=8,
-    interpolation="bilinear",
-    antialias=True,
-    crop=8,
-    mean=(0, 0, 0),
-    std=(1, 1, 1),
-)
 WHOLE = saved(noise("RGB"), "JP2")
 STREAM = saved(noise("RGB"), "JP2", no_jp2=True)
 TILES = saved(noise("RGB"), "JP2", no_jp2=True, tile_size=(8, 8))
-
-
-def outcome(content: bytes, limits: ImageLimits = LIMITS) -> tuple[int, int] | Reason:
-    """Return the size of the decoded image, or the reason for its rejection."""
-    try:
-        return decode_pixels(read_header(content, limits), PREPROCESSING).size
-    except Rejected as rejected:
-        return rejected.reason
 
 
 def with_style(*, precincts: bytes = b"", block: int = 4, layers: int = 1, levels: int = 5) -> bytes:
@@ -86,9 +65,9 @@ def parts(content: bytes) -> tuple[bytes, list[bytes]]:
 def test_all_tiles_must_be_there_in_any_order() -> None:
     head, tiles = parts(TILES)
     assert len(tiles) == 4
-    expected = np.asarray(decode_pixels(read_header(TILES, LIMITS), PREPROCESSING))
+    expected = decoded(TILES)
     turned = head + b"".join(reversed(tiles)) + TILES[-2:]
-    assert np.array_equal(np.asarray(decode_pixels(read_header(turned, LIMITS), PREPROCESSING)), expected)
+    assert np.array_equal(decoded(turned), expected)
     for missing in range(4):
         kept = b"".join(tile for number, tile in enumerate(tiles) if number != missing)
         assert outcome(head + kept + TILES[-2:]) is Reason.UNDECODABLE_IMAGE
