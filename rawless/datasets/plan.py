@@ -1,5 +1,6 @@
 """Plan a build: its statements, and what they would read and cost."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -107,9 +108,10 @@ def statements(compiled: CompiledDataset) -> Iterator[Statement]:
 def bytes_read(compiled: CompiledDataset, volume: cost.Volume, *, created_only: bool = False) -> dict[str, float]:
     """Return the bytes that each statement of a build reads, by its name, counted from columns and partitions."""
     business = {name: tuple(source.types) for name, source in compiled.sources.items()}
-    return {
-        each.name: cost.count(each.sql, volume, business, created_only=created_only) for each in statements(compiled)
-    }
+    read: dict[str, float] = defaultdict(float)
+    for each in statements(compiled):  # two rules in different statements may have one name
+        read[each.name] += cost.count(each.sql, volume, business, created_only=created_only)
+    return read
 
 
 def _dry_run(compiled: CompiledDataset, eligible: Statement) -> tuple[float, int]:
