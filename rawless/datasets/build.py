@@ -1,6 +1,6 @@
 """Build a snapshot: eligible events, labels, rules, splits, then the vectors. The manifest commits it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -83,7 +83,8 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep, *, full
     warehouse = metered(compiled.warehouse, budget.max_bytes_billed if budget else None)
     compiled = replace(compiled, warehouse=warehouse)
     spec, snapshot_id = compiled.spec, compiled.snapshot_id
-    for manifest in list_manifests(warehouse, spec.dataset):
+    earlier = list_manifests(warehouse, spec.dataset)
+    for manifest in earlier:
         if manifest.snapshot_id == snapshot_id:
             record_request(warehouse, spec.dataset, snapshot_id)
             return BuildResult(manifest, is_new=False, warnings=tuple(_changed_sources(compiled, manifest)))
@@ -95,7 +96,7 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep, *, full
         try:
             run = select_examples(frozen_sources.copy_sources(compiled), on_step)
             expectations.check_sources(compiled, lambda statement: run.execute(statement).result())
-            is_written = write_rows(run, grow=not full)
+            is_written = write_rows(run, () if full else earlier)
             report = ledger.make_report(run.compiled, run.steps, run.marked, is_written=is_written)
             ledger.check_requirements(spec, report)
             expectations.check_counts(compiled, report.counts)
@@ -191,11 +192,10 @@ def find_fingerprint(run: BuildRun) -> str:
     return str(rows[0]["encoder_fingerprint"])
 
 
-def write_rows(run: BuildRun, *, grow: bool = False) -> bool:
+def write_rows(run: BuildRun, earlier: Sequence[Manifest] = ()) -> bool:
     """Write the remaining examples with their vectors to the snapshot's table; return whether there are any.
 
-    With `grow`, those of an earlier snapshot are copied from there if they are unchanged. Readers do not see the rows
-    yet.
+    Those of one of the `earlier` snapshots are copied from there if they are unchanged. Readers do not see rows yet.
     """
     compiled, warehouse = run.compiled, run.compiled.warehouse
     run.fingerprint = find_fingerprint(run)
@@ -203,7 +203,7 @@ def write_rows(run: BuildRun, *, grow: bool = False) -> bool:
     if remaining is None or remaining.first_at is None or remaining.last_at is None:
         return False
     span = Span(remaining.examples, remaining.first_at, remaining.last_at, remaining.is_tied)
-    if grow and _extend(run, span):
+    if _extend(run, earlier, span):
         return True
     snapshot_tables.create(warehouse, compiled.snapshot_id)
     rows = run.execute(_insert(compiled, compiled.snapshot(span, run.fingerprint))).num_dml_affected_rows
@@ -215,13 +215,13 @@ def write_rows(run: BuildRun, *, grow: bool = False) -> bool:
     return True
 
 
-def _extend(run: BuildRun, span: Span) -> bool:
+def _extend(run: BuildRun, earlier: Sequence[Manifest], span: Span) -> bool:
     """Write the rows by adding new ones to those of an earlier snapshot; return False if that is not possible."""
     compiled = run.compiled
-    parent = incremental.find_parent(compiled, run.fingerprint)
-    growth = incremental.compare(compiled, parent) if parent else None
-    if parent is None or growth is None:
+    parent = incremental.find_parent(compiled, earlier, run.fingerprint)
+    if parent is None:
         return False
+    growth = incremental.compare(compiled, parent)
     run.growth = incremental.describe(parent, growth)
     if growth.gone or growth.unchanged != parent.rows:
         return False

@@ -19,7 +19,7 @@ from rawless.datasets.spec import DatasetSpec
 from rawless.warehouse.tables import FOLDER
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_\s]+")
-_NOT_PART_OF_IDENTITY = {"folder", "require", "expect", "budget"}
+NOT_PART_OF_IDENTITY = {"folder", "require", "expect", "budget"}
 """Fields of a dataset file that change no row."""
 
 
@@ -54,7 +54,7 @@ def snapshot_id(spec: DatasetSpec, queries: Iterable[Mapping[str, Any]]) -> str:
 
     `queries` describes label and rules, in order: all that determines their result, with normalised SQL.
     """
-    fields = spec.model_dump(mode="json", exclude=_NOT_PART_OF_IDENTITY)
+    fields = spec.model_dump(mode="json", exclude=NOT_PART_OF_IDENTITY)
     identity = {"spec": fields, "queries": list(queries), "templates": sql_digest()}
     return hashlib.sha256(_canonical_json(identity).encode()).hexdigest()[:24]
 

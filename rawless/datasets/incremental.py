@@ -4,6 +4,7 @@ A table cannot lose or change rows without being billed for its vectors, so this
 earlier snapshot is in the new one, unchanged. The examples are always selected and marked in full.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ from google.api_core.exceptions import GoogleAPIError
 
 from rawless.datasets import snapshot_tables
 from rawless.datasets.compile import CompiledDataset, Span, Statement
-from rawless.datasets.identity import sql_digest
-from rawless.datasets.snapshots import Manifest, list_manifests
+from rawless.datasets.identity import NOT_PART_OF_IDENTITY, sql_digest
+from rawless.datasets.snapshots import Manifest
 from rawless.warehouse.client import unavailable
 
 
@@ -27,14 +28,14 @@ class Growth(NamedTuple):
     last_at: datetime | None
 
 
-def find_parent(compiled: CompiledDataset, fingerprint: str) -> Manifest | None:
-    """Return the latest snapshot of the same dataset as of an earlier time, if its rows can be part of the new one."""
+def find_parent(compiled: CompiledDataset, manifests: Iterable[Manifest], fingerprint: str) -> Manifest | None:
+    """Return the latest of some snapshots that is of the same dataset as of an earlier time and can be extended."""
     spec = compiled.spec
     if spec.label.kind != "event" or spec.features or spec.split.near_duplicates:
         return None
     same = (
         manifest
-        for manifest in list_manifests(compiled.warehouse, spec.dataset)
+        for manifest in manifests
         if manifest.as_of <= spec.as_of
         and (manifest.fingerprint, manifest.sql_digest) == (fingerprint, sql_digest())
         and _without_time(manifest.spec) == _without_time(compiled.stored.model_dump(mode="json"))
@@ -46,7 +47,7 @@ def _without_time(stored: object) -> object:
     """Return a stored dataset without its as-of and what changes no row."""
     if not isinstance(stored, dict):
         return None
-    left_out = {"as_of", "require", "budget", "expect", "folder"}
+    left_out = NOT_PART_OF_IDENTITY | {"as_of"}
     return {**stored, "spec": {name: value for name, value in stored["spec"].items() if name not in left_out}}
 
 
