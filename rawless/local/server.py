@@ -1,6 +1,7 @@
 """The background process of the local stack: serves the protocols of BigQuery and Pub/Sub on loopback."""
 
 import asyncio
+import gc
 import json
 import os
 import secrets
@@ -43,6 +44,9 @@ async def _serve(home: Path) -> None:
             "token": token,
         },
     )
+    # Syntax trees are many objects, so that the collector's defaults would stop for as long as a statement takes.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     await stopping.wait()
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     pubsub.stop(grace=None)
