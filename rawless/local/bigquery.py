@@ -33,6 +33,7 @@ from starlette.types import Receive, Scope, Send
 
 from rawless.local import farm_fingerprint
 from rawless.local.conversions import convert_as_google
+from rawless.local.elementwise import compute_elementwise
 from rawless.local.gate import AsyncTokenInterceptor, Gate
 from rawless.local.stack import LOCAL_PROJECT
 from rawless.local.translation import translate_faster
@@ -66,6 +67,7 @@ async def start(home: Path, token: str) -> emulator.EmulatorServer:
     _run_an_id_once()
     _pass_requests_on()
     convert_as_google()
+    compute_elementwise()
     translate_faster()
     farm_fingerprint.correct()
     _read_no_rows_in_dry_runs()
