@@ -13,7 +13,8 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rawless.datasets.snapshots import SCHEMA, Manifest, RowDigest, batches
+from rawless.datasets.row_digest import RowDigest
+from rawless.datasets.snapshots import SCHEMA, Manifest, batches
 from rawless.errors import UserError
 from rawless.files import atomic_write
 from rawless.warehouse.client import Warehouse

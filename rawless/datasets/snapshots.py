@@ -1,12 +1,10 @@
-"""Read snapshots: the manifests of finished ones, their rows, and the digest over rows."""
+"""Read snapshots: the manifests of finished ones, and their rows."""
 
-import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -26,10 +24,6 @@ _DERIVED = ("logged_at", "dimension", "is_capped", "row_hash")
 SCHEMA: pa.Schema = pa.schema([field for field in table("snapshot_v1").arrow_schema if field.name not in _DERIVED])
 """The schema of a snapshot's rows: the columns of its table but those that tell of others."""
 _FINISHED = FOLDER / "snapshot_manifest_v1" / "finished.sql"
-_VECTORS = ("embedding", "right_embedding")
-_HASHED_TEXTS = (
-    "event_id", "left_event_id", "right_event_id", "stream", "label", "split", "person_key", "encoder_fingerprint",
-)  # fmt: skip
 
 
 class SourceRows(NamedTuple):
@@ -193,80 +187,3 @@ def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
     if pa.types.is_list(field.type) and column.null_count:
         return pc.coalesce(column, pa.scalar([], field.type))
     return column
-
-
-class RowDigest:
-    """An incremental digest over rows in any order, equal to the one that the template `digest` computes in SQL.
-
-    A row is hashed by SHA-256 over its columns as the template `canonical` writes them. Rows are divided into groups by
-    the first four hexadecimal digits of their hashes, and the digest is the SHA-256 over the hashes of the groups, each
-    of which is the SHA-256 over its sorted hashes.
-    """
-
-    def __init__(self) -> None:
-        self._hashes: list[str] = []
-
-    @property
-    def rows(self) -> int:
-        """Return the number of rows added."""
-        return len(self._hashes)
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Add a batch with the columns of `SCHEMA`. How rows are divided into batches does not matter."""
-        rows = canonical(batch)
-        columns = [_texts(rows, name) for name in _HASHED_TEXTS]
-        columns += [
-            _attributes(rows.column("attributes")),
-            _features(rows.column("features")),
-            *(_vectors(rows, name) for name in _VECTORS),
-        ]
-        times = rows.column("occurred_at").cast(pa.int64()).to_pylist()
-        numbers = rows.column("label_value").to_pylist()
-        for time, number, *texts, attributes, features, left, right in zip(times, numbers, *columns, strict=True):
-            parts = ("".join(texts) + str(time), _number(number), attributes, features, left, right)
-            self._hashes.append(hashlib.sha256(";".join(parts).encode()).hexdigest())
-
-    def hexdigest(self) -> str:
-        """Return the digest of all rows added so far, in hexadecimal."""
-        whole = hashlib.sha256()
-        for _, group in groupby(sorted(self._hashes), lambda each: each[:4]):
-            whole.update(hashlib.sha256("".join(group).encode()).hexdigest().encode())
-        return whole.hexdigest()
-
-
-def digest(rows: Iterable[pa.RecordBatch]) -> tuple[str, int]:
-    """Return the digest of rows, in hexadecimal, and their number. See `RowDigest`."""
-    row_digest = RowDigest()
-    for batch in rows:
-        row_digest.add(batch)
-    return row_digest.hexdigest(), row_digest.rows
-
-
-def _texts(rows: pa.RecordBatch, name: str) -> list[str]:
-    return [_text(value) for value in rows.column(name).to_pylist()]
-
-
-def _text(value: str | None) -> str:
-    return "-" if value is None else f"{len(value.encode())}:{value}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value + 0.0:.17g}"  # -0.0 + 0.0 is 0.0
-
-
-def _attributes(column: pa.ListArray) -> list[str]:
-    rows = [sorted((each["key"], each["value"]) for each in row) for row in column.to_pylist()]
-    return ["".join(_text(key) + _text(value) for key, value in row) for row in rows]
-
-
-def _features(column: pa.ListArray) -> list[str]:
-    rows = [sorted((each["name"], each["value"], each["category"]) for each in row) for row in column.to_pylist()]
-    return ["".join(_text(name) + _number(value) + _text(category) for name, value, category in row) for row in rows]
-
-
-def _vectors(rows: pa.RecordBatch, name: str) -> list[str]:
-    column = rows.column(name)
-    offsets = column.offsets.to_numpy()
-    values = (column.values[offsets[0] : offsets[-1]].to_numpy(zero_copy_only=False) + 0.0).tolist()
-    cuts = (offsets - offsets[0]).tolist()
-    return [",".join(["%.17g"] * (end - start)) % tuple(values[start:end]) for start, end in pairwise(cuts)]

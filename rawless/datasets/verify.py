@@ -8,7 +8,8 @@ from rawless.datasets.build import BuildRun, OnStep, select_examples, write_rows
 from rawless.datasets.compile import compile_dataset
 from rawless.datasets.diff import dataset_of
 from rawless.datasets.identity import sql_digest
-from rawless.datasets.snapshots import Manifest, batches, digest, summarise
+from rawless.datasets.row_digest import digest
+from rawless.datasets.snapshots import Manifest, batches, summarise
 from rawless.warehouse.client import Warehouse
 
 _MOST_ROWS_READ = 100_000

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rawless.datasets.row_digest import RowDigest, digest
 from rawless.datasets.snapshot_tables import create, drop, table_id
-from rawless.datasets.snapshots import SCHEMA, RowDigest, batches, digest, summarise
+from rawless.datasets.snapshots import SCHEMA, batches, summarise
 from tests.shop import AS_OF, Shop
 
 ROW: dict[str, Any] = {
@@ -45,7 +46,11 @@ def test_rows_that_were_changed_with_their_hashes_left_are_found(shop: Shop) -> 
 
 
 NUMBERS = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False, width=32), st.floats(allow_nan=False, allow_infinity=False)
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**62), 2**62).map(lambda number: number * 2.0**-48),
+    st.integers(-(2**54), 2**54).map(lambda number: number * 2.0**-49),
+    st.sampled_from([16384.0, -16384.0, 16383.5, -0.0, 2.0**-48, 2.0**-49]),
 )
 
 

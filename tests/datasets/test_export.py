@@ -13,7 +13,8 @@ import pytest
 
 from rawless.datasets import export as exporting
 from rawless.datasets.export import export
-from rawless.datasets.snapshots import SCHEMA, Manifest, digest
+from rawless.datasets.row_digest import digest
+from rawless.datasets.snapshots import SCHEMA, Manifest
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from tests.shop import Shop

@@ -16,7 +16,7 @@ from rawless.datasets import sources
 from rawless.datasets.compile import compile_dataset
 from rawless.datasets.export import export
 from rawless.datasets.plan import plan
-from rawless.datasets.snapshots import digest
+from rawless.datasets.row_digest import digest
 from rawless.datasets.verify import verify
 from rawless.errors import UserError
 from rawless.heads.readers import frame
