@@ -109,6 +109,7 @@ def _check(command: Command, printed: str) -> None:
     assert comparable(printed) == comparable(command.output), f"{command.page}: {command.line}"
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_every_command_prints_what_its_page_shows(environment: dict[str, str]) -> None:
     """All in one home, because commands build on those before them; the demo is the README's first command."""

@@ -146,6 +146,7 @@ def test_no_column_of_a_snapshot_can_contain_free_text() -> None:
 PERSONS = 20_000
 
 
+@pytest.mark.full
 def test_splits_of_20_000_persons_have_their_ratios_and_do_not_change_when_data_grows(shop: Shop) -> None:
     def people(numbers: range) -> None:
         rows = []
