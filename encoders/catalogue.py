@@ -1,6 +1,7 @@
 """The catalogue of encoder specs that Rawless ships, and specs of users by path."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,9 +43,11 @@ def parse(data: Mapping[str, Any], where: str) -> EncoderSpec:
     """
     key = check(data, _FamilyKey, where=where)
     if (family := families.find(key.architecture, key.modality)) is None:
+        known = families.architectures(key.modality)
+        near = get_close_matches(key.architecture, known, n=5, cutoff=0.3) or known[:5]
         raise UserError(
-            f"{where}: architecture is {key.architecture!r}, but the rule is: one of "
-            f"{', '.join(families.architectures(key.modality))}."
+            f"{where}: architecture is {key.architecture!r}, but the rule is: one of {len(known)}, such as "
+            f"{', '.join(near)}."
         )
     return check(data, family.spec, where=where)
 

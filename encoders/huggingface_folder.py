@@ -1,9 +1,15 @@
-"""What a Hugging Face folder asks for that a spec cannot say, so that the vectors would not be those of its authors."""
+"""Loading Hugging Face models from folders, and refusing what a folder asks for that a spec cannot say.
+
+The vectors of such a folder would not be those of its authors.
+"""
 
 import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from encoders.spec import EncoderSpec
 from encoders.text_spec import TextSpec
 from rawless.errors import UserError
 
@@ -14,6 +20,30 @@ _MODULES = {"Transformer", "Pooling", "Normalize", "Dropout"}
 _UNSUPPORTED_TYPES = {"xlnet"}
 """Model types whose tokens are padded on the left and have a type of their own."""
 _SENTENCE_PIECE = (".model", ".spm")
+T = TypeVar("T")
+
+
+def load_from_files(spec: EncoderSpec, source: Path, load: Callable[[Path], T]) -> T:
+    """Return what `load` makes of a folder that contains the files of a spec, of those in the folder `source`, alone.
+
+    So other files of the source have no effect. Raises UserError when they cannot be loaded.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory(prefix="rawless-encoder-") as folder:
+        for name in spec.files:
+            link = Path(folder) / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(source / name)
+        try:
+            return load(Path(folder))
+        except Exception as error:  # noqa: BLE001 - each file format and library has its own errors
+            raise UserError(
+                f"The files of {spec.ref} in {source} cannot be loaded as a Hugging Face encoder "
+                f"({type(error).__name__}): compare weights and preprocessing of the spec with the folder."
+            ) from None
 
 
 def refuse_unsupported(spec: TextSpec, folder: Path) -> None:

@@ -24,7 +24,8 @@ State = dict[str, "torch.Tensor"]
 class Seeded(WeightSource):
     """`seed:NUMBER`, weights drawn from a seed; they have a digest, but no file.
 
-    `empty_state` returns the tensors of a spec's network by name, whose shapes and types are used and not their values.
+    `empty_state` returns the tensors of a spec's network by name: shapes and types of weights, on the device meta, and
+    tables, which are kept as they are.
     """
 
     def __init__(self, empty_state: Callable[[Any], "Mapping[str, torch.Tensor]"]) -> None:
@@ -69,6 +70,8 @@ class Seeded(WeightSource):
 def _tensor(name: str, empty: "torch.Tensor", numbers: np.random.Generator) -> "torch.Tensor":
     import torch
 
+    if not empty.is_meta:
+        return empty
     if empty.dim() < 2:  # batch normalisation, and the bias of the last layer
         ones = name.endswith(("running_var", "weight"))
         return (torch.ones if ones else torch.zeros)(empty.shape, dtype=empty.dtype)

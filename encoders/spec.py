@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from rawless.config import FrozenModel
 from rawless.content import Modality
@@ -23,6 +23,13 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Files = dict[FileName, Digest | None]
 """File names and their sha256; None for a file whose digest is not known yet."""
+
+
+class Added:
+    """Marks a field that was added to specs when some were sealed.
+
+    While it has its default, it is not part of the identity, so that the fingerprints of earlier specs stay.
+    """
 
 
 class Weights(FrozenModel):
@@ -114,8 +121,11 @@ class EncoderSpec(FrozenModel):
         return self.probe is not None and all(self.files.values())
 
     def identity(self) -> dict[str, Any]:
-        """Return every field but the probe as plain JSON values, which the fingerprint is computed from."""
-        return self.model_dump(mode="json", exclude={"probe"})
+        """Return every field but the probe, and but those of `Added` that have their default, as plain JSON values.
+
+        The fingerprint is computed from them.
+        """
+        return _without_added_defaults(self, self.model_dump(mode="json", exclude={"probe"}))
 
     @property
     def fingerprint(self) -> str:
@@ -151,6 +161,17 @@ class EncoderSpec(FrozenModel):
     @abstractmethod
     def content_of(probe_input: str) -> bytes:
         """Return a probe's input as the raw content that an encoder takes."""
+
+
+def _without_added_defaults(model: BaseModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a model's fields without those of `Added` that have their default."""
+    kept = {}
+    for name, value in values.items():
+        field, part = type(model).model_fields[name], getattr(model, name)
+        if any(isinstance(each, Added) for each in field.metadata) and part == field.get_default():
+            continue
+        kept[name] = _without_added_defaults(part, value) if isinstance(part, BaseModel) else value
+    return kept
 
 
 def canonical_json(value: Any) -> str:

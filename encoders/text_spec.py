@@ -1,25 +1,16 @@
 """`TextSpec`: the fields that the specs of all text encoders have."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from encoders.spec import Digest, EncoderSpec, FileName, Files
+from encoders.huggingface_weights import SafeFiles
+from encoders.spec import EncoderSpec, Files
 from rawless.config import FrozenModel
 
-_CODE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
 _PROBE = "Zoë paid £3.50 for two CAFÉS at 東京 — wasn't that naïve? 😀 antidisestablishmentarianism"
 """Case, accents, CJK, an emoji, punctuation and a word of many pieces, for which tokenizers differ."""
-
-
-def _refuse_code(name: str) -> str:
-    if name.lower().endswith(_CODE):
-        raise ValueError(f"{name} could run code when it is loaded; use .safetensors weights")
-    return name
-
-
-SafeFiles = dict[Annotated[FileName, AfterValidator(_refuse_code)], Digest | None]
 
 
 class TextPreprocessing(FrozenModel):

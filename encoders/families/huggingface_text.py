@@ -1,36 +1,22 @@
 """Text encoders of Hugging Face: any model type, hidden states pooled over the tokens."""
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from encoders import weights
 from encoders.family import Family, Model
-from encoders.huggingface_folder import refuse_unsupported
-from encoders.spec import Files, Weights
-from encoders.text_spec import SafeFiles, TextSpec
+from encoders.huggingface_folder import load_from_files, refuse_unsupported
+from encoders.huggingface_weights import HuggingFaceWeights
+from encoders.text_spec import TextSpec
 from encoders.weight_sources import LocalFolder
 from encoders.weight_sources.hugging_face import HuggingFaceHub
 from rawless.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-
-
-class HuggingFaceWeights(Weights):
-    """A Hugging Face model, from the hub or a folder."""
-
-    source: str = Field(pattern=r"^(hf:[\w.-]+/[\w.-]+|path:.+)$")
-    files: SafeFiles = Field(min_length=1)
-
-    @field_validator("files")
-    @classmethod
-    def _has_safetensors(cls, files: Files) -> Files:
-        if not any(name.endswith(".safetensors") for name in files):
-            raise ValueError("name at least one .safetensors file")
-        return files
 
 
 class HuggingFaceTextSpec(TextSpec):
@@ -85,36 +71,25 @@ def _pool(states: "torch.Tensor", mask: "torch.Tensor", *, pooling: str) -> "tor
 
 def _load_files(spec: HuggingFaceTextSpec) -> tuple[Any, Any, set[str]]:
     """Return tokenizer, transformer, and the names of tensors that the weights lack."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
-
-    from encoders import weights
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     source = weights.find(spec)
     refuse_unsupported(spec, source)
-    # Loaded from a folder of links to the verified files alone, so that other files of the source have no effect.
-    with tempfile.TemporaryDirectory(prefix="rawless-encoder-") as folder:
-        for name in spec.files:
-            (Path(folder) / name).symlink_to(source / name)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            transformer, loading = AutoModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-        except Exception as error:  # noqa: BLE001 - each file format and library has its own errors
-            raise UserError(
-                f"The files of {spec.ref} in {source} cannot be loaded as a Hugging Face encoder "
-                f"({type(error).__name__}): compare weights and preprocessing of the spec with the folder."
-            ) from None
-    return tokenizer, transformer, loading["missing_keys"]
+
+    def load(folder: Path) -> tuple[Any, Any, set[str]]:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        transformer, loading = AutoModel.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        return tokenizer, transformer, loading["missing_keys"]
+
+    return load_from_files(spec, source, load)
 
 
 def _positions(transformer: "torch.nn.Module", tokenizer_length: int) -> int:

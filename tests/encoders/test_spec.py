@@ -5,7 +5,7 @@ import json
 import string
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from encoders.catalogue import FOLDER, lookup
 from encoders.families.huggingface_text import HuggingFaceTextSpec
-from encoders.spec import EncoderSpec, Probe, canonical_json
+from encoders.spec import Added, EncoderSpec, Probe, canonical_json
+from encoders.text_spec import TextPreprocessing
 from rawless.errors import UserError
 
 MINILM_FINGERPRINT = "f707996b3d9d8b904a123be1b9f699863aca3151c6bcfa27980366671ce394d7"
@@ -66,6 +67,27 @@ def test_a_default_that_is_spelled_out_does_not_matter(data: dict[str, Any]) -> 
     for name in ("layer", "precision", "defence", "parent"):
         del data[name]
     assert HuggingFaceTextSpec.model_validate(data).fingerprint == MINILM_FINGERPRINT
+
+
+class LaterPreprocessing(TextPreprocessing):
+    """Preprocessing with a field that minilm was sealed without."""
+
+    later: Annotated[str, Added()] = "as before"
+
+
+class LaterSpec(HuggingFaceTextSpec):
+    """A spec with fields that minilm was sealed without."""
+
+    preprocessing: LaterPreprocessing
+    later: Annotated[int, Added()] = 1
+
+
+def test_a_field_that_was_added_is_part_of_the_identity_only_where_it_is_used(data: dict[str, Any]) -> None:
+    used = {**data, "preprocessing": data["preprocessing"] | {"later": "otherwise"}}
+    fingerprints = [LaterSpec.model_validate(each).fingerprint for each in (data, data | {"later": 2}, used)]
+
+    assert fingerprints[0] == MINILM_FINGERPRINT
+    assert len(set(fingerprints)) == len(fingerprints)
 
 
 OTHERS: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torchvision import models
 
-from encoders.families.torchvision_resnet import ResNetSpec, load_network
+from encoders.families.torchvision_resnet import ARCHITECTURES, ResNetSpec, load_network
 from rawless.errors import UserError
 
 MakeSpec = Callable[..., ResNetSpec]
@@ -49,7 +51,10 @@ def features(model: nn.Module, layer: str, pixels: torch.Tensor) -> torch.Tensor
     return caught[0]
 
 
-@pytest.mark.parametrize("architecture", DIMENSIONS)
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(each, marks=() if each in ("resnet18", "resnet50") else pytest.mark.full) for each in DIMENSIONS],
+)
 def test_every_resnet_produces_the_vectors_of_torchvision(
     plain_resnet: Callable[[str], Any], tmp_path: Path, image_spec: MakeSpec, pixels: torch.Tensor, architecture: str
 ) -> None:
@@ -62,6 +67,92 @@ def test_every_resnet_produces_the_vectors_of_torchvision(
     (tmp_path / "model.safetensors").unlink()
     assert near(found, expected)
     assert float((expected[0] - expected[1]).abs().max()) > 1e-3 * float(expected.abs().max())
+
+
+FAMILIES = [  # architecture, pixels a side, a layer that is pooled over its positions, the module that computes it
+    ("regnet_x_400mf", 64, "trunk_output", "trunk_output"),
+    ("shufflenet_v2_x0_5", 64, "conv5", "conv5"),
+    ("swin_t", 64, "features.7", "features.7"),
+]
+LARGE_FAMILIES = [
+    ("alexnet", 96, "avgpool", "avgpool"),
+    ("convnext_tiny", 64, "features", "features"),
+    ("convnext_tiny", 64, "features.1.0.block.3", "features.1.0.block.3"),  # inside a block channels are last
+    ("densenet121", 64, "features", "features"),
+    ("efficientnet_b0", 64, "features", "features"),
+    ("googlenet", 64, "inception5b", "inception5b"),
+    ("inception_v3", 96, "Mixed_7c", "Mixed_7c"),
+    ("maxvit_t", 224, "blocks.3", "blocks.3"),
+    ("mnasnet0_5", 64, "layers", "layers"),
+    ("mobilenet_v3_small", 64, "features", "features"),
+    ("resnext50_32x4d", 64, "layer4", "layer4"),
+    ("squeezenet1_1", 64, "features", "features"),
+    ("swin_v2_t", 64, "features.5", "features.5"),
+    ("vgg11", 64, "features", "features"),
+    ("vit_b_32", 64, "encoder.ln", "encoder.ln"),
+    ("wide_resnet50_2", 64, "layer4", "layer4"),
+]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "side", "layer", "module"),
+    [*FAMILIES, *(pytest.param(*each, marks=pytest.mark.full) for each in LARGE_FAMILIES)],
+)
+def test_every_classification_model_produces_the_vectors_of_torchvision(
+    image_spec: MakeSpec, tmp_path: Path, architecture: str, side: int, layer: str, module: str
+) -> None:
+    model = plain(architecture, side)
+    save_file(published(model.state_dict()), tmp_path / "model.safetensors")
+    pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        logits = model(pixels)
+    whole = features(model, module, pixels)
+    same = [axis for axis in range(1, whole.dim()) if list(whole.shape).count(whole.shape[axis]) > 1]  # of a map
+    axes = tuple(same) if whole.dim() > 3 else (1,)
+    heads = {"squeezenet1_1": "flatten"}
+    head = heads.get(architecture) or [name for name, each in model.named_modules() if isinstance(each, nn.Linear)][-1]
+
+    def found(layer: str, dimension: int) -> torch.Tensor:
+        preprocessing = {"resize": side, "crop": side}
+        return vectors(
+            image_spec(
+                tmp_path, architecture=architecture, layer=layer, dimension=dimension, preprocessing=preprocessing
+            ),
+            pixels,
+        )
+
+    assert near(found(head, 1000), logits)
+    expected = whole.mean(dim=axes)
+    assert near(found(layer, expected.shape[1]), expected)
+
+
+def published(state: State) -> State:
+    """Return a state by the names of the files that torchvision publishes, which its models rename."""
+    renamed = {}
+    for name, tensor in state.items():
+        numbered = re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name)
+        first = re.sub(r"(encoder_layer_\d+\.mlp)\.0\.", r"\1.linear_1.", numbered)
+        renamed[re.sub(r"(encoder_layer_\d+\.mlp)\.3\.", r"\1.linear_2.", first)] = tensor
+    return renamed
+
+
+def plain(architecture: str, side: int) -> nn.Module:
+    """Return a model of torchvision with random weights and statistics, as with its published weights."""
+    options: dict[str, Any] = {}
+    if architecture in ("googlenet", "inception_v3"):
+        options = {"transform_input": True, "init_weights": False}
+    if architecture.startswith("vit_"):
+        options = {"image_size": side}
+    torch.manual_seed(3)
+    model: nn.Module = getattr(models, architecture)(weights=None, **options).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            module.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+def test_the_architectures_are_the_classification_models_of_the_installed_torchvision() -> None:
+    assert set(models.list_models(module=models)) == ARCHITECTURES
 
 
 LAYERS = [
