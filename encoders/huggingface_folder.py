@@ -5,7 +5,7 @@ The vectors of such a folder would not be those of its authors.
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,16 +46,21 @@ def load_from_files(spec: EncoderSpec, source: Path, load: Callable[[Path], T]) 
             ) from None
 
 
+def refuse_own_code(ref: str, folder: Path, names: Iterable[str]) -> None:
+    """Raise UserError when one of these JSON files of the encoder `ref` asks for code of its own."""
+    for name in names:
+        content = _read(folder / name)
+        if isinstance(content, dict) and content.get("auto_map"):
+            raise UserError(
+                f"{ref} needs code of its own (auto_map in {name}), which is never run: use a model that the library "
+                "transformers contains."
+            )
+
+
 def refuse_unsupported(spec: TextSpec, folder: Path) -> None:
     """Raise UserError naming what the model of a folder needs and a spec cannot say."""
     config = _read(folder / "config.json") if "config.json" in spec.files else {}
-    tokenizer = _read(folder / "tokenizer_config.json") if "tokenizer_config.json" in spec.files else {}
-    for name, content in (("config.json", config), ("tokenizer_config.json", tokenizer)):
-        if content.get("auto_map"):
-            raise UserError(
-                f"{spec.ref} needs code of its own (auto_map in {name}), which is never run: use a model that the "
-                "library transformers contains."
-            )
+    refuse_own_code(spec.ref, folder, {"config.json", "tokenizer_config.json"} & spec.files.keys())
     kind = str(config.get("model_type"))[:64]
     if config.get("is_encoder_decoder") or kind in _UNSUPPORTED_TYPES:
         what = "has an encoder and a decoder" if config.get("is_encoder_decoder") else "is not supported"

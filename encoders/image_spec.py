@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from encoders.spec import EncoderSpec, Files, Probe, Weights
+from encoders.spec import Added, EncoderSpec, Files, Probe, Weights
 from rawless.config import FrozenModel
 
 _PROBE = Path(__file__).parent / "probe.jpg"
@@ -55,13 +55,17 @@ class ImagePreprocessing(FrozenModel):
     """The orientation that EXIF states, else XMP."""
     alpha: Literal["white", "black", "drop"]
     """The background of transparent pixels; `drop` keeps the colours that they hide."""
+    fit: Annotated[Literal["shorter", "exact"], Added()] = "shorter"
+    """Whether the shorter side becomes `resize` and the aspect ratio is kept, or both sides become it."""
     resize: int = Field(ge=1, le=4096)
-    """Pixels of the shorter side; the aspect ratio is kept."""
-    interpolation: Literal["nearest", "bilinear", "bicubic"]
+    """Pixels of the shorter side, or of both."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
     antialias: bool
     """True resizes as Pillow does, false as torch does on tensors without antialiasing."""
     crop: int = Field(ge=1, le=4096)
     """Pixels of the side of the square that is cut from the centre."""
+    crop_rounding: Annotated[Literal["half_even", "down"], Added()] = "half_even"
+    """How half of an odd margin is rounded: as torchvision does, or down, as Hugging Face's image processors do."""
     mean: tuple[Finite, Finite, Finite]
     std: tuple[Finite, Finite, Finite]
     """The standard deviation of red, green and blue, like the mean on a scale from 0 to 1."""
@@ -70,6 +74,8 @@ class ImagePreprocessing(FrozenModel):
     def _crop_fits(self) -> Self:
         if self.crop > self.resize:
             raise ValueError(f"crop is {self.crop}, but may be at most resize, {self.resize}")
+        if self.interpolation == "lanczos" and not self.antialias:
+            raise ValueError("interpolation lanczos needs antialias: true")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
         return self

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from encoders.huggingface_folder import SENTENCE_TRANSFORMERS_FILES
+from encoders.huggingface_processor import PROCESSOR_FILES
 from encoders.spec import EncoderSpec
 from encoders.weight_sources import WeightSource, is_hub_allowed
 from rawless.errors import Unavailable
@@ -42,8 +43,9 @@ class HuggingFaceHub(WeightSource):
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
         repository = spec.weights.location
+        patterns = [*spec.files, *SENTENCE_TRANSFORMERS_FILES, *PROCESSOR_FILES]
         try:
-            return Path(snapshot_download(repository, allow_patterns=[*spec.files, *SENTENCE_TRANSFORMERS_FILES]))
+            return Path(snapshot_download(repository, allow_patterns=patterns))
         except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
             raise Unavailable(
                 f"{repository} could not be downloaded from the hub ({type(error).__name__}); retry later, or provide "
