@@ -20,7 +20,9 @@ from rawless.errors import UserError
 
 Vector = npt.NDArray[np.float32]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+FileName = Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+"""A name in the folder of the weights, or one folder deeper."""
 Files = dict[FileName, Digest | None]
 """File names and their sha256; None for a file whose digest is not known yet."""
 

@@ -4,8 +4,8 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from encoders.huggingface_folder import SENTENCE_TRANSFORMERS_FILES
 from encoders.huggingface_processor import PROCESSOR_FILES
+from encoders.sentence_modules import CONFIGS, MODULE_CONFIGS
 from encoders.spec import EncoderSpec
 from encoders.weight_sources import WeightSource, is_hub_allowed
 from rawless.errors import Unavailable
@@ -43,7 +43,7 @@ class HuggingFaceHub(WeightSource):
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
         repository = spec.weights.location
-        patterns = [*spec.files, *SENTENCE_TRANSFORMERS_FILES, *PROCESSOR_FILES]
+        patterns = [*spec.files, *CONFIGS, MODULE_CONFIGS, *PROCESSOR_FILES]
         try:
             return Path(snapshot_download(repository, allow_patterns=patterns))
         except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
