@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from encoders import nvjpeg
 from encoders.batcher import Budget
 from encoders.family import Inputs, Model
 from encoders.image_formats.decode import decode_pixels, read_header
@@ -62,7 +63,7 @@ def budget(crop: int, *, cuda: bool) -> Budget:
     """Return the batch limits for images that are cropped to squares of `crop` pixels a side."""
     batch = CUDA_BATCH if cuda else BATCH
     capacity = min(_BATCHES_IN_PROGRESS * batch, max(1, _PREPARED_BYTES // (3 * crop**2)))
-    return Budget(batch, run_cost=1, capacity=capacity, wait_seconds=0.02 if cuda else 0.005)
+    return Budget(batch, run_cost=1, capacity=capacity, wait_seconds=0.02 if cuda else 0.005, runs=2 if cuda else 1)
 
 
 def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor:
@@ -73,4 +74,6 @@ def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimi
     if resized > _RESIZED_PIXELS:
         raise Rejected(Reason.TOO_MANY_PIXELS)
     with _decoding_pixels.acquire(max(math.prod(image.size), resized)):
+        if preprocessing.decoder == "nvjpeg" and nvjpeg.takes(image):
+            return nvjpeg.decode_and_resize(image, preprocessing)
         return resize_and_crop(decode_pixels(image, preprocessing), preprocessing)

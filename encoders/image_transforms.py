@@ -3,7 +3,7 @@
 import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import center_crop, convert_image_dtype, crop, normalize, pil_to_tensor, resize
+from torchvision.transforms.functional import center_crop, convert_image_dtype, crop, pil_to_tensor, resize
 
 from encoders.image_spec import ImagePreprocessing
 
@@ -18,11 +18,15 @@ def resized_size(size: tuple[int, int], preprocessing: ImagePreprocessing) -> tu
     return (short, longer) if width <= height else (longer, short)
 
 
-def resize_and_crop(image: Image.Image, preprocessing: ImagePreprocessing) -> torch.Tensor:
-    """Return the pixels of an RGB image after resizing and the central crop, uint8 of shape (3, crop, crop)."""
+def resize_and_crop(image: Image.Image | torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:
+    """Return the pixels of an RGB image after resizing and the central crop, uint8 of shape (3, crop, crop).
+
+    An image that is a tensor, of shape (3, height, width), is resized on its device.
+    """
     mode = InterpolationMode(preprocessing.interpolation)
-    source = image if preprocessing.antialias else pil_to_tensor(image)
-    width, height = resized_size(image.size, preprocessing)
+    source = image if preprocessing.antialias or isinstance(image, torch.Tensor) else pil_to_tensor(image)
+    size = (image.shape[-1], image.shape[-2]) if isinstance(image, torch.Tensor) else image.size
+    width, height = resized_size(size, preprocessing)
     resized = resize(source, [height, width], interpolation=mode, antialias=preprocessing.antialias)
     side = preprocessing.crop
     if preprocessing.crop_rounding == "down":
@@ -35,18 +39,26 @@ def resize_and_crop(image: Image.Image, preprocessing: ImagePreprocessing) -> to
 
 def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:
     """Return uint8 pixels of shape (batch, 3, crop, crop) as float32, minus the mean, divided by the deviation."""
-    scaled = convert_image_dtype(batch, torch.float32)
-    normalised: torch.Tensor = normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
+    normalised: torch.Tensor = PixelNormalisation(preprocessing)(batch)
     return normalised
 
 
 class PixelNormalisation(torch.nn.Module):
-    """Pixels, uint8 of shape (batch, 3, crop, crop), to normalised float32 of the same shape."""
+    """Pixels, uint8 of shape (batch, 3, crop, crop), to normalised float32 of the same shape.
+
+    torchvision's function computes the same, but waits for the device, which a CUDA graph cannot.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, preprocessing: ImagePreprocessing) -> None:
         super().__init__()
-        self._preprocessing = preprocessing
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(preprocessing, name), dtype=torch.float32).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return `normalise` of the images."""
-        return normalise(images, self._preprocessing)
+        """Return the normalised images."""
+        scaled: torch.Tensor = convert_image_dtype(images, torch.float32)
+        return (scaled - self.mean) / self.std

@@ -52,6 +52,7 @@ OTHERS: dict[str, list[Any]] = {
     "weights.source": ["seed:19", "path:/weights", "gs://bucket/folder"],
     "weights.files": [{"model.safetensors": ANOTHER}, {"other.safetensors": ANOTHER}],
     "preprocessing.exif_orientation": ["ignore"],
+    "preprocessing.decoder": ["pillow_draft", "nvjpeg"],
     "preprocessing.alpha": ["black", "drop"],
     "preprocessing.fit": ["exact"],
     "preprocessing.resize": [255, 224],
@@ -65,7 +66,7 @@ OTHERS: dict[str, list[Any]] = {
     "pooling": ["max", "flatten"],
     "l2_normalise": [False],
     "dimension": [511],
-    "precision": ["bf16"],
+    "precision": ["tf32", "bf16", "fp16"],
     "tolerance": [2e-5],
     "defence": ["rotation"],
     "training_domain": ["other"],
@@ -107,7 +108,7 @@ def test_no_two_of_the_changes_share_a_fingerprint(spec: ResNetSpec) -> None:
         (path, each)
         for path in OTHERS
         for each in OTHERS[path]
-        if path not in ("modality", "precision", "defence")  # which have only one allowed value so far
+        if path not in ("modality", "defence")  # which have only one allowed value so far
     ]
     assert len({changed(spec, *each).fingerprint for each in checked}) == len(checked)
 
