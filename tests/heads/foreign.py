@@ -67,14 +67,26 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def from_torch(path: Path, layers: nn.Module, count: int = 1) -> Path:
+def from_torch(path: Path, layers: nn.Module, count: int = 1, opset: int | None = None) -> Path:
     """Write a module of one input or two with torch's exporter."""
     rows = torch.export.Dim("rows")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter itself
         torch.onnx.export(
             layers.eval(), tuple(torch.zeros(3, DIMENSION) for _ in range(count)), path, verbose=False,
-            dynamic_shapes=tuple({0: rows} for _ in range(count)), external_data=False,
+            dynamic_shapes=tuple({0: rows} for _ in range(count)), external_data=False, opset_version=opset,
+        )  # fmt: skip
+    return path
+
+
+def from_torchscript(path: Path, layers: nn.Module, count: int = 1, opset: int | None = None, rows: int = 3) -> Path:
+    """Write a module with torch's older exporter, which traces it; a single row stays the number of rows."""
+    names = ["left", "right"] if count == 2 else ["vector"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            layers.eval(), tuple(torch.zeros(rows, DIMENSION) for _ in range(count)), str(path), dynamo=False,
+            input_names=names, dynamic_axes={name: {0: "rows"} for name in names if rows > 1}, opset_version=opset,
         )  # fmt: skip
     return path
 
