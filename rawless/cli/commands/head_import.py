@@ -16,7 +16,7 @@ _TENSORS_SHOWN = 20
 
 
 def import_head(
-    file: Annotated[Path, typer.Argument(help="The model, in ONNX.")],
+    model: Annotated[Path, typer.Argument(help="The model, in ONNX.")],
     encoder: Annotated[
         str,
         typer.Option("--encoder", help="The encoder of its input vectors: NAME@VERSION, or the path of a spec file."),
@@ -38,19 +38,23 @@ def import_head(
     spec = lookup(encoder)
     from rawless.connect import open_warehouse
     from rawless.datasets.snapshots import find
-    from rawless.heads.importing.importer import import_model, with_metrics
+    from rawless.heads.importing.importer import evaluated, import_model
     from rawless.heads.publish import publish
     from rawless.local import home
 
     with progress(f"Importing {name}"):
-        imported = import_model(file, spec, name, classes.split(",") if classes is not None else ())
-        opened = open_warehouse(warehouse)
-        manifest = with_metrics(opened, imported, find(opened, snapshot)) if snapshot else imported.manifest
-        written, folder = publish(opened, manifest, imported.graph, home.heads())
+        names = classes.split(",") if classes is not None else ()
+        imported = import_model(model, spec, name, names)
+        opened, order = open_warehouse(warehouse), imported.manifest.classes
+        if snapshot:
+            imported = evaluated(opened, imported, find(opened, snapshot))
+        written, folder = publish(opened, imported.manifest, imported.graph, home.heads())
     if json:
         print_json({"folder": str(folder), "tensors": tensors(imported), **written.model_dump(mode="json")})
         return
     _print_import(imported, written)
+    if imported.manifest.classes != order:
+        echo(f"Its columns were reordered as the snapshot's classes; the model has them as {', '.join(order)}.")
     echo(f"The head is in {folder}.")
 
 
@@ -77,6 +81,8 @@ def _print_import(imported: "ImportedModel", manifest: "HeadManifest") -> None:
     title = f"{len(rows)} tensors" + (f", the first {_TENSORS_SHOWN} shown" if len(rows) > _TENSORS_SHOWN else "")
     print_table(rows[:_TENSORS_SHOWN], title)
     classes = f" of the classes {', '.join(manifest.classes)}" if manifest.classes else ""
+    if imported.classes_from:
+        classes += f", as {imported.classes_from} says"
     echo(
         f"Imported {manifest.head}@{manifest.version} over {manifest.encoder}@{manifest.encoder_version}; "
         f"it returns {manifest.outputs[0].name}{classes}."
