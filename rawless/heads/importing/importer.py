@@ -2,20 +2,22 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from encoders.spec import EncoderSpec
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads import artefact
 from rawless.heads.artefact import HeadManifest
+from rawless.heads.importing import saved_model
 from rawless.heads.importing.allowed_operators import MAX_CLASSES
 from rawless.heads.importing.class_order import NamedClasses, named_classes
-from rawless.heads.importing.model_signature import ModelSignature, read_signature
+from rawless.heads.importing.model_signature import ModelSignature, TensorInfo, read_signature
 from rawless.heads.importing.normal_form import finish, in_order, normal_form
 from rawless.heads.importing.onnx_reader import check, read_model
 from rawless.heads.importing.trial import ROWS, Array, TrialError, run_trial
@@ -39,23 +41,50 @@ class ImportedModel:
     """The manifest of the head as its version 1, without metrics."""
     classes_from: str = ""
     """What names the classes; empty if nothing does."""
+    variables: tuple[TensorInfo, ...] = ()
+    """Of the SavedModel that it was converted from."""
 
 
-def import_model(path: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = ()) -> ImportedModel:
-    """Read, check and try a model over the vectors of an encoder. Raises UserError that names what does not fit."""
+@dataclass(frozen=True)
+class _Source:
+    """An ONNX model as it was read or converted."""
+
+    model: onnx.ModelProto
+    digest: str
+    folder: Path
+    """Where a config.json may name its classes."""
+    variables: tuple[TensorInfo, ...] = ()
+    hyperparameters: dict[str, str] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
+
+
+def import_model(
+    path: Path,
+    encoder: EncoderSpec,
+    name: str,
+    classes: Sequence[str] = (),
+    *,
+    signature: str | None = None,
+    tensorflow: str | None = None,
+) -> ImportedModel:
+    """Read, check and try a model over the vectors of an encoder: an ONNX file, or the folder of a SavedModel.
+
+    `signature` is that of the SavedModel and `tensorflow` the interpreter that converts it, see `saved_model.convert`.
+    Raises UserError that names what does not fit.
+    """
     if not fits(name, NAME):
         raise UserError(
             f"The name {name!r} is not 1 to 63 of the characters a-z0-9_, beginning with a letter: choose another."
         )
     fingerprint = encoder.fingerprint
-    model = read_model(path)
-    read = read_signature(model, encoder.dimension, path)
-    head = normal_form(model, read, encoder.dimension)
+    source = _read(path, signature, tensorflow)
+    read = read_signature(source.model, encoder.dimension, path)
+    head = normal_form(source.model, read, encoder.dimension)
     check(head, path)
     columns = _try(head.SerializeToString(deterministic=True), path)
     finish(head, columns)
     graph = head.SerializeToString(deterministic=True)
-    named = named_classes(model, columns, path.parent) if columns > 1 else ()
+    named = named_classes(source.model, columns, source.folder) if columns > 1 else ()
     named_by_user = [NamedClasses(tuple(classes), "--classes")] if classes else []
     manifest = HeadManifest(
         head=name,
@@ -68,13 +97,30 @@ def import_model(path: Path, encoder: EncoderSpec, name: str, classes: Sequence[
         classes=_classes(classes, named, columns, path),
         **artefact.tensors(head),
         metrics=(),
-        hyperparameters={"file_digest": hashlib.sha256(path.read_bytes()).hexdigest()},
-        libraries=artefact.libraries(("numpy", "onnx", "onnxruntime")),
+        hyperparameters={"file_digest": source.digest, **source.hyperparameters},
+        libraries=artefact.libraries(("numpy", "onnx", "onnxruntime")) | source.libraries,
         created_at=datetime.now(UTC),
     )
     HeadSession(manifest, graph)
     classes_from = next((each.source for each in (*named_by_user, *named)), "")
-    return ImportedModel(read, graph, manifest, classes_from)
+    return ImportedModel(read, graph, manifest, classes_from, source.variables)
+
+
+def _read(path: Path, signature: str | None, tensorflow: str | None) -> _Source:
+    if not path.is_dir():
+        if signature is not None:
+            raise UserError(f"{path} is not the folder of a SavedModel, so it has no signatures: omit --signature.")
+        model = read_model(path)
+        return _Source(model, hashlib.sha256(path.read_bytes()).hexdigest(), path.parent)
+    converted = saved_model.convert(path, signature, tensorflow)
+    return _Source(
+        converted.model,
+        saved_model.digest(path),
+        path,
+        converted.variables,
+        {"signature": converted.signature},
+        converted.libraries,
+    )
 
 
 def _try(graph: bytes, path: Path) -> int:

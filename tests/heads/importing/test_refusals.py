@@ -103,7 +103,7 @@ def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, eight: EncoderSpe
         import_model(path, eight, "foreign")
     with pytest.raises(UserError, match="does not exist: check the path"):
         import_model(tmp_path / "none.onnx", eight, "foreign")
-    with pytest.raises(UserError, match=r"cannot be read \(IsADirectoryError\)"):
+    with pytest.raises(UserError, match=r"is not a SavedModel, since it has no saved_model\.pb"):
         import_model(tmp_path, eight, "foreign")
     with pytest.raises(UserError, match="The name 'Not One' is not 1 to 63"):
         import_model(path, eight, "Not One")
