@@ -27,8 +27,8 @@ class Written(nn.Module):
         for name, part in parts.items():
             setattr(self, name, part)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.function(self, *inputs)
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.function(self, rows)
 
 
 class PairWritten(Written):
@@ -151,8 +151,8 @@ LESS_COMMON: dict[str, nn.Module] = {
                         weights=_parameter(2 * DIMENSION, CLASSES)),
 }  # fmt: skip
 ALL = COMMON | PAIRS | LESS_COMMON
-NOT_TRACED = {"bilinear", "transformer layer"}
-"""What the tracing exporter does not support."""
+NOT_TRACED = {"bilinear", "transformer layer", "repeated"}
+"""What the tracing exporter does not support, or exports with a size that cannot be inferred."""
 NEWEST_OF_TORCHSCRIPT, NEWEST_OF_DYNAMO = 20, 23
 
 
