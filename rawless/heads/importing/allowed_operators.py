@@ -30,7 +30,7 @@ _REDUCTION = (
 )
 _SHAPE = (
     "Cast Concat Constant ConstantOfShape Expand Flatten Gather GatherElements GatherND Identity Pad Reshape Shape "
-    "Size Slice Split Squeeze Tile Transpose Unsqueeze"
+    "Size Slice Split Squeeze Transpose Unsqueeze"
 )
 _SCIKIT_LEARN = (
     "ArrayFeatureExtractor Binarizer Imputer LinearClassifier LinearRegressor Normalizer SVMClassifier SVMRegressor "
@@ -48,6 +48,7 @@ OPERATORS = {
 _FIXES = {
     "write it without branches and loops, with where of torch or TensorFlow": "If Loop Scan",
     "join tensors with torch.cat instead of hstack, vstack or stack": "SequenceConstruct SequenceAt SequenceMap",
+    "join copies with torch.cat instead of repeat": "Tile",
     "export it in evaluation mode (torch: module.eval())": (
         "Bernoulli RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
     ),

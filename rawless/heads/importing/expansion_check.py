@@ -9,7 +9,7 @@ from rawless.heads.signature import BATCH
 
 MAX_VALUES = 65_536
 """The maximum number of values for each row in the output of such an operator."""
-OPERATORS = {"ConstantOfShape", "Einsum", "Expand", "Pad", "Tile"}
+OPERATORS = {"ConstantOfShape", "Einsum", "Expand", "Pad"}
 
 
 class ExpansionError(Exception):

@@ -147,12 +147,10 @@ LESS_COMMON: dict[str, nn.Module] = {
     "chosen columns": _of(lambda rows: rows[:, [1, 0, 2, 3, 4, 5, 6, 7]]),
     "masked": _of(lambda rows: torch.where(rows > 0, rows, 0.1 * rows).masked_fill(rows < -1, 0.0)),
     "zeros": _of(lambda rows: torch.cat([rows[:, :4], torch.zeros_like(rows[:, 4:])], -1)),
-    "repeated": Written(lambda self, rows: (rows.repeat(1, 2) @ self.weights).softmax(-1),
-                        weights=_parameter(2 * DIMENSION, CLASSES)),
 }  # fmt: skip
 ALL = COMMON | PAIRS | LESS_COMMON
-NOT_TRACED = {"bilinear", "transformer layer", "repeated"}
-"""What the tracing exporter does not support, or exports with a size that cannot be inferred."""
+NOT_TRACED = {"bilinear", "transformer layer"}
+"""What the tracing exporter does not support."""
 NEWEST_OF_TORCHSCRIPT, NEWEST_OF_DYNAMO = 20, 23
 
 
@@ -226,6 +224,7 @@ REFUSED = {
     "loop": ("Loop", "without branches and loops"),
     "branch": ("If", "without branches and loops"),
     "hstack": ("SequenceConstruct", r"join tensors with torch\.cat"),
+    "repeat": ("Tile", r"join copies with torch\.cat"),
     "training": ("RandomUniform", r"module\.eval\(\)"),
     "convolution": ("Conv", "such as Linear"),
     "quantised": ("QLinearMatMul", "without quantisation"),
