@@ -33,7 +33,8 @@ quick: $(DONE)
 test: $(DONE)
 	$(BIN)/pytest --numprocesses 3 --dist loadgroup --statements=build/statements -m "not full"
 
-# What `make test` leaves out because it takes minutes: all cases and random warehouses on Google's evaluator.
+# What `make test` leaves out because it takes minutes: all cases and random warehouses on Google's evaluator, models of
+# both exporters of torch, and of TensorFlow, which is installed once into the user's cache.
 test-full: $(DONE)
 	$(BIN)/pytest --quiet --numprocesses 2 --dist worksteal -m full
 

@@ -23,9 +23,8 @@ class TextTowerNetwork(nn.Module):
 
     def forward(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the tower's vectors, of length one where `l2_normalise` is true."""
-        vectors: torch.Tensor = getattr(
-            self._tower(input_ids=ids, attention_mask=mask if self._has_mask else None), self._output
-        )
+        output = self._tower(input_ids=ids, attention_mask=mask if self._has_mask else None)
+        vectors: torch.Tensor = getattr(output, self._output).float()
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors
 
 

@@ -1,8 +1,5 @@
 """Models that were trained elsewhere, and an encoder whose vectors they take."""
 
-import importlib.util
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -33,17 +30,6 @@ model (float[rows, 8] vector) => (float[rows, 2] answer)
 }
 """
 """A model in ONNX's text format."""
-_TENSORFLOW = """
-import sys
-import numpy as np
-import tensorflow
-import tf2onnx
-
-weights = np.load(sys.argv[1])
-vectors = tensorflow.TensorSpec([None, weights.shape[0]], tensorflow.float32, name="vectors")
-answer = tensorflow.function(lambda rows: tensorflow.nn.softmax(tensorflow.nn.relu(rows) @ weights), [vectors])
-tf2onnx.convert.from_function(answer, [vectors], opset=18, output_path=sys.argv[2])
-"""
 
 
 def spec(folder: Path) -> tuple[EncoderSpec, Path]:
@@ -67,14 +53,26 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def from_torch(path: Path, layers: nn.Module, count: int = 1) -> Path:
+def from_torch(path: Path, layers: nn.Module, count: int = 1, opset: int | None = None) -> Path:
     """Write a module of one input or two with torch's exporter."""
     rows = torch.export.Dim("rows")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter itself
         torch.onnx.export(
             layers.eval(), tuple(torch.zeros(3, DIMENSION) for _ in range(count)), path, verbose=False,
-            dynamic_shapes=tuple({0: rows} for _ in range(count)), external_data=False,
+            dynamic_shapes=tuple({0: rows} for _ in range(count)), external_data=False, opset_version=opset,
+        )  # fmt: skip
+    return path
+
+
+def from_torchscript(path: Path, layers: nn.Module, count: int = 1, opset: int | None = None, rows: int = 3) -> Path:
+    """Write a module with torch's older exporter, which traces it; a single row stays the number of rows."""
+    names = ["left", "right"] if count == 2 else ["vector"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            layers.eval(), tuple(torch.zeros(rows, DIMENSION) for _ in range(count)), str(path), dynamo=False,
+            input_names=names, dynamic_axes={name: {0: "rows"} for name in names if rows > 1}, opset_version=opset,
         )  # fmt: skip
     return path
 
@@ -85,18 +83,4 @@ def from_scikit_learn(path: Path, model: Any, **options: object) -> Path:
         warnings.simplefilter("ignore")
         onnx_model = to_onnx(model, ROWS[:1], options={id(model): options} if options else None)
     path.write_bytes(onnx_model.SerializeToString())
-    return path
-
-
-def has_tensorflow() -> bool:
-    """Return whether TensorFlow and its converter are installed."""
-    return all(importlib.util.find_spec(name) is not None for name in ("tensorflow", "tf2onnx"))
-
-
-def from_tensorflow(path: Path, weights: Any) -> Path:
-    """Write a model with tf2onnx, in a process of its own, since TensorFlow and torch conflict in one."""
-    np.save(path.with_suffix(".npy"), weights)
-    subprocess.run(
-        [sys.executable, "-c", _TENSORFLOW, str(path.with_suffix(".npy")), str(path)], check=True, capture_output=True
-    )
     return path

@@ -2,21 +2,23 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from encoders.spec import EncoderSpec
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads import artefact
 from rawless.heads.artefact import HeadManifest
+from rawless.heads.importing import saved_model
 from rawless.heads.importing.allowed_operators import MAX_CLASSES
-from rawless.heads.importing.class_order import classes_of
-from rawless.heads.importing.model_signature import ModelSignature, read_signature
-from rawless.heads.importing.normal_form import finish, normal_form
+from rawless.heads.importing.class_order import NamedClasses, named_classes
+from rawless.heads.importing.model_signature import ModelSignature, TensorInfo, read_signature
+from rawless.heads.importing.normal_form import finish, in_order, normal_form
 from rawless.heads.importing.onnx_reader import check, read_model
 from rawless.heads.importing.trial import ROWS, Array, TrialError, run_trial
 from rawless.heads.reevaluate import reevaluate
@@ -37,22 +39,53 @@ class ImportedModel:
     graph: bytes
     manifest: HeadManifest
     """The manifest of the head as its version 1, without metrics."""
+    classes_from: str = ""
+    """What names the classes; empty if nothing does."""
+    variables: tuple[TensorInfo, ...] = ()
+    """Of the SavedModel that it was converted from."""
 
 
-def import_model(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[str] = ()) -> ImportedModel:
-    """Read, check and try a model over the vectors of an encoder. Raises UserError that names what does not fit."""
+@dataclass(frozen=True)
+class _Source:
+    """An ONNX model as it was read or converted."""
+
+    model: onnx.ModelProto
+    digest: str
+    folder: Path
+    """Where a config.json may name its classes."""
+    variables: tuple[TensorInfo, ...] = ()
+    hyperparameters: dict[str, str] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
+
+
+def import_model(
+    path: Path,
+    encoder: EncoderSpec,
+    name: str,
+    classes: Sequence[str] = (),
+    *,
+    signature: str | None = None,
+    tensorflow: str | None = None,
+) -> ImportedModel:
+    """Read, check and try a model over the vectors of an encoder: an ONNX file, or the folder of a SavedModel.
+
+    `signature` is that of the SavedModel and `tensorflow` the interpreter that converts it, see `saved_model.convert`.
+    Raises UserError that names what does not fit.
+    """
     if not fits(name, NAME):
         raise UserError(
             f"The name {name!r} is not 1 to 63 of the characters a-z0-9_, beginning with a letter: choose another."
         )
     fingerprint = encoder.fingerprint
-    model = read_model(file)
-    signature = read_signature(model, encoder.dimension, file)
-    head = normal_form(model, signature, encoder.dimension)
-    check(head, file)
-    columns = _try(head.SerializeToString(deterministic=True), file)
+    source = _read(path, signature, tensorflow)
+    read = read_signature(source.model, encoder.dimension, path)
+    head = normal_form(source.model, read, encoder.dimension)
+    check(head, path)
+    columns = _try(head.SerializeToString(deterministic=True), path)
     finish(head, columns)
     graph = head.SerializeToString(deterministic=True)
+    named = named_classes(source.model, columns, source.folder) if columns > 1 else ()
+    named_by_user = [NamedClasses(tuple(classes), "--classes")] if classes else []
     manifest = HeadManifest(
         head=name,
         version=1,
@@ -62,41 +95,59 @@ def import_model(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[
         fingerprint=fingerprint,
         encoder_space=artefact.recorded_space(encoder.space, fingerprint),
         snapshot_id=None,
-        classes=_classes(classes, classes_of(model, columns), columns, file),
+        classes=_classes(classes, named, columns, path),
         **artefact.tensors(head),
         metrics=(),
-        hyperparameters={"file_digest": hashlib.sha256(file.read_bytes()).hexdigest()},
-        libraries=artefact.libraries(("numpy", "onnx", "onnxruntime")),
+        hyperparameters={"file_digest": source.digest, **source.hyperparameters},
+        libraries=artefact.libraries(("numpy", "onnx", "onnxruntime")) | source.libraries,
         created_at=datetime.now(UTC),
     )
     HeadSession(manifest, graph)
-    return ImportedModel(signature, graph, manifest)
+    classes_from = next((each.source for each in (*named_by_user, *named)), "")
+    return ImportedModel(read, graph, manifest, classes_from, source.variables)
 
 
-def _try(graph: bytes, file: Path) -> int:
+def _read(path: Path, signature: str | None, tensorflow: str | None) -> _Source:
+    if not path.is_dir():
+        if signature is not None:
+            raise UserError(f"{path} is not the folder of a SavedModel, so it has no signatures: omit --signature.")
+        model = read_model(path)
+        return _Source(model, hashlib.sha256(path.read_bytes()).hexdigest(), path.parent)
+    converted = saved_model.convert(path, signature, tensorflow)
+    return _Source(
+        converted.model,
+        saved_model.digest(path),
+        path,
+        converted.variables,
+        {"signature": converted.signature},
+        converted.libraries,
+    )
+
+
+def _try(graph: bytes, path: Path) -> int:
     """Run a graph on random rows and return the number of its output columns. Raises UserError for wrong answers."""
     try:
         batch, singles = run_trial(graph)
     except TrialError as error:
-        raise UserError(f"The model {file} {error}.") from None
+        raise UserError(f"The model {path} {error}.") from None
     if batch.ndim not in (1, 2) or len(batch) != ROWS or 0 in batch.shape:
         raise UserError(
-            f"The model {file} returns the shape {list(batch.shape)} for {ROWS} rows, but a head returns one entry "
+            f"The model {path} returns the shape {list(batch.shape)} for {ROWS} rows, but a head returns one entry "
             "for each row."
         )
     if not np.isfinite(batch).all():
-        raise UserError(f"The model {file} returns a number that is not finite: check its weights.")
+        raise UserError(f"The model {path} returns a number that is not finite: check its weights.")
     if any(
         single.shape != row.shape or not _is_close(single, row)
         for single, row in zip(singles, batch[:, None], strict=True)
     ):
         raise UserError(
-            f"The model {file} answers differently for a row alone and in a batch: export it without operators that "
+            f"The model {path} answers differently for a row alone and in a batch: export it without operators that "
             "combine rows."
         )
     columns = batch.shape[1] if batch.ndim == 2 else 1
     if columns > 1:
-        _check_probabilities(batch, file)
+        _check_probabilities(batch, path)
     return columns
 
 
@@ -104,23 +155,21 @@ def _is_close(one: Array, other: Array) -> bool:
     return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
 
 
-def _check_probabilities(batch: Array, file: Path) -> None:
+def _check_probabilities(batch: Array, path: Path) -> None:
     columns = batch.shape[1]
     if columns > MAX_CLASSES:
-        raise UserError(f"The model {file} returns {columns:,} classes, but a head may have {MAX_CLASSES:,}.")
+        raise UserError(f"The model {path} returns {columns:,} classes, but a head may have {MAX_CLASSES:,}.")
     if batch.min() < -TOLERANCE or not np.allclose(batch.sum(1), 1, atol=10 * TOLERANCE):
         raise UserError(
-            f"The model {file} returns {columns} columns that are not probabilities, since their sum is not 1: "
+            f"The model {path} returns {columns} columns that are not probabilities, since their sum is not 1: "
             "end it with a softmax."
         )
 
 
-def _classes(names: Sequence[str], own: Sequence[str], columns: int, file: Path) -> tuple[str, ...]:
-    """Return the checked names. Without names, those that the model itself gives, `own`, or numbers from 0."""
+def _classes(names: Sequence[str], named: Sequence[NamedClasses], columns: int, path: Path) -> tuple[str, ...]:
+    """Return the checked names. Without names, those that the model itself gives, else numbers from 0."""
     if not names:
-        if columns > 1 and own and all(fits(name, CLASS) for name in own):
-            return tuple(own)
-        return tuple(map(str, range(columns))) if columns > 1 else ()
+        return _own_classes(named, columns, path) if columns > 1 else ()
     if invalid := [name for name in names if not fits(name, CLASS)]:
         raise UserError(
             f"The class {invalid[0][:64]!r} is not 1 to 64 of the characters A-Za-z0-9_.-: choose another name."
@@ -129,19 +178,77 @@ def _classes(names: Sequence[str], own: Sequence[str], columns: int, file: Path)
         raise UserError("Two classes have the same name: give each column a name of its own.")
     if len(names) != columns or columns < 2:
         raise UserError(
-            f"There are {len(names)} class names, but the model {file} returns {columns} "
+            f"There are {len(names)} class names, but the model {path} returns {columns} "
             f"column{'s' if columns > 1 else ''}: give one name for each column of probabilities, in their order."
         )
-    if any(name in own and own[column] != name for column, name in enumerate(names)):
-        raise UserError(
-            f"The classes {', '.join(names)} are in another order than those of the model {file}, which says "
-            f"{', '.join(name[:64] for name in own)}: give them in the model's order, or leave --classes out."
-        )
+    for own, source in named:
+        if len(own) == columns and any(name in own and own[column] != name for column, name in enumerate(names)):
+            raise UserError(
+                f"The classes {', '.join(names)} are in another order than those of the model {path}, where "
+                f"{source} says {_list(own)}: give them in the model's order, or leave --classes out."
+            )
     return tuple(names)
 
 
-def with_metrics(warehouse: Warehouse, imported: ImportedModel, snapshot: Manifest) -> HeadManifest:
-    """Return the manifest with metrics on a snapshot's test split. Raises UserError when they do not fit together."""
-    metrics = reevaluate(warehouse, HeadSession(imported.manifest, imported.graph), snapshot).metrics
-    hyperparameters = imported.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
-    return imported.manifest.model_copy(update={"metrics": metrics, "hyperparameters": hyperparameters})
+def _own_classes(named: Sequence[NamedClasses], columns: int, path: Path) -> tuple[str, ...]:
+    if not named:
+        return tuple(map(str, range(columns)))
+    (names, source), *others = named
+    where = f"The classes of {path} by {source}"
+    if len(names) != columns or len(set(names)) < columns:
+        raise UserError(
+            f"{where} are {_list(names)}, but it returns {columns} columns: correct them, or give one name for each "
+            "column with --classes."
+        )
+    if invalid := [name for name in names if not fits(name, CLASS)]:
+        raise UserError(
+            f"{where} include {invalid[0][:64]!r}, which is not 1 to 64 of the characters A-Za-z0-9_.-: give other "
+            "names in the order of the columns with --classes."
+        )
+    for other, other_source in others:
+        if set(other) == set(names) and other != names:
+            raise UserError(
+                f"{where} are {_list(names)}, but by {other_source} they are {_list(other)}: correct one of them."
+            )
+    return names
+
+
+def _list(names: Sequence[str]) -> str:
+    """Return the first names of untrusted classes, shortened."""
+    shown = ", ".join(name[:64] if name.isprintable() else repr(name[:64]) for name in names[:20])
+    return f"{shown}{'' if len(names) <= 20 else f' and {len(names) - 20} more'}"
+
+
+def evaluated(warehouse: Warehouse, imported: ImportedModel, snapshot: Manifest) -> ImportedModel:
+    """Return the model with metrics on a snapshot's test split, and with its columns in the order of its classes.
+
+    Raises UserError when they do not fit together.
+    """
+    ordered = _ordered(imported, snapshot)
+    metrics = reevaluate(warehouse, HeadSession(ordered.manifest, ordered.graph), snapshot).metrics
+    hyperparameters = ordered.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
+    manifest = ordered.manifest.model_copy(update={"metrics": metrics, "hyperparameters": hyperparameters})
+    return replace(ordered, manifest=manifest)
+
+
+def _ordered(imported: ImportedModel, snapshot: Manifest) -> ImportedModel:
+    """Return the model with its columns in the order of a snapshot's classes. Raises UserError for other classes."""
+    manifest, wanted = imported.manifest, snapshot.classes
+    if manifest.fingerprint != snapshot.fingerprint or not (manifest.classes and wanted) or manifest.classes == wanted:
+        return imported
+    if set(manifest.classes) != set(wanted):
+        differences = [
+            f"{owner} has {_list([name for name in names if name not in others])}"
+            for owner, names, others in (
+                ("only the model", manifest.classes, wanted),
+                ("only the snapshot", wanted, manifest.classes),
+            )
+            if not set(names) <= set(others)
+        ]
+        fix = "import it for another dataset" if imported.classes_from else "name its columns with --classes"
+        raise UserError(
+            f"The classes of {manifest.head} are not those of {snapshot.snapshot_id}: {', and '.join(differences)}; "
+            f"{fix}."
+        )
+    graph = in_order(imported.graph, [manifest.classes.index(name) for name in wanted])
+    return replace(imported, graph=graph, manifest=manifest.model_copy(update={"classes": wanted}))

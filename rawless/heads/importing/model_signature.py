@@ -13,6 +13,8 @@ from rawless.heads.signature import BATCH, Interface
 
 INTERFACES = {1: Interface.ITEM, 2: Interface.PAIR}
 """By the number of inputs."""
+ZIP_MAP = "ZipMap"
+"""The operator with which skl2onnx makes a mapping from classes to probabilities; a head returns what it reads."""
 _LABEL_TYPES = {TensorProto.INT64, TensorProto.INT32, TensorProto.STRING}
 
 
@@ -80,7 +82,7 @@ def _check_input(tensor: TensorInfo, dimension: int, path: Path) -> None:
             f"{where} has the shape {format_shape(tensor.shape)}, but vectors have the shape [{BATCH}, {dimension}]."
         )
     batch, width = tensor.shape
-    if isinstance(batch, int):
+    if isinstance(batch, int) and batch > 1:
         raise UserError(f"{where} takes exactly {batch} rows: export it with a dynamic first dimension.")
     if width != dimension:
         raise UserError(
@@ -91,13 +93,18 @@ def _check_input(tensor: TensorInfo, dimension: int, path: Path) -> None:
 
 def _outputs(graph: onnx.GraphProto, path: Path) -> tuple[TensorInfo, tuple[TensorInfo, ...]]:
     """Return the one float32 output, and those that are labels."""
+    mapped = {node.output[0]: node.input[0] for node in graph.node if node.op_type == ZIP_MAP and node.output}
     labels = tuple(_tensor_info(info) for info in graph.output if info.type.tensor_type.elem_type in _LABEL_TYPES)
-    others = [tensor for tensor in map(_tensor_info, graph.output) if tensor not in labels]
+    others = [
+        TensorInfo(mapped[tensor.name], (None, None), "float32") if tensor.name in mapped else tensor
+        for tensor in map(_tensor_info, graph.output)
+        if tensor not in labels
+    ]
     outputs = [tensor for tensor in others if tensor.type == "float32"]
     if wrong := [tensor for tensor in others if tensor.type != "float32"]:
-        fix = "convert it with options={'zipmap': False}" if wrong[0].type == "sequence" else "export it as float32"
         raise UserError(
-            f"The output {wrong[0].name} of {path} is {wrong[0].type}, but a head's output is float32: {fix}."
+            f"The output {wrong[0].name} of {path} is {wrong[0].type}, but a head's output is float32: export it as "
+            "float32."
         )
     if len(outputs) != 1:
         raise UserError(

@@ -17,10 +17,18 @@ from rawless.heads.signature import BATCH, PROBABILITIES, VALUE
 
 Part = TypeVar("Part", onnx.NodeProto, onnx.TensorProto, onnx.AttributeProto)
 _NOTES = {"doc_string", "metadata_props", "device_configurations"}
-_SHAPE = "value_shape"
-_RESERVED = {PROBABILITIES, VALUE, _SHAPE, *(name for interface in INTERFACES.values() for name in interface.value)}
+_SHAPE, _ORDER = "value_shape", "class_order"
+_RESERVED = {
+    PROBABILITIES,
+    VALUE,
+    _SHAPE,
+    _ORDER,
+    *(name for interface in INTERFACES.values() for name in interface.value),
+}
 _DEFAULT_OPSET = 13
 """Of the standard operators, for a model that declares none."""
+NEWEST_OPSET, NEWEST_IR = 26, 13
+"""The newest versions of operators and of the file format that ONNX Runtime loads; ONNX itself is ahead of it."""
 
 
 def normal_form(model: onnx.ModelProto, signature: ModelSignature, dimension: int) -> onnx.ModelProto:
@@ -43,7 +51,7 @@ def normal_form(model: onnx.ModelProto, signature: ModelSignature, dimension: in
         [helper.make_tensor_value_info(names.get(output.name, output.name), TensorProto.FLOAT, shape)],
         constants,
     )
-    return helper.make_model(graph, opset_imports=_opsets(model), ir_version=model.ir_version)
+    return helper.make_model(graph, opset_imports=_opsets(model), ir_version=min(model.ir_version, NEWEST_IR))
 
 
 def finish(model: onnx.ModelProto, columns: int) -> None:
@@ -58,6 +66,16 @@ def finish(model: onnx.ModelProto, columns: int) -> None:
         graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), _SHAPE))
         graph.node.append(helper.make_node("Reshape", [output, _SHAPE], [name]))
     graph.output[0].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+
+def in_order(graph: bytes, columns: Sequence[int]) -> bytes:
+    """Return the graph of a head with the columns of its probabilities in this order."""
+    model = onnx.load_from_string(graph)
+    last = model.graph.node[-1]  # the Identity of `finish`
+    last.CopyFrom(helper.make_node("Gather", [last.input[0], _ORDER], [PROBABILITIES], axis=1))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(columns, np.int64), _ORDER))
+    ordered: bytes = model.SerializeToString(deterministic=True)
+    return ordered
 
 
 def _needed(graph: onnx.GraphProto, output: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
@@ -99,4 +117,27 @@ def _rename(names: MutableSequence[str], replacements: dict[str, str]) -> None:
 def _opsets(model: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
     """Return the operator set versions of a model, one per domain: skl2onnx may declare one twice."""
     versions = {opset.domain: opset.version for opset in model.opset_import}
+    newest = versions.get("", 0)
+    operators = {node.op_type for node in model.graph.node if not node.domain}
+    if NEWEST_OPSET < newest <= onnx.defs.onnx_opset_version() and all(
+        _is_unchanged(operator, newest) for operator in operators
+    ):
+        versions[""] = NEWEST_OPSET
     return [helper.make_opsetid(domain, version) for domain, version in ({"": _DEFAULT_OPSET} | versions).items()]
+
+
+def _is_unchanged(operator: str, version: int) -> bool:
+    """Return whether an operator of a newer version is that of the newest supported one, apart from more types."""
+    try:
+        newer, older = (onnx.defs.get_schema(operator, bound, "") for bound in (version, NEWEST_OPSET))
+    except onnx.defs.SchemaError:
+        return False
+    return _form(newer) == _form(older)
+
+
+def _form(schema: onnx.defs.OpSchema) -> tuple[object, ...]:
+    attributes = {
+        name: (attribute.required, attribute.default_value.SerializeToString())
+        for name, attribute in schema.attributes.items()
+    }
+    return attributes, [item.name for item in schema.inputs], [item.name for item in schema.outputs]

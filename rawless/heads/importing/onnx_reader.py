@@ -1,5 +1,6 @@
 """Reading an untrusted ONNX file as a model of allowed operators and plain constants."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, TensorProto
 
 from rawless.errors import UserError
-from rawless.heads.importing.allowed_operators import MAX_BYTES, MAX_NAME_LENGTH, MAX_NODES, OPERATORS, STANDARD
+from rawless.heads.importing.allowed_operators import FIXES, MAX_BYTES, MAX_NAME_LENGTH, MAX_NODES, OPERATORS, STANDARD
 from rawless.heads.importing.tree_check import TREE_OPERATORS, has_broken_trees
 from rawless.heads.spec import CLASS, fits
 
@@ -20,6 +21,8 @@ _TYPES: dict[int, str] = {
     TensorProto.BOOL: "bool",
 }
 """The allowed types of constants."""
+_EQUATION = re.compile(rb"[A-Za-z., >-]{1,64}")
+"""Of Einsum."""
 _PLAIN_ATTRIBUTES = {
     AttributeProto.FLOAT,
     AttributeProto.INT,
@@ -31,9 +34,12 @@ _PLAIN_ATTRIBUTES = {
 }
 
 
-def read_model(path: Path) -> onnx.ModelProto:
-    """Read a model of allowed size with printable names; everything else is unchecked. Raises UserError."""
-    return _parse_plain(_read(path), path)
+def read_model(path: Path, named: Path | None = None) -> onnx.ModelProto:
+    """Read a model of allowed size with printable names; everything else is unchecked.
+
+    Raises UserError, in which `named` stands for the path if it is given.
+    """
+    return _parse_plain(_read(path, named or path), named or path)
 
 
 def check_graph(graph: bytes, where: str) -> None:
@@ -55,16 +61,16 @@ def _parse_plain(content: bytes, path: Path | str) -> onnx.ModelProto:
     return model
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, named: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
-            raise UserError(f"The model {path} has {size:,} bytes, but a head may have {MAX_BYTES:,}.")
+            raise UserError(f"The model {named} has {size:,} bytes, but a head may have {MAX_BYTES:,}.")
         with path.open("rb") as file:
             return file.read(MAX_BYTES)
     except FileNotFoundError:
-        raise UserError(f"The model {path} does not exist: check the path.") from None
+        raise UserError(f"The model {named} does not exist: check the path.") from None
     except OSError as error:
-        raise UserError(f"The model {path} cannot be read ({type(error).__name__}): check the path.") from None
+        raise UserError(f"The model {named} cannot be read ({type(error).__name__}): check the path.") from None
 
 
 def _parse(content: bytes, path: Path | str) -> onnx.ModelProto:
@@ -116,10 +122,16 @@ def _operator_name(node: onnx.NodeProto) -> str:
 
 def _check_operator(node: onnx.NodeProto, path: Path | str) -> None:
     if node.op_type not in OPERATORS.get(node.domain or STANDARD, ()):
+        fix = FIXES.get(node.op_type, "export it without; docs/heads-import.md lists the allowed ones")
         raise UserError(
-            f"The model {path} uses the operator {_operator_name(node)}, which is not allowed in a head: "
-            "docs/heads-import.md lists the allowed ones."
+            f"The model {path} uses the operator {_operator_name(node)}, which is not allowed in a head: {fix}."
         )
+    if node.op_type == "Dropout" and any(node.input[2:]):
+        raise UserError(
+            f"The model {path} may use Dropout as in training: export it in evaluation mode (torch: module.eval())."
+        )
+    if node.op_type == "Einsum" and len(node.input) > 2:
+        raise UserError(f"The model {path} has an Einsum of {len(node.input)} tensors: multiply two at a time.")
     if node.op_type in TREE_OPERATORS and has_broken_trees(node):
         raise UserError(f"The trees of {path} are invalid, since a branch has a cycle or no target: export it again.")
 
@@ -127,8 +139,9 @@ def _check_operator(node: onnx.NodeProto, path: Path | str) -> None:
 def _check_attribute(attribute: onnx.AttributeProto, where: str, path: Path | str) -> None:
     if attribute.type not in _PLAIN_ATTRIBUTES or attribute.ref_attr_name:
         raise UserError(f"{where} has an attribute that is not a number, string or tensor: export a plain graph.")
+    is_equation = attribute.name == "equation" and _EQUATION.fullmatch(attribute.s)
     for text in (attribute.s, *attribute.strings):
-        if text and not fits(text.decode("utf-8", "replace"), CLASS):
+        if text and not is_equation and not fits(text.decode("utf-8", "replace"), CLASS):
             raise UserError(
                 f"{where} has a string that is not 1 to 64 of the characters A-Za-z0-9_.-: train the model with class "
                 "names of this form."
@@ -145,7 +158,7 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path | str) -> None:
     if tensor.data_type not in _TYPES:
         raise UserError(
             f"The constant {tensor.name or 'without a name'} of {path} is {type_name(tensor.data_type)}, but constants "
-            f"of a head are {', '.join(_TYPES.values())}."
+            f"of a head are {', '.join(_TYPES.values())}: export it in float32 (torch: module.float())."
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rawless import telemetry
-from rawless.heads.importing.expansion_check import MAX_VALUES, check_expansions
+from rawless.heads.importing.expansion_check import MAX_VALUES, ExpansionError, check_expansions
 from rawless.heads.runtime import open_session
 
 ROWS = 7
@@ -26,7 +26,8 @@ _PYTHON_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 """What Python may need to start and to find its packages."""
 _FAILURES = {
     "check": "is not a valid ONNX graph",
-    "expand": f"has an Expand whose output is not of a fixed size of at most {MAX_VALUES:,} values for each row",
+    "expand": f"has an output of {{error}} that is not of a fixed size of at most {MAX_VALUES:,} values for each row: "
+    "write it with fixed sizes",
     "load": "does not load in ONNX Runtime",
     "run": f"cannot be run on both 1 and {ROWS} rows in 2 GiB of memory; the number of rows must not be fixed",
 }
@@ -61,6 +62,8 @@ def run_trial(graph: bytes) -> tuple[Array, list[Array]]:
     stage, _, error = process.stdout.decode("ascii", "replace").partition(" ")
     if stage not in _FAILURES:
         raise TrialError(f"crashed the process that it was run in (exit code {process.returncode}): export it again")
+    if stage == "expand":
+        raise TrialError(_FAILURES[stage].format(error=error))
     raise TrialError(f"{_FAILURES[stage]} ({error})")
 
 
@@ -73,10 +76,25 @@ def _environment() -> dict[str, str]:
 def main() -> int:
     """Run the trial of the graph on stdin.
 
-    Returns 1 if the graph failed, after writing the stage and the name of the exception's class.
+    Returns 1 if the graph failed, after writing the stage and the name of the exception's class, or of the operator.
     """
     _limit_resources()
-    graph, stage = sys.stdin.buffer.read(), "check"
+    try:
+        answers = try_here(sys.stdin.buffer.read())
+    except _StageError as failed:
+        print(failed, end="")
+        return 1
+    np.savez(sys.stdout.buffer, *answers)
+    return 0
+
+
+class _StageError(Exception):
+    """The stage that failed, and why."""
+
+
+def try_here(graph: bytes) -> list[Array]:
+    """Check and run a graph in this process: return its answers for all rows in one batch, then for each alone."""
+    stage = "check"
     try:
         import onnx
 
@@ -86,12 +104,11 @@ def main() -> int:
         stage = "load"
         session = open_session(graph)
         stage = "run"
-        answers = _run(session)
+        return _run(session)
+    except ExpansionError as error:
+        raise _StageError(f"{stage} {error}") from None
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no base class of their own
-        print(stage, type(error).__name__, end="")
-        return 1
-    np.savez(sys.stdout.buffer, *answers)
-    return 0
+        raise _StageError(f"{stage} {type(error).__name__}") from None
 
 
 def _run(session: Any) -> list[Array]:

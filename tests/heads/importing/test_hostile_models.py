@@ -19,14 +19,8 @@ from tests.heads.foreign import (
     ROWS,
     answer,
     from_scikit_learn,
-    spec,
     written,
 )
-
-
-@pytest.fixture
-def eight(tmp_path: Path) -> EncoderSpec:
-    return spec(tmp_path)[0]
 
 
 def _huge_product(model: onnx.ModelProto) -> None:
@@ -111,9 +105,9 @@ HOSTILE = {
     _huge_product: "cannot be run on both 1 and 7 rows in 2 GiB",
     _wrong_size: "is not a valid ONNX graph",
     _unprintable: "A name in the model .* is not printable",
-    _expand_by_a_constant: "has an Expand whose output is not of a fixed size of at most 65,536 values for each row",
-    _expand_by_the_number_of_rows: "has an Expand whose output is not of a fixed size",
-    _expand_by_a_value: "has an Expand whose output is not of a fixed size",
+    _expand_by_a_constant: "has an output of Expand that is not of a fixed size of at most 65,536 values for each row",
+    _expand_by_the_number_of_rows: "has an output of Expand that is not of a fixed size",
+    _expand_by_a_value: "has an output of Expand that is not of a fixed size",
     _branching: "The operator Relu of .* has an attribute that is not a number, string or tensor",
 }
 

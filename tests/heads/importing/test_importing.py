@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from sklearn.base import clone
+from onnx import helper
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
@@ -18,7 +18,7 @@ from encoders.spec import EncoderSpec
 from rawless.datasets.snapshots import find
 from rawless.errors import UserError
 from rawless.heads import registry
-from rawless.heads.importing.importer import import_model, with_metrics
+from rawless.heads.importing.importer import evaluated, import_model
 from rawless.heads.metrics import Metric
 from rawless.heads.publish import publish
 from rawless.heads.session import HeadSession, open_head
@@ -30,10 +30,7 @@ from tests.heads.foreign import (
     ROWS,
     answer,
     from_scikit_learn,
-    from_tensorflow,
     from_torch,
-    has_tensorflow,
-    spec,
     written,
 )
 from tests.shop import open_shop
@@ -52,11 +49,6 @@ class Pairs(nn.Module):
 
     def forward(self, right: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
         return torch.tanh((left - 2 * right).sum(1, keepdim=True))
-
-
-@pytest.fixture(scope="module")
-def eight(tmp_path_factory: pytest.TempPathFactory) -> EncoderSpec:
-    return spec(tmp_path_factory.mktemp("eight"))[0]
 
 
 def test_an_imported_head_takes_the_vectors_of_its_encoders_space(tmp_path: Path, towers: Towers) -> None:
@@ -101,52 +93,6 @@ def test_a_scikit_learn_regression_returns_a_number_for_each_row(tmp_path: Path,
     assert [tuple(tensor) for tensor in imported.manifest.outputs] == [("value", ("batch",), "float32")]
 
 
-@pytest.mark.skipif(not has_tensorflow(), reason="TensorFlow and tf2onnx are not installed")
-def test_a_tensorflow_model_answers_like_the_original(tmp_path: Path, eight: EncoderSpec) -> None:
-    weights = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
-    imported = import_model(from_tensorflow(tmp_path / "model.onnx", weights), eight, "foreign")
-
-    powers = np.exp(np.maximum(ROWS, 0) @ weights)
-    np.testing.assert_allclose(answer(imported), powers / powers.sum(1, keepdims=True), atol=1e-5)
-
-
-class _Normalised(nn.Module):
-    """A classifier of vectors of length 1."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(DIMENSION, 3)
-
-    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(self.layer(nn.functional.normalize(vectors, dim=1)), dim=1)
-
-
-def test_a_torch_model_may_begin_with_normalisation(tmp_path: Path, eight: EncoderSpec) -> None:
-    model = _Normalised().eval()
-    imported = import_model(from_torch(tmp_path / "model.onnx", model), eight, "foreign")
-
-    assert "Expand" in {node.op_type for node in onnx.load_from_string(imported.graph).graph.node}
-    np.testing.assert_allclose(answer(imported), model(torch.from_numpy(ROWS)).detach().numpy(), atol=1e-6)
-
-
-NAMES = np.array(["account", "app", "payment"])
-
-
-@pytest.mark.parametrize("name", ["logistic_regression", "perceptron"])
-def test_classes_are_those_that_the_model_itself_names(tmp_path: Path, eight: EncoderSpec, name: str) -> None:
-    """In an attribute of its classifier, or in a constant from which the label is taken."""
-    model = clone(CLASSIFIERS[name]).fit(ROWS, NAMES[LABELS])
-    file = from_scikit_learn(tmp_path / "model.onnx", model, zipmap=False)
-
-    assert import_model(file, eight, "foreign").manifest.classes == tuple(NAMES)
-    assert import_model(file, eight, "foreign", tuple(NAMES)).manifest.classes == tuple(NAMES)
-    assert import_model(file, eight, "foreign", ("a", "b", "c")).manifest.classes == ("a", "b", "c")
-    with pytest.raises(
-        UserError, match=r"^The classes payment, app, account are in another order .* says account, app, payment: "
-    ):
-        import_model(file, eight, "foreign", ("payment", "app", "account"))
-
-
 def test_two_inputs_are_a_pair_and_keep_their_sides(tmp_path: Path, eight: EncoderSpec) -> None:
     imported = import_model(from_torch(tmp_path / "model.onnx", Pairs(), 2), eight, "foreign")
 
@@ -179,6 +125,14 @@ def evaluating(
     warehouses.give_back(warehouse)
 
 
+def _naming(path: Path, **metadata: str) -> Path:
+    """Write a model of two classes with these metadata."""
+    model = onnx.load(written(path, PLAIN))
+    helper.set_model_props(model, metadata)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 in_one_process = pytest.mark.xdist_group("evaluating")
 """Of the test run, so that the snapshot is built once."""
 
@@ -189,7 +143,7 @@ def test_a_model_is_evaluated_published_and_registered(
 ) -> None:
     snapshot = find(evaluating, "of_classes")
     imported = import_model(written(tmp_path / "model.onnx", PLAIN), eight, "foreign", ("cat", "dog"))
-    manifest = with_metrics(evaluating, imported, snapshot)
+    manifest = evaluated(evaluating, imported, snapshot).manifest
     published = [publish(evaluating, manifest, imported.graph, tmp_path / "heads") for _ in range(2)]
 
     assert [(manifest.version, folder) for manifest, folder in published] == [
@@ -211,12 +165,46 @@ def test_a_model_is_not_evaluated_on_other_classes_or_vectors(
     number = from_torch(tmp_path / "number.onnx", nn.Linear(8, 1))
     other = eight.model_copy(update={"tolerance": 0.01})
 
-    with pytest.raises(UserError, match=r"foreign predicts 0, 1, but the labels of .* are cat, dog"):
-        with_metrics(evaluating, import_model(path, eight, "foreign"), snapshot)
+    with pytest.raises(UserError, match=r"only the model has 0, 1, and only the snapshot has cat, dog; name its"):
+        evaluated(evaluating, import_model(path, eight, "foreign"), snapshot)
     with pytest.raises(UserError, match=r"foreign predicts a number, but the labels of .* are cat, dog"):
-        with_metrics(evaluating, import_model(number, eight, "foreign"), snapshot)
+        evaluated(evaluating, import_model(number, eight, "foreign"), snapshot)
     with pytest.raises(UserError, match="takes vectors of eight@1"):
-        with_metrics(evaluating, import_model(path, other, "foreign", ("cat", "dog")), snapshot)
+        evaluated(evaluating, import_model(path, other, "foreign", ("cat", "dog")), snapshot)
+
+
+@in_one_process
+@pytest.mark.usefixtures("in_this_process")
+def test_columns_take_the_order_of_the_snapshots_classes(
+    evaluating: Warehouse, tmp_path: Path, eight: EncoderSpec
+) -> None:
+    snapshot = find(evaluating, "of_classes")
+    other = import_model(_naming(tmp_path / "other.onnx", classes="dog,cat"), eight, "foreign")
+    same = import_model(_naming(tmp_path / "same.onnx", classes="cat,dog"), eight, "foreign")
+    ordered, kept = evaluated(evaluating, other, snapshot), evaluated(evaluating, same, snapshot)
+
+    assert ordered.manifest.classes == snapshot.classes == ("cat", "dog")
+    np.testing.assert_array_equal(answer(ordered), answer(other)[:, ::-1])
+    assert kept.graph == same.graph
+    assert ordered.manifest.metrics[0].value == pytest.approx(1 - kept.manifest.metrics[0].value)
+
+
+@in_one_process
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ("cat,bird", "only the model has bird, and only the snapshot has dog; import it for another dataset"),
+        ("", "only the model has 0, 1, and only the snapshot has cat, dog; name its columns with --classes"),
+    ],
+)
+def test_other_classes_than_the_snapshots_are_refused(
+    evaluating: Warehouse, tmp_path: Path, eight: EncoderSpec, classes: str, words: str
+) -> None:
+    path = _naming(tmp_path / "model.onnx", **({"classes": classes} if classes else {}))
+
+    with pytest.raises(UserError, match=words):
+        evaluated(evaluating, import_model(path, eight, "foreign"), find(evaluating, "of_classes"))
 
 
 def test_a_head_that_cannot_be_registered_leaves_no_folder(
