@@ -6,12 +6,26 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import bundles, datasets, digest, heads, hostile, memory, runtimes, serving, sink, startup, throughput
+from benchmarks import (
+    bundles,
+    datasets,
+    digest,
+    heads,
+    hostile,
+    memory,
+    peers,
+    runtimes,
+    serving,
+    sink,
+    startup,
+    throughput,
+)
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
 
 PARTS = {
     "throughput": throughput.measure,
+    "peers": peers.measure,
     "bundles": bundles.measure,
     "sink": sink.measure,
     "memory": memory.measure,
