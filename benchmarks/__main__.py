@@ -14,6 +14,7 @@ from benchmarks import (
     heads,
     hostile,
     memory,
+    peers,
     runtimes,
     serving,
     sink,
@@ -25,6 +26,7 @@ from benchmarks.work import temporary_home
 
 PARTS = {
     "throughput": throughput.measure,
+    "peers": peers.measure,
     "bundles": bundles.measure,
     "sink": sink.measure,
     "memory": memory.measure,

@@ -41,9 +41,14 @@ def measure(count: int) -> list[Figure]:
 
 def _measure(work: Work, count: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
-        sides = {"encoder alone": _alone(work), **_ingest(work, Path(folder)), **stock.sides(work, Path(folder), FEW)}
+        sides = {
+            "encoder alone": _alone(work),
+            **ingest_lines(work, Path(folder)),
+            **_ingest_messages(work, Path(folder)),
+        }
+        sides |= stock.sides(work, Path(folder), FEW)
         times = rounds(sides, count)
-    steady = {name: _steady_state(name, times, work) for name in times if not name.endswith(stock.SMALL_RUN)}
+    steady = {name: steady_state(name, times, work) for name in times if not name.endswith(stock.SMALL_RUN)}
     speeds = [
         figure("throughput", work.label, name, [len(work.payloads) / duration for duration in values], "a second")
         for name, values in steady.items()
@@ -51,7 +56,7 @@ def _measure(work: Work, count: int) -> list[Figure]:
     return speeds + _ratios(work, steady)
 
 
-def _steady_state(name: str, times: dict[str, list[float]], work: Work) -> list[float]:
+def steady_state(name: str, times: dict[str, list[float]], work: Work) -> list[float]:
     """Seconds for all items, without the start of the pipeline if the side is one."""
     if (small_run := times.get(name + stock.SMALL_RUN)) is None:
         return times[name]
@@ -79,12 +84,19 @@ def _alone(work: Work) -> Side:
     return lambda: seconds(lambda: encoder.encode([Raw(payload) for payload in work.payloads]))
 
 
-def _ingest(work: Work, folder: Path) -> dict[str, Side]:
-    large, small, size = job(work, folder / "many"), job(work.first(FEW), folder / "few"), len(work.payloads)
+def ingest_lines(work: Work, folder: Path) -> dict[str, Side]:
+    """Return the sides of complete jobs over lines, over all items and over a few."""
+    large, small = job(work, folder / "many lines"), job(work.first(FEW), folder / "few lines")
     return {
-        "ingest, lines": lambda: time_lines(large, size),
+        "ingest, lines": lambda: time_lines(large, len(work.payloads)),
         f"ingest, lines{stock.SMALL_RUN}": lambda: time_lines(small, FEW),
-        "ingest, messages": lambda: time_messages(large, size),
+    }
+
+
+def _ingest_messages(work: Work, folder: Path) -> dict[str, Side]:
+    large, small = job(work, folder / "many messages"), job(work.first(FEW), folder / "few messages")
+    return {
+        "ingest, messages": lambda: time_messages(large, len(work.payloads)),
         f"ingest, messages{stock.SMALL_RUN}": lambda: time_messages(small, FEW),
     }
 
