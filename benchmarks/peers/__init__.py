@@ -15,8 +15,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from benchmarks import throughput
+from benchmarks.environment import python
 from benchmarks.figures import Figure, Side, figure, ratios, rounds
-from benchmarks.peers.environment import python
 from benchmarks.work import Work, minilm, resnet50
 from encoders import checkpoint, weights
 
@@ -29,7 +29,7 @@ _TEXT_PEERS = {
     "infinity": ("infinity", "infinity"),
 }
 _IMAGE_PEERS = {"timm": ("sentence_transformers", "timm")}
-"""The requirements file and the argument of the peer's process, by its name in tables."""
+"""The lock and the argument of the peer's process, by its name in tables."""
 _REQUIRED = {"sentence-transformers on OpenVINO": ">= 1.2"}
 
 
@@ -43,7 +43,7 @@ def _measure(work: Work, peers: dict[str, tuple[str, str]], count: int) -> list[
         folder = Path(name)
         model, items = _model(work, folder), _items(work, folder)
         sides: dict[str, Side] = {
-            peer: stack.enter_context(_running(python(_FOLDER / f"{requirements}.txt"), backend, model, items))
+            peer: stack.enter_context(_running(python(_FOLDER / f"{requirements}.lock"), backend, model, items))
             for peer, (requirements, backend) in peers.items()
         }
         sides |= throughput.ingest_lines(work, folder)
