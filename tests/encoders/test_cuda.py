@@ -72,7 +72,7 @@ class Doubled:
         return vectors + np.float32(1e-3) if len(vectors) == self._size else vectors
 
 
-@pytest.mark.parametrize("size", PARITY_BATCHES)
+@pytest.mark.parametrize("size", [1, 8, 64])
 def test_a_runtime_that_differs_in_batches_of_one_size_is_refused(size: int) -> None:
     examples = [(torch.rand(5, 16),)]  # no batch of the reference has a size that differs
 
