@@ -71,7 +71,8 @@ class Family:
     weight_sources: Mapping[str, WeightSource]
     """The weight sources by the prefix of `weights.source`, without the colon."""
     architectures: frozenset[str] = frozenset()
-    """The architectures that its specs may name; if empty, all of its modality that no other family names."""
+    """The architectures that its specs may name; if empty, all of its modality that no other family names.
+    Families of two modalities may name the same one."""
 
     @property
     def modality(self) -> str:

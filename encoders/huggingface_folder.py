@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from encoders.spec import EncoderSpec
-from encoders.text_spec import TextSpec
 from rawless.errors import UserError
 
 SENTENCE_TRANSFORMERS_FILES = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json")
@@ -39,6 +38,8 @@ def load_from_files(spec: EncoderSpec, source: Path, load: Callable[[Path], T]) 
             link.symlink_to(source / name)
         try:
             return load(Path(folder))
+        except UserError:
+            raise
         except Exception as error:  # noqa: BLE001 - each file format and library has its own errors
             raise UserError(
                 f"The files of {spec.ref} in {source} cannot be loaded as a Hugging Face encoder "
@@ -46,7 +47,7 @@ def load_from_files(spec: EncoderSpec, source: Path, load: Callable[[Path], T]) 
             ) from None
 
 
-def refuse_unsupported(spec: TextSpec, folder: Path) -> None:
+def refuse_unsupported(spec: EncoderSpec, folder: Path) -> None:
     """Raise UserError naming what the model of a folder needs and a spec cannot say."""
     config = _read(folder / "config.json") if "config.json" in spec.files else {}
     tokenizer = _read(folder / "tokenizer_config.json") if "tokenizer_config.json" in spec.files else {}
@@ -71,7 +72,7 @@ def refuse_unsupported(spec: TextSpec, folder: Path) -> None:
     _refuse_unsupported_modules(spec, folder)
 
 
-def _refuse_unsupported_modules(spec: TextSpec, folder: Path) -> None:
+def _refuse_unsupported_modules(spec: EncoderSpec, folder: Path) -> None:
     modules, settings, texts = (_read(folder / name) for name in SENTENCE_TRANSFORMERS_FILES)
     for module in modules if isinstance(modules, list) else []:
         kind = str(module.get("type")).rpartition(".")[2][:64]

@@ -140,6 +140,14 @@ class EncoderSpec(FrozenModel):
         return hashlib.sha256(canonical_json(self.identity()).encode()).hexdigest()
 
     @property
+    def space(self) -> str:
+        """The digest of the space that the vectors lie in: those of one space may be compared, others never.
+
+        The fingerprint, but for encoders that were trained together. Raises UserError while the spec is unsealed.
+        """
+        return self.fingerprint
+
+    @property
     def probe_input(self) -> str:
         """The input of the probe; while there is no probe, the input that it will have."""
         return self.probe.input if self.probe else self.built_in_probe()

@@ -1,4 +1,4 @@
-"""The families of encoders, one module each, found by the `architecture` of a spec.
+"""The families of encoders, one module each, found by `modality` and `architecture` of a spec.
 
 To add a family, add one module to this folder, and its test to `tests/encoders/families/`. The module needs:
 
@@ -39,12 +39,13 @@ def architectures(modality: Modality) -> list[str]:
 
 
 def find(architecture: str, modality: Modality) -> Family | None:
-    """Return the family that names the architecture, else the one that takes any other of the modality, else None."""
-    for family in all_families():
-        if architecture in family.architectures:
-            return family
-    open_families = (family for family in all_families() if not family.architectures)
-    return next((family for family in open_families if family.modality == modality), None)
+    """Return the family that names the architecture, else the one that takes any other of the modality, else None.
+
+    Of two that name it, that of the modality is returned.
+    """
+    named = [family for family in all_families() if architecture in family.architectures]
+    unnamed = [family for family in all_families() if not family.architectures and family.modality == modality]
+    return next((family for family in named if family.modality == modality), next(iter([*named, *unnamed]), None))
 
 
 def family_of(spec: EncoderSpec) -> Family:

@@ -28,8 +28,8 @@ def test_a_spec_of_the_catalogue_has_the_spec_class_of_its_family(ref: str) -> N
     assert type(spec) is families.family_of(spec).spec
 
 
-def test_no_two_families_name_one_architecture() -> None:
-    names = [name for family in families.all_families() for name in family.architectures]
+def test_no_two_families_of_a_modality_name_one_architecture() -> None:
+    names = [(family.modality, name) for family in families.all_families() for name in family.architectures]
     assert len(set(names)) == len(names)
 
 

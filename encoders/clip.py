@@ -1,0 +1,118 @@
+"""The towers of a CLIP or SigLIP checkpoint: an encoder of images and one of texts, whose vectors may be compared.
+
+Radford et al., Learning Transferable Visual Models From Natural Language Supervision (2021); Zhai et al., Sigmoid Loss
+for Language Image Pre-Training (2023).
+"""
+
+import hashlib
+import re
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from encoders import weights
+from encoders.huggingface_folder import load_from_files, refuse_unsupported
+from encoders.spec import EncoderSpec, canonical_json
+from encoders.weight_sources import LocalFolder, WeightSource
+from encoders.weight_sources.hugging_face import HuggingFaceHub
+from rawless.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+Architecture = Literal["clip", "siglip"]
+"""The `model_type` of the checkpoint's configuration."""
+ARCHITECTURES = frozenset[str](get_args(Architecture))
+WEIGHT_SOURCES: dict[str, WeightSource] = {"hf": HuggingFaceHub(), "path": LocalFolder()}
+_OF_ONE_TOWER = {"name", "version", "modality", "preprocessing", "tolerance", "training_domain", "parent"}
+"""The fields in which two towers of one space may differ. Any other field, also a future one, divides spaces."""
+_TOWERS = {
+    ("clip", "image"): "CLIPVisionModelWithProjection",
+    ("clip", "text"): "CLIPTextModelWithProjection",
+    ("siglip", "image"): "SiglipVisionModel",
+    ("siglip", "text"): "SiglipTextModel",
+}
+"""The classes of transformers that contain one tower, with its projection, and not the other."""
+
+
+class TowerSpec(EncoderSpec):
+    """The spec of one of the two towers of a checkpoint. A vector is the tower's output after its projection."""
+
+    @property
+    def space(self) -> str:
+        """See `EncoderSpec.space`: the digest of everything but what each tower has for itself."""
+        _ = self.fingerprint  # raises for an unsealed spec
+        shared = {name: value for name, value in self.identity().items() if name not in _OF_ONE_TOWER}
+        shared["weights"] = self.weights.files  # wherever they come from
+        return hashlib.sha256(canonical_json({"space": shared}).encode()).hexdigest()
+
+
+def load_tower(spec: TowerSpec) -> "tuple[torch.nn.Module, Any]":
+    """Return the tower of a spec's modality in evaluation mode, and the fast tokenizer of texts, None for images.
+
+    The other tower is not read. Raises UserError when the files do not fit the fields.
+    """
+    source = weights.find(spec)
+    refuse_unsupported(spec, source)
+
+    def load(folder: Path) -> "tuple[torch.nn.Module, Any, set[str]]":
+        import torch
+        import transformers
+
+        whole = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if whole.model_type != spec.architecture:
+            raise UserError(
+                f"{spec.ref} says architecture {spec.architecture}, but its config.json says "
+                f"{str(whole.model_type)[:64]}: correct the spec, or name a checkpoint of both towers."
+            )
+        config = whole.vision_config if spec.modality == "image" else whole.text_config
+        if spec.architecture == "clip":
+            config.projection_dim = whole.projection_dim  # that of a tower alone is not used, and may be another one
+        tower, loading = getattr(transformers, _TOWERS[spec.architecture, spec.modality]).from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        tokenizer = load_tokenizer(folder) if spec.modality == "text" else None
+        return tower.eval(), tokenizer, loading["missing_keys"]
+
+    tower, tokenizer, missing = load_from_files(spec, source, load)
+    if missing:
+        raise UserError(
+            f"The weights of {spec.ref} lack {min(missing)} and {len(missing) - 1} other tensors: replace the file."
+        )
+    return tower, tokenizer
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the fast tokenizer of a folder, which makes of a text the tokens that the library makes of it."""
+    import transformers
+
+    config = transformers.models.auto.tokenization_auto.get_tokenizer_config(folder, local_files_only=True)
+    if config.get("tokenizer_class") != "SiglipTokenizer":
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    # That class is not a fast one. Its Python code makes texts plain, which tokenizer.json alone need not do.
+    from tokenizers import Regex, normalizers
+
+    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    backend = tokenizer.backend_tokenizer
+    plain = [
+        *([normalizers.Lowercase()] if config.get("do_lower_case", True) else ()),
+        normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""),
+        normalizers.Replace(Regex(r"\s+"), " "),
+        normalizers.Strip(),
+    ]
+    backend.normalizer = normalizers.Sequence([*plain, *([backend.normalizer] if backend.normalizer else ())])
+    return tokenizer
+
+
+def check_dimension(spec: TowerSpec, dimension: int) -> None:
+    """Raise UserError unless a spec says the dimension that its tower has."""
+    if dimension != spec.dimension:
+        raise UserError(
+            f"{spec.ref} says dimension {spec.dimension}, but its {spec.modality} tower has {dimension}: correct the "
+            "spec."
+        )
