@@ -13,7 +13,7 @@ from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.work import Work, minilm, resnet18, resnet50
 from encoders.family import Inputs
 from encoders.load import build
-from encoders.runtimes import MIN_COSINE
+from encoders.precision import MIN_COSINE
 from encoders.runtimes.eager import Eager
 from encoders.runtimes.openvino import OpenVino
 from encoders.spec import Vector
@@ -48,7 +48,7 @@ def _measure(work: Work, count: int) -> list[Figure]:
         cosine = _cosine(runtimes[name](*batch), reference(*batch))
         figures += [
             figure("runtimes", work.label, f"{name} / torch", ratios(times["torch"], times[name]), "ratio"),
-            figure("runtimes", work.label, f"{name}, cosine", [cosine], "lowest", f">= {MIN_COSINE}"),
+            figure("runtimes", work.label, f"{name}, cosine", [cosine], "lowest", f">= {MIN_COSINE['fp32']}"),
         ]
     return figures
 

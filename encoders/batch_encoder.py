@@ -16,11 +16,12 @@ from encoders.batcher import Batcher, Outcome
 from encoders.bisect_batch import OutOfMemory, bisect_batch, translate_memory_errors
 from encoders.encoder import BatchRun, Encoded
 from encoders.family import Inputs, Model
+from encoders.precision import is_half
 from encoders.runtimes import Runtime, pick_runtime
 from encoders.runtimes.eager import Eager
 from encoders.spec import EncoderSpec
 from rawless.content import ImageLimits
-from rawless.errors import Unavailable
+from rawless.errors import Unavailable, UserError
 from rawless.privacy import Raw, Reason, guarded
 
 P = TypeVar("P")
@@ -36,7 +37,7 @@ class BatchEncoder(Generic[P]):
     def __init__(self, spec: EncoderSpec, model: Model[P], device: torch.device) -> None:
         self.spec = spec
         self._model = model
-        self._runtime: Runtime = Eager(model.network, device)
+        self._runtime: Runtime = Eager(model.network, device, spec.precision)
         self._batcher: Batcher[P] = Batcher(self._run, model.cost, model.budget)
 
     @property
@@ -48,6 +49,20 @@ class BatchEncoder(Generic[P]):
     def capacity(self) -> int:
         """See `Encoder.capacity`."""
         return self._batcher.budget.capacity
+
+    def check_precision(self) -> None:
+        """Raise UserError where torch lacks an operation of the network in the spec's precision."""
+        if not is_half(self.spec.precision):
+            return
+        try:
+            self._runtime(*min(self._model.examples(), key=lambda inputs: inputs[0].numel()))
+        except RuntimeError as error:
+            if "not implemented" not in str(error):
+                raise
+            raise UserError(
+                f"The encoder {self.spec.ref} computes in {self.spec.precision}, which torch cannot do on this "
+                "machine's processor: use --device cuda, or an encoder of precision fp32."
+            ) from None
 
     def accelerate(self) -> None:
         """Switch to the fastest runtime that produces the same vectors, before the first item. Takes seconds."""

@@ -31,9 +31,9 @@ def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
 
 def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
     """Return a new encoder of a spec, sealed or not, on torch. The probe is not verified. Raises UserError."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    return BatchEncoder(spec, family_of(spec).load_model(spec, cuda=device.type == "cuda"), device)
+    encoder = BatchEncoder(spec, family_of(spec).load_model(spec, cuda=device.type == "cuda"), device)
+    encoder.check_precision()
+    return encoder
 
 
 @lru_cache(maxsize=8)

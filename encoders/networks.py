@@ -19,7 +19,7 @@ class ImageNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the pooled output of the body, of length one where `l2_normalise` is true."""
-        vectors = self._pool(self._body(images.contiguous(memory_format=torch.channels_last)))
+        vectors = self._pool(self._body(images.contiguous(memory_format=torch.channels_last))).float()
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors
 
 
@@ -52,5 +52,5 @@ class TokenNetwork(nn.Module):
         is_inner_layer = self._layer != -1
         output = self._transformer(input_ids=ids, attention_mask=mask, output_hidden_states=is_inner_layer, **extra)
         states = output.hidden_states[self._layer] if is_inner_layer else output.last_hidden_state
-        vectors = self._pool(states, mask)
+        vectors = self._pool(states, mask).float()
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from encoders.precision import LOWEST_TOLERANCE, Precision
 from rawless.config import FrozenModel
 from rawless.content import Modality
 from rawless.errors import UserError
@@ -92,7 +93,8 @@ class EncoderSpec(FrozenModel):
     weights: Weights
     l2_normalise: bool
     dimension: int = Field(ge=1, le=32768)
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
+    """What the network computes in; vectors are float32 in any case."""
     tolerance: float = Field(gt=0, le=0.1)
     """The largest accepted difference in any component between two computations of one input's vector."""
     defence: Literal["none"] = "none"
@@ -105,6 +107,14 @@ class EncoderSpec(FrozenModel):
     def _probe_fits(self) -> Self:
         if self.probe is not None and self.probe.values.shape != (self.dimension,):
             raise ValueError(f"the probe has {self.probe.values.size} values, but dimension is {self.dimension}")
+        return self
+
+    @model_validator(mode="after")
+    def _tolerance_fits(self) -> Self:
+        if self.tolerance < (lowest := LOWEST_TOLERANCE[self.precision]):
+            raise ValueError(
+                f"tolerance is {self.tolerance:g}, but {self.precision} rounds more coarsely: use {lowest:g} or more"
+            )
         return self
 
     @property

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 
 from encoders.family import Inputs
+from encoders.precision import MIN_COSINE, is_half
 from encoders.spec import Vector
 
 if TYPE_CHECKING:
     from encoders.runtimes.eager import Eager
 
 _log = logging.getLogger(__name__)
-MIN_COSINE = 0.99999
-"""The lowest cosine between a vector of a runtime and that of the reference."""
 
 
 class Runtime(Protocol):
@@ -36,13 +35,14 @@ def pick_runtime(reference: "Eager", examples: Sequence[Inputs], tolerance: floa
 
     `tolerance` is the largest difference of a component. docs/decisions/0011 describes how the runtimes were chosen.
     """
-    if reference.device.type != "cpu":
+    if reference.device.type != "cpu" or is_half(reference.precision):
         return reference
     try:
         from encoders.runtimes.openvino import OpenVino
 
         candidate = OpenVino(reference.network, examples[0])
-        is_same = all(agree(candidate(*inputs), reference(*inputs), tolerance) for inputs in examples)
+        lowest = MIN_COSINE[reference.precision]
+        is_same = all(agree(candidate(*inputs), reference(*inputs), tolerance, lowest) for inputs in examples)
     except Exception as error:  # noqa: BLE001 - an unsupported operation raises many types
         _log.warning("OpenVINO cannot run this encoder (%s); torch runs it, slower.", type(error).__name__)
         return reference
@@ -52,10 +52,10 @@ def pick_runtime(reference: "Eager", examples: Sequence[Inputs], tolerance: floa
     return candidate
 
 
-def agree(vectors: Vector, expected: Vector, tolerance: float) -> bool:
+def agree(vectors: Vector, expected: Vector, tolerance: float, min_cosine: float = MIN_COSINE["fp32"]) -> bool:
     """Return whether each vector has the expected direction, and each component is within the tolerance."""
     if vectors.shape != expected.shape or not np.isfinite(vectors).all():
         return False
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
     cosines = (vectors * expected).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return bool(cosines.min() >= MIN_COSINE and np.abs(vectors - expected).max() <= tolerance)
+    return bool(cosines.min() >= min_cosine and np.abs(vectors - expected).max() <= tolerance)

@@ -47,6 +47,7 @@ def with_finetuned(
     report_progress("reading content")
     source = open_bounded_source(content.source, stream, content.metadata)
     payloads = read_payloads(source, stream, key, ids)
-    metrics = finetune(task, build(spec, torch.device("cpu")), payloads, content.epochs, report_progress)
+    trainable = build(spec.model_copy(update={"precision": "fp32"}), torch.device("cpu"))
+    metrics = finetune(task, trainable, payloads, content.epochs, report_progress)
     baselines = {**trained.evaluation.baselines, "finetuned": metrics}
     return replace(trained, evaluation=trained.evaluation.model_copy(update={"baselines": baselines}))

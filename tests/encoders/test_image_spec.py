@@ -63,7 +63,7 @@ OTHERS: dict[str, list[Any]] = {
     "pooling": ["max", "flatten"],
     "l2_normalise": [False],
     "dimension": [511],
-    "precision": ["bf16"],
+    "precision": ["tf32", "bf16", "fp16"],
     "tolerance": [2e-5],
     "defence": ["rotation"],
     "training_domain": ["other"],
@@ -106,7 +106,7 @@ def test_no_two_of_the_changes_share_a_fingerprint(spec: ResNetSpec) -> None:
         (path, each)
         for path in OTHERS
         for each in OTHERS[path]
-        if path not in ("modality", "precision", "defence")  # which have only one allowed value so far
+        if path not in ("modality", "defence")  # which have only one allowed value so far
     ]
     assert len({changed(spec, *each).fingerprint for each in checked}) == len(checked)
 

@@ -16,8 +16,9 @@ from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import build, load
+from encoders.precision import MIN_COSINE
 from encoders.probe import deviation
-from encoders.runtimes import MIN_COSINE, agree, pick_runtime
+from encoders.runtimes import agree, pick_runtime
 from encoders.runtimes.eager import Eager
 from encoders.runtimes.openvino import OpenVino
 from encoders.spec import EncoderSpec
@@ -175,7 +176,7 @@ def test_vectors_agree_only_within_the_tolerance(vector: np.ndarray, index: int)
 
 
 def test_vectors_of_another_direction_never_agree() -> None:
-    assert MIN_COSINE == 0.99999
+    assert MIN_COSINE["fp32"] == 0.99999
     assert not agree(np.array([[0.0, 1.0]], np.float32), np.array([[0.01, 1.0]], np.float32), 0.1)
 
 
