@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import bundles, datasets, digest, heads, hostile, memory, runtimes, serving, sink, startup, throughput
+from benchmarks import (
+    bundles,
+    datasets,
+    decoding,
+    digest,
+    heads,
+    hostile,
+    memory,
+    runtimes,
+    serving,
+    sink,
+    startup,
+    throughput,
+)
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
 
@@ -17,6 +30,7 @@ PARTS = {
     "memory": memory.measure,
     "start-up": startup.measure,
     "runtimes": runtimes.measure,
+    "decoding": decoding.measure,
     "hostile": hostile.measure,
     "datasets": datasets.measure,
     "digest": digest.measure,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from encoders import nvjpeg
 from encoders.batcher import Budget
 from encoders.family import Inputs, Model
 from encoders.image_formats.decode import decode_pixels, read_header
@@ -73,4 +74,6 @@ def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimi
     if resized > _RESIZED_PIXELS:
         raise Rejected(Reason.TOO_MANY_PIXELS)
     with _decoding_pixels.acquire(max(math.prod(image.size), resized)):
+        if preprocessing.decoder == "nvjpeg" and nvjpeg.takes(image):
+            return nvjpeg.decode_and_resize(image, preprocessing)
         return resize_and_crop(decode_pixels(image, preprocessing), preprocessing)

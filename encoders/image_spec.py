@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from encoders.spec import EncoderSpec, Files, Probe, Weights
+from encoders.spec import Added, EncoderSpec, Files, Probe, Weights
 from rawless.config import FrozenModel
 
 _PROBE = Path(__file__).parent / "probe.jpg"
@@ -46,11 +46,17 @@ class CheckpointWeights(Weights):
 class ImagePreprocessing(FrozenModel):
     """From the bytes of a file to the pixels that the network takes.
 
-    Rules without a field are part of the meaning of the fields: images are decoded by Pillow; of an animation the
+    Rules without a field are part of the meaning of the fields: of an animation the
     first frame is used; CMYK and greyscale are converted to RGB by Pillow; of 16 bits a channel the upper 8 are used;
     ICC profiles are ignored.
     """
 
+    decoder: Annotated[Literal["pillow", "pillow_draft", "nvjpeg"], Added()] = "pillow"
+    """Of JPEGs; Pillow decodes all other formats.
+
+    `pillow_draft` decodes at 1/2, 1/4 or 1/8 of the size, not smaller than the resized image. `nvjpeg` needs CUDA, and
+    resizes its pixels there as torch does.
+    """
     exif_orientation: Literal["apply", "ignore"]
     """The orientation that EXIF states, else XMP."""
     alpha: Literal["white", "black", "drop"]
@@ -70,6 +76,8 @@ class ImagePreprocessing(FrozenModel):
     def _crop_fits(self) -> Self:
         if self.crop > self.resize:
             raise ValueError(f"crop is {self.crop}, but may be at most resize, {self.resize}")
+        if self.decoder == "nvjpeg" and self.interpolation not in ("nearest", "bilinear", "bicubic"):
+            raise ValueError(f"decoder is nvjpeg, which cannot resize by {self.interpolation}: use bicubic")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
         return self
@@ -90,6 +98,11 @@ class ImageSpec(EncoderSpec):
             except binascii.Error:
                 raise ValueError("probe.input must be a file in base64") from None
         return probe
+
+    @property
+    def needs_cuda(self) -> bool:
+        """See `EncoderSpec.needs_cuda`."""
+        return self.preprocessing.decoder == "nvjpeg"
 
     @staticmethod
     def built_in_probe() -> str:

@@ -16,10 +16,13 @@ def resized_size(size: tuple[int, int], preprocessing: ImagePreprocessing) -> tu
     return (short, longer) if width <= height else (longer, short)
 
 
-def resize_and_crop(image: Image.Image, preprocessing: ImagePreprocessing) -> torch.Tensor:
-    """Return the pixels of an RGB image after resizing and the central crop, uint8 of shape (3, crop, crop)."""
+def resize_and_crop(image: Image.Image | torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:
+    """Return the pixels of an RGB image after resizing and the central crop, uint8 of shape (3, crop, crop).
+
+    An image that is a tensor, of shape (3, height, width), is resized on its device.
+    """
     mode = InterpolationMode(preprocessing.interpolation)
-    source = image if preprocessing.antialias else pil_to_tensor(image)
+    source = image if preprocessing.antialias or isinstance(image, torch.Tensor) else pil_to_tensor(image)
     resized = resize(source, [preprocessing.resize], interpolation=mode, antialias=preprocessing.antialias)
     cropped = center_crop(resized, [preprocessing.crop])
     # The crop of a tensor is a view, which would keep the whole resized image in memory.

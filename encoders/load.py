@@ -31,6 +31,11 @@ def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
 
 def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
     """Return a new encoder of a spec, sealed or not, on torch. The probe is not verified. Raises UserError."""
+    if spec.needs_cuda and device.type != "cuda":
+        raise UserError(
+            f"The encoder {spec.ref} decodes images by nvjpeg, which needs a CUDA device: use a machine with one, "
+            "or an encoder whose decoder is pillow_draft."
+        )
     encoder = BatchEncoder(spec, family_of(spec).load_model(spec, cuda=device.type == "cuda"), device)
     encoder.check_precision()
     return encoder

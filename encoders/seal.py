@@ -13,13 +13,15 @@ S = TypeVar("S", bound=EncoderSpec)
 
 
 def seal(spec: S) -> S:
-    """Return the spec with the digests of the files on this machine and the probe computed from them on the CPU.
+    """Return the spec with the digests of the files on this machine and the probe computed from them.
+
+    It is computed on the CPU, or on CUDA if the spec needs it.
 
     Raises UserError as `weights.find` does, when a file does not have a digest that the spec already names, and when
     the files produce no finite vector for the probe or for an item of the largest size.
     """
     spec = spec.with_digests(weights.digests(spec)).model_copy(update={"probe": None})
-    encoder = build(spec, pick_device("cpu"))
+    encoder = build(spec, pick_device("auto" if spec.needs_cuda else "cpu"))
     vector = probe_vector(encoder)
     if vector is None:
         raise UserError(f"The encoder {spec.ref} produces no finite vector for its probe: check weights and layer.")

@@ -167,6 +167,11 @@ class EncoderSpec(FrozenModel):
         """An input, like the probe's, of the largest size that the encoder takes; None if all items have one size."""
         return None
 
+    @property
+    def needs_cuda(self) -> bool:
+        """Whether only a CUDA device produces the vectors."""
+        return False
+
     def with_digests(self, digests: Mapping[str, str]) -> Self:
         """Return the spec with the digest of every file; `digests` has one for each of `files`."""
         files = {name: digests[name] for name in self.weights.files}

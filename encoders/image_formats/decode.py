@@ -13,6 +13,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin, _imaging
 from encoders.image_formats import bmp, detect_format, fax, heic, strip, tiff
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
+from encoders.image_transforms import resized_size
 from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 
@@ -61,6 +62,8 @@ def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Imag
     """Return the decoded image in RGB, with the orientation applied. Raises Rejected when it cannot be decoded."""
     is_applied = preprocessing.exif_orientation == "apply"
     image = _reject_errors(lambda: _rewritten(image, is_turned=is_applied))
+    if preprocessing.decoder == "pillow_draft":  # of formats other than JPEG nothing changes
+        image.draft(None, resized_size(image.size, preprocessing))
     keyed = None if preprocessing.alpha == "drop" else _reject_errors(lambda: _keyed_pixels(image))
     _reject_errors(image.load)
     vars(image).pop("_decoder", None)  # that of WEBP keeps two more copies of the image

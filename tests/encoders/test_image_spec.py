@@ -52,6 +52,7 @@ OTHERS: dict[str, list[Any]] = {
     "weights.source": ["seed:19", "path:/weights", "gs://bucket/folder"],
     "weights.files": [{"model.safetensors": ANOTHER}, {"other.safetensors": ANOTHER}],
     "preprocessing.exif_orientation": ["ignore"],
+    "preprocessing.decoder": ["pillow_draft", "nvjpeg"],
     "preprocessing.alpha": ["black", "drop"],
     "preprocessing.resize": [255, 224],
     "preprocessing.interpolation": ["nearest", "bicubic"],
