@@ -30,6 +30,7 @@ def bake(spec: EncoderSpec, root: Path) -> Path | None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in spec.files:
         if cached != folder:
+            (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(cached / name, folder / name)
         check(spec, name, folder / name, where=str(folder / name))
     return folder

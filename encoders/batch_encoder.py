@@ -14,7 +14,7 @@ import torch
 
 from encoders.batcher import Batcher, Outcome
 from encoders.bisect_batch import OutOfMemory, bisect_batch, translate_memory_errors
-from encoders.encoder import BatchRun, Encoded
+from encoders.encoder import BatchRun, Encoded, Role
 from encoders.family import Inputs, Model
 from encoders.precision import is_half
 from encoders.runtimes import Runtime, pick_runtime
@@ -76,13 +76,17 @@ class BatchEncoder(Generic[P]):
             raise TypeError(f"{self.spec.ref} runs on {self._runtime.name}, which has no network to train.")
         return self._runtime.network
 
-    def submit(self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS) -> "Future[Outcome]":
+    def submit(
+        self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS, role: Role = "document"
+    ) -> "Future[Outcome]":
         """See `Encoder.submit`."""
-        return self._batcher.submit(partial(self.prepare, item, limits))
+        return self._batcher.submit(partial(self.prepare, item, limits, role))
 
-    def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS) -> list[Outcome]:
+    def encode(
+        self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS, role: Role = "document"
+    ) -> list[Outcome]:
         """See `Encoder.encode`."""
-        return [future.result() for future in [self.submit(item, limits) for item in items]]
+        return [future.result() for future in [self.submit(item, limits, role) for item in items]]
 
     def runs(self) -> list[BatchRun]:
         """See `Encoder.runs`."""
@@ -92,22 +96,23 @@ class BatchEncoder(Generic[P]):
         """Return the network's arguments for a batch of prepared items."""
         return self._model.inputs(batch)
 
-    def prepare(self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS) -> P | Reason:
+    def prepare(self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS, role: Role = "document") -> P | Reason:
         """Return one item prepared for the network, or the reason for its rejection.
 
         Raises Unavailable when the encoder cannot prepare its own probe either.
         """
-        outcome = guarded(self._prepare, item, limits)
+        outcome = guarded(self._prepare, item, limits, role)
         if outcome is not Reason.INTERNAL:
             return outcome
         if isinstance(guarded(self._prepare_probe), Reason):
             raise self._failing()
         return Reason.ENCODER_FAILED
 
-    def _prepare(self, item: Raw[bytes], limits: ImageLimits) -> P:
+    def _prepare(self, item: Raw[bytes], limits: ImageLimits, role: Role) -> P:
+        prepare = self._model.prepare_query if role == "query" else self._model.prepare
         try:
             with translate_memory_errors():
-                return self._model.prepare(item.reveal(), limits)
+                return prepare(item.reveal(), limits)
         except OutOfMemory:  # also for errors of torch
             raise MemoryError from None
 

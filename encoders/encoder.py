@@ -10,6 +10,9 @@ from rawless.content import ImageLimits
 from rawless.privacy import Raw, Reason
 
 Device = Literal["auto", "cpu", "cuda"]
+Role = Literal["document", "query"]
+"""What an item is encoded as: an event is a document, what is searched for is a query. A spec may have a prompt for
+each; without one a query has the vector of a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,19 @@ class Encoder(Protocol):
         """The number of items that may be in progress before `submit` blocks."""
         ...
 
-    def submit(self, item: Raw[bytes], limits: ImageLimits = ...) -> "Future[Encoded | Reason]":
+    def submit(self, item: Raw[bytes], limits: ImageLimits = ..., role: Role = ...) -> "Future[Encoded | Reason]":
         """Return a future for the embedding of one item, or the reason for its rejection.
 
-        A bad item never affects other items. `limits` apply to images. The call blocks while `capacity` items are in
-        progress. The future raises Unavailable when the failure is not caused by the item: when a batch of one does
-        not fit into memory, or when the encoder no longer reproduces its own probe.
+        A bad item never affects other items. `limits` apply to images; an item is a document unless `role` says that
+        it is a query. The call blocks while `capacity` items are in progress. The future raises Unavailable when the
+        failure is not caused by the item: when a batch of one does not fit into memory, or when the encoder no longer
+        reproduces its own probe.
         """
         ...
 
-    def encode(self, items: Sequence[Raw[bytes]], limits: ImageLimits = ...) -> list[Encoded | Reason]:
+    def encode(
+        self, items: Sequence[Raw[bytes]], limits: ImageLimits = ..., role: Role = ...
+    ) -> list[Encoded | Reason]:
         """Return the results of `submit` for all items, in order. Raises what their futures raise."""
         ...
 

@@ -34,6 +34,10 @@ class Model(ABC, Generic[P]):
     def prepare(self, content: bytes, limits: ImageLimits) -> P:
         """Return one item in the form that `inputs` takes. Raises Rejected. Called by several threads at a time."""
 
+    def prepare_query(self, content: bytes, limits: ImageLimits) -> P:
+        """Return what is searched for in the form that `inputs` takes; by default like any item. See `prepare`."""
+        return self.prepare(content, limits)
+
     @abstractmethod
     def cost(self, prepared: P) -> int:
         """Return the cost of one item; a batch costs its most expensive item times its size."""

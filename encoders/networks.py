@@ -33,24 +33,29 @@ class TokenNetwork(nn.Module):
         *,
         layer: int,
         has_types: bool,
+        dense: nn.Module,
+        dimension: int,
         l2_normalise: bool,
     ) -> None:
         """`pool` makes vectors of the hidden states, of shape (batch, width, dimension), and the mask.
 
-        `layer` is the hidden state that is pooled; `has_types` says whether the transformer takes token types.
+        `layer` is the hidden state that is pooled; `has_types` says whether the transformer takes token types; `dense`
+        maps pooled vectors, of which the first `dimension` components are kept.
         """
         super().__init__()
         self._transformer = transformer
         self._pool = pool
         self._layer = layer
         self._has_types = has_types
+        self._dense = dense
+        self._dimension = dimension
         self._l2_normalise = l2_normalise
 
     def forward(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the pooled states of the layer, of length one where `l2_normalise` is true."""
+        """Return the vectors of the pooled states of the layer, of length one where `l2_normalise` is true."""
         extra = {"token_type_ids": types} if self._has_types else {}
         is_inner_layer = self._layer != -1
         output = self._transformer(input_ids=ids, attention_mask=mask, output_hidden_states=is_inner_layer, **extra)
         states = output.hidden_states[self._layer] if is_inner_layer else output.last_hidden_state
-        vectors = self._pool(states, mask).float()
+        vectors = self._dense(self._pool(states, mask))[:, : self._dimension].float()
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors

@@ -13,6 +13,7 @@ from encoders.batcher import Budget
 from encoders.family import Inputs, Model
 from encoders.text_spec import TextPreprocessing
 from rawless.content import ImageLimits
+from rawless.errors import UserError
 from rawless.privacy import Reason, Rejected
 
 BUDGET = Budget(cost=256, run_cost=8, capacity=1_024, wait_seconds=0.002)
@@ -49,14 +50,24 @@ class TextModel(Model[_Tokens]):
         self._tokenizer.no_padding()
         self._cuda = cuda
         self._preprocessing = preprocessing
+        self._check_prompts()
 
     def prepare(self, content: bytes, limits: ImageLimits) -> _Tokens:
-        """See `Model.prepare`: the tokens of a text."""
+        """See `Model.prepare`: the tokens of a document, after those of its prompt."""
+        return self._tokenize(content, self._preprocessing.prompts.document)
+
+    def prepare_query(self, content: bytes, limits: ImageLimits) -> _Tokens:
+        """See `Model.prepare_query`: the tokens of a query, after those of its prompt."""
+        return self._tokenize(content, self._preprocessing.prompts.query)
+
+    def _tokenize(self, content: bytes, prompt: str) -> _Tokens:
         text = _decode(content)
         if self._preprocessing.normalisation != "none":
             text = unicodedata.normalize(self._preprocessing.normalisation, text)
-        (encoding,) = self._tokenizer.encode_batch_fast([text])  # releases the GIL, which encode does not
-        if all(encoding.special_tokens_mask):  # a text of zero-width characters, for example
+        # Both release the GIL, which encode does not; only the slower one says which characters a token is of.
+        encode_batch = self._tokenizer.encode_batch if prompt else self._tokenizer.encode_batch_fast
+        (encoding,) = encode_batch([prompt + text])
+        if _is_empty(encoding, prompt):  # a text of zero-width characters, for example
             raise Rejected(Reason.EMPTY_TEXT)
         ids, types = np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64)
         return _Tokens(ids, types, bool(encoding.overflowing))
@@ -79,6 +90,16 @@ class TextModel(Model[_Tokens]):
                 view[row, : tokens.ids.size] = values
         return ids, types, mask
 
+    def _check_prompts(self) -> None:
+        """Raise UserError for a prompt that leaves no token to the text."""
+        longest = self._preprocessing.max_tokens
+        for role, prompt in self._preprocessing.prompts:
+            if prompt and (tokens := len(self._tokenizer.encode(prompt + "a").ids)) >= longest:
+                raise UserError(
+                    f"preprocessing.prompts.{role} takes {tokens} or more of the {longest} tokens of max_tokens: "
+                    "shorten the prompt, or raise max_tokens."
+                )
+
     def examples(self) -> list[Inputs]:
         """See `Model.examples`: tokens of the whole vocabulary; the first text of a batch is the shortest."""
         generator = np.random.default_rng(0)
@@ -91,6 +112,14 @@ class TextModel(Model[_Tokens]):
     def _example(self, generator: np.random.Generator, width: int) -> _Tokens:
         ids = generator.integers(0, self._tokenizer.get_vocab_size(), width)
         return _Tokens(ids, np.zeros_like(ids), is_truncated=False)
+
+
+def _is_empty(encoding: Any, prompt: str) -> bool:
+    """Return whether no token is of the text that follows the prompt."""
+    if not prompt:
+        return all(encoding.special_tokens_mask)
+    tokens = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+    return all(is_special or end <= len(prompt) for (_, end), is_special in tokens)
 
 
 def _decode(content: bytes) -> str:

@@ -1,16 +1,26 @@
 """`TextSpec`: the fields that the specs of all text encoders have."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from encoders.huggingface_weights import SafeFiles
-from encoders.spec import EncoderSpec, Files
+from encoders.spec import Added, EncoderSpec, Files
 from rawless.config import FrozenModel
 
 _PROBE = "Zoë paid £3.50 for two CAFÉS at 東京 — wasn't that naïve? 😀 antidisestablishmentarianism"
 """Case, accents, CJK, an emoji, punctuation and a word of many pieces, for which tokenizers differ."""
+
+
+_Prompt = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+
+
+class Prompts(FrozenModel):
+    """What precedes each text, by its role."""
+
+    document: _Prompt = ""
+    query: _Prompt = ""
 
 
 class TextPreprocessing(FrozenModel):
@@ -21,6 +31,10 @@ class TextPreprocessing(FrozenModel):
     """Including special tokens; a longer text is cut off at the end and reported as `truncated`."""
     normalisation: Literal["none", "NFC", "NFKC"] = "none"
     """Unicode normalisation before the tokenizer, in addition to the tokenizer's own."""
+    prompts: Annotated[Prompts, Added()] = Prompts()
+    """Not part of a text: one of nothing but its prompt is empty."""
+    padding: Annotated[Literal["right", "left"], Added()] = "right"
+    """The side on which the model's tokenizer pads. No vector depends on it: a text has the one that it has alone."""
 
 
 class TextSpec(EncoderSpec):

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from encoders.huggingface_folder import SENTENCE_TRANSFORMERS_FILES
+from encoders.sentence_modules import CONFIGS, MODULE_CONFIGS
 from encoders.spec import EncoderSpec
 from encoders.weight_sources import WEIGHTS_VARIABLE, WeightSource, is_hub_allowed
 from rawless.errors import Unavailable
@@ -34,7 +34,7 @@ class HuggingFaceHub(WeightSource):
 
         repository = spec.weights.location
         try:
-            return Path(snapshot_download(repository, allow_patterns=[*spec.files, *SENTENCE_TRANSFORMERS_FILES]))
+            return Path(snapshot_download(repository, allow_patterns=[*spec.files, *CONFIGS, MODULE_CONFIGS]))
         except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
             raise Unavailable(
                 f"{repository} could not be downloaded from the hub ({type(error).__name__}); retry later, or provide "

@@ -42,7 +42,8 @@ class ObjectStorage(WeightSource):
             client = storage.Client()
             for name in spec.files:
                 path = "/".join(part for part in (prefix.strip("/"), name) if part)
-                _download(spec, client.bucket(bucket).blob(path), folder / name)
+                make_cache((folder / name).parent)
+                _download(spec, client.bucket(bucket).blob(path), folder, name)
         except NotFound:
             raise UserError(f"{source} does not have the files of {spec.ref}: check the source.") from None
         except (GoogleAPIError, GoogleAuthError, DataCorruption, OSError) as error:
@@ -59,11 +60,11 @@ def _object_cache(spec: EncoderSpec) -> Path:
     return cache / "rawless" / "-".join(digest or "" for digest in spec.files.values())
 
 
-def _download(spec: EncoderSpec, blob: Any, path: Path) -> None:
+def _download(spec: EncoderSpec, blob: Any, folder: Path, name: str) -> None:
     """Download an object atomically, and only if it has the digest of the spec."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    with atomic_write(path, keep_existing=True) as file:  # another process may be faster, with the same file
+    with atomic_write(folder / name, keep_existing=True) as file:  # another process may be faster, with the same file
         blob.download_to_file(file, retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS))
         file.flush()
-        check(spec, path.name, Path(file.name), where=f"{path.name} below {spec.weights.source}")
+        check(spec, name, Path(file.name), where=f"{name} below {spec.weights.source}")

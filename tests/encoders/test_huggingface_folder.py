@@ -17,8 +17,6 @@ from transformers import (
     PreTrainedModel,
     RobertaConfig,
     RobertaModel,
-    T5Config,
-    T5EncoderModel,
     XLNetConfig,
     XLNetModel,
 )
@@ -84,11 +82,11 @@ def refusal(spec: EncoderSpec) -> str:
 
 
 def test_a_model_with_a_decoder_is_refused_by_name(tiny_copy: Path, tiny_spec: MakeSpec) -> None:
-    config = T5Config(vocab_size=90, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
-    architecture = replaced(tiny_copy, T5EncoderModel(config))
-    edit(tiny_copy / "config.json", is_encoder_decoder=True)
-    message = refusal(tiny_spec(folder=tiny_copy, architecture=architecture))
-    assert message.startswith("tiny@1.0.0 is of the model type t5, which has an encoder and a decoder: use an encoder")
+    edit(tiny_copy / "config.json", is_encoder_decoder=True, model_type="bart")
+    message = refusal(tiny_spec(folder=tiny_copy, architecture="bart"))
+    assert message.startswith(
+        "tiny@1.0.0 is of the model type bart, which has an encoder and a decoder: use an encoder"
+    )
 
 
 def test_xlnet_is_refused_by_name(tiny_copy: Path, tiny_spec: MakeSpec) -> None:
@@ -122,13 +120,17 @@ def modules(*kinds: str) -> str:
 
 PLAIN = [f"sentence_transformers.models.{name}" for name in ("Transformer", "Pooling", "Normalize")]
 OTHER_VECTORS = {
-    "dense": ("modules.json", modules(*PLAIN, "sentence_transformers.models.Dense"), "module Dense"),
-    "newer-dense": ("modules.json", modules("sentence_transformers.sentence_transformer.modules.dense.Dense"), "Dense"),
+    "dense": ("modules.json", modules(*PLAIN, "sentence_transformers.models.Dense"), "modules Dense"),
+    "newer-dense": (
+        "modules.json",
+        modules("sentence_transformers.sentence_transformer.modules.dense.Dense"),
+        "modules Dense",
+    ),
     "own": ("modules.json", modules(PLAIN[0], "custom_module.Weighted"), "module Weighted"),
     "prompt": (
         "config_sentence_transformers.json",
         json.dumps({"prompts": {"query": "query: "}, "default_prompt_name": "query"}),
-        "default prompt",
+        "set preprocessing.prompts.document to 'query: '",
     ),
     "lower-case": ("sentence_bert_config.json", json.dumps({"do_lower_case": True}), "lower-cases texts"),
 }
@@ -145,6 +147,16 @@ def test_what_sentence_transformers_would_add_is_refused_by_name(
 
 def test_what_a_spec_says_itself_is_taken(tiny_copy: Path, tiny_spec: MakeSpec) -> None:
     (tiny_copy / "modules.json").write_text(modules(*PLAIN))
-    prompts = {"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": None}
+    prompts = {"prompts": {"query": "is: ", "document": ""}, "default_prompt_name": None}
     (tiny_copy / "config_sentence_transformers.json").write_text(json.dumps(prompts))
-    assert BertModel.from_pretrained(tiny_copy).config.hidden_size == seal(tiny_spec(folder=tiny_copy)).dimension
+    spec = tiny_spec(folder=tiny_copy, preprocessing={"prompts": {"query": "is: "}})
+    assert BertModel.from_pretrained(tiny_copy).config.hidden_size == seal(spec).dimension
+
+
+def test_what_sentence_transformers_would_add_later_does_not_stop_a_sealed_encoder(
+    tiny_copy: Path, tiny_spec: MakeSpec
+) -> None:
+    sealed = seal(tiny_spec(folder=tiny_copy, l2_normalise=False))
+    (tiny_copy / "modules.json").write_text(modules(*PLAIN))
+    (tiny_copy / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "is: "}}))
+    assert build(sealed, torch.device("cpu")).spec.sealed
