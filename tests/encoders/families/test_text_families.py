@@ -285,4 +285,4 @@ def test_a_model_of_texts_and_images_is_refused_by_name(folders: Callable[[str, 
     with pytest.raises(
         UserError, match="is of the model type chinese_clip, which is not one text model: use an encoder"
     ):
-        seal(spec_of(folder, "clip"))
+        seal(spec_of(folder, "chinese_clip"))
