@@ -4,7 +4,7 @@ The vectors of such a folder would not be those of its authors.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,16 +46,21 @@ def load_from_files(spec: EncoderSpec, source: Path, load: Callable[[Path], T]) 
             ) from None
 
 
+def refuse_own_code(ref: str, folder: Path, names: Iterable[str]) -> None:
+    """Raise UserError when one of these JSON files of the encoder `ref` asks for code of its own."""
+    for name in names:
+        content = read_json(folder / name)
+        if isinstance(content, dict) and content.get("auto_map"):
+            raise UserError(
+                f"{ref} needs code of its own (auto_map in {name}), which is never run: use a model that the library "
+                "transformers contains."
+            )
+
+
 def refuse_unsupported(spec: EncoderSpec, folder: Path, dense: Sequence[Dense] = ()) -> None:
     """Raise UserError naming what the model of a folder needs and a spec cannot say, or this one does not."""
     config = read_json(folder / "config.json") if "config.json" in spec.files else {}
-    tokenizer = read_json(folder / "tokenizer_config.json") if "tokenizer_config.json" in spec.files else {}
-    for name, content in (("config.json", config), ("tokenizer_config.json", tokenizer)):
-        if content.get("auto_map"):
-            raise UserError(
-                f"{spec.ref} needs code of its own (auto_map in {name}), which is never run: use a model that the "
-                "library transformers contains."
-            )
+    refuse_own_code(spec.ref, folder, {"config.json", "tokenizer_config.json"} & spec.files.keys())
     kind = str(config.get("model_type"))[:64]
     has_decoder = config.get("is_encoder_decoder") and kind not in ENCODER_CLASSES
     if has_decoder or kind in _UNSUPPORTED_TYPES:

@@ -61,13 +61,17 @@ class ImagePreprocessing(FrozenModel):
     """The orientation that EXIF states, else XMP."""
     alpha: Literal["white", "black", "drop"]
     """The background of transparent pixels; `drop` keeps the colours that they hide."""
+    fit: Annotated[Literal["shorter", "exact"], Added()] = "shorter"
+    """Whether the shorter side becomes `resize` and the aspect ratio is kept, or both sides become it."""
     resize: int = Field(ge=1, le=4096)
-    """Pixels of the shorter side; the aspect ratio is kept."""
-    interpolation: Literal["nearest", "bilinear", "bicubic"]
+    """Pixels of the shorter side, or of both."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
     antialias: bool
     """True resizes as Pillow does, false as torch does on tensors without antialiasing."""
     crop: int = Field(ge=1, le=4096)
     """Pixels of the side of the square that is cut from the centre."""
+    crop_rounding: Annotated[Literal["half_even", "down"], Added()] = "half_even"
+    """How half of an odd margin is rounded: as torchvision does, or down, as Hugging Face's image processors do."""
     mean: tuple[Finite, Finite, Finite]
     std: tuple[Finite, Finite, Finite]
     """The standard deviation of red, green and blue, like the mean on a scale from 0 to 1."""
@@ -78,6 +82,8 @@ class ImagePreprocessing(FrozenModel):
             raise ValueError(f"crop is {self.crop}, but may be at most resize, {self.resize}")
         if self.decoder == "nvjpeg" and self.interpolation not in ("nearest", "bilinear", "bicubic"):
             raise ValueError(f"decoder is nvjpeg, which cannot resize by {self.interpolation}: use bicubic")
+        if self.interpolation == "lanczos" and not self.antialias:
+            raise ValueError("interpolation lanczos needs antialias: true")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
         return self

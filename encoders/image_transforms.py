@@ -1,9 +1,9 @@
-"""Resizing, cropping and normalising of decoded images, as torchvision's transforms for classification do it."""
+"""Resizing, cropping and normalising of decoded images, as torchvision and Hugging Face's image processors do it."""
 
 import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import center_crop, convert_image_dtype, normalize, pil_to_tensor, resize
+from torchvision.transforms.functional import center_crop, convert_image_dtype, crop, normalize, pil_to_tensor, resize
 
 from encoders.image_spec import ImagePreprocessing
 
@@ -12,6 +12,8 @@ def resized_size(size: tuple[int, int], preprocessing: ImagePreprocessing) -> tu
     """Return width and height after resizing, before the crop."""
     width, height = size
     short = preprocessing.resize
+    if preprocessing.fit == "exact":
+        return short, short
     longer = int(short * max(size) / min(size))
     return (short, longer) if width <= height else (longer, short)
 
@@ -23,10 +25,20 @@ def resize_and_crop(image: Image.Image | torch.Tensor, preprocessing: ImagePrepr
     """
     mode = InterpolationMode(preprocessing.interpolation)
     source = image if preprocessing.antialias or isinstance(image, torch.Tensor) else pil_to_tensor(image)
-    resized = resize(source, [preprocessing.resize], interpolation=mode, antialias=preprocessing.antialias)
-    cropped = center_crop(resized, [preprocessing.crop])
+    width, height = resized_size(_size(image), preprocessing)
+    resized = resize(source, [height, width], interpolation=mode, antialias=preprocessing.antialias)
+    side = preprocessing.crop
+    if preprocessing.crop_rounding == "down":
+        cropped = crop(resized, (height - side) // 2, (width - side) // 2, side, side)
+    else:
+        cropped = center_crop(resized, [side])
     # The crop of a tensor is a view, which would keep the whole resized image in memory.
     return cropped.contiguous() if isinstance(cropped, torch.Tensor) else pil_to_tensor(cropped)
+
+
+def _size(image: Image.Image | torch.Tensor) -> tuple[int, int]:
+    """Return width and height."""
+    return (image.shape[2], image.shape[1]) if isinstance(image, torch.Tensor) else image.size
 
 
 def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:

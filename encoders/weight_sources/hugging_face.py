@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from encoders.huggingface_processor import PROCESSOR_FILES
 from encoders.sentence_modules import CONFIGS, MODULE_CONFIGS
 from encoders.spec import EncoderSpec
 from encoders.weight_sources import WEIGHTS_VARIABLE, WeightSource, is_hub_allowed
@@ -33,8 +34,9 @@ class HuggingFaceHub(WeightSource):
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
         repository = spec.weights.location
+        patterns = [*spec.files, *CONFIGS, MODULE_CONFIGS, *PROCESSOR_FILES]
         try:
-            return Path(snapshot_download(repository, allow_patterns=[*spec.files, *CONFIGS, MODULE_CONFIGS]))
+            return Path(snapshot_download(repository, allow_patterns=patterns))
         except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
             raise Unavailable(
                 f"{repository} could not be downloaded from the hub ({type(error).__name__}); retry later, or provide "

@@ -54,10 +54,12 @@ OTHERS: dict[str, list[Any]] = {
     "preprocessing.exif_orientation": ["ignore"],
     "preprocessing.decoder": ["pillow_draft", "nvjpeg"],
     "preprocessing.alpha": ["black", "drop"],
+    "preprocessing.fit": ["exact"],
     "preprocessing.resize": [255, 224],
-    "preprocessing.interpolation": ["nearest", "bicubic"],
+    "preprocessing.interpolation": ["nearest", "bicubic", "lanczos"],
     "preprocessing.antialias": [False],
     "preprocessing.crop": [223, 256],
+    "preprocessing.crop_rounding": ["down"],
     "preprocessing.mean": [(0.485, 0.456, 0.4061), (0.456, 0.485, 0.406)],
     "preprocessing.std": [(0.229, 0.224, 0.2251), (1.0, 1.0, 1.0)],
     "layer": ["layer3", "layer4.1", "avgpool"],
@@ -139,6 +141,8 @@ def turned_and_transparent() -> bytes:
 VISIBLE: dict[str, dict[str, Any]] = {
     "nearest": {"preprocessing": {"interpolation": "nearest"}},
     "bicubic": {"preprocessing": {"interpolation": "bicubic"}},
+    "lanczos": {"preprocessing": {"interpolation": "lanczos"}},
+    "both sides resized": {"preprocessing": {"fit": "exact"}},
     "no antialias": {"preprocessing": {"antialias": False}},
     "another resize": {"preprocessing": {"resize": 80}},
     "another crop": {"preprocessing": {"crop": 56}},
@@ -209,7 +213,9 @@ NAN, INFINITE = float("nan"), float("inf")
         ("preprocessing.resize", 5000, "preprocessing.resize is 5000"),
         ("preprocessing.resize", 200, "crop is 224, but may be at most resize, 200"),
         ("preprocessing.crop", 257, "crop is 257, but may be at most resize, 256"),
-        ("preprocessing.interpolation", "lanczos", "preprocessing.interpolation is 'lanczos'"),
+        ("preprocessing.interpolation", "box", "preprocessing.interpolation is 'box'"),
+        ("preprocessing.fit", "longer", "preprocessing.fit is 'longer'"),
+        ("preprocessing.crop_rounding", "up", "preprocessing.crop_rounding is 'up'"),
         ("preprocessing.alpha", "grey", "preprocessing.alpha is 'grey'"),
         ("preprocessing.exif_orientation", True, "preprocessing.exif_orientation is True"),
         ("preprocessing.mean", [0.5, 0.5], "preprocessing.mean"),
@@ -249,6 +255,12 @@ def test_a_field_that_breaks_its_rule_is_reported_in_one_sentence(
     assert message in str(caught.value)
     assert str(caught.value).startswith("The encoder spec mine.yaml: ")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_lanczos_without_antialiasing_is_refused(data: dict[str, Any]) -> None:
+    data["preprocessing"] |= {"interpolation": "lanczos", "antialias": False}
+    with pytest.raises(UserError, match="interpolation lanczos needs antialias: true"):
+        parse(data, "spec")
 
 
 def test_an_object_needs_its_digest(data: dict[str, Any]) -> None:

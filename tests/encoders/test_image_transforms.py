@@ -159,6 +159,32 @@ def test_the_catalogue_has_torchvisions_resnet18_and_resnet50() -> None:
     assert {"resnet18@1.0.0", "resnet50@1.0.0"} <= set(TORCHVISION)
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+def test_both_sides_are_resized_as_pillow_does(make_image: MakeImage, interpolation: str) -> None:
+    how = preprocessing(fit="exact", resize=64, crop=64, interpolation=interpolation)
+    method = Image.Resampling[interpolation.upper()]
+    for image in (make_image(130, 97), make_image(31, 88), make_image(64, 64)):
+        assert resized_size(image.size, how) == (64, 64)
+        assert torch.equal(resize_and_crop(image, how), pil_to_tensor(image.resize((64, 64), method)))
+
+
+def test_a_crop_after_both_sides_were_resized_is_central(make_image: MakeImage) -> None:
+    image = make_image(130, 97)
+    whole = pil_to_tensor(image.resize((64, 64), Image.Resampling.BILINEAR))
+    cut = resize_and_crop(image, preprocessing(fit="exact", resize=64, crop=50))
+    assert torch.equal(cut, whole[:, 7:57, 7:57])
+
+
+@pytest.mark.parametrize(("rounding", "start"), [("half_even", 4), ("down", 3)])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_half_of_an_odd_margin_is_rounded_as_the_spec_says(
+    make_image: MakeImage, rounding: str, start: int, antialias: bool
+) -> None:
+    image = make_image(37, 30)
+    how = preprocessing(resize=30, crop=30, crop_rounding=rounding, antialias=antialias)
+    assert torch.equal(resize_and_crop(image, how), pil_to_tensor(image)[:, :, start : start + 30])
+
+
 @example(width=1, height=200, side=64)
 @example(width=200, height=1, side=64)
 @example(width=7, height=7, side=7)
