@@ -11,7 +11,9 @@ _CODE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
 
 def _refuse_code(name: str) -> str:
     if name.lower().endswith(_CODE):
-        raise ValueError(f"{name} could run code when it is loaded; use .safetensors weights")
+        raise ValueError(
+            f"{name} could run code when it is loaded; use .safetensors weights, which save_pretrained writes"
+        )
     return name
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from threading import BoundedSemaphore
 from typing import Protocol
 
-from encoders.encoder import Device, Encoded, Encoder
+from encoders.encoder import Device, Encoded, Encoder, Role
 from encoders.load import load
 from encoders.spec import EncoderSpec
 from rawless.events.stream import Stream
@@ -16,8 +16,8 @@ from rawless.serving.errors import ErrorCode, RequestError
 class EncoderBackend(Protocol):
     """Turns content into vectors."""
 
-    async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
-        """Return the embedding of an item, or the reason why there is none.
+    async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes], role: Role) -> Encoded | Reason:
+        """Return the embedding of an item in its role, or the reason why there is none.
 
         Raises RequestError when the queue is full, and Unavailable when encoding failed because of something else than
         the item.
@@ -43,14 +43,14 @@ class LocalEncoderBackend:
             for fingerprint, encoder in self._encoders.items()
         }
 
-    async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
+    async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes], role: Role) -> Encoded | Reason:
         """See `EncoderBackend.encode`."""
         encoder, slots = self._encoders.get(fingerprint), self._slots.get(fingerprint)
         if encoder is None or slots is None:
             raise RequestError(ErrorCode.NOT_FOUND)
         if not slots.acquire(blocking=False):
             raise RequestError(ErrorCode.QUEUE_FULL)
-        future = encoder.submit(item, stream.limits)
+        future = encoder.submit(item, stream.limits, role)
         # Released when the item is done, not when its request ends: an item whose request timed out still has its slot.
         future.add_done_callback(lambda _: slots.release())
         return await asyncio.wrap_future(future)

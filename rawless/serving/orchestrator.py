@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 
-from encoders.encoder import Encoded
+from encoders.encoder import Encoded, Role
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.heads.artefact import HeadManifest
@@ -130,7 +130,8 @@ class Orchestrator:
 
     async def _encode(self, head: ServedHead, request: InferenceRequest) -> Encoded:
         spec, fingerprint = self._specs[head.encoder], self._fingerprints[head.encoder]
-        outcome = await self._encoder.encode(head.stream, fingerprint, request.event.payload)
+        role: Role = "query" if head.index else "document"
+        outcome = await self._encoder.encode(head.stream, fingerprint, request.event.payload, role)
         if isinstance(outcome, Reason):
             raise RequestError(outcome)
         if outcome.vector.shape != (spec.dimension,):  # an encoder service may answer anything; it is not logged

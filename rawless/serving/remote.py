@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from encoders.encoder import Encoded
+from encoders.encoder import Encoded, Role
 from encoders.spec import Vector
 from rawless.errors import UserError
 from rawless.events.stream import Stream
@@ -27,7 +27,7 @@ from rawless.serving.requests import ATTRIBUTES, FEATURES
 from rawless.serving.responses import Answer, Problem, Ranking
 
 TOKEN_VARIABLE = "RAWLESS_SERVICE_TOKEN"  # noqa: S105 - the variable's name
-FINGERPRINT, TRUNCATED = "rawless-encoder-fingerprint", "rawless-truncated"
+FINGERPRINT, ROLE, TRUNCATED = "rawless-encoder-fingerprint", "rawless-role", "rawless-truncated"
 BYTES = "application/octet-stream"
 SERVERLESS_AUTHORIZATION = "x-serverless-authorization"
 _CONNECT_SECONDS = 2.0
@@ -143,15 +143,16 @@ def _fetch_google_token(audience: str) -> str:
 class RemoteEncoderBackend(_ServiceClient):
     """An encoder service."""
 
-    async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes]) -> Encoded | Reason:
+    async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes], role: Role) -> Encoded | Reason:
         """See `EncoderBackend.encode`."""
+        path = f"/v1/streams/{stream.stream}/encoders/{fingerprint}"
         try:
-            response = await self.call("POST", f"/v1/streams/{stream.stream}/encoders/{fingerprint}", item.reveal())
+            response = await self.call("POST", path, item.reveal(), {ROLE: role})
         except RequestError as error:
             if isinstance(error.code, Reason):
                 return error.code
             raise
-        if response.headers.get(FINGERPRINT) != fingerprint:
+        if response.headers.get(FINGERPRINT) != fingerprint or response.headers.get(ROLE, "document") != role:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
         try:
             return Encoded(vector_from_bytes(response.content), response.headers.get(TRUNCATED) == "true")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 
+from encoders.encoder import Role
 from encoders.spec import Vector
 from rawless.events.stream import Stream
 from rawless.heads.artefact import HeadManifest
@@ -16,7 +17,7 @@ from rawless.serving.config import ServedHead
 from rawless.serving.encoding import LocalEncoderBackend
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.orchestrator import Orchestrator
-from rawless.serving.remote import BYTES, FINGERPRINT, TRUNCATED, vector_from_bytes, vector_to_bytes
+from rawless.serving.remote import BYTES, FINGERPRINT, ROLE, TRUNCATED, vector_from_bytes, vector_to_bytes
 from rawless.serving.requests import (
     ATTRIBUTES,
     check_content_type,
@@ -102,15 +103,17 @@ def add_encoder_routes(service: Service, encoder: LocalEncoderBackend, streams: 
             raise RequestError(ErrorCode.NOT_FOUND)
         check_content_type(request.headers, [BYTES])
         fingerprint = request.path_params["fingerprint"]
-        outcome = await encoder.encode(stream, fingerprint, await read_body(request, stream.max_bytes))
+        role = _read_role(request)
+        outcome = await encoder.encode(stream, fingerprint, await read_body(request, stream.max_bytes), role)
         if isinstance(outcome, Reason):
             raise RequestError(outcome)
-        headers = {FINGERPRINT: fingerprint, TRUNCATED: str(outcome.truncated).lower()}
+        headers = {FINGERPRINT: fingerprint, ROLE: role, TRUNCATED: str(outcome.truncated).lower()}
         return Response(vector_to_bytes(outcome.vector), media_type=BYTES, headers=headers)
 
     parameters = [
         openapi.path_parameter("stream", sorted(streams)),
         openapi.path_parameter("fingerprint", encoder.fingerprints),
+        openapi.header_parameter(ROLE, pattern="^(document|query)$"),
     ]
     service.add_route(
         "POST", "/v1/streams/{stream}/encoders/{fingerprint}", "encode", encode, (404, *_CONTENT_ERRORS), None,
@@ -158,6 +161,16 @@ def add_classifier_routes(service: Service, classifier: LocalClassifierBackend) 
         requestBody=openapi.BINARY_BODY,
     )  # fmt: skip
     service.add_route("GET", "/v1/models", "classify", list_models, (), dict[str, HeadManifest], "The live heads")
+
+
+def _read_role(request: Request) -> Role:
+    """Return the role of an item. Raises RequestError for another one."""
+    match request.headers.get(ROLE, "document"):
+        case "document":
+            return "document"
+        case "query":
+            return "query"
+    raise RequestError(ErrorCode.BAD_REQUEST)
 
 
 async def _read_vector(request: Request) -> Vector:

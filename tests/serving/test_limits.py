@@ -201,7 +201,7 @@ def test_an_encoder_never_queues_more_than_its_limit(minilm: Encoder) -> None:
     encoders, stream = LocalEncoderBackend([minilm.spec], "cpu", 2), Stream.model_validate(TEXT_STREAM)
 
     async def flood() -> list[object]:
-        calls = [encoders.encode(stream, minilm.spec.fingerprint, Raw(b"hello")) for _ in range(20)]
+        calls = [encoders.encode(stream, minilm.spec.fingerprint, Raw(b"hello"), "document") for _ in range(20)]
         return await asyncio.gather(*calls, return_exceptions=True)
 
     errors = [outcome for outcome in asyncio.run(flood()) if isinstance(outcome, RequestError)]

@@ -4,12 +4,17 @@ import asyncio
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+import torch
 
 from encoders.encoder import Encoder
+from encoders.load import build
+from encoders.seal import seal
+from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.serving import readiness
 from rawless.serving.errors import ErrorCode, RequestError
@@ -111,6 +116,33 @@ def test_separate_services_score_queries(bench: Bench, shop: Shop, minilm: Encod
     assert [match["event_id"] for match in scores["matches"]] == [match["event_id"] for match in expected["matches"]]
     assert len(scores["matches"]) == 2
     assert classifier.post(f"/v1/models/scorer/rank/{snapshot}", content=b"1234").status_code == 401
+
+
+def test_a_query_is_encoded_with_its_prompt_and_an_event_with_that_of_documents(
+    bench: Bench, shop: Shop, tiny_spec: Callable[..., EncoderSpec]
+) -> None:
+    prompts = {"document": "two dogs paid ", "query": "where is my "}
+    spec = seal(tiny_spec(name="prompted", preprocessing={"prompts": prompts, "max_tokens": 32}))
+    encoder, plain = (build(each, torch.device("cpu")) for each in (spec, tiny_spec()))
+    fields = {"stream": "upload", "encoder": spec.name, "encoder_fingerprint": spec.fingerprint}
+    texts = {"e-0": b"bird", "e-1": b"my dog", "e-2": b"is it paid ?", "e-3": b"parcel"}
+    rows = [{"event_id": event_id, "embedding": vector_of(encoder, text)} for event_id, text in texts.items()]
+    append_all(shop.warehouse, [make_row(number, fields | row) for number, row in enumerate(rows)])
+    snapshot = shop.build(encoder=spec.ref, rules=None).manifest.snapshot_id
+    bench.spec = spec
+    bench.deploy("related", kind="query_transform", identity=True)
+    heads = {"related": {"index": snapshot}}
+    separate, service, _ = _split(bench, heads, warehouse=shop.warehouse)
+
+    query = vector_of(plain, b"where is my cat")
+    for client in (separate, bench.start(heads, warehouse=shop.warehouse)):
+        match, *_ = client.post("/v1/heads/related/score", json={"text": "cat"}).json()["matches"]
+        document = vector_of(plain, b"two dogs paid " + texts[match["event_id"]])
+        assert match["cosine"] == pytest.approx(float(query @ document), abs=1e-5)
+
+    headers = {"authorization": f"Bearer {SERVICE}", "content-type": "application/octet-stream", "rawless-role": "all"}
+    path = f"/v1/streams/message/encoders/{spec.fingerprint}"
+    assert service.post(path, content=b"cat", headers=headers).json()["reason"] == "bad_request"
 
 
 def test_only_a_token_with_the_scope_encodes_or_classifies(bench: Bench, minilm: Encoder) -> None:

@@ -1,6 +1,7 @@
 """Text models of many types: vectors equal those of sentence-transformers for every pooling, padding and prompt."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import yaml
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from transformers import ChineseCLIPConfig, ChineseCLIPModel
 
 from encoders.bake import bake
+from encoders.catalogue import parse
 from encoders.encoder import Encoded, Encoder, Role
+from encoders.families.huggingface_text import HuggingFaceTextSpec
 from encoders.load import build
 from encoders.seal import seal
 from encoders.weight_sources.hugging_face import HuggingFaceHub
@@ -286,3 +290,14 @@ def test_a_model_of_texts_and_images_is_refused_by_name(folders: Callable[[str, 
         UserError, match="is of the model type chinese_clip, which is not one text model: use an encoder"
     ):
         seal(spec_of(folder, "chinese_clip"))
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "texts.md"
+DOCUMENTED = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", DOCUMENTED, ids=lambda text: text.split()[1])
+def test_the_documented_specs_are_valid(text: str) -> None:
+    spec = parse(yaml.safe_load(text), "docs/texts.md")
+    assert isinstance(spec, HuggingFaceTextSpec)
+    assert not spec.sealed
