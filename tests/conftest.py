@@ -31,7 +31,7 @@ from rawless.local import stack as local_stack
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless.warehouse.client import Warehouse
-from tests import tiny_text_encoder
+from tests import tiny_text_encoder, tiny_towers
 from tests.cloud import cloud_warehouse
 from tests.googlesql.statements import recorded
 from tests.shop import Shop, open_shop
@@ -57,6 +57,7 @@ SLOW_FIXTURES = {
     "bench",
     "minilm",
     "tiny_sealed",
+    "towers",
     "checkpoint",
     "plain_resnet",
 }
@@ -237,6 +238,15 @@ def tiny_spec(tiny_folder: Path) -> Callable[..., EncoderSpec]:
 def tiny_sealed(tiny_spec: Callable[..., EncoderSpec]) -> EncoderSpec:
     """The tiny encoder's spec, sealed."""
     return seal(tiny_spec())
+
+
+@pytest.fixture(scope="session")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> tiny_towers.Towers:
+    """Both towers of a tiny checkpoint, and one of another checkpoint, sealed."""
+    folders = [tmp_path_factory.mktemp(f"towers{seed}") for seed in (7, 8)]
+    own, other = (tiny_towers.write_checkpoint(folder, "clip", seed) for seed, folder in enumerate(folders))
+    image, text = (seal(tiny_towers.make_spec(own, "clip", modality)) for modality in ("image", "text"))
+    return tiny_towers.Towers(image, text, seal(tiny_towers.make_spec(other, "clip", "text", name="foreign")))
 
 
 @pytest.fixture(scope="session")

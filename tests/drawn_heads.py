@@ -53,6 +53,7 @@ def write_head(
         "encoder": encoder.name,
         "encoder_version": encoder.version,
         "fingerprint": encoder.fingerprint,
+        "encoder_space": artefact.recorded_space(encoder.space, encoder.fingerprint),
         "snapshot_id": None,
         "classes": classes,
         "metrics": (),

@@ -1,7 +1,7 @@
 """Tiny seeded checkpoints of CLIP and SigLIP on disk, and specs of their towers."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -15,6 +15,14 @@ START, END, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<unk>"
 SIDE, DIMENSION = 32, 12
 POSITIONS = {"clip": 24, "siglip": 16}
 _SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+class Towers(NamedTuple):
+    """The sealed specs of both towers of a checkpoint, and of a text tower of another checkpoint."""
+
+    image: EncoderSpec
+    text: EncoderSpec
+    foreign: EncoderSpec
 
 
 def write_checkpoint(folder: Path, architecture: str, seed: int = 7) -> Path:

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import Field
+
 from rawless.config import FrozenModel
 from rawless.datasets.query_files import Query, find_query
 from rawless.datasets.spec import DatasetSpec, load_dataset
@@ -15,6 +17,8 @@ class Dataset(FrozenModel):
     label: Query
     rules: tuple[Query, ...]
     """One for each rule of the spec, in the same order."""
+    encoder_space: str | None = Field(default=None, exclude_if=lambda space: space is None)
+    """In a manifest: the space of the vectors, where other encoders share it, see `EncoderSpec.space`."""
 
 
 def open_dataset(path: Path, as_of: datetime | None = None) -> Dataset:

@@ -48,7 +48,8 @@ def _without_time(stored: object) -> object:
     if not isinstance(stored, dict):
         return None
     left_out = NOT_PART_OF_IDENTITY | {"as_of"}
-    return {**stored, "spec": {name: value for name, value in stored["spec"].items() if name not in left_out}}
+    spec = {name: value for name, value in stored["spec"].items() if name not in left_out}
+    return {name: value for name, value in stored.items() if name != "encoder_space"} | {"spec": spec}
 
 
 def compare(compiled: CompiledDataset, parent: Manifest) -> Growth:

@@ -9,6 +9,7 @@ from rawless.datasets.compile import CompiledDataset
 from rawless.datasets.identity import sql_digest
 from rawless.datasets.ledger import BuildReport
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.encoder_registry import space_of
 from rawless.warehouse.parameters import parameters, structs
 from rawless.warehouse.tables import FOLDER
 
@@ -23,14 +24,15 @@ def commit(
     source_rows: Mapping[str, int], bytes_processed: int,
 ) -> None:  # fmt: skip
     """Write the manifest, which is the last step of a build."""
-    spec = compiled.spec
+    spec, warehouse = compiled.spec, compiled.warehouse
+    space = space_of(warehouse, fingerprint)
+    stored = compiled.stored.model_copy(update={"encoder_space": None if space == fingerprint else space})
     values = {"dataset": spec.dataset, "snapshot_id": compiled.snapshot_id}
-    values |= {"spec": compiled.stored.model_dump_json(), "sql_digest": sql_digest()}
+    values |= {"spec": stored.model_dump_json(), "sql_digest": sql_digest()}
     values |= {"fingerprint": fingerprint, "row_digest": row_digest}
     times = {"as_of": spec.as_of, "created_at": datetime.now(UTC)}
     ledger = [{**line._asdict(), "parameters": json.dumps(line.parameters, default=str)} for line in report.ledger]
     sources = [{"table_name": name, "row_count": count} for name, count in sorted(source_rows.items())]
-    warehouse = compiled.warehouse
     warehouse.run_in_turn(
         f"{warehouse.table_id('snapshot_manifest_v1')} {compiled.snapshot_id}",
         compiled.render("manifest"),

@@ -74,6 +74,11 @@ class Manifest:
         return sum(count.row_count for count in self.counts)
 
     @property
+    def space(self) -> str:
+        """Return the space of its vectors: the encoder's fingerprint, unless the manifest says another one."""
+        return str(self.spec.get("encoder_space") or self.fingerprint)
+
+    @property
     def label(self) -> Mapping[str, Any]:
         """Return the label section of the dataset file."""
         label: Mapping[str, Any] = self.spec.get("spec", self.spec).get("label", {})

@@ -61,7 +61,9 @@ class HeadManifest(FrozenModel):
     encoder: str
     encoder_version: str
     fingerprint: str
-    """The fingerprint of the encoder; the head takes vectors of no other encoder."""
+    """The fingerprint of the encoder whose vectors it was trained on."""
+    encoder_space: str = Field(default="", exclude_if=operator.not_)
+    """The space of those vectors, where other encoders share it; left out of the file if none does."""
     snapshot_id: str | None
     """The snapshot that the head was trained on, if known."""
     classes: tuple[str, ...]
@@ -81,6 +83,11 @@ class HeadManifest(FrozenModel):
     """None for a head that answers any vector, as all heads did before heads had a domain."""
     digest: str = ""
     """sha256 over the graph and every other field of the manifest."""
+
+    @property
+    def space(self) -> str:
+        """The space of the vectors that the head takes, see `EncoderSpec.space`; it takes no others."""
+        return self.encoder_space or self.fingerprint
 
     @property
     def interface(self) -> Interface:
@@ -105,6 +112,11 @@ class HeadManifest(FrozenModel):
         absent = {"digest"} if self.domain else {"digest", "domain"}
         fields = json.dumps(self.model_dump(mode="json", exclude=absent), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(hashlib.sha256(graph).digest() + fields.encode()).hexdigest()
+
+
+def recorded_space(space: str, fingerprint: str) -> str:
+    """Return what a manifest records of a space: nothing if it is the encoder's alone."""
+    return "" if space == fingerprint else space
 
 
 def tensors(model: onnx.ModelProto) -> dict[str, tuple[Tensor, ...]]:

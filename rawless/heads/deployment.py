@@ -103,7 +103,7 @@ def layout_difference(live: HeadManifest, other: HeadManifest) -> str | None:
 
     These are what callers see.
     """
-    if live.fingerprint != other.fingerprint:
+    if live.space != other.space:
         return (
             f"it takes vectors of {other.encoder}@{other.encoder_version}, not of {live.encoder}@{live.encoder_version}"
         )

@@ -49,7 +49,7 @@ def check_out_of_scope(task: Task, snapshot: Manifest) -> None:
             f"The head was trained on {snapshot.snapshot_id}, so its rows are in scope: name a snapshot of rows that "
             "the head should abstain from."
         )
-    if snapshot.fingerprint != task.manifest.fingerprint or snapshot.is_pairs:
+    if snapshot.space != task.manifest.space or snapshot.is_pairs:
         raise UserError(
             f"The snapshot {snapshot.snapshot_id} cannot be out of scope for {task.manifest.snapshot_id}, since its "
             "rows are pairs or of another encoder: build it from single events with the same encoder."

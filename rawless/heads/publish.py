@@ -31,6 +31,7 @@ def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
         encoder=encoder,
         encoder_version=encoder_version,
         fingerprint=snapshot.fingerprint,
+        encoder_space=artefact.recorded_space(snapshot.space, snapshot.fingerprint),
         snapshot_id=snapshot.snapshot_id,
         classes=trained.evaluation.classes,
         tenants=task.tenants,

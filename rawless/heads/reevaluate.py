@@ -1,4 +1,4 @@
-"""Evaluating a published head on the test split of another snapshot of the same encoder, without rows it has seen."""
+"""Evaluating a published head on the test split of another snapshot of the same space, without rows it has seen."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +48,7 @@ def reevaluate(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -
 
 def task_of(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> Task:
     """Read a snapshot as a head takes it. Raises UserError when encoder, features, classes or rows do not fit."""
-    session.check(snapshot.fingerprint)
+    session.check(snapshot.fingerprint, snapshot.space)
     check_features(session.manifest.features, snapshot)
     task = open_task(warehouse, _spec(session.manifest, snapshot), snapshot, session.manifest.tenants)
     _check_classes(session.manifest, task)

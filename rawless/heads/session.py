@@ -36,9 +36,12 @@ class HeadSession:
         distances = (Tensor(DISTANCE, (BATCH,), "float32"),)
         self._domain = None if domain is None else _open(manifest, DOMAIN, domain, manifest.inputs[:1], distances)
 
-    def check(self, fingerprint: str) -> None:
-        """Check that vectors are of the encoder that the head was trained on. Raises UserError."""
-        if fingerprint != self.manifest.fingerprint:
+    def check(self, fingerprint: str, space: str | None = None) -> None:
+        """Check that vectors of an encoder are in the space of those that the head was trained on. Raises UserError.
+
+        `space` is that of the encoder, by default its own.
+        """
+        if self.manifest.fingerprint != fingerprint and self.manifest.space != (space or fingerprint):
             needed = f"{self.manifest.encoder}@{self.manifest.encoder_version}"
             raise UserError(
                 f"The head {self.manifest.head} takes vectors of {needed} with the fingerprint "

@@ -105,7 +105,8 @@ class AppFactory:
             raise UserError("A separate orchestrator calls two services: give encoder.url and classifier.url.")
         seconds = self._config.limits.seconds
         remote_encoder = RemoteEncoderBackend(self._config.encoder, seconds)
-        remote_classifier = RemoteClassifierBackend(self._config.classifier, seconds)
+        specs = self._dependencies.specs.values()
+        remote_classifier = RemoteClassifierBackend(self._config.classifier, seconds, specs)
         self._lifespan.on_shutdown(remote_encoder.close)
         self._lifespan.on_shutdown(remote_classifier.close)
         return remote_encoder, remote_classifier
@@ -147,7 +148,7 @@ class AppFactory:
             if head.index not in indexes:
                 indexes[head.index] = load_index(self._dependencies.warehouse, head.index)
             index = indexes[head.index]
-            if index.fingerprint != self._dependencies.specs[head.encoder].fingerprint:
+            if index.space != self._dependencies.specs[head.encoder].space:
                 raise UserError(
                     f"heads.{head.name}.index is {index.snapshot_id}, whose vectors are of another encoder than "
                     f"{head.encoder}: build a snapshot with that encoder."

@@ -27,6 +27,13 @@ class HeadRequirement(NamedTuple):
     """Whether its answers must reach a minimum confidence."""
     needs_domain: bool = False
     """Whether it must recognise input that is out of domain."""
+    others: frozenset[str] = frozenset()
+    """The fingerprints of other encoders of the same space whose vectors it takes."""
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """The fingerprints of all encoders whose vectors it takes."""
+        return self.others | {self.encoder.fingerprint}
 
 
 def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> dict[str, HeadRequirement]:
@@ -38,7 +45,7 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
         needs_domain = head.rules.out_of_domain == "abstain"
         for model in head.models:
             other = requirements.get(model, HeadRequirement(encoder, is_of_pairs, head.name, needs_classes=False))
-            if (other.encoder, other.is_of_pairs) != (encoder, is_of_pairs):
+            if (other.encoder.space, other.is_of_pairs) != (encoder.space, is_of_pairs):
                 raise UserError(
                     f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
                     "encoder or index: name different heads."
@@ -49,6 +56,7 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
                 head.name,
                 needs_classes or other.needs_classes,
                 needs_domain or other.needs_domain,
+                other.fingerprints,
             )
     return requirements
 
@@ -75,6 +83,7 @@ class HeadStore:
         UserError for a head that is not deployed, or does not meet its requirement.
         """
         self._folder, self._requirements, self._on_checked = folder, requirements, on_checked
+        self._fingerprints = {ref: requirement.fingerprints for ref, requirement in requirements.items()}
         self._sessions = {ref: self._load(ref, self._version(ref)) for ref in requirements}
         self._rejected: dict[str, _RejectedVersion] = {}
 
@@ -96,7 +105,7 @@ class HeadStore:
         session = self._sessions.get(name)
         if session is None:
             raise RequestError(ErrorCode.NOT_FOUND)
-        if session.manifest.fingerprint != fingerprint:
+        if fingerprint not in self._fingerprints[name]:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
         if vector.shape != (self._requirements[name].encoder.dimension,):
             raise RequestError(ErrorCode.BAD_REQUEST)
@@ -163,7 +172,7 @@ class HeadStore:
         ref = f"{name}@{version}"
         if (manifest.head, manifest.version) != (name, version):
             raise UserError(f"The folder of {ref} contains {manifest.head}@{manifest.version}: deploy {ref} again.")
-        session.check(requirement.encoder.fingerprint)
+        session.check(requirement.encoder.fingerprint, requirement.encoder.space)
         if manifest.interface.is_of_pairs != requirement.is_of_pairs:
             raise UserError(
                 f"{ref} takes {', '.join(manifest.interface.value)}, but heads.{requirement.served_head} "

@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import httpx
@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from encoders.encoder import Encoded, Role
-from encoders.spec import Vector
+from encoders.spec import EncoderSpec, Vector
 from rawless.errors import UserError
 from rawless.events.stream import Stream
 from rawless.heads.artefact import HeadManifest
@@ -163,11 +163,16 @@ class RemoteEncoderBackend(_ServiceClient):
 class RemoteClassifierBackend(_ServiceClient):
     """A classifier service."""
 
+    def __init__(self, config: RemoteConfig, seconds: float, encoders: Iterable[EncoderSpec] = ()) -> None:
+        """`encoders` are those whose vectors it is sent. Raises UserError when the service's token is not set."""
+        super().__init__(config, seconds)
+        self._spaces = {spec.fingerprint: spec.space for spec in encoders}
+
     async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
         headers = {FINGERPRINT: fingerprint} | ({FEATURES: json.dumps(dict(features))} if features else {})
         response = await self.call("POST", f"/v1/models/{model}/answer", vector_to_bytes(vector), headers)
-        return _check_model(_parse(Answer, response), model, fingerprint)
+        return self._checked(_parse(Answer, response), model, fingerprint)
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
@@ -176,7 +181,15 @@ class RemoteClassifierBackend(_ServiceClient):
         headers = {FINGERPRINT: fingerprint, ATTRIBUTES: json.dumps(dict(attributes))}
         path = f"/v1/models/{model}/rank/{index}?top={top}"
         response = await self.call("POST", path, vector_to_bytes(vector), headers)
-        return _check_model(_parse(Ranking, response), model, fingerprint)
+        return self._checked(_parse(Ranking, response), model, fingerprint)
+
+    def _checked(self, answer: AnswerT, model: str, fingerprint: str) -> AnswerT:
+        """Return an answer if it is one of the requested head, for vectors of that encoder. Raises RequestError."""
+        other, space = answer.model, self._spaces.get(fingerprint, fingerprint)
+        is_of_space = fingerprint == other.encoder_fingerprint or space == other.encoder_space
+        if model not in (other.head, other.ref) or not is_of_space:
+            raise RequestError(ErrorCode.HEAD_MISMATCH)
+        return answer
 
     async def manifests(self) -> dict[str, HeadManifest]:
         """See `ClassifierBackend.manifests`."""
@@ -192,13 +205,6 @@ def _parse(model: type[ModelT], response: httpx.Response) -> ModelT:
         return model.model_validate_json(response.content)
     except ValidationError:
         raise RequestError(ErrorCode.UNAVAILABLE) from None
-
-
-def _check_model(answer: AnswerT, model: str, fingerprint: str) -> AnswerT:
-    """Return an answer if it is one of the requested head. Raises RequestError."""
-    if model not in (answer.model.head, answer.model.ref) or answer.model.encoder_fingerprint != fingerprint:
-        raise RequestError(ErrorCode.HEAD_MISMATCH)
-    return answer
 
 
 def vector_to_bytes(vector: Vector) -> bytes:

@@ -1,5 +1,6 @@
 """The JSON bodies of responses, both to callers and between services."""
 
+import operator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,13 +17,18 @@ class _ResponseModel(BaseModel):
 
 
 class Model(_ResponseModel):
-    """A version of a head, and the encoder whose vectors it takes."""
+    """A version of a head, and the encoder whose vectors it was trained on."""
 
     head: str
     version: int
     encoder: str
     encoder_version: str
     encoder_fingerprint: str
+    encoder_space: str = Field(
+        default="",
+        exclude_if=operator.not_,
+        description="the space of the vectors that it takes, if several encoders share it",
+    )
 
     @classmethod
     def of(cls, manifest: HeadManifest) -> "Model":
@@ -33,6 +39,7 @@ class Model(_ResponseModel):
             encoder=manifest.encoder,
             encoder_version=manifest.encoder_version,
             encoder_fingerprint=manifest.fingerprint,
+            encoder_space=manifest.encoder_space,
         )
 
     @property

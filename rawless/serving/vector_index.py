@@ -23,7 +23,7 @@ class VectorIndex(NamedTuple):
     """Events and their vectors. `vectors` and `directions`, which have length 1, have shape (rows, dimension)."""
 
     snapshot_id: str
-    fingerprint: str
+    space: str
     ids: npt.NDArray[np.str_]
     vectors: npt.NDArray[np.float32]
     directions: npt.NDArray[np.float32]
@@ -91,7 +91,7 @@ def load_index(warehouse: Warehouse, reference: str) -> VectorIndex:
         raise UserError(f"The snapshot {manifest.snapshot_id} has no rows: choose another one as the index.")
     ids = sorted(vectors_by_id)
     vectors = np.stack([vectors_by_id[event_id] for event_id in ids])
-    return VectorIndex(manifest.snapshot_id, manifest.fingerprint, np.array(ids), vectors, _normalize(vectors))
+    return VectorIndex(manifest.snapshot_id, manifest.space, np.array(ids), vectors, _normalize(vectors))
 
 
 def _normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -26,6 +26,16 @@ def registered(warehouse: Warehouse, name: str | None = None, version: str | Non
     return list({spec.fingerprint: spec for spec in specs}.values())
 
 
+def space_of(warehouse: Warehouse, fingerprint: str) -> str:
+    """Return the space of the registered encoder with a fingerprint; for one that is not registered the fingerprint.
+
+    A row cannot claim a space, since the fingerprint is computed from its spec again.
+    """
+    rows = [row for row in warehouse.list_rows("encoder_v1") if row["fingerprint"] == fingerprint]
+    specs = (catalogue.parse(row["spec"], "A spec in encoder_v1") for row in rows)
+    return next((spec.space for spec in specs if spec.fingerprint == fingerprint), fingerprint)
+
+
 def resolve(open_warehouse: Callable[[], Warehouse], ref: str) -> EncoderSpec:
     """Return the spec that `ref` names, from the catalogue or a file.
 

@@ -5,9 +5,11 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ from rawless.serving.remote import TOKEN_VARIABLE
 from rawless.warehouse.append import append_all
 from tests.serving.conftest import NO_AUTHORITIES, Bench, vector_of
 from tests.shop import Shop, make_row
+from tests.tiny_towers import Towers
 
 SERVICE, OTHER = "service-token", "other-token"
 ACCESS = {
@@ -92,6 +95,27 @@ def test_separate_services_compare_versions_of_a_head(tiny_bench: Bench) -> None
 
     assert {answer.json()["model"]["version"] for answer in answers} == {1, 2}
     assert sorted(arm["model"]["version"] for arm in offer["arms"]) == [1, 2]
+
+
+def test_separate_services_answer_for_texts_by_a_head_of_images_of_their_space(bench: Bench, towers: Towers) -> None:
+    bench = replace(bench, spec=towers.text)
+    bench.deploy("topic", spec=towers.image)
+    separate, _, classifier = _split(bench, {"topic": {}})
+
+    answer = separate.post("/v1/heads/topic/predict", json={"text": TEXT})
+    headers = {"authorization": f"Bearer {SERVICE}", "content-type": "application/octet-stream"}
+    direct = [
+        classifier.post(
+            "/v1/models/topic/answer",
+            content=np.ones(towers.text.dimension, "<f4").tobytes(),
+            headers=headers | {"rawless-encoder-fingerprint": fingerprint},
+        ).status_code
+        for fingerprint in (towers.text.fingerprint, towers.foreign.fingerprint, towers.text.space)
+    ]
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["model"]["encoder_fingerprint"] == towers.image.fingerprint
+    assert direct == [200, 503, 503]
 
 
 def test_separate_services_score_queries(bench: Bench, shop: Shop, minilm: Encoder) -> None:

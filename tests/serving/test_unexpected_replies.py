@@ -100,6 +100,7 @@ def test_only_answers_of_the_requested_head_are_returned(
         (_answer(minilm), ""),
         (_answer(minilm, model={"head": "other"}), "head_mismatch"),
         (_answer(minilm, model={"encoder_fingerprint": "f" * 64}), "head_mismatch"),
+        (_answer(minilm, model={"encoder_fingerprint": "f" * 64, "encoder_space": "e" * 64}), "head_mismatch"),
         (_answer(minilm, probabilities={}), "unavailable"),
         (_answer(minilm, probabilities=None), "unavailable"),
         (_answer(minilm, probabilities={"a": float("nan")}), "unavailable"),

@@ -60,6 +60,7 @@ def import_model(file: Path, encoder: EncoderSpec, name: str, classes: Sequence[
         encoder=encoder.name,
         encoder_version=encoder.version,
         fingerprint=fingerprint,
+        encoder_space=artefact.recorded_space(encoder.space, fingerprint),
         snapshot_id=None,
         classes=_classes(classes, classes_of(model, columns), columns, file),
         **artefact.tensors(head),

@@ -21,7 +21,7 @@ from rawless.heads import registry
 from rawless.heads.importing.importer import import_model, with_metrics
 from rawless.heads.metrics import Metric
 from rawless.heads.publish import publish
-from rawless.heads.session import open_head
+from rawless.heads.session import HeadSession, open_head
 from rawless.warehouse.client import Warehouse
 from tests.heads.foreign import (
     DIMENSION,
@@ -37,6 +37,7 @@ from tests.heads.foreign import (
     written,
 )
 from tests.shop import open_shop
+from tests.tiny_towers import Towers
 from tests.warehouse_pool import WarehousePool
 
 CLASSIFIERS: dict[str, Any] = {
@@ -56,6 +57,16 @@ class Pairs(nn.Module):
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory: pytest.TempPathFactory) -> EncoderSpec:
     return spec(tmp_path_factory.mktemp("eight"))[0]
+
+
+def test_an_imported_head_takes_the_vectors_of_its_encoders_space(tmp_path: Path, towers: Towers) -> None:
+    image, text, foreign = (tower.model_copy(update={"dimension": DIMENSION}) for tower in towers)
+    imported = import_model(written(tmp_path / "model.onnx", PLAIN), image, "foreign")
+    head = HeadSession(imported.manifest, imported.graph)
+
+    head.check(text.fingerprint, text.space)
+    with pytest.raises(UserError, match="takes vectors of tiny-clip-image"):
+        head.check(foreign.fingerprint, foreign.space)
 
 
 def test_a_torch_model_answers_like_the_original(tmp_path: Path, eight: EncoderSpec) -> None:
