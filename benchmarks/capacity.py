@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks import ceilings
 from benchmarks.report import RESULTS
 from rawless.config import read_mapping
 from rawless.datasets.cost import TIB, column_bytes
@@ -32,6 +33,11 @@ def limit(name: str) -> float:
 def assumed(name: str) -> float:
     """Return an assumed figure."""
     return float(_FIGURES["assumed"][name]["value"])
+
+
+def published(name: str) -> float:
+    """Return a published figure of a GPU."""
+    return float(_FIGURES["published"][name]["value"])
 
 
 def figures() -> dict[str, dict[str, dict[str, Any]]]:
@@ -65,6 +71,8 @@ class Load:
         return row_bytes(self.dimension)
 
 
+BATCHES = {"text": 1_024, "image": 64}
+"""Items of one batch on a GPU."""
 LOADS = (Load("minilm", 384, "text"), Load("resnet50", 2048, "image"))
 
 
@@ -74,10 +82,10 @@ class Worker:
 
     kind: Kind
     load: Load
-    ratio: float
-    """The speed of the model relative to that measured on two cores: 1 for a CPU, an assumption for a GPU."""
+    ceiling: float
+    """Events per second that the model cannot exceed on a GPU, by bytes and operations; not finite for a CPU."""
     model: float
-    """Events per second that the model can process."""
+    """Events per second that the model processes: measured on a CPU, an assumed share of the ceiling on a GPU."""
     host: float
     """Events per second that the cores beside a GPU can prepare and write."""
 
@@ -102,15 +110,20 @@ class Worker:
 
 
 def worker(kind: Kind, load: Load) -> Worker:
-    """Return a worker: a CPU as measured, a GPU by the arithmetic it is assumed to reach and the cores beside it."""
+    """Return a worker: a CPU as measured, a GPU by an assumed share of its ceiling, and by the cores beside it."""
     if kind == "CPU":
         rate = measured("throughput", load.encoder, "ingest, messages")
-        return Worker(kind, load, 1.0, rate, math.inf)
-    peak = assumed(f"{kind.lower()}_flops") * assumed("reached")
-    ratio = peak / (measured("runtimes", load.encoder, "OpenVINO, arithmetic") * GB)
+        return Worker(kind, load, math.inf, rate, math.inf)
+    most, _ = ceiling(kind, load, "fp32")
     seconds = assumed(f"{load.modality}_seconds") + 1 / measured("sink", load.encoder, "sink")
-    model = ratio * measured("throughput", load.encoder, "encoder alone")
-    return Worker(kind, load, ratio, model, assumed("host_cores") / seconds)
+    return Worker(kind, load, most, most * assumed("reached"), assumed("host_cores") / seconds)
+
+
+def ceiling(kind: Kind, load: Load, variant: str) -> tuple[float, str]:
+    """Return the events per second that a model cannot exceed on a GPU, and what limits it: memory or arithmetic."""
+    card, precision = kind.lower(), variant.partition(",")[0]
+    bandwidth, arithmetic = published(f"{card}_bandwidth"), published(f"{card}_{precision}")
+    return ceilings.counts()[load.encoder][variant].ceiling(bandwidth, arithmetic, BATCHES[load.modality])
 
 
 def row_bytes(dimension: int) -> int:

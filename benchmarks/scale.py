@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import capacity
+from benchmarks import capacity, ceilings
 from benchmarks.capacity import HOUR, KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
 from rawless.cli.output import echo
 from rawless.datasets.cost import dollars, format_bytes
@@ -23,11 +23,23 @@ _NAMES = {
     "workers": "workers of one job",
 }
 _NONE = "none"
+_CARDS: tuple[capacity.Kind, ...] = ("T4", "L4")
 
 
 def page() -> str:
     """Return the complete page."""
-    parts = (_head(), at_rest(), _workers(), _rates(), _payloads(), _storage(), _subjects(), _limits(), _sources())
+    parts = (
+        _head(),
+        at_rest(),
+        _workers(),
+        _ceilings(),
+        _rates(),
+        _payloads(),
+        _storage(),
+        _subjects(),
+        _limits(),
+        _sources(),
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -37,8 +49,8 @@ def _head() -> str:
 Computed by `python -m benchmarks.scale` from the throughput in [benchmarks/results](../benchmarks/results) and the
 prices in [benchmarks/prices.yaml](../benchmarks/prices.yaml), in US dollars. **Only the CPU was measured**, one worker
 with two cores, and throughput is assumed to be proportional to the number of workers. **Nothing was measured on a T4 or
-an L4**: their figures are assumptions, each with the ratio on which it is based. The last section names the source of
-every figure."""
+an L4**: their throughput is an assumed share of a ceiling that is computed from counted bytes and operations. The last
+section names the source of every figure."""
 
 
 def at_rest() -> str:
@@ -61,21 +73,45 @@ def _workers() -> str:
     for load in LOADS:
         for kind in KINDS:
             estimate = worker(kind, load)
-            basis = "measured" if kind == "CPU" else f"ASSUMPTION: {estimate.ratio:.0f} times the measured two cores"
+            basis = "measured" if kind == "CPU" else f"ASSUMPTION: {assumed('reached'):.0%} of the ceiling"
             host = _NONE if kind == "CPU" else f"{estimate.host:,.0f}"
+            most = _NONE if kind == "CPU" else f"{estimate.ceiling:,.0f}"
             throughput = f"{estimate.throughput:,.0f}"
-            rows.append((load.encoder, kind, f"{estimate.model:,.0f}", host, throughput, estimate.bottleneck, basis))
-    head = ("encoder", "worker", "model, events/s", "cores, events/s", "used at, events/s", "limited by", "basis")
+            model = f"{estimate.model:,.0f}"
+            rows.append((load.encoder, kind, most, model, host, throughput, estimate.bottleneck, basis))
+    columns = ("ceiling", "model", "cores", "used at")
+    head = ("encoder", "worker", *(f"{column}, events/s" for column in columns), "limited by", "basis")
     return f"""## Throughput of one worker
 
-A GPU is assumed to reach {assumed("reached"):.0%} of its published fp32 peak; the ratio compares that with the
-arithmetic measured with OpenVINO on two cores. Beside it, {assumed("host_cores"):.0f} vCPUs decode or tokenize, and
-write rows; the slower of the two determines the throughput. Workers are used to {assumed("busy"):.0%} of their
+A GPU is assumed to reach {assumed("reached"):.0%} of its [ceiling](#ceilings-of-a-gpu) in fp32; that was never
+measured. Beside it, {assumed("host_cores"):.0f} vCPUs decode or tokenize, and write rows: assumed for images and texts,
+measured for rows. The slower of the two determines the throughput. Workers are used to {assumed("busy"):.0%} of their
 capacity.
 
 {_table(head, rows)}
 
 If the cores limit a worker, a faster GPU does not help; more vCPUs beside it do."""
+
+
+def _ceilings() -> str:
+    rows = []
+    for load in LOADS:
+        for variant, count in ceilings.counts()[load.encoder].items():
+            if variant == "fp32, folded" and load.modality == "text":  # which has no batch normalisation
+                continue
+            size = count.activations + count.weights / capacity.BATCHES[load.modality]
+            cells = (f"{most:,.0f}, by {limit}" for most, limit in (capacity.ceiling(c, load, variant) for c in _CARDS))
+            rows.append((load.encoder, variant, format_bytes(size), f"{count.operations / 1e9:.2f}", *cells))
+    head = ("encoder", "precision", "moved per event", "10^9 operations per event", *_CARDS)
+    return f"""## Ceilings of a GPU
+
+The events a second that a model cannot exceed on a card, **not measurements**: `python -m benchmarks.ceilings` counts
+the bytes that its operations read and write and the operations of its matrix products, and the card's published
+bandwidth and peak are divided by them. The smaller quotient is the ceiling. It is that of operations that are not fused
+with one another; `folded` has batch normalisation in the weights of the convolutions. Images of 224 pixels in batches
+of {capacity.BATCHES["image"]}, texts of {ceilings.TOKENS} tokens in batches of {capacity.BATCHES["text"]:,}.
+
+{_table(head, rows)}"""
 
 
 def _rates() -> str:
@@ -208,8 +244,8 @@ def _sources() -> str:
     return f"""## Sources
 
 Measured figures are those of throughput, runtimes and sink in benchmarks/results, which also name the machine.
-Published and assumed figures are listed below. A figure that was never looked up was written from memory: verify it
-before you rely on it.
+Ceilings follow from benchmarks/results/ceilings.json and the published figures of the cards. Published and assumed
+figures are listed below. A figure that was never looked up was written from memory: verify it before you rely on it.
 
 {_table(("kind", "subject", "figure", "source", "looked up"), rows)}"""
 

@@ -15,6 +15,7 @@ from rawless.cli.commands import (
     doctor,
     encoder,
     encoder_bake,
+    encoder_compare,
     encoder_import,
     head,
     head_deploy,
@@ -53,6 +54,7 @@ app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)
+encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("import")(encoder_import.import_encoder)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)

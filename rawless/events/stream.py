@@ -39,7 +39,8 @@ _ID_PATTERNS = {
     "ulid": "[0-7][0-9A-HJKMNP-TV-Z]{25}",
 }
 _IMAGE_LIMITS = set(ImageLimits.model_fields)
-_MAX_BYTES = {"text": 1_000_000, "image": 10_000_000}
+MAX_BYTES: dict[Modality, int] = {"text": 1_000_000, "image": 10_000_000}
+"""The largest payload, unless a stream file says otherwise."""
 
 
 def _bounded(pattern: str) -> str:
@@ -182,7 +183,7 @@ class Stream(FrozenModel):
     @cached_property
     def max_bytes(self) -> int:
         """The largest payload in bytes."""
-        return self.limits.max_bytes or _MAX_BYTES[self.modality]
+        return self.limits.max_bytes or MAX_BYTES[self.modality]
 
     @property
     def attribute_bits(self) -> float:

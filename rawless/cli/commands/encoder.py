@@ -43,7 +43,7 @@ def list_(warehouse: WarehouseFile = None, json: Json = False) -> None:
 @app.command()
 def show(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
     """Show the full spec of an encoder."""
-    spec = _resolve(ref, warehouse)
+    spec = resolved(ref, warehouse)
     fingerprint = spec.fingerprint if spec.sealed else None
     described = {"fingerprint": fingerprint, "sealed": spec.sealed, **spec.model_dump(mode="json")}
     if json:
@@ -58,7 +58,7 @@ def diff(before: Ref, after: Ref, warehouse: WarehouseFile = None, json: Json = 
     """Show the fields that differ between two encoders, and the version bump that they require."""
     from encoders.versions import changes, next_version, required_bump
 
-    old, new = _resolve(before, warehouse), _resolve(after, warehouse)
+    old, new = resolved(before, warehouse), resolved(after, warehouse)
     differences = changes(old, new)
     bump = required_bump(differences)
     rows: list[dict[str, Any]] = [
@@ -96,7 +96,8 @@ def register(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> N
         echo(f"{spec.ref} is {'registered' if new else 'already registered'}: fingerprint {spec.fingerprint}.")
 
 
-def _resolve(ref: str, warehouse: "Path | None") -> "EncoderSpec":
+def resolved(ref: str, warehouse: "Path | None") -> "EncoderSpec":
+    """Return the spec that a command names: of the catalogue, of the warehouse, or of a file."""
     from rawless.connect import open_warehouse
     from rawless.warehouse.encoder_registry import resolve
 
