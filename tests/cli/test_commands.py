@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from encoders.huggingface_processor import stated_fields
 from rawless.events.sources import SCHEMES
 from rawless.local.stack import Stack
+from tests import tiny_image_encoder
 
 Rawless = Callable[..., Any]
 
@@ -192,6 +194,21 @@ def test_encoders_are_listed_shown_registered_and_compared(rawless: Rawless, tmp
     assert new["new"] is True
     assert new["fingerprint"] != shown["fingerprint"]
     assert rawless("encoder", "show", "minilm@1.1.0", "--json").json["pooling"] == "cls"
+
+
+def test_an_image_encoder_of_hugging_face_is_registered_and_shown(rawless: Rawless, tmp_path: Path) -> None:
+    folder = tiny_image_encoder.write_model(tmp_path / "model", "dinov2")
+    preprocessing = stated_fields("tiny-dinov2@1.0.0", folder)
+    spec = tiny_image_encoder.make_spec(folder, "dinov2", preprocessing, name="tiny-dinov2", pooling="cls")
+    (tmp_path / "tiny.yaml").write_text(spec.model_dump_json())
+
+    registered = rawless("encoder", "register", tmp_path / "tiny.yaml", "--json").json
+    shown = rawless("encoder", "show", "tiny-dinov2@1.0.0", "--json").json
+
+    assert registered["new"] is True
+    assert shown["sealed"] is True
+    assert shown["fingerprint"] == registered["fingerprint"]
+    assert (shown["pooling"], shown["preprocessing"]["fit"]) == ("cls", "shorter")
 
 
 def test_a_changed_spec_under_a_registered_version_is_refused(rawless: Rawless, tmp_path: Path) -> None:
