@@ -8,12 +8,16 @@ from pydantic import ValidationError
 
 from encoders import families
 from encoders.catalogue import parse
+from encoders.clip import ARCHITECTURES as TOWERS
 from encoders.importing.decisions import DEFAULT, Decisions
+from encoders.importing.image_fields import decide_image
 from encoders.importing.locate import locate
 from encoders.importing.model_card import CARD, ModelCard
 from encoders.importing.model_folder import ModelFolder
 from encoders.importing.options import ImportOptions
 from encoders.importing.text_fields import TOKENIZER, decide_text
+from encoders.importing.tower_fields import decide_tower
+from encoders.precision import LOWEST_TOLERANCE
 from encoders.seal import seal
 from encoders.spec import EncoderSpec, Name, Version
 from rawless.config import FrozenModel
@@ -21,8 +25,8 @@ from rawless.content import Modality
 from rawless.errors import UserError
 
 PROCESSOR = "preprocessor_config.json"
-_Decide = Callable[[ModelFolder, ModelCard, ImportOptions, Decisions], None]
-_DECIDE: Mapping[Modality, _Decide] = {"text": decide_text}
+_Decide = Callable[[ModelFolder, ImportOptions, Decisions], None]
+_DECIDE: Mapping[Modality, _Decide] = {"text": decide_text, "image": decide_image}
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def import_encoder(source: str, ref: str, options: ImportOptions) -> Imported:
     """
     as_ref = _split(ref)
     folder, location = locate(source)
-    config, card, decisions = folder.config(), ModelCard(folder), Decisions()
+    config, decisions = folder.config(), Decisions()
     kind = _model_type(folder, config.get("model_type"))
     modality, origin = _modality(folder, kind, options)
     decisions.decide("name", as_ref.name, "--as")
@@ -49,8 +53,9 @@ def import_encoder(source: str, ref: str, options: ImportOptions) -> Imported:
     decisions.decide("modality", modality, origin)
     decisions.decide("architecture", kind, "config.json")
     decisions.decide("weights.source", location, "SOURCE")
-    _DECIDE[modality](folder, card, options, decisions)
-    _decide_rest(card, options, decisions)
+    decide = decide_tower if kind in TOWERS else _DECIDE[modality]
+    decide(folder, options, decisions)
+    _decide_rest(ModelCard(folder), options, decisions)
     spec = parse(decisions.data(), f"The encoder spec of {folder.source}")
     return Imported(seal(spec), decisions, folder)
 
@@ -104,15 +109,20 @@ def _modality(folder: ModelFolder, kind: str, options: ImportOptions) -> tuple[M
 
 def _decide_rest(card: ModelCard, options: ImportOptions, decisions: Decisions) -> None:
     """Decide the fields that all encoders have."""
-    decisions.decide("precision", *((options.precision, "--precision") if options.precision else ("fp32", DEFAULT)))
-    normalises = decisions.made["l2_normalise"].value
-    decisions.decide("tolerance", 1e-5 if normalises else 1e-4, DEFAULT)
+    precision = options.precision or "fp32"
+    decisions.decide("precision", precision, "--precision" if options.precision else DEFAULT)
+    usual = 1e-5 if decisions.made["l2_normalise"].value else 1e-4
+    decisions.decide(
+        "tolerance",
+        max(usual, *(lowest for name, lowest in LOWEST_TOLERANCE.items() if name == precision), 0.0),
+        DEFAULT,
+    )
     if options.training_domain is not None:
         decisions.decide("training_domain", options.training_domain, "--training-domain")
     elif card.datasets:
         decisions.decide("training_domain", f"the data sets {', '.join(card.datasets)}", CARD)
     else:
         decisions.decide("training_domain", "unknown", DEFAULT)
-        decisions.miss("No file says what it was trained on: say it with --training-domain.", CARD)
+        decisions.miss("No file says what it was trained on: say it with --training-domain.", DEFAULT)
     if card.license:
         decisions.miss(f"Its licence is {card.license}: check that it allows your use.", CARD)

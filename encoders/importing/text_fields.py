@@ -4,13 +4,17 @@ The defaults are those of sentence-transformers, with which most text encoders a
 """
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from encoders.families.huggingface_text import positions
 from encoders.importing.decisions import DEFAULT, Decisions
 from encoders.importing.model_card import CARD, ModelCard
 from encoders.importing.model_folder import FILE_NAME, ModelFolder
 from encoders.importing.options import ImportOptions
 from rawless.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 MODULES, PROMPTS, TOKENIZER = "modules.json", "config_sentence_transformers.json", "tokenizer_config.json"
 POOLING = {
@@ -36,25 +40,25 @@ _LIMITS = tuple(
 )
 """The files in which sentence-transformers looks for max_seq_length, in this order."""
 _ROLES = {"document": ("document", "passage", "corpus"), "query": ("query",)}
-"""The names of prompts that sentence-transformers uses for each role, best first."""
+"""The names that prompts of each role have in sentence-transformers, best first."""
 _MOST_TOKENS = 8192
-_MANY_TOKENS = 1 << 20
-"""More than any model has positions for: what a tokenizer says that has no limit."""
+_NO_LIMIT = 1 << 20
+"""More tokens than any model has positions for; a tokenizer without a limit says a larger number."""
 _MATRYOSHKA = ("matryoshka_dimensions", "matryoshka_dims")
 _STORED = ("dtype", "torch_dtype")
 
 
-def decide_text(folder: ModelFolder, card: ModelCard, options: ImportOptions, decisions: Decisions) -> None:
+def decide_text(folder: ModelFolder, options: ImportOptions, decisions: Decisions) -> None:
     """Decide the fields of a text encoder. Raises UserError naming what a spec cannot say."""
-    config = folder.config()
-    modules = _modules(folder)
+    config, card, modules = folder.config(), ModelCard(folder), _modules(folder)
     decisions.decide("weights.files", dict.fromkeys([*folder.weights(), "config.json"]), "the folder")
     decisions.decide("preprocessing.tokenizer", dict.fromkeys(folder.tokenizer_files()), "the folder")
-    _decide_tokens(folder, config, options, decisions)
+    network = _network(folder)
+    _decide_tokens(folder, network, options, decisions)
     _decide_prompts(folder, card, options, decisions)
     _decide_layer(options, decisions)
     _decide_pooling(folder, modules, options, decisions)
-    full = _decide_dense(folder, config, modules, decisions)
+    full = _decide_dense(folder, network, modules, decisions)
     _decide_normalisation(modules, decisions)
     _decide_dimension(folder, card, full, options, decisions)
     if (stored := next((config[name] for name in _STORED if name in config), "float32")) != "float32":
@@ -93,7 +97,9 @@ def _modules(folder: ModelFolder) -> list[tuple[str, str]]:
     return modules
 
 
-def _decide_tokens(folder: ModelFolder, config: dict[str, Any], options: ImportOptions, decisions: Decisions) -> None:
+def _decide_tokens(
+    folder: ModelFolder, network: "torch.nn.Module", options: ImportOptions, decisions: Decisions
+) -> None:
     tokenizer = folder.read(TOKENIZER)
     if (side := tokenizer.get("padding_side", "right")) != "right":
         decisions.decide("preprocessing.padding", side, TOKENIZER)
@@ -109,40 +115,38 @@ def _decide_tokens(folder: ModelFolder, config: dict[str, Any], options: ImportO
             f"{folder.source} has the task {ascii(settings['transformer_task'])[:40]} ({file}), which makes no vectors "
             "that a spec can say: use a model for feature-extraction."
         )
-    positions, limit = positions_of(folder, config), _integer(tokenizer.get("model_max_length"))
-    asked = [(options.max_tokens, "--max-tokens"), (_integer(settings.get("max_seq_length")), file),
-             (limit if limit < _MANY_TOKENS else 0, TOKENIZER), (positions, "config.json"), (512, DEFAULT)]  # fmt: skip
+    limit = _integer(tokenizer.get("model_max_length")) or _NO_LIMIT
+    most = positions(network, limit)
+    asked = [
+        (options.max_tokens, "--max-tokens"),
+        (_integer(settings.get("max_seq_length")), file),
+        (limit if limit < _NO_LIMIT else 0, TOKENIZER),
+        (most if most < _NO_LIMIT else 0, "config.json"),
+        (512, DEFAULT),
+    ]
     tokens, origin = next((number, where) for number, where in asked if number)
-    most = min(positions or _MOST_TOKENS, limit or _MOST_TOKENS, _MOST_TOKENS)
+    most = min(most, _MOST_TOKENS)
     if tokens > most and origin != "--max-tokens":
         decisions.miss(f"It asks for {tokens} tokens, but there are positions for {most}: it gets {most}.", origin)
         tokens = most
     decisions.decide("preprocessing.max_tokens", tokens, origin)
 
 
-def positions_of(folder: ModelFolder, config: dict[str, Any]) -> int:
-    """Return the largest number of tokens that the model has positions for; 0 if it says none.
-
-    Raises UserError if the library cannot make a model of the configuration.
-    """
+def _network(folder: ModelFolder) -> "torch.nn.Module":
+    """Return the network that config.json describes, without values. Raises UserError if the library cannot make it."""
     import torch
     from transformers import AutoConfig, AutoModel
 
-    stated = _integer(config.get("max_position_embeddings")) or _integer(config.get("n_positions"))
     try:
-        with torch.device("meta"), torch.no_grad():
-            network = AutoModel.from_config(AutoConfig.from_pretrained(folder.path, local_files_only=True))
+        config = AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            network: torch.nn.Module = AutoModel.from_config(config)
     except Exception as error:  # noqa: BLE001 - each model type has its own errors
         raise UserError(
             f"config.json of {folder.source} makes no model ({type(error).__name__}): restore the file, or use another "
             "version of transformers."
         ) from None
-    for name, module in network.named_modules():
-        # RoBERTa and its like count positions from the one after that of padding.
-        is_table = name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding)
-        if is_table and module.padding_idx is not None:
-            return int(module.num_embeddings - module.padding_idx - 1)
-    return stated
+    return network
 
 
 def _decide_prompts(folder: ModelFolder, card: ModelCard, options: ImportOptions, decisions: Decisions) -> None:
@@ -153,8 +157,10 @@ def _decide_prompts(folder: ModelFolder, card: ModelCard, options: ImportOptions
     fallback = settings.get("default_prompt_name")
     used, texts, origins = set(), {}, set()
     for role, names in _ROLES.items():
-        name = next((name for name in (*names, fallback) if name in prompts), None)
-        texts[role] = prompts[name] if name is not None else ""
+        present = [name for name in names if name in prompts] or [name for name in prompts if name == fallback]
+        # The library saves an empty prompt of documents beside one for passages.
+        name = next((name for name in present if prompts[name]), None)
+        texts[role] = prompts.get(name, "")
         used.add(name)
         option: str | None = getattr(options, f"prompt_{role}")
         if option is not None:
@@ -218,10 +224,10 @@ def _pooling(folder: ModelFolder, file: str) -> str:
 
 
 def _decide_dense(
-    folder: ModelFolder, config: dict[str, Any], modules: list[tuple[str, str]], decisions: Decisions
+    folder: ModelFolder, network: "torch.nn.Module", modules: list[tuple[str, str]], decisions: Decisions
 ) -> int:
     """Decide the Dense modules, and return the size of the vectors that they produce."""
-    size = _integer(next((config[name] for name in ("hidden_size", "d_model", "dim", "n_embd") if name in config), 0))
+    size = _integer(getattr(network.config, "hidden_size", 0))
     dense = []
     for kind, path in modules:
         if kind != "Dense":
@@ -229,7 +235,7 @@ def _decide_dense(
         settings = folder.read(f"{path}/config.json")
         decisions.made["weights.files"].value.update(dict.fromkeys(folder.weights(path)))
         activation = str(settings.get("activation_function", "Tanh")).rpartition(".")[2][:64]
-        dense.append({"folder": path, "activation": activation})
+        dense.append({"folder": path, "activation": activation.lower()})
         size = _integer(settings.get("out_features"))
     if dense:
         decisions.decide("dense", dense, MODULES)

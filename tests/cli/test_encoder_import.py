@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rawless.lifecycle import library_comparison
+from rawless.lifecycle import library_vectors
 from tests.cli.conftest import Outcome
 
 Rawless = Callable[..., Outcome]
@@ -54,7 +54,7 @@ def test_other_vectors_than_the_librarys_fail_the_command(
     rawless: Rawless, arguments: list[str | Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ones = lambda contents: np.ones((len(contents), 16), np.float32)  # noqa: E731
-    monkeypatch.setattr(library_comparison, "library_of", lambda *_: ones)
+    monkeypatch.setattr(library_vectors, "library_of", lambda *_: ones)
     done = rawless(*arguments)
 
     assert done.code == 1

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from encoders.encoder import Encoder
 from encoders.importing.importer import import_encoder
 from encoders.importing.options import ImportOptions
-from encoders.load import load
-from encoders.spec import EncoderSpec
+from encoders.load import build
+from encoders.spec import EncoderSpec, Vector
 from rawless.errors import Unavailable, UserError
-from rawless.lifecycle.library_comparison import Vectors, compare, library_of
+from rawless.lifecycle.library_comparison import compare
+from rawless.lifecycle.library_vectors import library_of
 
 SECRET = b"zanzibar-4711"
 
@@ -28,7 +30,7 @@ def lines(tmp_path: Path) -> Path:
 @pytest.fixture
 def encoder(tiny_sealed: EncoderSpec) -> Encoder:
     """The tiny encoder."""
-    return load(tiny_sealed, "cpu")
+    return build(tiny_sealed, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -36,14 +38,14 @@ def encoder(tiny_sealed: EncoderSpec) -> Encoder:
 )
 def test_the_library_computes_the_same_vectors(tiny_folder: Path, lines: Path, options: ImportOptions) -> None:
     imported = import_encoder(str(tiny_folder), "mine@1.0.0", options)
-    found = compare(load(imported.spec, "cpu"), library_of(imported, options), lines)
+    found = compare(build(imported.spec, torch.device("cpu")), library_of(imported, options), lines)
 
     assert found.agrees
     assert (found.compared, found.rejected) == (70, {"empty_text": 1, "invalid_utf8": 1})
 
 
 def test_one_other_vector_is_seen(encoder: Encoder, lines: Path) -> None:
-    def reference(contents: Sequence[bytes]) -> Vectors:
+    def reference(contents: Sequence[bytes]) -> Vector:
         vectors = np.ones((len(contents), 16), np.float32)
         vectors[[SECRET in content for content in contents]] = np.nan
         return vectors
@@ -56,7 +58,7 @@ def test_one_other_vector_is_seen(encoder: Encoder, lines: Path) -> None:
 def test_an_error_of_the_library_does_not_show_a_text(
     encoder: Encoder, lines: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def reference(contents: Sequence[bytes]) -> Vectors:
+    def reference(contents: Sequence[bytes]) -> Vector:
         raise ValueError(contents)
 
     with pytest.raises(Unavailable) as caught:

@@ -67,7 +67,7 @@ def import_encoder(
     from encoders.importing.spec_file import check_free, write_spec
     from encoders.load import load
     from rawless.lifecycle.library_comparison import compare as run
-    from rawless.lifecycle.library_comparison import library_of
+    from rawless.lifecycle.library_vectors import library_of
 
     given = {**locals()}
     options = ImportOptions(**{option.name: given[option.name] for option in fields(ImportOptions)})
@@ -124,7 +124,7 @@ def _print_comparison(comparison: "Comparison") -> None:
         return
     verdict = "the same vectors" if comparison.agrees else "other vectors: do not use this spec as that model"
     echo(
-        f"{comparison.compared:,} items compared with the model's library: smallest cosine "
+        f"{comparison.compared:,} item{'s' * (comparison.compared != 1)} compared with the model's library: smallest cosine "
         f"{comparison.smallest_cosine:.7f}, {verdict}{without}."
     )
 
