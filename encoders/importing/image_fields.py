@@ -31,10 +31,8 @@ def decide_image(folder: ModelFolder, options: ImportOptions, decisions: Decisio
 
 
 def _size(folder: ModelFolder, layer: int, pooling: Any, side: int) -> int:
-    from transformers import AutoConfig
-
+    config = folder.library_config()
     try:
-        config = AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
         return int(vector_size(config, layer=layer, pooling=pooling, side=side))
     except Exception as error:  # noqa: BLE001 - each model type has its own errors
         raise UserError(

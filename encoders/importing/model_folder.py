@@ -89,6 +89,18 @@ class ModelFolder:
             )
         return config
 
+    def library_config(self) -> Any:
+        """Return config.json as the library transformers reads it. Raises UserError if it cannot."""
+        from transformers import AutoConfig
+
+        try:
+            return AutoConfig.from_pretrained(self.path, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # noqa: BLE001 - each model type has its own errors
+            raise UserError(
+                f"config.json of {self.source} cannot be read as that of a model ({type(error).__name__}): restore the "
+                "file, or use another version of transformers."
+            ) from None
+
     def weights(self, folder: str = "") -> list[str]:
         """Return the .safetensors files of the model, or of a module in a folder of it, and their index if any.
 

@@ -135,10 +135,10 @@ def _decide_tokens(
 def _network(folder: ModelFolder) -> "torch.nn.Module":
     """Return the network that config.json describes, without values. Raises UserError if the library cannot make it."""
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
+    config = folder.library_config()
     try:
-        config = AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             network: torch.nn.Module = AutoModel.from_config(config)
     except Exception as error:  # noqa: BLE001 - each model type has its own errors

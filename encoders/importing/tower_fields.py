@@ -11,9 +11,7 @@ _SAID_BY_THE_TOWER = ("pooling", "layer", "dimension", "max_tokens", "prompt_doc
 def decide_tower(folder: ModelFolder, options: ImportOptions, decisions: Decisions) -> None:
     """Decide the fields of a tower. Raises UserError naming what a spec cannot say."""
     options.refuse(*_SAID_BY_THE_TOWER, reason="the tower of a checkpoint of images and texts decides it itself")
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    config = folder.library_config()
     if decisions.made["modality"].value == "image":
         decide_pixels(folder, options, decisions)
         own = config.vision_config.hidden_size

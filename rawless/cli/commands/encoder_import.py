@@ -124,8 +124,8 @@ def _print_comparison(comparison: "Comparison") -> None:
         return
     verdict = "the same vectors" if comparison.agrees else "other vectors: do not use this spec as that model"
     echo(
-        f"{comparison.compared:,} item{'s' * (comparison.compared != 1)} compared with the model's library: smallest cosine "
-        f"{comparison.smallest_cosine:.7f}, {verdict}{without}."
+        f"{comparison.compared:,} item{'s' * (comparison.compared != 1)} compared with the model's library: smallest "
+        f"cosine {comparison.smallest_cosine:.7f}, {verdict}{without}."
     )
 
 

@@ -205,6 +205,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "unknown module": (with_module("sentence_transformers.models.LSTM"), "has the module LSTM (modules.json)"),
     "module elsewhere": (with_module("sentence_transformers.models.Dense", "../x"), "a folder that is not beside it"),
     "unknown type": (with_fields("config.json", model_type="not-a-model"), "model type 'not-a-model' (config.json)"),
+    "wrong config": (with_fields("config.json", hidden_size="x"), "config.json of"),
     "adapter": (with_fields("adapter_config.json", r=8), "is an adapter of another model"),
     "quantised": (with_fields("config.json", quantization_config={"bits": 4}), "has quantised weights"),
     "no fast tokenizer": (without("tokenizer.json"), "has a tokenizer without tokenizer.json: convert it once"),
