@@ -122,8 +122,8 @@ def test_a_spec_has_the_spec_class_of_its_architecture(ref: str, kind: type) -> 
         ("architecture: resnet18", "architecture: [resnet18]", "architecture is ['resnet18']"),
         (
             "architecture: resnet18",
-            "architecture: vit",
-            "architecture is 'vit', but the rule is: one of clip, resnet",
+            "architecture: inception",
+            "architecture is 'inception', but the rule is: one of beit, ",
         ),
         ("modality: image", "modality: text", "modality is 'text', but the rule is: Input should be 'image'"),
         ("crop: 224", "crop: 300", "crop is 300, but may be at most resize, 256"),
