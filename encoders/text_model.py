@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ BUDGET = Budget(cost=256, run_cost=8, capacity=1_024, wait_seconds=0.002)
 CUDA_BUDGET = Budget(cost=32_768, run_cost=8_192, capacity=4_096, wait_seconds=0.02)
 _EXAMPLE_SHAPES = ((3, 12), (1, 5), (2, 160))
 """Texts and tokens of the batches that runtimes are compared on."""
+_JOINED = 4
+"""More tokens than these after those of a prompt are of a text, however its start is joined to the prompt's end."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -28,6 +30,11 @@ class _Tokens:
     ids: npt.NDArray[np.int64]
     types: npt.NDArray[np.int64]
     is_truncated: bool
+
+
+class _Prompt(NamedTuple):
+    text: str
+    tokens: int
 
 
 class TextModel(Model[_Tokens]):
@@ -50,24 +57,26 @@ class TextModel(Model[_Tokens]):
         self._tokenizer.no_padding()
         self._cuda = cuda
         self._preprocessing = preprocessing
-        self._check_prompts()
+        self._document_prompt, self._query_prompt = (
+            self._measure(f"preprocessing.prompts.{role}", prompt) for role, prompt in preprocessing.prompts
+        )
 
     def prepare(self, content: bytes, limits: ImageLimits) -> _Tokens:
         """See `Model.prepare`: the tokens of a document, after those of its prompt."""
-        return self._tokenize(content, self._preprocessing.prompts.document)
+        return self._tokenize(content, self._document_prompt)
 
     def prepare_query(self, content: bytes, limits: ImageLimits) -> _Tokens:
         """See `Model.prepare_query`: the tokens of a query, after those of its prompt."""
-        return self._tokenize(content, self._preprocessing.prompts.query)
+        return self._tokenize(content, self._query_prompt)
 
-    def _tokenize(self, content: bytes, prompt: str) -> _Tokens:
+    def _tokenize(self, content: bytes, prompt: _Prompt) -> _Tokens:
         text = _decode(content)
         if self._preprocessing.normalisation != "none":
             text = unicodedata.normalize(self._preprocessing.normalisation, text)
-        # Both release the GIL, which encode does not; only the slower one says which characters a token is of.
-        encode_batch = self._tokenizer.encode_batch if prompt else self._tokenizer.encode_batch_fast
-        (encoding,) = encode_batch([prompt + text])
-        if _is_empty(encoding, prompt):  # a text of zero-width characters, for example
+        encoding = self._encode(prompt.text + text)
+        is_short = len(encoding.ids) <= prompt.tokens + _JOINED
+        own = self._encode(text) if prompt.text and is_short else encoding
+        if all(own.special_tokens_mask):  # a text of zero-width characters, for example
             raise Rejected(Reason.EMPTY_TEXT)
         ids, types = np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64)
         return _Tokens(ids, types, bool(encoding.overflowing))
@@ -90,15 +99,19 @@ class TextModel(Model[_Tokens]):
                 view[row, : tokens.ids.size] = values
         return ids, types, mask
 
-    def _check_prompts(self) -> None:
-        """Raise UserError for a prompt that leaves no token to the text."""
-        longest = self._preprocessing.max_tokens
-        for role, prompt in self._preprocessing.prompts:
-            if prompt and (tokens := len(self._tokenizer.encode(prompt + "a").ids)) >= longest:
-                raise UserError(
-                    f"preprocessing.prompts.{role} takes {tokens} or more of the {longest} tokens of max_tokens: "
-                    "shorten the prompt, or raise max_tokens."
-                )
+    def _encode(self, text: str) -> Any:
+        (encoding,) = self._tokenizer.encode_batch_fast([text])  # releases the GIL, which encode does not
+        return encoding
+
+    def _measure(self, field: str, text: str) -> _Prompt:
+        """Return a prompt with its number of tokens. Raises UserError when it leaves no token to a text."""
+        prompt, longest = _Prompt(text, len(self._encode(text).ids)), self._preprocessing.max_tokens
+        if text and prompt.tokens >= longest:
+            raise UserError(
+                f"{field} takes {prompt.tokens} or more of the {longest} tokens of max_tokens: shorten the prompt, or "
+                "raise max_tokens."
+            )
+        return prompt
 
     def examples(self) -> list[Inputs]:
         """See `Model.examples`: tokens of the whole vocabulary; the first text of a batch is the shortest."""
@@ -112,14 +125,6 @@ class TextModel(Model[_Tokens]):
     def _example(self, generator: np.random.Generator, width: int) -> _Tokens:
         ids = generator.integers(0, self._tokenizer.get_vocab_size(), width)
         return _Tokens(ids, np.zeros_like(ids), is_truncated=False)
-
-
-def _is_empty(encoding: Any, prompt: str) -> bool:
-    """Return whether no token is of the text that follows the prompt."""
-    if not prompt:
-        return all(encoding.special_tokens_mask)
-    tokens = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
-    return all(is_special or end <= len(prompt) for (_, end), is_special in tokens)
 
 
 def _decode(content: bytes) -> str:

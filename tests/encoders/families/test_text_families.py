@@ -13,9 +13,6 @@ import pytest
 import torch
 import yaml
 from pydantic import ValidationError
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
-from transformers import ChineseCLIPConfig, ChineseCLIPModel
 
 from encoders.bake import bake
 from encoders.catalogue import parse
@@ -88,6 +85,9 @@ CASES = [
 def test_vectors_equal_those_of_sentence_transformers(
     folders: Callable[[str, str], Path], architecture: str, padding: str, pooling: str
 ) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
     folder = folders(architecture, padding)
     transformer = Transformer(str(folder), max_seq_length=MAX_TOKENS)
     assert transformer.tokenizer.padding_side == padding
@@ -162,6 +162,9 @@ def test_a_prompt_counts_as_tokens(folders: Callable[[str, str], Path]) -> None:
 @pytest.fixture(scope="module")
 def projected(folders: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A T5 encoder with two modules Dense, saved by sentence-transformers with its prompts."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+
     folder = tmp_path_factory.mktemp("projected") / "model"
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -188,6 +191,8 @@ def projected_spec(folder: Path, **fields: Any) -> Any:
 def test_modules_after_pooling_and_truncated_dimensions_equal_sentence_transformers(
     projected: Path, dimension: int
 ) -> None:
+    from sentence_transformers import SentenceTransformer
+
     reference = SentenceTransformer(str(projected), device="cpu", truncate_dim=dimension)
     shorter = {"dimension": dimension, "full_dimension": 12} if dimension < 12 else {}
     sealed = seal(projected_spec(projected, **shorter))
@@ -281,14 +286,13 @@ def test_fields_that_do_not_fit_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_model_of_texts_and_images_is_refused_by_name(folders: Callable[[str, str], Path], tmp_path: Path) -> None:
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+
     folder = Path(shutil.copytree(folders("bert", "right"), tmp_path / "copy"))
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    ChineseCLIPModel(ChineseCLIPConfig(text_config=small, vision_config=small | {"image_size": 32})).save_pretrained(
-        folder
-    )
-    with pytest.raises(
-        UserError, match="is of the model type chinese_clip, which is not one text model: use an encoder"
-    ):
+    config = ChineseCLIPConfig(text_config=small, vision_config=small | {"image_size": 32})
+    ChineseCLIPModel(config).save_pretrained(folder)
+    with pytest.raises(UserError, match="is of the model type chinese_clip, which is not one text model: use an"):
         seal(spec_of(folder, "chinese_clip"))
 
 
