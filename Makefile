@@ -1,4 +1,5 @@
-# make setup | demo | quick | test | test-full | analyze | check | bench: each sets up what it needs. make image needs Docker.
+# make setup | demo | quick | test | test-full | analyze | check | bench | bench-gpu: each sets up what it needs.
+# make image needs Docker, make bench-gpu a CUDA device.
 # Compiled modules are kept whatever the environment says, since a test run starts dozens of processes.
 export PYTHONDONTWRITEBYTECODE :=
 # Terraform does not report its version to its vendor.
@@ -10,7 +11,7 @@ ENCODERS ?= minilm@1.0.0
 BIN := .venv/bin
 DONE := .venv/.done
 
-.PHONY: setup demo quick test test-full analyze check terraform bench image lock clean
+.PHONY: setup demo quick test test-full analyze check terraform bench bench-gpu image lock clean
 
 setup: $(DONE)
 
@@ -57,6 +58,10 @@ terraform: $(DONE)
 
 bench: $(DONE)
 	$(BIN)/python -m benchmarks
+
+# On a machine with a CUDA device, in less than four minutes.
+bench-gpu: $(DONE)
+	$(BIN)/python -m benchmarks.gpu
 
 # To look up a digest: docker buildx imagetools inspect NAME:TAG --format '{{.Manifest.Digest}}'
 image:

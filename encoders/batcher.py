@@ -1,6 +1,6 @@
 """Batching the items of concurrent callers: one batcher for each encoder and process, shared by all threads.
 
-    submit -> prepare, in several threads -> wait, sorted by cost -> run, in one thread
+    submit -> prepare, in several threads -> wait, sorted by cost -> run, in one thread, on a GPU in two
 
 All items are in the memory of this process, and are released when their callers have their outcomes.
 """
@@ -39,6 +39,8 @@ class Budget(NamedTuple):
     """Items in progress at a time, prepared or not; further callers wait."""
     wait_seconds: float
     """How long a prepared item waits for others when the batch is not full."""
+    runs: int = 1
+    """Batches that run at a time, each in a thread: on a GPU one is copied while another is computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,11 @@ class Batcher(Generic[P]):
         self._waiting: list[_Waiting[P]] = []
         self._changed = Condition()
         self._submitted = 0
-        self._busy = False
+        self._active = 0
         self._runs: deque[BatchRun] = deque(maxlen=_MAX_RUNS)
         # The threads start with the first items, and end when the batcher is garbage collected.
         self._preparing = ThreadPoolExecutor(os.cpu_count(), "prepare")
-        self._running = ThreadPoolExecutor(1, "encode")
+        self._running = ThreadPoolExecutor(budget.runs, "encode")
 
     def submit(self, prepare: Callable[[], P | Reason]) -> "Future[Outcome]":
         """Return the future outcome of one item; blocks while the capacity is used up.
@@ -121,9 +123,9 @@ class Batcher(Generic[P]):
             item = _Waiting(cost, self._submitted, time.monotonic(), prepared, outcome)
             insort(self._waiting, item, key=lambda waiting: waiting.sort_key)
             self._changed.notify()
-            if not self._busy:
+            if self._active < self.budget.runs:
                 self._running.submit(self._run_waiting)
-                self._busy = True
+                self._active += 1
 
     def _run_waiting(self) -> None:
         batch: list[_Waiting[P]] = []
@@ -136,7 +138,8 @@ class Batcher(Generic[P]):
                     _resolve(item.outcome, outcome)
         except BaseException:  # noqa: BLE001 - it may contain content, and every caller must get an outcome
             with self._changed:
-                batch, self._waiting, self._busy = batch + self._waiting, [], False
+                batch, self._waiting = batch + self._waiting, []
+                self._active -= 1
             for item in batch:
                 _resolve(item.outcome, _unexpected())
 
@@ -165,7 +168,7 @@ class Batcher(Generic[P]):
                     del self._waiting[chosen.start : chosen.stop]
                     return batch
                 self._changed.wait(left)
-            self._busy = False
+            self._active -= 1
         return []
 
     def _is_full(self, chosen: range) -> bool:

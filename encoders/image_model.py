@@ -63,7 +63,7 @@ def budget(crop: int, *, cuda: bool) -> Budget:
     """Return the batch limits for images that are cropped to squares of `crop` pixels a side."""
     batch = CUDA_BATCH if cuda else BATCH
     capacity = min(_BATCHES_IN_PROGRESS * batch, max(1, _PREPARED_BYTES // (3 * crop**2)))
-    return Budget(batch, run_cost=1, capacity=capacity, wait_seconds=0.02 if cuda else 0.005)
+    return Budget(batch, run_cost=1, capacity=capacity, wait_seconds=0.02 if cuda else 0.005, runs=2 if cuda else 1)
 
 
 def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor:

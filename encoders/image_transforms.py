@@ -3,7 +3,7 @@
 import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import center_crop, convert_image_dtype, crop, normalize, pil_to_tensor, resize
+from torchvision.transforms.functional import center_crop, convert_image_dtype, crop, pil_to_tensor, resize
 
 from encoders.image_spec import ImagePreprocessing
 
@@ -43,18 +43,26 @@ def _size(image: Image.Image | torch.Tensor) -> tuple[int, int]:
 
 def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:
     """Return uint8 pixels of shape (batch, 3, crop, crop) as float32, minus the mean, divided by the deviation."""
-    scaled = convert_image_dtype(batch, torch.float32)
-    normalised: torch.Tensor = normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
+    normalised: torch.Tensor = PixelNormalisation(preprocessing)(batch)
     return normalised
 
 
 class PixelNormalisation(torch.nn.Module):
-    """Pixels, uint8 of shape (batch, 3, crop, crop), to normalised float32 of the same shape."""
+    """Pixels, uint8 of shape (batch, 3, crop, crop), to normalised float32 of the same shape.
+
+    torchvision's function computes the same, but waits for the device, which a CUDA graph cannot.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, preprocessing: ImagePreprocessing) -> None:
         super().__init__()
-        self._preprocessing = preprocessing
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(preprocessing, name), dtype=torch.float32).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return `normalise` of the images."""
-        return normalise(images, self._preprocessing)
+        """Return the normalised images."""
+        scaled: torch.Tensor = convert_image_dtype(images, torch.float32)
+        return (scaled - self.mean) / self.std

@@ -18,7 +18,7 @@ from rawless.privacy import Reason, Rejected
 
 BUDGET = Budget(cost=256, run_cost=8, capacity=1_024, wait_seconds=0.002)
 """In padded tokens. On a CPU larger batches are hardly faster, and small bundles would be padded more for them."""
-CUDA_BUDGET = Budget(cost=32_768, run_cost=8_192, capacity=4_096, wait_seconds=0.02)
+CUDA_BUDGET = Budget(cost=32_768, run_cost=8_192, capacity=4_096, wait_seconds=0.02, runs=2)
 _EXAMPLE_SHAPES = ((3, 12), (1, 5), (2, 160))
 """Texts and tokens of the batches that runtimes are compared on."""
 _JOINED = 4

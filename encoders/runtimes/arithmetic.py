@@ -24,7 +24,8 @@ def cast_weights(network: torch.nn.Module, precision: Precision) -> None:
 @contextmanager
 def compute_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in the precision on the device; on CUDA what is launched inside, by one thread at a time."""
-    with torch.autocast(device.type, dtype=_HALF[precision]) if is_half(precision) else nullcontext():
+    half = _HALF.get(precision)
+    with nullcontext() if half is None else torch.autocast(device.type, dtype=half, cache_enabled=False):
         if device.type != "cuda":
             yield  # a CPU computes tf32 in fp32
             return

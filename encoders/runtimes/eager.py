@@ -3,7 +3,7 @@
 import torch
 
 from encoders.precision import Precision
-from encoders.runtimes.arithmetic import cast_weights, compute_in
+from encoders.runtimes.arithmetic import compute_in
 from encoders.spec import Vector
 
 
@@ -15,7 +15,6 @@ class Eager:
         self.device = device
         self.precision = precision
         self.network = network.to(device)
-        cast_weights(self.network, precision)
 
     def __call__(self, *inputs: torch.Tensor) -> Vector:
         """See `Runtime`."""

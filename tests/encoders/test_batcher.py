@@ -152,6 +152,19 @@ def test_small_bundles_of_many_threads_share_full_batches(model: Model) -> None:
     assert shared.runs() == []
 
 
+def test_with_two_runs_at_a_time_a_second_batch_runs_beside_the_first() -> None:
+    """Both wait for each other, and neither could end alone."""
+    meeting = threading.Barrier(2, timeout=LIMIT)
+
+    def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
+        meeting.wait()
+        return [vector(number) for number in batch]
+
+    pair: Batcher[int] = Batcher(run, lambda number: 1, Budget(1, 1, 1000, 0.0, runs=2))
+
+    assert [number_of(future.result(LIMIT)) for future in submit(pair, *range(6))] == list(range(6))
+
+
 def test_items_submitted_while_the_model_runs_make_the_next_batch(model: Model) -> None:
     shared = batcher(model)
     model.gate.clear()
