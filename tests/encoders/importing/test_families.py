@@ -8,9 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 from transformers import CLIPImageProcessor, SiglipImageProcessor
 
 from encoders.importing.importer import Imported, import_encoder
@@ -67,6 +64,9 @@ def said(imported: Imported, field: str) -> tuple[Any, str]:
 
 def saved(folder: Path, architecture: str, *modules: Any, padding: str = "right", **settings: Any) -> Path:
     """Save a tiny model with modules of sentence-transformers after it."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+
     plain = tiny_text_families.write_model(folder / "plain", architecture, padding)
     whole = SentenceTransformer(
         modules=[Transformer(str(plain), max_seq_length=64), *modules], device="cpu", **settings
@@ -76,6 +76,9 @@ def saved(folder: Path, architecture: str, *modules: Any, padding: str = "right"
 
 
 def test_prompts_dense_modules_and_cut_vectors_of_texts(texts: Path, tmp_path: Path) -> None:
+    from sentence_transformers.base.modules import Dense, Normalize
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
     modules = [Pooling(16, "weightedmean"), Dense(16, 12), Normalize()]
     folder = saved(tmp_path, "xlm-roberta", *modules, prompts=PROMPTS)
     imported = checked(folder, texts, dimension=8)
@@ -94,6 +97,8 @@ def test_prompts_dense_modules_and_cut_vectors_of_texts(texts: Path, tmp_path: P
 
 
 def test_a_decoder_with_its_last_token_and_a_prompt_of_the_caller(texts: Path, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
     folder = saved(tmp_path, "qwen3", Pooling(16, "lasttoken"), padding="left")
     imported = checked(folder, texts, prompt_document="paid for: ", max_tokens=20)
 
@@ -103,6 +108,8 @@ def test_a_decoder_with_its_last_token_and_a_prompt_of_the_caller(texts: Path, t
 
 
 def test_the_encoder_of_a_t5(texts: Path, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
     checked(saved(tmp_path, "t5", Pooling(16, "mean")), texts)
 
 

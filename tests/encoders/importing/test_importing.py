@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import HfApi
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
 
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded
@@ -42,6 +39,10 @@ Write "query: " before each. `"matryoshka_dims": [16, 8, 4]`
 @pytest.fixture(scope="session")
 def saved(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model as sentence-transformers saves it; do not modify it."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
     folder = tmp_path_factory.mktemp("saved")
     modules = [Transformer(str(tiny_folder), max_seq_length=24), Pooling(16, "max"), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder))
@@ -69,6 +70,13 @@ def vectors(spec: EncoderSpec, texts: list[str] = TEXTS) -> Any:
     return np.stack([outcome.vector for outcome in outcomes if isinstance(outcome, Encoded)])
 
 
+def theirs(folder: Path) -> Any:
+    """The vectors of sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode(TEXTS)
+
+
 def said(result: Imported, field: str) -> tuple[Any, str]:
     return result.decisions.made[field].value, result.decisions.made[field].origin
 
@@ -85,8 +93,7 @@ def test_a_model_of_sentence_transformers_gives_its_vectors(saved: Path) -> None
     assert said(result, "l2_normalise") == (True, "modules.json")
     assert said(result, "dimension") == (16, "config.json")
     assert said(result, "preprocessing.max_tokens")[0] == 24
-    theirs = SentenceTransformer(str(saved), device="cpu", local_files_only=True).encode(TEXTS)
-    np.testing.assert_allclose(vectors(result.spec), theirs, atol=1e-6)
+    np.testing.assert_allclose(vectors(result.spec), theirs(saved), atol=1e-6)
 
 
 def test_the_file_is_the_spec_and_says_where_each_value_came_from(saved: Path, tmp_path: Path) -> None:
@@ -104,8 +111,7 @@ def test_a_plain_model_gets_the_defaults_of_sentence_transformers(tiny_folder: P
 
     assert (said(result, "pooling"), said(result, "l2_normalise")) == (("mean", "default"), (False, "default"))
     assert said(result, "preprocessing.max_tokens") == (64, "config.json")
-    theirs = SentenceTransformer(str(tiny_folder), device="cpu", local_files_only=True).encode(TEXTS)
-    np.testing.assert_allclose(vectors(result.spec), theirs, atol=1e-5)
+    np.testing.assert_allclose(vectors(result.spec), theirs(tiny_folder), atol=1e-5)
 
 
 def test_options_decide_what_files_do_not(saved: Path) -> None:
