@@ -25,8 +25,7 @@ def resize_and_crop(image: Image.Image | torch.Tensor, preprocessing: ImagePrepr
     """
     mode = InterpolationMode(preprocessing.interpolation)
     source = image if preprocessing.antialias or isinstance(image, torch.Tensor) else pil_to_tensor(image)
-    size = (image.shape[-1], image.shape[-2]) if isinstance(image, torch.Tensor) else image.size
-    width, height = resized_size(size, preprocessing)
+    width, height = resized_size(_size(image), preprocessing)
     resized = resize(source, [height, width], interpolation=mode, antialias=preprocessing.antialias)
     side = preprocessing.crop
     if preprocessing.crop_rounding == "down":
@@ -35,6 +34,11 @@ def resize_and_crop(image: Image.Image | torch.Tensor, preprocessing: ImagePrepr
         cropped = center_crop(resized, [side])
     # The crop of a tensor is a view, which would keep the whole resized image in memory.
     return cropped.contiguous() if isinstance(cropped, torch.Tensor) else pil_to_tensor(cropped)
+
+
+def _size(image: Image.Image | torch.Tensor) -> tuple[int, int]:
+    """Return width and height."""
+    return (image.shape[2], image.shape[1]) if isinstance(image, torch.Tensor) else image.size
 
 
 def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:

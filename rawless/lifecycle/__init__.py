@@ -1,1 +1,1 @@
-"""The lifecycle of encoders: what fine-tuning one would gain."""
+"""The lifecycle of encoders: what fine-tuning one would gain, and whether it computes what its library does."""

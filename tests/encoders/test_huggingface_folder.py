@@ -68,7 +68,7 @@ def test_sealing_tries_a_text_of_full_length(
     tiny_copy: Path, tiny_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As of a model whose configuration says nothing about its positions; the probe alone is short enough.
-    monkeypatch.setattr("encoders.families.huggingface_text._positions", lambda *_: 10_000)
+    monkeypatch.setattr("encoders.families.huggingface_text.positions", lambda *_: 10_000)
     BertModel(BertConfig.from_pretrained(tiny_copy, max_position_embeddings=256)).save_pretrained(tiny_copy)
     with pytest.raises(UserError, match="none for an item of the largest size: lower max_tokens"):
         seal(tiny_spec(folder=tiny_copy, preprocessing={"max_tokens": 257}))

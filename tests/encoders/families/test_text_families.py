@@ -286,13 +286,14 @@ def test_fields_that_do_not_fit_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_model_of_texts_and_images_is_refused_by_name(folders: Callable[[str, str], Path], tmp_path: Path) -> None:
-    from transformers import CLIPConfig, CLIPModel
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
 
     folder = Path(shutil.copytree(folders("bert", "right"), tmp_path / "copy"))
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    CLIPModel(CLIPConfig(text_config=small, vision_config=small | {"image_size": 32})).save_pretrained(folder)
-    with pytest.raises(UserError, match="is of the model type clip, which is not one text model: use an encoder"):
-        seal(spec_of(folder, "clip"))
+    config = ChineseCLIPConfig(text_config=small, vision_config=small | {"image_size": 32})
+    ChineseCLIPModel(config).save_pretrained(folder)
+    with pytest.raises(UserError, match="is of the model type chinese_clip, which is not one text model: use an"):
+        seal(spec_of(folder, "chinese_clip"))
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "texts.md"
