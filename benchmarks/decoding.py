@@ -6,7 +6,7 @@ from PIL import Image
 
 from benchmarks.figures import Figure, Side, figure, ratios, rounds, seconds
 from encoders.catalogue import lookup
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.image_model import prepare
 from rawless.content import ImageLimits
 
@@ -37,6 +37,6 @@ def photograph() -> bytes:
 
 def _side(content: bytes, decoder: str) -> Side:
     spec = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(spec, ResNetSpec)  # noqa: S101 - a ResNet of the catalogue
+    assert isinstance(spec, TorchvisionSpec)  # noqa: S101 - a ResNet of the catalogue
     preprocessing = spec.preprocessing.model_copy(update={"decoder": decoder})
     return lambda: seconds(lambda: prepare(content, preprocessing, ImageLimits()))

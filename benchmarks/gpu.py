@@ -21,7 +21,7 @@ from benchmarks.report import show, store
 from benchmarks.work import Work, minilm, resnet50
 from encoders.batch_encoder import BatchEncoder
 from encoders.families import family_of
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.family import Model
 from encoders.image_model import ImageModel, prepare
 from encoders.networks import ImageNetwork
@@ -62,7 +62,7 @@ class Contender:
 def contenders(images: int = 1_500, texts: int = 6_000) -> Iterator[Contender]:
     """Yield ResNet-50 and DINOv2-small with seeded weights, and MiniLM, with photographs and texts."""
     resnet = resnet50(images)
-    assert isinstance(resnet.spec, ResNetSpec)  # noqa: S101 - `resnet50` makes one
+    assert isinstance(resnet.spec, TorchvisionSpec)  # noqa: S101 - `resnet50` makes one
     preprocessing = resnet.spec.preprocessing
     yield Contender(resnet, _loader(resnet.spec))
     dino = Work("dinov2-small", resnet.spec, resnet.payloads)
@@ -118,7 +118,7 @@ def measure_encoder(contender: Contender, precision: Precision, device: torch.de
 def measure_decoding(decoders: Sequence[str]) -> list[Figure]:
     """Return the milliseconds for a JPEG of 12 megapixels by decoder, one at a time."""
     spec, content = resnet50(1).spec, photograph()
-    assert isinstance(spec, ResNetSpec)  # noqa: S101 - `resnet50` makes one
+    assert isinstance(spec, TorchvisionSpec)  # noqa: S101 - `resnet50` makes one
     figures = []
     for decoder in decoders:
         how = spec.preprocessing.model_copy(update={"decoder": decoder})

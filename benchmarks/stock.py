@@ -16,7 +16,7 @@ from torchvision import models
 from benchmarks.figures import Side, seconds
 from benchmarks.work import Work
 from encoders import checkpoint, weights
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 
 SMALL_RUN = ", few"
 """Suffix of the sides that run over a few items only."""
@@ -26,7 +26,7 @@ _RUNNER = ["--runner=FnApiRunner"]
 
 def sides(work: Work, folder: Path, few: int) -> dict[str, Side]:
     """Return the sides for images or texts; a pipeline also over a few items, to know how long its start takes."""
-    if isinstance(work.spec, ResNetSpec):
+    if isinstance(work.spec, TorchvisionSpec):
         name = "Beam RunInference"
         return {name: _run_inference(work, folder), name + SMALL_RUN: _run_inference(work.first(few), folder)}
     texts = [payload.decode() for payload in work.payloads]
@@ -42,7 +42,7 @@ def sides(work: Work, folder: Path, few: int) -> dict[str, Side]:
 def _run_inference(work: Work, folder: Path) -> Side:
     """Files decoded by Pillow, the transforms of torchvision's weights, Beam's model handler for torch."""
     spec = work.spec
-    assert isinstance(spec, ResNetSpec)  # noqa: S101 - `sides` has checked it
+    assert isinstance(spec, TorchvisionSpec)  # noqa: S101 - `sides` has checked it
     paths = []
     for number, payload in enumerate(work.payloads):
         path = folder / f"{number}.jpg"

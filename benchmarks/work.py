@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from encoders.catalogue import lookup
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from rawless.demo.texts import texts
@@ -69,7 +69,7 @@ def resnet50(count: int) -> Work:
     seeded, plain = lookup("resnet18-seeded@1.0.0"), lookup("resnet50@1.0.0")
     fields = plain.model_dump() | {"name": "resnet50-seeded", "l2_normalise": True, "tolerance": 1e-5, "probe": None}
     fields["weights"] = seeded.weights.model_dump() | {"source": "seed:50", "files": {"model.safetensors": None}}
-    return Work("resnet50", seal(ResNetSpec.model_validate(fields)), photographs(count))
+    return Work("resnet50", seal(TorchvisionSpec.model_validate(fields)), photographs(count))
 
 
 def minilm(count: int) -> Work:

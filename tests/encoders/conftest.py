@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from encoders.batch_encoder import BatchEncoder
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.load import build
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
@@ -88,10 +88,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
 
 @pytest.fixture(scope="session")
-def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., ResNetSpec]:
+def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., TorchvisionSpec]:
     """Makes unsealed specs of a ResNet-18 on small images; arguments replace fields, nested ones in part."""
 
-    def make(folder: Path | None = None, file: str = "model.safetensors", **fields: Any) -> ResNetSpec:
+    def make(folder: Path | None = None, file: str = "model.safetensors", **fields: Any) -> TorchvisionSpec:
         architecture = fields.get("architecture", "resnet18")
         source = fields.pop("source", None) or f"path:{folder or checkpoint(architecture)}"
         whole: dict[str, Any] = {
@@ -108,19 +108,19 @@ def image_spec(checkpoint: Callable[[str], Path]) -> Callable[..., ResNetSpec]:
             "tolerance": 1e-4,
             "training_domain": "nothing: its weights are drawn from a seed",
         }
-        return ResNetSpec.model_validate(whole | fields)
+        return TorchvisionSpec.model_validate(whole | fields)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def image_sealed(image_spec: Callable[..., ResNetSpec]) -> ResNetSpec:
+def image_sealed(image_spec: Callable[..., TorchvisionSpec]) -> TorchvisionSpec:
     """The small image encoder's spec, sealed."""
     return seal(image_spec())
 
 
 @pytest.fixture
-def image_encoder(image_sealed: ResNetSpec) -> BatchEncoder[Any]:
+def image_encoder(image_sealed: TorchvisionSpec) -> BatchEncoder[Any]:
     """A small image encoder that the test may modify."""
     return build(image_sealed, torch.device("cpu"))
 

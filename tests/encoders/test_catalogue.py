@@ -12,7 +12,7 @@ from encoders import weights
 from encoders.catalogue import FOLDER, lookup, refs
 from encoders.encoder import Encoded
 from encoders.families.huggingface_text import HuggingFaceTextSpec
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.load import load
 from encoders.probe import deviation
 from encoders.seal import seal
@@ -59,7 +59,7 @@ def placed(
 
     def put(ref: str) -> Path:
         spec = lookup(ref)
-        assert isinstance(spec, ResNetSpec)
+        assert isinstance(spec, TorchvisionSpec)
         path = no_weights_here / "torchvision" / spec.weights.file
         path.parent.mkdir()
         torch.save(plain_resnet(spec.architecture).state_dict(), path)
@@ -99,7 +99,7 @@ def test_weights_that_are_corrupted_after_sealing_are_refused(position: float, p
     path.unlink()
 
 
-@pytest.mark.parametrize(("ref", "kind"), [("minilm@1.0.0", HuggingFaceTextSpec), ("resnet50@1.0.0", ResNetSpec)])
+@pytest.mark.parametrize(("ref", "kind"), [("minilm@1.0.0", HuggingFaceTextSpec), ("resnet50@1.0.0", TorchvisionSpec)])
 def test_a_spec_has_the_spec_class_of_its_architecture(ref: str, kind: type) -> None:
     assert type(lookup(ref)) is kind
 

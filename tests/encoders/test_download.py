@@ -22,7 +22,7 @@ from torchvision.models import ResNet18_Weights
 
 from encoders import weights
 from encoders.encoder import Encoded
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.load import load
 from encoders.seal import seal
 from rawless.errors import RawlessError, Unavailable, UserError
@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.usefixtures("no_weights_here"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # of refused answers, by the storage client
 ]
-MakeSpec = Callable[..., ResNetSpec]
+MakeSpec = Callable[..., TorchvisionSpec]
 SOURCE, FILE = "torchvision:ResNet18_Weights.IMAGENET1K_V1", "resnet18-f37072fd.pth"
 CONTENT = b"not weights, but whole " * 1000
 
@@ -143,10 +143,10 @@ def store(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 @pytest.fixture
-def object_spec(image_spec: MakeSpec) -> Callable[..., ResNetSpec]:
+def object_spec(image_spec: MakeSpec) -> Callable[..., TorchvisionSpec]:
     """Makes specs whose weights are an object with the given content."""
 
-    def make(content: bytes = CONTENT, source: str = "gs://bucket/some/folder") -> ResNetSpec:
+    def make(content: bytes = CONTENT, source: str = "gs://bucket/some/folder") -> TorchvisionSpec:
         return image_spec(weights={"source": source, "files": {"model.safetensors": sha256(content)}})
 
     return make
@@ -300,7 +300,7 @@ def test_missing_credentials_are_reported_in_one_sentence(
 
 
 def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_from_a_folder(
-    image_sealed: ResNetSpec, plain_resnet: Callable[[str], Any], object_spec: MakeSpec, store: Store
+    image_sealed: TorchvisionSpec, plain_resnet: Callable[[str], Any], object_spec: MakeSpec, store: Store
 ) -> None:
     store.objects[OBJECT] = save(plain_resnet("resnet18").state_dict())
     sealed = seal(object_spec(store.objects[OBJECT]))
@@ -313,7 +313,7 @@ def test_an_encoder_whose_weights_are_an_object_is_sealed_and_encodes_as_one_fro
 
 
 @pytest.fixture
-def torchvision_spec(image_spec: MakeSpec) -> ResNetSpec:
+def torchvision_spec(image_spec: MakeSpec) -> TorchvisionSpec:
     """A spec that names a checkpoint of torchvision, without its digest."""
     return image_spec(source=SOURCE, file=FILE)
 
@@ -325,7 +325,7 @@ def put(folder: Path) -> Path:
 
 
 def test_torchvision_weights_are_found_in_rawless_weights_first(
-    torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torchvision_spec: TorchvisionSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = put(tmp_path / "torch" / "hub" / "checkpoints")
     assert weights.find(torchvision_spec) == cached
@@ -335,7 +335,7 @@ def test_torchvision_weights_are_found_in_rawless_weights_first(
 
 
 def test_torchvision_weights_are_found_in_the_configured_cache_of_torch(
-    torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torchvision_spec: TorchvisionSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     torch.hub.set_dir(tmp_path / "elsewhere")
@@ -344,7 +344,7 @@ def test_torchvision_weights_are_found_in_the_configured_cache_of_torch(
 
 
 def test_missing_torchvision_weights_are_reported_with_all_searched_folders_and_the_fix(
-    torchvision_spec: ResNetSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torchvision_spec: TorchvisionSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path / "mine"))
     with pytest.raises(UserError, match="not found") as caught:
@@ -356,7 +356,7 @@ def test_missing_torchvision_weights_are_reported_with_all_searched_folders_and_
 
 @pytest.mark.parametrize("allowed", [None, "", "0", "true"])
 def test_nothing_is_downloaded_from_torchvision_unless_it_is_allowed(
-    torchvision_spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch, allowed: str | None
+    torchvision_spec: TorchvisionSpec, monkeypatch: pytest.MonkeyPatch, allowed: str | None
 ) -> None:
     requested: list[str] = []
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, *args, **options: requested.append(url))
@@ -381,7 +381,7 @@ FAULTS: dict[str, Callable[[], Exception]] = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_the_url_of_torchvision_is_requested_and_its_errors_are_reported(
-    torchvision_spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
+    torchvision_spec: TorchvisionSpec, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], Exception]
 ) -> None:
     requested: list[str] = []
 
@@ -398,7 +398,7 @@ def test_the_url_of_torchvision_is_requested_and_its_errors_are_reported(
 
 
 @pytest.fixture
-def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> ResNetSpec:
+def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> TorchvisionSpec:
     """A spec of a torchvision checkpoint that is in the store, named by its digest."""
     file = f"resnet18-{sha256(CONTENT)[:8]}.pth"
     store.objects[f"models/{file}"] = CONTENT
@@ -409,7 +409,7 @@ def hub(store: Store, image_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_torchvision_weights_are_downloaded_once_into_the_cache_of_torch(
-    hub: ResNetSpec, store: Store, tmp_path: Path
+    hub: TorchvisionSpec, store: Store, tmp_path: Path
 ) -> None:
     folder = weights.find(hub)
     assert folder == tmp_path / "torch" / "hub" / "checkpoints"
@@ -420,7 +420,7 @@ def test_torchvision_weights_are_downloaded_once_into_the_cache_of_torch(
 
 @pytest.mark.parametrize("fault", ["half", 500, 404], ids=str)
 def test_an_incomplete_download_from_torchvision_is_not_kept(
-    hub: ResNetSpec, store: Store, tmp_path: Path, fault: str | int
+    hub: TorchvisionSpec, store: Store, tmp_path: Path, fault: str | int
 ) -> None:
     store.fault = fault
     with pytest.raises(Unavailable):
@@ -431,7 +431,7 @@ def test_an_incomplete_download_from_torchvision_is_not_kept(
 
 
 def test_a_checkpoint_with_another_digest_than_in_its_name_is_not_kept(
-    hub: ResNetSpec, store: Store, tmp_path: Path
+    hub: TorchvisionSpec, store: Store, tmp_path: Path
 ) -> None:
     store.objects[f"models/{hub.weights.file}"] = b"swapped"
     with pytest.raises(RawlessError):
@@ -460,7 +460,12 @@ def test_weights_that_torchvision_does_not_have_are_a_user_error(
 
 @pytest.mark.parametrize("kind", ["torchvision", "gs"])
 def test_a_cache_that_cannot_be_written_is_reported_in_one_sentence(
-    hub: ResNetSpec, object_spec: MakeSpec, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    hub: TorchvisionSpec,
+    object_spec: MakeSpec,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
 ) -> None:
     store.objects[OBJECT] = CONTENT
     (tmp_path / "file").touch()

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.image_formats import heic
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_model import prepare
@@ -68,7 +68,7 @@ MARK = "zebra9131"
 SMALL = ImageLimits(max_pixels=1_000_000, formats=IMAGE_FORMATS)
 EXPECTED = {Reason.UNDECODABLE_IMAGE, Reason.UNSUPPORTED_IMAGE_FORMAT, Reason.TOO_MANY_PIXELS}
 JPEG = saved(noise("RGB"), "JPEG")
-PREPROCESSING = cast(ResNetSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
+PREPROCESSING = cast(TorchvisionSpec, lookup("resnet18-seeded@1.0.0")).preprocessing
 TO_FEW_PIXELS = PREPROCESSING.model_copy(update={"resize": 64, "crop": 56})
 """Resizing strips to 256 pixels would take longer than decoding them."""
 

@@ -19,14 +19,14 @@ from torchvision.transforms._presets import ImageClassification
 from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
-from encoders.families.torchvision_resnet import ResNetSpec, load_network
+from encoders.families.torchvision_image import TorchvisionSpec, load_network
 from encoders.image_model import BATCH, budget
 from encoders.load import build, load
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable
 from rawless.privacy import Raw, Reason
 
-MakeSpec = Callable[..., ResNetSpec]
+MakeSpec = Callable[..., TorchvisionSpec]
 MakeImage = Callable[..., Image.Image]
 MARK = "zebra9131"
 
@@ -77,7 +77,7 @@ def pool(good: list[bytes]) -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def shared(image_sealed: ResNetSpec) -> Encoder:
+def shared(image_sealed: TorchvisionSpec) -> Encoder:
     """The small encoder, loaded and verified."""
     return load(image_sealed, "cpu")
 
@@ -109,7 +109,7 @@ def _layer4(model: Any, images: torch.Tensor) -> torch.Tensor:
 
 def test_the_encoder_of_the_catalogue_produces_the_vectors_of_torchvision(make_image: MakeImage) -> None:
     spec = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(spec, ResNetSpec)
+    assert isinstance(spec, TorchvisionSpec)
     encoder = load(spec, "cpu")
     image = make_image(301, 270)
     pixels = ResNet18_Weights.IMAGENET1K_V1.transforms()(image).unsqueeze(0)

@@ -13,34 +13,34 @@ from pydantic import BaseModel
 
 from encoders.catalogue import lookup, parse
 from encoders.encoder import Encoded
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.load import build
 from encoders.seal import seal
 from encoders.spec import Probe, Vector
 from rawless.errors import UserError
 from rawless.privacy import Raw
 
-MakeSpec = Callable[..., ResNetSpec]
+MakeSpec = Callable[..., TorchvisionSpec]
 ANOTHER = "0" * 64
 SEEDED_FINGERPRINT = "41cd6dc6de38dea2d5ffaae74e841852d4d2b77f4d7a8fa44f6e51d9c4366021"
 """Rows in warehouses contain it: if this test breaks, they no longer match resnet18-seeded@1.0.0."""
 
 
 @pytest.fixture
-def spec() -> ResNetSpec:
+def spec() -> TorchvisionSpec:
     """The catalogue's sealed resnet18-seeded."""
     found = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(found, ResNetSpec)
+    assert isinstance(found, TorchvisionSpec)
     return found
 
 
 @pytest.fixture
-def data(spec: ResNetSpec) -> dict[str, Any]:
+def data(spec: TorchvisionSpec) -> dict[str, Any]:
     """The fields of the spec as plain values."""
     return spec.model_dump(mode="json")
 
 
-def test_the_fingerprint_of_resnet18_seeded_is_the_one_that_rows_carry(spec: ResNetSpec) -> None:
+def test_the_fingerprint_of_resnet18_seeded_is_the_one_that_rows_carry(spec: TorchvisionSpec) -> None:
     assert spec.fingerprint == SEEDED_FINGERPRINT
 
 
@@ -74,7 +74,7 @@ OTHERS: dict[str, list[Any]] = {
 }
 
 
-def changed(spec: ResNetSpec, path: str, value: Any) -> ResNetSpec:
+def changed(spec: TorchvisionSpec, path: str, value: Any) -> TorchvisionSpec:
     """Return the spec with one field changed, not validated, since some fields have only one allowed value so far."""
     top, _, field = path.partition(".")
     part = getattr(spec, top)
@@ -85,7 +85,9 @@ def changed(spec: ResNetSpec, path: str, value: Any) -> ResNetSpec:
     ("path", "value"), [pytest.param(path, each, id=f"{path}={each}") for path in OTHERS for each in OTHERS[path]]
 )
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-def test_changing_any_field_of_the_identity_changes_the_fingerprint(spec: ResNetSpec, path: str, value: Any) -> None:
+def test_changing_any_field_of_the_identity_changes_the_fingerprint(
+    spec: TorchvisionSpec, path: str, value: Any
+) -> None:
     other = changed(spec, path, value)
     assert other != spec
     assert other.fingerprint != spec.fingerprint
@@ -100,10 +102,10 @@ def test_the_list_of_changes_above_covers_every_field() -> None:
             else:
                 yield prefix + name
 
-    assert set(paths(ResNetSpec, "")) - {"probe"} == set(OTHERS)
+    assert set(paths(TorchvisionSpec, "")) - {"probe"} == set(OTHERS)
 
 
-def test_no_two_of_the_changes_share_a_fingerprint(spec: ResNetSpec) -> None:
+def test_no_two_of_the_changes_share_a_fingerprint(spec: TorchvisionSpec) -> None:
     checked = [
         (path, each)
         for path in OTHERS
@@ -113,12 +115,14 @@ def test_no_two_of_the_changes_share_a_fingerprint(spec: ResNetSpec) -> None:
     assert len({changed(spec, *each).fingerprint for each in checked}) == len(checked)
 
 
-def test_the_probe_is_not_part_of_the_fingerprint(spec: ResNetSpec) -> None:
+def test_the_probe_is_not_part_of_the_fingerprint(spec: TorchvisionSpec) -> None:
     other = Probe.of(spec.probe_input, np.ones(512, dtype=np.float32))
     assert spec.model_copy(update={"probe": other}).fingerprint == spec.fingerprint
 
 
-def test_another_spelling_of_the_same_values_has_the_same_fingerprint(data: dict[str, Any], spec: ResNetSpec) -> None:
+def test_another_spelling_of_the_same_values_has_the_same_fingerprint(
+    data: dict[str, Any], spec: TorchvisionSpec
+) -> None:
     for name in ("precision", "defence", "parent"):
         del data[name]
     data["preprocessing"]["mean"] = [0.4850, 4.56e-1, 0.406]
@@ -158,14 +162,14 @@ VISIBLE: dict[str, dict[str, Any]] = {
 }
 
 
-def vector_of(spec: ResNetSpec, content: bytes) -> Vector:
+def vector_of(spec: TorchvisionSpec, content: bytes) -> Vector:
     (outcome,) = build(spec, torch.device("cpu")).encode([Raw(content)])
     assert isinstance(outcome, Encoded)
     return outcome.vector
 
 
 @pytest.fixture(scope="module")
-def unchanged(image_sealed: ResNetSpec, turned_and_transparent: bytes) -> Vector:
+def unchanged(image_sealed: TorchvisionSpec, turned_and_transparent: bytes) -> Vector:
     """The vector of the image, with no field changed."""
     return vector_of(image_sealed, turned_and_transparent)
 
@@ -173,7 +177,7 @@ def unchanged(image_sealed: ResNetSpec, turned_and_transparent: bytes) -> Vector
 @pytest.mark.parametrize("fields", VISIBLE.values(), ids=VISIBLE)
 def test_each_field_that_decides_the_vector_changes_fingerprint_and_vector(
     image_spec: MakeSpec,
-    image_sealed: ResNetSpec,
+    image_sealed: TorchvisionSpec,
     turned_and_transparent: bytes,
     unchanged: Vector,
     fields: dict[str, Any],
@@ -270,7 +274,7 @@ def test_an_object_needs_its_digest(data: dict[str, Any]) -> None:
     assert parse(data, "spec").weights.source == "gs://bucket/folder"
 
 
-def test_the_built_in_probe_is_a_jpeg_with_an_orientation(spec: ResNetSpec) -> None:
+def test_the_built_in_probe_is_a_jpeg_with_an_orientation(spec: TorchvisionSpec) -> None:
     assert spec.built_in_probe() == spec.probe_input
     with Image.open(BytesIO(base64.b64decode(spec.built_in_probe()))) as image:
         assert image.getexif()[0x0112] == 6

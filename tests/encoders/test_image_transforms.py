@@ -14,7 +14,7 @@ from torchvision.transforms._presets import ImageClassification
 from torchvision.transforms.functional import pil_to_tensor, resize
 
 from encoders.catalogue import lookup, refs
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.image_spec import ImagePreprocessing
 from encoders.image_transforms import normalise, resize_and_crop, resized_size
 
@@ -148,7 +148,7 @@ TORCHVISION = [ref for ref in refs() if lookup(ref).weights.source.startswith("t
 @pytest.mark.parametrize("ref", [*TORCHVISION, "resnet18-seeded@1.0.0"])
 def test_the_catalogue_specifies_the_transforms_of_its_weights(make_image: MakeImage, ref: str) -> None:
     spec = lookup(ref)
-    assert isinstance(spec, ResNetSpec)
+    assert isinstance(spec, TorchvisionSpec)
     kind, _, name = spec.weights.source.partition(":")
     theirs = get_weight(name if kind == "torchvision" else "ResNet18_Weights.IMAGENET1K_V1").transforms()
     for image in (make_image(501, 375), make_image(90, 120), make_image(256, 256)):

@@ -15,7 +15,7 @@ from encoders.batch_encoder import BatchEncoder
 from encoders.device import pick_device
 from encoders.encoder import Encoded, Encoder
 from encoders.families.huggingface_text import HuggingFaceTextSpec
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.load import build, load
 from encoders.probe import deviation, verify
 from encoders.seal import seal
@@ -202,7 +202,7 @@ def test_the_probe_of_an_image_encoder_holds_within_its_tolerance(
     image_encoder: BatchEncoder[Any], factor: float, passes: bool
 ) -> None:
     moved = shifted(image_encoder.spec, factor * image_encoder.spec.tolerance)
-    assert isinstance(moved, ResNetSpec)
+    assert isinstance(moved, TorchvisionSpec)
     image_encoder.spec = moved
     if passes:
         verify(image_encoder)
@@ -241,7 +241,7 @@ def test_an_image_encoder_whose_probe_is_not_an_image_does_not_verify(image_enco
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_sealing_refuses_an_image_encoder_that_gives_no_finite_vector(
-    image_spec: Callable[..., ResNetSpec], image_sealed: ResNetSpec, tmp_path: Path, value: float
+    image_spec: Callable[..., TorchvisionSpec], image_sealed: TorchvisionSpec, tmp_path: Path, value: float
 ) -> None:
     source = Path(image_sealed.weights.source.removeprefix("path:"))
     state = load_file(source / "model.safetensors")
@@ -253,7 +253,7 @@ def test_sealing_refuses_an_image_encoder_that_gives_no_finite_vector(
 
 
 def test_sealing_adds_the_digest_and_the_probe_of_an_image_encoder(
-    image_spec: Callable[..., ResNetSpec], image_sealed: ResNetSpec
+    image_spec: Callable[..., TorchvisionSpec], image_sealed: TorchvisionSpec
 ) -> None:
     unsealed = image_spec()
     kept = {"weights", "probe"}
@@ -265,6 +265,6 @@ def test_sealing_adds_the_digest_and_the_probe_of_an_image_encoder(
     verify(load(image_sealed, "cpu"))
 
 
-def test_sealing_replaces_the_probe_by_one_of_the_built_in_image(image_sealed: ResNetSpec) -> None:
+def test_sealing_replaces_the_probe_by_one_of_the_built_in_image(image_sealed: TorchvisionSpec) -> None:
     stale = Probe.of("aGVsbG8=", np.ones(512, dtype=np.float32))
     assert seal(image_sealed.model_copy(update={"probe": stale})) == image_sealed

@@ -13,34 +13,34 @@ from safetensors.torch import save
 from encoders import checkpoint, weights
 from encoders.catalogue import lookup, parse
 from encoders.families.huggingface_text import HuggingFaceTextSpec, HuggingFaceWeights
-from encoders.families.torchvision_resnet import ResNetSpec, load_network
+from encoders.families.torchvision_image import TorchvisionSpec, load_network
 from encoders.seal import seal
 from encoders.seeded import Seeded
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 
 FILE = "model.safetensors"
-MakeSpec = Callable[..., ResNetSpec]
+MakeSpec = Callable[..., TorchvisionSpec]
 
 
 @pytest.fixture(scope="session")
-def spec() -> ResNetSpec:
+def spec() -> TorchvisionSpec:
     """The catalogue's resnet18-seeded."""
     found = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(found, ResNetSpec)
+    assert isinstance(found, TorchvisionSpec)
     return found
 
 
 @pytest.fixture(scope="session")
-def state(spec: ResNetSpec) -> dict[str, torch.Tensor]:
+def state(spec: TorchvisionSpec) -> dict[str, torch.Tensor]:
     """The weights of the spec; do not modify them."""
     return checkpoint.read(spec)
 
 
-def reseeded(spec: ResNetSpec, seed: str, digest: str | None = None, **fields: Any) -> ResNetSpec:
+def reseeded(spec: TorchvisionSpec, seed: str, digest: str | None = None, **fields: Any) -> TorchvisionSpec:
     data = spec.model_dump(mode="json") | {"weights": {"source": seed, "files": {FILE: digest}}, "probe": None}
     found = parse(data | fields, "a spec")
-    assert isinstance(found, ResNetSpec)
+    assert isinstance(found, TorchvisionSpec)
     return found
 
 
@@ -53,7 +53,7 @@ def digest_of(spec: EncoderSpec) -> str:
 
 
 def test_the_drawn_weights_have_the_digest_that_the_spec_names(
-    spec: ResNetSpec, state: dict[str, torch.Tensor]
+    spec: TorchvisionSpec, state: dict[str, torch.Tensor]
 ) -> None:
     assert hashlib.sha256(save(state)).hexdigest() == spec.files[FILE]
     assert weights.digests(spec) == spec.files
@@ -64,7 +64,7 @@ def test_weights_drawn_twice_are_the_same(image_spec: MakeSpec) -> None:
     assert digest_of(unsealed) == digest_of(unsealed)
 
 
-def test_drawing_weights_neither_uses_nor_changes_global_random_state(spec: ResNetSpec) -> None:
+def test_drawing_weights_neither_uses_nor_changes_global_random_state(spec: TorchvisionSpec) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         np.random.seed(1)
@@ -76,7 +76,7 @@ def test_drawing_weights_neither_uses_nor_changes_global_random_state(spec: ResN
         assert np.array_equal(np.random.rand(3), expected[1])
 
 
-def test_another_seed_or_architecture_gives_another_digest(spec: ResNetSpec) -> None:
+def test_another_seed_or_architecture_gives_another_digest(spec: TorchvisionSpec) -> None:
     others = [
         reseeded(spec, "seed:19"),
         reseeded(spec, "seed:0"),
@@ -85,12 +85,12 @@ def test_another_seed_or_architecture_gives_another_digest(spec: ResNetSpec) -> 
     assert len({spec.files[FILE], *(digest_of(each) for each in others)}) == 4
 
 
-def test_other_fields_of_the_spec_do_not_change_the_weights(spec: ResNetSpec) -> None:
+def test_other_fields_of_the_spec_do_not_change_the_weights(spec: TorchvisionSpec) -> None:
     assert digest_of(reseeded(spec, "seed:18", pooling="max", l2_normalise=False)) == spec.files[FILE]
 
 
 @pytest.mark.parametrize("expected", [None, "0" * 64], ids=["no digest", "another digest"])
-def test_drawn_weights_must_have_the_digest_of_the_spec(spec: ResNetSpec, expected: str | None) -> None:
+def test_drawn_weights_must_have_the_digest_of_the_spec(spec: TorchvisionSpec, expected: str | None) -> None:
     other = reseeded(spec, "seed:18", expected)
     if expected is None:
         assert checkpoint.read(other)
@@ -103,7 +103,7 @@ def test_drawn_weights_must_have_the_digest_of_the_spec(spec: ResNetSpec, expect
             load_network(other)
 
 
-def test_a_library_that_draws_other_numbers_is_detected(spec: ResNetSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_draws_other_numbers_is_detected(spec: TorchvisionSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np.random, "PCG64", np.random.PCG64DXSM)
     with pytest.raises(UserError, match=r"drawn for resnet18-seeded@1\.0\.0 do not have the digest"):
         checkpoint.read(spec)
@@ -145,7 +145,7 @@ def test_sealing_a_seeded_spec_names_the_drawn_digest(image_spec: MakeSpec) -> N
 
 
 @pytest.mark.parametrize("seed", ["seed:0", "seed:999999999"])
-def test_seeds_may_have_up_to_nine_digits(spec: ResNetSpec, seed: str) -> None:
+def test_seeds_may_have_up_to_nine_digits(spec: TorchvisionSpec, seed: str) -> None:
     assert is_seeded(reseeded(spec, seed))
     assert len(digest_of(reseeded(spec, seed))) == 64
 

@@ -19,7 +19,7 @@ def test_each_module_of_the_folder_is_one_family() -> None:
     assert {family.spec.__module__ for family in families.all_families()} == {
         f"encoders.families.{name}" for name in modules
     }
-    assert {"huggingface_image", "huggingface_text", "torchvision_resnet"} <= modules
+    assert {"huggingface_image", "huggingface_text", "torchvision_image"} <= modules
 
 
 @pytest.mark.parametrize("ref", catalogue.refs())

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from encoders.catalogue import lookup
-from encoders.families.torchvision_resnet import ResNetSpec
+from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_spec import ImagePreprocessing
 from rawless.content import IMAGE_FORMATS, ImageLimits
@@ -59,7 +59,7 @@ TURNED = [
 @cache
 def policy(**fields: str) -> ImagePreprocessing:
     spec = lookup("resnet18-seeded@1.0.0")
-    assert isinstance(spec, ResNetSpec)
+    assert isinstance(spec, TorchvisionSpec)
     return spec.preprocessing.model_copy(update=fields)
 
 

@@ -1,4 +1,4 @@
-"""ResNets: the vectors of torchvision, read at any layer, and checkpoints of any content."""
+"""Classification models: the vectors of torchvision, read at any layer, and checkpoints of any content."""
 
 import io
 import pickle
@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from encoders.families.torchvision_resnet import ARCHITECTURES, ResNetSpec, load_network
+from encoders.families.torchvision_image import ARCHITECTURES, TorchvisionSpec, load_network
 from rawless.errors import UserError
 
-MakeSpec = Callable[..., ResNetSpec]
+MakeSpec = Callable[..., TorchvisionSpec]
 State = dict[str, Any]
 DIMENSIONS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048}
 
@@ -29,7 +29,7 @@ def pixels() -> torch.Tensor:
     return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(5))
 
 
-def vectors(spec: ResNetSpec, pixels: torch.Tensor) -> torch.Tensor:
+def vectors(spec: TorchvisionSpec, pixels: torch.Tensor) -> torch.Tensor:
     with torch.inference_mode():
         return load_network(spec)(pixels)
 

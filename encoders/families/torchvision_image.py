@@ -40,7 +40,7 @@ _AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 """Heads that are used in training only; torchvision's checkpoints contain them."""
 
 
-class ResNetSpec(ImageSpec):
+class TorchvisionSpec(ImageSpec):
     """The spec of a classification model of torchvision."""
 
     architecture: str
@@ -70,14 +70,14 @@ class ResNetSpec(ImageSpec):
         return self
 
 
-def load_model(spec: ResNetSpec, *, cuda: bool) -> "Model[torch.Tensor]":
+def load_model(spec: TorchvisionSpec, *, cuda: bool) -> "Model[torch.Tensor]":
     """Return the model of a spec. Raises UserError when its weights, layer or dimension do not fit."""
     from encoders.image_model import ImageModel
 
     return ImageModel(load_network(spec), spec.preprocessing, cuda=cuda)
 
 
-def load_network(spec: ResNetSpec) -> "torch.nn.Module":
+def load_network(spec: TorchvisionSpec) -> "torch.nn.Module":
     """Return the network of a spec on the CPU, channels last, from normalised pixels to vectors. Raises UserError."""
     import torch
     from torchvision.models.feature_extraction import create_feature_extractor
@@ -109,7 +109,7 @@ def _pool(output: "dict[str, torch.Tensor]", *, pooling: str, positions: tuple[i
     return features.flatten(start_dim=1)
 
 
-def _positions(spec: ResNetSpec) -> tuple[int, ...]:
+def _positions(spec: TorchvisionSpec) -> tuple[int, ...]:
     """Return the axes of the layer's output along which its positions lie.
 
     They are told from the channels by a second image, twice as large: models differ in where their channels are, and
@@ -131,7 +131,7 @@ def _positions(spec: ResNetSpec) -> tuple[int, ...]:
     return positions
 
 
-def _output_shape(spec: ResNetSpec, side: int) -> tuple[int, ...]:
+def _output_shape(spec: TorchvisionSpec, side: int) -> tuple[int, ...]:
     """Return the shape of the layer's output for an image of `side` pixels a side, without computing it."""
     import torch
     from torchvision.models.feature_extraction import create_feature_extractor
@@ -147,7 +147,7 @@ def _output_shape(spec: ResNetSpec, side: int) -> tuple[int, ...]:
         ) from None
 
 
-def _load(spec: ResNetSpec) -> "torch.nn.Module":
+def _load(spec: TorchvisionSpec) -> "torch.nn.Module":
     """Return the model of a spec with its weights; without its last layer where that is not needed."""
     import torch
 
@@ -210,7 +210,7 @@ def _empty(architecture: str, side: int, **options: Any) -> "torch.nn.Module":
     return model.eval()
 
 
-def _check_state(spec: ResNetSpec, expected: "dict[str, torch.Tensor]", state: "dict[str, torch.Tensor]") -> None:
+def _check_state(spec: TorchvisionSpec, expected: "dict[str, torch.Tensor]", state: "dict[str, torch.Tensor]") -> None:
     """Raise UserError naming the first tensor that is missing, unexpected, or of another shape or type."""
     counters = {name for name in expected if name.endswith("num_batches_tracked")}  # old checkpoints have none
     missing = [name for name in expected if name not in state and name not in counters]
@@ -258,7 +258,7 @@ def _last_node(architecture: str, layer: str) -> int:
     return max((place for place, node in nodes if node == layer or node.startswith(f"{layer}.")), default=-1)
 
 
-def _check_layer(spec: ResNetSpec) -> None:
+def _check_layer(spec: TorchvisionSpec) -> None:
     layers = _layers(spec.architecture)
     if _last_node(spec.architecture, spec.layer) < 0:
         blocks = dict.fromkeys(layer.split(".")[0] for layer in layers)
@@ -269,7 +269,7 @@ def _check_layer(spec: ResNetSpec) -> None:
 
 
 FAMILY = Family(
-    spec=ResNetSpec,
+    spec=TorchvisionSpec,
     load_model=load_model,
     weight_sources={
         "torchvision": TorchvisionHub(),
