@@ -143,7 +143,7 @@ def test_with_two_encoders_each_event_has_a_row_of_each_even_with_one_place(monk
 def test_an_encoder_that_is_out_of_memory_fails_the_bundle_and_not_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Numbers()
     encode_step = step(monkeypatch, encoder)
-    monkeypatch.setattr(encoder, "_prepare", lambda content, limits: -1)
+    monkeypatch.setattr(encoder, "_prepare", lambda content, limits, role: -1)
     with pytest.raises(Unavailable, match="out of memory"):
         bundle(encode_step, event(1))
     monkeypatch.undo()
