@@ -25,7 +25,8 @@ _INGEST = "ingest, lines"
 _TEXT_PEERS = {
     "sentence-transformers on torch": ("sentence_transformers", "torch"),
     "sentence-transformers on ONNX Runtime": ("sentence_transformers", "onnx"),
-    "sentence-transformers on OpenVINO": ("sentence_transformers", "openvino"),
+    "sentence-transformers on OpenVINO": ("sentence_transformers", "openvino-fp32"),
+    "sentence-transformers on OpenVINO, bf16 if the CPU has it": ("sentence_transformers", "openvino"),
     "infinity": ("infinity", "infinity"),
 }
 _IMAGE_PEERS = {"timm": ("sentence_transformers", "timm")}
