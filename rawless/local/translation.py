@@ -16,6 +16,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.expressions import Expression, Table
 
+from rawless.local.array_offsets import type_offsets
 from rawless.local.conversions import call_macros
 
 
@@ -157,7 +158,7 @@ _apply_rules, _translate = translator.SQLTranslator._apply_rules, translator.SQL
 
 
 def _translate_converting(self: translator.SQLTranslator, sql: str, **options: Any) -> Any:
-    return _translate(self, _sharing(call_macros)(sql), **options)
+    return _translate(self, _sharing(call_macros)(_sharing(type_offsets)(sql)), **options)
 
 
 _translate_latest = lru_cache(_MAX_TEXTS)(_translate_converting)
