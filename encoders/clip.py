@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from encoders import weights
-from encoders.huggingface_folder import load_from_files, refuse_unsupported
+from encoders.huggingface_folder import from_safetensors, load_from_files, refuse_missing, refuse_unsupported
 from encoders.spec import EncoderSpec, canonical_json
-from encoders.weight_sources import LocalFolder, WeightSource
-from encoders.weight_sources.hugging_face import HuggingFaceHub
 from rawless.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 Architecture = Literal["clip", "siglip"]
 """The `model_type` of the checkpoint's configuration."""
 ARCHITECTURES = frozenset[str](get_args(Architecture))
-WEIGHT_SOURCES: dict[str, WeightSource] = {"hf": HuggingFaceHub(), "path": LocalFolder()}
 _OF_ONE_TOWER = {"name", "version", "modality", "preprocessing", "tolerance", "training_domain", "parent"}
 """The fields in which two towers of one space may differ. Any other field, also a future one, divides spaces."""
 _TOWERS = {
@@ -56,7 +53,6 @@ def load_tower(spec: TowerSpec) -> "tuple[torch.nn.Module, Any]":
     refuse_unsupported(spec, source)
 
     def load(folder: Path) -> "tuple[torch.nn.Module, Any, set[str]]":
-        import torch
         import transformers
 
         whole = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -68,22 +64,13 @@ def load_tower(spec: TowerSpec) -> "tuple[torch.nn.Module, Any]":
         config = whole.vision_config if spec.modality == "image" else whole.text_config
         if spec.architecture == "clip":
             config.projection_dim = whole.projection_dim  # that of a tower alone is not used, and may be another one
-        tower, loading = getattr(transformers, _TOWERS[spec.architecture, spec.modality]).from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        tower_class = getattr(transformers, _TOWERS[spec.architecture, spec.modality])
+        tower, missing = from_safetensors(tower_class, folder, config=config)
         tokenizer = load_tokenizer(folder) if spec.modality == "text" else None
-        return tower.eval(), tokenizer, loading["missing_keys"]
+        return tower.eval(), tokenizer, missing
 
     tower, tokenizer, missing = load_from_files(spec, source, load)
-    if missing:
-        raise UserError(
-            f"The weights of {spec.ref} lack {min(missing)} and {len(missing) - 1} other tensors: replace the file."
-        )
+    refuse_missing(spec, missing)
     return tower, tokenizer
 
 

@@ -4,9 +4,9 @@ The vectors of such a folder would not be those of its authors.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from encoders.sentence_modules import Dense, check_modules, read_json
 from encoders.spec import EncoderSpec
@@ -44,6 +44,33 @@ def load_from_files(spec: EncoderSpec, source: Path, load: Callable[[Path], T]) 
                 f"The files of {spec.ref} in {source} cannot be loaded as a Hugging Face encoder "
                 f"({type(error).__name__}): compare weights and preprocessing of the spec with the folder."
             ) from None
+
+
+def from_safetensors(model_class: Any, folder: Path, **options: Any) -> tuple[Any, set[str]]:
+    """Return the model of a class of transformers in fp32, and the names of the tensors that its weights lack.
+
+    The library initialises those at random.
+    """
+    import torch
+
+    model, loading = model_class.from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+        **options,
+    )
+    return model, loading["missing_keys"]
+
+
+def refuse_missing(spec: EncoderSpec, missing: Collection[str], advice: str = "replace the file") -> None:
+    """Raise UserError if the weights of a spec lack a tensor that its vectors need."""
+    if missing:
+        raise UserError(
+            f"The weights of {spec.ref} lack {min(missing)} and {len(missing) - 1} other tensors: {advice}."
+        )
 
 
 def refuse_own_code(ref: str, folder: Path, names: Iterable[str]) -> None:

@@ -3,10 +3,11 @@
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from encoders.clip import ARCHITECTURES, WEIGHT_SOURCES, Architecture, TowerSpec, check_dimension, load_tower
+from encoders.clip import ARCHITECTURES, Architecture, TowerSpec, check_dimension, load_tower
 from encoders.family import Family, Model
 from encoders.huggingface_weights import HuggingFaceWeights
 from encoders.image_spec import ImageSpec
+from encoders.weight_sources.hugging_face import SOURCES
 from rawless.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,6 +52,6 @@ def _check_config(spec: ClipImageSpec, config: "object") -> None:
 FAMILY = Family(
     spec=ClipImageSpec,
     load_model=load_model,
-    weight_sources=WEIGHT_SOURCES,
+    weight_sources=SOURCES,
     architectures=ARCHITECTURES,
 )

@@ -6,10 +6,11 @@ position and was trained without a mask, so each text is padded to all of its po
 
 from typing import Any
 
-from encoders.clip import ARCHITECTURES, WEIGHT_SOURCES, Architecture, TowerSpec, check_dimension, load_tower
+from encoders.clip import ARCHITECTURES, Architecture, TowerSpec, check_dimension, load_tower
 from encoders.family import Family, Model
 from encoders.huggingface_weights import HuggingFaceWeights
 from encoders.text_spec import TextSpec
+from encoders.weight_sources.hugging_face import SOURCES
 from rawless.errors import UserError
 
 
@@ -49,6 +50,6 @@ def _check_config(spec: ClipTextSpec, config: Any, *, is_clip: bool) -> None:
 FAMILY = Family(
     spec=ClipTextSpec,
     load_model=load_model,
-    weight_sources=WEIGHT_SOURCES,
+    weight_sources=SOURCES,
     architectures=ARCHITECTURES,
 )

@@ -11,12 +11,11 @@ from pydantic import Field, field_validator, model_validator
 
 from encoders import weights
 from encoders.family import Family, Model
-from encoders.huggingface_folder import load_from_files, refuse_own_code
+from encoders.huggingface_folder import from_safetensors, load_from_files, refuse_missing, refuse_own_code
 from encoders.huggingface_processor import check_processor
 from encoders.huggingface_weights import HuggingFaceWeights
 from encoders.image_spec import ImageSpec
-from encoders.weight_sources import LocalFolder
-from encoders.weight_sources.hugging_face import HuggingFaceHub
+from encoders.weight_sources.hugging_face import SOURCES
 from rawless.errors import UserError
 
 if TYPE_CHECKING:
@@ -180,31 +179,17 @@ def _read_config(spec: HuggingFaceImageSpec, source: Path) -> Any:
 
 
 def _load_transformer(spec: HuggingFaceImageSpec, source: Path, config: Any, layout: _Layout) -> "torch.nn.Module":
-    def load(folder: Path) -> tuple[Any, dict[str, Any]]:
-        import torch
+    def load(folder: Path) -> tuple[Any, set[str]]:
         from transformers import AutoModel
 
         config.output_hidden_states = spec.layer != -1
-        transformer, loading = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-        return transformer, loading
+        return from_safetensors(AutoModel, folder, config=config)
 
-    transformer, loading = load_from_files(spec, source, load)
-    # The library initialises missing tensors at random.
-    unused = layout.pooler if spec.pooling != "pooler" else None
-    missing = sorted(name for name in loading["missing_keys"] if unused is None or not name.startswith(unused))
-    if missing:
-        raise UserError(
-            f"The weights of {spec.ref} lack {missing[0]} and {len(missing) - 1} other tensors: replace the file"
-            f"{', or use another pooling' if missing[0].startswith(layout.pooler) else ''}."
-        )
+    transformer, missing = load_from_files(spec, source, load)
+    if spec.pooling != "pooler":
+        missing = {name for name in missing if not name.startswith(layout.pooler)}
+    is_of_pooler = bool(missing) and min(missing).startswith(layout.pooler)
+    refuse_missing(spec, missing, f"replace the file{', or use another pooling' if is_of_pooler else ''}")
     return transformer.eval()  # type: ignore[no-any-return]
 
 
@@ -272,6 +257,6 @@ def _check_output(spec: HuggingFaceImageSpec, transformer: "torch.nn.Module", po
 FAMILY = Family(
     spec=HuggingFaceImageSpec,
     load_model=load_model,
-    weight_sources={"hf": HuggingFaceHub(), "path": LocalFolder()},
+    weight_sources=SOURCES,
     architectures=frozenset(_LAYOUTS),
 )

@@ -12,13 +12,18 @@ from pydantic import Field, model_validator
 
 from encoders import weights
 from encoders.family import Family, Model
-from encoders.huggingface_folder import ENCODER_CLASSES, load_from_files, refuse_unsupported
+from encoders.huggingface_folder import (
+    ENCODER_CLASSES,
+    from_safetensors,
+    load_from_files,
+    refuse_missing,
+    refuse_unsupported,
+)
 from encoders.huggingface_weights import HuggingFaceWeights
 from encoders.sentence_modules import ACTIVATIONS, Dense
 from encoders.spec import Added
 from encoders.text_spec import TextSpec
-from encoders.weight_sources import LocalFolder
-from encoders.weight_sources.hugging_face import HuggingFaceHub
+from encoders.weight_sources.hugging_face import SOURCES
 from rawless.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,11 +69,7 @@ def load_network(spec: HuggingFaceTextSpec) -> "tuple[Any, torch.nn.Module]":
     from encoders.networks import TokenNetwork
 
     tokenizer, transformer, missing_tensors, dense_tensors = _load_files(spec)
-    # The library initialises missing tensors at random; those of the pooler are not used.
-    if missing := sorted(name for name in missing_tensors if not name.startswith("pooler.")):
-        raise UserError(
-            f"The weights of {spec.ref} lack {missing[0]} and {len(missing) - 1} other tensors: replace the file."
-        )
+    refuse_missing(spec, {name for name in missing_tensors if not name.startswith("pooler.")})  # which is not used
     _check_config(spec, transformer.config, positions(transformer, tokenizer.model_max_length))
     _check_sides(spec, tokenizer)
     transformer.config.use_cache = False  # of decoders, for generating text
@@ -138,23 +139,16 @@ def _load_files(spec: HuggingFaceTextSpec) -> "tuple[Any, Any, set[str], list[di
     refuse_unsupported(spec, source, spec.dense)
 
     def load(folder: Path) -> "tuple[Any, Any, set[str], list[dict[str, torch.Tensor]]]":
-        import torch
         import transformers
         from safetensors.torch import load_file
         from transformers import AutoConfig, AutoTokenizer
 
         kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        transformer, loading = getattr(transformers, ENCODER_CLASSES.get(kind, "AutoModel")).from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        model_class = getattr(transformers, ENCODER_CLASSES.get(kind, "AutoModel"))
+        transformer, missing = from_safetensors(model_class, folder)
         dense = [load_file(folder / module.file) for module in spec.dense]
-        return tokenizer, transformer, loading["missing_keys"], dense
+        return tokenizer, transformer, missing, dense
 
     return load_from_files(spec, source, load)
 
@@ -222,5 +216,5 @@ def _check_sides(spec: HuggingFaceTextSpec, tokenizer: Any) -> None:
 FAMILY = Family(
     spec=HuggingFaceTextSpec,
     load_model=load_model,
-    weight_sources={"hf": HuggingFaceHub(), "path": LocalFolder()},
+    weight_sources=SOURCES,
 )

