@@ -57,7 +57,8 @@ def compare(encoder: Encoder, reference: Reference, path: Path) -> Comparison:
             if isinstance(cosine, Reason):
                 raise Unavailable("The library of the model failed for an item that the encoder encodes.")
             comparison.compared += len(pairs)
-            comparison.smallest_cosine = min(cosine, comparison.smallest_cosine or 1.0)
+            smallest = comparison.smallest_cosine
+            comparison.smallest_cosine = min(cosine, 1.0 if smallest is None else smallest)
     return comparison
 
 

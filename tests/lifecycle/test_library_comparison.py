@@ -13,6 +13,7 @@ from encoders.importing.options import ImportOptions
 from encoders.load import build
 from encoders.spec import EncoderSpec, Vector
 from rawless.errors import Unavailable, UserError
+from rawless.lifecycle import library_comparison
 from rawless.lifecycle.library_comparison import compare
 from rawless.lifecycle.library_vectors import library_of
 
@@ -53,6 +54,16 @@ def test_one_other_vector_is_seen(encoder: Encoder, lines: Path) -> None:
     found = compare(encoder, reference, lines)
 
     assert (found.smallest_cosine, found.agrees) == (-1.0, False)
+
+
+def test_a_cosine_of_zero_is_not_forgotten_in_later_batches(
+    encoder: Encoder, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cosines = iter([0.0, 1.0, 1.0])
+    monkeypatch.setattr(library_comparison, "_smallest_cosine", lambda *_: next(cosines))
+    found = compare(encoder, lambda contents: np.ones((len(contents), 16), np.float32), lines)
+
+    assert (found.compared, found.smallest_cosine) == (70, 0.0)
 
 
 def test_an_error_of_the_library_does_not_show_a_text(
