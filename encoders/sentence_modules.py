@@ -29,8 +29,8 @@ ACTIVATIONS: Mapping[str, Activation] = {
 """The values of `activation` by the names of torch's classes."""
 _MODULES = {"Transformer", "Pooling", "Dense", "Normalize", "Dropout"}
 """Modules that fields of the spec stand for, or that do nothing outside of training."""
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-"""Names of the prompt of documents, best first."""
+PROMPT_NAMES = {"document": ("document", "passage", "corpus"), "query": ("query",)}
+"""The names that prompts of each role have, best first."""
 
 
 class Dense(FrozenModel):
@@ -129,7 +129,7 @@ def _check_prompts(spec: TextSpec, settings: Mapping[str, Any]) -> None:
     prompts, default = settings.get("prompts"), settings.get("default_prompt_name")
     if not isinstance(prompts, dict):
         return
-    for role, names in (("document", _DOCUMENT_PROMPTS), ("query", ("query",))):
+    for role, names in PROMPT_NAMES.items():
         name = next((name for name in names if prompts.get(name) is not None), default)
         asked = prompts.get(name) if isinstance(name, str) else None
         if asked and not getattr(spec.preprocessing.prompts, role):

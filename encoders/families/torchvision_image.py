@@ -231,6 +231,7 @@ def _check_state(spec: TorchvisionSpec, expected: "dict[str, torch.Tensor]", sta
             )
 
 
+@cache
 def _head(architecture: str) -> str:
     """Return the name of the last layer with weights, which classifies."""
     from torch import nn

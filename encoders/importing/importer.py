@@ -112,11 +112,7 @@ def _decide_rest(card: ModelCard, options: ImportOptions, decisions: Decisions) 
     precision = options.precision or "fp32"
     decisions.decide("precision", precision, "--precision" if options.precision else DEFAULT)
     usual = 1e-5 if decisions.made["l2_normalise"].value else 1e-4
-    decisions.decide(
-        "tolerance",
-        max(usual, *(lowest for name, lowest in LOWEST_TOLERANCE.items() if name == precision), 0.0),
-        DEFAULT,
-    )
+    decisions.decide("tolerance", max(usual, LOWEST_TOLERANCE.get(precision, 0.0)), DEFAULT)
     if options.training_domain is not None:
         decisions.decide("training_domain", options.training_domain, "--training-domain")
     elif card.datasets:

@@ -11,6 +11,7 @@ from encoders.importing.decisions import DEFAULT, Decisions
 from encoders.importing.model_card import CARD, ModelCard
 from encoders.importing.model_folder import FILE_NAME, ModelFolder
 from encoders.importing.options import ImportOptions
+from encoders.sentence_modules import PROMPT_NAMES
 from rawless.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ _LIMITS = tuple(
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 """The files in which sentence-transformers looks for max_seq_length, in this order."""
-_ROLES = {"document": ("document", "passage", "corpus"), "query": ("query",)}
-"""The names that prompts of each role have in sentence-transformers, best first."""
 _MOST_TOKENS = 8192
 _NO_LIMIT = 1 << 20
 """More tokens than any model has positions for; a tokenizer without a limit says a larger number."""
@@ -156,7 +155,7 @@ def _decide_prompts(folder: ModelFolder, card: ModelCard, options: ImportOptions
         raise UserError(f"{PROMPTS} of {folder.source} has prompts that are no texts by name: restore the file.")
     fallback = settings.get("default_prompt_name")
     used, texts, origins = set(), {}, set()
-    for role, names in _ROLES.items():
+    for role, names in PROMPT_NAMES.items():
         present = [name for name in names if name in prompts] or [name for name in prompts if name == fallback]
         # The library saves an empty prompt of documents beside one for passages.
         name = next((name for name in present if prompts[name]), None)
