@@ -14,9 +14,9 @@ from PIL import Image
 from encoders.image_formats import detect_format, heic, strip
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_formats.jpeg import MAX_SCANS, MAX_SEGMENTS
-from encoders.image_spec import ImagePreprocessing
-from rawless.content import IMAGE_FORMATS, ImageFormat, ImageLimits
+from rawless.content import ImageFormat, ImageLimits
 from rawless.privacy import Reason, Rejected
+from tests.encoders import decoding
 from tests.encoders.image_files import (
     MAGIC_BYTES,
     PNG,
@@ -45,18 +45,9 @@ from tests.encoders.image_files import (
 )
 
 MARK = b"zebra9131"
-LIMITS = ImageLimits(formats=IMAGE_FORMATS)
+LIMITS = decoding.LIMITS
 WHOLE = LIMITS.model_copy(update={"whole_files": True})
-PREPROCESSING = ImagePreprocessing(
-    exif_orientation="apply",
-    alpha="white",
-    resize=8,
-    interpolation="bilinear",
-    antialias=True,
-    crop=8,
-    mean=(0, 0, 0),
-    std=(1, 1, 1),
-)
+PREPROCESSING = decoding.PREPROCESSING.model_copy(update={"alpha": "white"})
 JPEG = saved(noise("RGB"), "JPEG")
 PROGRESSIVE = saved(noise("RGB"), "JPEG", progressive=True)
 
