@@ -40,7 +40,7 @@ def diff(warehouse: Warehouse, before: Manifest, after: Manifest, on_step: OnSte
 
     The rules of both datasets run again, to find the rule that each row in or out is due to.
     """
-    with _selected(warehouse, before, on_step) as one, _selected(warehouse, after, on_step) as other:
+    with selected(warehouse, before, on_step) as one, selected(warehouse, after, on_step) as other:
         compiled = one.compiled
         tables = [snapshot_tables.table_id(warehouse, each.snapshot_id) for each in (before, after)]
         names = {"before": compiled, "after": other.compiled, "before_snapshot": tables[0], "after_snapshot": tables[1]}
@@ -60,7 +60,7 @@ def dataset_of(manifest: Manifest) -> Dataset:
 
 
 @contextmanager
-def _selected(warehouse: Warehouse, manifest: Manifest, on_step: OnStep) -> Iterator[BuildRun]:
+def selected(warehouse: Warehouse, manifest: Manifest, on_step: OnStep) -> Iterator[BuildRun]:
     """Select the examples of a snapshot again, in temporary working tables."""
     compiled = compile_dataset(warehouse, dataset_of(manifest), temporary_id=secrets.token_hex(12))
     with staging_tables.working_tables(compiled):

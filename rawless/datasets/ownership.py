@@ -6,15 +6,30 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from google.api_core.exceptions import Conflict, Forbidden, GoogleAPIError
 from google.cloud import bigquery
+
+from rawless.errors import UserError
+from rawless.warehouse.client import Warehouse, unavailable
 
 _LIFETIME = timedelta(hours=12)
 
 
-def claim(table: bigquery.Table) -> None:
-    """Label a table, before it is created, as used by this process, and let it expire."""
+def create(warehouse: Warehouse, table: bigquery.Table, *, forbidden: str) -> None:
+    """Create a table that is labelled as used by this process and expires.
+
+    Raises UserError when another process has created it, or with the message `forbidden` when this account may not.
+    """
     table.expires = datetime.now(UTC) + _LIFETIME
     table.labels = {"host": _host(), "process": str(os.getpid())}
+    try:
+        warehouse.client.create_table(table, exists_ok=False, retry=warehouse.retry)
+    except Conflict:
+        raise UserError("Another process is building this snapshot; run the command again when it is done.") from None
+    except Forbidden:
+        raise UserError(forbidden) from None
+    except (GoogleAPIError, ConnectionError) as error:
+        raise unavailable(error) from None
 
 
 def may_be_in_use(labels: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from google.api_core.exceptions import Conflict, Forbidden, GoogleAPIError
+from google.api_core.exceptions import Forbidden, GoogleAPIError
 from google.cloud import bigquery
 
 from rawless.datasets import ownership
@@ -35,19 +35,12 @@ def create(warehouse: Warehouse, snapshot_id: str) -> None:
     new = table("snapshot_v1").to_bigquery(table_id(warehouse, snapshot_id))
     if tags := _policy_tags(warehouse):
         new.schema = [_tagged(column, tags) if column.name in _VECTORS else column for column in new.schema]
-    ownership.claim(new)
-    try:
-        warehouse.client.create_table(new, exists_ok=False, retry=warehouse.retry)
-    except Conflict:
-        raise UserError("Another process is building this snapshot; run the command again when it is done.") from None
-    except Forbidden:
-        to_tag = ", bigquery.tables.setCategory there, and roles/datacatalog.viewer on the taxonomy of the policy tags"
-        raise UserError(
-            f"This account may not create the table of a snapshot in {warehouse.dataset_id('snapshots')}: it needs "
-            f"the role WRITER there{to_tag if tags else ''}."
-        ) from None
-    except (GoogleAPIError, ConnectionError) as error:
-        raise unavailable(error) from None
+    to_tag = ", bigquery.tables.setCategory there, and roles/datacatalog.viewer on the taxonomy of the policy tags"
+    forbidden = (
+        f"This account may not create the table of a snapshot in {warehouse.dataset_id('snapshots')}: it needs the "
+        f"role WRITER there{to_tag if tags else ''}."
+    )
+    ownership.create(warehouse, new, forbidden=forbidden)
 
 
 def _policy_tags(warehouse: Warehouse) -> bigquery.PolicyTagList | None:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from google.api_core.exceptions import Conflict, Forbidden, GoogleAPIError, NotFound
+from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.cloud import bigquery
 
 from rawless.datasets import frozen_sources, ownership, snapshot_tables
 from rawless.datasets.compile import WORK_PREFIX, CompiledDataset, Statement
 from rawless.datasets.working_columns import ATTRIBUTES, COLUMNS, Role
-from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse, unavailable
 
 _WORK = re.compile(rf"{WORK_PREFIX}([0-9a-f]+)_(?:event|example|mark)")
@@ -31,10 +30,11 @@ def working_tables(compiled: CompiledDataset) -> Iterator[None]:
     Raises UserError when another process builds the same snapshot.
     """
     warehouse = compiled.warehouse
+    forbidden = f"This account may not create tables in {warehouse.dataset_id('builds')}."
     created: list[str] = []
     try:
         for role in COLUMNS if compiled.stores_events else ("example", "mark"):
-            _create(warehouse, role, _table_id(compiled, role))
+            ownership.create(warehouse, _table(role, _table_id(compiled, role)), forbidden=forbidden)
             created.append(_table_id(compiled, role))
         yield
     finally:
@@ -47,24 +47,11 @@ def _table_id(compiled: CompiledDataset, role: Role) -> str:
     return {"event": compiled.event_table, "example": compiled.example_table, "mark": compiled.mark_table}[role]
 
 
-def _create(warehouse: Warehouse, role: Role, table_id: str) -> None:
-    try:
-        warehouse.client.create_table(_table(role, table_id), exists_ok=False, retry=warehouse.retry)
-    except Conflict:
-        raise UserError("Another process is building this snapshot; run the command again when it is done.") from None
-    except Forbidden:
-        raise UserError(f"This account may not create tables in {warehouse.dataset_id('builds')}.") from None
-    except (GoogleAPIError, ConnectionError) as error:
-        raise unavailable(error) from None
-
-
 def _table(role: Role, table_id: str) -> bigquery.Table:
     schema = [
         _ATTRIBUTES if kind == ATTRIBUTES else bigquery.SchemaField(name, kind) for name, kind in COLUMNS[role].items()
     ]
-    table = bigquery.Table(table_id, schema=schema)
-    ownership.claim(table)
-    return table
+    return bigquery.Table(table_id, schema=schema)
 
 
 def fill(compiled: CompiledDataset, role: Role, statement: Statement) -> Statement:

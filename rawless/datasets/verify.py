@@ -1,12 +1,10 @@
 """Verify a snapshot: whether its rows are unchanged, and whether a rebuild gives the same rows."""
 
-import secrets
 from dataclasses import dataclass
 
-from rawless.datasets import frozen_sources, snapshot_tables, staging_tables
-from rawless.datasets.build import BuildRun, OnStep, select_examples, write_rows
-from rawless.datasets.compile import compile_dataset
-from rawless.datasets.diff import dataset_of
+from rawless.datasets import snapshot_tables
+from rawless.datasets.build import BuildRun, OnStep, write_rows
+from rawless.datasets.diff import selected
 from rawless.datasets.identity import sql_digest
 from rawless.datasets.row_digest import digest
 from rawless.datasets.snapshots import Manifest, batches, summarise
@@ -32,18 +30,17 @@ def verify(warehouse: Warehouse, manifest: Manifest, on_step: OnStep) -> Verdict
     """Compare a snapshot's rows, as stored and as built again, with its manifest. Raises UserError."""
     on_step("digest")
     stored, stored_rows = _digest_stored(warehouse, manifest)
-    compiled = compile_dataset(warehouse, dataset_of(manifest), temporary_id=secrets.token_hex(12))
-    with staging_tables.working_tables(compiled):
+    with selected(warehouse, manifest, on_step) as run:
+        snapshot_id = run.compiled.snapshot_id
         try:
-            run = select_examples(frozen_sources.with_copies(compiled, manifest.snapshot_id), on_step)
             rebuilt = None
             if write_rows(run):
                 on_step("digest")
-                rebuilt = summarise(warehouse, compiled.snapshot_id).row_digest
+                rebuilt = summarise(warehouse, snapshot_id).row_digest
             equal = stored == manifest.row_digest, rebuilt == manifest.row_digest
             findings = () if all(equal) else _findings(manifest, run, stored_rows, is_empty=rebuilt is None)
         finally:
-            snapshot_tables.drop(warehouse, compiled.snapshot_id)
+            snapshot_tables.drop(warehouse, snapshot_id)
     return Verdict(*equal, tuple(findings))
 
 
