@@ -3,8 +3,8 @@
 import re
 
 from sqlglot import exp
-from sqlglot.dialects.bigquery import BigQuery
-from sqlglot.errors import SqlglotError
+
+from rawless.local.rewriting import rewrite
 
 _OFFSET = re.compile(r"\[\s*(?:SAFE_)?(?:OFFSET|ORDINAL)\s*\(", re.IGNORECASE)
 
@@ -15,14 +15,12 @@ def type_offsets(sql: str) -> str:
     sqlglot counts from 1, as DuckDB does, only what it knows to be an integer: `b[OFFSET(i)]` of a column `i` would be
     the element before.
     """
-    if not _OFFSET.search(sql):
-        return sql
-    try:
-        trees = [tree for tree in BigQuery().parse(sql) if tree]
-    except SqlglotError:
-        return sql
-    found = [node for tree in trees for node in tree.find_all(exp.Bracket) if node.args.get("offset") is not None]
-    computed = [node for node in found if not isinstance(node.expressions[0], exp.Literal)]
-    for node in computed:
-        node.set("expressions", [exp.cast(index, exp.DType.BIGINT) for index in node.expressions])
-    return ";\n".join(tree.sql("bigquery") for tree in trees) if computed else sql
+    return rewrite(sql, (exp.Bracket,), _cast_offset) if _OFFSET.search(sql) else sql
+
+
+def _cast_offset(node: exp.Expr) -> bool:
+    """Cast the offset of an element to INT64 if it is computed, and return whether it is."""
+    if node.args.get("offset") is None or isinstance(node.expressions[0], exp.Literal):
+        return False
+    node.set("expressions", [exp.cast(index, exp.DType.BIGINT) for index in node.expressions])
+    return True

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bqemulator.sql import builtin_udfs
 from sqlglot import exp
-from sqlglot.dialects.bigquery import BigQuery
-from sqlglot.errors import SqlglotError
+
+from rawless.local.rewriting import rewrite
 
 _BLANKS = r"[ \t\n\x0b\f\r]*"
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -360,15 +360,7 @@ def call_macros(sql: str) -> str:
     """Return a statement that calls the macros in its casts; a statement without casts as it is."""
     if not _CONVERSION.search(sql):
         return sql
-    try:
-        trees = [tree for tree in BigQuery().parse(sql) if tree]
-    except SqlglotError:
-        return sql
-    found = [node for tree in trees for node in tree.find_all(exp.Cast, exp.JSONFormat, exp.String)]
-    converted = [node for node in found if _call_macro(node)]
-    if not converted:
-        return sql
-    return ";\n".join(tree.sql("bigquery") for tree in trees)
+    return rewrite(sql, (exp.Cast, exp.JSONFormat, exp.String), _call_macro)
 
 
 _CONVERSION = re.compile(r"CAST|TO_JSON_STRING|STRING\s*\(", re.IGNORECASE)
