@@ -17,6 +17,7 @@ import pipelines.encode
 import pipelines.parse
 import pipelines.read
 import pipelines.write
+from encoders.load import load
 from encoders.spec import EncoderSpec
 from pipelines.ingest import Ingest
 from rawless.audit.search import Trace
@@ -155,10 +156,12 @@ def test_no_marker_escapes_from_a_worker_process(run: Callable[..., set[Trace]])
 def test_no_marker_escapes_from_an_encoder_that_raises(
     broken: str,
     run: Callable[..., set[Trace]],
+    tiny_sealed: EncoderSpec,
     monkeypatch: pytest.MonkeyPatch,
     warehouse: Warehouse,
     talkative: Callable[[str], Callable[..., NoReturn]],
 ) -> None:
+    load(tiny_sealed, "cpu")  # an encoder that is loaded while it is broken would be refused
     monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, broken, talkative(MARKER))
     for probe in ("_encodes_probe", "_prepare_probe"):
         monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, probe, lambda self: True)

@@ -16,6 +16,7 @@ import encoders.batch_encoder
 import encoders.image_model
 import pipelines.encode
 from encoders.catalogue import lookup
+from encoders.load import load
 from pipelines.ingest import Ingest
 from rawless.audit.search import Trace
 from rawless.events.sources import open_source
@@ -177,6 +178,7 @@ def test_no_marker_escapes_from_a_decoder_that_raises(
 ) -> None:
     metadata = uploads({"pixels.png": _file("PNG")})
     lookup_job = f"files:{tmp_path}/uploads/pixels.png"
+    load(lookup(pictures.encoders[0]), "cpu")  # an encoder that is loaded while it is broken would be refused
     monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, "_prepare_probe", lambda self: True)
     monkeypatch.setattr(encoders.image_model, broken, talkative(MARKER))
 
