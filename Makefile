@@ -34,7 +34,8 @@ test: $(DONE)
 	$(BIN)/pytest --numprocesses 3 --dist loadgroup --statements=build/statements -m "not full"
 
 # What `make test` leaves out because it takes minutes: all cases and random warehouses on Google's evaluator, models of
-# both exporters of torch, and of TensorFlow, which is installed once into the user's cache.
+# both exporters of torch, and of TensorFlow, which is installed once into the user's cache, and jobs and services that
+# are killed or run in several processes.
 test-full: $(DONE)
 	$(BIN)/pytest --quiet --numprocesses 2 --dist worksteal -m full
 

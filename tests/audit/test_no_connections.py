@@ -63,7 +63,7 @@ _FOLDER = re.compile(r'mkdir(?:at)?\((?:\S+<[^>]*>, )?"([^"]+)".*= 0$')
 _DNS = 53
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_ingest_train_import_and_serve_connect_to_the_local_stack_only(tmp_path: Path) -> None:
     for name, text in {"model.txt": _MODEL, "head.yaml": _HEAD, "serve.yaml": _SERVICE}.items():

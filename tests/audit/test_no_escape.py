@@ -148,6 +148,7 @@ def test_no_marker_escapes_however_an_event_is_broken(run: Callable[..., set[Tra
     assert warehouse.query("SELECT COUNT(*) AS n FROM rejection_v1 WHERE reason = 'internal'") == [{"n": 0}]
 
 
+@pytest.mark.full
 def test_no_marker_escapes_from_a_worker_process(run: Callable[..., set[Trace]]) -> None:
     assert run(*_everywhere(), beam_options=("--direct_running_mode=multi_processing",)) == set()
 

@@ -115,6 +115,7 @@ class Load:
             each.join()
 
 
+@pytest.mark.full
 def test_a_killed_encoder_or_classifier_is_503_until_it_is_back(folder: Path, started: Callable[..., Running]) -> None:
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     access = {"tokens": [{"name": "orchestrator", "sha256": digest, "scopes": ["encode", "classify"]}]}

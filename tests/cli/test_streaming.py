@@ -286,6 +286,7 @@ def test_ctrl_c_finishes_what_was_read_and_a_second_stops_at_once(
     assert err.strip() == "Stopped."
 
 
+@pytest.mark.full
 def test_a_streaming_job_that_is_killed_loses_no_message(
     rawless: Rawless,
     stream_of: Callable[..., Path],

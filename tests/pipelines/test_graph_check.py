@@ -167,7 +167,7 @@ def test_a_reshuffle_between_read_and_encode_fails_the_run_too(
 
 
 @pytest.mark.usefixtures("forked_workers")
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+@pytest.mark.parametrize("mode", ["in_memory", pytest.param("multi_processing", marks=pytest.mark.full)])
 def test_two_stages_of_the_runner_carry_only_shards_and_rows(
     mode: str, job: Job, write_events: Write, tiny_sealed: EncoderSpec
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_replay_changes_nothing_that_was_known_before(
     assert warehouse.query(known) == before
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("forked_workers")
 def test_two_worker_processes_write_the_same_rows_as_one(
     ingest: Ingested, embeddings: Rows, write_events: Write, warehouse: Warehouse, tiny_sealed: EncoderSpec

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from rawless.connect import LOCAL_CONFIG
@@ -19,6 +20,7 @@ EVENTS = 6_000
 LIMIT_SECONDS = 120
 
 
+@pytest.mark.full
 def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing(
     stack: Stack, tmp_path: Path, write_events: Callable[..., Path], tiny_file: Path
 ) -> None:

@@ -115,6 +115,7 @@ def test_every_message_becomes_a_row_or_a_rejection(backend: Backend, stream: St
     assert summary["embeddings"] + sum(summary["rejections"].values()) == summary["read"]
 
 
+@pytest.mark.full
 def test_six_thousand_messages_of_four_publishers_are_each_accounted_for_once(
     warehouse: Warehouse, subscription: Subscription, stream: Stream, key: KeySource, tiny_sealed: EncoderSpec
 ) -> None:

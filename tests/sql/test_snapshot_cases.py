@@ -246,7 +246,9 @@ def check_refused(warehouse: Warehouse, case: Path, folder: Path, *, is_reversed
 
 
 @pytest.mark.parametrize(
-    ("case", "is_reversed"), [*((case, False) for case in BUILT), *((case, True) for case in ORDERED)], ids=case_id
+    ("case", "is_reversed"),
+    [*((case, False) for case in BUILT), *(pytest.param(case, True, marks=pytest.mark.full) for case in ORDERED)],
+    ids=case_id,
 )
 def test_a_dataset_builds_exactly_the_rows_of_the_case(
     warehouse: Warehouse, case: Path, is_reversed: bool, tmp_path: Path

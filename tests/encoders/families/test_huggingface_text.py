@@ -61,6 +61,7 @@ def texts() -> list[str]:
     return [" ".join(choose.choices(words, k=count)) for count in counts]
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:sentence_transformers")
 def test_vectors_equal_those_of_sentence_transformers(minilm: Encoder, texts: list[str]) -> None:
     from sentence_transformers import SentenceTransformer
