@@ -227,11 +227,14 @@ def test_a_row_that_the_warehouse_refuses_becomes_a_rejection(
     assert summary["read"] == summary["embeddings"] + sum(summary["rejections"].values())
 
 
-def test_the_job_measures_batches_time_and_lag(job: Callable[..., Ingest], write_events: Write) -> None:
+def test_the_job_measures_batches_time_and_lag(
+    job: Callable[..., Ingest], write_events: Write, minilm: Encoder
+) -> None:
     import apache_beam as beam
 
     from pipelines import options
 
+    minilm.runs()  # those of other tests
     pipeline = beam.Pipeline(options=options.parse([]))
     job(write_events({"event_id": "a"}, {"event_id": "b"})).build(pipeline)
     result = pipeline.run()
