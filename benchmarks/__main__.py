@@ -8,6 +8,7 @@ import typer
 
 from benchmarks import (
     bundles,
+    connections,
     datasets,
     decoding,
     digest,
@@ -29,6 +30,7 @@ PARTS = {
     "peers": peers.measure,
     "bundles": bundles.measure,
     "sink": sink.measure,
+    "connections": connections.measure,
     "memory": memory.measure,
     "start-up": startup.measure,
     "runtimes": runtimes.measure,

@@ -36,7 +36,7 @@ def _measure(of: str, rows: Sequence[EmbeddingRow], warehouse: Warehouse, count:
 
     def client() -> None:
         for request in requests:
-            for response in writer._client.append_rows(iter([request])):
+            for response in writer.client.append_rows(iter([request])):
                 if response.row_errors or response.error.code:
                     raise SystemExit("The benchmark is invalid: rows were rejected.")
 

@@ -1,8 +1,10 @@
 """The write step: rows into the warehouse. An embedding that the warehouse refuses becomes a rejection."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -15,7 +17,7 @@ from pipelines.rejections import count_rejection, namespace, rejection_row
 from rawless.errors import Unavailable
 from rawless.events.event import Rejection, ValidIds
 from rawless.privacy import Reason, Stage
-from rawless.warehouse.append import storage_writer
+from rawless.warehouse.append import Appending, storage_writer
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import RejectionRow
 
@@ -23,7 +25,15 @@ MAX_ROWS = 500
 MAX_SECONDS = 5.0
 """Rows wait no longer than this for others, as long as more elements come."""
 
+MAX_SENT = 4
+"""Requests whose rows may be unwritten while more elements come."""
+
 Output = EncodedEvent | RejectionRow
+
+
+class _Sent(NamedTuple):
+    outputs: list[Output]
+    appending: Appending
 
 
 class _Write(beam.DoFn):
@@ -36,21 +46,32 @@ class _Write(beam.DoFn):
     def start_bundle(self) -> None:
         self._waiting: list[Output] = []
         self._since = time.monotonic()
+        self._sent: deque[_Sent] = deque()
 
     def process(self, output: Output) -> Iterator[RejectionRow]:
         self._waiting.append(output)
         if len(self._waiting) >= MAX_ROWS or time.monotonic() - self._since > MAX_SECONDS:
-            yield from self._flush()
+            self._send()
+            while len(self._sent) > MAX_SENT or (self._sent and self._sent[0].appending.is_done()):
+                yield from self._next()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for rejection in self._flush():
-            yield GlobalWindows.windowed_value(rejection)
+        if self._waiting:
+            self._send()
+        while self._sent:
+            for rejection in self._next():
+                yield GlobalWindows.windowed_value(rejection)
 
-    def _flush(self) -> list[RejectionRow]:
-        """Append the waiting rows and return the rejections of those that were refused."""
+    def _send(self) -> None:
+        """Append the waiting rows in the background."""
         outputs, self._waiting, self._since = self._waiting, [], time.monotonic()
         rows = [output.row if isinstance(output, EncodedEvent) else output for output in outputs]
-        refused = set(self._appender.append(rows)) if rows else set()
+        self._sent.append(_Sent(outputs, self._appender.submit(rows)))
+
+    def _next(self) -> list[RejectionRow]:
+        """Wait until the oldest rows are written, and return the rejections of those that were refused."""
+        outputs, appending = self._sent.popleft()
+        refused = set(appending.result())
         rejections = []
         for position, output in enumerate(outputs):
             if position in refused:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from rawless.local.translation import translate_faster
 
 MESSAGE_BYTES = 2_000_000
 """Approximate size of one message of a read stream; the server can send at most 11 MB."""
+MAX_CONNECTIONS = 500
+"""Writers of rows that may be connected at a time."""
 
 
 async def start(home: Path, token: str) -> emulator.EmulatorServer:
@@ -60,6 +63,7 @@ async def start(home: Path, token: str) -> emulator.EmulatorServer:
     _confine_files(staging)
     emulator.create_app = lambda context: Gate(create_app(context), token)
     grpc_server.CorrelationInterceptor = lambda: AsyncTokenInterceptor(token)  # the outermost one
+    _serve_open_connections(asyncio.get_running_loop())
     _run_appends_on_loop(asyncio.get_running_loop())
     _run_listings_on_loop()
     _disable_time_travel()
@@ -132,6 +136,11 @@ def _table_arrow_schema(table: Any) -> Any:
 
 # bqemulator 1.4.0 drops the fields of a record here, so that no row with attributes could be appended.
 write_servicer._table_arrow_schema = _table_arrow_schema
+
+
+def _serve_open_connections(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a thread for each connection that writers keep open: bqemulator 1.4.0 waits for its next rows in one."""
+    loop.set_default_executor(ThreadPoolExecutor(MAX_CONNECTIONS))
 
 
 def _run_appends_on_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -1,45 +1,60 @@
 """Write rows through the Storage Write API: Arrow batches on the default stream, at least once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from typing import Any
-from urllib.parse import quote
+from threading import Lock
 
-import grpc
 import pyarrow as pa
 from google.api_core import exceptions
-from google.api_core.retry import Retry
-from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
+from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 
 from rawless.bearer import open_channel
 from rawless.errors import Unavailable, UserError
+from rawless.warehouse.append_stream import MAX_REQUEST_BYTES, AppendStream
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import Row, is_valid, to_arrow
 
-MAX_REQUEST_BYTES = 8_000_000
-"""The API accepts 10 MB, which includes the envelope."""
-_TRANSIENT = (
-    exceptions.ServiceUnavailable,
-    exceptions.InternalServerError,
-    exceptions.DeadlineExceeded,
-    exceptions.Aborted,
-    exceptions.Cancelled,
-    exceptions.ResourceExhausted,
-    exceptions.TooManyRequests,
-    exceptions.Unknown,
-    ConnectionError,
-)
+
+class Appending:
+    """Rows that are being appended."""
+
+    def __init__(self, writer: "StorageWriter", table: str, refused: Iterable[int]) -> None:
+        self._writer, self._table, self._refused = writer, table, set(refused)
+        self._parts: list[Future[list[int]]] = []
+
+    def add(self, rows: pa.RecordBatch, positions: list[int]) -> None:
+        """Append rows, which fit into a request, with these positions among all."""
+        self._parts.append(self._writer.stream(self._table).submit(rows, positions))
+
+    def is_done(self) -> bool:
+        """Return whether `result` would return or raise at once."""
+        return all(part.done() for part in self._parts)
+
+    def result(self) -> list[int]:
+        """Return the positions of the rows that the warehouse refused, in order; all others are in the table.
+
+        Raises Unavailable when the warehouse does not answer, UserError when the table cannot be written.
+        """
+        with self._writer.translated_errors(self._table):
+            for part in self._parts:
+                self._refused |= set(self._writer.stream(self._table).wait(part))
+        return sorted(self._refused)
 
 
 class StorageWriter:
-    """Appends rows to the tables of one warehouse. Connects at the first append."""
+    """Appends rows to the tables of one warehouse. Connects at the first append; any number of threads may use it."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
+        self._streams: dict[str, AppendStream] = {}
+        self._lock = Lock()
 
     @cached_property
-    def _client(self) -> BigQueryWriteClient:
+    def client(self) -> BigQueryWriteClient:
+        """Google's client."""
         emulator = self._warehouse.emulator
         if emulator is None:
             return BigQueryWriteClient()
@@ -50,65 +65,48 @@ class StorageWriter:
         """Append rows of one type, and return the positions of those that the warehouse refuses, in order.
 
         All others are in the table when this returns. Transient errors are retried with backoff, so a row may be
-        written twice. Raises Unavailable when the warehouse does not answer, UserError when the table does not exist.
+        written twice. Raises Unavailable when the warehouse does not answer, UserError when the table cannot be
+        written.
         """
-        valid = [position for position, row in enumerate(rows) if is_valid(row)]
-        refused = set(range(len(rows))) - set(valid)
-        for part, batch in _parts(rows, valid):
-            while refused_here := self._append(rows[0].TABLE, batch):
-                refused |= {part[index] for index in refused_here}
-                # A request with an invalid row is refused as a whole, so its other rows are sent again.
-                part = [position for index, position in enumerate(part) if index not in refused_here]
-                if not part:
-                    break
-                batch = to_arrow([rows[position] for position in part])
-        return sorted(refused)
+        return self.submit(rows).result() if rows else []
 
-    def _append(self, name: str, batch: pa.RecordBatch) -> set[int]:
-        """Send one request, and return the positions in `batch` that were refused, empty if none was."""
-        retry = Retry(
-            predicate=lambda error: isinstance(error, _TRANSIENT),
-            initial=0.2,
-            maximum=10.0,
-            timeout=self._warehouse.retry_seconds,
-        )
+    def submit(self, rows: Sequence[Row]) -> Appending:
+        """Append rows of one type, at least one, in the background."""
+        valid = [position for position, row in enumerate(rows) if is_valid(row)]
+        appending = Appending(self, rows[0].TABLE, set(range(len(rows))) - set(valid))
+        for positions, batch in _parts(rows, valid):
+            appending.add(batch, positions)
+        return appending
+
+    def stream(self, table: str) -> AppendStream:
+        """Return the default stream of a table, which all threads share."""
+        with self._lock:
+            if table not in self._streams:
+                project, dataset, _ = self._warehouse.table_id(table).rsplit(".", 2)
+                name = f"projects/{project}/datasets/{dataset}/tables/{table}/streams/_default"
+                self._streams[table] = AppendStream(self.client, name, self._warehouse.retry_seconds)
+            return self._streams[table]
+
+    @contextmanager
+    def translated_errors(self, table: str) -> Iterator[None]:
+        """Raise errors of Google's client as UserError or Unavailable, without their texts."""
         try:
-            refused: set[int] = retry(self._request)(name, batch)
-            return refused
+            yield
         except (exceptions.NotFound, exceptions.PermissionDenied) as error:
             raise UserError(
-                f"The table {self._warehouse.table_id(name)} cannot be written ({type(error).__name__}): check that it "
-                "exists and that this account may write to it."
+                f"The table {self._warehouse.table_id(table)} cannot be written ({type(error).__name__}): check that "
+                "it exists and that this account may write to it."
             ) from None
         except (exceptions.InvalidArgument, exceptions.FailedPrecondition, exceptions.Unauthenticated) as error:
             raise UserError(
-                f"BigQuery refused rows for {self._warehouse.table_id(name)} ({type(error).__name__}): compare the "
-                f"table with sql/{name}/schema.yaml, and check the credentials."
+                f"BigQuery refused rows for {self._warehouse.table_id(table)} ({type(error).__name__}): compare the "
+                f"table with sql/{table}/schema.yaml, and check the credentials."
             ) from None
-        except (exceptions.GoogleAPIError, ConnectionError) as error:
+        except exceptions.GoogleAPIError as error:
             raise Unavailable(
                 f"The warehouse accepted no rows for {self._warehouse.retry_seconds:.0f} seconds "
                 f"({type(error).__name__}). Nothing was lost; run the same command again when it is available."
             ) from None
-
-    def _request(self, name: str, batch: pa.RecordBatch) -> set[int]:
-        stream = self._stream(name)
-        request = types.AppendRowsRequest(write_stream=stream, arrow_rows=_arrow(batch))
-        # BigQuery finds the dataset's region by this header, which the client does not set for a stream of requests.
-        routing_header = ("x-goog-request-params", f"write_stream={quote(stream, safe='')}")
-        refused: set[int] = set()
-        has_response = False
-        # The client's own retry would go on for a day, with an iterator of requests that is exhausted.
-        for response in self._client.append_rows(iter([request]), retry=None, timeout=30.0, metadata=[routing_header]):
-            refused |= _refused(response)
-            has_response = True
-        if not has_response:
-            raise exceptions.ServiceUnavailable("the stream ended without a response")
-        return refused
-
-    def _stream(self, name: str) -> str:
-        project, dataset, _ = self._warehouse.table_id(name).rsplit(".", 2)
-        return f"projects/{project}/datasets/{dataset}/tables/{name}/streams/_default"
 
 
 @lru_cache(maxsize=8)
@@ -130,28 +128,7 @@ def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[tuple[list[int
     yield from _parts(rows, positions[middle:])
 
 
-def _refused(response: Any) -> set[int]:
-    """Return the rows that a response refuses. Its texts may quote values of rows, so they are not used."""
-    if response.row_errors:
-        return {int(error.index) for error in response.row_errors}
-    if response.error.code:
-        raise exceptions.from_grpc_status(grpc_code(response.error.code), "append refused")
-    return set()
-
-
-def grpc_code(number: int) -> grpc.StatusCode:
-    """Return the status code with a number."""
-    return next(code for code in grpc.StatusCode if code.value[0] == number)
-
-
-def _arrow(batch: pa.RecordBatch) -> types.AppendRowsRequest.ArrowData:
-    return types.AppendRowsRequest.ArrowData(
-        writer_schema=types.ArrowSchema(serialized_schema=batch.schema.serialize().to_pybytes()),
-        rows=types.ArrowRecordBatch(serialized_record_batch=batch.serialize().to_pybytes()),
-    )
-
-
 def append_all(warehouse: Warehouse, rows: Sequence[Row]) -> None:
     """Append rows that must all be accepted, such as an encoder's. Raises UserError when one is refused."""
-    if rows and StorageWriter(warehouse).append(rows):
+    if rows and storage_writer(warehouse).append(rows):
         raise UserError(f"The table {rows[0].TABLE} refused a row: compare it with sql/{rows[0].TABLE}/schema.yaml.")

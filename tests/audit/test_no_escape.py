@@ -125,7 +125,7 @@ def test_no_marker_escapes_from_messages(run_messages: Callable[..., set[Trace]]
         (pipelines.read._FromMessages, "process"),
         (pipelines.parse._Parse, "process"),
         (pipelines.encode._Encode, "_next"),
-        (pipelines.write._Write, "_flush"),
+        (pipelines.write._Write, "_send"),
     ],
 )
 def test_no_marker_escapes_from_a_streaming_step_that_does_not_handle_its_error(
@@ -185,7 +185,7 @@ def test_no_marker_escapes_from_a_parser_that_raises(
 
 @pytest.mark.parametrize(
     ("step", "method"),
-    [(pipelines.encode._Encode, "process"), (pipelines.encode._Encode, "_next"), (pipelines.write._Write, "_flush")],
+    [(pipelines.encode._Encode, "process"), (pipelines.encode._Encode, "_next"), (pipelines.write._Write, "_send")],
 )
 def test_no_marker_escapes_from_a_step_that_does_not_handle_its_error(
     step: type, method: str, run: Callable[..., set[Trace]], monkeypatch: pytest.MonkeyPatch
@@ -203,12 +203,10 @@ def test_no_marker_escapes_when_the_warehouse_is_unavailable(
 ) -> None:
     from google.api_core.exceptions import ServiceUnavailable
 
-    from rawless.warehouse.append import StorageWriter
+    def unavailable(stream: str, rows: Any) -> None:
+        raise ServiceUnavailable(f"unavailable: {rows.to_pylist()}")
 
-    def unavailable(self: Any, name: str, batch: Any) -> None:
-        raise ServiceUnavailable(f"unavailable: {batch.to_pylist()}")
-
-    monkeypatch.setattr(StorageWriter, "_request", unavailable)
+    monkeypatch.setattr("rawless.warehouse.append_stream._request", unavailable)
 
     assert run({"text": MARKER}) == set()
 

@@ -90,10 +90,11 @@ def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse) -> Non
     spec = lookup("minilm@1.0.0")
     encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
     done = threading.Event()
+    writer = StorageWriter(warehouse)
 
     def append() -> None:
         while not done.is_set():
-            StorageWriter(warehouse).append([encoder] * 20)
+            writer.append([encoder] * 20)
 
     with ThreadPoolExecutor(2) as pool:
         appending = [pool.submit(append) for _ in range(2)]
@@ -105,6 +106,20 @@ def test_a_query_during_appends_gets_its_own_result(warehouse: Warehouse) -> Non
             future.result()
 
     assert answers == [[{"n": number, "x": "x"}] for number in range(50)]
+
+
+def test_more_writers_than_cores_stay_connected(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator waits for the next rows of each connection in a thread, and had six on two cores."""
+    monkeypatch.setattr("rawless.warehouse.append_stream.IDLE_SECONDS", 60.0)
+    monkeypatch.setattr("rawless.warehouse.append_stream.RESPONSE_SECONDS", 2.0)
+    spec = lookup("minilm@1.0.0")
+    encoder = EncoderRow(spec.name, spec.version, spec.fingerprint, "{}", True, datetime.now(UTC))
+    impatient = replace(warehouse, retry_seconds=2.0)
+    writers = [StorageWriter(impatient) for _ in range(20)]
+
+    assert [writer.append([encoder]) for writer in writers] == [[]] * 20
+    assert [writer.append([encoder]) for writer in writers] == [[]] * 20
+    assert warehouse.query("SELECT COUNT(*) AS n FROM encoder_v1") == [{"n": 40}]
 
 
 def test_a_query_during_listings_gets_its_own_result(warehouse: Warehouse) -> None:

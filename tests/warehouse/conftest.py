@@ -60,6 +60,8 @@ class WriteServer:
     sizes: list[int] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
+    closed: threading.Event = field(default_factory=threading.Event)
+    """Whether a client has closed a connection."""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         if details.method != AppendRows:
@@ -88,6 +90,7 @@ class WriteServer:
                 if not answer.row_errors and not answer.error.code:
                     self.taken += ids
                 yield answer
+        self.closed.set()
 
 
 def event_ids(request: types.AppendRowsRequest) -> list[str]:

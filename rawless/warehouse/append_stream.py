@@ -1,0 +1,255 @@
+"""`AppendStream`: long-lived connections to a table's default stream, which the rows of all threads of a process share.
+
+To open a connection takes BigQuery a quarter of a second and more, and each of a worker's threads has few rows at a
+time. So rows that wait are merged into one request, and a request is sent before those before it are answered.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+import pyarrow as pa
+from google.api_core import exceptions
+from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
+
+MAX_REQUEST_BYTES = 8_000_000
+"""The API accepts 10 MB, which includes the envelope."""
+MAX_CONNECTIONS = 4
+"""Another connection is opened while more than a full request waits."""
+MAX_IN_FLIGHT = 8
+"""Requests of a connection that are not answered yet."""
+IDLE_SECONDS = 10.0
+"""A connection without rows is closed after this time."""
+RESPONSE_SECONDS = 30.0
+"""A connection whose oldest request is not answered in this time is given up, and another is opened."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
+_TRANSIENT = (
+    exceptions.ServiceUnavailable,
+    exceptions.InternalServerError,
+    exceptions.DeadlineExceeded,
+    exceptions.Aborted,
+    exceptions.Cancelled,
+    exceptions.ResourceExhausted,
+    exceptions.TooManyRequests,
+    exceptions.Unknown,
+)
+_OF_ONE_REQUEST = (exceptions.InvalidArgument, exceptions.FailedPrecondition)
+"""Errors that the rows of one caller may cause, which must not fail those of others in the same request."""
+
+
+@dataclass(eq=False, slots=True)
+class _Append:
+    """The rows of one call that are not yet written."""
+
+    rows: pa.RecordBatch
+    positions: list[int]
+    """Where the rows were in the call."""
+    deadline: float
+    refused: list[int] = field(default_factory=list)
+    alone: bool = False
+    """Whether the rows must not share a request, because one with them was refused as a whole."""
+    outcome: "Future[list[int]]" = field(default_factory=Future)
+
+    def without(self, refused: set[int]) -> bool:
+        """Leave out the rows at these indexes, and return whether any row is left."""
+        self.refused += [self.positions[index] for index in refused]
+        left = [index for index in range(len(self.positions)) if index not in refused]
+        self.positions = [self.positions[index] for index in left]
+        self.rows = self.rows.take(pa.array(left, pa.int64()))
+        return bool(left)
+
+
+@dataclass(eq=False)
+class _Connection:
+    """One call of AppendRows, and its requests that are not answered yet, in order."""
+
+    in_flight: "deque[tuple[float, list[_Append]]]" = field(default_factory=deque)
+    call: Any = None
+    is_open: bool = True
+
+    def cancel_if_stalled(self) -> None:
+        """Cancel the call if its oldest request has waited too long."""
+        if self.in_flight and self.call and time.monotonic() - self.in_flight[0][0] > RESPONSE_SECONDS:
+            self.call.cancel()
+
+
+class AppendStream:
+    """Appends record batches to the default stream of one table, in few connections, from any number of threads."""
+
+    def __init__(self, client: BigQueryWriteClient, name: str, retry_seconds: float) -> None:
+        """Prepare the stream; the first rows open a connection. `name` is the resource name of the default stream."""
+        self._client, self._name, self._retry_seconds = client, name, retry_seconds
+        self._changed = threading.Condition()
+        self._waiting: deque[_Append] = deque()
+        self._connections: set[_Connection] = set()
+        self._failures = 0
+        """Consecutive failures, since the last response."""
+        self._error: Exception = exceptions.DeadlineExceeded("no response")
+
+    def submit(self, rows: pa.RecordBatch, positions: list[int]) -> "Future[list[int]]":
+        """Append rows in the background. `rows` fit into a request; `positions` are their names in the result.
+
+        The result is the positions of the rows that were refused; the others are in the table. It may also be an error
+        of Google's client: a transient one after `retry_seconds`, a permanent one at once.
+        """
+        append = _Append(rows, positions, time.monotonic() + self._retry_seconds)
+        with self._changed:
+            self._waiting.append(append)
+            if not self._connections or (
+                len(self._connections) < MAX_CONNECTIONS and _size(self._waiting) > MAX_REQUEST_BYTES
+            ):
+                connection = _Connection()
+                self._connections.add(connection)
+                threading.Thread(target=self._run, args=(connection,), name="append", daemon=True).start()
+            self._changed.notify_all()
+        return append.outcome
+
+    def wait(self, outcome: "Future[list[int]]") -> list[int]:
+        """Return the result of `submit`, or raise its error, in any case within a limited time."""
+        limit = time.monotonic() + self._retry_seconds + 2 * RESPONSE_SECONDS
+        while time.monotonic() < limit:
+            try:
+                return outcome.result(timeout=1.0)
+            except TimeoutError:
+                with self._changed:
+                    for connection in self._connections:
+                        connection.cancel_if_stalled()
+        raise self._error
+
+    def _run(self, connection: _Connection) -> None:
+        """Keep a connection open, and open it again after a transient error, until no rows come any more."""
+        while self._has_rows(connection):
+            error = self._exchange(connection)
+            with self._changed:
+                connection.is_open, unsure = False, [append for _, sent in connection.in_flight for append in sent]
+                first = len(connection.in_flight[0][1]) if connection.in_flight else 0
+                connection.in_flight.clear()
+                self._changed.notify_all()
+            if error is not None:
+                self._fail(error, unsure, first)
+
+    def _has_rows(self, connection: _Connection) -> bool:
+        """Wait for rows, and for the delay after failures. Returns False when the thread of the connection may end."""
+        with self._changed:
+            delay = min(_FIRST_DELAY * 2 ** (self._failures - 1), _LONGEST_DELAY) if self._failures else 0.0
+            self._changed.wait_for(lambda: False, timeout=delay)
+            if not self._waiting:
+                self._connections.discard(connection)
+                return False
+            connection.is_open, connection.call = True, None
+            return True
+
+    def _exchange(self, connection: _Connection) -> Exception | None:
+        """Send requests and settle their responses until the call ends. Returns the error that ended it."""
+        # BigQuery finds the dataset's region by this header, which the client does not set for a stream of requests.
+        routing = ("x-goog-request-params", f"write_stream={quote(self._name, safe='')}")
+        ended: Exception | None = None
+        try:
+            # The client's method waits for the first response before it returns the call, so it could not be cancelled.
+            connection.call = self._client.transport.append_rows(self._requests(connection), metadata=[routing])
+            for response in connection.call:
+                with self._changed:
+                    _, sent = connection.in_flight.popleft()
+                    self._failures = 0
+                    self._changed.notify_all()
+                self._settle(sent, response)
+            if connection.in_flight:
+                ended = exceptions.Aborted("the stream ended without a response")
+        except grpc.RpcError as error:
+            ended = exceptions.from_grpc_error(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, callers wait for an answer
+            ended = exceptions.Unknown(type(error).__name__)
+        return ended
+
+    def _requests(self, connection: _Connection) -> Iterator[types.AppendRowsRequest]:
+        """Yield requests of the rows that wait, until the connection is closed or idle."""
+        while True:
+            with self._changed:
+                ready = self._changed.wait_for(
+                    lambda: not connection.is_open or (self._waiting and len(connection.in_flight) < MAX_IN_FLIGHT),
+                    timeout=IDLE_SECONDS,
+                )
+                if not connection.is_open or (not ready and not connection.in_flight):
+                    return
+                if not ready:
+                    continue
+                appends = self._take()
+                connection.in_flight.append((time.monotonic(), appends))
+            yield _request(self._name, pa.concat_batches([append.rows for append in appends]))
+
+    def _take(self) -> list[_Append]:
+        """Take the oldest rows that wait, as many as fit into a request."""
+        taken = [self._waiting.popleft()]
+        size = taken[0].rows.nbytes
+        while self._waiting and not taken[0].alone and not self._waiting[0].alone:
+            size += self._waiting[0].rows.nbytes
+            if size > MAX_REQUEST_BYTES:
+                break
+            taken.append(self._waiting.popleft())
+        return taken
+
+    def _settle(self, sent: list[_Append], response: types.AppendRowsResponse) -> None:
+        """Give each caller its result. A request with a refused row was not written, so its other rows wait again."""
+        if not response.row_errors:
+            if response.error.code:
+                error = exceptions.from_grpc_status(_status(response.error.code), "append refused")
+                self._fail(error, sent, len(sent))
+                return
+            for append in sent:
+                append.outcome.set_result(append.refused)
+            return
+        refused, start, again = {int(error.index) for error in response.row_errors}, 0, []
+        for append in sent:
+            end = start + len(append.positions)
+            if append.without({index - start for index in refused if start <= index < end}):
+                again.append(append)
+            else:
+                append.outcome.set_result(append.refused)
+            start = end
+        self._wait_again(again)
+
+    def _fail(self, error: Exception, unsure: list[_Append], first: int) -> None:
+        """Let rows wait again after an error that may pass, and fail their callers after any other.
+
+        `first` of the rows were in the oldest request, which is the one that caused an error of a request.
+        """
+        again: list[_Append] = []
+        for number, append in enumerate(unsure):
+            if isinstance(error, _OF_ONE_REQUEST) and (number >= first or first > 1):
+                append.alone = append.alone or number < first
+                again.append(append)
+            elif isinstance(error, _TRANSIENT) and time.monotonic() < append.deadline:
+                again.append(append)
+            else:
+                append.outcome.set_exception(error)
+        with self._changed:
+            self._error = error
+            self._failures += isinstance(error, _TRANSIENT)
+        self._wait_again(again)
+
+    def _wait_again(self, appends: Iterable[_Append]) -> None:
+        with self._changed:
+            self._waiting.extendleft(reversed(list(appends)))
+            self._changed.notify_all()
+
+
+def _size(waiting: Iterable[_Append]) -> int:
+    return sum(append.rows.nbytes for append in waiting)
+
+
+def _status(number: int) -> grpc.StatusCode:
+    return next(code for code in grpc.StatusCode if code.value[0] == number)
+
+
+def _request(stream: str, rows: pa.RecordBatch) -> types.AppendRowsRequest:
+    data = types.AppendRowsRequest.ArrowData(
+        writer_schema=types.ArrowSchema(serialized_schema=rows.schema.serialize().to_pybytes()),
+        rows=types.ArrowRecordBatch(serialized_record_batch=rows.serialize().to_pybytes()),
+    )
+    return types.AppendRowsRequest(write_stream=stream, arrow_rows=data)
