@@ -93,4 +93,5 @@ def measure(attack: Attack, auxiliary: Vector, attacked: Vector, seed: int = 0) 
 def _noise(like: Vector, generator: np.random.Generator) -> Vector:
     """Return random unit vectors of the same shape."""
     vectors = generator.standard_normal(like.shape)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    units: Vector = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return units
