@@ -9,6 +9,9 @@ import typer
 
 from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
+    audit,
+    audit_readers,
+    audit_waive,
     callers,
     dataset,
     demo,
@@ -21,6 +24,7 @@ from rawless.cli.commands import (
     head_deploy,
     head_import,
     ingest,
+    inspect,
     load,
     local,
     publish,
@@ -46,12 +50,17 @@ app.command("callers")(callers.callers)
 app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
+app.command("inspect")(inspect.inspect)
 app.command("load")(load.load)
 app.command("publish")(publish.publish)
 app.command("replay", context_settings={"allow_extra_args": True})(replay.replay)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
+audit.app.command("readers")(audit_readers.readers)
+audit.app.command("waive")(audit_waive.waive)
+audit.app.command("waivers")(audit_waive.list_waivers)
+app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)

@@ -38,7 +38,7 @@ DESIGN: dict[str, set[str]] = {
     "tombstone_v1": {"person_key", "subject_keys", "erased_before", "certificate_id"},
 }
 """What the design lists, column by column."""
-UNLISTED = {"leakage_audit_v1", "waiver_v1", "inspection_v1", "drift_v1"}
+UNLISTED = {"leakage_audit_v1", "canary_v1", "waiver_v1", "inspection_v1", "erasure_v1", "drift_v1"}
 
 RESERVED = (
     " ALL AND ANY ARRAY AS ASC ASSERT_ROWS_MODIFIED AT BETWEEN BY CASE CAST COLLATE CONTAINS CREATE CROSS "

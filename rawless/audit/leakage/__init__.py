@@ -1,0 +1,1 @@
+"""What an attacker can learn from the embeddings of an encoder."""

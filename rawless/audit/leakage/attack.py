@@ -1,0 +1,97 @@
+"""`Attack`: what every attack on vectors returns, and the controls and intervals of its measures.
+
+An attack that is broken would look like safety, so each one also runs on random vectors, and on vectors that belong to
+other records: on both it may find no more than a guess does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from encoders.spec import Vector
+
+RESAMPLES = 1_000
+"""Bootstrap samples of an interval (Efron, 1979)."""
+Records = npt.NDArray[np.intp]
+"""Positions of attacked records, of shape (n,)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One metric of an attack. Every metric lies between 0 and 1, and a higher value is more leakage."""
+
+    metric: str
+    """A code that is unique over all attacks, such as `words_f1`; the limits of a stream name it."""
+    statistic: Callable[[Records], float]
+    """Returns the metric over a sample of the attacked records, which may contain a record more than once."""
+    prior: float | None = None
+    """The metric of the best guess without vectors."""
+
+
+class Attack(Protocol):
+    """An attack that knows the contents of both sides and is given the vectors.
+
+    `name` is its code. It learns from `auxiliary`, of shape (m, d), and is judged on `attacked`, of shape (n, d), whose
+    contents it uses only to judge.
+    """
+
+    name: str
+
+    def __call__(self, auxiliary: Vector, attacked: Vector) -> Sequence[Finding]:
+        """Return the findings. The same vectors give the same findings."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of one attack on one encoder, with its 95% interval and its controls: a row of `leakage_audit_v1`."""
+
+    attack: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    control: float
+    """The metric for random vectors."""
+    prior: float | None
+    shuffled: float
+    """The metric when the attack learns from the vectors of other records."""
+    auxiliary_rows: int
+    attacked_rows: int
+
+
+def measure(attack: Attack, auxiliary: Vector, attacked: Vector, seed: int = 0) -> list[Measure]:
+    """Return what an attack finds, with intervals over the attacked records, and with both controls."""
+    generator = np.random.default_rng(seed)
+    found = attack(auxiliary, attacked)
+    random = attack(_noise(auxiliary, generator), _noise(attacked, generator))
+    shuffled = attack(auxiliary[generator.permutation(len(auxiliary))], attacked)
+    every = np.arange(len(attacked))
+    samples = [generator.integers(0, len(attacked), len(attacked)) for _ in range(RESAMPLES)]
+    measures = []
+    for one, other, third in zip(found, random, shuffled, strict=True):
+        low, high = np.quantile([one.statistic(sample) for sample in samples], [0.025, 0.975])
+        measures.append(
+            Measure(
+                attack=attack.name,
+                metric=one.metric,
+                value=one.statistic(every),
+                low=float(low),
+                high=float(high),
+                control=other.statistic(every),
+                prior=one.prior,
+                shuffled=third.statistic(every),
+                auxiliary_rows=len(auxiliary),
+                attacked_rows=len(attacked),
+            )
+        )
+    return measures
+
+
+def _noise(like: Vector, generator: np.random.Generator) -> Vector:
+    """Return random unit vectors of the same shape."""
+    vectors = generator.standard_normal(like.shape)
+    units: Vector = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return units
