@@ -1,7 +1,7 @@
 """Prepare an ingest job: everything that can be checked is checked before the job starts."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from encoders.image_formats import check_installed
 from encoders.load import load
+from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.interrupts import stop_on_interrupt
@@ -25,6 +26,7 @@ from rawless.privacy import Reason
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import load_warehouse_config
 from rawless.warehouse.encoder_registry import is_registered, register, resolve
+from rawless.warehouse.leakage_gate import GATE_TABLES, enforce_gate
 from rawless.warehouse.rejections import rejections
 
 MAX_REPLAYED = 100_000
@@ -48,6 +50,8 @@ class PreparedJob:
 
     ingest: Ingest
     beam: PipelineOptions
+    warnings: Sequence[str] = ()
+    """What whoever starts the job should know, such as the waivers by which its encoders pass the leakage gate."""
 
     def run(self) -> dict[str, Any]:
         """Run the job and return its summary. Ctrl-C makes it finish what it has read."""
@@ -65,12 +69,17 @@ def prepare(request: IngestRequest, stream: Stream) -> PreparedJob:
     return replace(job, ingest=replace(job.ingest, source=connected))
 
 
-def replay(request: IngestRequest, stream: Stream, reason: Reason) -> dict[str, Any]:
+def replay(
+    request: IngestRequest, stream: Stream, reason: Reason, warn: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """Read a bounded source again for the events that were rejected for a reason, and return a summary.
 
-    Raises UserError like `prepare`, and for an unbounded source, whose messages cannot be read again.
+    `warn` takes the job's warnings before it runs. Raises UserError like `prepare`, and for an unbounded source, whose
+    messages cannot be read again.
     """
     job = _checked_job(request, stream)
+    for warning in job.warnings:
+        warn(warning)
     warehouse, source = job.ingest.warehouse, job.ingest.source
     fingerprints = [spec.fingerprint for spec in job.ingest.encoders]
     before = rejections(warehouse, stream.stream, reason.value, fingerprints)
@@ -88,21 +97,26 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     beam = options.parse(request.beam, streaming=not request.source.is_bounded)
     _check(request, stream, beam)
     is_local = options.is_local(beam)
-    return PreparedJob(_job(stream, request, _warehouse(request, is_local), is_local), beam)
-
-
-def _warehouse(request: IngestRequest, is_local: bool) -> Warehouse:
-    if is_local or request.warehouse is None:
-        return open_warehouse(request.warehouse)
-    return open_existing_warehouse(request.warehouse, JOB_TABLES)
-
-
-def _job(stream: Stream, request: IngestRequest, warehouse: Warehouse, is_local: bool) -> Ingest:
-    """Return the job after checking its encoders and key. A launcher need not have the device of the workers."""
+    warehouse = _warehouse(request, stream, is_local)
     check_installed(stream.limits.formats)
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         stream.check_modality(spec.ref, spec.modality)
+    warnings = enforce_gate(warehouse, stream, dict(zip(stream.encoders, specs, strict=True)))
+    return PreparedJob(_job(stream, request, warehouse, specs, is_local), beam, warnings)
+
+
+def _warehouse(request: IngestRequest, stream: Stream, is_local: bool) -> Warehouse:
+    if is_local or request.warehouse is None:
+        return open_warehouse(request.warehouse)
+    return open_existing_warehouse(request.warehouse, (*JOB_TABLES, *(GATE_TABLES if stream.leakage else ())))
+
+
+def _job(
+    stream: Stream, request: IngestRequest, warehouse: Warehouse, specs: tuple[EncoderSpec, ...], is_local: bool
+) -> Ingest:
+    """Return the job after checking its encoders and key. A launcher need not have the device of the workers."""
+    for spec in specs:
         load(spec, request.device if is_local else "auto")  # sealed, complete, and returning its golden probe
         if is_local:
             register(warehouse, spec)
@@ -127,5 +141,3 @@ def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> Non
         options.check_image(beam, load_warehouse_config(request.warehouse).worker_image)
     if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
         check_storage_address()
-    if stream.leakage is not None:
-        raise UserError(f"{stream.stream} has a leakage gate, which this version does not enforce: leave leakage out.")

@@ -130,7 +130,7 @@ class Limits(ImageLimits):
 class Leakage(FrozenModel):
     """A gate: the highest values that the last leakage audit of an encoder may have, and its maximum age."""
 
-    max: dict[Name, Annotated[float, Field(ge=0, le=1)]]
+    max: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
     max_age: Duration
 
 
@@ -211,11 +211,11 @@ class Stream(FrozenModel):
                 "choose an encoder of the stream's modality."
             )
 
-    def leakage_warning(self) -> str:
-        """Return the warning about the leakage gate: that there is none, or that it is not yet enforced."""
-        if self.leakage is None:
-            return f"{self.stream} has no leakage gate: nothing limits what the embeddings of its encoders may leak."
-        return f"{self.stream} has a leakage gate, which this version does not enforce: `ingest` refuses the stream."
+    def leakage_warning(self) -> str | None:
+        """Return the warning that the stream has no leakage gate, None if it has one."""
+        if self.leakage is not None:
+            return None
+        return f"{self.stream} has no leakage gate: nothing limits what the embeddings of its encoders may leak."
 
 
 def load_stream(path: Path) -> Stream:

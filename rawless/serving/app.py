@@ -1,7 +1,7 @@
 """The app of a service role, built from a service's file; everything is loaded and checked before the first request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -29,6 +29,7 @@ from rawless.serving.routes import add_classifier_routes, add_encoder_routes, ad
 from rawless.serving.service import Service
 from rawless.serving.vector_index import VectorIndex, load_index
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.leakage_gate import enforce_gate
 
 Role = Literal["all", "encoder", "classifier", "orchestrator"]
 FLUSH_SECONDS = 10.0
@@ -156,10 +157,12 @@ class AppFactory:
         return indexes
 
     def _prediction_log(self) -> PredictionLog | None:
-        if not any(head.log for head in self._served.values()):
+        logged = [head for head in self._served.values() if head.log]
+        if not logged:
             return None
         if self._dependencies.warehouse is None:
             raise UserError("A head with log: true needs a warehouse: name one with --warehouse.")
+        self._check_gates(logged, self._dependencies.warehouse)
         if self._config.access and self._dependencies.pseudonym_key is None:
             raise UserError(
                 f"A head with log: true needs the pseudonym key for the ids of its callers: set {KEY_VARIABLE}."
@@ -177,6 +180,14 @@ class AppFactory:
 
         self._lifespan.on_shutdown(flush)
         return log
+
+    def _check_gates(self, logged: Sequence[ServedHead], warehouse: Warehouse) -> None:
+        """Raise UserError if the embeddings of an encoder would be logged that its stream's leakage gate refuses."""
+        pairs = {(head.stream.stream, head.encoder): head.stream for head in logged}
+        for (_, encoder), stream in pairs.items():
+            specs = {encoder: self._dependencies.specs[encoder]}
+            for warning in enforce_gate(warehouse, stream, specs):
+                self._dependencies.report(warning)
 
 
 def check_access(config: ServeConfig, role: Role, host: str) -> None:

@@ -370,20 +370,6 @@ def test_one_encoder_under_two_names_is_refused(
     assert "names the same encoder under different names" in done.err
 
 
-def test_a_leakage_gate_that_cannot_be_held_is_refused(
-    rawless: Rawless, tmp_path: Path, write_events: Callable[..., Path]
-) -> None:
-    gated = tmp_path / "gated.yaml"
-    gated.write_text(
-        "stream: message\nmodality: text\nencoders: [minilm@1.0.0]\nleakage: {max: {words_f1: 0.5}, max_age: 90d}\n"
-    )
-
-    done = rawless("ingest", "--stream", gated, "--source", f"jsonl:{write_events({})}")
-
-    assert done.code == 2
-    assert "has a leakage gate, which this version does not enforce" in done.err
-
-
 def test_objects_are_not_read_from_an_emulator_on_another_machine(
     rawless: Rawless, tmp_path: Path, write_events: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

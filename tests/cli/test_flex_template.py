@@ -31,6 +31,7 @@ PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters
 OWN = {"stream", "source", "warehouse", "device"}
 L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
 IMAGE = f"europe-west4-docker.pkg.dev/a-project/rawless/rawless@sha256:{'0' * 64}"
+STREAM = {"stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"], "event_id": ANY_ID}
 ACCEPTED = {
     "stream": ["gs://a-bucket/streams/support.yaml"],
     "source": ["pubsub:projects/a-project/subscriptions/support"],
@@ -99,13 +100,7 @@ def google(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def put(google: FakeGoogle, warehouse: Warehouse) -> FakeGoogle:
     """A server with the files of a launch in a bucket."""
-    stream = {
-        "stream": "message",
-        "modality": "text",
-        "encoders": ["minilm@1.0.0"],
-        "event_id": ANY_ID,
-    }
-    _put(google, "stream.yaml", stream)
+    _put(google, "stream.yaml", STREAM)
     _put(google, "warehouse.yaml", warehouse.config.model_dump())
     return google
 
@@ -153,6 +148,19 @@ def test_a_launch_builds_the_job_of_the_files_in_the_bucket(
 def test_an_encoder_that_is_not_registered_is_refused(put: FakeGoogle, capfd: pytest.CaptureFixture[str]) -> None:
     assert launch(_arguments()) == 2
     assert "run `rawless encoder register minilm@1.0.0 --warehouse FILE`" in capfd.readouterr().err
+
+
+def test_the_launcher_refuses_an_encoder_that_does_not_pass_the_gate(
+    put: FakeGoogle, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gate = {"max": {"words_f1": 0.5}, "max_age": "90d"}
+    _put(put, "stream.yaml", {**STREAM, "leakage": gate})
+
+    assert launch(_arguments()) == 2
+
+    message = capfd.readouterr().err
+    assert "The leakage gate of message refuses minilm@1.0.0: words_f1 must be at most 0.5, but no audit" in message
+    assert "--encoder minilm@1.0.0 --warehouse FILE" in message
 
 
 MISTAKES = [

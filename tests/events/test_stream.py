@@ -198,6 +198,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "formats of a text": ({"limits": {"formats": ["png"]}}, "limits.formats is for streams of images, but this stream"),
     "leakage over 1": ({"leakage": {"max": {"f1": 1.5}, "max_age": "9d"}}, "leakage.max.f1 is 1.5, but the rule is: "),
     "leakage of no number": ({"leakage": {"max": {"f1": float("nan")}, "max_age": "9d"}}, "leakage.max.f1 is nan, but"),
+    "leakage without limits": ({"leakage": {"max": {}, "max_age": "9d"}}, "leakage.max is {}, but the rule is: "),
     "leakage without age": ({"leakage": {"max": {"f1": 0.5}}}, "the field leakage.max_age is missing; add it."),
 }
 

@@ -43,7 +43,8 @@ def ingest(
     request = IngestRequest(opened, until_idle, device, warehouse, context.args)
     with progress(f"Preparing to ingest {loaded.stream}"):
         job = prepare(request, loaded)
-    warn(loaded.leakage_warning())
+    for warning in filter(None, (loaded.leakage_warning(), *job.warnings)):
+        warn(warning)
     with progress(f"Ingesting {loaded.stream}", lambda: describe(loaded.stream)):
         summary = job.run()
     if json:

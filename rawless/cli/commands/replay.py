@@ -46,14 +46,15 @@ def replay(
 
     loaded = load_stream(stream)
     opened = open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
-    warn(loaded.leakage_warning())
+    if warning := loaded.leakage_warning():
+        warn(warning)
     from pipelines.launch import IngestRequest
     from pipelines.launch import replay as run
     from pipelines.progress import describe
 
     request = IngestRequest(opened, None, device, warehouse, context.args)
     with progress(f"Replaying {loaded.stream}", lambda: describe(loaded.stream)):
-        summary = run(request, loaded, reason)
+        summary = run(request, loaded, reason, warn)
     if json:
         print_json(summary)
     else:

@@ -72,12 +72,14 @@ def _dependencies(
     from rawless.local import home
     from rawless.serving.app import Dependencies
     from rawless.warehouse.encoder_registry import resolve
+    from rawless.warehouse.leakage_gate import GATE_TABLES
 
     answered = served.values() if role in ("all", "orchestrator") else ()
     logged = [head for head in answered if head.log]
     indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
     tables = ["encoder_v1"]
     tables += ["embedding_event_v1", "prediction_v1"] if logged else []
+    tables += GATE_TABLES if any(head.stream.leakage for head in logged) else []
     tables += ["snapshot_manifest_v1"] if indexed else []
     # A service that logs nothing and has no index needs no warehouse.
     opened = cache(lambda: open_existing_warehouse(file, tables) if file else open_warehouse())

@@ -2,31 +2,48 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rawless.cli.options import Json
+from rawless.cli.options import Json, WarehouseFile
 from rawless.cli.output import echo, print_json, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rawless.warehouse.leakage_gate import GatedMetric
 
 app = typer.Typer(help="Validate stream files.", no_args_is_help=True)
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: Json = False) -> None:
-    """Check the fields and patterns of a stream file, and that the catalogue has its encoders."""
+def check(
+    file: Annotated[Path, typer.Argument(help="The stream file.")], warehouse: WarehouseFile = None, json: Json = False
+) -> None:
+    """Check the fields and patterns of a stream file, and that the catalogue has its encoders.
+
+    For a stream with a leakage gate, say also whether the last audits of its encoders, in the warehouse, pass it.
+    """
     from encoders.catalogue import lookup
     from encoders.image_formats import check_installed
+    from rawless.connect import open_warehouse
     from rawless.events.stream import load_stream
+    from rawless.warehouse.encoder_registry import resolve
+    from rawless.warehouse.leakage_gate import gated_metrics
 
     stream = load_stream(file)
     check_installed(stream.limits.formats)
-    for ref in stream.encoders:
-        stream.check_modality(ref, lookup(ref).modality)
-    warn(stream.leakage_warning())
+    opened = open_warehouse(warehouse) if stream.leakage or warehouse else None
+    specs = {ref: resolve(lambda: opened, ref) if opened else lookup(ref) for ref in stream.encoders}
+    for ref, spec in specs.items():
+        stream.check_modality(ref, spec.modality)
+    gate = gated_metrics(opened, stream, specs) if opened else []
+    if warning := stream.leakage_warning():
+        warn(warning)
     bits = {"attributes": math.ceil(stream.attribute_bits), "event_id": math.ceil(stream.id_bits)}
     if json:
-        print_json({"ok": True, **stream.model_dump(mode="json"), "bits_per_event": bits})
+        print_json({"ok": True, **stream.model_dump(mode="json"), "bits_per_event": bits, "gate": _rows(gate)})
         return
     echo(f"{file} is valid: {stream.stream}, {stream.modality}, encoded by {', '.join(stream.encoders)}.")
     echo(f"Attributes kept: {', '.join(stream.attributes) or 'none'}. Subject: {stream.subject}.")
@@ -40,3 +57,12 @@ def check(file: Annotated[Path, typer.Argument(help="The stream file.")], json: 
         echo(f"Images: at most {limits.max_pixels:,} pixels and {limits.max_side:,} a side, as {formats}.")
     if stream.uri_prefixes:
         echo(f"Objects are read from {', '.join(stream.uri_prefixes)}.")
+    for metric in gate:
+        sentence = metric.explain(is_local=warehouse is None)
+        echo(f"Gate {'passed' if metric.passes else 'not passed'} by {sentence}")
+
+
+def _rows(gate: "Sequence[GatedMetric]") -> list[dict[str, Any]]:
+    """Return what is not in the stream file as well."""
+    fields = ("encoder", "encoder_fingerprint", "metric", "state", "measured", "audited_at", "ticket", "waived_until")
+    return [{**{name: getattr(metric, name) for name in fields}, "passes": metric.passes} for metric in gate]
