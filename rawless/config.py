@@ -33,7 +33,7 @@ class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _duration(value: Any) -> Any:
+def _duration(value: Any) -> timedelta:
     """Parse a duration such as '90d' or '10y'; a year has 366 days."""
     if isinstance(value, timedelta):
         return value
@@ -43,6 +43,14 @@ def _duration(value: Any) -> Any:
     if not 0 < seconds <= _MAX_DURATION.total_seconds():
         raise ValueError("a duration is greater than zero and at most 1000y")
     return timedelta(seconds=seconds)
+
+
+def parse_duration(text: str, what: str) -> timedelta:
+    """Return a duration that an option gives. Raises UserError, which names the option, if it is none."""
+    try:
+        return _duration(text)
+    except ValueError as error:
+        raise UserError(f"{what} is not a duration: {error}.") from None
 
 
 Duration = Annotated[

@@ -10,6 +10,7 @@ import typer
 from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
     audit,
+    audit_readers,
     audit_waive,
     callers,
     dataset,
@@ -54,6 +55,7 @@ app.command("replay", context_settings={"allow_extra_args": True})(replay.replay
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
+audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)
 audit.app.command("waivers")(audit_waive.list_waivers)
 app.add_typer(audit.app, name="audit")

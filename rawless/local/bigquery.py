@@ -32,6 +32,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import Receive, Scope, Send
 
 from rawless.local import farm_fingerprint
+from rawless.local.accesses import AccessRecord, reading_nothing
 from rawless.local.conversions import convert_as_google
 from rawless.local.elementwise import compute_elementwise
 from rawless.local.gate import AsyncTokenInterceptor, Gate
@@ -61,8 +62,9 @@ async def start(home: Path, token: str) -> emulator.EmulatorServer:
     emulator.create_app = lambda context: Gate(create_app(context), token)
     grpc_server.CorrelationInterceptor = lambda: AsyncTokenInterceptor(token)  # the outermost one
     _run_appends_on_loop(asyncio.get_running_loop())
-    _run_listings_on_loop()
-    _disable_time_travel()
+    record = AccessRecord(home)
+    _run_listings_on_loop(record)
+    _disable_time_travel(record)
     _forget_jobs()
     _run_an_id_once()
     _pass_requests_on()
@@ -71,6 +73,7 @@ async def start(home: Path, token: str) -> emulator.EmulatorServer:
     translate_faster()
     farm_fingerprint.correct()
     _read_no_rows_in_dry_runs()
+    _record_reads(record)
     await server.start()
     return server
 
@@ -155,12 +158,14 @@ def _run_appends_on_loop(loop: asyncio.AbstractEventLoop) -> None:
     handler._perform_append = on_loop(handler._perform_append)
 
 
-def _run_listings_on_loop() -> None:
+def _run_listings_on_loop(record: AccessRecord) -> None:
     """Run listings of rows on the event loop, like queries. bqemulator 1.4.0 runs them in threads, too."""
     list_rows = tabledata.list_tabledata
 
     async def list_on_loop(*arguments: Any, **options: Any) -> Any:
-        return list_rows(*arguments, **options)
+        listed = list_rows(*arguments, **options)
+        record.add(options["dataset_id"], options["table_id"], "read")
+        return listed
 
     list_on_loop.__signature__ = inspect.signature(list_rows, eval_str=True)  # type: ignore[attr-defined]
     for route in tabledata.router.routes:
@@ -200,7 +205,7 @@ def _get_stream_data(session: str, stream: str) -> _Messages | None:
 read_servicer.get_stream_data = _get_stream_data
 
 
-def _disable_time_travel() -> None:
+def _disable_time_travel(record: AccessRecord) -> None:
     """Keep each row once, and refuse queries of a table's past.
 
     bqemulator 1.4.0 copies the whole table at every append for such queries: 20,000 rows took gigabytes and minutes,
@@ -209,6 +214,7 @@ def _disable_time_travel() -> None:
 
     def record_change(self: SnapshotManager, project_id: str, dataset_id: str, table_id: str) -> None:
         self._events.publish(TableDataChanged(project_id, dataset_id, table_id))
+        record.add(dataset_id, table_id, "change")
 
     def resolve_time_travel(*_: Any) -> None:
         raise InvalidQueryError("the local BigQuery does not support time travel")
@@ -264,9 +270,30 @@ def _read_no_rows_in_dry_runs() -> None:
     dry_run = jobs._dry_run_response
 
     async def dry_run_without_rows(*, bq_sql: str, **options: Any) -> Any:
-        return await dry_run(bq_sql=_without_rows(bq_sql), **options)
+        with reading_nothing():
+            return await dry_run(bq_sql=_without_rows(bq_sql), **options)
 
     jobs._dry_run_response = dry_run_without_rows
+
+
+def _record_reads(record: AccessRecord) -> None:
+    """Record the tables that statements and read sessions read; listings and changes are recorded where they happen."""
+    execute, resolve_target = jobs.execute_query_job, read_servicer._resolve_read_target
+
+    async def execute_and_record(project: str, job_id: str, sql: str, *arguments: Any, **options: Any) -> JobMeta:
+        with record.job(job_id):
+            outcome: JobMeta = await execute(project, job_id, sql, *arguments, **options)
+            record.add_statement(sql)
+            return outcome
+
+    def resolve_and_record(*arguments: Any) -> Any:
+        target = resolve_target(*arguments)
+        if target is not None:
+            record.add(target[1], target[2], "read")
+        return target
+
+    jobs.execute_query_job = execute_and_record
+    read_servicer._resolve_read_target = resolve_and_record
 
 
 def _without_rows(sql: str) -> str:
