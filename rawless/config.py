@@ -58,15 +58,6 @@ Duration = Annotated[
 ]
 
 
-def parse_duration(text: str, name: str) -> timedelta:
-    """Return a duration such as '90d' of an option. Raises UserError with the option's name."""
-    try:
-        duration: timedelta = _duration(text)
-    except ValueError as error:
-        raise UserError(f"{name} is {text!r}, but {error}.") from None
-    return duration
-
-
 class _Refused(yaml.MarkedYAMLError):
     """What YAML allows and Rawless does not. Its problem contains no secret."""
 

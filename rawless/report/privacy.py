@@ -1,6 +1,6 @@
 """The report on privacy: what was measured, what is open, and what is wrong now, each with a command that checks it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,12 +12,14 @@ from rawless.report import privacy_sections as sections
 from rawless.report.privacy_commands import Commands
 from rawless.report.privacy_findings import Finding, findings
 from rawless.report.privacy_sections import (
+    Access,
     CanaryRun,
     Erasure,
     Export,
     GivenStream,
     Inspections,
     LeakageMeasure,
+    Reader,
     SideDoor,
     StoredStream,
     Waiver,
@@ -50,6 +52,7 @@ class PrivacyReport:
     leakage: list[LeakageMeasure] = field(default_factory=list)
     gates: list[GatedMetric] = field(default_factory=list)
     waivers: list[Waiver] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
     inspections: list[Inspections] = field(default_factory=list)
     tables: list[KeptTable] = field(default_factory=list)
     datasets: list[KeptDataset] = field(default_factory=list)
@@ -70,10 +73,13 @@ def privacy_report(
     warehouse: Warehouse,
     stream_files: Sequence[Path],
     since: timedelta,
+    accesses: Callable[[datetime], Iterable[Access]],
     warehouse_file: Path | None = None,
     now: datetime | None = None,
 ) -> PrivacyReport:
-    """Read the report. A section that this account may not read is left empty and named in `unread`.
+    """Read the report. `accesses` returns the accesses to tables with embeddings since a time.
+
+    A section that this account may not read is left empty and named in `unread`.
 
     Raises UserError for a stream file that is not valid, Unavailable when the warehouse does not answer.
     """
@@ -87,6 +93,7 @@ def privacy_report(
     for each in report.given:
         report.gates += report.read("gates", partial(sections.gates, warehouse, each, now), [])
     report.waivers = report.read("waivers", lambda: sections.waivers(warehouse, names, now), [])
+    report.readers = report.read("readers", lambda: sections.readers(accesses(now - since)), [])
     report.inspections = report.read("inspections", lambda: sections.inspections(warehouse, now - since), [])
     report.tables = report.read("retention", lambda: inventory.kept_tables(warehouse), [])
     report.datasets = report.read("retention", lambda: inventory.kept_datasets(warehouse), [])

@@ -15,6 +15,7 @@ SECTIONS = {
     "leakage": "Leakage",
     "gates": "Leakage gates",
     "waivers": "Waivers",
+    "readers": "Readers",
     "inspections": "Inspections",
     "retention": "Retention",
     "erasures": "Erasures",

@@ -1,12 +1,12 @@
 """The sections of the report on privacy: what each says, and how it is read."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from encoders.spec import EncoderSpec
 from rawless.datasets.snapshot_tables import PREFIX, VIEW_PREFIX
@@ -125,6 +125,58 @@ class Waiver:
     in_force: bool
 
 
+class Access(Protocol):
+    """What one account did with one table on one day."""
+
+    @property
+    def account(self) -> str:
+        """Return the account."""
+
+    @property
+    def on_behalf_of(self) -> str | None:
+        """Return who acted as that service account, if anyone did."""
+
+    @property
+    def table_name(self) -> str:
+        """Return dataset and table."""
+
+    @property
+    def action(self) -> str:
+        """Return `read` or `change`."""
+
+    @property
+    def accesses(self) -> int:
+        """Return how often."""
+
+    @property
+    def first_at(self) -> datetime:
+        """Return the first time."""
+
+    @property
+    def last_at(self) -> datetime:
+        """Return the last time."""
+
+    @property
+    def by_person(self) -> bool:
+        """Return whether a person did it."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What one account did with one table in the period."""
+
+    account: str
+    on_behalf_of: str | None
+    """Who acted as that service account, if anyone did."""
+    by_person: bool
+    table_name: str
+    action: str
+    """`read` or `change`."""
+    accesses: int
+    first_at: datetime
+    last_at: datetime
+
+
 @dataclass(frozen=True)
 class Inspections:
     """How many items an account inspected in the source system."""
@@ -228,6 +280,31 @@ def waivers(warehouse: Warehouse, encoders: Mapping[str, str], now: datetime) ->
     rows = _rows(warehouse, "waiver_v1/granted")
     known = _encoder_names(warehouse, encoders)
     return [_of(Waiver, row, encoder=_encoder(known, row), in_force=row["expires_at"] > now) for row in rows]
+
+
+def readers(accesses: Iterable[Access]) -> list[Reader]:
+    """Return who read and changed tables with embeddings, persons first."""
+
+    def key(access: Access) -> tuple[bool, str, str, str, str]:
+        return (
+            not access.by_person, access.account, access.on_behalf_of or "", access.table_name, access.action
+        )  # fmt: skip
+
+    return [_reader(list(of_one)) for _, of_one in groupby(sorted(accesses, key=key), key)]
+
+
+def _reader(accesses: Sequence[Access]) -> Reader:
+    one = accesses[0]
+    return Reader(
+        account=one.account,
+        on_behalf_of=one.on_behalf_of,
+        by_person=one.by_person,
+        table_name=one.table_name,
+        action=one.action,
+        accesses=sum(access.accesses for access in accesses),
+        first_at=min(access.first_at for access in accesses),
+        last_at=max(access.last_at for access in accesses),
+    )
 
 
 def inspections(warehouse: Warehouse, since: datetime) -> list[Inspections]:

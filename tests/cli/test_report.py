@@ -79,7 +79,7 @@ def test_a_report_on_privacy_as_a_page_and_as_json(rawless: Rawless, stream_file
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--since", "90"), "--since is '90', but a duration is a whole number and a unit, such as 30s, 15m"),
+        (("--since", "90"), "--since is not a duration: a duration is a whole number and a unit, such as 30s"),
         (("--stream", "no.yaml"), "The stream file no.yaml does not exist"),
         (("--to", "/proc/page.html"), "The report /proc/page.html cannot be written"),
     ],

@@ -80,7 +80,9 @@ def privacy(
     With --json the same is printed, and a page is written only with --to.
     """
     from dataclasses import asdict
+    from functools import partial
 
+    from rawless.audit.readers import readers
     from rawless.config import parse_duration
     from rawless.connect import open_warehouse
     from rawless.local import home
@@ -90,7 +92,7 @@ def privacy(
     period = parse_duration(since, "--since")
     opened = open_warehouse(warehouse)
     with progress("Reading the audits"):
-        report = privacy_report(opened, streams or (), period, warehouse)
+        report = privacy_report(opened, streams or (), period, partial(readers, opened), warehouse)
     path = to or (None if json else home.folder() / "reports" / f"privacy-{report.made_at:%Y%m%dT%H%M%SZ}.html")
     if path:
         privacy_page.write(report, path)
