@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from rawless.datasets.snapshots import Manifest, batches
 from rawless.datasets.spec import SPLITS
-from rawless.errors import UserError
-from rawless.files import write_text
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation, Mistake, SuspectedMislabel
 from rawless.report import projection, snapshot_charts
 from rawless.report.chart import Chart, templates
+from rawless.report.document import template, write_document
 from rawless.report.head_charts import head_charts
 from rawless.report.map_chart import embedding_map
 from rawless.report.terms import BASELINES, TERMS, display_name
@@ -24,7 +22,6 @@ from rawless.warehouse.client import Warehouse
 
 MAX_LISTED = 25
 """Number of mistakes and of suspects that are listed."""
-_TEMPLATES = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -61,22 +58,13 @@ def write(
     It contains ids, labels, splits and projected positions, but no vectors. Raises UserError if it cannot be written.
     """
     points = projection.points(snapshot, batches(warehouse, snapshot.snapshot_id))
-    _write_page(path, render(snapshot, points, heads))
+    write_document(path, render(snapshot, points, heads))
 
 
 def render(snapshot: Manifest, points: projection.Points, heads: Sequence[tuple[HeadManifest, Evaluation]]) -> str:
     """Return the report as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    helpers: dict[str, Any] = {"count": lambda number: f"{number:,}", "display_name": display_name}
-    environment.filters.update(helpers)
     sections = [_section(f"head-{n}", *head) for n, head in enumerate(heads)]
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2", display_name=display_name).render(
         snapshot=snapshot, points=points, heads=sections, splits=SPLITS, plotly=Markup(get_plotlyjs()),  # noqa: S704
         spec=snapshot.spec.get("spec", snapshot.spec), by_split=_by_split(snapshot), templates=templates(),
         counts=snapshot_charts.counts(snapshot), count_rows=_count_rows(snapshot),
@@ -101,11 +89,3 @@ def _count_rows(snapshot: Manifest) -> list[tuple[str, list[int]]]:
         (label or "any number", [table.get((split, label), 0) for split in SPLITS])
         for label in snapshot_charts.labels(snapshot)
     ]
-
-
-def _write_page(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
-    except OSError as error:
-        raise UserError(f"The report {path} cannot be written ({type(error).__name__}): use another file.") from None

@@ -13,6 +13,7 @@ from rawless.config import FrozenModel, read_yaml
 FOLDER = Path(__file__).parents[1] / "sql"
 DatasetRole = Literal["events", "snapshots", "builds", "subjects", "audit"]
 ROLES: tuple[DatasetRole, ...] = ("events", "snapshots", "builds", "subjects", "audit")
+_DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 _ARROW = {
     "STRING": pa.string(),
@@ -49,6 +50,8 @@ class Partition(FrozenModel):
 
     field: str
     filter_required: bool
+    days: int | None = Field(default=None, ge=1)
+    """How long rows are kept; None if they do not expire."""
 
 
 class Table(FrozenModel):
@@ -73,7 +76,8 @@ class Table(FrozenModel):
         table.description = self.description
         table.clustering_fields = list(self.cluster)
         if self.partition:
-            table.time_partitioning = bigquery.TimePartitioning(field=self.partition.field)
+            lifetime = self.partition.days and self.partition.days * _DAY_MILLISECONDS
+            table.time_partitioning = bigquery.TimePartitioning(field=self.partition.field, expiration_ms=lifetime)
             table.require_partition_filter = self.partition.filter_required
         return table
 

@@ -10,8 +10,6 @@ locals {
     log_days                = 400
     key_rotation_seconds    = 90 * 24 * 60 * 60
     key_destruction_seconds = 30 * 24 * 60 * 60
-    # Days by table; other tables keep their rows. The READMEs of the tables state the same numbers. The
-    # tables of snapshots are not here: builds create them, and keep them (docs/deploy.md).
-    tables = { rejection_v1 = 90 }
+    # Tables keep their rows unless their schema in sql/ has `partition.days`.
   }
 }

@@ -16,7 +16,7 @@ locals {
     cluster         = table.cluster
     partition       = try(table.partition.field, null)
     filter_required = try(table.partition.filter_required, false)
-    days            = lookup(local.retention.tables, name, null)
+    days            = try(table.partition.days, null)
     columns = [for column in table.columns : {
       name        = column.name
       type        = column.type

@@ -1,4 +1,4 @@
-"""`rawless report dataset` writes a report on a snapshot and its heads."""
+"""`rawless report dataset` writes a report on a snapshot and its heads, `report privacy` one for the privacy office."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +52,40 @@ def test_a_mistake_is_answered_in_one_sentence(
     rawless: Rawless, shop: Shop, arguments: tuple[str, ...], words: str
 ) -> None:
     refused = rawless("report", "dataset", *arguments)
+
+    assert refused.code == 2
+    assert words in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
+def test_a_report_on_privacy_as_a_page_and_as_json(rawless: Rawless, stream_file: Path, tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "privacy.html"
+    printed = rawless("report", "privacy", "--stream", stream_file, "--json").json
+    written = rawless("report", "privacy", "--stream", stream_file, "--since", "30d", "--to", page)
+
+    assert printed["file"] is None
+    assert printed["since_days"] == 90
+    assert [each["stream"] for each in printed["given"]] == ["message"]
+    assert "message has no leakage gate: nothing limits what its embeddings may leak." in [
+        finding["sentence"] for finding in printed["findings"]
+    ]
+    assert written.code == 0
+    assert f"Wrote {page}; open it in a browser." in written.out
+    assert printed["verdict"] in written.out
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert printed["verdict"] in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--since", "90"), "--since is not a duration: a duration is a whole number and a unit, such as 30s"),
+        (("--stream", "no.yaml"), "The stream file no.yaml does not exist"),
+        (("--to", "/proc/page.html"), "The report /proc/page.html cannot be written"),
+    ],
+)
+def test_a_mistake_about_the_report_on_privacy(rawless: Rawless, arguments: tuple[str, ...], words: str) -> None:
+    refused = rawless("report", "privacy", *arguments)
 
     assert refused.code == 2
     assert words in refused.err

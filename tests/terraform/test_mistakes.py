@@ -151,7 +151,7 @@ MISTAKES = {
     "The table snapshot_v1 is not one of sql/ that Terraform creates": (
         "design/tables.tf", " if !try(table.per_snapshot, false)", "",
     ),
-    "rejection_v1 has retention in days 30": ("design/retention.tf", "rejection_v1 = 90", "rejection_v1 = 30"),
+    "rejection_v1 has retention in days 30": ("design/tables.tf", "try(table.partition.days, null)", "30"),
     "The experiment enable_google_cloud_profiler is forbidden": (
         "design/job.tf", "stream.service_options,", 'stream.service_options, ["enable_google_cloud_profiler"],',
     ),

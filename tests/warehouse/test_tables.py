@@ -132,6 +132,18 @@ def test_rejections_are_partitioned_by_their_time() -> None:
     assert partition.field == "rejected_at"
 
 
+@pytest.mark.parametrize("name", sorted({*DESIGN, *UNLISTED}))
+def test_rows_are_kept_as_long_as_the_readme_says(name: str) -> None:
+    readme = (FOLDER / name / "README.md").read_text()
+    (retention,) = [line.split("|")[2].strip() for line in readme.splitlines() if line.startswith("| retention |")]
+    partition = table(name).partition
+    lifetime = table(name).to_bigquery(f"project.dataset.{name}").time_partitioning
+
+    assert (partition and partition.days) == (int(retention[:-5]) if retention.endswith(" days") else None)
+    if partition and partition.days:
+        assert lifetime.expiration_ms == partition.days * 86_400_000
+
+
 def test_the_subject_map_is_alone_in_its_dataset() -> None:
     assert [name for name in names() if table(name).dataset == "subjects"] == ["subject_map_v1"]
     assert {table(name).dataset for name in names()} == set(ROLES) - {"builds"}

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Write reports, each as one HTML file that works offline.", no_args_is_help=True)
 
 
-@app.callback()
-def _report() -> None:
-    """Keep `dataset` a subcommand while it is the only one."""
-
-
 @app.command()
 def dataset(
     reference: Annotated[
@@ -62,6 +57,53 @@ def dataset(
         print_json({"file": str(path), "snapshot_id": snapshot.snapshot_id, "heads": names})
     else:
         echo(f"Wrote {path}; open it in a browser. It is as confidential as the snapshot.")
+
+
+@app.command()
+def privacy(
+    streams: Annotated[
+        list[Path] | None,
+        typer.Option("--stream", help="The file of a stream, for its limits; may be repeated.", show_default=False),
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="DURATION", help="How far back readers and inspections are counted.")
+    ] = "90d",
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", "--out", help="The file to write. By default in the folder reports of the home folder."),
+    ] = None,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Write a report for the privacy office: what is wrong, what was measured, and the commands that check it again.
+
+    With --json the same is printed, and a page is written only with --to.
+    """
+    from dataclasses import asdict
+    from functools import partial
+
+    from rawless.audit.readers import readers
+    from rawless.config import parse_duration
+    from rawless.connect import open_warehouse
+    from rawless.local import home
+    from rawless.report import privacy_page
+    from rawless.report.privacy import privacy_report
+
+    period = parse_duration(since, "--since")
+    opened = open_warehouse(warehouse)
+    with progress("Reading the audits"):
+        report = privacy_report(opened, streams or (), period, partial(readers, opened), warehouse)
+    path = to or (None if json else home.folder() / "reports" / f"privacy-{report.made_at:%Y%m%dT%H%M%SZ}.html")
+    if path:
+        privacy_page.write(report, path)
+    if json:
+        print_json({"verdict": privacy_page.verdict(report), **asdict(report), "file": path and str(path)})
+    else:
+        echo(privacy_page.verdict(report))
+        for finding in report.findings:
+            if finding.level == "wrong":
+                echo(f"- {finding.sentence}")
+        echo(f"Wrote {path}; open it in a browser.")
 
 
 def _evaluated(warehouse: "Warehouse", snapshot: "Manifest", reference: str) -> "tuple[HeadManifest, Evaluation]":
