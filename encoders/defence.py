@@ -22,9 +22,11 @@ class Projection(FrozenModel):
 
 
 class LearnedProjection(FrozenModel):
-    """An affine map that was learned, `weight` and `bias` of a safetensors file among `weights.files`."""
+    """An affine map that was learned: `weight` and `bias` of a safetensors file beside those of the weights."""
 
-    file: str = Field(max_length=257, pattern=r"\.safetensors$")
+    file: str = Field(max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """None for a file whose digest is not known yet."""
     dimension: int = Field(ge=1, le=MAX_DIMENSION)
 
 

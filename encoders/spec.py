@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 
-from encoders.defence import Defence
+from encoders.defence import Defence, LearnedProjection
 from encoders.precision import LOWEST_TOLERANCE, Precision
 from rawless.config import FrozenModel
 from rawless.content import Modality
@@ -133,8 +133,6 @@ class EncoderSpec(FrozenModel):
             return self
         if self.defence.dimension != self.dimension:
             raise ValueError(f"dimension is {self.dimension}, but the defence leaves {self.defence.dimension}")
-        if (learned := self.defence.learned) and learned.file not in self.weights.files:
-            raise ValueError(f"defence.learned names {learned.file}: add it to weights.files")
         return self
 
     @property
@@ -145,7 +143,7 @@ class EncoderSpec(FrozenModel):
     @property
     def files(self) -> Files:
         """All files of the encoder, with their digests."""
-        return self.weights.files
+        return {**self.weights.files, **({self._learned.file: self._learned.sha256} if self._learned else {})}
 
     @property
     def sealed(self) -> bool:
@@ -195,21 +193,21 @@ class EncoderSpec(FrozenModel):
     def with_digests(self, digests: Mapping[str, str]) -> Self:
         """Return the spec with the digest of every file; `digests` has one for each of `files`."""
         files = {name: digests[name] for name in self.weights.files}
-        return self.model_copy(update={"weights": self.weights.model_copy(update={"files": files})})
+        new: dict[str, Any] = {"weights": self.weights.model_copy(update={"files": files})}
+        if isinstance(self.defence, Defence) and (learned := self._learned):
+            sealed = learned.model_copy(update={"sha256": digests[learned.file]})
+            new["defence"] = self.defence.model_copy(update={"learned": sealed})
+        return self.model_copy(update=new)
 
     def undefended(self) -> Self:
         """Return the spec of the network without the defence, from which it is loaded. It is not to be identified."""
         if not isinstance(self.defence, Defence):
             return self
-        own = self.defence.learned.file if self.defence.learned else None
-        files = {name: digest for name, digest in self.weights.files.items() if name != own}
-        return self.model_copy(
-            update={
-                "weights": self.weights.model_copy(update={"files": files}),
-                "dimension": self.defence.full_dimension,
-                "defence": "none",
-            }
-        )
+        return self.model_copy(update={"dimension": self.defence.full_dimension, "defence": "none"})
+
+    @property
+    def _learned(self) -> LearnedProjection | None:
+        return self.defence.learned if isinstance(self.defence, Defence) else None
 
     @staticmethod
     @abstractmethod

@@ -81,8 +81,7 @@ def test_a_learned_projection_is_read_from_the_files_of_the_encoder(
     weight, bias = torch.arange(48.0).reshape(3, 16), torch.tensor([1.0, 2.0, 3.0])
     save_file({"weight": weight, "bias": bias}, tiny_copy / "learned.safetensors")
     data = defended(3, clip=1.0, project={"dimension": 3, "seed": 1}).model_dump(mode="json")
-    files = {**data["weights"]["files"], "learned.safetensors": None}
-    data["weights"] = {"source": f"path:{tiny_copy}", "files": files}
+    data["weights"]["source"] = f"path:{tiny_copy}"
     data["defence"] = {"full_dimension": 16, "learned": {"file": "learned.safetensors", "dimension": 3}}
 
     spec = seal(parse(data, "The spec"))
@@ -111,7 +110,7 @@ def test_a_defended_encoder_holds_its_probe_and_runs_as_fast(defended: Callable[
         ({"truncate": 16}, "truncate must be less than full_dimension"),
         ({"truncate": 8, "project": {"dimension": 9, "seed": 1}, "dimension": 9}, "there are 8 components"),
         ({"truncate": 8, "dimension": 16}, "dimension is 16, but the defence leaves 8"),
-        ({"learned": {"file": "a.safetensors", "dimension": 16}}, "add it to weights.files"),
+        ({"learned": {"file": "../a.safetensors", "dimension": 16}}, "defence.learned.file"),
         ({"noise": {"sigma": 0}, "clip": 1}, "defence.noise.sigma is 0"),
         ({"quantise": {"bits": 17}}, "defence.quantise.bits is 17"),
         ({"rotate": 1}, "defence.rotate is unknown"),
