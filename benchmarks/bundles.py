@@ -17,6 +17,7 @@ from pipelines.encode import _Encode
 from rawless.content import ImageLimits
 from rawless.events.event import Event
 from rawless.privacy import Raw
+from rawless.privacy.pseudonyms import KeySource
 
 THREADS = 12
 SMALL = 4
@@ -71,7 +72,7 @@ def _run_bundle(step: _Encode, events: Iterable[ParsedEvent]) -> int:
 
 
 def _step(work: Work) -> _Encode:
-    step = _Encode([work.spec], "cpu", ImageLimits())
+    step = _Encode([work.spec], "cpu", ImageLimits(), KeySource())
     step.setup()
     return step
 

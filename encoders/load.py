@@ -9,6 +9,7 @@ import torch
 
 from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import parse
+from encoders.defended_network import defend
 from encoders.device import pick_device
 from encoders.encoder import Device, Encoder
 from encoders.families import family_of
@@ -36,7 +37,9 @@ def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
             f"The encoder {spec.ref} decodes images by nvjpeg, which needs a CUDA device: use a machine with one, "
             "or an encoder whose decoder is pillow_draft."
         )
-    encoder = BatchEncoder(spec, family_of(spec).load_model(spec, cuda=device.type == "cuda"), device)
+    model = family_of(spec).load_model(spec.undefended(), cuda=device.type == "cuda")
+    defend(model, spec)
+    encoder = BatchEncoder(spec, model, device)
     encoder.check_precision()
     return encoder
 

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 
+from encoders.defence import Defence, LearnedProjection
 from encoders.precision import LOWEST_TOLERANCE, Precision
 from rawless.config import FrozenModel
 from rawless.content import Modality
@@ -85,6 +86,10 @@ def _unpack(text: str) -> Vector:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
 
 
+def _defence_kind(value: Any) -> str:
+    return "<steps>" if isinstance(value, Mapping | Defence) else "<none>"
+
+
 class EncoderSpec(FrozenModel):
     """The exact description of a frozen encoder. Every field but the probe is part of its identity."""
 
@@ -99,7 +104,10 @@ class EncoderSpec(FrozenModel):
     """What the network computes in; vectors are float32 in any case."""
     tolerance: float = Field(gt=0, le=0.1)
     """The largest accepted difference in any component between two computations of one input's vector."""
-    defence: Literal["none"] = "none"
+    defence: Annotated[
+        Annotated[Literal["none"], Tag("<none>")] | Annotated[Defence, Tag("<steps>")], Discriminator(_defence_kind)
+    ] = "none"
+    """What is done to a vector so that it reveals less; `dimension` is that of the vector afterwards."""
     training_domain: str = Field(min_length=1, max_length=500)
     parent: str | None = Field(default=None, max_length=200)
     """The encoder that this one was retrained from, as name@version."""
@@ -119,6 +127,14 @@ class EncoderSpec(FrozenModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _defence_fits(self) -> Self:
+        if not isinstance(self.defence, Defence):
+            return self
+        if self.defence.dimension != self.dimension:
+            raise ValueError(f"dimension is {self.dimension}, but the defence leaves {self.defence.dimension}")
+        return self
+
     @property
     def ref(self) -> str:
         """The name and version, as in minilm@1.0.0."""
@@ -127,7 +143,7 @@ class EncoderSpec(FrozenModel):
     @property
     def files(self) -> Files:
         """All files of the encoder, with their digests."""
-        return self.weights.files
+        return {**self.weights.files, **({self._learned.file: self._learned.sha256} if self._learned else {})}
 
     @property
     def sealed(self) -> bool:
@@ -177,7 +193,21 @@ class EncoderSpec(FrozenModel):
     def with_digests(self, digests: Mapping[str, str]) -> Self:
         """Return the spec with the digest of every file; `digests` has one for each of `files`."""
         files = {name: digests[name] for name in self.weights.files}
-        return self.model_copy(update={"weights": self.weights.model_copy(update={"files": files})})
+        new: dict[str, Any] = {"weights": self.weights.model_copy(update={"files": files})}
+        if isinstance(self.defence, Defence) and (learned := self._learned):
+            sealed = learned.model_copy(update={"sha256": digests[learned.file]})
+            new["defence"] = self.defence.model_copy(update={"learned": sealed})
+        return self.model_copy(update=new)
+
+    def undefended(self) -> Self:
+        """Return the spec of the network without the defence, from which it is loaded. It is not to be identified."""
+        if not isinstance(self.defence, Defence):
+            return self
+        return self.model_copy(update={"dimension": self.defence.full_dimension, "defence": "none"})
+
+    @property
+    def _learned(self) -> LearnedProjection | None:
+        return self.defence.learned if isinstance(self.defence, Defence) else None
 
     @staticmethod
     @abstractmethod

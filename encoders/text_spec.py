@@ -45,8 +45,8 @@ class TextSpec(EncoderSpec):
 
     @property
     def files(self) -> Files:
-        """See `EncoderSpec.files`: the weights and the tokenizer."""
-        return {**self.weights.files, **self.preprocessing.tokenizer}
+        """See `EncoderSpec.files`: those of every encoder, and the tokenizer."""
+        return {**super().files, **self.preprocessing.tokenizer}
 
     @property
     def longest_input(self) -> str:

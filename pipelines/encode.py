@@ -15,6 +15,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from encoders.encoder import Device, Encoded, Encoder
 from encoders.image_formats import check_installed
 from encoders.load import load
+from encoders.release import PURPOSE, Release, needs_key
 from encoders.spec import EncoderSpec
 from pipelines.elements import EncodedEvent, ParsedEvent
 from pipelines.rejections import REJECTED, RejectedOutput, count_rejection, namespace, rejection_row
@@ -22,6 +23,7 @@ from rawless.content import ImageLimits
 from rawless.events.event import Event, Rejection
 from rawless.events.stream import Limits
 from rawless.privacy import Reason, Stage
+from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 MAX_BYTES = 32_000_000
@@ -38,8 +40,9 @@ class _Encode(beam.DoFn):
     # Events wait in this object and in the encoder, within the bundle: never in Beam's state, which a service
     # persists. Meanwhile more events are read, and the rows of those that are done are written.
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: ImageLimits) -> None:
+    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: ImageLimits, key: KeySource) -> None:
         self._specs = tuple(specs)
+        self._key = key
         self._device: Device = device
         self._limits = limits
 
@@ -48,6 +51,8 @@ class _Encode(beam.DoFn):
         self._encoders = [load(spec, self._device) for spec in self._specs]
         # A digest over the whole spec, so it is computed once for each worker.
         self._fingerprints = [spec.fingerprint for spec in self._specs]
+        noise_key = self._key.load().derive(PURPOSE) if any(map(needs_key, self._specs)) else None
+        self._releases = [Release(spec, noise_key) for spec in self._specs]
 
     def start_bundle(self) -> None:
         self._pending: deque[_Pending] = deque()
@@ -74,8 +79,11 @@ class _Encode(beam.DoFn):
         parsed, outcomes = self._pending.popleft()
         event = parsed.event
         self._bytes -= event.size
-        for spec, fingerprint, future in zip(self._specs, self._fingerprints, outcomes, strict=True):
-            outcome, now = future.result(), datetime.now(UTC)
+        for spec, fingerprint, release, future in zip(
+            self._specs, self._fingerprints, self._releases, outcomes, strict=True
+        ):
+            outcome = release(future.result(), event)
+            now = datetime.now(UTC)
             if isinstance(outcome, Encoded):
                 _measure_lag(spec.ref, now, event)
                 row = EmbeddingRow.of(event, spec, fingerprint, outcome.vector, outcome.truncated, origin="ingest")
@@ -112,9 +120,9 @@ def _measure_lag(ref: str, now: datetime, event: Event) -> None:
 class Encode(beam.PTransform):
     """Encode events with every encoder. The outputs are encoded events and rejections."""
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: Limits) -> None:
+    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: Limits, key: KeySource) -> None:
         super().__init__()
-        self._step = _Encode(specs, device, limits)
+        self._step = _Encode(specs, device, limits, key)
 
     def expand(self, events: beam.PCollection[ParsedEvent]) -> Any:
         """Return the collections of encoded events and of rejections."""

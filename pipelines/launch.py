@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from encoders.image_formats import check_installed
 from encoders.load import load
+from encoders.release import needs_key
 from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.ingest import Ingest
@@ -127,7 +128,7 @@ def _job(
     if len({spec.fingerprint for spec in specs}) < len(specs):
         raise UserError(f"{stream.stream} names the same encoder under different names: {', '.join(stream.encoders)}.")
     key = open_key_source(warehouse)
-    if stream.subject != "none":
+    if stream.subject != "none" or any(map(needs_key, specs)):
         key.load()
     return Ingest(stream, request.source, specs, key, warehouse, request.device)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from encoders.catalogue import lookup
+from encoders.catalogue import lookup, parse
 from encoders.encoder import Encoder
 from encoders.load import load
 from encoders.seal import seal
@@ -302,3 +302,11 @@ def event(**fields: Any) -> dict[str, Any]:
         "text": "Where is my parcel?",
     } | fields
     return {name: value for name, value in whole.items() if value is not ...}
+
+
+@pytest.fixture(scope="session")
+def tiny_noisy(tiny_sealed: EncoderSpec) -> EncoderSpec:
+    """The tiny encoder with a defence: clipping, noise, and rounding to eight bits."""
+    data = tiny_sealed.model_dump(mode="json", exclude={"probe"})
+    steps = {"full_dimension": 16, "clip": 1.0, "noise": {"sigma": 0.2}, "quantise": {"bits": 8}}
+    return seal(parse(data | {"name": "noisy", "defence": steps}, "The spec"))

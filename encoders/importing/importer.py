@@ -43,7 +43,7 @@ def import_encoder(source: str, ref: str, options: ImportOptions) -> Imported:
 
     Raises UserError when there is no such model, when a spec cannot say what it asks for, and as `seal` does.
     """
-    as_ref = _split(ref)
+    as_ref = split_ref(ref)
     folder, location = locate(source)
     config, decisions = folder.config(), Decisions()
     kind = _model_type(folder, config.get("model_type"))
@@ -65,7 +65,8 @@ class _Ref(FrozenModel):
     version: Version
 
 
-def _split(ref: str) -> _Ref:
+def split_ref(ref: str) -> _Ref:
+    """Return the parts of the reference that an encoder is to have. Raises UserError, as of the option --as."""
     name, _, version = ref.partition("@")
     try:
         return _Ref(name=name, version=version)

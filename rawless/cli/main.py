@@ -20,6 +20,7 @@ from rawless.cli.commands import (
     encoder,
     encoder_bake,
     encoder_compare,
+    encoder_defend,
     encoder_import,
     head,
     head_deploy,
@@ -66,6 +67,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
+encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from encoders.encoder import Encoded, Role
+from encoders.release import PURPOSE as NOISE
+from encoders.release import Release
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.heads.artefact import HeadManifest
@@ -51,6 +53,9 @@ class Orchestrator:
             raise UserError(
                 f"heads.{name}.arms are assigned by the pseudonym key, but there is none: set {KEY_VARIABLE}."
             )
+        logged = {head.encoder: specs[head.encoder] for head in served.values() if head.log}
+        noise_key = pseudonym_key.derive(NOISE) if pseudonym_key else None
+        self._releases = {ref: Release(spec, noise_key) for ref, spec in logged.items()}
         self._assignment_secret = pseudonym_key.derive(PURPOSE) if pseudonym_key else b""
         self.served = served
         self._specs = specs
@@ -137,12 +142,15 @@ class Orchestrator:
         if outcome.vector.shape != (spec.dimension,):  # an encoder service may answer anything; it is not logged
             raise RequestError(ErrorCode.UNAVAILABLE)
         if head.log and self._log:
+            released = self._releases[head.encoder](outcome, request.event)
+            if isinstance(released, Reason):
+                raise RequestError(released)
             row = EmbeddingRow.of(
-                request.event, spec, fingerprint, outcome.vector, outcome.truncated,
+                request.event, spec, fingerprint, released.vector, released.truncated,
                 origin="serving", caller_key=request.caller_key,
             )  # fmt: skip
             self._log.put(row)
-        return outcome
+        return outcome  # heads answer for the vector without noise, which does not leave
 
     async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
         arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)

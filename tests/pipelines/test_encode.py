@@ -21,6 +21,7 @@ from rawless.content import ImageLimits
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Event
 from rawless.privacy import Raw, Reason, Rejected
+from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 SPEC = lookup("minilm@1.0.0")
@@ -75,7 +76,7 @@ def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
     """Return a step with these encoders."""
     left = iter(encoders)
     monkeypatch.setattr(encode, "load", lambda *_: next(left))
-    encode_step = encode._Encode([encoder.spec for encoder in encoders], "cpu", ImageLimits())
+    encode_step = encode._Encode([encoder.spec for encoder in encoders], "cpu", ImageLimits(), KeySource())
     encode_step.setup()
     return encode_step
 
@@ -178,4 +179,4 @@ def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pyte
 def test_a_worker_that_lacks_the_decoder_of_a_format_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("encoders.image_formats.heic.LIBRARY", "a_library_that_is_missing")
     with pytest.raises(UserError, match=r"limits\.formats: heic needs pillow-heif"):
-        encode._Encode([], "cpu", ImageLimits(formats=("heic",))).setup()
+        encode._Encode([], "cpu", ImageLimits(formats=("heic",)), KeySource()).setup()

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, inspect, compare and seal encoders.", no_args_is_help=True)
 Ref = Annotated[str, typer.Argument(help="NAME@VERSION, or the path of a spec file.")]
 _LONGEST_VALUE = 100
+_ASSUMES = (
+    "It assumes any other content in each record of the person (sensitivity 2 x clip), and a reader without the noise "
+    "key. It is of the embedding only, not of ids, times, attributes or logged predictions, and a large epsilon "
+    "guarantees next to nothing: measure with `rawless audit leakage`."
+)
 
 
 @app.command("list")
@@ -47,10 +52,14 @@ def show(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
     fingerprint = spec.fingerprint if spec.sealed else None
     described = {"fingerprint": fingerprint, "sealed": spec.sealed, **spec.model_dump(mode="json")}
     if json:
-        print_json(described)
+        found = guarantee(spec)
+        print_json(described | ({"differential_privacy": found} if found else {}))
         return
     for field, value in described.items():
         echo(f"{field}: {_inline(value)}")
+    if spec.defence != "none":
+        echo("A head is of one side: heads of this fingerprint were trained on vectors with this defence.")
+    print_guarantee(spec)
 
 
 @app.command()
@@ -102,6 +111,24 @@ def resolved(ref: str, warehouse: "Path | None") -> "EncoderSpec":
     from rawless.warehouse.encoder_registry import resolve
 
     return resolve(lambda: open_warehouse(warehouse), ref)
+
+
+def guarantee(spec: "EncoderSpec") -> dict[str, Any] | None:
+    """Return the (ε, δ) of one and of several records of one person; None for an encoder without noise."""
+    from encoders.defence import Defence
+    from encoders.differential_privacy import DELTA, RECORDS, epsilon
+
+    if not isinstance(spec.defence, Defence) or spec.defence.noise is None:
+        return None
+    rows = [{"records": records, "epsilon": epsilon(spec.defence, records)} for records in RECORDS]
+    return {"delta": DELTA, "records": rows, "assumes": _ASSUMES}
+
+
+def print_guarantee(spec: "EncoderSpec") -> None:
+    """Print what `guarantee` returns."""
+    if found := guarantee(spec):
+        print_table(found["records"], f"Differential privacy of the embeddings of one person, δ = {found['delta']:g}")
+        echo(found["assumes"])
 
 
 def _inline(value: Any) -> str:

@@ -68,6 +68,7 @@ def serve(
 def _dependencies(
     role: "Role", config: "ServeConfig", served: "Mapping[str, ServedHead]", device: DeviceName, file: Path | None
 ) -> "Dependencies":
+    from encoders.release import needs_key
     from rawless.connect import find_key_source, open_existing_warehouse, open_warehouse
     from rawless.local import home
     from rawless.serving.app import Dependencies
@@ -84,9 +85,14 @@ def _dependencies(
     # A service that logs nothing and has no index needs no warehouse.
     opened = cache(lambda: open_existing_warehouse(file, tables) if file else open_warehouse())
     names_someone = config.access is not None or any(head.stream.subject != "none" for head in logged)
-    keyed = (logged and names_someone) or any(len(head.arms) > 1 for head in answered)
+    specs = {head.encoder: resolve(opened, head.encoder) for head in served.values()}
+    keyed = (
+        (logged and names_someone)
+        or any(len(head.arms) > 1 for head in answered)
+        or any(needs_key(specs[head.encoder]) for head in logged)
+    )
     return Dependencies(
-        specs={head.encoder: resolve(opened, head.encoder) for head in served.values()},
+        specs=specs,
         head_folder=config.head_folder or home.heads(),
         warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
         pseudonym_key=find_key_source(file).load() if keyed else None,

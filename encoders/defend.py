@@ -1,0 +1,85 @@
+"""Making an encoder with a defence of one without: the same network, and another name, version and fingerprint."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from encoders import weights
+from encoders.catalogue import parse
+from encoders.digests import check
+from encoders.learned_projection import AffineMap
+from encoders.seal import seal
+from encoders.seeded import Seeded
+from encoders.spec import EncoderSpec
+from encoders.versions import Bump, changes, next_version, required_bump
+from rawless.errors import UserError
+
+LEARNED_FILE = "learned-projection.safetensors"
+
+
+def check_defensible(spec: EncoderSpec, *, learned: bool) -> None:
+    """Raise UserError for an encoder that has a defence, or whose files cannot be copied beside a learned one."""
+    if not spec.sealed:
+        raise UserError(f"{spec.ref} is not sealed: run `rawless encoder register {spec.ref}` first.")
+    if spec.defence != "none":
+        parent = f", {spec.parent}" if spec.parent else ""
+        raise UserError(f"{spec.ref} has a defence already: defend the encoder that it was made of{parent}.")
+    if learned and isinstance(weights.source_of(spec), Seeded):
+        raise UserError(
+            f"The weights of {spec.ref} are drawn from a seed and have no folder to put a learned projection into: use "
+            "an encoder with files."
+        )
+
+
+def defend(
+    spec: EncoderSpec, name: str, version: str, steps: Mapping[str, Any], learned: AffineMap | None, folder: Path
+) -> EncoderSpec:
+    """Return the sealed spec of an encoder with the steps of a defence; `spec` is its parent.
+
+    With a learned projection its files are copied to `folder`, which must not exist, beside the projection's. Raises
+    UserError when the steps break a rule, or the version is too low for an encoder of the parent's name.
+    """
+    defence = {"full_dimension": spec.dimension, **steps}
+    identity = spec.identity() | {"name": name, "version": version, "parent": spec.ref}
+    if learned:
+        defence["learned"] = {"file": LEARNED_FILE, "dimension": len(learned.bias)}
+        identity["weights"] = {"source": f"path:{folder.absolute()}", "files": spec.weights.files}
+    dimensions = [defence.get("truncate"), defence.get("project", {}).get("dimension"), learned and len(learned.bias)]
+    dimension = next((each for each in reversed(dimensions) if each), spec.dimension)
+    unsealed = parse(identity | {"defence": defence, "dimension": dimension}, f"The encoder {name}@{version}")
+    _check_version(spec, unsealed)
+    if learned:
+        _write(spec, learned, folder)
+    return seal(unsealed)
+
+
+def _check_version(before: EncoderSpec, after: EncoderSpec) -> None:
+    """Raise UserError for a version of the same name that the changes do not allow."""
+    if before.name != after.name:
+        return
+    bump = required_bump(changes(before, after))
+    lowest = next_version(before.version, bump)
+    numbers = [tuple(int(part) for part in version.split(".")) for version in (after.version, lowest)]
+    if bump is not Bump.NONE and numbers[0] < numbers[1]:
+        raise UserError(
+            f"--as is {after.ref}, but this defence is a {bump.value} change of {before.ref}: use "
+            f"{after.name}@{lowest} or a later version, or another name."
+        )
+
+
+def _write(spec: EncoderSpec, learned: AffineMap, folder: Path) -> None:
+    source = weights.find(spec)
+    try:
+        folder.mkdir(parents=True)
+        for name in spec.files:
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source / name, folder / name)
+            check(spec, name, folder / name, where=str(folder / name))
+        save_file({"weight": learned.weight, "bias": learned.bias}, folder / LEARNED_FILE)
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} cannot be written ({type(error).__name__}): name another by --out, or remove it."
+        ) from None

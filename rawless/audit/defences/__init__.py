@@ -1,0 +1,1 @@
+"""Defences of encoders: learning a projection, and measuring what each gives for what it costs."""
