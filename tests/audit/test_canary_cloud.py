@@ -23,6 +23,7 @@ def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGoog
     with fake_google() as server:
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials_file(server, tmp_path)))
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        monkeypatch.setattr("rawless.audit.canary.cloud._POLL_SECONDS", 0.0)
         yield server
 
 
@@ -34,6 +35,8 @@ def findings() -> Findings:
 def test_all_pages_of_the_logs_are_searched(google: FakeGoogle, findings: Findings) -> None:
     def entries(request: dict[str, str]) -> tuple[int, object]:
         assert request["resourceNames"] == ["projects/a-project"]
+        if NOW.isoformat() in request["filter"]:
+            return 200, {"entries": [{}] if len(google.requests) > 3 else []}
         assert SINCE.isoformat() in request["filter"]
         if "pageToken" not in request:
             return 200, {"entries": [{"textPayload": "read 3 events"}], "nextPageToken": "second"}
@@ -45,6 +48,7 @@ def test_all_pages_of_the_logs_are_searched(google: FakeGoogle, findings: Findin
     search_projects(findings, google_rest(google.url), ["a-project"], SINCE, NOW)
 
     assert (findings.of("cloud_logging").status, findings.of("cloud_logging").places) == ("traces", 2)
+    assert google.requests.count(LOGS) > 3, "it did not wait for the logs"
     assert findings.of("job_metrics").status == "clean"
     assert findings.of("worker_disks").status == findings.of("messages").status == "unreachable"
 

@@ -1,7 +1,9 @@
 """Search what a deployed pipeline writes outside of the warehouse: logs, metrics, buckets and services."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -21,6 +23,9 @@ _COUNTERS = 'metric.type = "dataflow.googleapis.com/job/user_counter"'
 _PATHS = ("/healthz", "/readyz", "/openapi.json", "/v1/heads", "/v1/models")
 _REFUSED = (401, 403)
 _SECONDS = 30.0
+SETTLE_SECONDS = 60.0
+"""For how long the audit waits until logs have arrived; a quiet project has none to wait for."""
+_POLL_SECONDS = 3.0
 
 
 class NoPermission(Exception):
@@ -40,6 +45,7 @@ class Rest(Protocol):
 def search_projects(findings: Findings, rest: Rest, projects: Sequence[str], since: datetime, now: datetime) -> None:
     """Search the logs of projects, and the counters of their jobs, since a time."""
     start, end = since.isoformat(), now.isoformat()
+    _wait_for_logs(rest, projects, now)
     for project in projects:
         body = {"resourceNames": [f"projects/{project}"], "filter": f'timestamp >= "{start}"', "pageSize": _PAGE}
         _search_pages(findings, "cloud_logging", f"logs of {project}", partial(_entries, rest, body))
@@ -48,6 +54,16 @@ def search_projects(findings: Findings, rest: Rest, projects: Sequence[str], sin
         _search_pages(findings, "job_metrics", f"counters of {project}", counters)
     findings.miss("worker_disks", "no_interface")
     findings.miss("messages", "no_interface")
+
+
+def _wait_for_logs(rest: Rest, projects: Sequence[str], now: datetime) -> None:
+    """Wait until each project has an entry that is newer than the last row, so that earlier ones have arrived, too."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    for project in projects:
+        body = {"resourceNames": [f"projects/{project}"], "filter": f'timestamp >= "{now.isoformat()}"', "pageSize": 1}
+        with suppress(NoPermission, RawlessError):  # which the search itself reports
+            while not (_entries(rest, body, {}) or {}).get("entries") and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)  # then the condition is tested again
 
 
 def _entries(rest: Rest, body: dict[str, Any], page: dict[str, str]) -> dict[str, Any] | None:

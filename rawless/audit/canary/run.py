@@ -99,7 +99,7 @@ class Audit:
 
 
 def audit(request: Request) -> Audit:
-    """Send canaries through a pipeline and search every sink in reach for their markers.
+    """Send canaries through a pipeline and search every sink in reach for their markers; `record` stores the result.
 
     Raises UserError for a request that cannot be run, RawlessError if the canaries do not pass the pipeline.
     """
@@ -123,7 +123,7 @@ def audit(request: Request) -> Audit:
     if request.topic is None:
         findings.in_bytes("summary", repr(delivered.summary).encode(), "the summary of the job")
         findings.in_bytes("job_metrics", delivered.metrics.encode(), "the metrics of the job")
-    done = Audit(
+    return Audit(
         audit_id=secrets.token_hex(12),
         stream=request.stream.stream,
         audited_at=datetime.now(UTC),
@@ -135,8 +135,11 @@ def audit(request: Request) -> Audit:
         seconds=time.monotonic() - clock,
         has_short_ids=request.stream.id_bits < FEWEST_ID_BITS,
     )
-    append_all(warehouse, _rows(done))
-    return done
+
+
+def record(done: Audit, warehouse: Path | None) -> None:
+    """Append a row for each sink to `canary_v1`. Raises UserError if this account may not."""
+    append_all(open_warehouse(warehouse), _rows(done))
 
 
 def _check(request: Request) -> None:

@@ -51,7 +51,7 @@ def canary(
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    from rawless.audit.canary.run import Request, audit
+    from rawless.audit.canary.run import Request, audit, record
     from rawless.serving.remote import TOKEN_VARIABLE
 
     request = Request(
@@ -73,6 +73,7 @@ def canary(
         print_json(report)
     else:
         _print(report)
+    record(done, warehouse)  # after it was printed, since an account may not be allowed to write
     if done.has_short_ids:
         warn(
             f"The ids of {loaded.stream} are short: a producer's event may get the id of a canary, and would then "
@@ -94,10 +95,9 @@ def _print(report: dict[str, Any]) -> None:
         [
             {
                 "sink": each["sink"],
-                "status": each["status"],
+                "status": f"{each['traces']:,} traces" if each["traces"] else each["status"],
                 "places": f"{each['places']:,}",
                 "bytes": f"{each['bytes']:,}",
-                "traces": each["traces"],
                 "not searched": ", ".join(f"{reason} {count:,}" for reason, count in each["missed"].items()),
             }
             for each in report["sinks"]
