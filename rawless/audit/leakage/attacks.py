@@ -12,6 +12,8 @@ from rawless.audit.leakage import alignment, linkage, planted
 from rawless.audit.leakage.alignment import AlignmentAttack
 from rawless.audit.leakage.attack import Attack
 from rawless.audit.leakage.attributes import AttributeAttack
+from rawless.audit.leakage.image_contents import changed_copies, pictures_of, size_of_image
+from rawless.audit.leakage.images import DecoderAttack, NearDuplicateAttack
 from rawless.audit.leakage.linkage import LinkageAttack
 from rawless.audit.leakage.planted import PlantedTokensAttack
 from rawless.audit.leakage.records import Record
@@ -126,7 +128,27 @@ def _attributes(setting: Setting) -> Iterator[Planned]:
         labels, metadata, vectors = zip(
             *(_labelled(setting, side, name) for side in (setting.auxiliary, setting.attacked)), strict=True
         )
-        yield Planned(AttributeAttack(name, *labels, *metadata, seed=setting.seed), *vectors)
+        prefix = _ATTRIBUTES[setting.encoder.spec.modality]
+        yield Planned(AttributeAttack(name, *labels, *metadata, prefix=prefix, seed=setting.seed), *vectors)
+
+
+def _near_duplicates(setting: Setting) -> Iterator[Planned]:
+    spec = setting.encoder.spec
+    copies = [changed_copies(content, spec) for content in setting.attacked.contents()]
+    # The attacker has the encoder, so what he computes has no noise.
+    found = vectors_of(setting.encoder, [Raw(copy) for each in copies for copy in each])
+    own = np.repeat(np.arange(len(copies)), [len(each) for each in copies])[found.positions]
+    yield Planned(NearDuplicateAttack(own), found.vectors, setting.attacked.vectors)
+
+
+def decoder_attack(setting: Setting) -> DecoderAttack:
+    """Return the attack that draws the attacked pictures. It reads contents: run it in `guarded`."""
+    spec = setting.encoder.spec
+    return DecoderAttack(*(pictures_of(side.contents(), spec) for side in (setting.auxiliary, setting.attacked)))
+
+
+def _decoder(setting: Setting) -> Iterator[Planned]:
+    yield Planned(decoder_attack(setting), setting.auxiliary.vectors, setting.attacked.vectors)
 
 
 def _labelled(setting: Setting, side: Side, name: str) -> tuple[list[str], Vector, Vector]:
@@ -147,16 +169,13 @@ def _size_of_text(content: bytes) -> tuple[float, ...]:
     return len(text), len(text.split()), np.log1p(len(text))
 
 
-def _size_of_image(content: bytes) -> tuple[float, ...]:
-    return len(content), np.log1p(len(content))
-
-
 def _encoded(encoder: Encoder, texts: Sequence[str], release: Release | None = None) -> Vectors:
     return vectors_of(encoder, [Raw(text.encode()) for text in texts], release)
 
 
-_METADATA: dict[Modality, Callable[[bytes], tuple[float, ...]]] = {"text": _size_of_text, "image": _size_of_image}
+_ATTRIBUTES: dict[Modality, str] = {"text": "attribute", "image": "image_attribute"}
+_METADATA: dict[Modality, Callable[[bytes], tuple[float, ...]]] = {"text": _size_of_text, "image": size_of_image}
 _PLANS: dict[Modality, tuple[Callable[[Setting], Iterator[Planned]], ...]] = {
     "text": (_words, _planted, _alignment, _attributes, _linkage),
-    "image": (_attributes,),
+    "image": (_attributes, _near_duplicates, _decoder),
 }
