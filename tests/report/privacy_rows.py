@@ -14,7 +14,7 @@ from tests.shop import make_row
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 MINILM = lookup("minilm@1.0.0").fingerprint
-PERSON, EVENT = "pseudonym-of-a-person", "id-of-an-inspected-event"
+PERSON, EVENT, VALUE = "pseudonym-of-a-person", "id-of-an-inspected-event", "value-of-an-attribute"
 
 
 def insert(warehouse: Warehouse, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -39,7 +39,17 @@ def embeddings(warehouse: Warehouse, stream: str, count: int = 3, **fields: Any)
     append_all(
         warehouse,
         [
-            make_row(n, {**defaults, "subject_key": PERSON, "occurred_at": ago(n), "logged_at": ago(n), **fields})
+            make_row(
+                n,
+                {
+                    **defaults,
+                    "subject_key": PERSON,
+                    "attributes": (("channel", VALUE),),
+                    "occurred_at": ago(n),
+                    "logged_at": ago(n),
+                    **fields,
+                },
+            )
             for n in range(1, count + 1)
         ],
     )

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from google.cloud import bigquery
 from rawless.audit.readers import Access
 from rawless.audit.search import Search
 from rawless.report.privacy import PrivacyReport, privacy_report
-from rawless.report.privacy_page import SECTIONS, render, verdict
+from rawless.report.privacy_page import SECTIONS, render, verdict, write
 from rawless.warehouse.client import Warehouse
 from tests.report import privacy_rows as rows
 from tests.report.conftest import HOSTILE, read_page
@@ -74,11 +75,6 @@ def accessed(since: datetime) -> list[Access]:
 
 def told(report: PrivacyReport, level: str) -> list[str]:
     return [finding.sentence for finding in report.findings if finding.level == level]
-
-
-def text_of(report: PrivacyReport) -> str:
-    """Everything that the command would write."""
-    return render(report) + json.dumps(asdict(report), default=str)
 
 
 def test_what_is_wrong_comes_first(filled: PrivacyReport) -> None:
@@ -160,12 +156,18 @@ def test_every_claim_has_a_command_in_the_shell_s_spelling(filled: PrivacyReport
     assert len(re.findall(r"<code tabindex=\"0\">rawless ", page)) == page.count("<button ") >= len(filled.findings)
 
 
-def test_nothing_about_a_person_or_an_event_is_in_it(filled: PrivacyReport) -> None:
-    """The rows that it was made from have a pseudonym, ids of events, and one of an inspected event."""
-    search = Search([value.encode() for value in (rows.PERSON, rows.EVENT)])
+def test_nothing_about_a_person_or_an_event_is_in_it(
+    filled: PrivacyReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that it was made from have a pseudonym, attributes, ids of events, and one of an inspected event."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    search = Search([value.encode() for value in (rows.PERSON, rows.EVENT, rows.VALUE)])
+    write(filled, tmp_path / "page.html")
+    printed = json.dumps(asdict(filled), default=str)
 
-    assert search.in_bytes(text_of(filled).encode(), "report") == set()
-    assert not re.search(r"\be-\d+\b", text_of(filled))
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert search.in_folder(tmp_path) | search.in_bytes(printed.encode(), "JSON") == set()
+    assert not re.search(r"\be-\d+\b", (tmp_path / "page.html").read_text() + printed)
 
 
 def test_an_empty_warehouse_is_said_to_be_unchecked(made: Made) -> None:
