@@ -10,6 +10,7 @@ import typer
 from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
     audit,
+    audit_membership,
     audit_readers,
     audit_waive,
     callers,
@@ -58,6 +59,7 @@ app.command("sql")(sql.sql)
 audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)
 audit.app.command("waivers")(audit_waive.list_waivers)
+audit.app.command("membership")(audit_membership.membership)
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)
