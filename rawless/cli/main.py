@@ -25,6 +25,7 @@ from rawless.cli.commands import (
     head_deploy,
     head_import,
     ingest,
+    inspect,
     load,
     local,
     publish,
@@ -50,6 +51,7 @@ app.command("callers")(callers.callers)
 app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
+app.command("inspect")(inspect.inspect)
 app.command("load")(load.load)
 app.command("publish")(publish.publish)
 app.command("replay", context_settings={"allow_extra_args": True})(replay.replay)

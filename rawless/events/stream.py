@@ -1,10 +1,12 @@
 """The stream file: the declaration of one kind of event."""
 
 import math
+import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
@@ -38,6 +40,8 @@ _ID_PATTERNS = {
     "uuid": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
     "ulid": "[0-7][0-9A-HJKMNP-TV-Z]{25}",
 }
+_EVENT_ID = "{event_id}"
+_HTTPS = re.compile(r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/")
 _IMAGE_LIMITS = set(ImageLimits.model_fields)
 MAX_BYTES: dict[Modality, int] = {"text": 1_000_000, "image": 10_000_000}
 """The largest payload, unless a stream file says otherwise."""
@@ -59,6 +63,17 @@ def _storable(age: timedelta) -> timedelta:
     if age > MAX_AGE:
         raise ValueError(f"it is at most {MAX_AGE.days}d, because BigQuery refuses rows of events of ten years ago")
     return age
+
+
+def _link(url: str) -> str:
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("a URL consists of printable ASCII characters, without spaces and backslashes")
+    plain = url.replace(_EVENT_ID, "")
+    if _EVENT_ID not in url or "{" in plain or "}" in plain:
+        raise ValueError(f"the URL contains the placeholder {_EVENT_ID}, and no other")
+    if not _HTTPS.match(url):
+        raise ValueError("the URL begins with https:// and a host; it has no user, and the event id follows the host")
+    return url
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -134,6 +149,16 @@ class Leakage(FrozenModel):
     max_age: Duration
 
 
+class SourceSystem(FrozenModel):
+    """Where a person with the right to see an item finds it by its event id, outside of Rawless."""
+
+    url: Annotated[str, Field(max_length=512), AfterValidator(_link)]
+
+    def link(self, event_id: str) -> str:
+        """Return the URL of an event, whose id is percent-encoded."""
+        return self.url.replace(_EVENT_ID, quote(event_id, safe=""))
+
+
 class Stream(FrozenModel):
     """One kind of event: its modality, encoders, limits and allowed attributes."""
 
@@ -149,6 +174,8 @@ class Stream(FrozenModel):
     uri_prefixes: tuple[Annotated[str, AfterValidator(_prefix)], ...] = Field(default=(), max_length=100)
     """Objects may be read below these prefixes only."""
     leakage: Leakage | None = None
+    inspect: SourceSystem | None = None
+    """The system to which `rawless inspect` prints links."""
 
     @model_validator(mode="after")
     def _encoders_are_distinct(self) -> "Stream":

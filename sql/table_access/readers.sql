@@ -48,7 +48,7 @@ SELECT
   COUNT(*) AS accesses,
   MIN(access.accessed_at) AS first_at,
   MAX(access.accessed_at) AS last_at,
-  MAX_BY(access.job, access.accessed_at) AS last_job
+  ARRAY_AGG(access.job ORDER BY access.accessed_at DESC LIMIT 1)[OFFSET(0)] AS last_job
 FROM access
 GROUP BY day, account, on_behalf_of, table_name, action
 ORDER BY day DESC, account ASC, on_behalf_of ASC, table_name ASC, action ASC

@@ -64,6 +64,13 @@ _FORBIDDEN = (
         "a scientist may only read snapshots",
     ),
     (r"^scientist$", r"dataEditor|dataOwner|WRITER", r"", "a scientist may append rows, not delete a table"),
+    (r"^auditor$", r"dataEditor|dataOwner|WRITER", r"", "the privacy office may append rows, not delete a table"),
+    (
+        r"^(worker|orchestrator)$",
+        r"^(?!row_reader$)",
+        r"^table (leakage_audit_v1|waiver_v1)$",
+        "what the leakage gate holds back must not open it",
+    ),
     (
         r"^(user:|group:|scientist|auditor)",
         r"",

@@ -1,8 +1,8 @@
-# Which copies and heads exist. Scientists record them, so they need bigquery.tables.updateData, and no role separates
-# INSERT from UPDATE and DELETE. Whatever removes or changes a record raises an alert; the audit logs contain who did it,
-# and BigQuery can restore it for the time travel window.
+# Which copies and heads exist, and what the privacy office measured and waived. Those who record it need
+# bigquery.tables.updateData, and no role separates INSERT from UPDATE and DELETE. Whatever removes or changes a record
+# raises an alert; the audit logs contain who did it, and BigQuery can restore it for the time travel window.
 locals {
-  records = "/tables/(export_v1|head_v1)$"
+  records = "/tables/(export_v1|head_v1|leakage_audit_v1|waiver_v1)$"
 }
 
 resource "google_bigquery_table_iam_member" "scientist_registers" {
@@ -12,6 +12,15 @@ resource "google_bigquery_table_iam_member" "scientist_registers" {
   table_id   = google_bigquery_table.of[each.value].table_id
   role       = google_project_iam_custom_role.appender.name
   member     = "group:${var.scientists}"
+}
+
+resource "google_bigquery_table_iam_member" "auditor_audits" {
+  for_each   = toset(local.gate)
+  project    = var.project
+  dataset_id = google_bigquery_table.of[each.value].dataset_id
+  table_id   = google_bigquery_table.of[each.value].table_id
+  role       = google_project_iam_custom_role.appender.name
+  member     = "group:${var.auditors}"
 }
 
 resource "google_logging_metric" "changed_records" {
@@ -33,12 +42,12 @@ resource "google_logging_metric" "changed_records" {
 
 resource "google_monitoring_alert_policy" "changed_records" {
   project      = var.project
-  display_name = "${var.prefix}: a record of an export or a head was changed"
+  display_name = "${var.prefix}: a record was changed"
   combiner     = "OR"
   severity     = "CRITICAL"
 
   conditions {
-    display_name = "Rows of export_v1 or head_v1 were changed or removed"
+    display_name = "Rows of export_v1, head_v1, leakage_audit_v1 or waiver_v1 were changed or removed"
     condition_threshold {
       filter          = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.changed_records.name}\""
       comparison      = "COMPARISON_GT"

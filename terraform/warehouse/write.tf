@@ -22,6 +22,7 @@ locals {
   rejection       = google_bigquery_table.of["rejection_v1"]
   prediction      = google_bigquery_table.of["prediction_v1"]
   encoder         = google_bigquery_table.of["encoder_v1"]
+  gate            = ["leakage_audit_v1", "waiver_v1"]
 }
 
 resource "google_bigquery_table_iam_member" "worker_appends_embeddings" {
@@ -49,6 +50,25 @@ resource "google_bigquery_table_iam_member" "worker_reads_encoders" {
   table_id   = local.encoder.table_id
   role       = google_project_iam_custom_role.row_reader.name
   member     = each.value
+}
+
+# A job, and a service that logs embeddings, start only with encoders that the leakage gate of their stream lets pass.
+resource "google_bigquery_table_iam_member" "worker_reads_gate" {
+  for_each   = { for pair in setproduct(keys(var.workers), local.gate) : join("/", pair) => pair }
+  project    = var.project
+  dataset_id = google_bigquery_table.of[each.value[1]].dataset_id
+  table_id   = google_bigquery_table.of[each.value[1]].table_id
+  role       = google_project_iam_custom_role.row_reader.name
+  member     = var.workers[each.value[0]]
+}
+
+resource "google_bigquery_table_iam_member" "orchestrator_reads_gate" {
+  for_each   = toset(local.gate)
+  project    = var.project
+  dataset_id = google_bigquery_table.of[each.value].dataset_id
+  table_id   = google_bigquery_table.of[each.value].table_id
+  role       = google_project_iam_custom_role.row_reader.name
+  member     = var.services.orchestrator
 }
 
 resource "google_bigquery_table_iam_member" "orchestrator_appends_embeddings" {

@@ -196,6 +196,21 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "limits.max_side is for streams of images, but this stream is text",
     ),
     "formats of a text": ({"limits": {"formats": ["png"]}}, "limits.formats is for streams of images, but this stream"),
+    "a link without https": (
+        {"inspect": {"url": "http://t.example/{event_id}"}},
+        "the URL begins with https:// and a h",
+    ),
+    "a link with a user": ({"inspect": {"url": "https://u@t.example/{event_id}"}}, "it has no user, and the event id"),
+    "a link to a host by id": ({"inspect": {"url": "https://{event_id}.example/"}}, "the event id follows the host"),
+    "a link without the id": (
+        {"inspect": {"url": "https://t.example/"}},
+        "contains the placeholder {event_id}, and no",
+    ),
+    "a link with more": (
+        {"inspect": {"url": "https://t.example/{event_id}/{0}"}},
+        "contains the placeholder {event_id}",
+    ),
+    "a link with spaces": ({"inspect": {"url": "https://t.example/a b/{event_id}"}}, "without spaces and backslashes"),
     "leakage over 1": ({"leakage": {"max": {"f1": 1.5}, "max_age": "9d"}}, "leakage.max.f1 is 1.5, but the rule is: "),
     "leakage of no number": ({"leakage": {"max": {"f1": float("nan")}, "max_age": "9d"}}, "leakage.max.f1 is nan, but"),
     "leakage without limits": ({"leakage": {"max": {}, "max_age": "9d"}}, "leakage.max is {}, but the rule is: "),

@@ -59,6 +59,21 @@ MISTAKES = {
     "The custom role row_reader has the permissions ['bigquery.tables.export'], but": (
         "warehouse/write.tf", '["bigquery.tables.get", "bigquery.tables.getData"]', '["bigquery.tables.export"]',
     ),
+    "terraform/access.yaml lists row_reader on table waiver_v1 for orchestrator, but no resource grants it": (
+        "warehouse/write.tf",
+        '"orchestrator_reads_gate" {\n  for_each   = toset(local.gate)',
+        '"orchestrator_reads_gate" {\n  for_each   = toset(["leakage_audit_v1"])',
+    ),
+    "worker must not have appender on table waiver_v1: what the leakage gate holds back must not open it": (
+        "warehouse/write.tf",
+        "row_reader.name\n  member     = var.workers[",
+        "appender.name\n  member     = var.workers[",
+    ),
+    "auditor must not have roles/bigquery.dataEditor on table waiver_v1": (
+        "warehouse/records.tf",
+        'google_project_iam_custom_role.appender.name\n  member     = "group:${var.auditors}"',
+        '"roles/bigquery.dataEditor"\n  member     = "group:${var.auditors}"',
+    ),
     "allUsers must not have roles/pubsub.publisher on topic": (
         "raw/topic.tf", "member   = each.value", 'member   = "allUsers"',
     ),

@@ -1,6 +1,7 @@
-"""`rawless audit readers`, as the privacy office calls it."""
+"""`rawless audit readers` and `inspect`, as the privacy office calls them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from rawless.warehouse.account import user_name
 from tests.cli.conftest import Outcome
@@ -31,3 +32,22 @@ def test_a_time_that_is_none_is_refused(rawless: Rawless) -> None:
         "Error: --since is not a duration: a duration is a whole number and a unit, such as 30s, 15m, 12h, 90d, 2w or "
         "10y.\n"
     )
+
+
+def test_inspect_prints_a_link_to_an_event_that_was_ingested(
+    rawless: Rawless, tiny_file: Path, tmp_path: Path, write_events: Callable[..., Path]
+) -> None:
+    stream = tmp_path / "tickets.yaml"
+    stream.write_text(
+        f"stream: tickets\nmodality: text\nencoders: ['{tiny_file}']\nevent_id: {{pattern: '[a-z0-9-]{{1,64}}'}}\n"
+        "inspect: {url: 'https://tickets.example.com/{event_id}'}\n"
+    )
+    events = write_events({"stream": "tickets", "event_id": "t-1"})
+    assert rawless("ingest", "--stream", stream, "--source", f"jsonl:{events}").code == 0
+
+    done = rawless("inspect", "t-1", "--stream", stream, "--reason", "data_quality", "--ticket", "PRIV-7")
+
+    assert (done.code, done.out) == (0, "https://tickets.example.com/t-1\n")
+    (row,) = rawless("sql", "SELECT * FROM audit.inspection_v1 WHERE stream = 'tickets'", "--json").json
+    assert (row["event_id"], row["reason"], row["ticket"]) == ("t-1", "data_quality", "PRIV-7")
+    assert row["inspection_id"] in done.err
