@@ -1,15 +1,18 @@
 """Search for raw content where it must not be: in bytes and files, in all spellings and formats that leaks have."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from ahocorasick_rs import BytesAhoCorasick
+from PIL import Image
 
+from rawless.audit import pictures as images
 from rawless.audit.formats import FORMATS, HEAD, streams
 from rawless.audit.formats.source import Budget, Incomplete, Part, Source
+from rawless.audit.pictures import Pictures
 from rawless.audit.spellings import SHORTEST, fold, fragments, is_searchable, spellings
 
 _CHUNK = 1 << 22
@@ -31,14 +34,20 @@ class Trace:
 class Search:
     """Searches for fragments of any number of contents (Aho and Corasick, 1975), in data as it is and folded.
 
-    `unread` lists the places that could not be read to their end, each with the reason.
+    `unread` lists the places that could not be read to their end, each with the reason. `bytes` counts what was
+    searched, with what was unpacked.
     """
 
-    def __init__(self, contents: Iterable[bytes]) -> None:
-        """Prepare the search. `contents` counts all contents, `too_short` those that cannot be searched for."""
+    def __init__(self, contents: Iterable[bytes], pictures: Sequence[Image.Image] = ()) -> None:
+        """Prepare the search. `contents` counts all contents, `too_short` those that cannot be searched for.
+
+        Pictures are found even if they were stored again; their traces follow those of the contents.
+        """
         self.contents = 0
         self.too_short = 0
+        self.bytes = 0
         self.unread: set[str] = set()
+        self._pictures = Pictures(pictures) if pictures else None
         exact: dict[bytes, list[tuple[str, int]]] = {}
         folded: dict[bytes, list[tuple[str, int]]] = {}
         for position, content in enumerate(contents):
@@ -64,19 +73,35 @@ class Search:
         traces = self.in_bytes("\n".join(map(str, paths)).encode(), f"names in {folder}")
         for path in paths:
             if path.is_file():
-                with path.open("rb") as file:
-                    traces |= self._in(Source(file, path), str(path), Budget(path.stat().st_size))
+                traces |= self.in_file(path)
         return traces
+
+    def in_file(self, path: Path) -> set[Trace]:
+        """Return the traces in a file. Raises OSError if it cannot be opened."""
+        with path.open("rb") as file:
+            return self._in(Source(file, path), str(path), Budget(path.stat().st_size))
+
+    def in_parts(self, parts: Iterator[Part], place: str, size: int) -> set[Trace]:
+        """Return the traces in parts of something that may be unpacked like a file of `size` bytes."""
+        return self._in_parts(parts, place, Budget(size), 0)
 
     def _in(self, source: Source, place: str, budget: Budget, depth: int = 0) -> set[Trace]:
         """Return the traces in a file's bytes and in its parts."""
         head = source.file.read(HEAD)
         found: set[tuple[str, int]] = set()
         starts: set[int] = set()
-        for at, exact, folded in _pieces(source.file, self._exact.overlap, self._folded.overlap):
+        image_starts: set[int] = set()
+        overlap = max(self._exact.overlap, images.OVERLAP if self._pictures else 0)
+        for at, exact, folded in _pieces(source.file, overlap, self._folded.overlap):
             found |= self._exact.find(exact) | self._folded.find(folded)
             starts |= {at + match.start() for match in streams.START.finditer(exact)}
+            if self._pictures:
+                image_starts |= {at + match.start() for match in images.START.finditer(exact)}
+        self.bytes += source.file.tell()
         traces = {Trace(place, spelling, content) for spelling, content in found}
+        if self._pictures:
+            alike = self._pictures.within(source.file, sorted(image_starts))
+            traces |= {Trace(place, "a similar picture", self.contents + position) for position in alike}
         known = next((each for each in FORMATS if each.recognises(head)), None)
         if not known and not starts:
             return traces

@@ -15,6 +15,7 @@ from pipelines.ingest import Ingest
 from pipelines.run import as_rawless_error
 from pipelines.unbounded import read_locally
 from rawless.audit.search import Search, Trace
+from rawless.audit.sinks import find
 from rawless.privacy import Raw
 
 Searched = Callable[..., set[Trace]]
@@ -41,19 +42,22 @@ def searched(
         pipeline = beam.Pipeline(options=options.parse(beam_options, streaming=streaming))
         job.build(pipeline)
         output: list[str] = []
+        unregistered: set[str] = set()
         with caplog.at_level(logging.DEBUG):
             try:
                 with read_locally(job.source):
                     result = pipeline.run()
                     result.wait_until_finish()
-                output += [repr(counter) for counter in result.metrics().query()["counters"]]
+                metrics = [each for kind in result.metrics().query().values() for each in kind]
+                output += map(repr, metrics)
+                unregistered = {each.key.metric.name for each in metrics if not find(f"beam/{each.key.metric.name}")}
             except Exception as error:  # noqa: BLE001 - whatever a runner raises
                 output += [str(error), repr(error), str(as_rawless_error(error))]
         output += [*capfd.readouterr(), caplog.text, *(repr(record.__dict__) for record in caplog.records)]
         search = Search(contents)
         traces = search.in_bytes("\n".join(output).encode(), "output")
         traces |= search.in_folder(temporary) | search.in_folder(Path(os.environ["RAWLESS_HOME"]))
-        assert search.unread == set()
+        assert search.unread == unregistered == set()
         return traces
 
     return run_and_search

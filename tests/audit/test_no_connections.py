@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rawless.audit import sinks
 from rawless.telemetry import VARIABLES
 from tests.keys import FIXED_KEY
 
@@ -53,13 +54,21 @@ with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as service:
         assert "abstention" in json.load(urllib.request.urlopen(request))
     service.send_signal(signal.SIGTERM)
 assert service.returncode == 0
+from rawless.connect import LOCAL_CONFIG, open_warehouse
+from rawless.warehouse.tables import ROLES
+client = open_warehouse().client
+datasets = {role: getattr(LOCAL_CONFIG, role) for role in ROLES}
+print("TABLES", *(f"{role}.{each.table_id}" for role, name in datasets.items() for each in client.list_tables(name)))
 """
+_LOADED = {"events.topic_confirmed", "events.account_closed"}
 _SYSTEM_CALLS = "prctl,connect,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat"
 _TRACED = ("-e", f"trace={_SYSTEM_CALLS}", "-e", "inject=prctl:retval=0")
 """Without the effect of prctl, by which the programs forbid all but root to read the arguments in their memory."""
 _ADDRESS = re.compile(r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\(|inet_pton\(AF_INET6, )"([^"]+)"')
 _WRITTEN = re.compile(r"(?:open|openat|creat)\(.*(?:O_CREAT|O_WRONLY|O_RDWR|creat\().*= \d+<([^>]+)>")
 _FOLDER = re.compile(r'mkdir(?:at)?\((?:\S+<[^>]*>, )?"([^"]+)".*= 0$')
+_ANONYMOUS = re.compile(r"#\d+")
+"""The name of a file that never had one."""
 _DNS = 53
 
 
@@ -95,6 +104,19 @@ def test_ingest_train_import_and_serve_connect_to_the_local_stack_only(tmp_path:
     assert any(path.is_relative_to(allowed[0]) for path in written)
     assert [path for path in written if not any(path.is_relative_to(folder) for folder in allowed)] == []
     assert [*(tmp_path / "user").iterdir()] == []
+    roots = {"home": allowed[0], "temporary": allowed[1], "cache": cache, "named": tmp_path}
+    names = {_registered_name(path, roots) for path in written if not _ANONYMOUS.fullmatch(path.name)}
+    assert len(names) > 10
+    assert sorted(name for name in names if sinks.find(name) is None) == []
+    (tables,) = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("TABLES")]
+    assert {"snapshots.dataset_support_topics", "events.embedding_event_v1"} < {*tables}
+    assert sorted(table for table in tables if table not in _LOADED and sinks.find(table) is None) == []
+
+
+def _registered_name(path: Path, roots: dict[str, Path]) -> str:
+    """The name of a file in the registry of sinks: the root that it is below, and the path from there."""
+    name = next(name for name, root in roots.items() if path.is_relative_to(root))
+    return f"{name}/{path.relative_to(roots[name])}".removesuffix("/.")
 
 
 def test_what_strace_prints_is_understood() -> None:
