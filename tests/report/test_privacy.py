@@ -201,14 +201,18 @@ def test_a_stream_in_order_is_said_to_be_so(warehouse: Warehouse, made: Made, st
     assert 'class="verdict good"' in render(report)
 
 
-def test_what_is_old_or_has_no_gate_is_said(warehouse: Warehouse, made: Made, stream_file: Path) -> None:
+def test_what_is_old_interrupted_or_without_a_gate_is_said(warehouse: Warehouse, made: Made, stream_file: Path) -> None:
     rows.embeddings(warehouse, "support_message", origin="serving", caller_key=None)
     rows.canary(warehouse, "support_message", days=91)
     insert(warehouse, "leakage_audit_v1", [rows.measure("words_f1", 0.1, stream=None)])
+    person = {"person_key": rows.PERSON, "erased_before": rows.ago(3), "certificate_id": "certificate-9"}
+    insert(warehouse, "tombstone_v1", [person])
     stream_file.write_text(stream_file.read_text().replace(GATE, ""))
     report = made(stream_file)
 
-    assert told(report, "wrong") == []
+    assert told(report, "wrong") == [
+        "The erasure certificate-9 of 2026-11-26 is not finished: run the same command again."
+    ]
     assert told(report, "unchecked") == ["The last canary of support_message is from 2026-08-30."]
     assert told(report, "exception") == [
         "support_message has no leakage gate: nothing limits what its embeddings may leak.",
