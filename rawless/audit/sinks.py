@@ -60,7 +60,7 @@ _FILE_SINKS = (
     ),
     Sink(
         "reports", "file", "HTML reports", ("home/reports", "home/reports/*", "named/*.html"), _FILES,
-        ("rawless.report.page",),
+        ("rawless.report.document",),
     ),
     Sink(
         "demo_files", "file", "the demo's dataset, head and service files",

@@ -41,9 +41,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Audited:
-    """The measures of one encoder, for one stream or for all."""
+    """The measures of one encoder, or of one head of it, for one stream or for all."""
 
     encoder: str
+    head: str | None
     stream: str | None
     rows: list[tuple[LeakageMeasure, float | None, Strip]]
     """Each measure with its limit, if a given stream has one."""
@@ -84,12 +85,12 @@ def _by_level(found: list[Finding]) -> dict[str, list[Finding]]:
 
 
 def _audited(report: PrivacyReport) -> list[Audited]:
-    def key(measure: LeakageMeasure) -> tuple[str, str]:
-        return measure.encoder, measure.stream or ""
+    def key(measure: LeakageMeasure) -> tuple[str, str, str]:
+        return measure.encoder, measure.head or "", measure.stream or ""
 
     return [
-        Audited(encoder, stream or None, [_row(each, _limit(report, each)) for each in measures])
-        for (encoder, stream), measures in groupby(sorted(report.leakage, key=key), key)
+        Audited(encoder, head or None, stream or None, [_row(each, _limit(report, each)) for each in measures])
+        for (encoder, head, stream), measures in groupby(sorted(report.leakage, key=key), key)
     ]
 
 

@@ -86,6 +86,8 @@ class LeakageMeasure:
     stream: str | None
     encoder: str
     encoder_fingerprint: str
+    head: str | None
+    """The head that was attacked, as name@version; None if vectors were."""
     attack: str
     metric: str
     value: float

@@ -14,7 +14,7 @@ from tests.shop import make_row
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 MINILM = lookup("minilm@1.0.0").fingerprint
-PERSON, EVENT = "pseudonym-of-a-person", "id-of-an-inspected-event"
+PERSON, EVENT, VALUE = "pseudonym-of-a-person", "id-of-an-inspected-event", "value-of-an-attribute"
 
 
 def insert(warehouse: Warehouse, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -39,7 +39,17 @@ def embeddings(warehouse: Warehouse, stream: str, count: int = 3, **fields: Any)
     append_all(
         warehouse,
         [
-            make_row(n, {**defaults, "subject_key": PERSON, "occurred_at": ago(n), "logged_at": ago(n), **fields})
+            make_row(
+                n,
+                {
+                    **defaults,
+                    "subject_key": PERSON,
+                    "attributes": (("channel", VALUE),),
+                    "occurred_at": ago(n),
+                    "logged_at": ago(n),
+                    **fields,
+                },
+            )
             for n in range(1, count + 1)
         ],
     )
@@ -119,13 +129,16 @@ def fill(warehouse: Warehouse) -> None:
         measure("planted_tokens_recall", 0.031, 0.0, 0.001, 0.002),
         measure("alignment_1000_words_f1", 0.41, 0.253, 0.25, 0.26, attack="alignment"),
         measure("attribute_domain_1000_auc", 0.93, 0.61, 0.50, 0.52, attack="attributes"),
+        *(measure("membership_tpr", value, 0.01, 0.012, 0.009, attack="membership", head=head, stream=None)
+          for head, value in (("pictured@1", 0.02), ("pictured@2", 0.31))),
         measure("linkage_changed", 0.98, 0.003, 0.41, 0.004, attack="linkage"),
     ])  # fmt: skip
     insert(warehouse, "waiver_v1", [waiver(9), waiver(-30, metric="content_words_f1", reason="test_data")])
     insert(warehouse, "inspection_v1", [inspection(), inspection(), inspection("complaint", 300)])
     finished = erased(
         "certificate-1", ("table", "embedding_event_v1", "deleted", 12), ("snapshot", "a" * 24, "deleted", 3),
-        ("export", "gs://exports/pictured", "delete_by_hand", 0), ("head", "pictured@1", "retrain", 0),
+        ("export", "gs://exports/pictured", "delete_by_hand", 3), ("head", "pictured@1", "retrain", 3),
+        ("head", "other@1", "retrain", 0), ("table", "embedding_event_v1", "deleted", 12),
         ("certificate", "certificate-1", "finished", 15),
     )  # fmt: skip
     insert(

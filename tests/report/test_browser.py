@@ -3,11 +3,16 @@
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from rawless.report.page import render
+from rawless.report.privacy import PrivacyReport
+from rawless.report.privacy_findings import Finding
+from rawless.report.privacy_page import SECTIONS
+from rawless.report.privacy_page import render as render_privacy
 from tests.report.conftest import HOSTILE, head_of, manifest_of, points_of, read_page
 
 BROWSER = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
@@ -33,6 +38,32 @@ def _open(path: Path, folder: Path) -> tuple[str, list[str]]:
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+_COPIES = """
+<script>
+const button = document.querySelector(".command button");
+const reached = [...document.querySelectorAll("button, code, a, .scroll")].every((one) => one.tabIndex === 0);
+button.click();
+setTimeout(() => {
+  Object.assign(document.body.dataset, {reached, copied: getSelection().toString(), said: button.textContent});
+}, 500);
+</script>
+"""
+
+
+def test_a_command_of_the_report_on_privacy_is_copied_by_a_click_or_a_key(tmp_path: Path) -> None:
+    finding = Finding("wrong", "canary", HOSTILE, "rawless audit canary --stream 'a stream.yaml'")
+    report = PrivacyReport(datetime(2026, 1, 1, tzinfo=UTC), "local-dev", 90, [finding])
+    report.commands = {section: [finding.command] for section in SECTIONS}
+    (tmp_path / "page.html").write_text(render_privacy(report).replace("</body>", f"{_COPIES}</body>"))
+    drawn, console = _open(tmp_path / "page.html", tmp_path / "profile")
+
+    assert console == []
+    assert "<title>owned" not in drawn
+    assert 'data-reached="true"' in drawn
+    assert f'data-copied="{finding.command}"' in drawn
+    assert re.search('data-said="(Copied|Selected)"', drawn)
 
 
 def test_it_draws_without_an_error_even_with_hostile_names(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from google.cloud import bigquery
 from rawless.audit.readers import Access
 from rawless.audit.search import Search
 from rawless.report.privacy import PrivacyReport, privacy_report
-from rawless.report.privacy_page import SECTIONS, render, verdict
+from rawless.report.privacy_page import SECTIONS, render, verdict, write
 from rawless.warehouse.client import Warehouse
 from tests.report import privacy_rows as rows
 from tests.report.conftest import HOSTILE, read_page
@@ -76,17 +77,13 @@ def told(report: PrivacyReport, level: str) -> list[str]:
     return [finding.sentence for finding in report.findings if finding.level == level]
 
 
-def text_of(report: PrivacyReport) -> str:
-    """Everything that the command would write."""
-    return render(report) + json.dumps(asdict(report), default=str)
-
-
 def test_what_is_wrong_comes_first(filled: PrivacyReport) -> None:
     assert told(filled, "wrong") == [
         "The canary of support_message found 2 traces of content in temporary_folder.",
         "content_words_f1 of minilm@1.0.0 for support_message may leak more than its limit allows: up to 0.638, at "
         "most 0.5.",
-        "membership_tpr of minilm@1.0.0 for support_message was never measured.",
+        "membership_tpr of minilm@1.0.0 for support_message may leak more than its limit allows: up to 0.328, at most "
+        "0.05.",
         "The erasure certificate-2 of 2026-11-28 is not finished: run the same command again.",
     ]
     assert told(filled, "unchecked") == [
@@ -116,12 +113,16 @@ def test_each_section_shows_its_rows(filled: PrivacyReport) -> None:
         ["temporary_folder", "traces", "", "48 MB", "2"],
         ["warehouse", "clean", "", "48 MB", "0"],
     ]
-    assert page.table("leakage")[-1][1:] == [
-        *("words_f1", "", "0.657 (0.637 to 0.675)", "0.253", "0.248", "0.251", "0.500", "300 from 3,000", "2026-11-19"),
+    assert [line[2:] for line in page.table("leakage") if line[1] == "words_f1"] == [
+        ["", "0.657 (0.637 to 0.675)", "0.253", "0.248", "0.251", "0.500", "300 from 3,000", "2026-11-19"]
     ]
+    assert [line[3] for line in page.table("leakage") if line[0] == "membership"] == [
+        "0.020 (0.000 to 0.038)", "0.310 (0.290 to 0.328)"
+    ]  # fmt: skip
+    assert {"head pictured@1 over minilm@1.0.0", "head pictured@2 over minilm@1.0.0"} <= set(page.headings)
     assert [line[2:6] for line in page.table("gates")[1:]] == [
         ["content_words_f1", "0.500", "0.638", "above"],
-        ["membership_tpr", "0.050", "", "missing"],
+        ["membership_tpr", "0.050", "0.328", "above"],
         ["words_f1", "0.500", "0.675", "above, waived until 2026-12-08"],
     ]
     assert [line[:2] for line in page.table("streams")[1:]] == [
@@ -160,12 +161,18 @@ def test_every_claim_has_a_command_in_the_shell_s_spelling(filled: PrivacyReport
     assert len(re.findall(r"<code tabindex=\"0\">rawless ", page)) == page.count("<button ") >= len(filled.findings)
 
 
-def test_nothing_about_a_person_or_an_event_is_in_it(filled: PrivacyReport) -> None:
-    """The rows that it was made from have a pseudonym, ids of events, and one of an inspected event."""
-    search = Search([value.encode() for value in (rows.PERSON, rows.EVENT)])
+def test_nothing_about_a_person_or_an_event_is_in_it(
+    filled: PrivacyReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that it was made from have a pseudonym, attributes, ids of events, and one of an inspected event."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    search = Search([value.encode() for value in (rows.PERSON, rows.EVENT, rows.VALUE)])
+    write(filled, tmp_path / "page.html")
+    printed = json.dumps(asdict(filled), default=str)
 
-    assert search.in_bytes(text_of(filled).encode(), "report") == set()
-    assert not re.search(r"\be-\d+\b", text_of(filled))
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert search.in_folder(tmp_path) | search.in_bytes(printed.encode(), "JSON") == set()
+    assert not re.search(r"\be-\d+\b", (tmp_path / "page.html").read_text() + printed)
 
 
 def test_an_empty_warehouse_is_said_to_be_unchecked(made: Made) -> None:
@@ -194,14 +201,18 @@ def test_a_stream_in_order_is_said_to_be_so(warehouse: Warehouse, made: Made, st
     assert 'class="verdict good"' in render(report)
 
 
-def test_what_is_old_or_has_no_gate_is_said(warehouse: Warehouse, made: Made, stream_file: Path) -> None:
+def test_what_is_old_interrupted_or_without_a_gate_is_said(warehouse: Warehouse, made: Made, stream_file: Path) -> None:
     rows.embeddings(warehouse, "support_message", origin="serving", caller_key=None)
     rows.canary(warehouse, "support_message", days=91)
     insert(warehouse, "leakage_audit_v1", [rows.measure("words_f1", 0.1, stream=None)])
+    person = {"person_key": rows.PERSON, "erased_before": rows.ago(3), "certificate_id": "certificate-9"}
+    insert(warehouse, "tombstone_v1", [person])
     stream_file.write_text(stream_file.read_text().replace(GATE, ""))
     report = made(stream_file)
 
-    assert told(report, "wrong") == []
+    assert told(report, "wrong") == [
+        "The erasure certificate-9 of 2026-11-26 is not finished: run the same command again."
+    ]
     assert told(report, "unchecked") == ["The last canary of support_message is from 2026-08-30."]
     assert told(report, "exception") == [
         "support_message has no leakage gate: nothing limits what its embeddings may leak.",
