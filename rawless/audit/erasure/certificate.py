@@ -10,7 +10,7 @@ from google.api_core.exceptions import GoogleAPIError
 
 from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import parameters, structs
-from rawless.warehouse.tables import FOLDER, ROLES, DatasetRole
+from rawless.warehouse.tables import FOLDER, DatasetRole
 
 FAIL_SAFE = timedelta(days=7)
 """How long BigQuery keeps what time travel no longer shows; nobody but Google can read it."""
@@ -22,6 +22,7 @@ _ACTION = {
     "object_kind": "STRING", "object_id": "STRING", "action": "STRING", "row_count": "INT64",
     "copies_end_at": "TIMESTAMP",
 }  # fmt: skip
+_EMPTIED: tuple[DatasetRole, ...] = ("events", "snapshots", "builds", "subjects")
 _DELETED = ("deleted", "dropped")
 NOT_OURS = (
     "Business tables, the source of the events and their backups are not Rawless's: delete the person there too. While "
@@ -109,7 +110,7 @@ class Recorder:
     def __init__(self, warehouse: Warehouse, certificate_id: str) -> None:
         self.warehouse, self.certificate_id = warehouse, certificate_id
         self._requested_by = account(warehouse)
-        self._kept = {role: time_travel(warehouse, role) + FAIL_SAFE for role in ROLES}
+        self._kept = {role: time_travel(warehouse, role) + FAIL_SAFE for role in _EMPTIED}
         rows = warehouse.query(warehouse.render(_CERTIFICATE), parameters({"certificate_id": certificate_id}))
         self.recorded: dict[tuple[str, str, str], int] = {
             (row["object_kind"], row["object_id"], row["action"]): row["row_count"] for row in rows
