@@ -31,7 +31,7 @@ class ObjectStorage(WeightSource):
         """See `WeightSource.fetch`."""
         from google.api_core.exceptions import GoogleAPIError, NotFound
         from google.auth.exceptions import GoogleAuthError
-        from google.cloud import storage  # type: ignore[attr-defined]
+        from google.cloud.storage import Client
         from google.cloud.storage.exceptions import DataCorruption
 
         check_storage_address()
@@ -39,7 +39,7 @@ class ObjectStorage(WeightSource):
         bucket, _, prefix = source.removeprefix("gs://").partition("/")
         make_cache(folder)
         try:
-            client = storage.Client()
+            client = Client()
             for name in spec.files:
                 path = "/".join(part for part in (prefix.strip("/"), name) if part)
                 make_cache((folder / name).parent)

@@ -67,13 +67,13 @@ def _local_copy(what: str, location: str, folder: Path) -> Path:
 def _download(what: str, url: str) -> bytes:
     from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage  # type: ignore[attr-defined]
+    from google.cloud.storage import Client
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     check_storage_address()
     bucket, _, name = url.removeprefix(_SCHEME).partition("/")
     try:
-        blob = storage.Client().bucket(bucket).blob(name)
+        blob = Client().bucket(bucket).blob(name)
         return bytes(blob.download_as_bytes(retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS)))
     except (NotFound, Forbidden) as error:
         raise UserError(
