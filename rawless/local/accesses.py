@@ -20,15 +20,17 @@ ACCESS_FILE = "local.accesses.jsonl"
 EARLIER_FILE = "local.accesses.earlier.jsonl"
 MAX_BYTES = 5_000_000
 """Size at which a new file begins, about 30,000 accesses. The one before it is kept."""
-_NAMES = "|".join(names())
-_FUNCTIONS = "|".join(functions())
-_TABLE = re.compile(
+_OWN, _FUNCTIONS = frozenset(names()), frozenset(functions())
+_QUALIFIED = re.compile(r"\.`?([a-z]\w+)(?=(`?\s*\(|`?\.)?)", re.IGNORECASE)
+"""A name after a dot, and what follows if it is a function or a dataset."""
+_PER_DATASET = re.compile(r"snapshot_[0-9a-f]{24}|dataset_[a-z0-9_]{1,63}")
+_BEFORE = re.compile(
     r"(?P<target>\b(?:INTO|MERGE|UPDATE|DELETE\s+FROM|DELETE|TABLE(?:\s+IF\s+(?:NOT\s+)?EXISTS)?)\s+)?"
-    rf"(?<![\w`])`?(?:[\w-]+`?\.`?)?(?P<dataset>\w+)`?\.`?"
-    rf"(?:(?P<table>{_NAMES}|snapshot_[0-9a-f]{{24}}|dataset_[a-z0-9_]{{1,63}})`?(?![\w`]*[.\w])"
-    rf"|(?P<function>{_FUNCTIONS})`?\s*\()",
+    r"(?<![\w`-])`?(?:[\w-]+`?\.`?)?(?P<dataset>\w+)`?\.$",
     re.IGNORECASE,
 )
+"""What precedes the name of a table: project, dataset, and the keyword of a statement that only writes to it."""
+_WINDOW = 200
 _DEFINITION = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?(TABLE\s+FUNCTION|FUNCTION|VIEW|MATERIALIZED\s+VIEW)\b", re.I)
 _COMMENT = re.compile(r"--[^\n]*")
 
@@ -72,7 +74,7 @@ class AccessRecord:
 
     def add(self, dataset: str, table: str, action: Action) -> None:
         """Record one access, if the table is one of Rawless."""
-        if _reads_nothing.get() or not _TABLE.fullmatch(f"{dataset}.{table}"):
+        if _reads_nothing.get() or not _is_own(table):
             return
         entry = {
             "at": datetime.now(UTC).isoformat(),
@@ -94,9 +96,25 @@ def tables_read(sql: str) -> list[tuple[str, str]]:
     statement = _COMMENT.sub("", sql)
     if _DEFINITION.match(statement):
         return []
-    found = (match for match in _TABLE.finditer(statement) if not match["target"])
-    tables = ((match["dataset"], match["table"] or f"{match['function']}_v1") for match in found)
-    return list(dict.fromkeys(tables))
+    found: dict[tuple[str, str], None] = {}
+    for match in _QUALIFIED.finditer(statement):
+        if not (name := _table(match[1].lower(), match[2] or "")):
+            continue
+        before = _BEFORE.search(statement, max(0, match.start() - _WINDOW), match.start() + 1)
+        if before and not before["target"]:
+            found[before["dataset"], name] = None
+    return list(found)
+
+
+def _table(name: str, following: str) -> str | None:
+    """Return the table of Rawless that a qualified name means, by itself or as its function, None for any other."""
+    if following.endswith("("):
+        return f"{name}_v1" if name in _FUNCTIONS else None
+    return name if not following and _is_own(name) else None
+
+
+def _is_own(table: str) -> bool:
+    return table in _OWN or _PER_DATASET.fullmatch(table) is not None
 
 
 def accesses(home: Path, since: datetime) -> Iterator[dict[str, Any]]:

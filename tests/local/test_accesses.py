@@ -49,7 +49,7 @@ def test_the_tables_of_rawless_that_a_statement_reads_are_found(sql: str, expect
 @pytest.fixture
 def accessed(warehouse: Warehouse, home: Path) -> Callable[[], set[tuple[str, str, bool]]]:
     """Returns table, action and whether a job is named, of the accesses to this test's own datasets."""
-    begun = datetime.now(UTC) - timedelta(seconds=1)
+    begun = datetime.now(UTC)  # after the warehouse was emptied
     datasets = {warehouse.config.events, warehouse.config.snapshots}
 
     def found() -> set[tuple[str, str, bool]]:
