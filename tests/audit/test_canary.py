@@ -18,6 +18,8 @@ import pipelines.encode
 import rawless.audit.canary.run
 from rawless.audit.canary import delivery
 from rawless.audit.canary.events import Canaries
+from rawless.audit.canary.findings import Findings
+from rawless.audit.canary.machine import Processes
 from rawless.audit.canary.markers import Markers
 from rawless.audit.search import Search
 from rawless.cli.main import run
@@ -212,6 +214,17 @@ def test_a_mistake_is_answered_before_anything_is_sent(
 ) -> None:
     assert run(["audit", "canary", "--stream", str(texts), *words]) == 2
     assert sentence in capfd.readouterr().err
+
+
+def test_a_system_without_proc_is_not_called_clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("rawless.audit.canary.machine._PROC", tmp_path)
+    findings = Findings(Search([b"kelovanitumasobe"]))
+
+    with Processes() as processes:
+        pass
+    processes.search(findings)
+
+    assert (findings.of("processes").status, findings.of("processes").reason) == ("unreachable", "no_interface")
 
 
 @pytest.mark.parametrize("pattern", ["uuid", "ulid", r"msg-\d{4}", "(a|b)[A-F0-9]{20}x?", "[a-z]{1,8}(-[a-z]+)*"])
