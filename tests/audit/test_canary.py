@@ -18,15 +18,20 @@ import pipelines.encode
 import rawless.audit.canary.run
 from rawless.audit.canary import delivery
 from rawless.audit.canary.events import Canaries
+from rawless.audit.canary.findings import Findings
+from rawless.audit.canary.machine import Processes
 from rawless.audit.canary.markers import Markers
 from rawless.audit.search import Search
 from rawless.cli.main import run
 from rawless.connect import LOCAL_CONFIG
-from rawless.errors import RawlessError
+from rawless.errors import RawlessError, UserError
 from rawless.events.parse import Parser
 from rawless.events.stream import Stream, load_stream
 from rawless.local import stack as local_stack
+from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
+from tests.shop import make_row
+from tests.tiny_towers import Towers
 
 UUIDS = "event_id: uuid\n"
 
@@ -35,7 +40,7 @@ UUIDS = "event_id: uuid\n"
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The home folder of a local stack that has no other tables."""
     home = tmp_path_factory.mktemp("canary")
-    local_stack.up(home)
+    Warehouse(LOCAL_CONFIG, local_stack.up(home).bigquery).ensure()
     yield home
     local_stack.down(home)
 
@@ -100,13 +105,14 @@ def test_a_clean_pipeline_passes_and_no_marker_is_left_or_printed(
 
 
 def test_a_leaky_step_is_caught_in_every_sink_and_its_leaks_are_not_printed(
-    planted: Callable[[], Search], tmp_path: Path, warehouse: Warehouse, capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    planted: Callable[[], Search], towers: Towers, tmp_path: Path, warehouse: Warehouse,
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The step logs and prints what it reads, puts base64 into a table, and a grey thumbnail into a file that it
     names after the customer."""
     stream = tmp_path / "pictures.yaml"
-    stream.write_text(f"stream: canary_picture\nmodality: image\nencoders: [resnet18-seeded@1.0.0]\n{UUIDS}")
+    stream.write_text(f"stream: canary_picture\nmodality: image\nencoders: ['{tmp_path}/tower.yaml']\n{UUIDS}")
+    (tmp_path / "tower.yaml").write_text(towers.image.model_dump_json())
     warehouse.query("CREATE OR REPLACE TABLE leaked_notes (note STRING)")
     payloads: list[bytes] = []
     subjects: list[str] = []
@@ -184,6 +190,15 @@ def test_canaries_that_do_not_arrive_are_an_error(warehouse: Warehouse, texts: P
         delivery.wait(warehouse, stream, events, delivery.datetime.now(delivery.UTC), 0.0, delivery.Delivery())
 
 
+def test_a_canary_never_gets_the_id_of_another_event(warehouse: Warehouse, texts: Path) -> None:
+    stream = load_stream(texts)
+    events = Canaries(stream, Markers()).events()
+    append_all(warehouse, [make_row(1, {"stream": stream.stream, "event_id": events[-1].event_id})])
+
+    with pytest.raises(UserError, match=r"1 of 15 that were drawn belong to other events"):
+        delivery.check_new(warehouse, stream, events)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -199,6 +214,17 @@ def test_a_mistake_is_answered_before_anything_is_sent(
 ) -> None:
     assert run(["audit", "canary", "--stream", str(texts), *words]) == 2
     assert sentence in capfd.readouterr().err
+
+
+def test_a_system_without_proc_is_not_called_clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("rawless.audit.canary.machine._PROC", tmp_path)
+    findings = Findings(Search([b"kelovanitumasobe"]))
+
+    with Processes() as processes:
+        pass
+    processes.search(findings)
+
+    assert (findings.of("processes").status, findings.of("processes").reason) == ("unreachable", "no_interface")
 
 
 @pytest.mark.parametrize("pattern", ["uuid", "ulid", r"msg-\d{4}", "(a|b)[A-F0-9]{20}x?", "[a-z]{1,8}(-[a-z]+)*"])

@@ -129,6 +129,8 @@ class Processes:
         with findings.searching("processes", len(self._ids)) as finding:
             finding.traces |= findings.search.in_bytes(data, "arguments and environment of processes")
         findings.miss("processes", "not_readable", len(self._unreadable))
+        if not self._ids:  # a system without /proc
+            findings.miss("processes", "no_interface")
 
 
 class Output:

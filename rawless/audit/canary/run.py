@@ -107,7 +107,9 @@ def audit(request: Request) -> Audit:
     warehouse = open_warehouse(request.warehouse)
     markers = Markers()
     events = Canaries(request.stream, markers).events()
-    delivery.check_new(warehouse, request.stream, events)
+    has_short_ids = request.stream.id_bits < FEWEST_ID_BITS
+    if has_short_ids:
+        delivery.check_new(warehouse, request.stream, events)
     started, clock = datetime.now(UTC), time.monotonic()
     output, processes = machine.Output(), machine.Processes()
     with processes:
@@ -133,7 +135,7 @@ def audit(request: Request) -> Audit:
         findings=tuple(findings),
         shown={trace: _shown(trace, findings, markers) for each in findings for trace in each.traces},
         seconds=time.monotonic() - clock,
-        has_short_ids=request.stream.id_bits < FEWEST_ID_BITS,
+        has_short_ids=has_short_ids,
     )
 
 
