@@ -51,7 +51,7 @@ def test_an_encoder_is_defended_by_options_and_says_what_that_guarantees(
     assert spec.identity()["defence"] == steps
     epsilons = [row["epsilon"] for row in made["differential_privacy"]["records"]]
     assert epsilons == sorted(epsilons)
-    assert f"{epsilons[0]:.2f}"[:4] in shown.out
+    assert all(f"{each:,.1f}" in shown.out for each in epsilons)
     assert "not of ids, times, attributes or logged predictions" in shown.out
 
 
