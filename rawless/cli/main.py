@@ -11,6 +11,7 @@ from rawless import privacy as privacy  # forbids memory dumps of this process, 
 from rawless.cli.commands import (
     audit,
     audit_canary,
+    audit_frontier,
     audit_membership,
     audit_readers,
     audit_waive,
@@ -67,6 +68,7 @@ audit.app.command("waive")(audit_waive.waive)
 audit.app.command("waivers")(audit_waive.list_waivers)
 audit.app.command("membership")(audit_membership.membership)
 audit.app.command("canary")(audit_canary.canary)
+audit.app.command("frontier")(audit_frontier.frontier)
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from encoders.encoder import Encoded, Role
 from encoders.release import PURPOSE as NOISE
-from encoders.release import Release
+from encoders.release import Release, round_off
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.heads.artefact import HeadManifest
@@ -150,7 +150,7 @@ class Orchestrator:
                 origin="serving", caller_key=request.caller_key,
             )  # fmt: skip
             self._log.put(row)
-        return outcome  # heads answer for the vector without noise, which does not leave
+        return round_off(spec, outcome)  # heads answer for the vector without noise, which does not leave
 
     async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
         arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)

@@ -17,7 +17,7 @@ from encoders.catalogue import parse
 from encoders.encoder import Encoded, Encoder
 from encoders.load import build, load
 from encoders.probe import deviation
-from encoders.release import Release, add_noise, quantise
+from encoders.release import Release, add_noise, quantise, release_contents
 from encoders.seal import seal
 from encoders.spec import EncoderSpec, Vector
 from encoders.versions import Bump, changes, required_bump
@@ -203,6 +203,15 @@ def test_quantisation_rounds_to_the_nearest_value_of_each_vector() -> None:
     assert quantise(vectors, 2) == pytest.approx(np.array([[1, 0, 0], [0.02, 0, -0.02], [0, 0, 0]]))
     assert quantise(vectors[:1], 1)[0] == pytest.approx([0.49666667, -0.49666667, 0.49666667])
     assert quantise(vectors, 16) == pytest.approx(vectors, abs=1e-4)
+
+
+def test_contents_of_an_audit_are_released_as_events_of_their_own(defended: Callable[..., EncoderSpec]) -> None:
+    release = release_contents(seal(defended(**CLIPPED_NOISE)), KEY)
+    encoded = Encoded(np.zeros(16, np.float32), truncated=False)
+    one, other = (release(encoded, Raw(TEXT)) for _ in range(2))
+    assert isinstance(one, Encoded)
+    assert isinstance(other, Encoded)
+    assert np.abs(one.vector - other.vector).max() > 0.01
 
 
 def test_an_encoder_with_noise_is_not_released_without_a_key(defended: Callable[..., EncoderSpec]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders.catalogue import FOLDER, lookup
+from encoders.defence import Defence
 from encoders.families.huggingface_text import HuggingFaceTextSpec
 from encoders.sentence_modules import Dense
 from encoders.spec import Added, EncoderSpec, Probe, canonical_json
@@ -116,7 +117,7 @@ OTHERS: dict[str, Any] = {
     "dimension": 385,
     "precision": "bf16",
     "tolerance": 2e-5,
-    "defence": "rotation",
+    "defence": Defence(full_dimension=384, clip=1.0),
     "training_domain": "other",
     "parent": "minilm@0.9.0",
 }

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from encoders.catalogue import lookup, parse
+from encoders.defence import Defence
 from encoders.families.huggingface_text import HuggingFaceTextSpec
 from encoders.spec import EncoderSpec
 from encoders.versions import Bump, changes, next_version, required_bump
@@ -95,20 +96,13 @@ def test_an_encoder_of_another_modality_is_a_major_change() -> None:
     }
 
 
-@pytest.mark.parametrize(("field", "value"), [("precision", "bf16"), ("defence", "rotation")])
-def test_precision_and_defence_require_a_minor_version(
-    field: str, value: str, recwarn: pytest.WarningsRecorder
-) -> None:
-    before = varied()
-    # Not validated, since there is only one allowed value so far.
-    identity = {**before.identity(), field: value}
-    after = HuggingFaceTextSpec.model_construct(**identity)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            EncoderSpec, "identity", lambda self: identity if self is after else before.model_dump(mode="json")
-        )
-        found = [each for each in changes(before, after) if each.field == field]
-    assert required_bump(found) is Bump.MINOR
+@pytest.mark.parametrize(
+    "fields",
+    [{"precision": "bf16", "tolerance": 0.01}, {"defence": Defence(full_dimension=384, clip=1.0)}],
+    ids=["precision", "defence"],
+)
+def test_precision_and_defence_require_a_minor_version(fields: dict[str, Any]) -> None:
+    assert required_bump(changes(varied(), varied(**fields))) is Bump.MINOR
 
 
 def test_a_field_that_only_a_new_family_has_is_minor() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from encoders.encoder import Encoded
 from encoders.load import load
-from encoders.release import PURPOSE, Release
+from encoders.release import PURPOSE, Release, round_off
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
+from rawless.heads.session import open_head
 from rawless.privacy import Raw
 from rawless.warehouse.client import Warehouse
 from tests.serving.conftest import PSEUDONYM_KEY, Bench, eventually
@@ -29,12 +30,18 @@ def test_the_log_has_noise_and_the_answer_has_none(bench: Bench, warehouse: Ware
     assert answers[0]["probabilities"] == answers[1]["probabilities"]
     rows = warehouse.query("SELECT event_id, embedding FROM embedding_event_v1 ORDER BY event_id")
     (encoded,) = load(tiny_noisy, "cpu").encode([Raw(TEXT.encode())])
+    assert isinstance(encoded, Encoded)
     release = Release(tiny_noisy, PSEUDONYM_KEY.derive(PURPOSE))
     for row in rows:
         expected = release(encoded, _Event(row["event_id"]))
         assert isinstance(expected, Encoded)
         assert np.array_equal(np.array(row["embedding"], np.float32), expected.vector)
     assert rows[0]["embedding"] != rows[1]["embedding"]
+    rounded = round_off(tiny_noisy, encoded)
+    assert not np.array_equal(rounded.vector, encoded.vector)
+    session = open_head(noisy_bench.heads / "topic" / "1")
+    (expected_answer,) = session.answer(embedding=rounded.vector[None]).values()
+    assert list(answers[0]["probabilities"].values()) == pytest.approx(expected_answer[0], abs=1e-6)
 
 
 def test_a_head_of_the_encoder_without_the_defence_is_refused(

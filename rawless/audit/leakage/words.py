@@ -131,6 +131,8 @@ def _finding(metric: str, measure: Callable[[Tally, Records], float], found: Tal
 
 def _said(truth: Truth, held_out: Vector, scores: Vector) -> Truth:
     """Return where scores reach the threshold that has the best F1 on held-out texts."""
+    if not held_out.size:  # no word is of this kind
+        return np.zeros(scores.shape, np.bool_)
     order = np.argsort(held_out, axis=None)[::-1]
     hits = np.cumsum(truth.reshape(-1)[order])
     f1 = hits / (np.arange(1, len(hits) + 1) + max(int(truth.sum()), 1))

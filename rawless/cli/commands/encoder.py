@@ -127,7 +127,8 @@ def guarantee(spec: "EncoderSpec") -> dict[str, Any] | None:
 def print_guarantee(spec: "EncoderSpec") -> None:
     """Print what `guarantee` returns."""
     if found := guarantee(spec):
-        print_table(found["records"], f"Differential privacy of the embeddings of one person, δ = {found['delta']:g}")
+        echo(f"Differential privacy of the embeddings of one person, δ = {found['delta']:g}:")
+        print_table([{**row, "epsilon": f"{row['epsilon']:,.1f}"} for row in found["records"]])
         echo(found["assumes"])
 
 

@@ -109,5 +109,5 @@ def _learn(
     from rawless.audit.defences.labelled_file import read_labelled
     from rawless.audit.defences.learn_projection import learn_projection
 
-    items = read_labelled(path, [*keep, *lose], load(spec, device))
+    items = read_labelled(path, "--learn", [*keep, *lose], load(spec, device))
     return learn_projection(items, keep, lose, words, dimension)
