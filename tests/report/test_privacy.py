@@ -152,6 +152,7 @@ def test_every_claim_has_a_command_in_the_shell_s_spelling(filled: PrivacyReport
     page = render(filled)
 
     assert set(filled.commands) == set(SECTIONS)
+    assert filled.commands["leakage"][1:] == [f"rawless audit membership pictured@{version}" for version in (1, 2)]
     assert f"rawless audit canary --stream '{filled.given[0].file}'" in [finding.command for finding in filled.findings]
     for command in [
         *(each for some in filled.commands.values() for each in some),
