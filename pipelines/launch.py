@@ -14,7 +14,7 @@ from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.interrupts import stop_on_interrupt
-from pipelines.run import run
+from pipelines.run import OnResult, run
 from pipelines.unbounded import message_read
 from rawless.connect import JOB_TABLES, open_existing_warehouse, open_key_source, open_warehouse
 from rawless.errors import UserError
@@ -53,10 +53,10 @@ class PreparedJob:
     warnings: Sequence[str] = ()
     """What whoever starts the job should know, such as the waivers by which its encoders pass the leakage gate."""
 
-    def run(self) -> dict[str, Any]:
-        """Run the job and return its summary. Ctrl-C makes it finish what it has read."""
+    def run(self, on_result: OnResult | None = None) -> dict[str, Any]:
+        """Run the job and return its summary; see `run`. Ctrl-C makes it finish what it has read."""
         with stop_on_interrupt():
-            return run(self.ingest, self.beam, time.monotonic())
+            return run(self.ingest, self.beam, time.monotonic(), on_result)
 
 
 def prepare(request: IngestRequest, stream: Stream) -> PreparedJob:

@@ -2,10 +2,12 @@
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineResult
 
 from pipelines import graph_check, stop_signal
 from pipelines import local_pubsub as local_pubsub  # patches Beam's local runner, also for bounded sources
@@ -21,11 +23,15 @@ _OWN_ERROR = re.compile(
 )
 
 
-def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]:
+OnResult = Callable[[PipelineResult], None]
+
+
+def run(job: Ingest, options: PipelineOptions, started: float, on_result: OnResult | None = None) -> dict[str, Any]:
     """Run a job until it ends or is stopped, and return its summary. `started` is a time of the monotonic clock.
 
-    A job that reads an unbounded source on another machine is only launched. Raises UserError if the graph check
-    refuses the job, and whatever error of Rawless its steps raise.
+    A job that reads an unbounded source on another machine is only launched; the result of another is passed to
+    `on_result` when the job has ended. Raises UserError if the graph check refuses the job, and whatever error of
+    Rawless its steps raise.
     """
     pipeline = beam.Pipeline(options=options)
     job.build(pipeline)
@@ -44,6 +50,8 @@ def run(job: Ingest, options: PipelineOptions, started: float) -> dict[str, Any]
         raise KeyboardInterrupt  # some runners turn it into an error of their own
     if failure is not None:
         raise failure
+    if on_result is not None:
+        on_result(result)
     seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0
     summary = summarise(result, job.stream.stream, encoders, seconds, idle)
     return {**summary, "stopped": stop_signal.is_stop_requested()}

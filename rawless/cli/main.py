@@ -10,6 +10,7 @@ import typer
 from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
     audit,
+    audit_canary,
     audit_membership,
     audit_readers,
     audit_waive,
@@ -62,6 +63,7 @@ audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)
 audit.app.command("waivers")(audit_waive.list_waivers)
 audit.app.command("membership")(audit_membership.membership)
+audit.app.command("canary")(audit_canary.canary)
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)

@@ -4,6 +4,7 @@ RE2 matches in linear time, so neither an operator's careless pattern nor a prod
 """
 
 import math
+import random
 import re
 import string
 import warnings
@@ -62,6 +63,14 @@ def information(pattern: str, longest: int) -> float:
     return min(_information(tree, longest, spellings), texts)
 
 
+def draw(pattern: str, chance: random.Random, repeats: int) -> str:
+    """Return a random text that an allowed pattern matches, unless it has parts, such as anchors, that forbid it.
+
+    Where the pattern lets a part be repeated, it is repeated as often as that, but at most `repeats` times.
+    """
+    return _draw(parser.parse(pattern, re.ASCII), chance, repeats)
+
+
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
     options = re2.Options()
@@ -112,6 +121,22 @@ def _characters(token: Any, value: Any) -> Iterable[int]:
 
 def _ignores_case(token: Any, value: Any) -> bool:
     return token is constants.SUBPATTERN and bool(value[1] & re.IGNORECASE)
+
+
+def _draw(node: Any, chance: random.Random, repeats: int) -> str:
+    if isinstance(node, parser.SubPattern | list):
+        return "".join(_draw(part, chance, repeats) for part in node)
+    token, value = node
+    if token in (constants.MAX_REPEAT, constants.MIN_REPEAT):
+        least, most, repeated = value
+        return "".join(_draw(repeated, chance, repeats) for _ in range(max(least, min(most, repeats))))
+    if token is constants.BRANCH:
+        return _draw(chance.choice(value[1]), chance, repeats)
+    if token is constants.SUBPATTERN:
+        return _draw(value[-1], chance, repeats)
+    parts = value if token is constants.IN else [node]
+    codes = sorted({code for part in parts for code in _characters(*part)})
+    return chr(chance.choice(codes)) if codes else ""
 
 
 def _log2_of_sum(exponents: list[float]) -> float:

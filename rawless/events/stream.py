@@ -1,6 +1,7 @@
 """The stream file: the declaration of one kind of event."""
 
 import math
+import random
 import re
 from datetime import timedelta
 from functools import cached_property
@@ -22,7 +23,7 @@ from rawless.content import ImageLimits, Modality
 from rawless.errors import UserError
 from rawless.events.messages import FIELDS
 from rawless.events.objects import explain_bad_prefix
-from rawless.events.patterns import explain_bad_pattern, information, matches
+from rawless.events.patterns import draw, explain_bad_pattern, information, matches
 from rawless.privacy.subject_ids import Step
 
 MAX_ATTRIBUTE_LENGTH = 32
@@ -42,6 +43,8 @@ _ID_PATTERNS = {
 }
 _EVENT_ID = "{event_id}"
 _HTTPS = re.compile(r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/")
+_REPEATS = (24, 8, 2, 1, 0)
+"""How often a part of an id is repeated, until the id is short enough."""
 _IMAGE_LIMITS = set(ImageLimits.model_fields)
 MAX_BYTES: dict[Modality, int] = {"text": 1_000_000, "image": 10_000_000}
 """The largest payload, unless a stream file says otherwise."""
@@ -229,6 +232,11 @@ class Stream(FrozenModel):
     def allows_id(self, event_id: str) -> bool:
         """Return whether an id is short enough and matches the stream's pattern."""
         return len(event_id) <= MAX_ID_LENGTH and matches(self._id_pattern, event_id)
+
+    def draw_id(self, chance: random.Random) -> str | None:
+        """Return a random event id that the stream allows, or None if none was found."""
+        drawn = (draw(self._id_pattern, chance, repeats) for repeats in _REPEATS)
+        return next(filter(self.allows_id, drawn), None)
 
     def check_modality(self, encoder: str, modality: str) -> None:
         """Raise UserError if the modality of an encoder is not that of the stream."""

@@ -153,7 +153,24 @@ class PredictionRow:
     predicted_at: datetime
 
 
-Row = EmbeddingRow | RejectionRow | EncoderRow | PredictionRow
+@dataclass(frozen=True, slots=True)
+class CanaryRow:
+    """One row of `canary_v1`."""
+
+    TABLE: ClassVar[str] = "canary_v1"
+
+    audit_id: str
+    stream: str
+    sink: str
+    status: str
+    reason: str | None
+    bytes: int
+    markers: int
+    traces: int
+    audited_at: datetime
+
+
+Row = EmbeddingRow | RejectionRow | EncoderRow | PredictionRow | CanaryRow
 
 
 def size_bucket(size: int) -> str:
