@@ -1,13 +1,22 @@
 """Open the warehouse, Pub/Sub and the pseudonym key that a command's options name."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rawless.errors import UserError
 from rawless.events.pubsub import PubSub, check_name
 from rawless.local import home, stack
 from rawless.loopback import emulator_address
-from rawless.privacy.pseudonyms import KeySource, create_key_file
+from rawless.privacy.pseudonyms import (
+    KEY_VARIABLE,
+    KeySource,
+    PseudonymKey,
+    create_key_file,
+    named_key,
+    replace_key_file,
+)
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
 
@@ -92,6 +101,35 @@ def open_key_source(warehouse: Warehouse) -> KeySource:
 def find_key_source(file: Path | None) -> KeySource:
     """Return the same as `open_key_source`, without opening the warehouse that the file describes."""
     return _key_source(load_warehouse_config(file) if file else None)
+
+
+def check_rotation(file: Path | None, secret: str | None) -> None:
+    """Raise UserError unless a new key can be named: a secret version with a warehouse file, none without."""
+    if KEY_VARIABLE in os.environ:
+        raise UserError(f"{KEY_VARIABLE} is set, and would be used instead of the new key: unset it.")
+    if file is None and secret:
+        raise UserError("--secret goes with --warehouse; the local stack makes its own key.")
+    if file is not None and not secret:
+        raise UserError("Name the new key by --secret projects/P/secrets/S/versions/V, a new version of the secret.")
+    if secret and secret == find_key_source(file).secret:
+        raise UserError(f"{secret} is the key of the warehouse file: add a version to the secret, and name that one.")
+
+
+@contextmanager
+def new_key(secret: str | None) -> Iterator[PseudonymKey]:
+    """Yield the key in a secret version or, without one, a new local key, which is used when the block has ended well.
+
+    A rotation that was interrupted goes on with the local key that it made.
+    """
+    if secret:
+        yield named_key(secret)
+        return
+    current = home.key_file()
+    create_key_file(current)
+    new = current.with_name(f"{current.name}.new")
+    create_key_file(new)
+    yield named_key(str(new))
+    replace_key_file(current, new)
 
 
 def _key_source(config: WarehouseConfig | None) -> KeySource:

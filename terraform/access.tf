@@ -62,6 +62,14 @@ resource "google_storage_bucket_iam_member" "launcher_reads_template" {
   member   = each.value
 }
 
+# The pseudonyms of a person who is in no subject map are computed from the id.
+resource "google_secret_manager_secret_iam_member" "eraser_reads_pseudonym_key" {
+  for_each  = local.erasers
+  secret_id = module.keys.secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = each.value
+}
+
 # The pseudonyms of the subject map are computed outside of BigQuery.
 resource "google_secret_manager_secret_iam_member" "mapper_reads_pseudonym_key" {
   for_each  = local.mappers

@@ -15,7 +15,7 @@ locals {
     }
     "Reading the pseudonym key" = {
       permissions = ["secretmanager.googleapis.com/versions.access"]
-      except      = [for member in concat(values(local.workers), [local.services.orchestrator], tolist(local.mappers)) : local.principals[member]]
+      except      = [for member in concat(values(local.workers), [local.services.orchestrator], tolist(local.mappers), tolist(local.erasers)) : local.principals[member]]
     }
     # Dataflow and Cloud Run take the identity of the account that a job or service runs as.
     "Taking the identity of a service account" = {
@@ -24,7 +24,7 @@ locals {
     }
   }
   principals = {
-    for member in concat(values(local.workers), values(local.services), tolist(local.deployers), tolist(local.mappers)) :
+    for member in concat(values(local.workers), values(local.services), tolist(local.deployers), tolist(local.mappers), tolist(local.erasers)) :
     member => replace(member, "serviceAccount:", "principal://iam.googleapis.com/projects/-/serviceAccounts/")
   }
 }

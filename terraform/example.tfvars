@@ -25,6 +25,7 @@ callers          = ["shop@acme-shop.iam.gserviceaccount.com"]
 deployers        = ["terraform@acme-build.iam.gserviceaccount.com"]
 launchers        = ["delivery@acme-build.iam.gserviceaccount.com"]
 subject_mappers  = ["mapper@acme-embeddings.iam.gserviceaccount.com"]
+erasers          = ["eraser@acme-embeddings.iam.gserviceaccount.com"]
 dataset_builders = ["builder@acme-embeddings.iam.gserviceaccount.com"]
 groups = {
   owners     = "warehouse-owners@acme.example"

@@ -27,6 +27,7 @@ locals {
   deployers = toset([for email in var.deployers : "serviceAccount:${email}"])
   launchers = toset([for email in var.launchers : "serviceAccount:${email}"])
   mappers   = toset([for email in var.subject_mappers : "serviceAccount:${email}"])
+  erasers   = toset([for email in var.erasers : "serviceAccount:${email}"])
 }
 
 module "design" {
@@ -44,7 +45,8 @@ module "design" {
   attestor              = var.attestor
   callers               = var.callers
   accounts = {
-    deployers = var.deployers, launchers = var.launchers, mappers = var.subject_mappers, builders = var.dataset_builders
+    deployers = var.deployers, launchers = var.launchers, mappers = var.subject_mappers, erasers = var.erasers,
+    builders  = var.dataset_builders
   }
 }
 
@@ -86,7 +88,7 @@ module "perimeter" {
   log_writers     = module.audit.log_writers
   identities = {
     producers   = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
-    mappers     = local.mappers
+    mappers     = setunion(local.mappers, local.erasers)
     builders    = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
     scientists  = ["group:${var.groups.scientists}"]
     auditors    = ["group:${var.groups.auditors}"]
@@ -133,6 +135,7 @@ module "warehouse" {
   workers           = local.workers
   services          = local.services
   subject_mappers   = var.subject_mappers
+  erasers           = var.erasers
   dataset_builders  = var.dataset_builders
   owners            = var.groups.owners
   scientists        = var.groups.scientists

@@ -97,6 +97,11 @@ variable "dataset_builders" {
   description = "Email addresses of the service accounts that build datasets."
 }
 
+variable "erasers" {
+  type        = set(string)
+  description = "Email addresses of the privacy office's service accounts that erase persons, with the pseudonym key."
+}
+
 variable "groups" {
   type        = object({ owners = string, scientists = string, auditors = string })
   description = "Email addresses of the groups of warehouse administrators, data scientists and the privacy office."

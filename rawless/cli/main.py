@@ -22,6 +22,7 @@ from rawless.cli.commands import (
     encoder_bake,
     encoder_compare,
     encoder_import,
+    erase,
     head,
     head_deploy,
     head_import,
@@ -53,6 +54,7 @@ app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
 app.command("inspect")(inspect.inspect)
+app.command("erase")(erase.erase)
 app.command("load")(load.load)
 app.command("publish")(publish.publish)
 app.command("replay", context_settings={"allow_extra_args": True})(replay.replay)

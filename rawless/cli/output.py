@@ -35,7 +35,12 @@ def printable(text: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout."""
-    print(printable(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)), flush=True)
+    print(json_text(value), flush=True)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return printable(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:

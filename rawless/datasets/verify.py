@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rawless.datasets import snapshot_tables
 from rawless.datasets.build import BuildRun, OnStep, write_rows
 from rawless.datasets.diff import selected
+from rawless.datasets.erasures import erased_rows, list_erasures
 from rawless.datasets.identity import sql_digest
 from rawless.datasets.row_digest import digest
 from rawless.datasets.snapshots import Manifest, batches, summarise
@@ -19,17 +20,27 @@ class Verdict:
     """The result of a verification."""
 
     stored_is_equal: bool
-    """Whether the stored rows have the manifest's digest."""
+    """Whether the stored rows have the manifest's digest or, if some were erased, the one that the erasure recorded."""
     rebuilt_is_equal: bool
     """Whether the rows that the same dataset builds now have it."""
     findings: tuple[str, ...]
     """What differs, and why as far as that can be found."""
+    erased_rows: int = 0
+    """How many rows `rawless erase` deleted."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Return whether both are equal."""
+        return self.stored_is_equal and self.rebuilt_is_equal
 
 
 def verify(warehouse: Warehouse, manifest: Manifest, on_step: OnStep) -> Verdict:
     """Compare a snapshot's rows, as stored and as built again, with its manifest. Raises UserError."""
     on_step("digest")
     stored, stored_rows = _digest_stored(warehouse, manifest)
+    erasures = list_erasures(warehouse, manifest.snapshot_id)
+    expected = erasures[-1].row_digest if erasures else manifest.row_digest
+    erased = erased_rows(erasures)
     with selected(warehouse, manifest, on_step) as run:
         snapshot_id = run.compiled.snapshot_id
         try:
@@ -37,11 +48,14 @@ def verify(warehouse: Warehouse, manifest: Manifest, on_step: OnStep) -> Verdict
             if write_rows(run):
                 on_step("digest")
                 rebuilt = summarise(warehouse, snapshot_id).row_digest
-            equal = stored == manifest.row_digest, rebuilt == manifest.row_digest
-            findings = () if all(equal) else _findings(manifest, run, stored_rows, is_empty=rebuilt is None)
+            equal = stored == expected, rebuilt == expected
+            lost = manifest.rows - erased - stored_rows
+            findings: list[str] = [] if all(equal) else _findings(manifest, run, lost, is_empty=rebuilt is None)
+            if expected is None:
+                findings = ["The rows were not those of the manifest when some were erased.", *findings]
         finally:
             snapshot_tables.drop(warehouse, snapshot_id)
-    return Verdict(*equal, tuple(findings))
+    return Verdict(*equal, tuple(findings), erased)
 
 
 def _digest_stored(warehouse: Warehouse, manifest: Manifest) -> tuple[str, int]:
@@ -52,12 +66,11 @@ def _digest_stored(warehouse: Warehouse, manifest: Manifest) -> tuple[str, int]:
     return summary.row_digest, summary.rows
 
 
-def _findings(manifest: Manifest, rebuilt: BuildRun, stored_rows: int, *, is_empty: bool) -> list[str]:
+def _findings(manifest: Manifest, rebuilt: BuildRun, lost: int, *, is_empty: bool) -> list[str]:
     findings = []
-    rows = manifest.rows
-    if stored_rows != rows:
+    if lost:
         findings.append(
-            f"{rows - stored_rows:,} of {rows:,} rows are no longer stored: they were erased from the snapshot."
+            f"{lost:,} of {manifest.rows:,} rows are no longer stored, and no certificate of an erasure says why."
         )
     for source in manifest.sources:
         rows_now = rebuilt.source_rows.get(source.table_name, 0)

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from rawless.files import atomic_write
 
 KEY_VARIABLE = "RAWLESS_PSEUDONYM_KEY"
 KEY_BYTES = 32
+_SECRET = re.compile(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+")
 _MIN_DISTINCT_BYTES = 16
 """A random key has fewer once in 10^16 times."""
 _MAKE_ONE = 'Make one with: python3 -c "import base64, os; print(base64.b64encode(os.urandom(32)).decode())"'
@@ -72,6 +74,16 @@ class KeySource:
         )
 
 
+def named_key(name: str) -> PseudonymKey:
+    """Load the key that a file or a version of a secret contains, whatever the environment says. Raises UserError."""
+    if _SECRET.fullmatch(name):
+        return _decode(_from_secret_manager(name), f"The secret {name}")
+    try:
+        return _decode(Path(name).read_bytes(), f"The key file {name}")
+    except OSError as error:
+        raise UserError(f"The key file {name} cannot be read ({type(error).__name__}).") from None
+
+
 def create_key_file(path: Path) -> None:
     """Write a new random key to a file that only its owner can read, unless the file exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +91,15 @@ def create_key_file(path: Path) -> None:
         return
     with atomic_write(path, keep_existing=True) as file:  # so that two processes agree on one key
         file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+
+
+def replace_key_file(path: Path, new: Path) -> Path:
+    """Put a new key file in the place of another, which is kept beside it, and return the path of the former key."""
+    former = path.with_name(f"{path.stem}.{named_key(str(path)).key_id}{path.suffix}")
+    former.unlink(missing_ok=True)
+    os.link(path, former)
+    new.replace(path)
+    return former
 
 
 def _decode(text: bytes, where: str) -> PseudonymKey:

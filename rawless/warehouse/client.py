@@ -27,6 +27,8 @@ from rawless.warehouse.templates import environment
 EMULATOR_VARIABLE = "BIGQUERY_EMULATOR_HOST"
 PAGE_ROWS = 100_000
 """More rows than BigQuery sends at once; it also limits the bytes."""
+_WRITE_BUFFER = "streaming buffer"
+"""What BigQuery's message says when a statement would change rows that were written a short time ago."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,11 @@ class Warehouse:
         """Return a function that returns the error to raise when a statement fails while it runs."""
 
         def explain(error: GoogleAPICallError) -> UserError:
+            if _WRITE_BUFFER in str(error.message):
+                raise Unavailable(
+                    "Some rows were written in the last 30 minutes and are still in BigQuery's write buffer, where it "
+                    "changes none; run the command again in half an hour."
+                ) from None
             self.dry_run(statement, parameters)  # raises a UserError of its own if the fault is in the SQL
             return UserError(
                 f"BigQuery refused the query while it read rows ({type(error).__name__}). Its message is not printed "

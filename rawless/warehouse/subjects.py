@@ -31,12 +31,15 @@ from rawless.warehouse.tables import FOLDER
 LOAD_ROWS = 500_000
 """Rows of a load job: about 40 MB. BigQuery allows 1,500 such jobs a day for a table."""
 _MAP = "subject_map_v1"
-_UNMAPPED, _MERGE = (FOLDER / _MAP / f"{name}.sql" for name in ("unmapped", "merge"))
+_UNMAPPED, _MERGE, _OUTSIDE = (FOLDER / _MAP / f"{name}.sql" for name in ("unmapped", "merge", "outside"))
 _PREFIX = "subject_sync_"
+ERASURE_PREFIX = "erasure_"
+"""Begins the names of the tables that `working_tables` creates for an erasure."""
 _LIFETIME = timedelta(hours=6)
 """How long the tables of a killed run stay."""
 _WORKLIST = {"customer_id": "STRING", "is_mapped": "BOOL", "customers": "INT64", "row_count": "INT64"}
-_PSEUDONYMS = {"customer_id": "STRING", "subject_key": "STRING"}
+PSEUDONYMS = {"customer_id": "STRING", "subject_key": "STRING"}
+"""The columns of a table of pseudonyms."""
 _MAX_NAMES = 20
 
 
@@ -91,17 +94,40 @@ def sync(
     worklist = f"{warehouse.dataset_id('subjects')}.{_PREFIX}{secrets.token_hex(8)}"
     names = {"subject_map": warehouse.table_id(_MAP), "worklist": worklist, "pseudonyms": f"{worklist}_pseudonyms"}
     key_id = parameters({"subject_key_id": key.key_id})
-    with _tables(warehouse, {names["worklist"]: _WORKLIST, names["pseudonyms"]: _PSEUDONYMS}) as (waiting, pseudonyms):
+    with working_tables(warehouse, {names["worklist"]: _WORKLIST, names["pseudonyms"]: PSEUDONYMS}) as (
+        waiting,
+        pseudonyms,
+    ):
         with _translated_errors(
             f"BigQuery cannot read {source.table}: check that this account may read it, in this region"
         ):
             business = {"source": warehouse.business_table_id(source.table), "column": column}
             _run(warehouse, warehouse.render(_UNMAPPED, **names, **business), key_id)
-        keyed = _load(warehouse, pseudonyms, _pseudonyms(_pages(warehouse, waiting), key, subject_form, progress))
+        keyed = load_pseudonyms(
+            warehouse, pseudonyms, _pseudonyms(_pages(warehouse, waiting), key, subject_form, progress)
+        )
         if keyed:
             new = _merge(warehouse, warehouse.render(_MERGE, **names), key_id)
             progress.new += new
             progress.known += keyed - new  # another run added them first
+
+
+def rotate(warehouse: Warehouse, key: PseudonymKey, progress: SyncProgress, subject_form: Sequence[Step] = ()) -> None:
+    """Add a row under a new key for every customer in the subject map, and count them in `progress`.
+
+    Each stays the same person. It raises and can be interrupted as `sync`.
+    """
+    source = BusinessColumn(f"{warehouse.config.subjects}.{_MAP}", "customer_id")
+    sync(warehouse, source, key, progress, subject_form)
+
+
+def persons_outside(warehouse: Warehouse) -> int | None:
+    """Return how many persons have events but no customer in the subject map; None if this account may not see it."""
+    try:
+        statement = warehouse.render(_OUTSIDE, subject_map=warehouse.table_id(_MAP))
+        return int(warehouse.query(statement)[0]["persons"])
+    except UserError:
+        return None
 
 
 def _live_name(warehouse: Warehouse, source: BusinessColumn) -> str:
@@ -136,7 +162,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def _tables(warehouse: Warehouse, columns: Mapping[str, Mapping[str, str]]) -> Iterator[list[bigquery.Table]]:
+def working_tables(warehouse: Warehouse, columns: Mapping[str, Mapping[str, str]]) -> Iterator[list[bigquery.Table]]:
     """Create tables with these columns in the subjects dataset, and delete them at the end."""
     client = warehouse.client
     tables = [
@@ -145,7 +171,7 @@ def _tables(warehouse: Warehouse, columns: Mapping[str, Mapping[str, str]]) -> I
     ]
     try:
         with _translated_errors(
-            f"This account may not create tables in {warehouse.dataset_id('subjects')}, which a sync needs"
+            f"This account may not create tables in {warehouse.dataset_id('subjects')}, which the command needs"
         ):
             _sweep(warehouse)
             for table in tables:
@@ -162,7 +188,11 @@ def _tables(warehouse: Warehouse, columns: Mapping[str, Mapping[str, str]]) -> I
 def _sweep(warehouse: Warehouse) -> None:
     """Delete the tables of killed runs, since the local BigQuery ignores expiry."""
     for item in warehouse.client.list_tables(warehouse.dataset_id("subjects"), retry=warehouse.retry):
-        if item.table_id.startswith(_PREFIX) and item.created and item.created < datetime.now(UTC) - _LIFETIME:
+        if (
+            item.table_id.startswith((_PREFIX, ERASURE_PREFIX))
+            and item.created
+            and item.created < datetime.now(UTC) - _LIFETIME
+        ):
             warehouse.client.delete_table(item.reference, not_found_ok=True, retry=warehouse.retry)
 
 
@@ -195,8 +225,8 @@ def _pseudonyms(
             yield row["customer_id"], key.pseudonym(subject_id)
 
 
-def _load(warehouse: Warehouse, table: bigquery.Table, rows: Iterator[tuple[str, str]]) -> int:
-    """Append rows to a table, and return how many."""
+def load_pseudonyms(warehouse: Warehouse, table: bigquery.Table, rows: Iterator[tuple[str, str]]) -> int:
+    """Append ids with their subject keys to a table with the columns of `PSEUDONYMS`, and return how many."""
     loaded = 0
     config = bigquery.LoadJobConfig(
         source_format="PARQUET",
@@ -207,7 +237,7 @@ def _load(warehouse: Warehouse, table: bigquery.Table, rows: Iterator[tuple[str,
     while part := list(islice(rows, LOAD_ROWS)):
         columns = [pa.array(column, pa.string()) for column in zip(*part, strict=True)]
         content = io.BytesIO()
-        pyarrow.parquet.write_table(pa.table(columns, names=list(_PSEUDONYMS)), content)
+        pyarrow.parquet.write_table(pa.table(columns, names=list(PSEUDONYMS)), content)
         with _translated_errors("The pseudonyms cannot be loaded: check that this account may write"):
             job = warehouse.client.load_table_from_file(
                 content, table.reference, rewind=True, job_config=config, num_retries=1

@@ -14,6 +14,12 @@ WITH erased AS (
   FROM `{{ audit }}.tombstone_v1` AS tombstone, UNNEST(tombstone.subject_keys) AS subject_key
   GROUP BY subject_key
 ),
+erased_event AS (
+  SELECT DISTINCT
+    tombstone.stream,
+    tombstone.event_id
+  FROM `{{ audit }}.event_tombstone_v1` AS tombstone
+),
 delivery AS (
   SELECT
     event.stream,
@@ -48,9 +54,11 @@ delivery AS (
       MIN(IF(event.origin = 'ingest', event.logged_at, NULL)) OVER (PARTITION BY event.stream, event.event_id),
       NULL
     ) AS superseded_at,
-    COALESCE(LEAST(event.occurred_at, event.logged_at) <= erased.erased_before, FALSE) AS is_erased
+    erased_event.event_id IS NOT NULL
+    OR COALESCE(LEAST(event.occurred_at, event.logged_at) <= erased.erased_before, FALSE) AS is_erased
   FROM `{{ events }}.embedding_event_v1` AS event
   LEFT JOIN erased ON event.subject_key = erased.subject_key
+  LEFT JOIN erased_event ON event.stream = erased_event.stream AND event.event_id = erased_event.event_id
   WHERE
     event.occurred_at >= {{ start_at }}
     AND event.occurred_at < {{ end_at }}

@@ -1,8 +1,21 @@
 -- Return each rejected delivery once, for rejections in [start_at, end_at). A job that was killed and run again, or a
 -- message that was delivered again, records its rejections again, perhaps under another pseudonym key. Reasons that
--- were renamed are returned under their new names.
+-- were renamed are returned under their new names. Events and persons that were erased are left out.
 CREATE OR REPLACE TABLE FUNCTION `{{ events }}.rejection`(start_at TIMESTAMP, end_at TIMESTAMP) AS (
-  WITH recorded AS (
+  WITH erased AS (
+    SELECT
+      subject_key,
+      MAX(tombstone.erased_before) AS erased_before
+    FROM `{{ audit }}.tombstone_v1` AS tombstone, UNNEST(tombstone.subject_keys) AS subject_key
+    GROUP BY subject_key
+  ),
+  erased_event AS (
+    SELECT DISTINCT
+      tombstone.stream,
+      tombstone.event_id
+    FROM `{{ audit }}.event_tombstone_v1` AS tombstone
+  ),
+  recorded AS (
     SELECT
       stored.stream,
       stored.event_id,
@@ -19,7 +32,13 @@ CREATE OR REPLACE TABLE FUNCTION `{{ events }}.rejection`(start_at TIMESTAMP, en
       stored.encoder_fingerprint,
       stored.rejected_at
     FROM `{{ events }}.rejection_v1` AS stored
-    WHERE stored.rejected_at >= start_at AND stored.rejected_at < end_at
+    LEFT JOIN erased ON stored.subject_key = erased.subject_key
+    LEFT JOIN erased_event ON stored.stream = erased_event.stream AND stored.event_id = erased_event.event_id
+    WHERE
+      stored.rejected_at >= start_at
+      AND stored.rejected_at < end_at
+      AND erased_event.event_id IS NULL
+      AND COALESCE(stored.rejected_at > erased.erased_before, TRUE)
   ),
   delivery AS (
     SELECT

@@ -18,6 +18,7 @@ _GRANTEES = (
     ("launcher", r"serviceAccount:delivery@"),
     ("deployer", r"serviceAccount:terraform@"),
     ("mapper", r"(serviceAccount:)?mapper@"),
+    ("eraser", r"(serviceAccount:)?eraser@"),
     ("builder", r"(serviceAccount:)?builder@"),
     ("publisher", r"serviceAccount:(shop|helpdesk)@"),
     ("scientist", r"(group:)?data-scientists@"),
@@ -93,6 +94,13 @@ _FORBIDDEN = (
         r"production|events|builds|snapshots|audit|vectors|^table",
         "who reads the pseudonym key must not read embeddings",
     ),
+    (
+        r"^eraser$",
+        r"",
+        r"production|vectors|dataset audit|bucket|topic|subscription|service|account",
+        "who computes pseudonyms and deletes rows must not see vectors, nor change the audit logs",
+    ),
+    (r"^eraser$", r"WRITER", r"events|snapshots", "it deletes rows, but no table"),
     (r"", r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$", r"", "the role is wider than any task requires"),
 )
 """Patterns of grantee, role and target, and why no such grant may exist, whatever the file lists."""

@@ -74,7 +74,7 @@ variable "identities" {
     producers = set(string), mappers = set(string), builders = set(string), scientists = set(string), auditors = set(string),
     owners    = set(string), delivery = set(string), break_glass = set(string)
   })
-  description = "Accounts and groups that enter from outside, as IAM members. mappers fill the subject map with the pseudonym key."
+  description = "Accounts and groups that enter from outside, as IAM members. mappers fill the subject map or erase persons, with the pseudonym key."
   validation {
     condition     = alltrue([for members in values(var.identities) : length(members) > 0])
     error_message = "identities must name at least one member for each group, because a rule without identities is invalid."

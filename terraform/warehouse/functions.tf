@@ -21,7 +21,18 @@ resource "google_bigquery_routine" "of" {
   depends_on = [google_bigquery_table.of]
 }
 
-# The function reads the tombstones, so that its callers do not need access to them.
+# The functions read the tombstones, so that their callers do not need access to them.
+resource "google_bigquery_dataset_access" "rejection_reads_tombstones" {
+  project    = var.project
+  dataset_id = google_bigquery_dataset.of["audit"].dataset_id
+
+  routine {
+    project_id = var.project
+    dataset_id = google_bigquery_routine.of["rejection"].dataset_id
+    routine_id = google_bigquery_routine.of["rejection"].routine_id
+  }
+}
+
 resource "google_bigquery_dataset_access" "embedding_event_reads_tombstones" {
   project    = var.project
   dataset_id = google_bigquery_dataset.of["audit"].dataset_id

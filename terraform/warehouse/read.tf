@@ -41,14 +41,14 @@ resource "google_bigquery_dataset_access" "mapper_writes_subject_map" {
   user_by_email = each.value
 }
 
-# A build excludes persons with a tombstone by a separate statement.
+# A build excludes erased persons and events by a separate statement.
 resource "google_bigquery_table_iam_member" "builder_reads_tombstones" {
-  for_each   = var.dataset_builders
+  for_each   = { for pair in setproduct(var.dataset_builders, ["tombstone_v1", "event_tombstone_v1"]) : join("/", pair) => pair }
   project    = var.project
   dataset_id = google_bigquery_dataset.of["audit"].dataset_id
-  table_id   = google_bigquery_table.of["tombstone_v1"].table_id
+  table_id   = google_bigquery_table.of[each.value[1]].table_id
   role       = "roles/bigquery.dataViewer"
-  member     = "serviceAccount:${each.value}"
+  member     = "serviceAccount:${each.value[0]}"
 }
 
 resource "google_bigquery_dataset_access" "scientist_reads_snapshots" {

@@ -73,6 +73,11 @@ variable "subject_mappers" {
   description = "Email addresses of the service accounts that fill the subject map."
 }
 
+variable "erasers" {
+  type        = set(string)
+  description = "Email addresses of the privacy office's service accounts that erase persons."
+}
+
 variable "dataset_builders" {
   type        = set(string)
   description = "Email addresses of the service accounts that build datasets."

@@ -1,6 +1,8 @@
 """`rawless subjects sync` on the local stack: the subject map and the printed output."""
 
+import base64
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,35 @@ def test_an_internal_error_shows_no_id(
 
     assert done.code == 1
     assert SECRET not in done.out + done.err
+
+
+def test_a_new_local_key_keeps_persons_and_the_former_key(
+    stack: object, rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Path(os.environ["RAWLESS_HOME"])
+    before = (home / "pseudonym.key").read_bytes() if (home / "pseudonym.key").exists() else None
+    for file in home.glob("pseudonym.*"):
+        file.unlink()
+    file = tmp_path / "customers.jsonl"
+    file.write_text('{"customer_id": "rotated-1"}\n')
+    assert rawless("load", "rotated_account", file, "--text", "customer_id", "--replace").code == 0
+    first = rawless("subjects", "sync", "--from", "rotated_account.customer_id", "--json").json["subject_key_id"]
+    (home / "pseudonym.key.new").write_bytes(base64.b64encode(bytes(range(32))))  # of a rotation that was killed
+
+    rotated = rawless("subjects", "rotate", "--leave-outside", "--json")
+
+    assert rotated.code == 0, rotated.err
+    second = rotated.json["subject_key_id"]
+    assert base64.b64decode((home / "pseudonym.key").read_bytes()) == bytes(range(32))
+    assert {each.name for each in home.glob("pseudonym.*")} == {"pseudonym.key", f"pseudonym.{first}.key"}
+    rows = rawless(
+        "sql",
+        "SELECT subject_key_id, person_key FROM subjects.subject_map_v1 WHERE customer_id = 'rotated-1'",
+        "--json",
+    ).json
+    assert {row["subject_key_id"] for row in rows} == {first, second}
+    assert len({row["person_key"] for row in rows}) == 1
+    monkeypatch.setenv(KEY_VARIABLE, FIXED_KEY)
+    assert "unset it" in rawless("subjects", "rotate").err
+    if before:
+        (home / "pseudonym.key").write_bytes(before)

@@ -97,7 +97,7 @@ def test_verify_detects_a_row_deleted_from_the_snapshot(shop: Shop) -> None:
 
     assert not verdict.stored_is_equal
     assert verdict.rebuilt_is_equal
-    assert any(finding.startswith(f"1 of {manifest.rows} rows are no longer stored") for finding in verdict.findings)
+    assert any(finding.startswith(f"1 of {manifest.rows} rows are no longer stored,") for finding in verdict.findings)
 
 
 def test_diff_reports_rows_in_out_relabelled_and_re_split_with_the_rule(shop: Shop) -> None:

@@ -3,7 +3,7 @@
 `<table>_v1/row.yaml` is the row that each case varies. A case `<table>_v1/test_<rule>/` has
 
 - `rows.yaml`: a list of rows as differences from that row;
-- `tombstones.yaml`, if needed: rows of `tombstone_v1`;
+- `tombstones.yaml` and `event_tombstones.yaml`, if needed: rows of `tombstone_v1` and `event_tombstone_v1`;
 - `expected.yaml`: a list of queries (`start_at` and `end_at`, by default January 2026; `as_of`, which is applied to the
   result as readers do) with all `rows` that they must return, each by the fields that matter.
 
@@ -51,13 +51,14 @@ def insert(warehouse: Warehouse, case: Path, function: str, *, is_reversed: bool
     rows = [make_row(function, {**base, **differences}) for differences in read(case / "rows.yaml")]
     for row in reversed(rows) if is_reversed else rows:
         append_all(warehouse, [row])
-    tombstones = case / "tombstones.yaml"
-    for tombstone in read(tombstones) if tombstones.is_file() else []:
-        warehouse.query(
-            f"INSERT INTO `{warehouse.table_id('tombstone_v1')}` (person_key, subject_keys, erased_before,"
-            " certificate_id) VALUES (@person_key, @subject_keys, @erased_before, @certificate_id)",
-            parameters(tombstone),
-        )
+    for name in ("tombstone", "event_tombstone"):
+        file = case / f"{name}s.yaml"
+        for tombstone in read(file) if file.is_file() else []:
+            columns, values = ", ".join(tombstone), ", ".join(f"@{column}" for column in tombstone)
+            warehouse.query(
+                f"INSERT INTO `{warehouse.table_id(f'{name}_v1')}` ({columns}) VALUES ({values})",
+                parameters(tombstone),
+            )
 
 
 def query_function(warehouse: Warehouse, function: str, query: dict[str, Any]) -> list[dict[str, Any]]:

@@ -20,11 +20,14 @@ CONTEXT = {
     "reopened": "reopened",
     "steps": [{"position": 1, "sql": "SELECT remaining.example_id FROM remaining"}],
     "columns": ["event_id"],
+    "subject_list": "subject_list",
+    "event_list": "event_list",
+    "of": {"subject": "person_key", "times": ["occurred_at"], "events": ["event_id"], "stream": "stored.stream"},
 }
 FRAGMENTS = {
     "first_delivery.sql", "latest.sql", "source_rows.sql", "known.sql", "canonical.sql", "delivery_hash.sql",
     "features.sql", "near_duplicates.sql", "remaining.sql", "row_hash.sql", "selected_vectors.sql", "snapshot_row.sql",
-    "split.sql",
+    "split.sql", "is_erased.sql",
 }  # fmt: skip
 """Parts that other files include."""
 

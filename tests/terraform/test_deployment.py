@@ -208,4 +208,4 @@ def test_a_file_is_small_and_its_variables_are_described(path: Path) -> None:
 def test_the_access_list_has_every_kind_of_grantee() -> None:
     access = yaml.safe_load((ROOT / "access.yaml").read_text(encoding="utf-8"))
 
-    assert {"publisher", "worker", "launcher", "builder", "scientist", "orchestrator"} <= set(access)
+    assert {"publisher", "worker", "launcher", "builder", "scientist", "orchestrator", "eraser"} <= set(access)

@@ -50,6 +50,9 @@ MISTAKES = {
     "scientist must not have roles/datacatalog.categoryFineGrainedReader on tag identifiers": (
         "warehouse/tags.tf", f'["vectors"{_TAG}', f'["identifiers"{_TAG}',
     ),
+    "eraser must not have roles/datacatalog.categoryFineGrainedReader on tag vectors": (
+        "warehouse/erase.tf", 'of["identifiers"].name', 'of["vectors"].name',
+    ),
     "worker is granted roles/bigquery.dataOwner on table embedding_event_v1": (
         "warehouse/write.tf", "google_project_iam_custom_role.appender.name", '"roles/bigquery.dataOwner"',
     ),

@@ -36,9 +36,12 @@ DESIGN: dict[str, set[str]] = {
         *("abstention", "predicted_at"),
     },
     "tombstone_v1": {"person_key", "subject_keys", "erased_before", "certificate_id"},
+    "event_tombstone_v1": {"stream", "event_id", "erased_at", "certificate_id"},
 }
 """What the design lists, column by column."""
-UNLISTED = {"leakage_audit_v1", "canary_v1", "waiver_v1", "inspection_v1", "erasure_v1", "drift_v1"}
+UNLISTED = {
+    *("leakage_audit_v1", "canary_v1", "waiver_v1", "inspection_v1", "erasure_v1", "snapshot_erasure_v1", "drift_v1"),
+}
 
 RESERVED = (
     " ALL AND ANY ARRAY AS ASC ASSERT_ROWS_MODIFIED AT BETWEEN BY CASE CAST COLLATE CONTAINS CREATE CROSS "

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rawless.datasets.plan import Plan
     from rawless.datasets.snapshots import Manifest
     from rawless.datasets.unit_tests import Outcome
+    from rawless.datasets.verify import Verdict
 
 app = typer.Typer(help="Build labelled train, validation and test snapshots in SQL.", no_args_is_help=True)
 
@@ -107,18 +108,19 @@ def show(
     With --verify its rows are rebuilt and compared; the exit code is 1 if they differ.
     """
     from rawless.connect import open_warehouse
+    from rawless.datasets import erasures
     from rawless.datasets.near_duplicates import recall_of_snapshot
     from rawless.datasets.snapshots import find
     from rawless.datasets.verify import verify as verify_snapshot
 
     opened = open_warehouse(warehouse)
     manifest = find(opened, reference)
-    described = _manifest_json(manifest)
+    erased = erasures.list_erasures(opened, manifest.snapshot_id)
+    described = _manifest_json(manifest) | {"erased_rows": erasures.erased_rows(erased)}
     if verify:
         with progress_steps(f"Verifying {manifest.snapshot_id}") as report_step:
             verdict = verify_snapshot(opened, manifest, report_step)
-        equal = verdict.stored_is_equal and verdict.rebuilt_is_equal
-        described |= {"equal": equal, "findings": verdict.findings}
+        described |= {"equal": verdict.is_equal, "findings": verdict.findings}
     sampled = recall_of_snapshot(opened, manifest) if recall else None
     if sampled:
         described |= {"near_duplicate_recall": sampled._asdict()}
@@ -126,14 +128,23 @@ def show(
         print_json(described)
     else:
         _print_manifest(manifest)
+        if erased and not verify:
+            echo(f"Rows were erased since: it reproduces {erasures.describe(erased)}.")
         if verify:
-            echo("Equal: the stored rows and the rebuilt rows have the digest of the manifest." if equal else "")
-            for finding in verdict.findings:
-                echo(f"Not equal: {finding}")
+            _print_verdict(verdict, erasures.describe(erased) if erased else "")
         if sampled:
             echo(sampled.describe())
-    if verify and not equal:
+    if verify and not verdict.is_equal:
         raise typer.Exit(1)
+
+
+def _print_verdict(verdict: "Verdict", erased: str) -> None:
+    if verdict.is_equal and erased:
+        echo(f"Equal: the stored and the rebuilt rows are those of the manifest, {erased}.")
+    elif verdict.is_equal:
+        echo("Equal: the stored rows and the rebuilt rows have the digest of the manifest.")
+    for finding in verdict.findings:
+        echo(f"Not equal: {finding}")
 
 
 @app.command()

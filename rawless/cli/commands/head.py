@@ -98,6 +98,7 @@ def show(
 ) -> None:
     """Show a head: the encoder it needs, its measures, its mistakes and suspected mislabels."""
     from rawless.connect import open_warehouse
+    from rawless.datasets import erasures
     from rawless.datasets.snapshots import find
     from rawless.heads import artefact, registry
     from rawless.heads.out_of_scope import evaluate_out_of_scope
@@ -110,6 +111,7 @@ def show(
     folder = folder_of(registry.find(opened, reference), home.heads())
     manifest = artefact.read(folder).manifest
     evaluation = artefact.read_evaluation(folder)
+    erased = erasures.list_erasures(opened, manifest.snapshot_id) if manifest.snapshot_id else []
     other = find(opened, snapshot) if snapshot else None
     judged = reevaluate_folder(opened, folder, other) if other else None
     declared = find(opened, out_of_scope) if out_of_scope else None
@@ -123,9 +125,12 @@ def show(
                            "left_out": judged.left_out, "metrics": _measures_json(judged.metrics)}  # fmt: skip
         if separated:
             on_snapshot["out_of_scope"] = {**separated._asdict(), "measures": _measures_json(separated.measures)}
+        on_snapshot["erased_rows"] = erasures.erased_rows(erased)
         print_json({"folder": str(folder), **_head_json(manifest, evaluation), **on_snapshot})
         return
     _print_head(manifest, evaluation)
+    if erased:
+        echo(f"Train it again: its snapshot reproduces {erasures.describe(erased)}, which the head was trained on.")
     if other and judged:
         name = snapshot if snapshot == other.snapshot_id else f"{snapshot} ({other.snapshot_id})"
         rows = [{"measure": measure.name, "value": str(measure)} for measure in judged.metrics]

@@ -5,6 +5,7 @@ run "one_account_with_two_duties_is_refused" {
       deployers = ["terraform@acme-build.iam.gserviceaccount.com"]
       launchers = ["delivery@acme-build.iam.gserviceaccount.com"]
       mappers   = ["data@acme-embeddings.iam.gserviceaccount.com"]
+      erasers   = []
       builders  = ["data@acme-embeddings.iam.gserviceaccount.com"]
     }
   }
@@ -14,7 +15,7 @@ run "one_account_with_two_duties_is_refused" {
 run "a_person_is_refused" {
   command = plan
   variables {
-    accounts = { deployers = ["ann@acme.example"], launchers = [], mappers = [], builders = [] }
+    accounts = { deployers = ["ann@acme.example"], launchers = [], mappers = [], erasers = [], builders = [] }
   }
   expect_failures = [var.accounts]
 }

@@ -1,0 +1,1 @@
+"""Erasing persons and events: what `rawless erase` finds, deletes, marks and certifies."""
