@@ -37,6 +37,8 @@ class JobRequirements:
     gpus_per_worker: int = 0
     driver: bool = False
     subscription: str | None = None
+    stream: Path | None = None
+    """The file of the stream whose leakage gate is checked."""
 
     @property
     def runs_a_job(self) -> bool:

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from rawless.warehouse.account import user_name
 from rawless.warehouse.tables import functions, names
 
-ACCESS_FILE = "accesses.jsonl"
-EARLIER_FILE = "accesses.earlier.jsonl"
+ACCESS_FILE = "local.accesses.jsonl"
+EARLIER_FILE = "local.accesses.earlier.jsonl"
 MAX_BYTES = 5_000_000
 """Size at which a new file begins, about 30,000 accesses. The one before it is kept."""
 _NAMES = "|".join(names())

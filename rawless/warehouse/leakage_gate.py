@@ -49,11 +49,23 @@ class GatedMetric:
             return f"{measured}."
         if self.waived_until is not None:
             return f"{measured}; waived until {self.waived_until:%Y-%m-%d %H:%M} UTC by {self.ticket}."
-        options = f"--stream FILE --encoder {self.encoder}" + ("" if is_local else " --warehouse FILE")
-        waive = f"`rawless audit waive {options} --metric {self.metric} --reason CODE --ticket ID --until DATE`"
+        waive = f"record an exception by `{self._waive(is_local=is_local)}`"
         if self.state == "above":
-            return f"{measured}: name an encoder that reveals less, or record an exception by {waive}."
-        return f"{measured}: run `rawless audit leakage {options} --aux FILE`, or record an exception by {waive}."
+            return f"{measured}: name an encoder that reveals less, or {waive}."
+        return f"{measured}: run `{self.command(is_local=is_local)}`, or {waive}."
+
+    def command(self, *, is_local: bool) -> str:
+        """Return the command that may let the encoder pass: an audit, or a waiver if the last is above the limit."""
+        if self.state == "above":
+            return self._waive(is_local=is_local)
+        return f"rawless audit leakage {self._options(is_local=is_local)} --aux FILE"
+
+    def _waive(self, *, is_local: bool) -> str:
+        options = self._options(is_local=is_local)
+        return f"rawless audit waive {options} --metric {self.metric} --reason CODE --ticket ID --until DATE"
+
+    def _options(self, *, is_local: bool) -> str:
+        return f"--stream FILE --encoder {self.encoder}" + ("" if is_local else " --warehouse FILE")
 
     def _describe(self) -> str:
         limit = f"at most {self.allowed_max:g}"

@@ -3,12 +3,14 @@
 import json
 import shlex
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from encoders.catalogue import lookup
 from pipelines.launch import IngestRequest, prepare
 from rawless.cli.main import run
 from rawless.errors import UserError
@@ -374,3 +376,44 @@ def test_without_credentials_the_login_command_is_suggested(
 
     assert run(["doctor", "--warehouse", str(file)]) == 2
     assert "run `gcloud auth application-default login`" in capfd.readouterr().err
+
+
+GATED = {
+    "stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"],
+    "leakage": {"max": {"words_f1": 0.5}, "max_age": "90d"},
+}  # fmt: skip
+
+
+def _rows(name: str, *rows: dict[str, str]) -> dict[str, Any]:
+    """Return rows as BigQuery's REST API lists them."""
+    columns = tables.table(name).columns
+    defaults = {column.name: "0" for column in columns if column.mode == "REQUIRED"}
+    listed = [{"f": [{"v": (defaults | row).get(column.name)} for column in columns]} for row in rows]
+    return {"totalRows": str(len(rows)), "rows": listed}
+
+
+@pytest.mark.parametrize(("high", "passes"), [("0.4", True), ("0.675", False)])
+def test_the_state_of_a_streams_gate_is_said(
+    high: str, passes: bool, google: FakeGoogle, file: Path, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", google.url)
+    stream = tmp_path / "stream.yaml"
+    stream.write_text(yaml.safe_dump(GATED))
+    now = f"{datetime.now(UTC).timestamp() * 1e6:.0f}"
+    row = {"encoder_fingerprint": lookup("minilm@1.0.0").fingerprint, "metric": "words_f1", "audited_at": now}
+    path = "GET /bigquery/v2/projects/a-warehouse/datasets/audit/tables/{}/data"
+    google.answers |= {
+        path.format("leakage_audit_v1"): _rows("leakage_audit_v1", {**row, "value": "0.3", "high": high}),
+        path.format("waiver_v1"): _rows("waiver_v1"),
+    }
+
+    code = run(["doctor", "--warehouse", str(file), "--stream", str(stream), "--json"])
+
+    printed, errors = capfd.readouterr()
+    assert errors == ""
+    (found,) = [each for each in json.loads(printed) if each["check"] == "gate"]
+    assert (found["ok"], code) == (passes, 0 if passes else 2)
+    assert f"minilm@1.0.0: words_f1 is up to {float(high):.3f} in the audit of" in found["detail"]
+    waive = f"rawless audit waive --stream {stream} --encoder minilm@1.0.0 --warehouse {file} --metric words_f1"
+    assert found["command"].startswith("" if passes else waive)

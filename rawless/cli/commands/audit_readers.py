@@ -9,6 +9,8 @@ import typer
 from rawless.cli.options import Json, WarehouseFile
 from rawless.cli.output import print_json, print_table
 
+_COLUMNS = ("day", "account", "on_behalf_of", "table_name", "action", "accesses", "last_job")
+
 
 def readers(
     table: Annotated[
@@ -35,6 +37,6 @@ def readers(
         print_json([{**asdict(access), "by_person": access.by_person} for access in found])
         return
     for title, by_person in (("Persons", True), ("Service accounts", False)):
-        rows = [asdict(access) for access in found if access.by_person is by_person]
+        rows = [{name: getattr(access, name) for name in _COLUMNS} for access in found if access.by_person is by_person]
         if rows or by_person:
             print_table(rows, title)
