@@ -67,7 +67,7 @@ def _local_copy(what: str, location: str, folder: Path) -> Path:
 def _download(what: str, url: str) -> bytes:
     from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage  # type: ignore[attr-defined]
+    from google.cloud import storage
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     check_storage_address()

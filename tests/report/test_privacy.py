@@ -207,12 +207,15 @@ def test_what_is_old_interrupted_or_without_a_gate_is_said(warehouse: Warehouse,
     rows.canary(warehouse, "support_message", days=91)
     insert(warehouse, "leakage_audit_v1", [rows.measure("words_f1", 0.1, stream=None)])
     person = {"person_key": rows.PERSON, "erased_before": rows.ago(3), "certificate_id": "certificate-9"}
+    event = {"stream": "support_message", "event_id": rows.EVENT, "erased_at": rows.ago(2), "certificate_id": "other"}
     insert(warehouse, "tombstone_v1", [person])
+    insert(warehouse, "event_tombstone_v1", [event])
     stream_file.write_text(stream_file.read_text().replace(GATE, ""))
     report = made(stream_file)
 
     assert told(report, "wrong") == [
-        "The erasure certificate-9 of 2026-11-26 is not finished: run the same command again."
+        f"The erasure {each} is not finished: run the same command again."
+        for each in ("other of 2026-11-27", "certificate-9 of 2026-11-26")
     ]
     assert told(report, "unchecked") == ["The last canary of support_message is from 2026-08-30."]
     assert told(report, "exception") == [
