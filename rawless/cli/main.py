@@ -9,6 +9,8 @@ import typer
 
 from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
+    audit,
+    audit_leakage,
     callers,
     dataset,
     demo,
@@ -52,6 +54,8 @@ app.command("replay", context_settings={"allow_extra_args": True})(replay.replay
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
+audit.app.command("leakage")(audit_leakage.leakage)
+app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
