@@ -10,6 +10,7 @@ import typer
 from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
     audit,
+    audit_leakage,
     audit_membership,
     callers,
     dataset,
@@ -54,6 +55,7 @@ app.command("replay", context_settings={"allow_extra_args": True})(replay.replay
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
+audit.app.command("leakage")(audit_leakage.leakage)
 audit.app.command("membership")(audit_membership.membership)
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
