@@ -11,6 +11,7 @@ from rawless import privacy as privacy  # forbids memory dumps of this process, 
 from rawless.cli.commands import (
     audit,
     audit_canary,
+    audit_leakage,
     audit_membership,
     audit_readers,
     audit_waive,
@@ -64,6 +65,7 @@ app.command("sql")(sql.sql)
 audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)
 audit.app.command("waivers")(audit_waive.list_waivers)
+audit.app.command("leakage")(audit_leakage.leakage)
 audit.app.command("membership")(audit_membership.membership)
 audit.app.command("canary")(audit_canary.canary)
 app.add_typer(audit.app, name="audit")

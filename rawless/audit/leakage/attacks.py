@@ -1,5 +1,6 @@
 """Which attacks are made on the vectors of each modality, each with the vectors that it is given."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from rawless.audit.leakage import alignment, linkage, planted
 from rawless.audit.leakage.alignment import AlignmentAttack
 from rawless.audit.leakage.attack import Attack
 from rawless.audit.leakage.attributes import AttributeAttack
+from rawless.audit.leakage.image_contents import changed_copies, pictures_of, size_of_image
+from rawless.audit.leakage.images import DecoderAttack, NearDuplicateAttack
 from rawless.audit.leakage.linkage import LinkageAttack
 from rawless.audit.leakage.planted import PlantedTokensAttack
 from rawless.audit.leakage.records import Record
@@ -19,6 +22,9 @@ from rawless.audit.leakage.vectors import Release, Vectors, vectors_of
 from rawless.audit.leakage.words import WordsAttack
 from rawless.content import Modality
 from rawless.privacy import Raw
+
+MAX_STORED = 50
+"""The most frequent values of stored attributes are known to who predicts an attribute without vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +60,8 @@ class Setting:
     attacker: Encoder | None = None
     """The attacker's own encoder."""
     attributes: Sequence[str] = ()
-    metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Values, by name, of attributes that are stored beside the vectors, and so are known without them."""
+    stored: Sequence[str] = ()
+    """Attributes that are written beside the vectors, and so are known without them."""
     release: Release | None = None
     """How the encoder's vectors are written; the vectors of both sides are written ones."""
     seed: int = 0
@@ -123,18 +129,44 @@ def _linkage(setting: Setting) -> Iterator[Planned]:
 
 def _attributes(setting: Setting) -> Iterator[Planned]:
     for name in setting.attributes:
-        labels, metadata, vectors = zip(
-            *(_labelled(setting, side, name) for side in (setting.auxiliary, setting.attacked)), strict=True
+        others = [other for other in setting.stored if other != name]
+        values = Counter(
+            (other, values[other]) for values in setting.auxiliary.columns() for other in others if other in values
         )
-        yield Planned(AttributeAttack(name, *labels, *metadata, seed=setting.seed), *vectors)
+        stored = [pair for pair, _ in values.most_common(MAX_STORED)]
+        labels, metadata, vectors = zip(
+            *(_labelled(setting, side, name, stored) for side in (setting.auxiliary, setting.attacked)), strict=True
+        )
+        prefix = _ATTRIBUTES[setting.encoder.spec.modality]
+        yield Planned(AttributeAttack(name, *labels, *metadata, prefix=prefix, seed=setting.seed), *vectors)
 
 
-def _labelled(setting: Setting, side: Side, name: str) -> tuple[list[str], Vector, Vector]:
+def _near_duplicates(setting: Setting) -> Iterator[Planned]:
+    spec = setting.encoder.spec
+    copies = [changed_copies(content, spec) for content in setting.attacked.contents()]
+    # The attacker has the encoder, so what he computes has no noise.
+    found = vectors_of(setting.encoder, [Raw(copy) for each in copies for copy in each])
+    own = np.repeat(np.arange(len(copies)), [len(each) for each in copies])[found.positions]
+    yield Planned(NearDuplicateAttack(own), found.vectors, setting.attacked.vectors)
+
+
+def decoder_attack(setting: Setting) -> DecoderAttack:
+    """Return the attack that draws the attacked pictures. It reads contents: run it in `guarded`."""
+    spec = setting.encoder.spec
+    return DecoderAttack(*(pictures_of(side.contents(), spec) for side in (setting.auxiliary, setting.attacked)))
+
+
+def _decoder(setting: Setting) -> Iterator[Planned]:
+    yield Planned(decoder_attack(setting), setting.auxiliary.vectors, setting.attacked.vectors)
+
+
+def _labelled(
+    setting: Setting, side: Side, name: str, stored: Sequence[tuple[str, str]]
+) -> tuple[list[str], Vector, Vector]:
     """Return the labels of the records that have an attribute, what is known of them without vectors, and these."""
     describe = _METADATA[setting.encoder.spec.modality]
     columns, contents = side.columns(), side.contents()
     known = [number for number, values in enumerate(columns) if name in values]
-    stored = [(other, value) for other, values in setting.metadata.items() if other != name for value in values]
     metadata = [
         [*describe(contents[number]), *(float(columns[number].get(other) == value) for other, value in stored)]
         for number in known
@@ -147,16 +179,13 @@ def _size_of_text(content: bytes) -> tuple[float, ...]:
     return len(text), len(text.split()), np.log1p(len(text))
 
 
-def _size_of_image(content: bytes) -> tuple[float, ...]:
-    return len(content), np.log1p(len(content))
-
-
 def _encoded(encoder: Encoder, texts: Sequence[str], release: Release | None = None) -> Vectors:
     return vectors_of(encoder, [Raw(text.encode()) for text in texts], release)
 
 
-_METADATA: dict[Modality, Callable[[bytes], tuple[float, ...]]] = {"text": _size_of_text, "image": _size_of_image}
+_ATTRIBUTES: dict[Modality, str] = {"text": "attribute", "image": "image_attribute"}
+_METADATA: dict[Modality, Callable[[bytes], tuple[float, ...]]] = {"text": _size_of_text, "image": size_of_image}
 _PLANS: dict[Modality, tuple[Callable[[Setting], Iterator[Planned]], ...]] = {
     "text": (_words, _planted, _alignment, _attributes, _linkage),
-    "image": (_attributes,),
+    "image": (_attributes, _near_duplicates, _decoder),
 }
