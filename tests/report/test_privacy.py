@@ -109,9 +109,9 @@ def test_each_section_shows_its_rows(filled: PrivacyReport) -> None:
     page = read_page(render(filled))
 
     assert page.table("sinks")[1:] == [
+        ["temporary_folder", "traces", "", "48 MB", "2"],
         ["cloud_logging", "unreachable", "no_permission", "0 bytes", "0"],
         ["home_folder", "clean", "", "48 MB", "0"],
-        ["temporary_folder", "traces", "", "48 MB", "2"],
         ["warehouse", "clean", "", "48 MB", "0"],
     ]
     assert [line[2:] for line in page.table("leakage") if line[1] == "words_f1"] == [
