@@ -49,9 +49,12 @@ _FILE_SINKS = (
         "local_log", "file", "the output of the local servers", ("home/local.log",), _FILES, ("rawless.local.stack",),
     ),
     Sink(
-        "local_state", "file", "addresses, locks and the pseudonym key of the local stack",
+        "local_state", "file", "addresses, locks, the record of accesses and the pseudonym key of the local stack",
         ("home", "home/.gitignore", "home/local.*", "home/pseudonym.key", "home/.*"), _FILES,
-        ("rawless.local.home", "rawless.local.server", "rawless.local.stack", "rawless.privacy.pseudonyms"),
+        (
+            "rawless.local.accesses", "rawless.local.home", "rawless.local.server", "rawless.local.stack",
+            "rawless.privacy.pseudonyms",
+        ),
     ),
     Sink(
         "heads", "file", "heads: models, manifests, domains, evaluations and deployments",
@@ -82,10 +85,11 @@ _FILE_SINKS = (
         ("encoders.weight_sources", "encoders.weight_sources.object_storage"),
     ),
     Sink(
-        "named_files", "file", "files that options name: exports, specs and weights of encoders, rows of heads",
+        "named_files", "file", "files that options name: exports, specs and weights of encoders, heads, certificates",
         ("named/*",), "with --folder, as files",
         (
-            "encoders.bake", "encoders.importing.spec_file", "rawless.cli.commands.head", "rawless.datasets.export",
+            "encoders.bake", "encoders.importing.spec_file", "rawless.cli.commands.erase", "rawless.cli.commands.head",
+            "rawless.datasets.export",
         ),
         "rawless audit canary … --folder FOLDER",
     ),

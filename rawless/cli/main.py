@@ -12,6 +12,7 @@ from rawless.cli.commands import (
     audit,
     audit_canary,
     audit_frontier,
+    audit_leakage,
     audit_membership,
     audit_readers,
     audit_waive,
@@ -66,6 +67,7 @@ app.command("sql")(sql.sql)
 audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)
 audit.app.command("waivers")(audit_waive.list_waivers)
+audit.app.command("leakage")(audit_leakage.leakage)
 audit.app.command("membership")(audit_membership.membership)
 audit.app.command("canary")(audit_canary.canary)
 audit.app.command("frontier")(audit_frontier.frontier)

@@ -104,6 +104,6 @@ def privacy_report(
     )
     files = {each.stream: each.file for each in report.given}
     commands = Commands(warehouse, warehouse_file, files, since.days)
-    report.commands = commands.by_section()
+    report.commands = commands.by_section(sorted({each.head for each in report.leakage if each.head}))
     report.findings = findings(report, commands)
     return report

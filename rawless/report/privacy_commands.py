@@ -1,7 +1,7 @@
 """The commands that check what the report on privacy says, with the files that the report was made with."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rawless.warehouse.client import Warehouse
@@ -25,6 +25,10 @@ class Commands:
         """Return the command that attacks the vectors of an encoder."""
         of_stream = self._of_stream(stream) if stream else []
         return self._line("audit", "leakage", "--encoder", encoder, "--aux", "FILE", *of_stream)
+
+    def membership(self, head: str) -> str:
+        """Return the command that tells which rows a head was trained on."""
+        return self._line("audit", "membership", head)
 
     def gate(self, stream: str) -> str:
         """Return the command that says whether the limits of a stream hold."""
@@ -64,12 +68,15 @@ class Commands:
         more = ["--stream", "FILE"] if stream else []
         return self._line("report", "privacy", *given, *more, "--since", self._since)
 
-    def by_section(self) -> dict[str, list[str]]:
-        """Return the commands of each section."""
+    def by_section(self, heads: Iterable[str]) -> dict[str, list[str]]:
+        """Return the commands of each section; `heads` are those that were attacked."""
         streams: list[str | None] = [*self._streams] or [None]
         return {
             "canary": [self.canary(stream) for stream in streams],
-            "leakage": [self.leakage("ENCODER", stream) for stream in streams],
+            "leakage": [
+                *(self.leakage("ENCODER", stream) for stream in streams),
+                *(self.membership(head) for head in heads),
+            ],
             "gates": [self.gate(stream) for stream in self._streams] or [self.gate("")],
             "waivers": [self.waivers()],
             "readers": [self.readers()],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Level = Literal["wrong", "unchecked", "exception"]
 LEVELS: tuple[Level, ...] = ("wrong", "unchecked", "exception")
+_METRICS_OF_HEADS = "membership_"
 _SOON = timedelta(days=14)
 _STATES = {
     "above": "may leak more than its limit allows",
@@ -90,7 +91,9 @@ def _gates(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:
         if not gate.passes:
             measured = "" if gate.measured is None else f": up to {gate.measured:.3f}, at most {gate.allowed_max:g}"
             sentence = f"{gate.metric} of {gate.encoder} for {gate.stream} {_STATES[gate.state]}{measured}."
-            yield Finding("wrong", "gates", sentence, commands.leakage(gate.encoder, gate.stream))
+            is_of_head = gate.metric.startswith(_METRICS_OF_HEADS)
+            check = commands.membership("HEAD") if is_of_head else commands.leakage(gate.encoder, gate.stream)
+            yield Finding("wrong", "gates", sentence, check)
 
 
 def _leakage(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:

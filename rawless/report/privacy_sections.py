@@ -256,8 +256,12 @@ def _canary(stream: str, rows: Sequence[Mapping[str, Any]]) -> CanaryRun:
         markers=max(row["markers"] for row in rows),
         bytes=sum(row["bytes"] for row in rows),
         traces=sum(row["traces"] for row in rows),
-        sinks=tuple(_of(Sink, row) for row in rows),
+        sinks=tuple(sorted((_of(Sink, row) for row in rows), key=_worst_first)),
     )
+
+
+def _worst_first(sink: Sink) -> tuple[int, bool, str]:
+    return -sink.traces, sink.status == "clean", sink.sink
 
 
 def leakage(warehouse: Warehouse, encoders: Mapping[str, str]) -> list[LeakageMeasure]:

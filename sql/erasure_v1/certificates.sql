@@ -15,12 +15,13 @@ WITH done AS (
 begun AS (
   SELECT
     tombstone.certificate_id,
-    CAST(NULL AS STRING) AS object_kind,
-    CAST(NULL AS STRING) AS action,
-    0 AS row_count,
-    tombstone.erased_before AS erased_at,
-    CAST(NULL AS TIMESTAMP) AS copies_end_at
+    tombstone.erased_before AS erased_at
   FROM `{{ audit }}.tombstone_v1` AS tombstone
+  UNION ALL
+  SELECT
+    tombstone.certificate_id,
+    tombstone.erased_at
+  FROM `{{ audit }}.event_tombstone_v1` AS tombstone
 ),
 step AS (
   SELECT
@@ -34,11 +35,11 @@ step AS (
   UNION ALL
   SELECT
     begun.certificate_id,
-    begun.object_kind,
-    begun.action,
-    begun.row_count,
+    CAST(NULL AS STRING) AS object_kind,
+    CAST(NULL AS STRING) AS action,
+    0 AS row_count,
     begun.erased_at,
-    begun.copies_end_at
+    CAST(NULL AS TIMESTAMP) AS copies_end_at
   FROM begun
 )
 SELECT

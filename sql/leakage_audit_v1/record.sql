@@ -1,4 +1,4 @@
--- Record the measures of one audit.
+-- Write the measures of one audit together, so that no reader sees a part of them.
 INSERT INTO `{{ audit }}.leakage_audit_v1` (
   audit_id, stream, encoder_fingerprint, head, attack, metric, value, low, high, control, prior, shuffled,
   allowed_max, auxiliary_rows, attacked_rows, audited_at
@@ -8,16 +8,16 @@ SELECT
   @stream,
   @encoder_fingerprint,
   @head,
-  measure.attack,
-  measure.metric,
-  measure.value,
-  measure.low,
-  measure.high,
-  measure.control,
-  measure.prior,
-  measure.shuffled,
-  measure.allowed_max,
-  measure.auxiliary_rows,
-  measure.attacked_rows,
+  found.attack,
+  found.metric,
+  found.value,
+  found.low,
+  found.high,
+  found.control,
+  found.prior,
+  found.shuffled,
+  found.allowed_max,
+  found.auxiliary_rows,
+  found.attacked_rows,
   @audited_at
-FROM UNNEST(@measures) AS measure
+FROM UNNEST(@measures) AS found

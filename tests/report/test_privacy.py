@@ -17,6 +17,7 @@ from rawless.audit.search import Search
 from rawless.report.privacy import PrivacyReport, privacy_report
 from rawless.report.privacy_page import SECTIONS, render, verdict, write
 from rawless.warehouse.client import Warehouse
+from tests.command_lines import problem
 from tests.report import privacy_rows as rows
 from tests.report.conftest import HOSTILE, read_page
 from tests.report.privacy_rows import NOW, insert
@@ -108,9 +109,9 @@ def test_each_section_shows_its_rows(filled: PrivacyReport) -> None:
     page = read_page(render(filled))
 
     assert page.table("sinks")[1:] == [
+        ["temporary_folder", "traces", "", "48 MB", "2"],
         ["cloud_logging", "unreachable", "no_permission", "0 bytes", "0"],
         ["home_folder", "clean", "", "48 MB", "0"],
-        ["temporary_folder", "traces", "", "48 MB", "2"],
         ["warehouse", "clean", "", "48 MB", "0"],
     ]
     assert [line[2:] for line in page.table("leakage") if line[1] == "words_f1"] == [
@@ -148,16 +149,19 @@ def test_each_section_shows_its_rows(filled: PrivacyReport) -> None:
     assert page.table("exports")[1:] == [["a" * 24, "", "gs://exports/pictured", "2026-11-09"]]
 
 
-def test_every_claim_has_a_command_in_the_shell_s_spelling(filled: PrivacyReport) -> None:
+def test_every_claim_has_a_command_that_exists_in_the_shell_s_spelling(filled: PrivacyReport) -> None:
     page = render(filled)
 
     assert set(filled.commands) == set(SECTIONS)
+    assert filled.commands["leakage"][1:] == [f"rawless audit membership pictured@{version}" for version in (1, 2)]
     assert f"rawless audit canary --stream '{filled.given[0].file}'" in [finding.command for finding in filled.findings]
     for command in [
         *(each for some in filled.commands.values() for each in some),
         *(f.command for f in filled.findings),
     ]:
-        assert shlex.split(command)[0] == "rawless"
+        words = shlex.split(command)
+        assert words[0] == "rawless"
+        assert problem(" ".join(word for word in words if " " not in word)) is None
     assert len(re.findall(r"<code tabindex=\"0\">rawless ", page)) == page.count("<button ") >= len(filled.findings)
 
 
@@ -206,12 +210,15 @@ def test_what_is_old_interrupted_or_without_a_gate_is_said(warehouse: Warehouse,
     rows.canary(warehouse, "support_message", days=91)
     insert(warehouse, "leakage_audit_v1", [rows.measure("words_f1", 0.1, stream=None)])
     person = {"person_key": rows.PERSON, "erased_before": rows.ago(3), "certificate_id": "certificate-9"}
+    event = {"stream": "support_message", "event_id": rows.EVENT, "erased_at": rows.ago(2), "certificate_id": "other"}
     insert(warehouse, "tombstone_v1", [person])
+    insert(warehouse, "event_tombstone_v1", [event])
     stream_file.write_text(stream_file.read_text().replace(GATE, ""))
     report = made(stream_file)
 
     assert told(report, "wrong") == [
-        "The erasure certificate-9 of 2026-11-26 is not finished: run the same command again."
+        f"The erasure {each} is not finished: run the same command again."
+        for each in ("other of 2026-11-27", "certificate-9 of 2026-11-26")
     ]
     assert told(report, "unchecked") == ["The last canary of support_message is from 2026-08-30."]
     assert told(report, "exception") == [

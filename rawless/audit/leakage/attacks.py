@@ -1,5 +1,6 @@
 """Which attacks are made on the vectors of each modality, each with the vectors that it is given."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,6 +22,9 @@ from rawless.audit.leakage.vectors import Release, Vectors, vectors_of
 from rawless.audit.leakage.words import WordsAttack
 from rawless.content import Modality
 from rawless.privacy import Raw
+
+MAX_STORED = 50
+"""The most frequent values of stored attributes are known to who predicts an attribute without vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +60,8 @@ class Setting:
     attacker: Encoder | None = None
     """The attacker's own encoder."""
     attributes: Sequence[str] = ()
-    metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Values, by name, of attributes that are stored beside the vectors, and so are known without them."""
+    stored: Sequence[str] = ()
+    """Attributes that are written beside the vectors, and so are known without them."""
     release: Release | None = None
     """How the encoder's vectors are written; the vectors of both sides are written ones."""
     seed: int = 0
@@ -125,8 +129,13 @@ def _linkage(setting: Setting) -> Iterator[Planned]:
 
 def _attributes(setting: Setting) -> Iterator[Planned]:
     for name in setting.attributes:
+        others = [other for other in setting.stored if other != name]
+        values = Counter(
+            (other, values[other]) for values in setting.auxiliary.columns() for other in others if other in values
+        )
+        stored = [pair for pair, _ in values.most_common(MAX_STORED)]
         labels, metadata, vectors = zip(
-            *(_labelled(setting, side, name) for side in (setting.auxiliary, setting.attacked)), strict=True
+            *(_labelled(setting, side, name, stored) for side in (setting.auxiliary, setting.attacked)), strict=True
         )
         prefix = _ATTRIBUTES[setting.encoder.spec.modality]
         yield Planned(AttributeAttack(name, *labels, *metadata, prefix=prefix, seed=setting.seed), *vectors)
@@ -151,12 +160,13 @@ def _decoder(setting: Setting) -> Iterator[Planned]:
     yield Planned(decoder_attack(setting), setting.auxiliary.vectors, setting.attacked.vectors)
 
 
-def _labelled(setting: Setting, side: Side, name: str) -> tuple[list[str], Vector, Vector]:
+def _labelled(
+    setting: Setting, side: Side, name: str, stored: Sequence[tuple[str, str]]
+) -> tuple[list[str], Vector, Vector]:
     """Return the labels of the records that have an attribute, what is known of them without vectors, and these."""
     describe = _METADATA[setting.encoder.spec.modality]
     columns, contents = side.columns(), side.contents()
     known = [number for number, values in enumerate(columns) if name in values]
-    stored = [(other, value) for other, values in setting.metadata.items() if other != name for value in values]
     metadata = [
         [*describe(contents[number]), *(float(columns[number].get(other) == value) for other, value in stored)]
         for number in known

@@ -9,6 +9,7 @@ from PIL import Image
 from rawless.audit.leakage.image_contents import Pictures
 from rawless.errors import UserError
 from rawless.files import atomic_write
+from rawless.privacy import Raw, guarded
 
 MAX_PAIRS = 64
 _COLUMNS, _SCALE, _GAP = 8, 2, 4
@@ -37,8 +38,8 @@ def check_folder(folder: Path, home: Path, *, is_local: bool) -> Path:
     return resolved
 
 
-def write_sheet(path: Path, pictures: Pictures, drawn: Pictures) -> int:
-    """Write pairs of picture and drawing side by side as a PNG, and return their number. Raises UserError."""
+def contact_sheet(pictures: Pictures, drawn: Pictures) -> Raw[bytes]:
+    """Return a PNG of the first pairs of picture and drawing, side by side."""
     count, side = min(len(pictures), MAX_PAIRS), pictures.shape[-1] * _SCALE
     columns, rows = min(count, _COLUMNS), -(-count // _COLUMNS)
     sheet = Image.new("RGB", (columns * (2 * side + _GAP) - _GAP, rows * (side + _GAP) - _GAP), "white")
@@ -50,12 +51,23 @@ def write_sheet(path: Path, pictures: Pictures, drawn: Pictures) -> int:
             sheet.paste(tile.resize((side, side), Image.Resampling.NEAREST), at)
     content = BytesIO()
     sheet.save(content, "PNG")
+    return Raw(content.getvalue())
+
+
+def write_sheet(path: Path, sheet: Raw[bytes]) -> None:
+    """Write a contact sheet, for its owner only. Raises UserError when it cannot be written."""
+    failure = guarded(_write, path, sheet)
+    if failure is not None:
+        raise UserError(f"The file {path} cannot be written ({failure}): name another folder in --pictures.")
+
+
+def _write(path: Path, sheet: Raw[bytes]) -> str | None:
     try:
         with atomic_write(path) as file:
-            file.write(content.getvalue())
+            file.write(sheet.reveal())
     except OSError as error:
-        raise UserError(f"The file {path} cannot be written ({type(error).__name__}): name another folder.") from None
-    return count
+        return type(error).__name__
+    return None
 
 
 def _filesystem(folder: Path) -> str:

@@ -49,15 +49,15 @@ class DecoderAttack:
     name = "image_decoder"
 
     def __init__(self, auxiliary: Pictures, attacked: Pictures) -> None:
-        self._auxiliary, self._attacked = auxiliary, attacked
+        self._auxiliary, self.pictures = auxiliary, attacked
         self._mean = auxiliary.mean(axis=0, keepdims=True)
 
     def __call__(self, auxiliary: Vector, attacked: Vector) -> Sequence[Finding]:
         """Return `image_ssim` and `image_reidentification`."""
         drawn = self.draw(auxiliary, attacked)
-        similar = ssim(drawn, self._attacked)
-        found = found_first(self._centred(drawn), self._centred(self._attacked), np.arange(len(drawn)))
-        guess = _mean_similarity(ssim(self._guess(), self._attacked))
+        similar = ssim(drawn, self.pictures)
+        found = found_first(self._centred(drawn), self._centred(self.pictures), np.arange(len(drawn)))
+        guess = _mean_similarity(ssim(self._guess(), self.pictures))
         return [
             Finding("image_ssim", lambda records: _mean_similarity(similar[records]), guess),
             Finding("image_reidentification", lambda records: float(found[records].mean()), 1 / len(drawn)),
@@ -69,10 +69,10 @@ class DecoderAttack:
 
     def psnr(self, drawn: Pictures) -> tuple[float, float]:
         """Return the mean peak signal-to-noise ratio of drawings in decibels, and that of the mean picture."""
-        return float(psnr(drawn, self._attacked).mean()), float(psnr(self._guess(), self._attacked).mean())
+        return float(psnr(drawn, self.pictures).mean()), float(psnr(self._guess(), self.pictures).mean())
 
     def _guess(self) -> Pictures:
-        return np.broadcast_to(self._mean, self._attacked.shape).copy()
+        return np.broadcast_to(self._mean, self.pictures.shape).copy()
 
     def _centred(self, pictures: Pictures) -> Vector:
         """Return what is particular to each picture: its difference from the mean picture."""

@@ -42,7 +42,7 @@ def fit(vectors: Vector, truth: Truth, steps: int = STEPS) -> Model:
     deviation = centred.std(axis=0)
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > deviation.max() * 1e-6)
     scaled = centred * scale
-    curvature, axes = np.linalg.eigh(scaled.T @ scaled)
+    curvature, axes = _principal_axes(scaled)
     inputs, outputs = torch.from_numpy((scaled @ axes).astype(np.float32)), torch.from_numpy(truth.astype(np.float32))
     share = outputs.mean(dim=0).clamp(_RAREST, 1 - _RAREST)
     spread = share * (1 - share) * _CAUTION
@@ -59,3 +59,12 @@ def fit(vectors: Vector, truth: Truth, steps: int = STEPS) -> Model:
         bias = ahead_bias - step_of_bias * error.sum(dim=0)
     back = (scale[:, None] * axes) @ weights.numpy().astype(np.float64)
     return Model(mean.astype(np.float32), back.astype(np.float32), bias.numpy())
+
+
+def _principal_axes(inputs: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the curvature along each principal axis of inputs, and the axes, of which few inputs have few."""
+    if len(inputs) < inputs.shape[1]:
+        _, lengths, axes = np.linalg.svd(inputs, full_matrices=False)
+        return lengths**2, axes.T
+    curvature, axes = np.linalg.eigh(inputs.T @ inputs)
+    return curvature, axes

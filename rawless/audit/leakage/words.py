@@ -6,7 +6,7 @@ the model's odds are above one threshold, the same for all words, which is tuned
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -26,13 +26,21 @@ CONTENT_SHARE = 0.02
 RARE_TEXTS = 5
 """A rare word is in at most so many auxiliary texts."""
 _HELD_OUT = 10
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+"""Scripts without spaces between words, such as Thai, kana and Han: each of their characters counts as a word."""
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:'[^\W_{_UNSPACED}]+)*")
 _Counts = npt.NDArray[np.int64]
 
 
 def words_of(text: str) -> frozenset[str]:
     """Return the distinct words of a text, in lower case."""
     return frozenset(_WORD.findall(text.lower()))
+
+
+def shared_words(texts: Iterable[str]) -> int:
+    """Return how many words are in enough texts to be learned."""
+    counts = Counter(word for text in texts for word in words_of(text))
+    return sum(count >= FEWEST_TEXTS for count in counts.values())
 
 
 class Bags:

@@ -27,7 +27,7 @@ def membership(
 def audit_head(reference: str, warehouse: Path | None, *, json: bool) -> None:
     """Measure and record the membership of a head's rows, and print it."""
     from rawless.audit.leakage.membership import audit_membership, trained_on
-    from rawless.audit.leakage.record import record
+    from rawless.audit.leakage.table import write_measures
     from rawless.connect import open_warehouse
     from rawless.heads import registry
     from rawless.heads.publish import folder_of
@@ -39,7 +39,7 @@ def audit_head(reference: str, warehouse: Path | None, *, json: bool) -> None:
         session = open_head(folder_of(registry.find(opened, reference), home.heads()))
         name = f"{session.manifest.head}@{session.manifest.version}"
         measures = audit_membership(session, trained_on(opened, session.manifest))
-        audit_id = record(opened, measures, fingerprint=session.manifest.fingerprint, head=name)
+        audit_id = write_measures(opened, measures, fingerprint=session.manifest.fingerprint, head=name)
     if json:
         print_json(
             {

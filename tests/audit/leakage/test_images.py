@@ -149,7 +149,7 @@ def noise(count: int) -> Pictures:
 def test_a_sheet_has_picture_and_drawing_side_by_side(tmp_path: Path) -> None:
     pictures, drawn = noise(10), 1 - noise(10)
 
-    assert write_sheet(tmp_path / "sheet.png", pictures, drawn) == 10
+    write_sheet(tmp_path / "sheet.png", contact_sheet.contact_sheet(pictures, drawn))
 
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     ninth = sheet[12:20, 0:16].astype(float) / 255
@@ -157,6 +157,8 @@ def test_a_sheet_has_picture_and_drawing_side_by_side(tmp_path: Path) -> None:
     np.testing.assert_allclose(ninth[::2, 8::2], drawn[8].transpose(1, 2, 0), atol=0.01)
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
     assert (tmp_path / "sheet.png").stat().st_mode & 0o077 == 0
+    with pytest.raises(UserError, match=r"cannot be written \(FileNotFoundError\): name another folder"):
+        write_sheet(tmp_path / "missing" / "sheet.png", contact_sheet.contact_sheet(pictures, drawn))
 
 
 def test_pictures_are_written_where_raw_may_be_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

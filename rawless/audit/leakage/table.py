@@ -19,7 +19,7 @@ _FIELDS = (
 )
 
 
-def record(
+def write_measures(
     warehouse: Warehouse,
     measures: Sequence[Measure],
     *,
