@@ -1,5 +1,6 @@
 """Erasing persons and events: every row of theirs goes, no other changes, and a replay brings none back."""
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +19,9 @@ from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.subjects import SyncProgress, business_column, rotate, sync
 from rawless.warehouse.tables import ROLES
-from tests.shop import Shop, make_row
+from tests.shop import AS_OF, Shop, make_row
 
+AT = {"occurred_at": AS_OF - timedelta(days=1), "logged_at": AS_OF - timedelta(days=1)}
 ERASED = (1, 2)
 """Persons of the shop, each with three uploads."""
 
@@ -391,3 +393,34 @@ def test_a_customer_who_is_still_in_a_business_table_stays_erased_under_a_newer_
     append_all(warehouse, [make_row(2, {"logged_at": late, "occurred_at": late, "subject_key": second.pseudonym("a")})])
 
     assert known(warehouse) == {"e-2"}
+
+
+@pytest.mark.full
+def test_two_hundred_of_ten_thousand_persons_leave_no_row_and_change_no_other(shop: Shop) -> None:
+    warehouse = shop.warehouse
+    people, erased = 10_000, range(0, 10_000, 50)
+    fill(warehouse, people)
+    append_all(warehouse, [make_row(n, AT | {"event_id": f"e-{n}", "subject_key": f"person-{n}"})
+                           for n in range(120, people)])  # fmt: skip
+    ids = [f"e-{number}" for number in range(people)]
+    at = [shop.as_of - timedelta(minutes=5)] * people
+    shop.load("confirmed", {"event_id": ids, "value": ["cat", "dog"] * (people // 2), "confirmed_at": at})
+    manifest = shop.build(rules=[]).manifest
+    before = everything(warehouse)
+
+    certificate = erase(warehouse, persons(*erased), quiet)
+
+    marks = {f'"{prefix}-{number}"' for number in erased for prefix in ("person", "former", "customer", "bad")}
+    marks |= {f'"e-{number}"' for number in range(120) if number % 40 in erased}
+    marks |= {f'"e-{number}"' for number in erased if number >= 120}
+    strings = re.compile(r'"[a-z]+-\d+"')
+    kept = {
+        name: [row for row in rows if "account" in name or "confirmed" in name or not marks & {*strings.findall(row)}]
+        for name, rows in before.items()
+    }
+    assert everything(warehouse) == kept
+    assert certificate.persons == 200
+    assert certificate.rows == sum(len(rows) - len(kept[name]) for name, rows in before.items())
+    verdict = verify(warehouse, manifest, quiet)
+    assert verdict.is_equal, verdict.findings
+    assert manifest.rows - len(kept[f"snapshots.snapshot_{manifest.snapshot_id}"]) == verdict.erased_rows

@@ -40,7 +40,8 @@ class AlignmentAttack:
         """See `Attack`."""
         findings = []
         every = np.arange(len(attacked))
-        typical = self._tally(np.full(len(attacked), int((self._corpus @ self._corpus.mean(axis=0)).argmax())))
+        bags = self._bags
+        prior = Tally.of(bags.guessed(np.ones_like(bags.is_content)), bags.attacked, bags.unknown).f1(every)
         for pairs in PAIRS:
             if pairs > len(auxiliary):
                 continue
@@ -48,7 +49,7 @@ class AlignmentAttack:
             words = self._tally(nearest(mapped, self._corpus))
             hits = nearest(mapped, self._candidates) == every
             findings += [
-                Finding(f"alignment_{pairs}_words_f1", partial(Tally.f1, words), typical.f1(every)),
+                Finding(f"alignment_{pairs}_words_f1", partial(Tally.f1, words), prior),
                 Finding(f"alignment_{pairs}_retrieval", partial(rate, hits), 1 / len(attacked)),
             ]
         return findings

@@ -59,6 +59,15 @@ class Bags:
         self.unknown: _Counts = np.array([len(each - column.keys()) for each in others], np.int64)
         """How many words of each attacked text are not learned; all of them are content words."""
 
+    def guessed(self, among: Truth) -> Truth:
+        """Return the best guess without vectors: the same words of every attacked text, the most frequent of some."""
+        texts = np.where(among, self.texts, 0)
+        said = np.cumsum(among)  # the words are sorted by their frequency
+        f1 = np.cumsum(texts) / (said * len(self.auxiliary) + max(texts.sum(), 1))
+        best = int(np.argmax(f1)) if len(f1) else -1
+        guess = among & (np.arange(len(among)) <= best)
+        return np.broadcast_to(guess, self.attacked.shape)
+
 
 def _bag(texts: Sequence[frozenset[str]], column: dict[str, int]) -> Truth:
     bag = np.zeros((len(texts), len(column)), np.bool_)
@@ -109,11 +118,8 @@ class WordsAttack:
         bags, learned = self._bags, len(auxiliary) - len(auxiliary) // _HELD_OUT
         model = fit(auxiliary[:learned], bags.auxiliary[:learned])
         held_out, scores = model.logits(auxiliary[learned:]), model.logits(attacked)
-        frequency = bags.auxiliary[:learned].mean(axis=0, dtype=np.float32)
-        # A guess without vectors says the same frequent words of every text.
-        guesses = (np.broadcast_to(frequency, each.shape) for each in (held_out, scores))
-        truth = bags.auxiliary[learned:]
-        said, guessed = _said(truth, held_out, scores), _said(truth, *guesses)
+        truth, every, content = bags.auxiliary[learned:], np.ones_like(bags.is_content), bags.is_content
+        said, guessed = _said(truth, held_out, scores), bags.guessed(every)
         found, prior = (Tally.of(each, bags.attacked, bags.unknown) for each in (said, guessed))
         if self._cross_domain:
             return [_finding("words_cross_domain_f1", Tally.f1, found, prior)]
@@ -121,12 +127,11 @@ class WordsAttack:
             _finding(f"words_{name}", measure, found, prior)
             for name, measure in (("precision", Tally.precision), ("recall", Tally.recall), ("f1", Tally.f1))
         ]
-        content = bags.is_content
         said_content = _said(truth[:, content], held_out[:, content], scores[:, content])
-        always = np.broadcast_to(frequency[content], (len(attacked), int(content.sum())))
-        always_held_out = np.broadcast_to(frequency[content], (len(truth), int(content.sum())))
-        guessed_content = _said(truth[:, content], always_held_out, always)
-        pair = (Tally.of(each, bags.attacked[:, content], bags.unknown) for each in (said_content, guessed_content))
+        pair = (
+            Tally.of(each, bags.attacked[:, content], bags.unknown)
+            for each in (said_content, bags.guessed(content)[:, content])
+        )
         findings.append(_finding("content_words_f1", Tally.f1, *pair))
         rare = bags.texts <= RARE_TEXTS
         pair = (Tally.of(each[:, rare], bags.attacked[:, rare]) for each in (said, guessed))
