@@ -44,7 +44,7 @@ def leakage(
 ) -> None:
     """Measure what can be learned from an encoder's vectors, and record it. Run it where raw content may be read.
 
-    One in eleven of the contents is attacked; the attacker learns from the others. Nothing of a content is printed or
+    The vectors are those that would be written, with the noise and the rounding of the encoder's defence. One in eleven of the contents is attacked; the attacker learns from the others. Nothing of a content is printed or
     kept.
     """
     from rawless.audit.leakage.records import read_records
@@ -61,6 +61,7 @@ def leakage(
             f"--attacker {own.ref} takes {own.modality}, but {spec.ref} takes {spec.modality}: name another."
         )
     from encoders.load import load
+    from encoders.release import release_contents
     from rawless.audit.leakage import audit
 
     attributes, fingerprint = list(dict.fromkeys(attribute or ())), spec.fingerprint
@@ -74,7 +75,8 @@ def leakage(
         setting = audit.prepare(
             load(spec, device), auxiliary, targets,
             attacker=load(own, device) if own else None,
-            attributes=attributes, stored=sorted(declared.attributes) if declared else (), seed=seed,
+            attributes=attributes, stored=sorted(declared.attributes) if declared else (),
+            release=release_contents(spec, f"audit {seed}".encode()), seed=seed,
         )  # fmt: skip
         found = audit.limited(audit.run(setting, report), declared)
         audit_id = audit.record(opened, spec, declared, found)
