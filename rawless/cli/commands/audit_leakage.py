@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rawless.cli.commands.audit_pictures import check_pictures, describe_drawings, draw_pictures
 from rawless.cli.commands.encoder import resolved
 from rawless.cli.options import DeviceName, Json, WarehouseFile
 from rawless.cli.output import echo, print_json, print_table, progress_steps, warn
@@ -33,6 +34,10 @@ def leakage(
     stream: Annotated[Path | None, typer.Option("--stream", help="The stream file that has limits.")] = None,
     attacker: Annotated[
         str | None, typer.Option("--attacker", help="The attacker's own encoder, to whose space vectors are mapped.")
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", help="For images: write pictures beside drawings of them into this folder."),
     ] = None,
     max_rows: Annotated[
         int, typer.Option("--max-rows", min=1, help="Read at most so many contents of a file.")
@@ -71,6 +76,7 @@ def leakage(
         targets = read_records(target, "--target", spec.modality, max_rows, seed) if target else None
         audit.check_attributes(attributes, auxiliary, "--aux")
         opened = open_warehouse(warehouse)
+        folder = check_pictures(pictures, spec, opened)
         report("encoding")
         setting = audit.prepare(
             load(spec, device), auxiliary, targets,
@@ -80,6 +86,7 @@ def leakage(
         )  # fmt: skip
         found = audit.limited(audit.run(setting, report), declared)
         audit_id = audit.record(opened, spec, declared, found)
+        drawn = draw_pictures(setting, folder)
     limits = declared.leakage.max if declared and declared.leakage else {}
     for metric in sorted(limits.keys() - {each.measure.metric for each in found}):
         warn(f"{metric} has a limit in the stream file, but this audit did not measure it: the gate needs a value.")
@@ -99,6 +106,7 @@ def leakage(
                 "aux": _described(auxiliary),
                 "target": _described(targets) if targets else None,
                 "measures": rows,
+                "drawings": drawn,
             }
         )
         return
@@ -108,6 +116,8 @@ def leakage(
         f"{described['used']:,} of {described['read']:,} records of --aux were used; {described['repeated']:,} repeat "
         f"another and {described['unreadable']:,} cannot be read. Audit {audit_id} is recorded in leakage_audit_v1."
     )
+    for line in describe_drawings(drawn) if drawn else ():
+        echo(line)
     echo("A low value means that these attacks failed, not that none can succeed.")
 
 

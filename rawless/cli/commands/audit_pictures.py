@@ -1,7 +1,8 @@
 """The option `--pictures` of `rawless audit leakage`: pictures beside what the attacker drew of them."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rawless.errors import UserError
 
@@ -23,24 +24,30 @@ def check_pictures(folder: Path | None, spec: "EncoderSpec", warehouse: "Warehou
     return check_folder(folder, home.folder(), is_local=warehouse.emulator is not None)
 
 
-def draw_pictures(setting: "Setting", folder: Path | None) -> list[str]:
-    """Draw the attacked pictures, write a sheet if there is a folder for it, and return lines that say what was done.
+def draw_pictures(setting: "Setting", folder: Path | None) -> dict[str, Any] | None:
+    """Draw the attacked pictures, write a sheet if there is a folder for it, and return what was done; None for texts.
 
-    The signal-to-noise ratio is printed only: it has no largest value, so it can have no limit.
+    The signal-to-noise ratio is not recorded: it has no largest value, so it can have no limit.
     """
     from rawless.audit.leakage.contact_sheet import write_sheet
     from rawless.audit.leakage.drawings import draw
 
     spec = setting.encoder.spec
     if spec.modality != "image":
-        return []
+        return None
     drawings = draw(setting)
-    lines = [
-        f"Drawings have a peak signal-to-noise ratio of {drawings.psnr:.1f} dB, the mean picture one of "
-        f"{drawings.psnr_of_mean:.1f} dB."
-    ]
-    if folder is not None:
-        path = folder / f"{spec.name}-{spec.version}-{spec.fingerprint[:12]}.png"
+    path = folder and folder / f"{spec.name}-{spec.version}-{spec.fingerprint[:12]}.png"
+    if path:
         write_sheet(path, drawings.sheet)
-        lines.append(f"{drawings.pairs} pictures, each beside its drawing, are in {path}: raw content, delete it soon.")
-    return lines
+    written = {"file": str(path), "pairs": drawings.pairs} if path else {}
+    return {"psnr": drawings.psnr, "psnr_of_mean": drawings.psnr_of_mean, **written}
+
+
+def describe_drawings(drawn: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines for people."""
+    yield (
+        f"Drawings have a peak signal-to-noise ratio of {drawn['psnr']:.1f} dB, the mean picture one of "
+        f"{drawn['psnr_of_mean']:.1f} dB."
+    )
+    if "file" in drawn:
+        yield f"{drawn['pairs']} pictures, beside drawings of them, are in {drawn['file']}: raw content, to be deleted."

@@ -18,6 +18,7 @@ from rawless.audit.leakage.image_contents import Pictures, pictures_of
 from rawless.audit.leakage.images import found_first
 from rawless.audit.leakage.picture_similarity import psnr, ssim
 from rawless.audit.leakage.records import Record
+from rawless.cli.commands.audit_pictures import describe_drawings
 from rawless.content import ImageLimits
 from rawless.errors import UserError
 from rawless.privacy import Raw, Reason
@@ -159,6 +160,16 @@ def test_a_sheet_has_picture_and_drawing_side_by_side(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").stat().st_mode & 0o077 == 0
     with pytest.raises(UserError, match=r"cannot be written \(FileNotFoundError\): name another folder"):
         write_sheet(tmp_path / "missing" / "sheet.png", contact_sheet.contact_sheet(pictures, drawn))
+
+
+def test_what_was_drawn_is_described() -> None:
+    drawn = {"psnr": 22.94, "psnr_of_mean": 17.99}
+
+    assert list(describe_drawings(drawn | {"file": "/a/b.png", "pairs": 9})) == [
+        "Drawings have a peak signal-to-noise ratio of 22.9 dB, the mean picture one of 18.0 dB.",
+        "9 pictures, beside drawings of them, are in /a/b.png: raw content, to be deleted.",
+    ]
+    assert len(list(describe_drawings(drawn))) == 1
 
 
 def test_pictures_are_written_where_raw_may_be_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,15 +74,15 @@ def test_a_regularised_head_is_near_a_guess() -> None:
 @pytest.mark.parametrize(
     ("kind", "columns", "labels", "classes"),
     [
-        ("mlp", 1, np.random.default_rng(6).uniform(0, 1, 150).astype(np.float32), ()),
-        ("pair", 2, np.random.default_rng(6).integers(0, 2, 150), ("no", "yes")),
+        ("mlp", 1, np.random.default_rng(6).uniform(0, 1, 100).astype(np.float32), ()),
+        ("pair", 2, np.random.default_rng(6).integers(0, 2, 100), ("no", "yes")),
     ],
 )
 def test_heads_of_numbers_and_of_pairs_that_learned_noise_by_heart_are_caught(
     kind: str, columns: int, labels: Any, classes: tuple[str, ...]
 ) -> None:
-    vectors = np.random.default_rng(7).standard_normal((columns, 150, 32))
-    found = audited(without_validation(make_task(tuple(vectors), labels, classes, kind=kind, epochs=40)))
+    vectors = np.random.default_rng(7).standard_normal((columns, 100, 32))
+    found = audited(without_validation(make_task(tuple(vectors), labels, classes, kind=kind, hidden=[64], epochs=40)))
 
     assert found[STRONGER].value > 0.2
     assert found[STRONGER].low > found[STRONGER].control
