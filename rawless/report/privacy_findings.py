@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from rawless.report.privacy_commands import Commands
 from rawless.report.privacy_sections import CanaryRun, LeakageMeasure
+from rawless.warehouse.leakage_gate import METRICS_OF_HEADS
 
 if TYPE_CHECKING:
     from rawless.report.privacy import PrivacyReport
 
 Level = Literal["wrong", "unchecked", "exception"]
 LEVELS: tuple[Level, ...] = ("wrong", "unchecked", "exception")
-_METRICS_OF_HEADS = "membership_"
 _SOON = timedelta(days=14)
 _STATES = {
     "above": "may leak more than its limit allows",
@@ -91,7 +91,7 @@ def _gates(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:
         if not gate.passes:
             measured = "" if gate.measured is None else f": up to {gate.measured:.3f}, at most {gate.allowed_max:g}"
             sentence = f"{gate.metric} of {gate.encoder} for {gate.stream} {_STATES[gate.state]}{measured}."
-            is_of_head = gate.metric.startswith(_METRICS_OF_HEADS)
+            is_of_head = gate.metric.startswith(METRICS_OF_HEADS)
             check = commands.membership("HEAD") if is_of_head else commands.leakage(gate.encoder, gate.stream)
             yield Finding("wrong", "gates", sentence, check)
 

@@ -3,6 +3,7 @@
 It lists the rows of its tables instead of a query, because processes with raw content may run no query.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from rawless.events.stream import Leakage, Stream
 from rawless.warehouse.client import Warehouse
 
 GATE_TABLES = ("leakage_audit_v1", "waiver_v1")
+METRICS_OF_HEADS = "membership_"
+"""How the metrics begin that are measured on the heads of an encoder."""
 State = Literal["within", "missing", "old", "above"]
 
 
@@ -121,12 +124,12 @@ def _state(
     now: datetime,
 ) -> GatedMetric:
     allowed_max = gate.max[metric]
-    last = _last_audit(audits, stream, fingerprint, metric)
+    last = _decisive_audit(audits, stream, fingerprint, metric, now - gate.max_age)
     measured = _upper_end(last) if last else None
     state: State = "within"
     if last is None or measured is None:
         state = "missing"
-    elif not measured <= allowed_max:  # also if it is not a number
+    elif measured > allowed_max:
         state = "above"
     elif now - last["audited_at"] > gate.max_age:
         state = "old"
@@ -146,17 +149,27 @@ def _state(
     )
 
 
-def _last_audit(
-    audits: Sequence[Mapping[str, Any]], stream: str, fingerprint: str, metric: str
+def _decisive_audit(
+    audits: Sequence[Mapping[str, Any]], stream: str, fingerprint: str, metric: str, since: datetime
 ) -> Mapping[str, Any] | None:
-    """Return the last row for a metric, of rows of one time the worst. An audit without a stream counts for all."""
-    own = [row for row in audits if (row["encoder_fingerprint"], row["metric"]) == (fingerprint, metric)]
-    own = [row for row in own if row["stream"] in (None, stream)]
-    return max(own, key=lambda row: (row["audited_at"], _upper_end(row)), default=None)
+    """Return the row that decides about a metric: of the last rows of the encoder and of each of its heads, the worst.
+
+    Rows before `since` count only if there is no later one. An audit without a stream counts for all.
+    """
+    last: dict[str | None, Mapping[str, Any]] = {}
+    for row in sorted(audits, key=lambda row: (row["audited_at"], _upper_end(row))):
+        if (row["encoder_fingerprint"], row["metric"]) == (fingerprint, metric) and row["stream"] in (None, stream):
+            last[row["head"] and row["head"].partition("@")[0]] = row
+    recent = [row for row in last.values() if row["audited_at"] >= since]
+    return max(recent, key=_upper_end, default=None) or max(
+        last.values(), key=lambda row: row["audited_at"], default=None
+    )
 
 
 def _upper_end(row: Mapping[str, Any]) -> float:
-    return float(row["value"] if row["high"] is None else row["high"])
+    """Return the upper end of a measure's interval, infinite if it is not a number."""
+    end = float(row["value"] if row["high"] is None else row["high"])
+    return math.inf if math.isnan(end) else end
 
 
 def _waiver(

@@ -40,6 +40,17 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = {
     "measured below before": ("above", [{"audited_at": NOW - timedelta(days=1)}, HIGH], []),
     "measured below by another attack at once": ("above", [HIGH, {}], []),
     "measured as no number": ("above", [{"high": float("nan")}], []),
+    "measured below for another head": ("above", [{**HIGH, "head": "a@1"}, {"head": "b@1"}], []),
+    "measured below for the head's next version": (
+        "within",
+        [{**HIGH, "head": "a@1", "audited_at": NOW - timedelta(days=1)}, {"head": "a@2"}],
+        [],
+    ),
+    "measured above for a head long ago": (
+        "within",
+        [{**HIGH, "head": "a@1", "audited_at": LONG_AGO}, {"head": "b@1"}],
+        [],
+    ),
     "waived": ("above, waived", [HIGH], [{}]),
     "never measured, and waived": ("missing, waived", [], [{}]),
     "waived twice": ("above, waived", [HIGH], [{"expires_at": NOW}, {}]),
@@ -80,7 +91,7 @@ class _Rows:
 
     def __init__(self, audits: list[dict[str, Any]], waivers: list[dict[str, Any]]) -> None:
         self._rows = {
-            "leakage_audit_v1": [{"stream": "gated", **AUDIT, **row} for row in audits],
+            "leakage_audit_v1": [{"stream": "gated", "head": None, **AUDIT, **row} for row in audits],
             "waiver_v1": [{"stream": "gated", "ticket": "PRIV-1", **WAIVER, **row} for row in waivers],
         }
 

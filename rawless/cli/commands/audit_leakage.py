@@ -49,8 +49,9 @@ def leakage(
 ) -> None:
     """Measure what can be learned from an encoder's vectors, and record it. Run it where raw content may be read.
 
-    The vectors are those that would be written, with the noise and the rounding of the encoder's defence. One in eleven of the contents is attacked; the attacker learns from the others. Nothing of a content is printed or
-    kept.
+    The vectors are those that would be written, with the noise and the rounding of the encoder's defence. One in eleven
+    of the contents is attacked; the attacker learns from the others. Nothing of a content is printed or kept, except
+    for --pictures.
     """
     from rawless.audit.leakage.records import read_records
     from rawless.connect import open_warehouse
