@@ -150,6 +150,8 @@ class Leakage(FrozenModel):
 
     max: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
     max_age: Duration
+    min_rows: int = Field(default=1_000, ge=1)
+    """How many contents the attacker of an audit must have had: from few, every attack learns little."""
 
 
 class SourceSystem(FrozenModel):

@@ -31,8 +31,10 @@ class GatedMetric:
     metric: str
     allowed_max: float
     max_age: timedelta
+    min_rows: int
+    """How many contents the attacker must have had for an audit to count."""
     state: State
-    """`missing` if no audit has measured the metric, `old` if the last audit is, `above` if it is above the limit."""
+    """`missing` if no audit that counts has measured the metric, `old` if the last is, `above` if it is above the limit."""
     measured: float | None
     """The upper end of the metric's interval in the last audit, or the value if the row has no interval."""
     audited_at: datetime | None
@@ -73,7 +75,8 @@ class GatedMetric:
     def _describe(self) -> str:
         limit = f"at most {self.allowed_max:g}"
         if self.measured is None or self.audited_at is None:
-            return f"{self.metric} must be {limit}, but no audit has measured it"
+            attacker = f" with {self.min_rows:,} contents or more" if self.min_rows else ""
+            return f"{self.metric} must be {limit}, but no audit has measured it{attacker}"
         measured = f"{self.metric} is up to {self.measured:.3f} in the audit of {self.audited_at:%Y-%m-%d}"
         if self.state == "above":
             return f"{measured}, but must be {limit}"
@@ -124,7 +127,10 @@ def _state(
     now: datetime,
 ) -> GatedMetric:
     allowed_max = gate.max[metric]
-    last = _decisive_audit(audits, stream, fingerprint, metric, now - gate.max_age)
+    # Heads are attacked with the rows that they were trained on, however many these are.
+    fewest = 0 if metric.startswith(METRICS_OF_HEADS) else gate.min_rows
+    strong = [row for row in audits if row["auxiliary_rows"] >= fewest]
+    last = _decisive_audit(strong, stream, fingerprint, metric, now - gate.max_age)
     measured = _upper_end(last) if last else None
     state: State = "within"
     if last is None or measured is None:
@@ -141,6 +147,7 @@ def _state(
         metric=metric,
         allowed_max=allowed_max,
         max_age=gate.max_age,
+        min_rows=fewest,
         state=state,
         measured=measured,
         audited_at=last["audited_at"] if last else None,

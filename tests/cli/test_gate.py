@@ -59,7 +59,8 @@ def test_a_gate_holds_ingest_and_replay_until_an_audit_or_a_waiver_lets_the_enco
         refused = rawless(*command, *source)
         assert refused.code == 2
         assert "The leakage gate of gated_ingest refuses" in refused.err
-        assert "words_f1 must be at most 0.5, but no audit has measured it: run `rawless audit leakage" in refused.err
+        assert "words_f1 must be at most 0.5, but no audit has measured it with 1,000 contents or more: " in refused.err
+        assert ": run `rawless audit leakage" in refused.err
 
     audit(home_warehouse, **own, high=0.675, audited_at=datetime.now(UTC))
     checked = rawless("stream", "check", stream)

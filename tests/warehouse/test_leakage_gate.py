@@ -29,6 +29,12 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = {
     "measured for all streams": ("within", [{"stream": None}], []),
     "measured at the limit, without an interval": ("within", [{"value": 0.5, "high": None, "low": None}], []),
     "measured just in time": ("within", [{"audited_at": NOW - timedelta(days=90)}], []),
+    "measured by an attacker with few contents": ("missing", [{"auxiliary_rows": 999}], []),
+    "measured above before, and by an attacker with few contents since": (
+        "above",
+        [{**HIGH, "audited_at": NOW - timedelta(days=1)}, {"auxiliary_rows": 400}],
+        [],
+    ),
     "measured above before": ("within", [{**HIGH, "audited_at": NOW - timedelta(days=1)}, {}], []),
     "never measured": ("missing", [], []),
     "another stream measured": ("missing", [{"stream": "other"}], []),
@@ -91,7 +97,9 @@ class _Rows:
 
     def __init__(self, audits: list[dict[str, Any]], waivers: list[dict[str, Any]]) -> None:
         self._rows = {
-            "leakage_audit_v1": [{"stream": "gated", "head": None, **AUDIT, **row} for row in audits],
+            "leakage_audit_v1": [
+                {"stream": "gated", "head": None, "auxiliary_rows": 1000, **AUDIT, **row} for row in audits
+            ],
             "waiver_v1": [{"stream": "gated", "ticket": "PRIV-1", **WAIVER, **row} for row in waivers],
         }
 
@@ -136,7 +144,10 @@ def test_the_gate_reads_the_tables_of_an_account_that_may_run_no_query(
 
 
 REFUSALS = {
-    "missing": ([], "words_f1 must be at most 0.5, but no audit has measured it: run `rawless audit leakage --stream "),
+    "missing": (
+        [],
+        "words_f1 must be at most 0.5, but no audit has measured it with 1,000 contents or more: run `rawless ",
+    ),
     "old": (
         [{"audited_at": LONG_AGO}],
         f"words_f1 is up to 0.490 in the audit of {LONG_AGO:%Y-%m-%d}, which is older than 90 days: run `rawless ",
