@@ -85,10 +85,12 @@ _FILE_SINKS = (
         ("encoders.weight_sources", "encoders.weight_sources.object_storage"),
     ),
     Sink(
-        "named_files", "file", "files that options name: exports, specs and weights of encoders, heads, certificates",
+        "named_files", "file", "files that options name: exports, specs and weights of encoders, heads, certificates, charts, and the "
+        "pictures that a leakage audit draws, which show content",
         ("named/*",), "with --folder, as files",
         (
-            "encoders.bake", "encoders.importing.spec_file", "rawless.cli.commands.erase", "rawless.cli.commands.head",
+            "encoders.bake", "encoders.defend", "encoders.importing.spec_file", "rawless.audit.leakage.contact_sheet",
+            "rawless.cli.commands.audit_frontier", "rawless.cli.commands.erase", "rawless.cli.commands.head",
             "rawless.datasets.export",
         ),
         "rawless audit canary … --folder FOLDER",

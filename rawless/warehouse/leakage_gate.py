@@ -34,7 +34,7 @@ class GatedMetric:
     min_rows: int
     """How many contents the attacker must have had for an audit to count."""
     state: State
-    """`missing` if no audit that counts has measured the metric, `old` if the last is, `above` if it is above the limit."""
+    """`missing` if no audit that counts has measured it, `old` if the last one is, `above` if it is above the limit."""
     measured: float | None
     """The upper end of the metric's interval in the last audit, or the value if the row has no interval."""
     audited_at: datetime | None

@@ -175,6 +175,15 @@ def test_a_clean_folder_has_no_traces(tmp_path: Path) -> None:
     assert Search([CONTENT]).in_folder(tmp_path) == set()
 
 
+def test_a_column_of_truth_values_is_no_broken_arrow_stream() -> None:
+    table = io.BytesIO()
+    with pa.ipc.new_file(table, pa.schema({"truth": pa.bool_()})) as writer:
+        writer.write_batch(pa.record_batch({"truth": pa.array([True] * 35 + [False] * 61)}))
+    search = Search([b"a content that is somewhere else"])
+    assert search.in_bytes(table.getvalue(), "table") == set()
+    assert search.unread == set()
+
+
 def test_a_part_of_a_content_is_found_too() -> None:
     search = Search([CONTENT])
 

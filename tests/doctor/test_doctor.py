@@ -402,6 +402,7 @@ def test_the_state_of_a_streams_gate_is_said(
     stream.write_text(yaml.safe_dump(GATED))
     now = f"{datetime.now(UTC).timestamp() * 1e6:.0f}"
     row = {"encoder_fingerprint": lookup("minilm@1.0.0").fingerprint, "metric": "words_f1", "audited_at": now}
+    row |= {"auxiliary_rows": "3000"}
     path = "GET /bigquery/v2/projects/a-warehouse/datasets/audit/tables/{}/data"
     google.answers |= {
         path.format("leakage_audit_v1"): _rows("leakage_audit_v1", {**row, "value": "0.3", "high": high}),

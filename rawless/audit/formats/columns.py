@@ -39,8 +39,13 @@ def arrow_file_parts(source: Source, budget: Budget) -> Iterator[Part]:
 
 
 def is_arrow_stream(head: bytes) -> bool:
-    """Return whether a file is a stream of Arrow messages, as Hugging Face's datasets are."""
-    return head.startswith(b"\xff" * 4) and 0 < int.from_bytes(head[4:8], "little") < _LARGEST_SCHEMA
+    """Return whether a file is a stream of Arrow messages, as Hugging Face's datasets are.
+
+    A column of truth values that begins with 32 true ones has the same first bytes, but neither a length that is padded
+    to eight bytes nor a root within it.
+    """
+    length, root = (int.from_bytes(head[at : at + 4], "little") for at in (4, 8))
+    return head.startswith(b"\xff" * 4) and 0 < root < length < _LARGEST_SCHEMA and length % 8 == 0
 
 
 def arrow_stream_parts(source: Source, budget: Budget) -> Iterator[Part]:
