@@ -85,7 +85,8 @@ _FILE_SINKS = (
         ("encoders.weight_sources", "encoders.weight_sources.object_storage"),
     ),
     Sink(
-        "named_files", "file", "files that options name: exports, specs and weights of encoders, heads, certificates, charts, and "
+        "named_files", "file",
+        "files that options name: exports, specs and weights of encoders, heads, certificates, charts, and "
         "the pictures that a leakage audit draws, which show content",
         ("named/*",), "with --folder, as files",
         (
