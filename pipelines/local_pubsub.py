@@ -33,8 +33,11 @@ from rawless.events.pubsub import ACK_SECONDS, retry, unavailable
 from rawless.events.sources.pubsub import Subscription
 from rawless.privacy.logs import withheld
 
-MAX_MESSAGES = 250
-"""Messages of one pull. Pub/Sub returns at most 10 MB in any case."""
+MAX_MESSAGES = 1_000
+"""Messages of one pull. Pub/Sub returns at most 10 MB in any case.
+
+The encoder has nothing else to do while the last ones of a pull are encoded: with 250, MiniLM lost a tenth of its speed.
+"""
 PULL_SECONDS = 5.0
 RETRY_SECONDS = 60.0
 """For how long a pull is retried while Pub/Sub is unavailable."""

@@ -63,7 +63,10 @@ def send(subscription: Subscription) -> Send:
     return publish
 
 
-def test_every_message_of_many_pulls_is_counted(job: Ingest, send: Send, embeddings: Callable[[], list[Any]]) -> None:
+def test_every_message_of_many_pulls_is_counted(
+    job: Ingest, send: Send, embeddings: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_pubsub, "MAX_MESSAGES", 50)
     count = 3 * local_pubsub.MAX_MESSAGES + 7
     send(*({"event_id": f"e-{n}", "text": f"Message {n}."} for n in range(count)), {"text": " "}, {"subject_id": ""})
 
@@ -99,8 +102,10 @@ def test_written_messages_are_not_delivered_again(job: Ingest, send: Send, subsc
 
 
 def test_a_job_that_is_requested_to_stop_finishes_what_it_read(
-    job: Ingest, send: Send, subscription: Subscription, embeddings: Callable[[], list[Any]]
-) -> None:
+    job: Ingest, send: Send, subscription: Subscription, embeddings: Callable[[], list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(local_pubsub, "MAX_MESSAGES", 50)
     count = 10 * local_pubsub.MAX_MESSAGES
     send(*({"event_id": f"e-{n}", "text": f"Message {n}. " + "Some words. " * 9} for n in range(count)))
     before = progress.counts("message")["read"]
