@@ -36,7 +36,7 @@ from rawless.privacy.logs import withheld
 MAX_MESSAGES = 1_000
 """Messages of one pull. Pub/Sub returns at most 10 MB in any case.
 
-The encoder has nothing else to do while the last ones of a pull are encoded: with 250, MiniLM lost a tenth of its speed.
+The encoder idles while the last ones of a pull are encoded: with 250, MiniLM lost a tenth of its speed.
 """
 PULL_SECONDS = 5.0
 RETRY_SECONDS = 60.0
