@@ -27,7 +27,9 @@ MAX_IN_FLIGHT = 8
 IDLE_SECONDS = 10.0
 """A connection without rows is closed after this time."""
 RESPONSE_SECONDS = 30.0
-"""A connection whose oldest request is not answered in this time is given up, and another is opened."""
+"""A connection that owes a response and sends none in this time is given up, and another is opened."""
+CHECK_SECONDS = 1.0
+"""How often a caller that waits looks for such connections."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
 _TRANSIENT = (
     exceptions.ServiceUnavailable,
@@ -67,15 +69,31 @@ class _Append:
 
 @dataclass(eq=False)
 class _Connection:
-    """One call of AppendRows, and its requests that are not answered yet, in order."""
+    """One call of AppendRows, and its requests that are not answered yet, in order. It is not used for another call.
 
-    in_flight: "deque[tuple[float, list[_Append]]]" = field(default_factory=deque)
+    The requests of a call are taken in a thread of gRPC's, which may not know yet that the call has ended.
+    """
+
+    in_flight: "deque[list[_Append]]" = field(default_factory=deque)
     call: Any = None
     is_open: bool = True
+    owed_since: float = 0.0
+    """When the warehouse last responded or, after that, first had to: to a request, or to the end of the requests."""
+
+    def add(self, appends: list[_Append]) -> None:
+        """Add a request."""
+        if not self.in_flight:
+            self.owed_since = time.monotonic()
+        self.in_flight.append(appends)
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self.is_open, self.owed_since = False, time.monotonic()
 
     def cancel_if_stalled(self) -> None:
-        """Cancel the call if its oldest request has waited too long."""
-        if self.in_flight and self.call and time.monotonic() - self.in_flight[0][0] > RESPONSE_SECONDS:
+        """Cancel the call if the warehouse has owed a response for too long."""
+        is_owed = self.in_flight or not self.is_open
+        if is_owed and self.call and time.monotonic() - self.owed_since > RESPONSE_SECONDS:
             self.call.cancel()
 
 
@@ -90,7 +108,7 @@ class AppendStream:
         self._connections: set[_Connection] = set()
         self._failures = 0
         """Consecutive failures, since the last response."""
-        self._error: Exception = exceptions.DeadlineExceeded("no response")
+        self._last_failure: Exception = exceptions.DeadlineExceeded("no response")
 
     def submit(self, rows: pa.RecordBatch, positions: list[int]) -> "Future[list[int]]":
         """Append rows in the background. `rows` fit into a request; `positions` are their names in the result.
@@ -105,8 +123,8 @@ class AppendStream:
                 len(self._connections) < MAX_CONNECTIONS and _size(self._waiting) > MAX_REQUEST_BYTES
             ):
                 connection = _Connection()
-                self._connections.add(connection)
                 threading.Thread(target=self._run, args=(connection,), name="append", daemon=True).start()
+                self._connections.add(connection)
             self._changed.notify_all()
         return append.outcome
 
@@ -115,38 +133,42 @@ class AppendStream:
         limit = time.monotonic() + self._retry_seconds + 2 * RESPONSE_SECONDS
         while time.monotonic() < limit:
             try:
-                return outcome.result(timeout=1.0)
+                return outcome.result(timeout=CHECK_SECONDS)
             except TimeoutError:
                 with self._changed:
                     for connection in self._connections:
                         connection.cancel_if_stalled()
-        raise self._error
+        raise self._last_failure
 
     def _run(self, connection: _Connection) -> None:
-        """Keep a connection open, and open it again after a transient error, until no rows come any more."""
-        while self._has_rows(connection):
+        """Append rows in one connection after the other, each opened in place of the one before, while rows come."""
+        while (opened := self._opened(connection)) is not None:
+            connection = opened
             error = self._exchange(connection)
             with self._changed:
-                connection.is_open, unsure = False, [append for _, sent in connection.in_flight for append in sent]
-                first = len(connection.in_flight[0][1]) if connection.in_flight else 0
-                connection.in_flight.clear()
+                connection.close()
+                unsure = [append for sent in connection.in_flight for append in sent]
+                first = len(connection.in_flight[0]) if connection.in_flight else 0
                 self._changed.notify_all()
+            if unsure and error is None:
+                error = exceptions.Aborted("the stream ended without a response")
             if error is not None:
                 self._fail(error, unsure, first)
 
-    def _has_rows(self, connection: _Connection) -> bool:
-        """Wait for rows, and for the delay after failures. Returns False when the thread of the connection may end."""
+    def _opened(self, before: _Connection) -> _Connection | None:
+        """Return a connection in place of another, after the delay that failures need, or None when no rows wait."""
         with self._changed:
             delay = min(_FIRST_DELAY * 2 ** (self._failures - 1), _LONGEST_DELAY) if self._failures else 0.0
             self._changed.wait_for(lambda: False, timeout=delay)
+            self._connections.discard(before)
             if not self._waiting:
-                self._connections.discard(connection)
-                return False
-            connection.is_open, connection.call = True, None
-            return True
+                return None
+            connection = _Connection()
+            self._connections.add(connection)
+            return connection
 
     def _exchange(self, connection: _Connection) -> Exception | None:
-        """Send requests and settle their responses until the call ends. Returns the error that ended it."""
+        """Send requests and settle their responses until the call ends. Returns the error that ended it, if any did."""
         # BigQuery finds the dataset's region by this header, which the client does not set for a stream of requests.
         routing = ("x-goog-request-params", f"write_stream={quote(self._name, safe='')}")
         ended: Exception | None = None
@@ -154,17 +176,22 @@ class AppendStream:
             # The client's method waits for the first response before it returns the call, so it could not be cancelled.
             connection.call = self._client.transport.append_rows(self._requests(connection), metadata=[routing])
             for response in connection.call:
+                error = _error(response)
+                if isinstance(error, _TRANSIENT):
+                    ended = error
+                    break
                 with self._changed:
-                    _, sent = connection.in_flight.popleft()
-                    self._failures = 0
+                    sent = connection.in_flight.popleft()
+                    connection.owed_since, self._failures = time.monotonic(), 0
                     self._changed.notify_all()
-                self._settle(sent, response)
-            if connection.in_flight:
-                ended = exceptions.Aborted("the stream ended without a response")
-        except grpc.RpcError as error:
-            ended = exceptions.from_grpc_error(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, callers wait for an answer
-            ended = exceptions.Unknown(type(error).__name__)
+                self._settle(sent, response, error)
+        except grpc.RpcError as failure:
+            ended = exceptions.from_grpc_error(failure)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, callers wait for an answer
+            ended = exceptions.Unknown(type(failure).__name__)
+        finally:
+            if connection.call is not None:
+                connection.call.cancel()
         return ended
 
     def _requests(self, connection: _Connection) -> Iterator[types.AppendRowsRequest]:
@@ -175,12 +202,14 @@ class AppendStream:
                     lambda: not connection.is_open or (self._waiting and len(connection.in_flight) < MAX_IN_FLIGHT),
                     timeout=IDLE_SECONDS,
                 )
-                if not connection.is_open or (not ready and not connection.in_flight):
+                if not ready and not connection.in_flight:
+                    connection.close()
+                if not connection.is_open:
                     return
                 if not ready:
                     continue
                 appends = self._take()
-                connection.in_flight.append((time.monotonic(), appends))
+                connection.add(appends)
             yield _request(self._name, pa.concat_batches([append.rows for append in appends]))
 
     def _take(self) -> list[_Append]:
@@ -194,11 +223,10 @@ class AppendStream:
             taken.append(self._waiting.popleft())
         return taken
 
-    def _settle(self, sent: list[_Append], response: types.AppendRowsResponse) -> None:
+    def _settle(self, sent: list[_Append], response: types.AppendRowsResponse, error: Exception | None) -> None:
         """Give each caller its result. A request with a refused row was not written, so its other rows wait again."""
         if not response.row_errors:
-            if response.error.code:
-                error = exceptions.from_grpc_status(_status(response.error.code), "append refused")
+            if error is not None:
                 self._fail(error, sent, len(sent))
                 return
             for append in sent:
@@ -228,9 +256,10 @@ class AppendStream:
                 again.append(append)
             else:
                 append.outcome.set_exception(error)
-        with self._changed:
-            self._error = error
-            self._failures += isinstance(error, _TRANSIENT)
+        if isinstance(error, _TRANSIENT):
+            with self._changed:
+                self._last_failure = error
+                self._failures += 1
         self._wait_again(again)
 
     def _wait_again(self, appends: Iterable[_Append]) -> None:
@@ -243,8 +272,12 @@ def _size(waiting: Iterable[_Append]) -> int:
     return sum(append.rows.nbytes for append in waiting)
 
 
-def _status(number: int) -> grpc.StatusCode:
-    return next(code for code in grpc.StatusCode if code.value[0] == number)
+def _error(response: types.AppendRowsResponse) -> Exception | None:
+    """Return the error of a request, None if it was written or only some of its rows were refused."""
+    if response.row_errors or not response.error.code:
+        return None
+    error: Exception = exceptions.from_grpc_status(response.error.code, "append refused")
+    return error
 
 
 def _request(stream: str, rows: pa.RecordBatch) -> types.AppendRowsRequest:

@@ -2,22 +2,24 @@
 
 import random
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1 import types
 from google.rpc import code_pb2, status_pb2
 
 from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.warehouse.append import StorageWriter
-from rawless.warehouse.append_stream import MAX_CONNECTIONS
+from rawless.warehouse.append_stream import MAX_CONNECTIONS, AppendStream
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import EmbeddingRow
+from rawless.warehouse.rows import EmbeddingRow, to_arrow
 
 MakeRow = Callable[..., EmbeddingRow]
 Served = tuple[Any, Warehouse]
@@ -127,14 +129,27 @@ def test_whatever_the_warehouse_does_no_caller_believes_that_unwritten_rows_are_
             assert {each for each in call if each.startswith("good")} <= set(server.taken)
 
 
-def test_more_than_a_full_request_opens_another_connection(write_server: Served, make_row: MakeRow) -> None:
+def test_more_than_a_full_request_opens_another_connection(
+    write_server: Served, make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, warehouse = write_server
-    vector = np.zeros(2048, dtype=np.float32)
-    rows = [make_row(event_id=f"event-{number}", embedding=vector) for number in range(1500)]
+    monkeypatch.setattr("rawless.warehouse.append_stream.MAX_REQUEST_BYTES", 10_000)
+    monkeypatch.setattr("rawless.warehouse.append_stream.MAX_IN_FLIGHT", 1)
+    is_another = threading.Event()
 
-    assert StorageWriter(warehouse).append(rows) == []
+    def answer(sent: list[str]) -> types.AppendRowsResponse:
+        if len(server.metadata) > 1:
+            is_another.set()
+        is_another.wait(10)
+        return accepted()
+
+    server.answer = answer
+    writer, vector = StorageWriter(warehouse), np.zeros(2048, dtype=np.float32)
+    waiting = [writer.submit([make_row(event_id=f"event-{number}", embedding=vector)]) for number in range(12)]
+
+    assert [each.result() for each in waiting] == [[]] * 12
     assert 1 < len(server.metadata) <= MAX_CONNECTIONS
-    assert len(server.taken) == 1500
+    assert len(server.taken) == 12
 
 
 def test_an_idle_connection_is_closed_and_opened_again(
@@ -150,3 +165,112 @@ def test_an_idle_connection_is_closed_and_opened_again(
 
     assert server.taken == ["event-1", "event-2"]
     assert len(server.metadata) == 2
+
+
+class Calls:
+    """Calls of AppendRows that a test answers, in place of Google's client. It sees what gRPC's threads would take."""
+
+    def __init__(self, *answers: Callable[["Call"], Iterator[types.AppendRowsResponse]]) -> None:
+        self.made: list[Call] = []
+        self._answers = answers
+        self.stream = AppendStream(SimpleNamespace(transport=self), "table", 5.0)  # type: ignore[arg-type]
+
+    def append_rows(self, requests: Iterator[types.AppendRowsRequest], metadata: object) -> "Call":
+        self.made.append(Call(requests, self._answers[len(self.made)]))
+        return self.made[-1]
+
+    def append(self, row: EmbeddingRow) -> list[int]:
+        return self.stream.wait(self.stream.submit(to_arrow([row]), [0]))
+
+
+class Call:
+    def __init__(
+        self,
+        requests: Iterator[types.AppendRowsRequest],
+        answer: Callable[["Call"], Iterator[types.AppendRowsResponse]],
+    ) -> None:
+        self.requests, self._answer, self.cancelled = requests, answer, threading.Event()
+
+    def __iter__(self) -> Iterator[types.AppendRowsResponse]:
+        return self._answer(self)
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+def failing() -> Iterator[types.AppendRowsResponse]:
+    """Fail a call as gRPC does, with an error that may not pass."""
+    for failure in (grpc.RpcError(),):
+        raise failure
+    yield accepted()
+
+
+def test_a_call_that_has_ended_takes_no_rows_of_the_next(make_row: MakeRow) -> None:
+    taken_late: list[object] = []
+    waiting: list[Future[list[int]]] = []
+
+    def fail(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        waiting.append(calls.stream.submit(to_arrow([make_row(event_id="event-2")]), [0]))
+        yield from failing()
+
+    def answer(call: Call) -> Iterator[types.AppendRowsResponse]:
+        taken_late.append(next(calls.made[0].requests, None))  # a thread of gRPC's that learns late that its call ended
+        next(call.requests)
+        yield accepted()
+
+    calls = Calls(fail, answer)
+
+    with pytest.raises(exceptions.GoogleAPICallError):
+        calls.append(make_row(event_id="event-1"))
+    assert calls.stream.wait(waiting[0]) == []
+    assert taken_late == [None]
+
+
+def test_rows_do_not_wait_for_the_end_of_an_idle_connection_that_never_comes(
+    make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("IDLE_SECONDS", "RESPONSE_SECONDS", "CHECK_SECONDS"):
+        monkeypatch.setattr(f"rawless.warehouse.append_stream.{name}", 0.01)
+    is_idle = threading.Event()
+
+    def answer_once(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield accepted()
+        assert next(call.requests, None) is None
+        is_idle.set()
+        call.cancelled.wait(10)
+        raise grpc.RpcError
+
+    def answer(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield accepted()
+
+    calls = Calls(answer_once, answer)
+
+    assert calls.append(make_row(event_id="event-1")) == []
+    assert is_idle.wait(10)
+    assert calls.append(make_row(event_id="event-2")) == []
+
+
+def test_a_request_that_the_warehouse_cannot_take_now_is_sent_again_after_a_delay(
+    write_server: Served, make_row: MakeRow
+) -> None:
+    server, warehouse = write_server
+    server.answer = lambda sent: types.AppendRowsResponse(error=status_pb2.Status(code=code_pb2.RESOURCE_EXHAUSTED))
+
+    with pytest.raises(Unavailable):
+        StorageWriter(replace(warehouse, retry_seconds=0.3)).append([make_row(event_id="event-1")])
+    assert len(server.requests) <= 3
+
+
+def test_rows_are_sent_again_when_the_warehouse_ends_a_call_in_order_without_a_response(make_row: MakeRow) -> None:
+    def end(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield from ()
+
+    def answer(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield accepted()
+
+    assert Calls(end, answer).append(make_row(event_id="event-1")) == []
