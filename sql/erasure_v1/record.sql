@@ -1,4 +1,5 @@
--- Record what an erasure does to objects, unless it is recorded.
+-- Record what an erasure does to objects, unless it is recorded. On Google Cloud BigQuery names the account itself; the
+-- local one does not know who asks.
 INSERT INTO `{{ audit }}.erasure_v1` (
   certificate_id, object_kind, object_id, action, row_count, copies_end_at, requested_by, erased_at
 )
@@ -9,7 +10,7 @@ SELECT
   described.action,
   described.row_count,
   described.copies_end_at,
-  @requested_by,
+  COALESCE(@local_account, SESSION_USER()) AS requested_by,
   @erased_at
 FROM UNNEST(@actions) AS described
 LEFT JOIN `{{ audit }}.erasure_v1` AS recorded

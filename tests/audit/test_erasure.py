@@ -15,6 +15,7 @@ from rawless.datasets.export import record as record_export
 from rawless.datasets.verify import verify
 from rawless.errors import Unavailable
 from rawless.privacy.pseudonyms import PseudonymKey
+from rawless.warehouse.account import user_name
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.subjects import SyncProgress, business_column, rotate, sync
@@ -235,7 +236,9 @@ def test_a_replay_brings_nothing_back_and_a_returning_customer_may_come(warehous
     assert "e-new" in known(warehouse)
 
 
-def test_one_event_is_erased_with_all_its_deliveries(warehouse: Warehouse) -> None:
+def test_one_event_is_erased_with_all_its_deliveries(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
     fill(warehouse)
     snapshot = copy_to_snapshot(warehouse, range(40))
     append_all(warehouse, [make_row(7, {}), make_row(7, {"stream": "other"})])
@@ -247,6 +250,7 @@ def test_one_event_is_erased_with_all_its_deliveries(warehouse: Warehouse) -> No
         snapshot: 1,
     }
     assert (certificate.persons, certificate.events) == (0, 1)
+    assert certificate.requested_by == user_name()
     append_all(warehouse, [make_row(7, {"logged_at": datetime.now(UTC)})])
     rows = warehouse.query(
         f"SELECT stream FROM `{warehouse.dataset_id('events')}.embedding_event`"

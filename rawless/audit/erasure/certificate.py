@@ -1,6 +1,5 @@
 """The certificate of an erasure: what was deleted, what remains to be done by hand, and when the last copies end."""
 
-import getpass
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 
 from google.api_core.exceptions import GoogleAPIError
 
+from rawless.warehouse.account import local_account
 from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import parameters, structs
 from rawless.warehouse.tables import FOLDER, DatasetRole
@@ -97,19 +97,11 @@ def list_erasures(warehouse: Warehouse) -> list[Open]:
     return [Open(**row) for row in warehouse.query(warehouse.render(_ERASURES))]
 
 
-def account(warehouse: Warehouse) -> str:
-    """Return who runs the erasure: the account that BigQuery sees, or the user of this machine for the local stack."""
-    if warehouse.emulator is not None:
-        return getpass.getuser()
-    return str(warehouse.query("SELECT SESSION_USER() AS account")[0]["account"])
-
-
 class Recorder:
     """Writes the rows of one erasure to `erasure_v1`, each once."""
 
     def __init__(self, warehouse: Warehouse, certificate_id: str) -> None:
         self.warehouse, self.certificate_id = warehouse, certificate_id
-        self._requested_by = account(warehouse)
         self._kept = {role: time_travel(warehouse, role) + FAIL_SAFE for role in _EMPTIED}
         rows = warehouse.query(warehouse.render(_CERTIFICATE), parameters({"certificate_id": certificate_id}))
         self.recorded: dict[tuple[str, str, str], int] = {
@@ -119,7 +111,7 @@ class Recorder:
     def __call__(self, *actions: Action) -> None:
         """Record actions in one statement."""
         new = [action for action in actions if action[:3] not in self.recorded]
-        values = {"certificate_id": self.certificate_id, "requested_by": self._requested_by}
+        values = {"certificate_id": self.certificate_id, "local_account": local_account(self.warehouse)}
         if new:
             self.warehouse.query(
                 self.warehouse.render(_RECORD),
