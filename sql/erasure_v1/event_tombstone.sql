@@ -1,4 +1,4 @@
--- Write the tombstone of one event, unless this erasure has.
+-- Write the tombstone of one event.
 INSERT INTO `{{ audit }}.event_tombstone_v1` (stream, event_id, erased_at, certificate_id)
 SELECT
   @stream AS stream,

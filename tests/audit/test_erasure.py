@@ -13,7 +13,7 @@ from rawless.audit.erasure.requested import Event, Persons, read_persons
 from rawless.datasets import snapshot_tables
 from rawless.datasets.export import record as record_export
 from rawless.datasets.verify import verify
-from rawless.errors import Unavailable
+from rawless.errors import Unavailable, UserError
 from rawless.privacy.pseudonyms import PseudonymKey
 from rawless.warehouse.account import user_name
 from rawless.warehouse.append import append_all
@@ -257,6 +257,16 @@ def test_one_event_is_erased_with_all_its_deliveries(warehouse: Warehouse, monke
         "(TIMESTAMP '2000-01-01', TIMESTAMP '2100-01-01') WHERE event_id = 'e-7'"
     )
     assert rows == [{"stream": "other"}]
+
+
+def test_content_in_place_of_an_event_id_is_stored_nowhere(warehouse: Warehouse) -> None:
+    append_all(warehouse, [make_row(7, {})])
+    for request in (erase, plan):
+        with pytest.raises(UserError, match="no row of this event") as refused:
+            request(warehouse, Event("upload", "I am Ann, delete my complaint"), quiet)
+        assert "Ann" not in str(refused.value)
+
+    assert warehouse.list_rows("event_tombstone_v1") == []
 
 
 def test_a_pair_goes_if_either_event_does(warehouse: Warehouse) -> None:

@@ -18,7 +18,7 @@ from rawless.audit.erasure.targets import Target, build_targets, logged_targets,
 from rawless.datasets.erasures import SnapshotErasure
 from rawless.datasets.erasures import list_erasures as list_snapshot_erasures
 from rawless.datasets.snapshots import Manifest, list_manifests
-from rawless.errors import RawlessError
+from rawless.errors import RawlessError, UserError
 from rawless.heads.registry import heads
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
@@ -50,13 +50,14 @@ class Plan:
 
 
 def plan(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> Plan:
-    """Return what an erasure would do. Nothing is changed."""
+    """Return what an erasure would do. Nothing is changed. Raises UserError for an event that is not known."""
     now = datetime.now(UTC)
     with lists(warehouse, "plan", now) as wanted:
         if isinstance(requested, Persons):
             wanted.request(requested)
             wanted.run("events")
         else:
+            _check_known(wanted, requested)
             wanted.run("event", stream=requested.stream, event_id=requested.event_id)
         manifests = _manifests(warehouse)
         found = []
@@ -73,7 +74,10 @@ def plan(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> P
 
 
 def erase(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> Certificate:
-    """Erase persons or an event, and return the certificate. An erasure that was interrupted is finished first."""
+    """Erase persons or an event, and return the certificate. An erasure that was interrupted is finished first.
+
+    Raises UserError for an event that is not known, without the id, since somebody may have given content instead.
+    """
     finished = finish_open(warehouse, on_step)
     on_step("tombstones")
     with lists(warehouse, secrets.token_hex(8), datetime.now(UTC)) as wanted:
@@ -83,8 +87,16 @@ def erase(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> 
                 if not wanted.run("uncovered", certificate_id=done.certificate_id)[0][0]["uncovered"]:
                     return done
         else:
+            _check_known(wanted, requested)
             wanted.run("event_tombstone", stream=requested.stream, event_id=requested.event_id)
         return _finish(wanted, on_step)
+
+
+def _check_known(wanted: Lists, event: Event) -> None:
+    if not wanted.run("is_known", stream=event.stream, event_id=event.event_id)[0][0]["is_known"]:
+        raise UserError(
+            "The warehouse has no row of this event, so nothing would be erased: check --event and --stream."
+        )
 
 
 def finish_open(warehouse: Warehouse, on_step: OnStep) -> list[Certificate]:
