@@ -1,6 +1,5 @@
 """Learning a projection from contents with labels, where raw content may be read."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,10 +8,9 @@ import numpy.typing as npt
 
 from encoders.learned_projection import AffineMap, learn
 from rawless.audit.defences.labelled_file import LabelledItems
+from rawless.audit.leakage.words import words_of
 from rawless.errors import UserError
 from rawless.privacy import Raw, Reason, guarded
-
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
 def learn_projection(
@@ -46,7 +44,7 @@ def _most_frequent(contents: Sequence[Raw[bytes]], count: int) -> npt.NDArray[np
     """Return which item contains which of the most frequent words."""
 
     def read() -> npt.NDArray[np.bool_]:
-        bags = [set(_WORD.findall(item.reveal().decode().lower())) for item in contents]
+        bags = [words_of(item.reveal().decode()) for item in contents]
         frequent = [word for word, _ in Counter(word for bag in bags for word in bag).most_common(count)]
         return np.array([[word in bag for word in frequent] for bag in bags])
 
