@@ -7,6 +7,7 @@ too: a defence that only holds against an attack that does not know it would loo
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from encoders.release import add_noise, quantise
 from encoders.spec import EncoderSpec, Vector
 from rawless.audit.defences.labelled_file import LabelledItems
 from rawless.audit.defences.learn_projection import learn_projection
-from rawless.audit.leakage.attack import Attack, Finding, Records
+from rawless.audit.leakage.attack import Attack, Finding, Records, within_boundary
 from rawless.audit.leakage.attributes import LABELLED, AttributeAttack
 from rawless.audit.leakage.logistic import Truth, fit
 from rawless.audit.leakage.words import WordsAttack
@@ -102,7 +103,9 @@ def measure_frontier(
         raise UserError(f"--aux has {len(order):,} items that can be used, but at least {FEWEST_ROWS} are needed.")
     ends = np.cumsum([int(len(order) * part) for part in _PARTS[:2]])
     auxiliary, training, attacked = np.split(order, ends)
-    attacks = _attacks(items, spec, attribute, auxiliary, attacked)
+    attacks = within_boundary(lambda: _attacks(items, spec, attribute, auxiliary, attacked))
+    if not attacks:
+        raise UserError("Images are attacked by an attribute: name its column by --attribute.")
     head = _Head(items.labels[label], training, attacked)
     wanted = [_Wanted.parse(name) for name in defences]
     points, prior = [], {}
@@ -112,7 +115,8 @@ def measure_frontier(
         stored = _noisy(served, defence, seed)
         if defence and defence.quantise:
             stored, served = (quantise(vectors, defence.quantise.bits) for vectors in (stored, served))
-        findings = [finding for attack in attacks for finding in attack(stored[auxiliary], stored[attacked])]
+        sides = stored[auxiliary], stored[attacked]
+        findings = within_boundary(partial(_found, attacks, *sides))
         chosen = [finding for finding in findings if finding.metric in _metrics(attribute, len(auxiliary))]
         prior = {finding.metric: finding.prior or 0.0 for finding in chosen}
         model = head.train(stored)
@@ -209,6 +213,7 @@ def _noisy(vectors: Vector, defence: Defence | None, seed: int) -> Vector:
 def _attacks(
     items: LabelledItems, spec: EncoderSpec, attribute: str | None, auxiliary: Records, attacked: Records
 ) -> list[Attack]:
+    """Return the attacks that can be made. It reads contents: run it in `guarded`."""
     attacks: list[Attack] = []
     if spec.modality == "text":
         attacks.append(WordsAttack(*(_texts([items.contents[row] for row in rows]) for rows in (auxiliary, attacked))))
@@ -224,13 +229,15 @@ def _attacks(
                 sizes[attacked],
             )
         )
-    if not attacks:
-        raise UserError("Images are attacked by an attribute: name its column by --attribute.")
     return attacks
 
 
+def _found(attacks: Sequence[Attack], auxiliary: Vector, attacked: Vector) -> list[Finding]:
+    return [finding for attack in attacks for finding in attack(auxiliary, attacked)]
+
+
 def _texts(contents: Sequence[Raw[bytes]]) -> list[str]:
-    return [content.reveal().decode(errors="replace") for content in contents]
+    return [content.reveal().decode() for content in contents]
 
 
 def _metrics(attribute: str | None, rows: int) -> set[str]:

@@ -1,7 +1,7 @@
 """Contents with labels and their vectors, for what is learned or measured where raw content may be read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,9 @@ class LabelledItems:
     """The items of a file that have every label and could be encoded."""
 
     contents: Sequence[Raw[bytes]]
-    vectors: Vector
+    vectors: Vector = field(repr=False)
     """Of shape (n, dimension)."""
-    labels: Mapping[str, Sequence[str]]
+    labels: Mapping[str, Sequence[str]] = field(repr=False)
     """By column, one of each item."""
 
     def take(self, rows: npt.NDArray[np.intp]) -> "LabelledItems":

@@ -6,15 +6,18 @@ other records: on both it may find no more than a guess does.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from encoders.spec import Vector
+from rawless.errors import RawlessError
+from rawless.privacy import Reason, guarded
 
 RESAMPLES = 1_000
 """Bootstrap samples of an interval (Efron, 1979)."""
+T = TypeVar("T")
 Records = npt.NDArray[np.intp]
 """Positions of attacked records, of shape (n,)."""
 
@@ -88,6 +91,14 @@ def measure(attack: Attack, auxiliary: Vector, attacked: Vector, seed: int = 0) 
             )
         )
     return measures
+
+
+def within_boundary(step: Callable[[], T]) -> T:
+    """Return what a step that sees contents returns. Raises RawlessError without anything of its exception."""
+    found = guarded(step)
+    if isinstance(found, Reason):
+        raise RawlessError(f"An attack failed ({found.value}), and nothing was recorded: please report it.")
+    return found
 
 
 def _noise(like: Vector, generator: np.random.Generator) -> Vector:

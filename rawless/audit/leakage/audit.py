@@ -4,17 +4,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from encoders.encoder import Encoder
 from encoders.spec import EncoderSpec
-from rawless.audit.leakage.attack import Measure, measure
+from rawless.audit.leakage.attack import Measure, measure, within_boundary
 from rawless.audit.leakage.attacks import Setting, Side, attacks_for
 from rawless.audit.leakage.records import Record, Records
 from rawless.audit.leakage.table import write_measures
 from rawless.audit.leakage.vectors import Release, vectors_of
 from rawless.audit.leakage.words import shared_words
-from rawless.errors import RawlessError, UserError
+from rawless.errors import UserError
 from rawless.events.stream import Stream
 from rawless.privacy import Reason, guarded
 from rawless.warehouse.client import Warehouse
@@ -26,7 +25,6 @@ FEWEST_WORDS = 10
 PER_ATTACKED = 10
 """Auxiliary records for each attacked one."""
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,39}")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -121,19 +119,11 @@ def run(setting: Setting, report: Callable[[str], None]) -> list[Measure]:
     """Make every attack on the encoder's modality. `report` is called with the name of each."""
     plans = attacks_for(setting.encoder.spec.modality, setting)
     measures: list[Measure] = []
-    while (planned := _within_boundary(lambda: next(plans, None))) is not None:
+    while (planned := within_boundary(lambda: next(plans, None))) is not None:
         report(planned.attack.name)
         attack, auxiliary, attacked = planned
-        measures += _within_boundary(lambda a=attack, b=auxiliary, c=attacked: measure(a, b, c, setting.seed))  # type: ignore[misc]
+        measures += within_boundary(lambda a=attack, b=auxiliary, c=attacked: measure(a, b, c, setting.seed))  # type: ignore[misc]
     return measures
-
-
-def _within_boundary(step: Callable[[], T]) -> T:
-    """Return what a step that sees contents returns. Raises RawlessError without anything of its exception."""
-    found = guarded(step)
-    if isinstance(found, Reason):
-        raise RawlessError(f"An attack failed ({found.value}), and nothing was recorded: please report it.")
-    return found
 
 
 def limited(measures: Sequence[Measure], stream: Stream | None) -> list[Limited]:

@@ -1,11 +1,15 @@
 """The frontier on vectors that are known to leak: what each kind of defence takes, and what it leaves."""
 
+from typing import NoReturn
+
 import numpy as np
 import pytest
 
 from encoders.spec import EncoderSpec
 from rawless.audit.defences.frontier import Frontier, Point, measure_frontier
 from rawless.audit.defences.labelled_file import LabelledItems
+from rawless.audit.leakage.words import WordsAttack
+from rawless.errors import RawlessError
 from rawless.privacy import Raw
 
 ANIMALS, VERBS = ("cat", "dog", "bird"), ("paid", "lost", "sent")
@@ -87,3 +91,17 @@ def test_efficient_defences_are_those_that_no_other_is_better_than(frontier: Fro
     for each in frontier.points:
         low, high = each.leakage["words_f1"].low, each.leakage["words_f1"].high
         assert low <= each.leakage["words_f1"].value <= high
+
+
+def test_nothing_of_an_attack_that_fails_is_in_the_error(
+    items: LabelledItems, tiny_sealed: EncoderSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise ValueError(items.contents[0].reveal().decode())
+
+    monkeypatch.setattr(WordsAttack, "__call__", fail)
+
+    with pytest.raises(RawlessError) as failure:
+        measure_frontier(items, tiny_sealed, "animal", None, ["none"], seed=0)
+    assert str(failure.value).startswith("An attack failed (internal)")
+    assert failure.value.__context__ is None
