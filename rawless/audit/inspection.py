@@ -10,12 +10,10 @@ from rawless.events.stream import Stream
 from rawless.warehouse.account import local_account
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
-from rawless.warehouse.tables import FOLDER
+from rawless.warehouse.tables import FOLDER, START_OF_EVENTS
 
 _EXISTS = FOLDER / "inspection_v1" / "event_exists.sql"
 _RECORD = FOLDER / "inspection_v1" / "record.sql"
-_START_OF_EVENTS = datetime(1900, 1, 1, tzinfo=UTC)
-"""Before any event; the partitioned tables require a lower bound."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def inspect(warehouse: Warehouse, stream: Stream, event_id: str, reason: Inspect
     if not stream.allows_id(event_id) or not event_id.strip("."):  # a browser would follow '..' to another page
         raise UserError(f"The event id does not match the pattern of {stream.stream}: give an id of its events.")
     event = {"stream": stream.stream, "event_id": event_id}
-    values = parameters({**event, "start_of_events": _START_OF_EVENTS})
+    values = parameters({**event, "start_of_events": START_OF_EVENTS})
     (found,) = warehouse.query(warehouse.render(_EXISTS), values)
     if not found["is_known"]:
         raise UserError(

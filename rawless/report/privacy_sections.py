@@ -14,10 +14,10 @@ from rawless.errors import UserError
 from rawless.events.stream import Stream, load_stream
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import registered, resolve
-from rawless.warehouse.inventory import START_OF_EVENTS, KeptDataset, tables_with_vectors
+from rawless.warehouse.inventory import KeptDataset, tables_with_vectors
 from rawless.warehouse.leakage_gate import GatedMetric, gated_metrics
 from rawless.warehouse.parameters import parameters
-from rawless.warehouse.tables import FOLDER
+from rawless.warehouse.tables import FOLDER, START_OF_EVENTS
 
 R = TypeVar("R")
 

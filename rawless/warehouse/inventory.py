@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
@@ -12,14 +12,12 @@ from google.cloud import bigquery
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import parameters
-from rawless.warehouse.tables import FOLDER, ROLES, DatasetRole, names, table
+from rawless.warehouse.tables import FOLDER, ROLES, START_OF_EVENTS, DatasetRole, names, table
 
 _ROWS = FOLDER / "inventory" / "rows.sql"
 _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
-_TIME_TRAVEL_HOURS = 7 * 24
+DEFAULT_TIME_TRAVEL_HOURS = 7 * 24
 """BigQuery's default."""
-START_OF_EVENTS = datetime(1900, 1, 1, tzinfo=UTC)
-"""Before any event: a query of a partitioned table must have a lower bound."""
 _ANYBODY = ("allUsers", "allAuthenticatedUsers", "projectReaders", "projectWriters")
 """Entries that give a dataset to more people than those whom somebody named."""
 
@@ -128,7 +126,7 @@ def _kept_dataset(warehouse: Warehouse, role: str) -> KeptDataset:
         dataset=live.dataset_id,
         other_tables=len(others),
         other_tables_that_expire=sum(item.expires is not None for item in others),
-        time_travel_hours=None if warehouse.emulator else int(live.max_time_travel_hours or _TIME_TRAVEL_HOURS),
+        time_travel_hours=None if warehouse.emulator else int(live.max_time_travel_hours or DEFAULT_TIME_TRAVEL_HOURS),
         open_to=tuple(sorted({entry.entity_id for entry in live.access_entries if entry.entity_id in _ANYBODY})),
     )
 

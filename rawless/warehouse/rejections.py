@@ -6,13 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
-from rawless.warehouse.tables import FOLDER
+from rawless.warehouse.tables import FOLDER, START_OF_EVENTS
 
 _QUERY = FOLDER / "rejection_v1" / "open.sql"
 _RETENTION = timedelta(days=91)
 """Rejections are kept for 90 days."""
-_START_OF_EVENTS = datetime(1900, 1, 1, tzinfo=UTC)
-"""Before any event; the table function requires a lower bound."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Rejections:
 def rejections(warehouse: Warehouse, stream: str, reason: str, fingerprints: Sequence[str]) -> Rejections:
     """Return the rejections of a stream for one reason. Raises what `Warehouse.query` raises."""
     now = datetime.now(UTC)
-    times = {"start_at": now - _RETENTION, "end_at": now, "start_of_events": _START_OF_EVENTS}
+    times = {"start_at": now - _RETENTION, "end_at": now, "start_of_events": START_OF_EVENTS}
     values = {"stream": stream, "reason": reason, "fingerprints": list(fingerprints), **times}
     rows = warehouse.query(warehouse.render(_QUERY), parameters(values))
     unidentified = [row for row in rows if row["event_id"] is None]

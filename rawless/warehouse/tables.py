@@ -1,5 +1,6 @@
 """Table schemas: `sql/<table>_v1/schema.yaml` defines a table for writers, the local stack and terraform."""
 
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ from rawless.config import FrozenModel, read_yaml
 FOLDER = Path(__file__).parents[1] / "sql"
 DatasetRole = Literal["events", "snapshots", "builds", "subjects", "audit"]
 ROLES: tuple[DatasetRole, ...] = ("events", "snapshots", "builds", "subjects", "audit")
+START_OF_EVENTS = datetime(1900, 1, 1, tzinfo=UTC)
+"""Before any event: a query of a partitioned table, or of its function, must have a lower bound."""
 _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 _ARROW = {

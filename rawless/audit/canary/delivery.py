@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from google.api_core.exceptions import GoogleAPIError
@@ -21,13 +21,12 @@ from rawless.events.sources import open_source
 from rawless.events.stream import Stream
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
-from rawless.warehouse.tables import FOLDER
+from rawless.warehouse.tables import FOLDER, START_OF_EVENTS
 
 _ARRIVED = FOLDER / "canary_v1" / "arrived.sql"
 _UNTIL_IDLE = 1.0
 """Seconds without a message after which the audit's own job ends."""
 _POLL_SECONDS = 2.0
-_START_OF_EVENTS = datetime(1900, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -45,7 +44,7 @@ class Delivery:
 
 def check_new(warehouse: Warehouse, stream: Stream, events: Sequence[CanaryEvent]) -> None:
     """Raise UserError if an event of the stream already has an id that was drawn for a canary."""
-    if taken := _arrived(warehouse, stream, events, _START_OF_EVENTS):
+    if taken := _arrived(warehouse, stream, events, START_OF_EVENTS):
         raise UserError(
             f"The ids of {stream.stream} are so short that {len(taken)} of {len(events)} that were drawn belong "
             "to other events: run the command again, or give the stream longer ids."
@@ -137,7 +136,7 @@ def _keep_metrics(result: Any, delivery: Delivery) -> None:
 def _arrived(warehouse: Warehouse, stream: Stream, events: Sequence[CanaryEvent], since: datetime) -> dict[str, bool]:
     """Return for each event that was written since a time whether it was embedded."""
     known = [event.event_id for event in events if event.event_id is not None]
-    start_of_events = max(_START_OF_EVENTS, since - 2 * AGE) if since > _START_OF_EVENTS else since
+    start_of_events = max(START_OF_EVENTS, since - 2 * AGE) if since > START_OF_EVENTS else since
     values = {"stream": stream.stream, "event_ids": known, "start_at": since, "start_of_events": start_of_events}
     outcomes: dict[str, bool] = {}
     for row in warehouse.query(warehouse.render(_ARRIVED), parameters(values)):

@@ -9,12 +9,12 @@ from google.api_core.exceptions import GoogleAPIError
 
 from rawless.warehouse.account import local_account
 from rawless.warehouse.client import Warehouse, unavailable
+from rawless.warehouse.inventory import DEFAULT_TIME_TRAVEL_HOURS
 from rawless.warehouse.parameters import parameters, structs
 from rawless.warehouse.tables import FOLDER, DatasetRole
 
 FAIL_SAFE = timedelta(days=7)
 """How long BigQuery keeps what time travel no longer shows; nobody but Google can read it."""
-_DEFAULT_TIME_TRAVEL_HOURS = 168
 _RECORD, _CERTIFICATE, _ERASURES = (
     FOLDER / "erasure_v1" / f"{name}.sql" for name in ("record", "certificate", "erasures")
 )
@@ -165,4 +165,4 @@ def time_travel(warehouse: Warehouse, role: str) -> timedelta:
         dataset = warehouse.client.get_dataset(warehouse.dataset_id(role), retry=warehouse.retry)
     except (GoogleAPIError, ConnectionError) as error:
         raise unavailable(error) from None
-    return timedelta(hours=int(dataset.max_time_travel_hours or _DEFAULT_TIME_TRAVEL_HOURS))
+    return timedelta(hours=int(dataset.max_time_travel_hours or DEFAULT_TIME_TRAVEL_HOURS))
