@@ -58,6 +58,16 @@ def next_version(version: str, bump: Bump) -> str:
     }[bump]
 
 
+def follows(before: EncoderSpec, after: EncoderSpec) -> bool:
+    """Return whether the version of `after` is at least that which its differences from `before` require."""
+    return order(after.version) >= order(next_version(before.version, required_bump(changes(before, after))))
+
+
+def order(version: str) -> tuple[int, ...]:
+    """Return a version as a key by which versions are sorted."""
+    return tuple(map(int, version.split(".")))
+
+
 def _bump(field: str) -> Bump:
     if field in _MAJOR:
         return Bump.MAJOR

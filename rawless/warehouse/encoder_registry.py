@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from encoders import catalogue
 from encoders.spec import EncoderSpec, canonical_json
-from encoders.versions import changes, next_version, required_bump
+from encoders.versions import changes, follows, next_version, order, required_bump
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
@@ -63,10 +64,12 @@ def _completes(sealed: EncoderSpec, spec: EncoderSpec) -> bool:
 def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
     """Write a sealed spec to `encoder_v1`, and return whether it was new.
 
-    Raises UserError when it is unsealed, or when its name and version already belong to another fingerprint.
+    Raises UserError when it is unsealed, when its name and version already belong to another fingerprint, or when its
+    version says less than what changed since the version before it, or until the one after it.
     """
     if is_registered(warehouse, spec):
         return False
+    _check_version(warehouse, spec)
     values = {"name": spec.name, "version": spec.version, "fingerprint": spec.fingerprint}
     values |= {"spec": canonical_json(spec.model_dump(mode="json"))}
     statement_parameters = parameters({**values, "registered_at": datetime.now(UTC)})
@@ -77,6 +80,23 @@ def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
     if is_registered(warehouse, spec):  # by another process in the meantime
         return False
     raise Unavailable(f"Another account has just begun to register {spec.ref}; run the command again.")
+
+
+def _check_version(warehouse: Warehouse, spec: EncoderSpec) -> None:
+    """Raise UserError if the version understates a change, seen from its neighbours of the same name."""
+    catalogued = (catalogue.lookup(ref) for ref in catalogue.refs() if ref.partition("@")[0] == spec.name)
+    known = {each.ref: each for each in (*catalogued, *registered(warehouse)) if each.sealed and each.name == spec.name}
+    versions = sorted((*known.values(), spec), key=lambda each: order(each.version))
+    at = versions.index(spec)
+    for before, after in pairwise(versions[max(0, at - 1) : at + 2]):
+        if not follows(before, after):
+            differences = changes(before, after)
+            bump = required_bump(differences)
+            raise UserError(
+                f"{spec.ref} cannot be registered: {', '.join(change.field for change in differences)} differ between "
+                f"{before.ref} and {after.ref}, which is a {bump.value} change and needs version "
+                f"{next_version(before.version, bump)} or later: choose another version."
+            )
 
 
 def is_registered(warehouse: Warehouse, spec: EncoderSpec) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from google.api_core.exceptions import Forbidden
 from google.cloud import bigquery
 
+from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
@@ -59,3 +60,43 @@ def test_an_encoder_that_another_account_may_be_registering_is_reported(
     monkeypatch.setattr(Warehouse, "run_in_turn", lambda *_: None)
     with pytest.raises(Unavailable, match="Another account has just begun to register"):
         register(new_warehouse, tiny_sealed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "version", "needed"),
+    [
+        ("training_domain", "other", "1.0.1", None),
+        ("pooling", "cls", "1.0.1", "1.1.0"),
+        ("pooling", "cls", "1.1.0", None),
+        ("pooling", "cls", "1.9.0", None),
+        ("architecture", "distilbert", "1.9.0", "2.0.0"),
+        ("architecture", "distilbert", "2.0.0", None),
+    ],
+)
+def test_a_version_that_understates_what_changed_is_refused(
+    new_warehouse: Warehouse, tiny_sealed: EncoderSpec, field: str, value: str, version: str, needed: str | None
+) -> None:
+    register(new_warehouse, tiny_sealed)
+    changed = tiny_sealed.model_copy(update={field: value, "version": version})
+    if needed is None:
+        assert register(new_warehouse, changed)
+        return
+    with pytest.raises(
+        UserError, match=rf"{field} differ between tiny@1.0.0 and tiny@{version}.* needs version {needed} "
+    ):
+        register(new_warehouse, changed)
+    assert registered(new_warehouse) == [tiny_sealed]
+
+
+def test_a_version_between_two_others_understates_neither_step(
+    new_warehouse: Warehouse, tiny_sealed: EncoderSpec
+) -> None:
+    register(new_warehouse, tiny_sealed)
+    register(new_warehouse, tiny_sealed.model_copy(update={"version": "1.0.2"}))
+    with pytest.raises(UserError, match=r"pooling differ between tiny@1.0.0 and tiny@1.0.1"):
+        register(new_warehouse, tiny_sealed.model_copy(update={"version": "1.0.1", "pooling": "cls"}))
+
+
+def test_a_version_of_the_catalogue_counts_although_nobody_registered_it(new_warehouse: Warehouse) -> None:
+    with pytest.raises(UserError, match=r"pooling differ between minilm@1.0.0 and minilm@1.0.1"):
+        register(new_warehouse, lookup("minilm@1.0.0").model_copy(update={"version": "1.0.1", "pooling": "cls"}))

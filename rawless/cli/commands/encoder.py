@@ -1,5 +1,6 @@
 """`rawless encoder list|show|diff|register`: the registry of encoders."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from encoders.spec import EncoderSpec
+    from rawless.lifecycle.usage import Usage
 
 app = typer.Typer(help="List, inspect, compare and seal encoders.", no_args_is_help=True)
 Ref = Annotated[str, typer.Argument(help="NAME@VERSION, or the path of a spec file.")]
@@ -46,20 +48,51 @@ def list_(warehouse: WarehouseFile = None, json: Json = False) -> None:
 
 
 @app.command()
-def show(ref: Ref, warehouse: WarehouseFile = None, json: Json = False) -> None:
+def show(
+    ref: Ref,
+    usage: Annotated[
+        bool, typer.Option("--usage", help="Also list the rows, snapshots and heads of the warehouse that need it.")
+    ] = False,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
     """Show the full spec of an encoder."""
     spec = resolved(ref, warehouse)
+    used = _usage(spec, warehouse) if usage else None
     fingerprint = spec.fingerprint if spec.sealed else None
     described = {"fingerprint": fingerprint, "sealed": spec.sealed, **spec.model_dump(mode="json")}
     if json:
         found = guarantee(spec)
-        print_json(described | ({"differential_privacy": found} if found else {}))
+        described |= {"differential_privacy": found} if found else {}
+        print_json(described | ({"usage": asdict(used)} if used else {}))
         return
     for field, value in described.items():
         echo(f"{field}: {_inline(value)}")
     if spec.defence != "none":
         echo("A head is of one side: heads of this fingerprint were trained on vectors with this defence.")
     print_guarantee(spec)
+    if used:
+        _print_usage(spec, used)
+
+
+def _usage(spec: "EncoderSpec", warehouse: "Path | None") -> "Usage":
+    from rawless.connect import open_warehouse
+    from rawless.lifecycle.usage import usage
+
+    return usage(open_warehouse(warehouse), spec.fingerprint)
+
+
+def _print_usage(spec: "EncoderSpec", used: "Usage") -> None:
+    for each in used.streams:
+        echo(
+            f"{each.stream}: {each.row_count:,} rows, of events from {each.first_at:%Y-%m-%d} to "
+            f"{each.last_at:%Y-%m-%d}."
+        )
+    for what, names in (("Snapshots", used.snapshots), ("Heads", used.heads)):
+        if names:
+            echo(f"{what} that need it: {', '.join(names)}.")
+    if not (used.streams or used.snapshots or used.heads):
+        echo(f"Nothing in the warehouse needs {spec.ref}.")
 
 
 @app.command()
