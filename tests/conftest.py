@@ -94,9 +94,15 @@ def _forks_programs(item: pytest.Item) -> bool:
     return hasattr(getattr(item, "module", None), "Program") or "forked_workers" in getattr(item, "fixturenames", ())
 
 
+def _shares_with_its_module(item: pytest.Item) -> bool:
+    """Whether the test uses a fixture of its module, which each process that runs one of its tests would make."""
+    definitions = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(each[-1].scope == "module" for each in definitions.values())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server, an encoder or a plan as slow, group what shares a server, and run the longest first."""
+    """Mark what needs a server, an encoder or a plan as slow, group what shares parts, and run the longest first."""
     for item in items:
         folder = item.path.relative_to(ROOT).parts[0]
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -106,6 +112,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("programs"))
         elif item.path.name in CHARTS:
             item.add_marker(pytest.mark.xdist_group("charts"))
+        elif _shares_with_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
     items.sort(key=lambda item: (not _forks_programs(item), item.path.parent.name != "pipelines"))
 
 

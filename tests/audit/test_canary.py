@@ -26,6 +26,7 @@ from rawless.cli.main import run
 from rawless.connect import LOCAL_CONFIG
 from rawless.errors import RawlessError, UserError
 from rawless.events.parse import Parser
+from rawless.events.pubsub import PubSub
 from rawless.events.stream import Stream, load_stream
 from rawless.local import stack as local_stack
 from rawless.warehouse.append import append_all
@@ -167,12 +168,14 @@ def _default(warehouse: Warehouse) -> Any:
 
 
 def test_a_deployed_pipeline_is_audited_by_its_topic(
-    planted: Callable[[], Search], texts: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    planted: Callable[[], Search], own_home: Path, texts: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """Its job runs while the audit waits."""
     topic, subscription = (f"projects/local-dev/{kind}/canary_text" for kind in ("topics", "subscriptions"))
     source = ["--source", f"pubsub:{subscription}", "--until-idle", "0.3"]
-    assert run(["ingest", "--stream", str(texts), *source]) == 0
+    running = local_stack.up(own_home)
+    PubSub(running.pubsub, running.token).ensure_subscription(subscription, topic)
     monkeypatch.setattr(delivery.time, "sleep", lambda _: run(["ingest", "--stream", str(texts), *source]))
     capfd.readouterr()
 

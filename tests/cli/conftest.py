@@ -29,9 +29,29 @@ class Outcome:
         return json.loads(self.out)
 
 
+@pytest.fixture(scope="session")
+def ensured() -> set[str]:
+    """The addresses of warehouses whose tables a command has compared with the schemas."""
+    return set()
+
+
 @pytest.fixture
-def rawless(stack: Stack, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Return a function that runs one command on the session's local stack."""
+def rawless(
+    stack: Stack, ensured: set[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """Return a function that runs one command on the session's local stack.
+
+    Only the first command compares the tables with the schemas, which takes thirty requests.
+    """
+    ensure = Warehouse.ensure
+
+    def ensure_once(self: Warehouse) -> None:
+        place = f"{self.emulator} {self.config}"
+        if place not in ensured:
+            ensure(self)
+            ensured.add(place)
+
+    monkeypatch.setattr(Warehouse, "ensure", ensure_once)
 
     def call(*arguments: str | Path) -> Outcome:
         capfd.readouterr()

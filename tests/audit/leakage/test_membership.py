@@ -28,6 +28,11 @@ from tests.heads.conftest import make_task
 from tests.shop import Shop
 
 
+@pytest.fixture(autouse=True)
+def _smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rawless.audit.leakage.membership.RESAMPLES", 100)
+
+
 def noise_task(rows: int, labels: Any, classes: tuple[str, ...] = ("a", "b"), **spec: Any) -> Task:
     """Return a task whose vectors tell nothing of the labels."""
     return make_task((np.random.default_rng(3).standard_normal((rows, 64)),), labels, classes, **spec)
