@@ -6,7 +6,7 @@ Each step can be repeated, so the next run finishes an erasure that was interrup
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from rawless.audit.erasure.targets import Target, build_targets, logged_targets,
 from rawless.datasets.erasures import SnapshotErasure
 from rawless.datasets.erasures import list_erasures as list_snapshot_erasures
 from rawless.datasets.snapshots import Manifest, list_manifests
-from rawless.errors import RawlessError
+from rawless.errors import RawlessError, UserError
 from rawless.heads.registry import heads
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
@@ -57,7 +57,7 @@ def plan(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> P
             wanted.request(requested)
             wanted.run("events")
         else:
-            wanted.run("event", stream=requested.stream, event_id=requested.event_id)
+            wanted.run("event", **asdict(requested))
         manifests = _manifests(warehouse)
         found = []
         derived = (*snapshot_targets(warehouse), *build_targets(warehouse, manifests, now))
@@ -73,7 +73,10 @@ def plan(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> P
 
 
 def erase(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> Certificate:
-    """Erase persons or an event, and return the certificate. An erasure that was interrupted is finished first."""
+    """Erase persons or an event, and return the certificate. An erasure that was interrupted is finished first.
+
+    Raises UserError for an event of which there is no row, and that was not erased before.
+    """
     finished = finish_open(warehouse, on_step)
     on_step("tombstones")
     with lists(warehouse, secrets.token_hex(8), datetime.now(UTC)) as wanted:
@@ -83,7 +86,14 @@ def erase(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> 
                 if not wanted.run("uncovered", certificate_id=done.certificate_id)[0][0]["uncovered"]:
                     return done
         else:
-            wanted.run("event_tombstone", stream=requested.stream, event_id=requested.event_id)
+            earlier = {row["certificate_id"] for row in wanted.run("event_certificates", **asdict(requested))[0]}
+            for done in finished:
+                if done.certificate_id in earlier:
+                    return done
+            # A tombstone of what is no event would store whatever was given as its id, and certify nothing.
+            if not earlier and not plan(warehouse, requested, on_step).findings:
+                raise UserError("The warehouse has no row of this event: check --event and --stream.")
+            wanted.run("event_tombstone", **asdict(requested))
         return _finish(wanted, on_step)
 
 
