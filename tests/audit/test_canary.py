@@ -193,13 +193,22 @@ def test_canaries_that_do_not_arrive_are_an_error(warehouse: Warehouse, texts: P
         delivery.wait(warehouse, stream, events, delivery.datetime.now(delivery.UTC), 0.0, delivery.Delivery())
 
 
-def test_a_canary_never_gets_the_id_of_another_event(warehouse: Warehouse, texts: Path) -> None:
+@pytest.mark.parametrize(("used", "is_enough"), [(80, True), (95, False)])
+def test_a_canary_never_gets_the_id_of_another_event(
+    used: int, is_enough: bool, warehouse: Warehouse, texts: Path
+) -> None:
+    texts.write_text(texts.read_text().replace("event_id: uuid", "event_id: {pattern: 'msg-\\d{2}'}"))
     stream = load_stream(texts)
-    events = Canaries(stream, Markers()).events()
-    append_all(warehouse, [make_row(1, {"stream": stream.stream, "event_id": events[-1].event_id})])
+    others = {f"msg-{number:02d}" for number in range(used)}
+    append_all(warehouse, [make_row(1, {"stream": stream.stream, "event_id": event_id}) for event_id in others])
+    markers = Markers()
+    canaries = Canaries(stream, markers, delivery.unused_ids(warehouse, stream, markers.chance))
 
-    with pytest.raises(UserError, match=r"1 of 15 that were drawn belong to other events"):
-        delivery.check_new(warehouse, stream, events)
+    if is_enough:
+        assert not others & {event.event_id for event in canaries.events()}
+    else:
+        with pytest.raises(UserError, match=r"5 of 100 that were drawn belong to no other event, .* longer ids"):
+            canaries.events()
 
 
 @pytest.mark.parametrize(

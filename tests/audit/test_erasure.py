@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import BadRequest
 
+from rawless.audit.erasure.certificate import list_erasures
 from rawless.audit.erasure.erase import erase, erase_again, extend_tombstones, finish_open, plan
 from rawless.audit.erasure.requested import Event, Persons, read_persons
 from rawless.datasets import snapshot_tables
@@ -263,6 +264,22 @@ def test_one_event_is_erased_with_all_its_deliveries(warehouse: Warehouse, monke
         "(TIMESTAMP '2000-01-01', TIMESTAMP '2100-01-01') WHERE event_id = 'e-7'"
     )
     assert rows == [{"stream": "other"}]
+    assert erase(warehouse, Event("upload", "e-7"), quiet).rows == 1
+
+
+def test_the_erasure_of_an_event_that_was_killed_is_finished_and_returned(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_all(warehouse, [make_row(7, {})])
+    kill(warehouse, monkeypatch, "DELETE FROM `{events}.embedding_event_v1", "after")
+    with pytest.raises(Killed):
+        erase(warehouse, Event("upload", "e-7"), quiet)
+    monkeypatch.undo()
+
+    finished = erase(warehouse, Event("upload", "e-7"), quiet)
+
+    assert [each.certificate_id for each in list_erasures(warehouse)] == [finished.certificate_id]
+    assert finished.rows == 1
 
 
 def test_content_in_place_of_an_event_id_is_stored_nowhere(warehouse: Warehouse) -> None:

@@ -51,3 +51,11 @@ def test_inspect_prints_a_link_to_an_event_that_was_ingested(
     (row,) = rawless("sql", "SELECT * FROM audit.inspection_v1 WHERE stream = 'tickets'", "--json").json
     assert (row["event_id"], row["reason"], row["ticket"]) == ("t-1", "data_quality", "PRIV-7")
     assert row["inspection_id"] in done.err
+
+
+def test_a_table_without_any_access_is_not_taken_for_one_that_nobody_read(rawless: Rawless) -> None:
+    done = rawless("audit", "readers", "--table", "embeding_event_v1")
+
+    assert (done.code, done.out.split()) == (0, ["no", "rows"])
+    assert "Warning: No access to embeding_event_v1 since" in done.err
+    assert "a misspelt name has none either: check it." in done.err

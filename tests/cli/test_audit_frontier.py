@@ -76,3 +76,13 @@ def test_options_that_do_not_fit_are_refused(
     assert done.code == 2
     assert message in done.err
     assert MARK not in done.err
+
+
+def test_a_defence_that_is_none_is_refused_before_anything_is_read(rawless: Rawless, tiny_file: Path) -> None:
+    done = rawless(
+        "audit", "frontier", "--encoder", tiny_file, "--aux", "missing.jsonl", "--label", "animal",
+        "--defences", "rotate:3",
+    )  # fmt: skip
+
+    assert done.code == 2
+    assert "a step is truncate:N, project:N, learned" in done.err

@@ -94,9 +94,28 @@ def test_mistakes_are_answered_with_one_sentence_and_no_id(rawless: Rawless, tmp
         (("--event", "e-1"), "An event is named by --event and --stream together."),
         ((), "Name one of --subjects-file, --event and --again."),
         (("--again", "--plan"), "--plan goes with"),
+        (("--subjects-file", file, "--plan", "--certificate", "c.json"), "--certificate goes without --plan"),
     ):
         outcome = rawless("erase", *arguments)
         assert (outcome.code, outcome.out) == (2, "")
         assert words in outcome.err
         assert SECRET not in outcome.err
         assert len(outcome.err.splitlines()) == 1
+
+
+def test_an_id_that_nothing_has_is_not_certified_as_if_it_had_been_erased(
+    rawless: Rawless, customers: Callable[[str], Path]
+) -> None:
+    misspelt = customers("right-1").with_name("misspelt.txt")
+    misspelt.write_text("wrong-1\n")
+
+    outcomes = [rawless("erase", "--subjects-file", misspelt, *plan) for plan in (["--plan"], [])]
+    event = rawless("erase", "--event", SECRET, "--stream", "message")
+    stored = rawless("sql", "SELECT event_id FROM audit.event_tombstone_v1", "--json").json
+
+    for outcome in outcomes:
+        assert "No row was found. Unless all were erased before, compare the ids" in outcome.out
+        assert "copies" not in outcome.out
+    assert (event.code, event.out) == (2, "")
+    assert event.err == "Error: The warehouse has no row of this event: check --event and --stream.\n"
+    assert SECRET not in {row["event_id"] for row in stored}

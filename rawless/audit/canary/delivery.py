@@ -1,8 +1,9 @@
 """Send canaries through a pipeline: one that the audit runs here, or a deployed one that reads a topic."""
 
+import random
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ _ARRIVED = FOLDER / "canary_v1" / "arrived.sql"
 _UNTIL_IDLE = 1.0
 """Seconds without a message after which the audit's own job ends."""
 _POLL_SECONDS = 2.0
+_DRAWN = 1_000
+"""Ids that are drawn to find some that no event has."""
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -42,13 +45,15 @@ class Delivery:
     metrics: str = field(default="", repr=False)
 
 
-def check_new(warehouse: Warehouse, stream: Stream, events: Sequence[CanaryEvent]) -> None:
-    """Raise UserError if an event of the stream already has an id that was drawn for a canary."""
-    if taken := _arrived(warehouse, stream, events, START_OF_EVENTS):
-        raise UserError(
-            f"The ids of {stream.stream} are so short that {len(taken)} of {len(events)} that were drawn belong "
-            "to other events: run the command again, or give the stream longer ids."
-        )
+def unused_ids(warehouse: Warehouse, stream: Stream, chance: random.Random) -> Iterator[str]:
+    """Yield event ids of a stream that no event in the warehouse has. Raises UserError if there are too few."""
+    drawn = {event_id for _ in range(_DRAWN) if (event_id := stream.draw_id(chance)) is not None}
+    unused = drawn - _arrived(warehouse, stream, drawn, START_OF_EVENTS).keys()
+    yield from unused
+    raise UserError(
+        f"The ids of {stream.stream} are so short that {len(unused)} of {len(drawn)} that were drawn belong to no "
+        "other event, which are too few for an audit: give the stream longer ids."
+    )
 
 
 def run_job(
@@ -89,7 +94,7 @@ def wait(
     """
     expected = {event.event_id for event in events if event.event_id is not None}
     deadline = time.monotonic() + timeout
-    while (outcomes := _arrived(warehouse, stream, events, since - _CLOCK_SKEW)).keys() < expected:
+    while (outcomes := _arrived(warehouse, stream, expected, since - _CLOCK_SKEW)).keys() < expected:
         if time.monotonic() >= deadline:
             missing = len(expected - outcomes.keys())
             raise RawlessError(
@@ -133,11 +138,10 @@ def _keep_metrics(result: Any, delivery: Delivery) -> None:
     delivery.metrics = repr(result.metrics().query())
 
 
-def _arrived(warehouse: Warehouse, stream: Stream, events: Sequence[CanaryEvent], since: datetime) -> dict[str, bool]:
-    """Return for each event that was written since a time whether it was embedded."""
-    known = [event.event_id for event in events if event.event_id is not None]
+def _arrived(warehouse: Warehouse, stream: Stream, ids: Collection[str], since: datetime) -> dict[str, bool]:
+    """Return for each event with one of these ids that was written since a time whether it was embedded."""
     start_of_events = max(START_OF_EVENTS, since - 2 * AGE) if since > START_OF_EVENTS else since
-    values = {"stream": stream.stream, "event_ids": known, "start_at": since, "start_of_events": start_of_events}
+    values = {"stream": stream.stream, "event_ids": list(ids), "start_at": since, "start_of_events": start_of_events}
     outcomes: dict[str, bool] = {}
     for row in warehouse.query(warehouse.render(_ARRIVED), parameters(values)):
         outcomes[row["event_id"]] = outcomes.get(row["event_id"], False) or row["is_embedded"]

@@ -1,5 +1,6 @@
 """The events of a run: with markers in every field, valid ones and those that a pipeline must refuse."""
 
+import random
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -60,13 +61,29 @@ class CanarySource:
         yield Delivery(f"canary-{shard}", Raw(self.events[shard].fields), 0)
 
 
+def draw_ids(stream: Stream, chance: random.Random) -> Iterator[str]:
+    """Yield distinct event ids that a stream allows, without end. Raises UserError if no other is found."""
+    drawn: set[str | None] = {None}
+    while True:
+        tried = (stream.draw_id(chance) for _ in range(_TRIES))
+        event_id = next((event_id for event_id in tried if event_id not in drawn), None)
+        if event_id is None:
+            raise UserError(
+                f"Only {len(drawn) - 1} event ids of {stream.stream} could be made from the pattern of event_id: use "
+                "a pattern of fixed letters and digits, or uuid."
+            )
+        drawn.add(event_id)
+        yield event_id
+
+
 class Canaries:
     """Makes the events of one run for a stream."""
 
-    def __init__(self, stream: Stream, markers: Markers) -> None:
+    def __init__(self, stream: Stream, markers: Markers, ids: Iterator[str] | None = None) -> None:
+        """Take the ids of events from `ids`, by default whatever the stream allows."""
         self._stream, self._markers = stream, markers
         self._occurred_at = (datetime.now(UTC) - AGE).isoformat()
-        self._ids: set[str] = set()
+        self._ids = ids or draw_ids(stream, markers.chance)
 
     def events(self) -> tuple[CanaryEvent, ...]:
         """Return all events. Those without an id come first, so that they have passed when the last id arrives."""
@@ -112,7 +129,7 @@ class Canaries:
         yield self._event(None, "with a claim check", is_valid=False, uri=uri)
 
     def _event(self, payload: bytes | None, what: str, *, is_valid: bool = True, **fields: object) -> CanaryEvent:
-        known = None if "event_id" in fields else self._new_id()
+        known = None if "event_id" in fields else next(self._ids)
         whole: dict[str, object] = {
             "event_id": known,
             "occurred_at": self._occurred_at,
@@ -126,17 +143,6 @@ class Canaries:
     def _subject(self, what: str) -> str:
         place = f"the subject id of an event {what}"
         return f"{self._markers.word(place)}.{self._markers.word(place)}@example.com"
-
-    def _new_id(self) -> str:
-        for _ in range(_TRIES):
-            event_id = self._stream.draw_id(self._markers.chance)
-            if event_id is not None and event_id not in self._ids:
-                self._ids.add(event_id)
-                return event_id
-        raise UserError(
-            f"No event id of {self._stream.stream} could be made from the pattern of event_id: use a pattern of fixed "
-            "letters and digits, or uuid."
-        )
 
     def _payloads(self) -> Iterator[tuple[str, bytes]]:
         """Yield the payloads that a stream must accept, each with what it contains."""

@@ -106,10 +106,9 @@ def audit(request: Request) -> Audit:
     _check(request)
     warehouse = open_warehouse(request.warehouse)
     markers = Markers()
-    events = Canaries(request.stream, markers).events()
     has_short_ids = request.stream.id_bits < FEWEST_ID_BITS
-    if has_short_ids:
-        delivery.check_new(warehouse, request.stream, events)
+    ids = delivery.unused_ids(warehouse, request.stream, markers.chance) if has_short_ids else None
+    events = Canaries(request.stream, markers, ids).events()
     started, clock = datetime.now(UTC), time.monotonic()
     output, processes = machine.Output(), machine.Processes()
     with processes:

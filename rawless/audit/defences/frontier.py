@@ -85,6 +85,12 @@ def default_defences(dimension: int) -> list[str]:
     return ["none", *sizes, *rounding, *noise, "learned", *(f"learned+{each}" for each in noise[1:])]
 
 
+def check_defences(names: Sequence[str]) -> None:
+    """Raise UserError for a name that is no defence."""
+    for name in names:
+        _Wanted.parse(name)
+
+
 def measure_frontier(
     items: LabelledItems,
     spec: EncoderSpec,

@@ -28,6 +28,10 @@ NOT_OURS = (
     "Business tables, the source of the events and their backups are not Rawless's: delete the person there too. While "
     "a business table that a dataset reads still has the person, builds ask for `rawless subjects sync` first."
 )
+NOTHING_FOUND = (
+    "No row was found. Unless all were erased before, compare the ids with the producer's, and name the ids' "
+    "--subject-form and each --earlier-key."
+)
 SERVICES = "Services and indexes that loaded a snapshot or a head keep it in memory until they are started again."
 
 
@@ -71,10 +75,14 @@ class Certificate:
             f"Certificate of erasure {self.certificate_id}",
             f"Erased at {at}, requested by {self.requested_by}: {self.persons:,} persons, {self.events:,} events.",
             "",
-            f"{self.rows:,} rows were deleted:",
-            *(f"  {each.row_count:,} {each.object_kind} {each.object_id}" for each in self.deleted),
-            f"The last copies of them, in time travel and fail-safe, end at {self.copies_end_at:%Y-%m-%d %H:%M} UTC.",
         ]
+        if self.rows:
+            lines += [f"{self.rows:,} rows were deleted:"]
+            lines += [f"  {each.row_count:,} {each.object_kind} {each.object_id}" for each in self.deleted]
+            end = f"{self.copies_end_at:%Y-%m-%d %H:%M} UTC"
+            lines += [f"The last copies of them, in time travel and fail-safe, end at {end}."]
+        else:
+            lines += [NOTHING_FOUND]
         if self.exports:
             lines += ["", "Delete these files by hand, or export again:"]
             lines += [f"  {each.object_id} ({each.row_count:,} erased rows)" for each in self.exports]

@@ -6,7 +6,7 @@ Each step can be repeated, so the next run finishes an erasure that was interrup
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ def plan(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> P
             wanted.run("events")
         else:
             _check_known(wanted, requested)
-            wanted.run("event", stream=requested.stream, event_id=requested.event_id)
+            wanted.run("event", **asdict(requested))
         manifests = _manifests(warehouse)
         found = []
         derived = (*snapshot_targets(warehouse), *build_targets(warehouse, manifests, now))
@@ -76,7 +76,7 @@ def plan(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> P
 def erase(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> Certificate:
     """Erase persons or an event, and return the certificate. An erasure that was interrupted is finished first.
 
-    Raises UserError for an event that is not known, without the id, since somebody may have given content instead.
+    Raises UserError for an event of which there is no row, and that was not erased before.
     """
     finished = finish_open(warehouse, on_step)
     on_step("tombstones")
@@ -88,15 +88,18 @@ def erase(warehouse: Warehouse, requested: Persons | Event, on_step: OnStep) -> 
                     return done
         else:
             _check_known(wanted, requested)
-            wanted.run("event_tombstone", stream=requested.stream, event_id=requested.event_id)
+            earlier = {row["certificate_id"] for row in wanted.run("event_certificates", **asdict(requested))[0]}
+            for done in finished:
+                if done.certificate_id in earlier:
+                    return done
+            wanted.run("event_tombstone", **asdict(requested))
         return _finish(wanted, on_step)
 
 
 def _check_known(wanted: Lists, event: Event) -> None:
-    if not wanted.run("is_known", stream=event.stream, event_id=event.event_id)[0][0]["is_known"]:
-        raise UserError(
-            "The warehouse has no row of this event, so nothing would be erased: check --event and --stream."
-        )
+    """Raise UserError for what is no event: a tombstone would store whatever was given as its id, and erase nothing."""
+    if not wanted.run("is_known", **asdict(event))[0][0]["is_known"]:
+        raise UserError("The warehouse has no row of this event: check --event and --stream.")
 
 
 def finish_open(warehouse: Warehouse, on_step: OnStep) -> list[Certificate]:

@@ -44,11 +44,12 @@ def frontier(
     It reads raw content, so run it where that may be read; only measures are printed.
     """
     from encoders.load import load
-    from rawless.audit.defences.frontier import default_defences, measure_frontier
+    from rawless.audit.defences.frontier import check_defences, default_defences, measure_frontier
     from rawless.audit.defences.labelled_file import read_labelled
 
     if out is not None and out.suffix != ".svg":
         raise UserError(f"--out names {out}, but the drawing is a file that ends in .svg: correct it.")
+    check_defences(defences or ())
     spec = resolved(encoder, warehouse)
     if spec.defence != "none":
         raise UserError(f"{spec.ref} has a defence: name the encoder that it was made of, {spec.parent}.")

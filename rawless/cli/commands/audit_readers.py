@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import print_json, print_table
+from rawless.cli.output import print_json, print_table, warn
 
 _COLUMNS = ("day", "account", "on_behalf_of", "table_name", "action", "accesses", "last_job")
 
@@ -33,6 +33,8 @@ def readers(
 
     begin = datetime.now(UTC) - parse_duration(since, "--since")
     found = sorted(find(open_warehouse(warehouse), begin, table), key=lambda access: not access.by_person)
+    if table is not None and not found:
+        warn(f"No access to {table} since {begin:%Y-%m-%d} is recorded; a misspelt name has none either: check it.")
     if json:
         print_json([{**asdict(access), "by_person": access.by_person} for access in found])
         return

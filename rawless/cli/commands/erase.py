@@ -47,7 +47,7 @@ def erase(
     from rawless.audit.erasure import erase as erasures
     from rawless.connect import open_warehouse
 
-    _check(subjects_file, event, stream, planned=planned, again=again)
+    _check(subjects_file, event, stream, certificate, planned=planned, again=again)
     opened = open_warehouse(warehouse)
     requested = None if again else _requested(opened, subjects_file, event, stream, subject_form, earlier_key or [])
     if requested and planned:
@@ -70,7 +70,15 @@ def erase(
         echo("No row of an erased person or event has arrived since.")
 
 
-def _check(subjects_file: str | None, event: str | None, stream: str | None, *, planned: bool, again: bool) -> None:
+def _check(
+    subjects_file: str | None,
+    event: str | None,
+    stream: str | None,
+    certificate: Path | None,
+    *,
+    planned: bool,
+    again: bool,
+) -> None:
     from rawless.errors import UserError
 
     if sum((subjects_file is not None, event is not None, again)) != 1:
@@ -79,6 +87,8 @@ def _check(subjects_file: str | None, event: str | None, stream: str | None, *, 
         raise UserError("An event is named by --event and --stream together.")
     if planned and again:
         raise UserError("--plan goes with --subjects-file or --event.")
+    if planned and certificate:
+        raise UserError("--certificate goes without --plan: a plan erases nothing.")
 
 
 def _requested(
@@ -109,13 +119,17 @@ def _requested(
 
 
 def _print_plan(plan: "Plan", *, json: bool) -> None:
+    from rawless.audit.erasure.certificate import NOTHING_FOUND
+
     if json:
         print_json({"persons": plan.persons, "events": plan.events,
                     "findings": [each._asdict() for each in plan.findings]})  # fmt: skip
         return
-    print_table(
-        [each._asdict() for each in plan.findings], f"To erase: {plan.persons:,} persons, {plan.events:,} events"
-    )
+    title = f"To erase: {plan.persons:,} persons, {plan.events:,} events"
+    if plan.findings:
+        print_table([each._asdict() for each in plan.findings], title)
+    else:
+        echo(f"{title}. {NOTHING_FOUND}")
     note("Nothing was changed: this is a plan.")
 
 
