@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,7 @@ def test_canaries_that_do_not_arrive_are_an_error(warehouse: Warehouse, texts: P
     events = Canaries(stream, Markers()).events()
 
     with pytest.raises(RawlessError, match=r"13 of 13 canaries did not arrive within 0 seconds"):
-        delivery.wait(warehouse, stream, events, delivery.datetime.now(delivery.UTC), 0.0, delivery.Delivery())
+        delivery.wait(warehouse, stream, events, datetime.now(UTC), 0.0, delivery.Delivery())
 
 
 @pytest.mark.parametrize(("used", "is_enough"), [(80, True), (95, False)])

@@ -95,6 +95,7 @@ def test_mistakes_are_answered_with_one_sentence_and_no_id(rawless: Rawless, tmp
         ((), "Name one of --subjects-file, --event and --again."),
         (("--again", "--plan"), "--plan goes with"),
         (("--subjects-file", file, "--plan", "--certificate", "c.json"), "--certificate goes without --plan"),
+        (("--again", "--certificate", tmp_path / "no" / "c.json"), "but its folder does not exist: create it first."),
     ):
         outcome = rawless("erase", *arguments)
         assert (outcome.code, outcome.out) == (2, "")

@@ -58,16 +58,15 @@ def erase(
     with progress_steps("Erasing") as report_step:
         done = [erasures.erase(opened, requested, report_step)] if requested else None
         done = done or erasures.erase_again(opened, report_step)
-    if certificate:
-        _write(certificate, done)
     if json:
         print_json({"certificates": [each.to_json() for each in done]})
-        return
-    for each in done:
+    for each in () if json else done:
         for line in each.lines():
             echo(line)
-    if not done:
+    if not (done or json):
         echo("No row of an erased person or event has arrived since.")
+    if certificate:  # last: what was erased is printed in any case
+        _write(certificate, done)
 
 
 def _check(
@@ -89,6 +88,8 @@ def _check(
         raise UserError("--plan goes with --subjects-file or --event.")
     if planned and certificate:
         raise UserError("--certificate goes without --plan: a plan erases nothing.")
+    if certificate and not certificate.absolute().parent.is_dir():
+        raise UserError(f"--certificate is {certificate}, but its folder does not exist: create it first.")
 
 
 def _requested(
