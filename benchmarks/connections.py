@@ -21,7 +21,7 @@ from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
 
 THREADS = 48
-BUNDLES = 400
+BUNDLES = 100
 """Bundles of each thread."""
 LATENCY_SECONDS = 0.3
 REQUIRED = ">= 0.95"
