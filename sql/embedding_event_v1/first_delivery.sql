@@ -7,19 +7,7 @@
 -- Return each (stream, event_id, encoder_fingerprint, origin) once, for events that occurred in [start_at, end_at).
 -- Without vectors the same deliveries are returned, with the hash by which equal times are ranked, but the column of
 -- vectors, which costs most, is not read.
-WITH erased AS (
-  SELECT
-    subject_key,
-    MAX(tombstone.erased_before) AS erased_before
-  FROM `{{ audit }}.tombstone_v1` AS tombstone, UNNEST(tombstone.subject_keys) AS subject_key
-  GROUP BY subject_key
-),
-erased_event AS (
-  SELECT DISTINCT
-    tombstone.stream,
-    tombstone.event_id
-  FROM `{{ audit }}.event_tombstone_v1` AS tombstone
-),
+WITH {% include 'tombstone_v1/erased.sql' %},
 delivery AS (
   SELECT
     event.stream,

@@ -2,19 +2,7 @@
 -- message that was delivered again, records its rejections again, perhaps under another pseudonym key. Reasons that
 -- were renamed are returned under their new names. Events and persons that were erased are left out.
 CREATE OR REPLACE TABLE FUNCTION `{{ events }}.rejection`(start_at TIMESTAMP, end_at TIMESTAMP) AS (
-  WITH erased AS (
-    SELECT
-      subject_key,
-      MAX(tombstone.erased_before) AS erased_before
-    FROM `{{ audit }}.tombstone_v1` AS tombstone, UNNEST(tombstone.subject_keys) AS subject_key
-    GROUP BY subject_key
-  ),
-  erased_event AS (
-    SELECT DISTINCT
-      tombstone.stream,
-      tombstone.event_id
-    FROM `{{ audit }}.event_tombstone_v1` AS tombstone
-  ),
+  WITH {% filter indent(2) %}{% include 'tombstone_v1/erased.sql' %}{% endfilter %},
   recorded AS (
     SELECT
       stored.stream,

@@ -27,7 +27,7 @@ CONTEXT = {
 FRAGMENTS = {
     "first_delivery.sql", "latest.sql", "source_rows.sql", "known.sql", "canonical.sql", "delivery_hash.sql",
     "features.sql", "near_duplicates.sql", "remaining.sql", "row_hash.sql", "selected_vectors.sql", "snapshot_row.sql",
-    "split.sql", "is_erased.sql",
+    "split.sql", "is_erased.sql", "erased.sql",
 }  # fmt: skip
 """Parts that other files include."""
 

@@ -112,8 +112,7 @@ def test_ensure_replaces_a_function_that_is_out_of_date(warehouse: Warehouse) ->
         "INSERT INTO rejection_v1 (stream, message_id, stage, reason, size_bucket, rejected_at)"
         " VALUES ('message', '7', 'parse', 'bad_event_id', '<100', TIMESTAMP '2026-01-10')"
     )
-    current = functions()["rejection"].read_text().replace("{{ events }}", events)
-    current = current.replace("{{ audit }}", warehouse.dataset_id("audit"))
+    current = warehouse.render(functions()["rejection"])
     # Not through `query`: the local BigQuery makes no table function where a default dataset is named.
     warehouse.client.query(current.replace("rejected_at < end_at", "rejected_at < start_at")).result()
     assert warehouse.query(call) == []
