@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,12 +59,9 @@ def erase(
         done = [erasures.erase(opened, requested, report_step)] if requested else None
         done = done or erasures.erase_again(opened, report_step)
     if json:
-        print_json({"certificates": [each.to_json() for each in done]})
-    for each in () if json else done:
-        for line in each.lines():
-            echo(line)
-    if not (done or json):
-        echo("No row of an erased person or event has arrived since.")
+        print_json(_as_json(done))
+    else:
+        _print(done)
     if certificate:  # last: what was erased is printed in any case
         _write(certificate, done)
 
@@ -134,13 +131,25 @@ def _print_plan(plan: "Plan", *, json: bool) -> None:
     note("Nothing was changed: this is a plan.")
 
 
+def _as_json(done: "list[Certificate]") -> dict[str, Any]:
+    return {"certificates": [each.to_json() for each in done]}
+
+
+def _print(done: "list[Certificate]") -> None:
+    for each in done:
+        for line in each.lines():
+            echo(line)
+    if not done:
+        echo("No row of an erased person or event has arrived since.")
+
+
 def _write(path: Path, done: "list[Certificate]") -> None:
     from rawless.cli.output import json_text
     from rawless.errors import UserError
     from rawless.files import write_text
 
     if path.suffix == ".json":
-        text = json_text({"certificates": [each.to_json() for each in done]})
+        text = json_text(_as_json(done))
     else:
         text = "\n\n".join("\n".join(each.lines()) for each in done)
     try:
