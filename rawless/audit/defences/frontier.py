@@ -6,7 +6,7 @@ too: a defence that only holds against an attack that does not know it would loo
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from encoders.release import add_noise, quantise
 from encoders.spec import EncoderSpec, Vector
 from rawless.audit.defences.labelled_file import LabelledItems
 from rawless.audit.defences.learn_projection import learn_projection
-from rawless.audit.leakage.attack import Attack, Finding, Records, within_boundary
+from rawless.audit.leakage.attack import Attack, Finding, Records, interval, resamples, within_boundary
 from rawless.audit.leakage.attributes import LABELLED, AttributeAttack
 from rawless.audit.leakage.logistic import Truth, fit
 from rawless.audit.leakage.words import WordsAttack
@@ -252,10 +252,8 @@ def _metrics(attribute: str | None, rows: int) -> set[str]:
 
 
 def _leakage(finding: Finding, rows: int, seed: int) -> Leakage:
-    generator = np.random.default_rng(seed)
-    samples = [finding.statistic(generator.integers(0, rows, rows)) for _ in range(_RESAMPLES)]
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return Leakage(finding.statistic(np.arange(rows)), float(low), float(high))
+    samples = resamples(rows, _RESAMPLES, np.random.default_rng(seed))
+    return Leakage(finding.statistic(np.arange(rows)), *interval(finding, samples))
 
 
 class _Head:
@@ -282,7 +280,7 @@ def _marked(points: Sequence[Point]) -> list[Point]:
     metric = next(iter(points[0].leakage))
     measured = [(point.leakage[metric].value, point.accuracy_served) for point in points]
     return [
-        Point(**{**vars(point), "is_efficient": not any(_is_better(other, own) for other in measured)})
+        replace(point, is_efficient=not any(_is_better(other, own) for other in measured))
         for point, own in zip(points, measured, strict=True)
     ]
 

@@ -72,17 +72,17 @@ def measure(attack: Attack, auxiliary: Vector, attacked: Vector, seed: int = 0) 
     random = attack(_noise(auxiliary, generator), _noise(attacked, generator))
     shuffled = attack(auxiliary[generator.permutation(len(auxiliary))], attacked)
     every = np.arange(len(attacked))
-    samples = [generator.integers(0, len(attacked), len(attacked)) for _ in range(RESAMPLES)]
+    samples = resamples(len(attacked), RESAMPLES, generator)
     measures = []
     for one, other, third in zip(found, random, shuffled, strict=True):
-        low, high = np.quantile([one.statistic(sample) for sample in samples], [0.025, 0.975])
+        low, high = interval(one, samples)
         measures.append(
             Measure(
                 attack=attack.name,
                 metric=one.metric,
                 value=one.statistic(every),
-                low=float(low),
-                high=float(high),
+                low=low,
+                high=high,
                 control=other.statistic(every),
                 prior=one.prior,
                 shuffled=third.statistic(every),
@@ -91,6 +91,17 @@ def measure(attack: Attack, auxiliary: Vector, attacked: Vector, seed: int = 0) 
             )
         )
     return measures
+
+
+def resamples(rows: int, count: int, generator: np.random.Generator) -> list[Records]:
+    """Return bootstrap samples of attacked records."""
+    return [generator.integers(0, rows, rows) for _ in range(count)]
+
+
+def interval(finding: Finding, samples: Sequence[Records]) -> tuple[float, float]:
+    """Return the 95% interval of a metric over bootstrap samples of the attacked records."""
+    low, high = np.quantile([finding.statistic(sample) for sample in samples], [0.025, 0.975])
+    return float(low), float(high)
 
 
 def within_boundary(step: Callable[[], T]) -> T:
