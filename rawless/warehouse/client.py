@@ -110,7 +110,7 @@ class Warehouse:
         """
         config = self._config(parameters)
         config.maximum_bytes_billed = max_bytes
-        with _translated_errors(self._explain(statement, parameters)):
+        with translated_errors(self._explain(statement, parameters)):
             # Not query_and_wait: there the local BigQuery returns an empty result when a statement fails.
             job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
             # With a size the first page is part of the answer that the job is done, instead of a request of its own.
@@ -131,7 +131,7 @@ class Warehouse:
         config = self._config(parameters)
         config.labels = {"rawless": secrets.token_hex(8)}
         digest = hashlib.sha256(key.encode()).hexdigest()[:32]
-        with _translated_errors(self._explain(statement, parameters)):
+        with translated_errors(self._explain(statement, parameters)):
             for number in count(1):
                 job = self._job(f"rawless-{digest}-{number}", statement, config)
                 if job is None or job.labels == config.labels:
@@ -177,7 +177,7 @@ class Warehouse:
         def explain(error: GoogleAPICallError) -> UserError:
             return UserError(f"BigQuery refused to list the rows of {self.table_id(name)}: {_first_line(error)}")
 
-        with _translated_errors(explain):
+        with translated_errors(explain):
             rows = self.client.list_rows(
                 self.table_id(name), selected_fields=fields, page_size=PAGE_ROWS, retry=self.retry
             )
@@ -194,7 +194,7 @@ class Warehouse:
     def _dry_run(self, statement: str, parameters: Parameters) -> bigquery.QueryJob:
         config = self._config(parameters)
         config.dry_run, config.use_query_cache = True, False
-        with _translated_errors(_with_message):
+        with translated_errors(_with_message):
             return self.client.query(statement, job_config=config, retry=self.retry)
 
     def _config(self, parameters: Parameters) -> bigquery.QueryJobConfig:
@@ -270,8 +270,8 @@ class Warehouse:
 
 
 @contextmanager
-def _translated_errors(explain: Callable[[GoogleAPICallError], UserError]) -> Iterator[None]:
-    """Raise an error of the statement as the UserError that `explain` returns or raises, others as Unavailable."""
+def translated_errors(explain: Callable[[GoogleAPICallError], UserError]) -> Iterator[None]:
+    """Raise a refusal by BigQuery as the UserError that `explain` returns or raises, other errors as Unavailable."""
     try:
         yield
     except (BadRequest, NotFound, Forbidden) as error:

@@ -1,16 +1,14 @@
 """What a warehouse contains now: its datasets and tables, how long they keep rows, and which have vectors."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound
-from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from rawless.errors import UserError
-from rawless.warehouse.client import Warehouse, unavailable
+from rawless.warehouse.client import Warehouse, translated_errors
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import FOLDER, ROLES, START_OF_EVENTS, DatasetRole, names, table
 
@@ -131,14 +129,10 @@ def _kept_dataset(warehouse: Warehouse, role: str) -> KeptDataset:
     )
 
 
-@contextmanager
-def _translated_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (NotFound, Forbidden, BadRequest) as error:
-        raise UserError(
+def _translated_errors(what: str) -> AbstractContextManager[None]:
+    return translated_errors(
+        lambda error: UserError(
             f"{what} cannot be listed ({type(error).__name__}): the account needs BigQuery's role Metadata Viewer on "
             "the five datasets."
-        ) from None
-    except (GoogleAPIError, ConnectionError, GoogleAuthError) as error:
-        raise unavailable(error) from None
+        )
+    )

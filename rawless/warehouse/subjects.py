@@ -9,7 +9,7 @@ import io
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
@@ -17,14 +17,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
-from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPIError, NotFound
+from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
 from rawless.errors import Unavailable, UserError
 from rawless.privacy.pseudonyms import PseudonymKey
 from rawless.privacy.subject_ids import Step, normal_form
-from rawless.warehouse.client import PAGE_ROWS, Warehouse, unavailable
+from rawless.warehouse.client import PAGE_ROWS, Warehouse, translated_errors
 from rawless.warehouse.parameters import Parameters, parameters
 from rawless.warehouse.tables import FOLDER
 
@@ -273,12 +273,6 @@ def _run(warehouse: Warehouse, statement: str, parameters: Parameters) -> None:
     job.result(retry=warehouse.retry, job_retry=None)
 
 
-@contextmanager
-def _translated_errors(message: str) -> Iterator[None]:
+def _translated_errors(message: str) -> AbstractContextManager[None]:
     """Raise BigQuery's errors with `message` in place of their text, which may quote an id."""
-    try:
-        yield
-    except (BadRequest, NotFound, Forbidden) as error:
-        raise UserError(f"{message} ({type(error).__name__}).") from None
-    except (GoogleAPIError, GoogleAuthError, ConnectionError) as error:
-        raise unavailable(error) from None
+    return translated_errors(lambda error: UserError(f"{message} ({type(error).__name__})."))
