@@ -37,7 +37,7 @@ def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
             f"The encoder {spec.ref} decodes images by nvjpeg, which needs a CUDA device: use a machine with one, "
             "or an encoder whose decoder is pillow_draft."
         )
-    model = family_of(spec).load_model(spec.undefended(), cuda=device.type == "cuda")
+    model = family_of(spec).load_model(spec.network_alone(), cuda=device.type == "cuda")
     defend(model, spec)
     encoder = BatchEncoder(spec, model, device)
     encoder.check_precision()

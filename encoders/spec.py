@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 
+from encoders.adapter import Adapter
 from encoders.defence import Defence, LearnedProjection
 from encoders.precision import LOWEST_TOLERANCE, Precision
 from rawless.config import FrozenModel
@@ -108,6 +109,10 @@ class EncoderSpec(FrozenModel):
         Annotated[Literal["none"], Tag("<none>")] | Annotated[Defence, Tag("<steps>")], Discriminator(_defence_kind)
     ] = "none"
     """What is done to a vector so that it reveals less; `dimension` is that of the vector afterwards."""
+    adapter: Annotated[Adapter | None, Added()] = None
+    """A map into the space of another encoder, which follows the network; `dimension` is that of the mapped vector."""
+    queries_of: Annotated[Digest | None, Added()] = None
+    """For a query tower: the fingerprint of the encoder of the documents that its queries search."""
     training_domain: str = Field(min_length=1, max_length=500)
     parent: str | None = Field(default=None, max_length=200)
     """The encoder that this one was retrained from, as name@version."""
@@ -117,6 +122,16 @@ class EncoderSpec(FrozenModel):
     def _probe_fits(self) -> Self:
         if self.probe is not None and self.probe.values.shape != (self.dimension,):
             raise ValueError(f"the probe has {self.probe.values.size} values, but dimension is {self.dimension}")
+        return self
+
+    @model_validator(mode="after")
+    def _adapter_fits(self) -> Self:
+        if self.adapter is None:
+            return self
+        if self.defence != "none":
+            raise ValueError("an encoder has a defence or an adapter, not both")
+        if self.adapter.dimension != self.dimension:
+            raise ValueError(f"dimension is {self.dimension}, but the adapter maps to {self.adapter.dimension}")
         return self
 
     @model_validator(mode="after")
@@ -143,7 +158,9 @@ class EncoderSpec(FrozenModel):
     @property
     def files(self) -> Files:
         """All files of the encoder, with their digests."""
-        return {**self.weights.files, **({self._learned.file: self._learned.sha256} if self._learned else {})}
+        learned = {self._learned.file: self._learned.sha256} if self._learned else {}
+        adapter = {self.adapter.file: self.adapter.sha256} if self.adapter else {}
+        return {**self.weights.files, **learned, **adapter}
 
     @property
     def sealed(self) -> bool:
@@ -197,13 +214,17 @@ class EncoderSpec(FrozenModel):
         if isinstance(self.defence, Defence) and (learned := self._learned):
             sealed = learned.model_copy(update={"sha256": digests[learned.file]})
             new["defence"] = self.defence.model_copy(update={"learned": sealed})
+        if self.adapter:
+            new["adapter"] = self.adapter.model_copy(update={"sha256": digests[self.adapter.file]})
         return self.model_copy(update=new)
 
-    def undefended(self) -> Self:
-        """Return the spec of the network without the defence, from which it is loaded. It is not to be identified."""
-        if not isinstance(self.defence, Defence):
-            return self
-        return self.model_copy(update={"dimension": self.defence.full_dimension, "defence": "none"})
+    def network_alone(self) -> Self:
+        """Return the spec of the network without defence and adapter, from which it is loaded. It has no identity."""
+        if self.adapter:
+            return self.model_copy(update={"dimension": self.adapter.full_dimension, "adapter": None})
+        if isinstance(self.defence, Defence):
+            return self.model_copy(update={"dimension": self.defence.full_dimension, "defence": "none"})
+        return self
 
     @property
     def _learned(self) -> LearnedProjection | None:
