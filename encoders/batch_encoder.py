@@ -70,6 +70,11 @@ class BatchEncoder(Generic[P]):
             self._runtime = pick_runtime(self._runtime, self._model.examples(), self.spec.tolerance)
 
     @property
+    def model(self) -> Model[P]:
+        """The model, which prepares items and makes batches of them."""
+        return self._model
+
+    @property
     def network(self) -> torch.nn.Module:
         """The torch network, from `inputs` to vectors. Raises TypeError once another runtime runs the encoder."""
         if not isinstance(self._runtime, Eager):

@@ -26,10 +26,20 @@ _JOINED = 4
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Tokens:
+class Tokens:
+    """The tokens of one text."""
+
     ids: npt.NDArray[np.int64]
     types: npt.NDArray[np.int64]
     is_truncated: bool
+
+
+class Word(NamedTuple):
+    """Where a word is: the characters `start` to `end` of its text, and its places among the tokens."""
+
+    start: int
+    end: int
+    tokens: tuple[int, ...]
 
 
 class _Prompt(NamedTuple):
@@ -37,7 +47,7 @@ class _Prompt(NamedTuple):
     tokens: int
 
 
-class TextModel(Model[_Tokens]):
+class TextModel(Model[Tokens]):
     """A network of tokens behind decoding, checks and tokenizing. Items are UTF-8 texts."""
 
     def __init__(
@@ -61,35 +71,54 @@ class TextModel(Model[_Tokens]):
             self._measure(f"preprocessing.prompts.{role}", prompt) for role, prompt in preprocessing.prompts
         )
 
-    def prepare(self, content: bytes, limits: ImageLimits) -> _Tokens:
+    def prepare(self, content: bytes, limits: ImageLimits) -> Tokens:
         """See `Model.prepare`: the tokens of a document, after those of its prompt."""
         return self._tokenize(content, self._document_prompt)
 
-    def prepare_query(self, content: bytes, limits: ImageLimits) -> _Tokens:
+    def prepare_query(self, content: bytes, limits: ImageLimits) -> Tokens:
         """See `Model.prepare_query`: the tokens of a query, after those of its prompt."""
         return self._tokenize(content, self._query_prompt)
 
-    def _tokenize(self, content: bytes, prompt: _Prompt) -> _Tokens:
-        text = _decode(content)
-        if self._preprocessing.normalisation != "none":
-            text = unicodedata.normalize(self._preprocessing.normalisation, text)
+    def words(self, content: bytes) -> list[Word]:
+        """Return the words of a document that the network reads, in order. Raises Rejected.
+
+        Characters are counted in the text after the normalisation of the spec.
+        """
+        prompt = self._document_prompt.text
+        encoding = self._tokenizer.encode(prompt + self._normalised(content))  # the fast call computes no places
+        tokens: dict[int, list[int]] = {}
+        for place, word in enumerate(encoding.word_ids):
+            if word is not None and encoding.offsets[place][1] > len(prompt):
+                tokens.setdefault(word, []).append(place)
+        spans = [[encoding.offsets[place] for place in places] for places in tokens.values()]
+        return [
+            Word(max(0, span[0][0] - len(prompt)), span[-1][1] - len(prompt), tuple(places))
+            for span, places in zip(spans, tokens.values(), strict=True)
+        ]
+
+    def _normalised(self, content: bytes) -> str:
+        text, form = _decode(content), self._preprocessing.normalisation
+        return text if form == "none" else unicodedata.normalize(form, text)
+
+    def _tokenize(self, content: bytes, prompt: _Prompt) -> Tokens:
+        text = self._normalised(content)
         encoding = self._encode(prompt.text + text)
         is_short = len(encoding.ids) <= prompt.tokens + _JOINED
         own = self._encode(text) if prompt.text and is_short else encoding
         if all(own.special_tokens_mask):  # a text of zero-width characters, for example
             raise Rejected(Reason.EMPTY_TEXT)
         ids, types = np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64)
-        return _Tokens(ids, types, bool(encoding.overflowing))
+        return Tokens(ids, types, bool(encoding.overflowing))
 
-    def cost(self, prepared: _Tokens) -> int:
+    def cost(self, prepared: Tokens) -> int:
         """See `Model.cost`: the number of tokens."""
         return prepared.ids.size
 
-    def is_truncated(self, prepared: _Tokens) -> bool:
+    def is_truncated(self, prepared: Tokens) -> bool:
         """See `Model.is_truncated`."""
         return prepared.is_truncated
 
-    def inputs(self, batch: Sequence[_Tokens]) -> Inputs:
+    def inputs(self, batch: Sequence[Tokens]) -> Inputs:
         """See `Model.inputs`: ids, types and mask, each of shape (batch, width of the longest)."""
         shape = len(batch), max(tokens.ids.size for tokens in batch)
         ids, types, mask = (torch.full(shape, fill, pin_memory=self._cuda) for fill in (self._pad, 0, 0))
@@ -122,9 +151,9 @@ class TextModel(Model[_Tokens]):
             for size, width in _EXAMPLE_SHAPES
         ]
 
-    def _example(self, generator: np.random.Generator, width: int) -> _Tokens:
+    def _example(self, generator: np.random.Generator, width: int) -> Tokens:
         ids = generator.integers(0, self._tokenizer.get_vocab_size(), width)
-        return _Tokens(ids, np.zeros_like(ids), is_truncated=False)
+        return Tokens(ids, np.zeros_like(ids), is_truncated=False)
 
 
 def _decode(content: bytes) -> str:
