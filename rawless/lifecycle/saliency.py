@@ -124,14 +124,16 @@ def _hide_squares(encoder: BatchEncoder[Any], pixels: torch.Tensor, preprocessin
     mean = torch.tensor(preprocessing.mean).mul(255).round().to(torch.uint8).view(3, 1, 1)
     places = [(row, column) for row in range(1 - _HIDDEN, GRID) for column in range(1 - _HIDDEN, GRID)]
 
-    def hidden(place: tuple[int, int]) -> tuple[torch.Tensor, ...]:
-        rows, columns = (slice(edges[max(0, at)], edges[min(GRID, at + _HIDDEN)]) for at in place)
-        changed = pixels.clone()
-        changed[0, :, rows, columns] = mean
+    def hidden(batch: tuple[tuple[int, int], ...]) -> tuple[torch.Tensor, ...]:
+        changed = pixels.repeat(len(batch), 1, 1, 1)
+        for image, place in zip(changed, batch, strict=True):
+            rows, columns = (slice(edges[max(0, at)], edges[min(GRID, at + _HIDDEN)]) for at in place)
+            image[:, rows, columns] = mean
         return (changed,)
 
     heat, counts = np.zeros((GRID, GRID)), np.zeros((GRID, GRID))
-    for (row, column), change in zip(places, _changes(encoder, (pixels,), map(hidden, places)), strict=True):
+    batches = (hidden(tuple(places[start : start + _BATCH])) for start in range(0, len(places), _BATCH))
+    for (row, column), change in zip(places, _changes(encoder, (pixels,), batches), strict=True):
         part = np.s_[max(0, row) : row + _HIDDEN, max(0, column) : column + _HIDDEN]
         heat[part] += change
         counts[part] += 1
@@ -151,11 +153,11 @@ def _leave_out_words(encoder: BatchEncoder[Any], prepared: Any, words: list[Word
 def _changes(
     encoder: BatchEncoder[Any], inputs: tuple[torch.Tensor, ...], changed: Iterator[tuple[torch.Tensor, ...]]
 ) -> Iterator[float]:
-    """Yield 1 minus the cosine between the vector of the inputs and that of each of the changed inputs."""
+    """Yield 1 minus the cosine between the vector of the inputs and each vector of the changed batches of inputs."""
     with torch.inference_mode():
         whole = encoder.network(*inputs).float()
-        for each in changed:
-            yield float(1 - functional.cosine_similarity(encoder.network(*each).float(), whole)[0])
+        for batch in changed:
+            yield from (1 - functional.cosine_similarity(encoder.network(*batch).float(), whole)).tolist()
 
 
 def _pixel_gradients(encoder: BatchEncoder[Any], pixels: torch.Tensor) -> Heat:
