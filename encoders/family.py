@@ -12,6 +12,7 @@ from encoders.batcher import Budget
 from encoders.spec import EncoderSpec
 from encoders.weight_sources import WeightSource
 from rawless.content import ImageLimits
+from rawless.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,15 @@ P = TypeVar("P")
 """An item that is prepared for the network, such as tokens or pixels."""
 Inputs: TypeAlias = "tuple[torch.Tensor, ...]"
 """The arguments of a network for one batch: tensors of shape (batch, ...) in CPU memory."""
+
+
+class WrongDimension(UserError):
+    """The network of a spec has vectors of another dimension than the spec says."""
+
+    def __init__(self, message: str, dimension: int) -> None:
+        """`dimension` is that of the network."""
+        super().__init__(message)
+        self.dimension = dimension
 
 
 class Model(ABC, Generic[P]):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from pydantic import Field, field_validator, model_validator
 
 from encoders import weights
-from encoders.family import Family, Model
+from encoders.family import Family, Model, WrongDimension
 from encoders.huggingface_folder import from_safetensors, load_from_files, refuse_missing, refuse_own_code
 from encoders.huggingface_processor import check_processor
 from encoders.huggingface_weights import HuggingFaceWeights
@@ -248,9 +248,10 @@ def _check_output(spec: HuggingFaceImageSpec, transformer: "torch.nn.Module", po
         )
     dimension = pool(output).shape[1]
     if dimension != spec.dimension:
-        raise UserError(
+        raise WrongDimension(
             f"{spec.ref} says dimension {spec.dimension}, but layer {spec.layer} pooled by {spec.pooling} has "
-            f"{dimension} values: correct the spec."
+            f"{dimension} values: correct the spec.",
+            dimension,
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from encoders.family import Family, Model
+from encoders.family import Family, Model, WrongDimension
 from encoders.image_spec import CheckpointWeights, ImageSpec
 from encoders.seeded import Seeded
 from encoders.weight_sources import LocalFolder
@@ -94,9 +94,10 @@ def load_network(spec: TorchvisionSpec) -> "torch.nn.Module":
     with torch.inference_mode():
         dimension = network(torch.zeros(1, 3, side, side)).shape[1]
     if dimension != spec.dimension:
-        raise UserError(
+        raise WrongDimension(
             f"{spec.ref} says dimension {spec.dimension}, but {spec.layer} pooled by {spec.pooling} has {dimension} "
-            "values: correct the spec."
+            "values: correct the spec.",
+            dimension,
         )
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

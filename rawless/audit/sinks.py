@@ -91,8 +91,8 @@ _FILE_SINKS = (
         ("named/*",), "with --folder, as files",
         (
             "encoders.bake", "encoders.defend", "encoders.importing.spec_file", "rawless.audit.leakage.contact_sheet",
-            "rawless.cli.commands.audit_frontier", "rawless.cli.commands.encoder_saliency",
-            "rawless.cli.commands.erase", "rawless.cli.commands.head",
+            "rawless.cli.commands.audit_frontier", "rawless.cli.commands.encoder_probe",
+            "rawless.cli.commands.encoder_saliency", "rawless.cli.commands.erase", "rawless.cli.commands.head",
             "rawless.datasets.export",
         ),
         "rawless audit canary … --folder FOLDER",

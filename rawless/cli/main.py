@@ -25,6 +25,7 @@ from rawless.cli.commands import (
     encoder_compare,
     encoder_defend,
     encoder_import,
+    encoder_probe,
     encoder_saliency,
     erase,
     head,
@@ -78,6 +79,7 @@ encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
+encoder.app.command("probe")(encoder_probe.probe)
 encoder.app.command("saliency")(encoder_saliency.saliency)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
