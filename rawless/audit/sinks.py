@@ -62,7 +62,7 @@ _FILE_SINKS = (
         ("rawless.heads.artefact", "rawless.heads.deployment"),
     ),
     Sink(
-        "reports", "file", "HTML reports", ("home/reports", "home/reports/*", "named/*.html"), _FILES,
+        "reports", "file", "HTML reports, and maps", ("home/reports", "home/reports/*", "named/*.html"), _FILES,
         ("rawless.report.document",),
     ),
     Sink(

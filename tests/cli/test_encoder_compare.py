@@ -1,14 +1,22 @@
-"""`rawless encoder compare`: how far two encoders are apart on the same content, without printing any."""
+"""`rawless encoder compare`: how far two encoders are apart on the same content or events, without printing any."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from encoders.catalogue import lookup
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
+from rawless.heads.examples import open_task
+from rawless.heads.publish import publish_trained
+from rawless.heads.spec import head_spec
+from rawless.heads.training import train
+from rawless.warehouse.append import append_all
+from tests.shop import EVENTS, Shop, make_row
 
 MARK = "parcel4711"
 Rawless = Callable[..., Any]
@@ -75,6 +83,73 @@ def test_what_cannot_be_compared_is_refused(
     done = rawless(
         "encoder", "compare", tiny_file, other or tiny_file, "--source", source.replace("EMPTY", str(tmp_path))
     )
+
+    assert done.code == 2
+    assert message in done.err
+
+
+@pytest.fixture
+def compared(shop: Shop, tmp_path: Path) -> tuple[Path, Path]:
+    """Spec files of an encoder with a head below `tmp_path`, and of one whose vectors are turned by half."""
+    first = lookup("minilm@1.0.0").model_copy(update={"name": "compared"})
+    second = first.model_copy(update={"version": "1.0.1", "training_domain": "other"})
+    files = []
+    for spec in (first, second):
+        own = {"encoder": spec.name, "encoder_version": spec.version, "encoder_fingerprint": spec.fingerprint}
+        rows = []
+        for number in range(EVENTS):
+            vector = np.random.default_rng(number).standard_normal(384, np.float32)
+            vector += 1 if number % 2 else -1
+            rows.append(make_row(number, {**own, "embedding": -vector if spec is second else vector}))
+        append_all(shop.warehouse, rows)
+        files.append(tmp_path / f"{spec.version}.yaml")
+        files[-1].write_text(spec.model_dump_json())
+    split = {"by": "person", "train": 0.5, "validation": 0.1, "test": 0.4, "salt": "a"}
+    snapshot = shop.build(dataset="compared", encoder=first.ref, rules=None, split=split).manifest
+    head = head_spec({"head": "turned", "snapshot": snapshot.snapshot_id, "kind": "linear", "learning_rate": 0.05})
+    publish_trained(shop.warehouse, train(open_task(shop.warehouse, head, snapshot), lambda _: None), tmp_path)
+    return files[0], files[1]
+
+
+def test_on_events_a_rotation_is_reported_as_harmless_to_neighbours_and_fatal_to_old_heads(
+    rawless: Rawless, compared: tuple[Path, Path], tmp_path: Path
+) -> None:
+    command = ("encoder", "compare", *compared, "--stream", "upload", "--heads", tmp_path, "--k", "5")
+    found = rawless(*command, "--json").json
+    shown = rawless(*command)
+
+    assert (found["rows"], found["persons"], found["k"], found["is_rotation"]) == (EVENTS, 40, 5, True)
+    assert {each["name"]: round(each["value"], 6) for each in found["pairs"]} == {
+        "neighbour overlap": 1,
+        "linear CKA": 1,
+        "Procrustes residual": 0,
+    }
+    (head,) = found["heads"]
+    assert (head["head"], head["holds"], head["reasons"]) == ("turned@1", False, [])
+    assert head["unchanged_difference"]["high"] < -0.2
+    assert head["refitted_difference"]["low"] > -0.1
+    assert (found["compatible"], found["bump"]) == (False, "minor")
+    assert found["verdict"].startswith("Make it a minor version, compared@1.1.0: the accuracy of turned@1, unchanged")
+    assert shown.code == 0
+    assert "compared@1.0.1 is compared@1.0.0 rotated: harmless to neighbours, fatal to old heads." in shown.out
+    assert found["verdict"] in shown.out
+    assert '"e-' not in json.dumps(found)
+    assert "person-1" not in json.dumps(found) + shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "Name either --stream, to compare on logged events, or --source"),
+        (("--stream", "upload", "--source", "files:."), "Name either --stream"),
+        (("--stream", "upload", "--picture", "map.png"), "--picture is map.png, but must be a file .html or .svg"),
+        (("--stream", "none_here"), "No event of none_here has vectors of both tiny@1.0.0 and minilm@1.0.0"),
+    ],
+)
+def test_what_cannot_be_compared_on_events_is_refused(
+    rawless: Rawless, tiny_file: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = rawless("encoder", "compare", tiny_file, "minilm@1.0.0", *options)
 
     assert done.code == 2
     assert message in done.err
