@@ -90,9 +90,9 @@ _FILE_SINKS = (
         "the pictures that a leakage audit draws, which show content",
         ("named/*",), "with --folder, as files",
         (
-            "encoders.bake", "encoders.defend", "encoders.importing.spec_file", "rawless.audit.leakage.contact_sheet",
-            "rawless.cli.commands.audit_frontier", "rawless.cli.commands.erase", "rawless.cli.commands.head",
-            "rawless.datasets.export",
+            "encoders.adapter_map", "encoders.bake", "encoders.derive", "encoders.importing.spec_file",
+            "rawless.audit.leakage.contact_sheet", "rawless.cli.commands.audit_frontier",
+            "rawless.cli.commands.erase", "rawless.cli.commands.head", "rawless.datasets.export",
         ),
         "rawless audit canary … --folder FOLDER",
     ),
