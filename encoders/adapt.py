@@ -13,8 +13,12 @@ from rawless.errors import UserError
 ADAPTER_FILE = "adapter.safetensors"
 
 
-def check_adaptable(source: EncoderSpec, target: EncoderSpec) -> None:
-    """Raise UserError for encoders between which no adapter can be learned, or whose result would have no use."""
+def check_adaptable(source: EncoderSpec, target: EncoderSpec, folder: Path) -> None:
+    """Raise UserError for encoders between which no adapter can be learned, and for a folder that is there already."""
+    if folder.exists():
+        raise UserError(
+            f"The folder {folder}, for the files of the encoder, exists: name another by --out, or remove it."
+        )
     for spec in (source, target):
         if not spec.sealed:
             raise UserError(f"{spec.ref} is not sealed: run `rawless encoder register {spec.ref}` first.")

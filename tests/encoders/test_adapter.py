@@ -143,9 +143,12 @@ def test_an_encoder_whose_weights_are_drawn_keeps_them_as_a_file(
 
 def test_encoders_without_a_use_for_an_adapter_are_refused(
     made: EncoderSpec, tiny_sealed: EncoderSpec, tiny_target: EncoderSpec, tiny_noisy: EncoderSpec,
-    image_sealed: TorchvisionSpec,
+    image_sealed: TorchvisionSpec, tmp_path: Path,
 ) -> None:  # fmt: skip
-    check_adaptable(tiny_sealed, tiny_target)
+    folder = tmp_path / "free"
+    check_adaptable(tiny_sealed, tiny_target, folder)
+    with pytest.raises(UserError, match="exists: name another by --out, or remove it"):
+        check_adaptable(tiny_sealed, tiny_target, tmp_path)
     for source, target, message in (
         (made, tiny_target, r"has an adapter already: adapt the encoder that it was made of, tiny@1\.0\.0"),
         (tiny_sealed, tiny_sealed, "are the same encoder"),
@@ -154,4 +157,4 @@ def test_encoders_without_a_use_for_an_adapter_are_refused(
         (tiny_sealed.model_copy(update={"probe": None}), tiny_target, "is not sealed"),
     ):
         with pytest.raises(UserError, match=message):
-            check_adaptable(source, target)
+            check_adaptable(source, target, folder)
