@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import (
+    adapters,
     bundles,
     connections,
     datasets,
@@ -39,6 +40,7 @@ PARTS = {
     "datasets": datasets.measure,
     "digest": digest.measure,
     "heads": heads.measure,
+    "adapters": adapters.measure,
     "serving": serving.measure,
 }
 

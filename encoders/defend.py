@@ -1,20 +1,16 @@
 """Making an encoder with a defence of one without: the same network, and another name, version and fingerprint."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
-
 from encoders import weights
 from encoders.catalogue import parse
-from encoders.digests import check
+from encoders.derive import check_version, copy_files
 from encoders.learned_projection import AffineMap
 from encoders.seal import seal
 from encoders.seeded import Seeded
 from encoders.spec import EncoderSpec
-from encoders.versions import Bump, changes, next_version, required_bump
 from rawless.errors import UserError
 
 LEARNED_FILE = "learned-projection.safetensors"
@@ -50,36 +46,7 @@ def defend(
     dimensions = [defence.get("truncate"), defence.get("project", {}).get("dimension"), learned and len(learned.bias)]
     dimension = next((each for each in reversed(dimensions) if each), spec.dimension)
     unsealed = parse(identity | {"defence": defence, "dimension": dimension}, f"The encoder {name}@{version}")
-    _check_version(spec, unsealed)
+    check_version(spec, unsealed, "defence")
     if learned:
-        _write(spec, learned, folder)
+        copy_files(spec, folder, LEARNED_FILE, {"weight": learned.weight, "bias": learned.bias})
     return seal(unsealed)
-
-
-def _check_version(before: EncoderSpec, after: EncoderSpec) -> None:
-    """Raise UserError for a version of the same name that the changes do not allow."""
-    if before.name != after.name:
-        return
-    bump = required_bump(changes(before, after))
-    lowest = next_version(before.version, bump)
-    numbers = [tuple(int(part) for part in version.split(".")) for version in (after.version, lowest)]
-    if bump is not Bump.NONE and numbers[0] < numbers[1]:
-        raise UserError(
-            f"--as is {after.ref}, but this defence is a {bump.value} change of {before.ref}: use "
-            f"{after.name}@{lowest} or a later version, or another name."
-        )
-
-
-def _write(spec: EncoderSpec, learned: AffineMap, folder: Path) -> None:
-    source = weights.find(spec)
-    try:
-        folder.mkdir(parents=True)
-        for name in spec.files:
-            (folder / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(source / name, folder / name)
-            check(spec, name, folder / name, where=str(folder / name))
-        save_file({"weight": learned.weight, "bias": learned.bias}, folder / LEARNED_FILE)
-    except OSError as error:
-        raise UserError(
-            f"The folder {folder} cannot be written ({type(error).__name__}): name another by --out, or remove it."
-        ) from None

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from encoders.adapted_network import adapt
 from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import parse
 from encoders.defended_network import defend
@@ -39,6 +40,7 @@ def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
         )
     model = family_of(spec).load_model(spec.network_alone(), cuda=device.type == "cuda")
     defend(model, spec)
+    adapt(model, spec)
     encoder = BatchEncoder(spec, model, device)
     encoder.check_precision()
     return encoder

@@ -14,7 +14,7 @@ from rawless.files import write_text
 
 _FIRST = ("name", "version", "modality", "architecture", "weights", "preprocessing", "layer", "pooling", "dense")
 _ADVICE = "# Every field but the probe is part of the fingerprint: to change one, import again under another version."
-_LAST = ("tolerance", "defence", "training_domain", "parent")
+_LAST = ("tolerance", "defence", "adapter", "training_domain", "parent")
 
 
 def write_spec(path: Path, spec: EncoderSpec, decisions: Decisions, source: str, *, force: bool) -> None:

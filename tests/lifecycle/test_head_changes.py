@@ -7,12 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from encoders.adapter_map import AdapterMap
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from rawless.heads.examples import open_task
 from rawless.heads.publish import publish_trained
 from rawless.heads.spec import head_spec
 from rawless.heads.training import train
+from rawless.lifecycle.adapter_heads import heads_through
 from rawless.lifecycle.head_changes import HeadChange, head_changes
 from rawless.warehouse.append import append_all
 from tests.shop import EVENTS, Shop, make_row, open_shop
@@ -112,3 +114,24 @@ def test_heads_that_cannot_be_measured_are_reported_with_what_they_need(shop: Sh
     assert "folder" in elsewhere.reasons[0]
     assert elsewhere.native is None
     assert not elsewhere.holds(1)
+
+
+def test_a_head_is_judged_through_an_adapter_on_events_to_which_nothing_was_fitted(shop: Shop) -> None:
+    back = AdapterMap("orthogonal", ROTATION, np.zeros(8, np.float32), None, l2_normalise=False)
+    fitted_to = {f"e-{number}" for number in range(0, EVENTS, 4)}
+
+    (through,) = heads_through(shop.warehouse, shop.folder, ROTATED, FIRST, back, fitted_to)
+    (unmapped,) = heads_through(
+        shop.warehouse,
+        shop.folder,
+        ROTATED,
+        FIRST,
+        AdapterMap("affine", np.eye(8, dtype=np.float32), back.bias, None, l2_normalise=False),
+    )
+
+    assert through.unchanged_difference
+    assert abs(through.unchanged_difference.value) < 1e-6
+    assert 0 < through.rows["test"] < through.of_rows["test"] == unmapped.rows["test"]
+    assert through.refitted is None
+    assert unmapped.unchanged_difference
+    assert unmapped.unchanged_difference.high < 0

@@ -70,6 +70,11 @@ def show(
         echo(f"{field}: {_inline(value)}")
     if spec.defence != "none":
         echo("A head is of one side: heads of this fingerprint were trained on vectors with this defence.")
+    if spec.adapter is not None:
+        echo(
+            "Its vectors are near to those of the adapter's target, but not the same: datasets and services take them "
+            "for these only if they say so."
+        )
     print_guarantee(spec)
     if used:
         _print_usage(spec, used)
