@@ -21,6 +21,7 @@ from rawless.cli.commands import (
     demo,
     doctor,
     encoder,
+    encoder_backfill,
     encoder_bake,
     encoder_compare,
     encoder_defend,
@@ -73,6 +74,7 @@ audit.app.command("canary")(audit_canary.canary)
 audit.app.command("frontier")(audit_frontier.frontier)
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
+encoder.app.command("backfill", context_settings={"allow_extra_args": True})(encoder_backfill.backfill)
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("defend")(encoder_defend.defend)
