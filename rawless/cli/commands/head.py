@@ -233,6 +233,9 @@ def _print_head(manifest: "HeadManifest", evaluation: "Evaluation | None") -> No
         f"{manifest.head}@{manifest.version}: {manifest.kind} over {manifest.encoder}@{manifest.encoder_version}"
         + (f", trained on {manifest.snapshot_id}." if manifest.snapshot_id else ".")
     )
+    if manifest.adapted:
+        rows = ", ".join(f"{split} {rows:,}" for split, rows in manifest.adapted.rows.items())
+        echo(f"Rows of its snapshot with an adapted vector: {manifest.adapted.total:,} ({rows}).")
     for tensor in (*manifest.inputs, *manifest.outputs):
         echo(f"  {tensor.name}: {tensor.type} {list(tensor.shape)}")
     if manifest.features:
