@@ -27,7 +27,9 @@ def test_a_head_says_how_many_rows_were_adapted_and_how_it_does_on_them(shop: Sh
     assert manifest.adapted
     assert manifest.adapted.total == EVENTS
 
-    trained = train(open_task(shop.warehouse, head_spec({"head": "pets", "snapshot": "uploads", "kind": "linear"}), manifest), print)
+    trained = train(
+        open_task(shop.warehouse, head_spec({"head": "pets", "snapshot": "uploads", "kind": "linear"}), manifest), print
+    )
     published, folder = publish_trained(shop.warehouse, trained, tmp_path)
 
     assert (published.encoder, published.fingerprint, published.space) == ("new", NATIVE, NATIVE)
