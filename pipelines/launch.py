@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from encoders.encoder import Device
 from encoders.image_formats import check_installed
 from encoders.load import load
 from encoders.release import needs_key
@@ -40,7 +41,7 @@ class IngestRequest:
 
     source: Source
     until_idle: float | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     warehouse: Path | None = None
     beam: Sequence[str] = ()
 
@@ -118,13 +119,7 @@ def _job(
 ) -> Ingest:
     """Return the job after checking its encoders and key. A launcher need not have the device of the workers."""
     for spec in specs:
-        load(spec, request.device if is_local else "auto")  # sealed, complete, and returning its golden probe
-        if is_local:
-            register(warehouse, spec)
-        elif not is_registered(warehouse, spec):  # a job's account may only read that table
-            raise UserError(
-                f"{spec.ref} is not registered: run `rawless encoder register {spec.ref} --warehouse FILE`."
-            )
+        check_encoder(warehouse, spec, request.device, is_local=is_local)
     if len({spec.fingerprint for spec in specs}) < len(specs):
         raise UserError(f"{stream.stream} names the same encoder under different names: {', '.join(stream.encoders)}.")
     key = open_key_source(warehouse)
@@ -133,12 +128,26 @@ def _job(
     return Ingest(stream, request.source, specs, key, warehouse, request.device)
 
 
+def check_encoder(warehouse: Warehouse, spec: EncoderSpec, device: Device, *, is_local: bool) -> None:
+    """Load the encoder of a job, and register it on this machine. Raises UserError if it cannot be used in a job."""
+    load(spec, device if is_local else "auto")  # sealed, complete, and returning its golden probe
+    if is_local:
+        register(warehouse, spec)
+    elif not is_registered(warehouse, spec):  # a job's account may only read that table
+        raise UserError(f"{spec.ref} is not registered: run `rawless encoder register {spec.ref} --warehouse FILE`.")
+
+
+def check_workers(beam: PipelineOptions, warehouse: Path | None) -> None:
+    """Raise UserError if workers cannot reach the warehouse, or would run another image than its file names."""
+    if warehouse is None and not options.is_local(beam):
+        raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
+    if warehouse is not None:
+        options.check_image(beam, load_warehouse_config(warehouse).worker_image)
+
+
 def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> None:
     if request.until_idle is not None and (request.source.is_bounded or not options.is_local(beam)):
         raise UserError("--until-idle is for sources of messages that are read on this machine; leave it out.")
-    if request.warehouse is None and not options.is_local(beam):
-        raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
-    if request.warehouse is not None:
-        options.check_image(beam, load_warehouse_config(request.warehouse).worker_image)
+    check_workers(beam, request.warehouse)
     if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
         check_storage_address()

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import apache_beam as beam
@@ -11,6 +12,7 @@ from apache_beam.runners.runner import PipelineResult
 
 from pipelines import graph_check, stop_signal
 from pipelines import local_pubsub as local_pubsub  # patches Beam's local runner, also for bounded sources
+from pipelines.adapt import Adapt
 from pipelines.ingest import Ingest
 from pipelines.options import is_local
 from pipelines.summary import launched, summarise
@@ -33,28 +35,52 @@ def run(job: Ingest, options: PipelineOptions, started: float, on_result: OnResu
     `on_result` when the job has ended. Raises UserError if the graph check refuses the job, and whatever error of
     Rawless its steps raise.
     """
-    pipeline = beam.Pipeline(options=options)
-    job.build(pipeline)
-    graph_check.check(pipeline)
+    pipeline = _checked(job, options)
     encoders = [spec.ref for spec in job.encoders]
-    failure: RawlessError | None = None
-    try:
+    with _own_errors():
         if not job.source.is_bounded and not is_local(options):
             return launched(pipeline.run(), job.stream.stream, encoders)
         with read_locally(job.source) as messages:
             result = pipeline.run()
             result.wait_until_finish()
+    if on_result is not None:
+        on_result(result)
+    seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0
+    summary = summarise(result, job.stream.stream, encoders, seconds, idle)
+    return {**summary, "stopped": stop_signal.is_stop_requested()}
+
+
+def run_backfill(job: Adapt, options: PipelineOptions, started: float) -> dict[str, Any]:
+    """Run a backfill job until it ends or is stopped, and return its summary, as `run` does."""
+    pipeline = _checked(job, options)
+    with _own_errors():
+        result = pipeline.run()
+        result.wait_until_finish()
+    summary = summarise(result, job.stream, [job.encoder.ref], time.monotonic() - started)
+    counts = {name: summary[name] for name in ("read", "embeddings", "rejections", "seconds", "events_per_second")}
+    return {**counts, "stopped": stop_signal.is_stop_requested()}
+
+
+def _checked(job: Ingest | Adapt, options: PipelineOptions) -> beam.Pipeline:
+    """Return the pipeline of a job. Raises UserError if the graph check refuses it."""
+    pipeline = beam.Pipeline(options=options)
+    job.build(pipeline)
+    graph_check.check(pipeline)
+    return pipeline
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise the failure of a job as an error of Rawless, or KeyboardInterrupt if it was aborted."""
+    failure: RawlessError | None = None
+    try:
+        yield
     except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only Rawless's own sentence is kept
         failure = as_rawless_error(error)
     if stop_signal.is_abort_requested():
         raise KeyboardInterrupt  # some runners turn it into an error of their own
     if failure is not None:
         raise failure
-    if on_result is not None:
-        on_result(result)
-    seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0
-    summary = summarise(result, job.stream.stream, encoders, seconds, idle)
-    return {**summary, "stopped": stop_signal.is_stop_requested()}
 
 
 def as_rawless_error(error: BaseException) -> RawlessError:

@@ -22,6 +22,7 @@ from rawless.cli.commands import (
     doctor,
     encoder,
     encoder_adapt,
+    encoder_backfill,
     encoder_bake,
     encoder_compare,
     encoder_defend,
@@ -77,6 +78,7 @@ audit.app.command("frontier")(audit_frontier.frontier)
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("adapt")(encoder_adapt.adapt)
+encoder.app.command("backfill", context_settings={"allow_extra_args": True})(encoder_backfill.backfill)
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("defend")(encoder_defend.defend)

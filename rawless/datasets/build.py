@@ -18,6 +18,8 @@ from rawless.datasets import (
     splits,
     staging_tables,
 )
+from rawless.datasets.adapted_rows import AdaptedRows
+from rawless.datasets.adapter import wrong_space
 from rawless.datasets.compile import CompiledDataset, Span, Statement
 from rawless.datasets.ledger import Marked
 from rawless.datasets.manifest import commit, record_request
@@ -108,6 +110,7 @@ def build(compiled: CompiledDataset, settle: timedelta, on_step: OnStep, *, full
                 row_digest=digest_rows(run, report.rows),
                 source_rows=run.source_rows,
                 bytes_processed=warehouse.meter.bytes,
+                adapted=count_adapted(run.compiled),
             )
         except BaseException:
             with suppress(Unavailable):  # the next build sweeps it
@@ -171,6 +174,10 @@ def find_fingerprint(run: BuildRun) -> str:
     compiled, spec = run.compiled, run.compiled.spec
     hashes = {each.least_hash for each in run.marked.values()} | {each.most_hash for each in run.marked.values()}
     hashes.discard(None)
+    if compiled.adapter and hashes:
+        if hashes != {0}:
+            raise wrong_space(spec, compiled.adapter.target)
+        return compiled.adapter.target
     if not hashes and run.source_rows["embedding_event_v1"]:
         return ""  # no label is of one of them, so no rows remain
     if not hashes:
@@ -235,6 +242,15 @@ def _extend(run: BuildRun, earlier: Sequence[Manifest], span: Span) -> bool:
 def _insert(compiled: CompiledDataset, rows: Statement) -> Statement:
     columns = [column.name for column in table("snapshot_v1").columns]
     return staging_tables.insert(compiled.snapshot_table, columns, rows)
+
+
+def count_adapted(compiled: CompiledDataset) -> AdaptedRows | None:
+    """Return how many of the written rows are adapted; None for a dataset that takes none."""
+    if not compiled.adapter:
+        return None
+    values = parameters({"adapted_fingerprint": compiled.adapter.fingerprint})
+    rows = compiled.warehouse.query(compiled.render("adapted_rows"), values)
+    return AdaptedRows(fingerprint=compiled.adapter.fingerprint, rows={row["split"]: row["adapted"] for row in rows})
 
 
 def digest_rows(run: BuildRun, rows: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from rawless.datasets import features, snapshot_tables, sources
+from rawless.datasets.adapter import DatasetAdapter, find_adapter
 from rawless.datasets.dataset import Dataset
 from rawless.datasets.features import FeatureColumn
 from rawless.datasets.identity import normalise_sql, snapshot_id
@@ -141,6 +142,8 @@ class CompiledDataset:
     """The id under which rows are written: the snapshot's, or a temporary one to verify or compare a snapshot."""
     look_up_sources: Callable[[], Mapping[str, SourceTable]]
     """Looks the sources up in the warehouse at the first call only; see `sources`."""
+    look_up_adapter: Callable[[], DatasetAdapter | None] = lambda: None
+    """Looks the adapter up in the warehouse at the first call only; see `adapter`."""
 
     @property
     def sources(self) -> Mapping[str, SourceTable]:
@@ -149,6 +152,11 @@ class CompiledDataset:
         Raises UserError for a table that is not as declared.
         """
         return self.look_up_sources()
+
+    @property
+    def adapter(self) -> DatasetAdapter | None:
+        """Return the adapter whose rows are taken too, looked up once. Raises UserError for one that does not fit."""
+        return self.look_up_adapter()
 
     @property
     def features(self) -> list[FeatureColumn]:
@@ -214,15 +222,17 @@ class CompiledDataset:
 
     def render(self, name: str, **names: object) -> str:
         """Return a template with the tables of the build and `names` filled in."""
-        tables = {"event": self.event_table, "example": self.example_table, "mark": self.mark_table}
+        tables: dict[str, object] = {"event": self.event_table, "example": self.example_table, "mark": self.mark_table}
         tables |= {"snapshot": self.snapshot_table, "split_by": self.spec.split.by}
+        tables |= {"adapted": self.spec.adapted is not None}
         return render_template(self.warehouse, name, **{**tables, **names})
 
     @property
     def encoder_values(self) -> dict[str, Any]:
         """Return the parameters that select the deliveries of the dataset's stream and encoder, by name."""
         encoder, _, version = self.spec.encoder.partition("@")
-        return {"stream": self.spec.stream, "encoder": encoder, "encoder_version": version}
+        own = {"stream": self.spec.stream, "encoder": encoder, "encoder_version": version}
+        return own | (self.adapter.values if self.adapter else {})
 
     @property
     def earliest(self) -> datetime:
@@ -363,6 +373,7 @@ def compile_dataset(warehouse: Warehouse, dataset: Dataset, temporary_id: str | 
         rules,
         temporary_id or snapshot_id(spec, [query.identity for query in (label, *rules)]),
         cache(partial(features.look_up, warehouse, spec, _labelling(label, spec))),
+        cache(partial(find_adapter, warehouse, spec)),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from rawless.config import FrozenModel
+from rawless.datasets.adapted_rows import AdaptedRows
 from rawless.datasets.query_files import Query, find_query
 from rawless.datasets.spec import DatasetSpec, load_dataset
 
@@ -19,6 +20,8 @@ class Dataset(FrozenModel):
     """One for each rule of the spec, in the same order."""
     encoder_space: str | None = Field(default=None, exclude_if=lambda space: space is None)
     """In a manifest: the space of the vectors, where other encoders share it, see `EncoderSpec.space`."""
+    adapted: AdaptedRows | None = Field(default=None, exclude_if=lambda rows: rows is None)
+    """In a manifest of a dataset that takes adapted rows: how many there are."""
 
 
 def open_dataset(path: Path, as_of: datetime | None = None) -> Dataset:

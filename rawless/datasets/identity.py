@@ -21,6 +21,14 @@ from rawless.warehouse.tables import FOLDER
 _PLAIN_WORD = re.compile(r"[A-Za-z_\s]+")
 NOT_PART_OF_IDENTITY = {"folder", "require", "expect", "budget"}
 """Fields of a dataset file that change no row."""
+_OF_EVENTS = ("delivery_hash", "embedding_event", "first_delivery", "known", "streams")
+"""The templates of embedding events that ids are computed from. Others are of readers that build no snapshot."""
+_OF_ADAPTED = {"adapted_events.sql", "adapted_rows.sql"}
+"""Templates of datasets with adapted rows only."""
+_IF_ADAPTED = re.compile(
+    r"\s*\{%- if adapted %\}.*?(?:\s*\{%- else %\}(?P<otherwise>.*?))?\s*\{%- endif %\}", re.DOTALL
+)
+"""A branch of a template for datasets with adapted rows; there is no branch within one."""
 
 
 def normalise_sql(text: str) -> str:
@@ -42,11 +50,18 @@ def normalise_sql(text: str) -> str:
 
 
 @cache
-def sql_digest() -> str:
-    """Return the SHA-256, in hexadecimal, over the normalised templates that build snapshots."""
-    files = [*sorted(TEMPLATES.glob("*.sql")), *sorted((FOLDER / "embedding_event_v1").glob("*.sql"))]
-    templates = [[path.name, normalise_sql(path.read_text(encoding="utf-8"))] for path in files]
-    return hashlib.sha256(_canonical_json(templates).encode()).hexdigest()
+def sql_digest(*, adapted: bool = False) -> str:
+    """Return the SHA-256, in hexadecimal, over the normalised templates that build snapshots, with adapted rows or not.
+
+    For a dataset without them it is as if the templates had no branch for them.
+    """
+    templates = sorted(path for path in TEMPLATES.glob("*.sql") if adapted or path.name not in _OF_ADAPTED)
+    files = [*templates, *(FOLDER / "embedding_event_v1" / f"{name}.sql" for name in _OF_EVENTS)]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+    if not adapted:
+        texts = {name: _IF_ADAPTED.sub(lambda branch: branch["otherwise"] or "", text) for name, text in texts.items()}
+    normalised = [[name, normalise_sql(text)] for name, text in texts.items()]
+    return hashlib.sha256(_canonical_json(normalised).encode()).hexdigest()
 
 
 def snapshot_id(spec: DatasetSpec, queries: Iterable[Mapping[str, Any]]) -> str:
@@ -55,7 +70,8 @@ def snapshot_id(spec: DatasetSpec, queries: Iterable[Mapping[str, Any]]) -> str:
     `queries` describes label and rules, in order: all that determines their result, with normalised SQL.
     """
     fields = spec.model_dump(mode="json", exclude=NOT_PART_OF_IDENTITY)
-    identity = {"spec": fields, "queries": list(queries), "templates": sql_digest()}
+    templates = sql_digest(adapted=spec.adapted is not None)
+    identity = {"spec": fields, "queries": list(queries), "templates": templates}
     return hashlib.sha256(_canonical_json(identity).encode()).hexdigest()[:24]
 
 

@@ -16,6 +16,9 @@ from rawless.datasets.identity import NOT_PART_OF_IDENTITY, sql_digest
 from rawless.datasets.snapshots import Manifest
 from rawless.warehouse.client import unavailable
 
+_RECORDED = {"encoder_space", "adapted"}
+"""What a manifest records beside the dataset."""
+
 
 class Growth(NamedTuple):
     """How the remaining examples differ from the rows of an earlier snapshot."""
@@ -37,7 +40,7 @@ def find_parent(compiled: CompiledDataset, manifests: Iterable[Manifest], finger
         manifest
         for manifest in manifests
         if manifest.as_of <= spec.as_of
-        and (manifest.fingerprint, manifest.sql_digest) == (fingerprint, sql_digest())
+        and (manifest.fingerprint, manifest.sql_digest) == (fingerprint, sql_digest(adapted=spec.adapted is not None))
         and _without_time(manifest.spec) == _without_time(compiled.stored.model_dump(mode="json"))
     )
     return max(same, key=lambda manifest: manifest.as_of, default=None)
@@ -49,7 +52,7 @@ def _without_time(stored: object) -> object:
         return None
     left_out = NOT_PART_OF_IDENTITY | {"as_of"}
     spec = {name: value for name, value in stored["spec"].items() if name not in left_out}
-    return {name: value for name, value in stored.items() if name != "encoder_space"} | {"spec": spec}
+    return {name: value for name, value in stored.items() if name not in _RECORDED} | {"spec": spec}
 
 
 def compare(compiled: CompiledDataset, parent: Manifest) -> Growth:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from rawless.datasets import snapshot_tables
+from rawless.datasets.adapted_rows import AdaptedRows
 from rawless.datasets.compile import CompiledDataset
 from rawless.datasets.identity import sql_digest
 from rawless.datasets.ledger import BuildReport
@@ -21,14 +22,16 @@ _COUNT = {"split": "STRING", "label": "STRING", "row_count": "INT64"}
 
 def commit(
     compiled: CompiledDataset, report: BuildReport, *, fingerprint: str, row_digest: str,
-    source_rows: Mapping[str, int], bytes_processed: int,
+    source_rows: Mapping[str, int], bytes_processed: int, adapted: AdaptedRows | None = None,
 ) -> None:  # fmt: skip
     """Write the manifest, which is the last step of a build."""
     spec, warehouse = compiled.spec, compiled.warehouse
     space = space_of(warehouse, fingerprint)
-    stored = compiled.stored.model_copy(update={"encoder_space": None if space == fingerprint else space})
+    stored = compiled.stored.model_copy(
+        update={"encoder_space": None if space == fingerprint else space, "adapted": adapted}
+    )
     values = {"dataset": spec.dataset, "snapshot_id": compiled.snapshot_id}
-    values |= {"spec": stored.model_dump_json(), "sql_digest": sql_digest()}
+    values |= {"spec": stored.model_dump_json(), "sql_digest": sql_digest(adapted=spec.adapted is not None)}
     values |= {"fingerprint": fingerprint, "row_digest": row_digest}
     times = {"as_of": spec.as_of, "created_at": datetime.now(UTC)}
     ledger = [{**line._asdict(), "parameters": json.dumps(line.parameters, default=str)} for line in report.ledger]

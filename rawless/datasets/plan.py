@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from rawless.datasets import cost, expectations, frozen_sources, marks, sources, splits
 from rawless.datasets.build import check_as_of
@@ -12,6 +13,13 @@ from rawless.datasets.near_duplicates import expected_recall
 from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
 from rawless.warehouse.parameters import Parameters, parameters
+
+
+class AdaptedEvents(NamedTuple):
+    """The events of a stream that a dataset may take, before label and rules, and those with adapted vectors only."""
+
+    events: int
+    adapted: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class Plan:
     """How many bits about an event its label and its presence in the snapshot can carry."""
     feature_bits: float
     """How many more bits its features can carry."""
+    adapted: AdaptedEvents | None = None
+    """For a dataset that takes adapted rows: how many of the stream's events have no other."""
 
     @property
     def dollars(self) -> float:
@@ -69,7 +79,16 @@ def plan(compiled: CompiledDataset, settle: timedelta) -> Plan:
         expectations=tuple(expectations.describe(compiled.spec)),
         label_bits=compiled.spec.label.bits,
         feature_bits=compiled.spec.feature_bits,
+        adapted=_count_adapted(compiled, eligible),
     )
+
+
+def _count_adapted(compiled: CompiledDataset, eligible: Statement) -> AdaptedEvents | None:
+    """Return how many events have adapted vectors only, which a query counts without reading vectors."""
+    if not compiled.adapter:
+        return None
+    (row,) = compiled.warehouse.query(compiled.render("adapted_events"), eligible.parameters)
+    return AdaptedEvents(**row)
 
 
 def _widest_span(compiled: CompiledDataset) -> Span:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from rawless.config import check
 from rawless.datasets import snapshot_tables
+from rawless.datasets.adapted_rows import AdaptedRows
 from rawless.datasets.rendering import render_template
 from rawless.datasets.spec import Feature, Label, Split
 from rawless.errors import UserError
@@ -77,6 +78,12 @@ class Manifest:
     def space(self) -> str:
         """Return the space of its vectors: the encoder's fingerprint, unless the manifest says another one."""
         return str(self.spec.get("encoder_space") or self.fingerprint)
+
+    @property
+    def adapted(self) -> AdaptedRows | None:
+        """Return how many of its rows are adapted; None if its dataset takes no adapted rows."""
+        recorded = self.spec.get("adapted")
+        return check(recorded, AdaptedRows, where=f"The manifest of {self.snapshot_id}") if recorded else None
 
     @property
     def label(self) -> Mapping[str, Any]:

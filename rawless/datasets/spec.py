@@ -59,6 +59,7 @@ TableName = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,127}\.)?[a-
 LabelClass = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Constant = Annotated[str, AfterValidator(check_constant)]
 """A text that may be stored with a snapshot: too short and too plain for a message or a customer's number."""
+EncoderRef = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}@\d+\.\d+\.\d+$")]
 Salt = Annotated[Constant, Field(pattern=r"^[a-z0-9_-]{1,16}$")]
 Text = Annotated[str, Field(max_length=200)]
 Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
@@ -342,7 +343,9 @@ class DatasetSpec(FrozenModel):
 
     dataset: Name
     stream: Name
-    encoder: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}@\d+\.\d+\.\d+$")
+    encoder: EncoderRef
+    adapted: EncoderRef | None = Field(default=None, exclude_if=lambda ref: ref is None)
+    """An encoder with an adapter to `encoder`, whose rows are taken for events that `encoder` did not embed."""
     folder: str = Field(default=".", pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
     """The folder of the user's labels/NAME.sql and rules/NAME.sql, relative to the dataset file."""
     sources: tuple[Source, ...] = ()
@@ -367,6 +370,14 @@ class DatasetSpec(FrozenModel):
     def feature_bits(self) -> float:
         """Return how many bits about an event its features can carry."""
         return math.fsum(feature.bits for feature in self.features.values())
+
+    @model_validator(mode="after")
+    def _adapted_is_another(self) -> Self:
+        if self.adapted == self.encoder:
+            raise ValueError(
+                f"adapted is {self.adapted}, as encoder is: name one with an adapter to it, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_features_of_pairs(self) -> Self:

@@ -87,6 +87,6 @@ def _findings(manifest: Manifest, rebuilt: BuildRun, lost: int, *, is_empty: boo
         findings.append(f"{missing['erased']:,} rows are of persons who were erased since.")
     if others := missing["missing"] - missing["erased"]:
         findings.append(f"{others:,} rows are missing from the rebuilt snapshot.")
-    if manifest.sql_digest != sql_digest():
+    if manifest.sql_digest != sql_digest(adapted=compiled.spec.adapted is not None):
         findings.append("This version of Rawless builds snapshots by different SQL.")
     return findings or ["The rows differ although every source has as many rows as before: one was changed in place."]

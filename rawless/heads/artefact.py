@@ -14,6 +14,7 @@ import onnx
 from pydantic import ConfigDict, Field
 
 from rawless.config import FrozenModel, check
+from rawless.datasets.adapted_rows import AdaptedRows
 from rawless.errors import UserError
 from rawless.heads import kinds
 from rawless.heads.evaluation import Evaluation
@@ -66,6 +67,8 @@ class HeadManifest(FrozenModel):
     """The space of those vectors, where other encoders share it; left out of the file if none does."""
     snapshot_id: str | None
     """The snapshot that the head was trained on, if known."""
+    adapted: AdaptedRows | None = Field(default=None, exclude_if=lambda rows: rows is None)
+    """How many rows of the snapshot had an adapted vector; left out of the file if its dataset takes none."""
     classes: tuple[str, ...]
     """The classes in the order of the probabilities; the last class of a pair head means a match."""
     tenants: tuple[str, ...] = ()
@@ -88,6 +91,11 @@ class HeadManifest(FrozenModel):
     def space(self) -> str:
         """The space of the vectors that the head takes, see `EncoderSpec.space`; it takes no others."""
         return self.encoder_space or self.fingerprint
+
+    @property
+    def encoder_ref(self) -> str:
+        """Name and version of the encoder whose vectors the head was trained on."""
+        return f"{self.encoder}@{self.encoder_version}"
 
     @property
     def interface(self) -> Interface:

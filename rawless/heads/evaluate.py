@@ -76,7 +76,7 @@ def _classification_details(task: Task, labels: Array, answers: Array) -> dict[s
 
 
 def _slices(task: Task, labels: Array, answers: Array) -> Iterator[Slice]:
-    """Yield each month and each value of an attribute with enough rows, with the main metric alone."""
+    """Yield each month, each value of an attribute, and native and adapted vectors, if there are enough rows."""
     metric = task.kind.main_metric(task.manifest)
     facts: pd.DataFrame = task.splits["test"].facts
     for column in facts.columns:

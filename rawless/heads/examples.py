@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows of one split, with the month and the attributes, the events and the person of each."""
+    """The rows of one split, with month and attributes, whether a vector is adapted, events and person of each."""
 
     rows: Rows
     facts: pd.DataFrame
@@ -112,6 +112,9 @@ def open_task(warehouse: Warehouse, spec: HeadSpec, manifest: Manifest, tenants:
         inputs, labels = kind.inputs(spec, manifest, table, tenants), kind.labels(spec, manifest, table)
         months = table["occurred_at"].to_pandas().dt.strftime("%Y-%m")
         facts = pd.DataFrame({"month": months, **attributes_of(table)})
+        if manifest.adapted:
+            is_native = table["encoder_fingerprint"].to_pandas() == manifest.fingerprint
+            facts["vector"] = is_native.map({True: "native", False: "adapted"})
         rows = Rows(inputs, labels, ids_of(table))
         return Examples(rows, facts, events_of(table), table["person_key"].to_pylist())
 

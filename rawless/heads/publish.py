@@ -35,6 +35,7 @@ def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
         fingerprint=snapshot.fingerprint,
         encoder_space=artefact.recorded_space(snapshot.space, snapshot.fingerprint),
         snapshot_id=snapshot.snapshot_id,
+        adapted=snapshot.adapted,
         classes=trained.evaluation.classes,
         tenants=task.tenants,
         features=task.features,

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from rawless.heads.torch_dataset import Vectors
 
 _IDS = ("event_id", "left_event_id", "right_event_id")
-_CONSTANT_COLUMNS = ("encoder_fingerprint", "stream")
-"""Columns that have the same value in every row."""
 
 
 def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> pd.DataFrame:
@@ -33,6 +31,7 @@ def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> p
 
     `embedding` is a float64 array of shape (dimension,) in each row. Attributes are columns named `attribute.KEY`, with
     None where a row lacks them, and features columns named `feature.NAME`, with None or NaN where they are missing.
+    Where a snapshot has adapted rows, `encoder_fingerprint` says which they are.
     Pairs have the columns `left_event_id`, `right_event_id`, `embedding` and `right_embedding`. `frame.attrs` contains
     the snapshot's id, dataset, fingerprint and classes. Raises UserError when there is no such snapshot.
     """
@@ -90,7 +89,9 @@ def _hugging_face(manifest: Manifest, rows: pa.Table) -> "datasets.Dataset":
     unused.append("label" if manifest.is_number else "label_value")
     if not manifest.features:
         unused.append("features")
-    kept = rows.drop_columns([*_CONSTANT_COLUMNS, "split", *unused])
+    if not manifest.adapted:
+        unused.append("encoder_fingerprint")
+    kept = rows.drop_columns(["stream", "split", *unused])
     table = datasets.Dataset(kept)
     if manifest.is_number:
         return table.rename_column("label_value", "label")
@@ -119,7 +120,8 @@ def rows_of(warehouse: Warehouse, manifest: Manifest, split: Split | None = None
 def _scalar_columns(manifest: Manifest) -> list[str]:
     ids = _IDS[1:] if manifest.is_pairs else _IDS[:1]
     label = "label_value" if manifest.is_number else "label"
-    return [*ids, "occurred_at", label, "split", "person_key"]
+    marks = ["encoder_fingerprint"] if manifest.adapted else []
+    return [*ids, "occurred_at", label, "split", "person_key", *marks]
 
 
 def attributes_of(rows: pa.Table) -> dict[str, list[str | None]]:

@@ -13,6 +13,7 @@ from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.loopback import is_loopback
 from rawless.privacy.pseudonyms import KEY_VARIABLE, PseudonymKey
+from rawless.serving.adapted import hint_adapted, space_of_vectors
 from rawless.serving.authentication import Authenticator
 from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend
 from rawless.serving.config import ServeConfig, ServedHead
@@ -106,8 +107,13 @@ class AppFactory:
             raise UserError("A separate orchestrator calls two services: give encoder.url and classifier.url.")
         seconds = self._config.limits.seconds
         remote_encoder = RemoteEncoderBackend(self._config.encoder, seconds)
-        specs = self._dependencies.specs.values()
-        remote_classifier = RemoteClassifierBackend(self._config.classifier, seconds, specs)
+        specs = self._dependencies.specs
+        adapted = {
+            specs[head.encoder].fingerprint: space_of_vectors(head, specs[head.encoder])
+            for head in self._served.values()
+            if head.adapted
+        }
+        remote_classifier = RemoteClassifierBackend(self._config.classifier, seconds, specs.values(), adapted)
         self._lifespan.on_shutdown(remote_encoder.close)
         self._lifespan.on_shutdown(remote_classifier.close)
         return remote_encoder, remote_classifier
@@ -149,10 +155,11 @@ class AppFactory:
             if head.index not in indexes:
                 indexes[head.index] = load_index(self._dependencies.warehouse, head.index)
             index = indexes[head.index]
-            if index.space != self._dependencies.specs[head.encoder].space:
+            spec = self._dependencies.specs[head.encoder]
+            if space_of_vectors(head, spec) not in (index.space, index.fingerprint):
                 raise UserError(
                     f"heads.{head.name}.index is {index.snapshot_id}, whose vectors are of another encoder than "
-                    f"{head.encoder}: build a snapshot with that encoder."
+                    f"{head.encoder}: build a snapshot with that encoder.{hint_adapted(spec, [index.fingerprint])}"
                 )
         return indexes
 

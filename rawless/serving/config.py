@@ -45,6 +45,8 @@ class HeadConfig(FrozenModel):
     """The stream's file, which defines the content that is accepted: its limits, ids and attributes."""
     encoder: str | None = None
     """The encoder of the stream whose vectors the head takes; the stream's first one by default."""
+    adapted: bool = False
+    """Whether its encoder, which has an adapter, answers in the place of the one that the adapter maps to."""
     arms: dict[ModelRef, PositiveFloat] = Field(default_factory=dict)
     """The heads that answer, with their weights; the deployed head of the same name by default."""
     shadow: tuple[ModelRef, ...] = ()
@@ -133,6 +135,7 @@ class ServedHead(FrozenModel):
     index: str | None
     rules: Rules
     log: bool
+    adapted: bool = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -170,6 +173,7 @@ def _load_head(name: str, head: HeadConfig, folder: Path) -> ServedHead:
         index=head.index,
         rules=head.rules.resolve(folder),
         log=head.log,
+        adapted=head.adapted,
     )
 
 
@@ -185,7 +189,7 @@ def _check_streams(path: Path, served: Mapping[str, ServedHead]) -> None:
 
 def _find_error(head: ServedHead, served: Mapping[str, ServedHead]) -> str | None:
     """Return what is wrong with a head, as the end of a sentence that begins with its name, or None."""
-    if head.encoder not in head.stream.encoders:
+    if head.encoder not in head.stream.encoders and not head.adapted:  # ingest need not embed by one with an adapter
         return f"encoder is {head.encoder}, but the stream has {', '.join(head.stream.encoders)}: choose one of them."
     for field, names in (("shadow", (*head.arms, *head.shadow)), ("also", head.also)):
         if duplicates := [name for name in names if names.count(name) > 1]:  # called and logged twice

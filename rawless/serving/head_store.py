@@ -9,9 +9,10 @@ import numpy as np
 from encoders.spec import EncoderSpec, Vector
 from rawless.errors import UserError
 from rawless.heads.artefact import MANIFEST, HeadManifest
-from rawless.heads.deployment import layout_difference, live_version
+from rawless.heads.deployment import layout_difference, live_by_space, live_encoders
 from rawless.heads.session import HeadSession, open_head
 from rawless.heads.signature import FEATURES
+from rawless.serving.adapted import hint_adapted, space_of_vectors
 from rawless.serving.config import ServedHead, split_ref
 from rawless.serving.errors import ErrorCode, RequestError
 
@@ -29,11 +30,18 @@ class HeadRequirement(NamedTuple):
     """Whether it must recognise input that is out of domain."""
     others: frozenset[str] = frozenset()
     """The fingerprints of other encoders of the same space whose vectors it takes."""
+    adapted_to: str | None = None
+    """The fingerprint of the encoder as whose vectors it takes those of `encoder`, which has an adapter."""
 
     @property
     def fingerprints(self) -> frozenset[str]:
         """The fingerprints of all encoders whose vectors it takes."""
         return self.others | {self.encoder.fingerprint}
+
+    @property
+    def space(self) -> str:
+        """The space of the vectors that it takes."""
+        return self.adapted_to or self.encoder.space
 
 
 def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> dict[str, HeadRequirement]:
@@ -41,11 +49,13 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
     requirements: dict[str, HeadRequirement] = {}
     for head in served.values():
         encoder, is_of_pairs = specs[head.encoder], head.index is not None
+        adapted_to = space_of_vectors(head, encoder) if head.adapted else None
         needs_classes = head.rules.minimum_confidence is not None
         needs_domain = head.rules.out_of_domain == "abstain"
         for model in head.models:
-            other = requirements.get(model, HeadRequirement(encoder, is_of_pairs, head.name, needs_classes=False))
-            if (other.encoder.space, other.is_of_pairs) != (encoder.space, is_of_pairs):
+            own = HeadRequirement(encoder, is_of_pairs, head.name, needs_classes=False, adapted_to=adapted_to)
+            other = requirements.get(model, own)
+            if (other.space, other.is_of_pairs) != (own.space, is_of_pairs):
                 raise UserError(
                     f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
                     "encoder or index: name different heads."
@@ -57,6 +67,7 @@ def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, Enco
                 needs_classes or other.needs_classes,
                 needs_domain or other.needs_domain,
                 other.fingerprints,
+                adapted_to,
             )
     return requirements
 
@@ -152,11 +163,17 @@ class HeadStore:
     def _version(self, ref: str) -> int:
         name, version = split_ref(ref)
         if version is None:
-            version = live_version(self._folder, name)
+            version = live_by_space(self._folder, name).get(self._requirements[ref].space)
         elif _manifest_time(self._folder / name / str(version)) is None:
             raise UserError(
                 f"heads.{self._requirements[ref].served_head} names {ref}, but {self._folder} has no version {version} "
                 f"of {name}: name another version, or bring this one there with `rawless head deploy {ref}`."
+            )
+        if version is None and (live := live_encoders(self._folder, name)):
+            raise UserError(
+                f"The head {name} of heads.{self._requirements[ref].served_head} is deployed for vectors of "
+                f"{', '.join(live.values())} only, not of {self._requirements[ref].encoder.ref}: deploy a version for "
+                f"those.{hint_adapted(self._requirements[ref].encoder, live_by_space(self._folder, name))}"
             )
         if version is None:
             raise UserError(
@@ -172,7 +189,7 @@ class HeadStore:
         ref = f"{name}@{version}"
         if (manifest.head, manifest.version) != (name, version):
             raise UserError(f"The folder of {ref} contains {manifest.head}@{manifest.version}: deploy {ref} again.")
-        session.check(requirement.encoder.fingerprint, requirement.encoder.space)
+        _check_space(session, requirement)
         if manifest.interface.is_of_pairs != requirement.is_of_pairs:
             raise UserError(
                 f"{ref} takes {', '.join(manifest.interface.value)}, but heads.{requirement.served_head} "
@@ -191,6 +208,14 @@ class HeadStore:
             )
         _check_answer(session, requirement.encoder.dimension, ref)
         return session
+
+
+def _check_space(session: HeadSession, requirement: HeadRequirement) -> None:
+    """Raise UserError unless a head takes the vectors of the encoder."""
+    try:
+        session.check(requirement.adapted_to or requirement.encoder.fingerprint, requirement.space)
+    except UserError as error:
+        raise UserError(f"{error}{hint_adapted(requirement.encoder, [session.manifest.fingerprint])}") from None
 
 
 def _manifest_time(folder: Path) -> int | None:

@@ -21,7 +21,7 @@ from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.metrics import Metrics
 from rawless.serving.prediction_log import PredictionLog, prediction_row
 from rawless.serving.requests import InferenceRequest, RequestReader
-from rawless.serving.responses import Answer, Prediction, Scores
+from rawless.serving.responses import Answer, Model, Prediction, Scores
 from rawless.serving.rules import Abstention
 from rawless.warehouse.rows import EmbeddingRow
 
@@ -123,9 +123,10 @@ class Orchestrator:
         ranking = await self._classifier.rank(
             arm, head.index or "", self._fingerprints[head.encoder], encoded.vector, dict(request.event.attributes), top
         )
-        self._metrics.answers.labels(name, ranking.model.ref).inc()
+        model = _marked(ranking.model, head)
+        self._metrics.answers.labels(name, model.counted_as).inc()
         return Scores(
-            head=name, event_id=request.event.event_id, model=ranking.model, snapshot_id=ranking.snapshot_id,
+            head=name, event_id=request.event.event_id, model=model, snapshot_id=ranking.snapshot_id,
             matches=ranking.matches, abstention=None, truncated=encoded.truncated,
         )  # fmt: skip
 
@@ -156,7 +157,8 @@ class Orchestrator:
         arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)
         answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector, request.features)
         abstention = head.rules.check_answer(answer.probabilities, answer.in_domain)
-        self._metrics.answers.labels(head.name, answer.model.ref).inc()
+        model = _marked(answer.model, head)
+        self._metrics.answers.labels(head.name, model.counted_as).inc()
         if abstention:
             self._metrics.abstentions.labels(head.name, abstention.value).inc()
         self._log_answer(head, request, answer, abstention)
@@ -164,7 +166,7 @@ class Orchestrator:
         return Prediction(
             head=head.name,
             event_id=request.event.event_id,
-            model=answer.model,
+            model=model,
             prediction=head.rules.fallback if abstention else answer.prediction,
             probabilities=None if abstention else answer.probabilities,
             abstention=abstention,
@@ -214,3 +216,8 @@ class Orchestrator:
                 abstention = head.rules.check_answer(shadow_answer.probabilities, shadow_answer.in_domain)
                 self._log_answer(head, request, shadow_answer, abstention)
         self._metrics.shadows.labels(head.name, shadow, outcome).inc()
+
+
+def _marked(model: Model, head: ServedHead) -> Model:
+    """Return the model of an answer, with the encoder if its vectors were adapted."""
+    return model.model_copy(update={"adapted_by": head.encoder}) if head.adapted else model

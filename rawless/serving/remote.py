@@ -163,10 +163,19 @@ class RemoteEncoderBackend(_ServiceClient):
 class RemoteClassifierBackend(_ServiceClient):
     """A classifier service."""
 
-    def __init__(self, config: RemoteConfig, seconds: float, encoders: Iterable[EncoderSpec] = ()) -> None:
-        """`encoders` are those whose vectors it is sent. Raises UserError when the service's token is not set."""
+    def __init__(
+        self,
+        config: RemoteConfig,
+        seconds: float,
+        encoders: Iterable[EncoderSpec] = (),
+        adapted: Mapping[str, str] | None = None,
+    ) -> None:
+        """`encoders` are those whose vectors it is sent; `adapted` has the spaces in which some of them are taken.
+
+        Raises UserError when the service's token is not set.
+        """
         super().__init__(config, seconds)
-        self._spaces = {spec.fingerprint: spec.space for spec in encoders}
+        self._spaces = {spec.fingerprint: spec.space for spec in encoders} | dict(adapted or {})
 
     async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
@@ -186,7 +195,10 @@ class RemoteClassifierBackend(_ServiceClient):
     def _checked(self, answer: AnswerT, model: str, fingerprint: str) -> AnswerT:
         """Return an answer if it is one of the requested head, for vectors of that encoder. Raises RequestError."""
         other, space = answer.model, self._spaces.get(fingerprint, fingerprint)
-        is_of_space = fingerprint == other.encoder_fingerprint or space == other.encoder_space
+        is_of_space = fingerprint == other.encoder_fingerprint or space in (
+            other.encoder_space,
+            other.encoder_fingerprint,
+        )
         if model not in (other.head, other.ref) or not is_of_space:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
         return answer

@@ -29,9 +29,14 @@ class Model(_ResponseModel):
         exclude_if=operator.not_,
         description="the space of the vectors that it takes, if several encoders share it",
     )
+    adapted_by: str = Field(
+        default="",
+        exclude_if=operator.not_,
+        description="the encoder with an adapter whose vector it answered for, in the place of one of its own encoder",
+    )
 
     @classmethod
-    def of(cls, manifest: HeadManifest) -> "Model":
+    def of(cls, manifest: HeadManifest, adapted_by: str = "") -> "Model":
         """Return the model that a head's manifest describes."""
         return cls(
             head=manifest.head,
@@ -40,12 +45,18 @@ class Model(_ResponseModel):
             encoder_version=manifest.encoder_version,
             encoder_fingerprint=manifest.fingerprint,
             encoder_space=manifest.encoder_space,
+            adapted_by=adapted_by,
         )
 
     @property
     def ref(self) -> str:
         """Name and version of the head."""
         return f"{self.head}@{self.version}"
+
+    @property
+    def counted_as(self) -> str:
+        """What metrics count its answers as: those for adapted vectors by themselves."""
+        return f"{self.ref} for {self.adapted_by}" if self.adapted_by else self.ref
 
 
 class Answer(_ResponseModel):

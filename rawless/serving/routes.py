@@ -83,7 +83,7 @@ def _offer(head: ServedHead, manifests: Mapping[str, HeadManifest]) -> Offer:
         content_types=content_types(head.stream),
         arms=[
             Arm(
-                model=Model.of(manifests[arm]),
+                model=Model.of(manifests[arm], head.encoder if head.adapted else ""),
                 weight=weight,
                 classes=list(manifests[arm].classes),
                 features=list(manifests[arm].features),

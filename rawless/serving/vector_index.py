@@ -27,6 +27,8 @@ class VectorIndex(NamedTuple):
     ids: npt.NDArray[np.str_]
     vectors: npt.NDArray[np.float32]
     directions: npt.NDArray[np.float32]
+    fingerprint: str = ""
+    """That of the snapshot's encoder, whose space may be shared."""
 
     def rank(self, head: HeadSession, query: Vector, attributes: Mapping[str, str], top: int) -> Ranking:
         """Return the `top` events that a head scores highest for a query's vector of shape (dimension,).
@@ -91,7 +93,8 @@ def load_index(warehouse: Warehouse, reference: str) -> VectorIndex:
         raise UserError(f"The snapshot {manifest.snapshot_id} has no rows: choose another one as the index.")
     ids = sorted(vectors_by_id)
     vectors = np.stack([vectors_by_id[event_id] for event_id in ids])
-    return VectorIndex(manifest.snapshot_id, manifest.space, np.array(ids), vectors, _normalize(vectors))
+    directions = _normalize(vectors)
+    return VectorIndex(manifest.snapshot_id, manifest.space, np.array(ids), vectors, directions, manifest.fingerprint)
 
 
 def _normalize(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

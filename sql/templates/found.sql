@@ -10,5 +10,10 @@ WHERE
   delivery.occurred_at >= @start_at
   AND delivery.occurred_at < @end_at
   AND delivery.stream = @stream
+  {%- if adapted %}
+  AND delivery.encoder IN (@encoder, @adapted_encoder)
+  AND delivery.encoder_fingerprint IN (@target_fingerprint, @adapted_fingerprint)
+  {%- else %}
   AND delivery.encoder = @encoder
   AND delivery.encoder_version = @encoder_version
+  {%- endif %}

@@ -18,6 +18,9 @@ vector AS (
     remaining.label_value,
     remaining.split,
     delivery.embedding
+    {%- if adapted %},
+    delivery.encoder_fingerprint
+    {%- endif %}
   FROM remaining
   INNER JOIN `{{ events }}.embedding_event_v1` AS delivery
     ON remaining.event_id = delivery.event_id AND remaining.logged_at = delivery.logged_at
@@ -28,14 +31,24 @@ vector AS (
     delivery.occurred_at >= @start_at
     AND delivery.occurred_at < @end_at
     AND delivery.stream = @stream
+    {%- if adapted %}
+    AND delivery.encoder IN (@encoder, @adapted_encoder)
+    AND delivery.encoder_fingerprint IN (@target_fingerprint, @adapted_fingerprint)
+    -- An event may have deliveries by both encoders: the hash, which is also over the encoder, is of the chosen one.
+    AND {{ of_delivery('delivery') | indent(4) }} = remaining.row_hash
+    {%- else %}
     AND delivery.encoder = @encoder
     AND delivery.encoder_version = @encoder_version
+    {%- endif %}
     {%- if without %}
     AND copied.event_id IS NULL
     {%- endif %}
   {%- if is_tied %}
     -- Of the deliveries that were logged at the same time, the one that was chosen, or one that differs by vector only.
+    {%- if adapted %}
+    {%- else %}
     AND delivery.encoder_fingerprint = @fingerprint
+    {%- endif %}
     AND delivery.origin = remaining.origin
     AND {{ of_delivery('delivery') | indent(4) }} = remaining.row_hash
   QUALIFY

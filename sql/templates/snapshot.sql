@@ -16,7 +16,11 @@ selected AS (
     vector.label_value,
     vector.split,
     vector.person_key,
+    {%- if adapted %}
+    vector.encoder_fingerprint,
+    {%- else %}
     @fingerprint AS encoder_fingerprint,
+    {%- endif %}
     ARRAY_LENGTH(vector.embedding) AS dimension,
     vector.embedding,
     CAST([] AS ARRAY<FLOAT64>) AS right_embedding,

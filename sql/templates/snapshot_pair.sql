@@ -13,7 +13,14 @@ selected AS (
     MAX(vector.label_value) AS label_value,
     MAX(vector.split) AS split,
     MAX(IF(vector.side = 'left', vector.person_key, NULL)) AS person_key,
+    {%- if adapted %}
+    -- A pair is adapted if one of its vectors is.
+    IF(
+      LOGICAL_OR(vector.encoder_fingerprint = @adapted_fingerprint), @adapted_fingerprint, @target_fingerprint
+    ) AS encoder_fingerprint,
+    {%- else %}
     @fingerprint AS encoder_fingerprint,
+    {%- endif %}
     -- 0, which no vector has, for two of different dimensions.
     IF(
       MIN(ARRAY_LENGTH(vector.embedding)) = MAX(ARRAY_LENGTH(vector.embedding)), MIN(ARRAY_LENGTH(vector.embedding)), 0

@@ -7,5 +7,9 @@ WHERE
   event.occurred_at >= @start_at
   AND event.occurred_at < @end_at
   AND event.stream = @stream
+  {%- if adapted %}
+  AND event.encoder_fingerprint IN (@target_fingerprint, @adapted_fingerprint)
+  {%- else %}
   AND event.encoder = @encoder
   AND event.encoder_version = @encoder_version
+  {%- endif %}

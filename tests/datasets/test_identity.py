@@ -137,6 +137,14 @@ def test_layout_that_has_a_meaning_changes_sql(text: str, other: str) -> None:
     assert normalise_sql(text) != normalise_sql(other)
 
 
+def test_the_templates_of_adapted_rows_are_another_dataset_and_leave_all_others_as_they_are() -> None:
+    assert snapshot_id(adapted="b-from-a@1.0.0") != snapshot_id()
+    assert sql_digest(adapted=True) != sql_digest()
+    for path in TEMPLATES:
+        text = identity._IF_ADAPTED.sub("", path.read_text(encoding="utf-8"))
+        assert "if adapted" not in text, f"{path.name} has a branch that ids of other datasets would depend on"
+
+
 def test_a_change_of_a_template_changes_the_digest_and_the_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before, before_id = sql_digest(), snapshot_id()
     for path in identity.TEMPLATES.glob("*.sql"):
@@ -147,6 +155,12 @@ def test_a_change_of_a_template_changes_the_digest_and_the_id(monkeypatch: pytes
     template.write_text(f"-- A comment.\n{template.read_text()}\n")
     sql_digest.cache_clear()
     assert (sql_digest(), snapshot_id()) == (before, before_id)
+
+    adapted = sql_digest(adapted=True)
+    template.write_text(template.read_text().rstrip() + "\n{%- if adapted %}\nOR 1 = 2\n{%- endif %}\n")
+    sql_digest.cache_clear()
+    assert (sql_digest(), snapshot_id()) == (before, before_id)
+    assert sql_digest(adapted=True) != adapted
 
     template.write_text(template.read_text().replace(">=", ">"))
     sql_digest.cache_clear()

@@ -333,6 +333,8 @@ def _plan_json(plan: "Plan") -> dict[str, Any]:
     described = {"snapshot_id": plan.snapshot_id, "bytes": plan.bytes, "dollars": round(plan.dollars, 4)}
     described |= {"reckoned": plan.is_estimated, "near_duplicate_recall": plan.recall}
     described |= {"label_bits": round(plan.label_bits, 2), "feature_bits": round(plan.feature_bits, 2)}
+    if plan.adapted:
+        described |= {"adapted": plan.adapted._asdict()}
     return {**described, "texts": plan.texts, "expectations": plan.expectations, "statements": statements}
 
 
@@ -353,6 +355,11 @@ def _print_plan(plan: "Plan") -> None:
     echo(f"A build reads at most {size} and costs {plan.dollars:.2f} US dollars on demand ({source}).")
     if plan.recall is not None:
         echo(f"The search for near duplicates is expected to find {plan.recall:.1%} of them at that cosine.")
+    if plan.adapted:
+        echo(
+            f"Of {plan.adapted.events:,} events, {plan.adapted.adapted:,} have an adapted vector only; label and rules "
+            "decide which are rows."
+        )
     _print_bits(plan.label_bits, plan.feature_bits)
     echo("Texts that are stored with the snapshot, for all its readers:")
     for name, texts in plan.texts.items():
@@ -386,6 +393,8 @@ def _manifest_json(manifest: "Manifest") -> dict[str, Any]:
     }
     parts = {name: [part._asdict() for part in getattr(manifest, name)] for name in ("sources", "ledger", "counts")}
     fields |= {"label_bits": round(manifest.label_bits, 2), "feature_bits": round(manifest.feature_bits, 2)}
+    if manifest.adapted:
+        fields |= {"adapted": manifest.adapted.model_dump()}
     return {**fields, **parts, "bytes_processed": manifest.bytes_processed, "created_at": manifest.created_at}
 
 
@@ -402,6 +411,9 @@ def _print_manifest(manifest: "Manifest") -> None:
             for label in labels
         ]
     )
+    if manifest.adapted:
+        by_split = ", ".join(f"{split} {manifest.adapted.rows.get(split, 0):,}" for split in SPLITS)
+        echo(f"Rows with an adapted vector: {manifest.adapted.total:,} of {manifest.rows:,} ({by_split}).")
     _print_bits(manifest.label_bits, manifest.feature_bits)
     ledger = [removal._asdict() | {"left": removal.rows_in - removal.removed} for removal in manifest.ledger]
     print_table([line | {"parameters": _inline(line["parameters"])} for line in ledger], "Ledger")
