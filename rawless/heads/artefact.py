@@ -90,6 +90,11 @@ class HeadManifest(FrozenModel):
         return self.encoder_space or self.fingerprint
 
     @property
+    def encoder_ref(self) -> str:
+        """Name and version of the encoder whose vectors the head was trained on."""
+        return f"{self.encoder}@{self.encoder_version}"
+
+    @property
     def interface(self) -> Interface:
         """What the head takes. Raises UserError when its inputs are those of no interface."""
         names = tuple(tensor.name for tensor in self.inputs)

@@ -9,7 +9,7 @@ import numpy as np
 from encoders.spec import EncoderSpec, Vector
 from rawless.errors import UserError
 from rawless.heads.artefact import MANIFEST, HeadManifest
-from rawless.heads.deployment import layout_difference, live_version
+from rawless.heads.deployment import layout_difference, live_by_space, live_encoders
 from rawless.heads.session import HeadSession, open_head
 from rawless.heads.signature import FEATURES
 from rawless.serving.config import ServedHead, split_ref
@@ -152,11 +152,17 @@ class HeadStore:
     def _version(self, ref: str) -> int:
         name, version = split_ref(ref)
         if version is None:
-            version = live_version(self._folder, name)
+            version = live_by_space(self._folder, name).get(self._requirements[ref].encoder.space)
         elif _manifest_time(self._folder / name / str(version)) is None:
             raise UserError(
                 f"heads.{self._requirements[ref].served_head} names {ref}, but {self._folder} has no version {version} "
                 f"of {name}: name another version, or bring this one there with `rawless head deploy {ref}`."
+            )
+        if version is None and (live := live_encoders(self._folder, name)):
+            raise UserError(
+                f"The head {name} of heads.{self._requirements[ref].served_head} is deployed for vectors of "
+                f"{', '.join(live.values())} only, not of {self._requirements[ref].encoder.ref}: deploy a version for "
+                "those."
             )
         if version is None:
             raise UserError(

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from rawless.heads import deployment
 from rawless.serving.remote import TOKEN_VARIABLE
@@ -249,23 +250,32 @@ def test_a_head_is_deployed_and_rolled_back_by_name(rawless: Rawless, home: Path
 
     warehouse = Warehouse(LOCAL_CONFIG, up(home).bigquery)
     warehouse.ensure()
-    for version in (1, 2):
-        registry.register(warehouse, write_head(home / "heads", "deployable", version))
+    other = lookup("resnet18-seeded@1.0.0")
+    for version, spec in enumerate((None, None, other), 1):
+        registry.register(warehouse, write_head(home / "heads", "deployable", version, spec=spec))
 
     first = rawless("head", "deploy", "deployable@1")
-    rawless("head", "deploy", "deployable")
-    elsewhere = rawless("head", "deploy", "deployable", "--to", tmp_path, "--json").json
+    rawless("head", "deploy", "deployable@2")
+    elsewhere = rawless("head", "deploy", "deployable@2", "--to", tmp_path, "--json").json
     back = rawless("head", "rollback", "deployable", "--json").json
     listed = {each["head"]: each["live"] for each in rawless("head", "list", "--json").json}
     refused = rawless("head", "rollback", "deployable")
     unknown = rawless("head", "deploy", "nothing")
+    beside = rawless("head", "deploy", "deployable@3")
+    both = {each["head"]: each["live"] for each in rawless("head", "list", "--json").json}
+    ambiguous = rawless("head", "rollback", "deployable")
 
     assert first.out == f"deployable@1 is live in {home / 'heads'}.\n"
     assert (elsewhere["version"], back["version"]) == (2, 1)
-    assert deployment.live_version(tmp_path, "deployable") == 2
+    assert list(deployment.live_by_space(tmp_path, "deployable").values()) == [2]
     assert (listed["deployable@1"], listed["deployable@2"]) == (True, False)
     assert (refused.code, unknown.code) == (2, 2)
     assert "cannot be rolled back" in refused.err
+    assert beside.out == (
+        f"deployable@3 is live in {home / 'heads'} for resnet18-seeded@1.0.0, beside deployable@1 for minilm@1.0.0.\n"
+    )
+    assert (both["deployable@1"], both["deployable@2"], both["deployable@3"]) == (True, False, True)
+    assert "name the encoder of one of them by --encoder" in ambiguous.err
 
 
 def test_the_callers_in_a_file_are_listed_with_their_ids(rawless: Rawless, folder: Path, tmp_path: Path) -> None:

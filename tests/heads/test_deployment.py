@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from encoders.catalogue import lookup
 from rawless.errors import UserError
-from rawless.heads.deployment import FILE, deploy, live_version, read, rollback
+from rawless.heads.deployment import FILE, deploy, live_by_space, read, rollback
 from tests.drawn_heads import write_head
 
 VERSIONS = (1, 2, 3)
+SPACE = lookup("minilm@1.0.0").space
+OTHER = lookup("resnet18-seeded@1.0.0")
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def test_a_rollback_restores_the_version_that_was_live_before(heads: Path) -> No
     back = [rollback(heads, "topic").version for _ in range(2)]
 
     assert back == [3, 1]
-    assert live_version(heads, "topic") == 1
+    assert live_by_space(heads, "topic") == {SPACE: 1}
     assert [change.action for change in read(heads, "topic").changes] == ["deploy"] * 3 + ["rollback"] * 2
     with pytest.raises(UserError, match="cannot be rolled back"):
         rollback(heads, "topic")
@@ -51,7 +53,39 @@ def test_a_rollback_undoes_the_last_deployment_after_any_history(heads: Path, st
             rollback(heads, "topic")
             stack.pop()
 
-    assert read(heads, "topic").stack == tuple(stack)
+    assert read(heads, "topic").stack(SPACE) == tuple(stack)
+
+
+def test_a_version_for_another_encoder_is_live_beside_and_rolled_back_alone(heads: Path) -> None:
+    for version in (4, 5):
+        write_head(heads, "topic", version, spec=OTHER)
+    for version in (1, 4, 2, 5):
+        deploy(heads, "topic", version)
+    both = live_by_space(heads, "topic")
+
+    with pytest.raises(UserError, match=r"Live are topic@2 for minilm@1\.0\.0, topic@5 for resnet18-seeded@1\.0\.0"):
+        rollback(heads, "topic")
+    with pytest.raises(UserError, match="by --encoder"):
+        rollback(heads, "topic", "other@1.0.0")
+    restored = rollback(heads, "topic", OTHER.ref)
+
+    assert both == {SPACE: 2, OTHER.space: 5}
+    assert restored.version == 4
+    assert live_by_space(heads, "topic") == {SPACE: 2, OTHER.space: 4}
+    with pytest.raises(UserError, match="topic@4 cannot be rolled back"):
+        rollback(heads, "topic", OTHER.ref)
+
+
+def test_a_file_from_before_versions_were_live_by_space_keeps_its_meaning(heads: Path) -> None:
+    write_head(heads, "topic", 4, spec=OTHER)
+    changes = [("deploy", 9), ("deploy", 1), ("deploy", 4), ("rollback", 1), ("deploy", 2), ("deploy", 4)]
+    written = [{"action": action, "version": version, "at": "2026-01-01T00:00:00Z"} for action, version in changes]
+    (heads / "topic" / FILE).write_text(json.dumps({"changes": written}))
+
+    assert live_by_space(heads, "topic") == {SPACE: 2, OTHER.space: 4}  # version 9 was removed since
+    deploy(heads, "topic", 3)
+    assert rollback(heads, "topic", "minilm@1.0.0").version == 2
+    assert live_by_space(heads, "topic") == {SPACE: 2, OTHER.space: 4}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +94,8 @@ def test_a_rollback_undoes_the_last_deployment_after_any_history(heads: Path, st
         ({"classes": ("account", "app", "other")}, "classes are account, app, other"),
         ({"classes": ("account", "app")}, r"returns probabilities float32 \['batch', 2\]"),
         ({"kind": "number"}, "returns value"),
-        ({"spec": lookup("resnet18-seeded@1.0.0")}, "vectors of resnet18-seeded@1.0.0, not of minilm@1.0.0"),
+        ({"spec": OTHER, "classes": ("account", "app")}, "classes are account, app, not account, app, payment"),
+        ({"spec": OTHER, "kind": "pair"}, "takes left"),
     ],
 )
 def test_another_layout_is_refused_unless_it_is_requested(
@@ -71,9 +106,9 @@ def test_another_layout_is_refused_unless_it_is_requested(
 
     with pytest.raises(UserError, match=message):
         deploy(heads, "topic", 4)
-    assert live_version(heads, "topic") == 1
-    deploy(heads, "topic", 4, new_layout=True)
-    assert live_version(heads, "topic") == 4
+    assert live_by_space(heads, "topic") == {SPACE: 1}
+    space = deploy(heads, "topic", 4, new_layout=True).space
+    assert live_by_space(heads, "topic")[space] == 4
 
 
 def test_a_missing_or_changed_version_is_not_deployed(heads: Path) -> None:
@@ -84,7 +119,7 @@ def test_a_missing_or_changed_version_is_not_deployed(heads: Path) -> None:
         deploy(heads, "topic", 9)
     with pytest.raises(UserError, match="its digest does not match"):
         deploy(heads, "topic", 2)
-    assert live_version(heads, "topic") is None
+    assert live_by_space(heads, "topic") == {}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +135,7 @@ def test_a_broken_deployment_file_is_reported(heads: Path, content: str) -> None
     (heads / "topic" / FILE).write_text(content)
 
     with pytest.raises(UserError, match="cannot be read"):
-        live_version(heads, "topic")
+        live_by_space(heads, "topic")
 
 
 def test_a_full_disk_leaves_no_file_and_keeps_the_live_version(heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,5 +149,5 @@ def test_a_full_disk_leaves_no_file_and_keeps_the_live_version(heads: Path, monk
     with pytest.raises(UserError, match="cannot be written"):
         deploy(heads, "topic", 2)
 
-    assert live_version(heads, "topic") == 1
+    assert live_by_space(heads, "topic") == {SPACE: 1}
     assert sorted(path.name for path in (heads / "topic").iterdir()) == before

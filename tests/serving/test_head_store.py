@@ -201,12 +201,13 @@ def test_heads_that_do_not_fit_are_rejected_before_the_first_request(bench: Benc
     bench.deploy("misdeclared")
     _rewritten(bench.heads / "misdeclared" / "1", classes=("a", "b"))
     write_head(bench.heads, "undeployed")
-    bench.deploy("another_width", spec=resnet)
+    write_head(bench.heads, "another_width", spec=resnet)
     _rewritten(bench.heads / "another_width" / "1", fingerprint=lookup("minilm@1.0.0").fingerprint)
+    deployment.deploy(bench.heads, "another_width", 1)
     bench.deploy("two_answers")
     _with_two_answers(bench.heads / "two_answers" / "1")
     for head, options, message in (
-        ("of_images", {}, "takes vectors of resnet18-seeded@1.0.0"),
+        ("of_images", {}, "is deployed for vectors of resnet18-seeded@1.0.0 only"),
         ("of_pairs", {}, "takes left, right, but heads.of_pairs answers for single items"),
         ("numbers", {"rules": {"minimum_confidence": 0.5}}, "returns a number, so heads.numbers.rules"),
         ("renamed", {}, "contains other@1"),

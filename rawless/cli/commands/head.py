@@ -150,17 +150,17 @@ def list_(
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """List the heads, newest first, and whether each is live on this machine."""
+    """List the heads, newest first, and whether each is live for its encoder on this machine."""
     from rawless.connect import open_warehouse
     from rawless.heads import registry
-    from rawless.heads.deployment import live_version
+    from rawless.heads.deployment import live_by_space
     from rawless.local import home
 
     fingerprint = _fingerprint(encoder) if encoder else None
     heads = registry.heads(open_warehouse(warehouse), fingerprint=fingerprint)
-    live = {name: live_version(home.heads(), name) for name in {head.head for head in heads}}
+    live = {name: live_by_space(home.heads(), name).values() for name in {head.head for head in heads}}
     rows = [
-        {"head": f"{head.head}@{head.version}", "live": live[head.head] == head.version, "kind": head.kind,
+        {"head": f"{head.head}@{head.version}", "live": head.version in live[head.head], "kind": head.kind,
          "snapshot": head.snapshot_id, "encoder": head.fingerprint[:12], "created_at": head.created_at}
         for head in heads
     ]  # fmt: skip
