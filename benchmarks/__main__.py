@@ -12,6 +12,7 @@ from benchmarks import (
     datasets,
     decoding,
     digest,
+    dual,
     heads,
     hostile,
     memory,
@@ -38,6 +39,7 @@ PARTS = {
     "hostile": hostile.measure,
     "datasets": datasets.measure,
     "digest": digest.measure,
+    "dual": dual.measure,
     "heads": heads.measure,
     "serving": serving.measure,
 }

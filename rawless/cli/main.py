@@ -21,10 +21,12 @@ from rawless.cli.commands import (
     demo,
     doctor,
     encoder,
+    encoder_adopt,
     encoder_bake,
     encoder_compare,
     encoder_defend,
     encoder_import,
+    encoder_retire,
     erase,
     head,
     head_deploy,
@@ -73,10 +75,13 @@ audit.app.command("canary")(audit_canary.canary)
 audit.app.command("frontier")(audit_frontier.frontier)
 app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
+encoder.app.command("adopt")(encoder_adopt.adopt)
+encoder.app.command("roles")(encoder_adopt.roles)
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
+encoder.app.command("retire")(encoder_retire.retire)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)
