@@ -1,12 +1,11 @@
 """Comparing a version of a head with the live one, on the same rows, before it is deployed."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from rawless.datasets.snapshots import find
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.deployment import layout_difference
-from rawless.heads.metrics import Array, Metric, bootstrap
+from rawless.heads.metrics import Metric, paired_difference
 from rawless.heads.reevaluate import answers, task_of
 from rawless.heads.seen import unseen_test_rows
 from rawless.heads.session import HeadSession
@@ -53,12 +52,7 @@ def compare(warehouse: Warehouse, live: HeadSession, other: HeadSession) -> Comp
     rows = unseen_test_rows(warehouse, [live.manifest, other.manifest], task)
     before, after = (task.kind.outcomes(rows, answers(session, task, rows)) for session in (live, other))
     metric = task.kind.main_metric(task.manifest)
-
-    def differences(*outcomes: Array) -> Mapping[str, float]:
-        earlier, later = metric(*outcomes[: len(before)]), metric(*outcomes[len(before) :])
-        return {name: value - earlier[name] for name, value in later.items()}
-
-    (difference,) = bootstrap(differences, *before, *after, seed=0)
+    (difference,) = paired_difference(metric, before, after, seed=0)
     (live_value,), (other_value,) = metric(*before).values(), metric(*after).values()
     left_out = len(task.splits["test"]) - len(rows)
     return Comparison(task.manifest.snapshot_id, len(rows), left_out, live_value, other_value, difference)

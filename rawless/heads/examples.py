@@ -37,6 +37,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, indices: Sequence[int]) -> "Examples":
+        """Return the rows at these indices."""
+        rows = self.rows.take(torch.tensor(indices, dtype=torch.int64))
+        events, persons = [self.events[n] for n in indices], [self.persons[n] for n in indices]
+        return Examples(rows, self.facts.iloc[list(indices)], events, persons)
+
 
 @dataclass(frozen=True)
 class Task:

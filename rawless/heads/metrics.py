@@ -1,10 +1,11 @@
 """Metrics of a head's answers, each with a bootstrap interval."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.stats import rankdata
 
 Array = npt.NDArray[Any]
@@ -168,23 +169,54 @@ def calibration_error(bins: list[Bin]) -> float:
     return sum(part.rows * abs(part.confidence - part.accuracy) for part in bins) / sum(part.rows for part in bins)
 
 
-def bootstrap(metric: MetricFunction, *arrays: Array, seed: int) -> tuple[Metric, ...]:
-    """Return metrics over rows with percentile intervals from resampled rows.
+def bootstrap(
+    metric: MetricFunction, *arrays: Array, seed: int, persons: Sequence[str | None] | None = None
+) -> tuple[Metric, ...]:
+    """Return metrics over rows with percentile intervals from resampled rows, or from resampled persons.
 
     Efron, 'Bootstrap Methods: Another Look at the Jackknife' (1979).
     """
-    generator, rows = np.random.default_rng(seed), len(arrays[0])
     values = metric(*arrays)
-    samples: list[Mapping[str, float]] = []
-    for _ in range(RESAMPLES):
-        indices = generator.integers(0, rows, rows)
-        samples.append(metric(*(array[indices] for array in arrays)))
-    return tuple(Metric(name, value, *_interval(name, samples, value)) for name, value in values.items())
+    drawn = resampled([None] * len(arrays[0]) if persons is None else persons, seed)
+    samples = [metric(*(array[indices] for array in arrays)) for indices in drawn]
+    return tuple(interval(name, value, [sample[name] for sample in samples]) for name, value in values.items())
 
 
-def _interval(name: str, samples: list[Mapping[str, float]], value: float) -> tuple[float, float]:
-    finite = [sample[name] for sample in samples if np.isfinite(sample[name])]
-    if not finite:
-        return value, value
-    low, high = np.percentile(finite, INTERVAL)
-    return float(low), float(high)
+def paired_difference(
+    metric: MetricFunction,
+    before: Sequence[Array],
+    after: Sequence[Array],
+    seed: int,
+    persons: Sequence[str | None] | None = None,
+) -> tuple[Metric, ...]:
+    """Return by how much metrics are higher `after`: both sides are measured on the same resampled rows or persons."""
+
+    def differences(*outcomes: Array) -> Mapping[str, float]:
+        earlier, later = metric(*outcomes[: len(before)]), metric(*outcomes[len(before) :])
+        return {name: value - earlier[name] for name, value in later.items()}
+
+    return bootstrap(differences, *before, *after, seed=seed, persons=persons)
+
+
+def resampled(persons: Sequence[str | None], seed: int, samples: int = RESAMPLES) -> Iterator[Array]:
+    """Yield the rows of bootstrap samples of persons, with all rows of each; a row without a person is one of its own.
+
+    Rows of one person are not independent of each other. Davison and Hinkley, 'Bootstrap Methods and their
+    Application' (1997), section 3.8.
+    """
+    generator = np.random.default_rng(seed)
+    names = np.array([n if person is None else person for n, person in enumerate(persons)], object)
+    groups, _ = pd.factorize(names)
+    order, sizes = np.argsort(groups, kind="stable"), np.bincount(groups)
+    starts = np.cumsum(sizes) - sizes
+    for _ in range(samples):
+        drawn = generator.integers(0, len(sizes), len(sizes))
+        ends = np.cumsum(sizes[drawn])
+        yield order[np.arange(ends[-1]) + np.repeat(starts[drawn] - ends + sizes[drawn], sizes[drawn])]
+
+
+def interval(name: str, value: float, samples: Sequence[float]) -> Metric:
+    """Return a metric with the percentile interval of its finite samples."""
+    finite = [sample for sample in samples if np.isfinite(sample)]
+    low, high = np.percentile(finite, INTERVAL) if finite else (value, value)
+    return Metric(name, value, float(low), float(high))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rawless.config import check
 from rawless.errors import UserError
 from rawless.files import owner_only
 from rawless.heads import artefact, registry
@@ -13,6 +14,7 @@ from rawless.heads.evaluation import Evaluation
 from rawless.heads.examples import Task
 from rawless.heads.onnx_graph import to_onnx
 from rawless.heads.registry import RegisteredHead
+from rawless.heads.spec import HeadSpec, spec_type
 from rawless.heads.training import TrainedHead
 from rawless.warehouse.client import Warehouse
 
@@ -57,6 +59,16 @@ def graphs_of(trained: TrainedHead) -> tuple[bytes, bytes | None]:
 def _hyperparameters(task: Task) -> dict[str, Any]:
     options = _UNSET_OPTIONS | task.spec.model_dump(mode="json", exclude={"head", "snapshot", "kind", "features"})
     return options | ({"positive": task.classes[-1]} if task.kind.is_of_pairs else {})
+
+
+def spec_of(manifest: HeadManifest) -> HeadSpec:
+    """Return the spec by which a head was trained. Raises UserError for one that was trained elsewhere."""
+    if manifest.kind == artefact.IMPORTED:
+        raise UserError(f"{manifest.head}@{manifest.version} was trained elsewhere: how is not known.")
+    features = [feature.name for feature in manifest.features]
+    fields = {"head": manifest.head, "snapshot": manifest.snapshot_id, "kind": manifest.kind, "features": features}
+    where = f"The manifest of {manifest.head}@{manifest.version}"
+    return check(fields | manifest.hyperparameters, spec_type(manifest.kind), where=where)
 
 
 def publish_trained(warehouse: Warehouse, trained: TrainedHead, home: Path) -> tuple[HeadManifest, Path]:

@@ -10,7 +10,7 @@ from rawless.heads.domain import FittedDomain, fit_domain
 from rawless.heads.evaluate import abstention_of, evaluate
 from rawless.heads.evaluation import MAIN, CurvePoint, Evaluation
 from rawless.heads.examples import Task, make_head
-from rawless.heads.fit import fit, predict
+from rawless.heads.fit import History, fit, predict
 from rawless.heads.modules import Head
 
 CURVE_SHARES = (0.1, 0.25, 0.5)
@@ -36,11 +36,7 @@ class TrainedHead:
 def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
     """Train and evaluate a head. `report_progress` is called with the name of each step."""
     report_progress("training")
-    head = make_head(task)
-    rows = task.splits["train"].rows
-    validation = task.splits["validation"].rows
-    measure = _harmless(task, head) if task.kind.starts_as_baseline and len(validation) else None
-    history = fit(head, task.spec, rows, validation, measure)
+    head, history = fitted(task)
     domain, of_domain = fit_domain(task)
     report_progress("learning curve")
     curve = _learning_curve(task, head)
@@ -56,6 +52,13 @@ def train(task: Task, report_progress: Callable[[str], None]) -> TrainedHead:
     warnings = (*_warnings(task, curve), *_better_baselines(evaluation), *of_domain)
     details = {"warnings": warnings, "abstention": abstention}
     return TrainedHead(task, head, evaluation.model_copy(update=details), domain)
+
+
+def fitted(task: Task) -> tuple[Head, History]:
+    """Return a head that is trained on a task, and its losses."""
+    head, validation = make_head(task), task.splits["validation"].rows
+    measure = _harmless(task, head) if task.kind.starts_as_baseline and len(validation) else None
+    return head, fit(head, task.spec, task.splits["train"].rows, validation, measure)
 
 
 def _without_features(task: Task) -> Head | None:

@@ -1,6 +1,6 @@
 """Vectors of the same events by two encoders, which were logged while a stream had both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from rawless.warehouse.tables import FOLDER
 
 MAX_ROWS = 50_000
 """How many events are read unless a caller asks for another number: a random sample, the same each time."""
-_PAIRED = FOLDER / "embedding_event_v1" / "paired.sql"
+_PAIRED, _DELIVERED = (FOLDER / "embedding_event_v1" / f"{name}.sql" for name in ("paired", "delivered"))
 _COLUMNS = ("event_id", "origin", "logged_at", "embedding")
 
 
@@ -40,10 +40,8 @@ def paired_vectors(
     warehouse: Warehouse, stream: str, first: EncoderSpec, second: EncoderSpec, row_limit: int = MAX_ROWS
 ) -> PairedVectors:
     """Return the vectors of the events of a stream that both encoders embedded. Raises UserError if there are none."""
-    now = datetime.now(UTC) + timedelta(days=2)  # producers may date an event up to a day after now
-    values = {"stream": stream, "first": first.fingerprint, "second": second.fingerprint, "row_limit": row_limit}
-    values |= {"start_at": datetime.fromtimestamp(0, UTC), "end_at": now}
-    rows = warehouse.query(warehouse.render(_PAIRED), parameters(values))
+    values = {"first": first.fingerprint, "second": second.fingerprint, "row_limit": row_limit}
+    rows = warehouse.query(warehouse.render(_PAIRED), parameters(_all_events(stream) | values))
     if not rows:
         raise UserError(
             f"No event of {stream} has vectors of both {first.ref} and {second.ref}: list both in the stream file's "
@@ -56,6 +54,20 @@ def paired_vectors(
         _vectors(warehouse, stream, first, rows, "first_logged_at"),
         _vectors(warehouse, stream, second, rows, "second_logged_at"),
     )
+
+
+def vectors_of(warehouse: Warehouse, stream: str, spec: EncoderSpec, event_ids: Sequence[str]) -> Mapping[str, Vector]:
+    """Return the vectors by an encoder of those of these events that have one, by event id."""
+    values = {"fingerprint": spec.fingerprint, "event_ids": list(event_ids)}
+    rows = warehouse.query(warehouse.render(_DELIVERED), parameters(_all_events(stream) | values))
+    vectors = _vectors(warehouse, stream, spec, rows, "logged_at") if rows else ()
+    return {row["event_id"]: vector for row, vector in zip(rows, vectors, strict=True)}
+
+
+def _all_events(stream: str) -> dict[str, Any]:
+    """Return the parameters that select all events of a stream."""
+    now = datetime.now(UTC) + timedelta(days=2)  # producers may date an event up to a day after now
+    return {"stream": stream, "start_at": datetime.fromtimestamp(0, UTC), "end_at": now}
 
 
 def _vectors(

@@ -1,5 +1,6 @@
 """Metrics agree with scikit-learn, and intervals have their nominal coverage."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from rawless.heads import metrics as own_metrics
-from rawless.heads.metrics import Metric, bootstrap
+from rawless.heads.metrics import Metric, bootstrap, resampled
 
 
 def _answers(seed: int, rows: int, classes: int) -> tuple[Any, Any]:
@@ -88,3 +89,14 @@ def test_intervals_contain_the_true_value_in_about_95_percent_of_samples() -> No
         covered += result.low <= 0.8 <= result.high
 
     assert 88 <= covered <= 100
+
+
+def test_samples_of_persons_contain_all_rows_of_a_person_and_rows_without_one_are_drawn_alone() -> None:
+    persons = ["a", None, "b", "a", None, "b", "b"]
+    for rows in resampled(persons, seed=1, samples=20):
+        drawn = Counter(rows.tolist())
+        assert drawn[0] == drawn[3]
+        assert drawn[2] == drawn[5] == drawn[6]
+        assert drawn[0] + drawn[1] + drawn[2] + drawn[4] == 4
+    alone = next(resampled([None] * 5, seed=3))
+    assert alone.tolist() == np.random.default_rng(3).integers(0, 5, 5).tolist()
