@@ -53,6 +53,9 @@ def test_a_scan_costs_the_same_as_in_the_page_about_snapshots() -> None:
 
     assert cost.row_bytes(2048) * 1_000_000 == read
     assert capacity.price("bigquery_scan") == cost.PRICE_PER_TIB
+    assert capacity.price("bigquery_storage") == cost.STORAGE_PER_GIB_MONTH
+    assert capacity.price("bigquery_write") == cost.WRITE_PER_GIB
+    assert capacity.price("cpu_worker") == cost.CPU_WORKER_PER_HOUR
     assert read / GIB * capacity.price("bigquery_storage") == pytest.approx(0.31, abs=0.005)
 
 

@@ -26,6 +26,7 @@ from rawless.cli.commands import (
     encoder_compare,
     encoder_defend,
     encoder_import,
+    encoder_plan,
     encoder_retire,
     erase,
     head,
@@ -81,6 +82,7 @@ encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
+encoder.app.command("plan")(encoder_plan.plan)
 encoder.app.command("retire")(encoder_retire.retire)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
