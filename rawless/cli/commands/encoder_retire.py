@@ -83,4 +83,4 @@ def _print(retirement: "Retirement", hours: int | None, rows_left: int, *, plann
         echo(f"Snapshots that can be read but not be built again: {', '.join(of.snapshots)}.")
     if of.heads:
         echo(f"Deployed heads that are not called any more: {', '.join(of.heads)}.")
-    echo("Its rejections, predictions and audits remain. No job or service logs a row of it for this stream any more.")
+    echo("Its rejections, predictions and audits remain. No job of this stream starts with it any more.")
