@@ -9,8 +9,7 @@ from typing import Any, Literal
 from benchmarks import ceilings
 from benchmarks.report import RESULTS
 from rawless.config import read_mapping
-from rawless.datasets.cost import TIB, column_bytes
-from rawless.warehouse.tables import table
+from rawless.datasets.cost import TIB, column_bytes, row_bytes
 
 PRICES = Path(__file__).parent / "prices.yaml"
 MILLION, GIB, GB, HOUR = 10**6, 2**30, 10**9, 3600
@@ -124,11 +123,6 @@ def ceiling(kind: Kind, load: Load, variant: str) -> tuple[float, str]:
     card, precision = kind.lower(), variant.partition(",")[0]
     bandwidth, arithmetic = published(f"{card}_bandwidth"), published(f"{card}_{precision}")
     return ceilings.counts()[load.encoder][variant].ceiling(bandwidth, arithmetic, BATCHES[load.modality])
-
-
-def row_bytes(dimension: int) -> int:
-    """Return the bytes of one row of embedding_event_v1, as BigQuery counts them."""
-    return sum(column_bytes(column.name, dimension) for column in table("embedding_event_v1").columns)
 
 
 def sync_bytes(mapped: int, customers: int, new: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import capacity, ceilings
 from benchmarks.capacity import HOUR, KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
 from rawless.cli.output import echo
-from rawless.datasets.cost import dollars, format_bytes
+from rawless.datasets.cost import dollars, format_bytes, row_bytes
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale-and-cost.md"
 _SIZES = (1024, 10 * 1024, 100 * 1024, 1024 * 1024)
@@ -167,7 +167,7 @@ or from {format_bytes(capacity.break_even(is_stored=True))} on if the object exi
 def _storage() -> str:
     rows = []
     for dimension in _DIMENSIONS:
-        size = capacity.row_bytes(dimension) * MILLION
+        size = row_bytes(dimension) * MILLION
         stored = size / capacity.GIB * price("bigquery_storage")
         write = size / capacity.GIB * price("bigquery_write")
         rows.append((f"{dimension:,}", format_bytes(size), f"{stored:,.2f}", f"{write:,.2f}", f"{dollars(size):,.3f}"))

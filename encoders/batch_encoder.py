@@ -4,10 +4,10 @@ An item that fails alone is rejected; when the encoder fails for its own probe t
 nothing is rejected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from rawless.privacy import Raw, Reason, guarded
 
 P = TypeVar("P")
 """An item that is prepared for the network, such as tokens or pixels."""
+T = TypeVar("T")
 _DEFAULT_LIMITS = ImageLimits()
 _MAYBE_THE_ENCODER = (Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING)
 """Reasons that a broken encoder causes for every item."""
@@ -106,7 +107,27 @@ class BatchEncoder(Generic[P]):
 
         Raises Unavailable when the encoder cannot prepare its own probe either.
         """
-        outcome = guarded(self._prepare, item, limits, role)
+        return self._checked(guarded(self._prepare, item, limits, role))
+
+    @property
+    def reading(self) -> Hashable | None:
+        """See `Model.reading`."""
+        return self._model.reading
+
+    def prepare_for_all(
+        self, item: Raw[bytes], limits: ImageLimits, encoders: "Sequence[BatchEncoder[Any]]"
+    ) -> list[Any | Reason]:
+        """Return one item prepared for the networks of several encoders of this `reading`, or their reasons."""
+        models = [encoder._model for encoder in encoders]
+        outcomes = guarded(_read, item, lambda content: self._model.prepare_for_all(content, limits, models))
+        return [outcomes] * len(models) if isinstance(outcomes, Reason) else outcomes
+
+    def submit_prepared(self, prepare: Callable[[], P | Reason]) -> "Future[Outcome]":
+        """Return the future of an item as `submit` does; `prepare` returns it from `prepare_for_all`."""
+        return self._batcher.submit(lambda: self._checked(prepare()))
+
+    def _checked(self, outcome: P | Reason) -> P | Reason:
+        """Return the outcome of preparing an item. Raises Unavailable if preparing the probe fails too."""
         if outcome is not Reason.INTERNAL:
             return outcome
         if isinstance(guarded(self._prepare_probe), Reason):
@@ -115,11 +136,7 @@ class BatchEncoder(Generic[P]):
 
     def _prepare(self, item: Raw[bytes], limits: ImageLimits, role: Role) -> P:
         prepare = self._model.prepare_query if role == "query" else self._model.prepare
-        try:
-            with translate_memory_errors():
-                return prepare(item.reveal(), limits)
-        except OutOfMemory:  # also for errors of torch
-            raise MemoryError from None
+        return _read(item, lambda content: prepare(content, limits))
 
     def _prepare_probe(self) -> P:
         return self._model.prepare(self.spec.content_of(self.spec.probe_input), _DEFAULT_LIMITS)
@@ -147,6 +164,15 @@ class BatchEncoder(Generic[P]):
 
     def _failing(self) -> Unavailable:
         return Unavailable(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
+
+
+def _read(item: Raw[bytes], read: Callable[[bytes], T]) -> T:
+    """Return what a function makes of the content of an item. Raises MemoryError for all kinds of it."""
+    try:
+        with translate_memory_errors():
+            return read(item.reveal())
+    except OutOfMemory:
+        raise MemoryError from None
 
 
 def _failed_alone(out_of_memory: bool) -> Outcome | Unavailable:

@@ -4,7 +4,7 @@ This module and `encoders.families` are imported to parse a spec, so they import
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, get_args
 
@@ -13,6 +13,7 @@ from encoders.spec import EncoderSpec
 from encoders.weight_sources import WeightSource
 from rawless.content import ImageLimits
 from rawless.errors import UserError
+from rawless.privacy import Reason
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,17 @@ class Model(ABC, Generic[P]):
     def prepare_query(self, content: bytes, limits: ImageLimits) -> P:
         """Return what is searched for in the form that `inputs` takes; by default like any item. See `prepare`."""
         return self.prepare(content, limits)
+
+    @property
+    def reading(self) -> Hashable | None:
+        """What models with an equal value do alike with an item; None if that is nothing worth sharing."""
+        return None
+
+    def prepare_for_all(
+        self, content: bytes, limits: ImageLimits, models: "Sequence[Model[Any]]"
+    ) -> list[Any | Reason]:
+        """Return one item in the form that each of several models of this `reading` takes, or why it is rejected."""
+        raise NotImplementedError
 
     @abstractmethod
     def cost(self, prepared: P) -> int:

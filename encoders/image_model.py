@@ -2,9 +2,11 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import torch
+from PIL import Image
 
 from encoders import nvjpeg
 from encoders.batcher import Budget
@@ -22,6 +24,7 @@ _BATCHES_IN_PROGRESS = 4
 _PREPARED_BYTES = 64_000_000
 """Bytes of prepared pixels in memory at a time."""
 _RESIZED_PIXELS = 50_000_000
+"""A thin strip is within all limits as it is stored, but takes gigabytes once its short side is resized."""
 _decoding_pixels = WeightedSemaphore(max(_RESIZED_PIXELS, 12_500_000 * (os.cpu_count() or 1)))
 """Pixels decoded at a time by all threads: a phone's photograph for each core, or one of the largest allowed images."""
 _EXAMPLE_SIZES = (2, 1)
@@ -41,6 +44,19 @@ class ImageModel(Model[torch.Tensor]):
     def prepare(self, content: bytes, limits: ImageLimits) -> torch.Tensor:
         """See `Model.prepare`: pixels, as the function `prepare` returns them."""
         return prepare(content, self._preprocessing, limits)
+
+    @property
+    def reading(self) -> Hashable | None:
+        """See `Model.reading`: how an image is decoded, if that does not depend on its size afterwards."""
+        of = self._preprocessing
+        return (ImageModel, of.exif_orientation, of.alpha) if of.decoder == "pillow" else None
+
+    def prepare_for_all(
+        self, content: bytes, limits: ImageLimits, models: Sequence[Model[Any]]
+    ) -> list[torch.Tensor | Reason]:
+        """See `Model.prepare_for_all`: pixels of an image that is decoded once."""
+        preprocessings = [model._preprocessing for model in models if isinstance(model, ImageModel)]
+        return prepare_for_all(content, preprocessings, limits)
 
     def cost(self, prepared: torch.Tensor) -> int:
         """See `Model.cost`: 1, since all images have the same size."""
@@ -69,11 +85,36 @@ def budget(crop: int, *, cuda: bool) -> Budget:
 def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor:
     """Return the pixels of an image file, uint8 of shape (3, crop, crop). Raises Rejected."""
     image = read_header(content, limits)
-    # A thin strip is within all limits as it is stored, but takes gigabytes once its short side is resized.
-    resized = math.prod(resized_size(image.size, preprocessing))
-    if resized > _RESIZED_PIXELS:
+    if (resized := math.prod(resized_size(image.size, preprocessing))) > _RESIZED_PIXELS:
         raise Rejected(Reason.TOO_MANY_PIXELS)
     with _decoding_pixels.acquire(max(math.prod(image.size), resized)):
         if preprocessing.decoder == "nvjpeg" and nvjpeg.takes(image):
             return nvjpeg.decode_and_resize(image, preprocessing)
         return resize_and_crop(decode_pixels(image, preprocessing), preprocessing)
+
+
+def prepare_for_all(
+    content: bytes, preprocessings: Sequence[ImagePreprocessing], limits: ImageLimits
+) -> list[torch.Tensor | Reason]:
+    """Return what `prepare` returns by each preprocessing, or its reason; the image is decoded once.
+
+    All of them decode alike, by Pillow. Raises Rejected for an image that none can take.
+    """
+    image = read_header(content, limits)
+    sizes = [math.prod(resized_size(image.size, each)) for each in preprocessings]
+    if min(sizes) > _RESIZED_PIXELS:
+        raise Rejected(Reason.TOO_MANY_PIXELS)
+    fitting = [size for size in sizes if size <= _RESIZED_PIXELS]
+    with _decoding_pixels.acquire(max(math.prod(image.size), *fitting)):
+        decoded: Image.Image | Reason
+        try:
+            decoded = decode_pixels(image, preprocessings[0])
+        except Rejected as rejected:
+            decoded = rejected.reason
+        outcomes: list[torch.Tensor | Reason] = []
+        for preprocessing, size in zip(preprocessings, sizes, strict=True):
+            if size > _RESIZED_PIXELS:
+                outcomes.append(Reason.TOO_MANY_PIXELS)
+            else:
+                outcomes.append(decoded if isinstance(decoded, Reason) else resize_and_crop(decoded, preprocessing))
+        return outcomes

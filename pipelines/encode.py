@@ -17,6 +17,7 @@ from encoders.image_formats import check_installed
 from encoders.load import load
 from encoders.release import PURPOSE, Release, needs_key
 from encoders.spec import EncoderSpec
+from encoders.together import Together
 from pipelines.elements import EncodedEvent, ParsedEvent
 from pipelines.rejections import REJECTED, RejectedOutput, count_rejection, namespace, rejection_row
 from rawless.content import ImageLimits
@@ -49,6 +50,7 @@ class _Encode(beam.DoFn):
     def setup(self) -> None:
         check_installed(self._limits.formats)  # a worker need not have what its launcher has
         self._encoders = [load(spec, self._device) for spec in self._specs]
+        self._together = Together(self._encoders)
         # A digest over the whole spec, so it is computed once for each worker.
         self._fingerprints = [spec.fingerprint for spec in self._specs]
         noise_key = self._key.load().derive(PURPOSE) if any(map(needs_key, self._specs)) else None
@@ -59,7 +61,7 @@ class _Encode(beam.DoFn):
         self._bytes = 0
 
     def process(self, parsed: ParsedEvent) -> Iterator[EncodedEvent | RejectedOutput]:
-        outcomes = [encoder.submit(parsed.event.payload, self._limits) for encoder in self._encoders]
+        outcomes = self._together.submit(parsed.event.payload, self._limits)
         self._pending.append(_Pending(parsed, outcomes))
         self._bytes += parsed.event.size
         while self._pending and (self._bytes > MAX_BYTES or _is_done(self._pending[0])):

@@ -30,6 +30,7 @@ from rawless.warehouse.config import load_warehouse_config
 from rawless.warehouse.encoder_registry import is_registered, register, resolve
 from rawless.warehouse.leakage_gate import GATE_TABLES, enforce_gate
 from rawless.warehouse.rejections import rejections
+from rawless.warehouse.stream_pointers import refuse_retired
 
 MAX_REPLAYED = 100_000
 """Events of one replay, because their ids are part of the job; the next run takes the others."""
@@ -104,7 +105,9 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         stream.check_modality(spec.ref, spec.modality)
-    warnings = enforce_gate(warehouse, stream, dict(zip(stream.encoders, specs, strict=True)))
+    by_ref = dict(zip(stream.encoders, specs, strict=True))
+    refuse_retired(warehouse, stream.stream, by_ref)
+    warnings = enforce_gate(warehouse, stream, by_ref)
     return PreparedJob(_job(stream, request, warehouse, specs, is_local), beam, warnings)
 
 

@@ -21,7 +21,7 @@ from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
 
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
-JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1")
+JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1", "stream_pointer_v1")
 LOCAL_CONFIG = WarehouseConfig(
     project=stack.LOCAL_PROJECT,
     events="events",

@@ -26,6 +26,7 @@ deployers        = ["terraform@acme-build.iam.gserviceaccount.com"]
 launchers        = ["delivery@acme-build.iam.gserviceaccount.com"]
 subject_mappers  = ["mapper@acme-embeddings.iam.gserviceaccount.com"]
 erasers          = ["eraser@acme-embeddings.iam.gserviceaccount.com"]
+encoder_managers = ["ml-engineering@acme-embeddings.iam.gserviceaccount.com"]
 dataset_builders = ["builder@acme-embeddings.iam.gserviceaccount.com"]
 groups = {
   owners     = "warehouse-owners@acme.example"

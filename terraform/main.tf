@@ -46,7 +46,7 @@ module "design" {
   callers               = var.callers
   accounts = {
     deployers = var.deployers, launchers = var.launchers, mappers = var.subject_mappers, erasers = var.erasers,
-    builders  = var.dataset_builders
+    builders  = var.dataset_builders, managers = var.encoder_managers
   }
 }
 
@@ -89,7 +89,7 @@ module "perimeter" {
   identities = {
     producers   = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
     mappers     = setunion(local.mappers, local.erasers)
-    builders    = toset([for email in var.dataset_builders : "serviceAccount:${email}"])
+    builders    = toset([for email in setunion(var.dataset_builders, var.encoder_managers) : "serviceAccount:${email}"])
     scientists  = ["group:${var.groups.scientists}"]
     auditors    = ["group:${var.groups.auditors}"]
     owners      = ["group:${var.groups.owners}"]
@@ -137,6 +137,7 @@ module "warehouse" {
   subject_mappers   = var.subject_mappers
   erasers           = var.erasers
   dataset_builders  = var.dataset_builders
+  encoder_managers  = var.encoder_managers
   owners            = var.groups.owners
   scientists        = var.groups.scientists
   auditors          = var.groups.auditors

@@ -97,6 +97,11 @@ variable "dataset_builders" {
   description = "Email addresses of the service accounts that build datasets."
 }
 
+variable "encoder_managers" {
+  type        = set(string)
+  description = "Email addresses of the service accounts of ML engineering, which adopt and retire encoders."
+}
+
 variable "erasers" {
   type        = set(string)
   description = "Email addresses of the privacy office's service accounts that erase persons, with the pseudonym key."

@@ -9,7 +9,8 @@ from tests.command_lines import commands_in, problem
 ROOT = Path(__file__).parent.parent
 PAGES = [
     *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/privacy/*.md")), *sorted(ROOT.glob("sql/*/README.md")),
+    *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/privacy/*.md")),
+    *sorted(ROOT.glob("docs/encoders/*.md")), *sorted(ROOT.glob("sql/*/README.md")),
     ROOT / "terraform" / "README.md",
 ]  # fmt: skip
 

@@ -51,8 +51,11 @@ def test_a_scan_costs_the_same_as_in_the_page_about_snapshots() -> None:
     names = [column.name for column in table("embedding_event_v1").columns]
     read = 1_000_000 * sum(cost.column_bytes(name, 2048) for name in names)
 
-    assert capacity.row_bytes(2048) * 1_000_000 == read
+    assert cost.row_bytes(2048) * 1_000_000 == read
     assert capacity.price("bigquery_scan") == cost.PRICE_PER_TIB
+    assert capacity.price("bigquery_storage") == cost.STORAGE_PER_GIB_MONTH
+    assert capacity.price("bigquery_write") == cost.WRITE_PER_GIB
+    assert capacity.price("cpu_worker") == cost.CPU_WORKER_PER_HOUR
     assert read / GIB * capacity.price("bigquery_storage") == pytest.approx(0.31, abs=0.005)
 
 

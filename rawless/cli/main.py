@@ -23,12 +23,15 @@ from rawless.cli.commands import (
     encoder,
     encoder_adapt,
     encoder_backfill,
+    encoder_adopt,
     encoder_bake,
     encoder_compare,
     encoder_defend,
     encoder_import,
     encoder_probe,
     encoder_saliency,
+    encoder_plan,
+    encoder_retire,
     erase,
     head,
     head_deploy,
@@ -79,12 +82,16 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("adapt")(encoder_adapt.adapt)
 encoder.app.command("backfill", context_settings={"allow_extra_args": True})(encoder_backfill.backfill)
+encoder.app.command("adopt")(encoder_adopt.adopt)
+encoder.app.command("roles")(encoder_adopt.roles)
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
 encoder.app.command("probe")(encoder_probe.probe)
 encoder.app.command("saliency")(encoder_saliency.saliency)
+encoder.app.command("plan")(encoder_plan.plan)
+encoder.app.command("retire")(encoder_retire.retire)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)

@@ -20,7 +20,14 @@ from rawless.warehouse.tables import names, table
 
 PRICE_PER_TIB = 6.25
 """US dollars per TiB read on demand, as published for the US in 2026."""
+STORAGE_PER_GIB_MONTH = 0.02
+"""US dollars for active logical storage."""
+WRITE_PER_GIB = 0.025
+"""US dollars for rows through the Storage Write API; the first 2 TiB a month are free."""
+CPU_WORKER_PER_HOUR = 0.166
+"""US dollars for a worker of 2 vCPUs and 8 GB."""
 TIB = 2**40
+GIB = 2**30
 _FIXED_BYTES = {"TIMESTAMP": 8, "FLOAT64": 8, "INT64": 8, "BOOL": 1}
 _LENGTHS = {
     "event_id": 36, "subject_key": 64, "person_key": 64, "subject_key_id": 16, "caller_key": 16,
@@ -153,6 +160,11 @@ def _types(name: str) -> dict[str, str]:
 def column_bytes(column: str, dimension: int) -> int:
     """Return the bytes that a column of `embedding_event_v1` takes in a row, as BigQuery counts them."""
     return _column_bytes("embedding_event_v1", column, Volume(1, dimension))
+
+
+def row_bytes(dimension: int) -> int:
+    """Return the bytes of one row of `embedding_event_v1`, as BigQuery counts them."""
+    return sum(column_bytes(column.name, dimension) for column in table("embedding_event_v1").columns)
 
 
 def format_bytes(size: float) -> str:

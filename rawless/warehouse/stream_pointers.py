@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from encoders.spec import EncoderSpec
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters, structs
@@ -58,6 +59,17 @@ def read(warehouse: Warehouse, stream: str) -> Pointers:
     changes = [Change(row["role"], row["encoder_fingerprint"], row["since"]) for row in rows if row["role"] in ROLES]
     # Rows of one time were written together, where the live one is the change and the others follow from it.
     return Pointers(stream, tuple(sorted(changes, key=lambda each: (each.since, each.role == "live"))))
+
+
+def refuse_retired(warehouse: Warehouse, stream: str, specs: Mapping[str, EncoderSpec]) -> None:
+    """Raise UserError if an encoder, given by its reference, is retired for a stream: its rows would come back."""
+    roles = read(warehouse, stream).roles
+    for ref, spec in specs.items():
+        if roles.get(spec.fingerprint) == "retired":
+            raise UserError(
+                f"{ref} is retired for {stream}, so its rows were deleted: remove it from the encoders of the stream "
+                "file, or begin again with `rawless encoder adopt STREAM.yaml " + f"{ref} --to shadow`."
+            )
 
 
 def point(warehouse: Warehouse, before: Pointers, roles: Mapping[str, Role]) -> Pointers:

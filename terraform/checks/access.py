@@ -20,6 +20,7 @@ _GRANTEES = (
     ("mapper", r"(serviceAccount:)?mapper@"),
     ("eraser", r"(serviceAccount:)?eraser@"),
     ("builder", r"(serviceAccount:)?builder@"),
+    ("encoder manager", r"(serviceAccount:)?ml-engineering@"),
     ("publisher", r"serviceAccount:(shop|helpdesk)@"),
     ("scientist", r"(group:)?data-scientists@"),
     ("auditor", r"(group:)?privacy-office@"),
@@ -72,6 +73,19 @@ _FORBIDDEN = (
         r"^table (leakage_audit_v1|waiver_v1)$",
         "what the leakage gate holds back must not open it",
     ),
+    (
+        r"^(worker|orchestrator|encoder|classifier|scientist)$",
+        r"^(?!row_reader$)",
+        r"^table stream_pointer_v1$",
+        "what follows the pointers must not move them",
+    ),
+    (
+        r"^encoder manager$",
+        r"",
+        r"production|dataset audit|builds|subjects|pseudonym|bucket|topic|subscription|service|account",
+        "who moves a stream to another encoder needs events, snapshots and heads only",
+    ),
+    (r"^encoder manager$", r"WRITER|dataEditor|dataOwner", r"", "it deletes rows, but no table"),
     (
         r"^(user:|group:|scientist|auditor)",
         r"",

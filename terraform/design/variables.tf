@@ -163,16 +163,16 @@ variable "attestor" {
 }
 
 variable "accounts" {
-  type        = object({ deployers = set(string), launchers = set(string), mappers = set(string), erasers = set(string), builders = set(string) })
-  default     = { deployers = [], launchers = [], mappers = [], erasers = [], builders = [] }
-  description = "Email addresses of the service accounts that apply Terraform, launch jobs, fill the subject map, erase persons and build datasets."
+  type        = object({ deployers = set(string), launchers = set(string), mappers = set(string), erasers = set(string), builders = set(string), managers = set(string) })
+  default     = { deployers = [], launchers = [], mappers = [], erasers = [], builders = [], managers = [] }
+  description = "Email addresses of the service accounts that apply Terraform, launch jobs, fill the subject map, erase persons, build datasets and manage encoders."
   validation {
     condition     = alltrue([for each in flatten([for duty in values(var.accounts) : tolist(duty)]) : endswith(each, ".gserviceaccount.com")])
-    error_message = "deployers, launchers, subject_mappers, erasers and dataset_builders must be email addresses of service accounts."
+    error_message = "deployers, launchers, subject_mappers, erasers, dataset_builders and encoder_managers must be email addresses of service accounts."
   }
   validation {
     condition     = length(setunion(values(var.accounts)...)) == sum([for duty in values(var.accounts) : length(duty)])
-    error_message = "deployers, launchers, subject_mappers, erasers and dataset_builders must not share an account: who reads the pseudonym key must not read embeddings, and who launches code must not change who may."
+    error_message = "deployers, launchers, subject_mappers, erasers, dataset_builders and encoder_managers must not share an account: who reads the pseudonym key must not read embeddings, and who launches code must not change who may."
   }
 }
 

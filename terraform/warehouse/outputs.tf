@@ -9,5 +9,6 @@ output "worker_grants" {
     values(google_bigquery_table_iam_member.worker_appends_embeddings)[*].id,
     values(google_bigquery_table_iam_member.worker_appends_rejections)[*].id,
     values(google_bigquery_table_iam_member.worker_reads_encoders)[*].id,
+    values(google_bigquery_table_iam_member.worker_reads_pointers)[*].id,
   )
 }

@@ -77,6 +77,7 @@ locals {
   # Readers run queries and read sessions; neither role grants access to rows.
   readers = merge(
     { for email in var.dataset_builders : "builder/${email}" => "serviceAccount:${email}" },
+    { for email in var.encoder_managers : "manager/${email}" => "serviceAccount:${email}" },
     { scientist = "group:${var.scientists}", auditor = "group:${var.auditors}" },
   )
 }

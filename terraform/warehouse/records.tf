@@ -2,7 +2,7 @@
 # bigquery.tables.updateData, and no role separates INSERT from UPDATE and DELETE. Whatever removes or changes a record
 # raises an alert; the audit logs contain who did it, and BigQuery can restore it for the time travel window.
 locals {
-  records = "/tables/(export_v1|head_v1|leakage_audit_v1|waiver_v1)$"
+  records = "/tables/(export_v1|head_v1|leakage_audit_v1|stream_pointer_v1|waiver_v1)$"
 }
 
 resource "google_bigquery_table_iam_member" "scientist_registers" {
@@ -47,7 +47,7 @@ resource "google_monitoring_alert_policy" "changed_records" {
   severity     = "CRITICAL"
 
   conditions {
-    display_name = "Rows of export_v1, head_v1, leakage_audit_v1 or waiver_v1 were changed or removed"
+    display_name = "Rows of export_v1, head_v1, leakage_audit_v1, stream_pointer_v1 or waiver_v1 were changed or removed"
     condition_threshold {
       filter          = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.changed_records.name}\""
       comparison      = "COMPARISON_GT"

@@ -83,6 +83,11 @@ variable "dataset_builders" {
   description = "Email addresses of the service accounts that build datasets."
 }
 
+variable "encoder_managers" {
+  type        = set(string)
+  description = "Email addresses of the service accounts of ML engineering, which adopt and retire encoders."
+}
+
 variable "scientists" {
   type        = string
   description = "Email address of the group of data scientists, who train on snapshots."

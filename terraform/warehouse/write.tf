@@ -22,6 +22,7 @@ locals {
   rejection       = google_bigquery_table.of["rejection_v1"]
   prediction      = google_bigquery_table.of["prediction_v1"]
   encoder         = google_bigquery_table.of["encoder_v1"]
+  pointer         = google_bigquery_table.of["stream_pointer_v1"]
   gate            = ["leakage_audit_v1", "waiver_v1"]
 }
 
@@ -48,6 +49,25 @@ resource "google_bigquery_table_iam_member" "worker_reads_encoders" {
   project    = var.project
   dataset_id = local.encoder.dataset_id
   table_id   = local.encoder.table_id
+  role       = google_project_iam_custom_role.row_reader.name
+  member     = each.value
+}
+
+# A job starts with no encoder that is retired for its stream. Services follow the live encoder of their streams.
+resource "google_bigquery_table_iam_member" "worker_reads_pointers" {
+  for_each   = var.workers
+  project    = var.project
+  dataset_id = local.pointer.dataset_id
+  table_id   = local.pointer.table_id
+  role       = google_project_iam_custom_role.row_reader.name
+  member     = each.value
+}
+
+resource "google_bigquery_table_iam_member" "service_reads_pointers" {
+  for_each   = var.services
+  project    = var.project
+  dataset_id = local.pointer.dataset_id
+  table_id   = local.pointer.table_id
   role       = google_project_iam_custom_role.row_reader.name
   member     = each.value
 }

@@ -72,6 +72,16 @@ MISTAKES = {
         "row_reader.name\n  member     = var.workers[",
         "appender.name\n  member     = var.workers[",
     ),
+    "classifier must not have appender on table stream_pointer_v1: what follows the pointers must not move them": (
+        "warehouse/write.tf",
+        "local.pointer.table_id\n  role       = google_project_iam_custom_role.row_reader.name\n"
+        "  member     = each.value\n}\n\n# A job, and",
+        "local.pointer.table_id\n  role       = google_project_iam_custom_role.appender.name\n"
+        "  member     = each.value\n}\n\n# A job, and",
+    ),
+    "encoder manager must not have WRITER on dataset events: it deletes rows, but no table": (
+        "warehouse/manage_encoders.tf", '"READER"', '"WRITER"',
+    ),
     "auditor must not have roles/bigquery.dataEditor on table waiver_v1": (
         "warehouse/records.tf",
         'google_project_iam_custom_role.appender.name\n  member     = "group:${var.auditors}"',
