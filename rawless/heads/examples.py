@@ -1,6 +1,6 @@
 """Reading a snapshot as what a head is trained and evaluated on: inputs, labels and attributes, by split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,18 +72,25 @@ class Task:
         """The classes in the order of the labels; none when the labels are numbers."""
         return self.kind.classes(self.spec, self.manifest)
 
+    def restricted_to(self, events: Collection[str]) -> "Task":
+        """Return the task over the rows all of whose events are among these."""
+
+        def kept(part: Examples) -> Examples:
+            return part.take([row for row, own in enumerate(part.events) if all(event in events for event in own)])
+
+        return replace(self, splits={split: kept(part) for split, part in self.splits.items()})
+
     def with_vectors(self, vectors: Mapping[str, npt.NDArray[np.float32]]) -> "Task":
         """Return the task with other vectors, by event id. Rows of events that have none are left out."""
         sides = 2 if self.kind.is_of_pairs else 1
 
         def replaced(part: Examples) -> Examples:
-            kept = [row for row, events in enumerate(part.events) if all(event in vectors for event in events)]
-            part = part.take(kept)
             new = (np.array([vectors[events[side]] for events in part.events], np.float32) for side in range(sides))
             inputs = (*(torch.from_numpy(each) for each in new), *part.rows.inputs[sides:])
-            return replace(part, rows=replace(part.rows, inputs=inputs))
+            return replace(part, rows=replace(part.rows, inputs=inputs)) if len(part) else part
 
-        return replace(self, splits={split: replaced(part) for split, part in self.splits.items()})
+        kept = self.restricted_to(vectors)
+        return replace(kept, splits={split: replaced(part) for split, part in kept.splits.items()})
 
     def without_features(self) -> "Task":
         """Return the same task over the vectors alone."""

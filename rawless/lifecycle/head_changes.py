@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from encoders.spec import EncoderSpec, Vector
 from rawless.datasets import snapshots
 from rawless.datasets.spec import SPLITS, Split
 from rawless.errors import UserError
 from rawless.heads import registry
-from rawless.heads.examples import Examples, Task
+from rawless.heads.examples import Task
 from rawless.heads.fit import predict
 from rawless.heads.metrics import Array, Metric, bootstrap, paired_difference
 from rawless.heads.publish import folder_of, spec_of
@@ -137,20 +136,7 @@ def _too_few(change: HeadChange, splits: Sequence[Split]) -> str:
 
 def _of_both(task: Task, vectors: Mapping[str, Vector]) -> tuple[Task, Task]:
     """Return the task over the rows whose events have the other vectors, too, with either vectors."""
-    sides = 2 if task.kind.is_of_pairs else 1
-    one, other = {}, {}
-    for split, part in task.splits.items():
-        one[split] = part.take([n for n, events in enumerate(part.events) if all(each in vectors for each in events)])
-        other[split] = _replaced(one[split], sides, vectors)
-    return replace(task, splits=one), replace(task, splits=other)
-
-
-def _replaced(part: Examples, sides: int, vectors: Mapping[str, Vector]) -> Examples:
-    if not len(part):
-        return part
-    new = (np.stack([vectors[events[side]] for events in part.events]) for side in range(sides))
-    inputs = (*(torch.from_numpy(each.astype(np.float32)) for each in new), *part.rows.inputs[sides:])
-    return replace(part, rows=replace(part.rows, inputs=inputs))
+    return task.restricted_to(vectors), task.with_vectors(vectors)
 
 
 def _with_metrics(
