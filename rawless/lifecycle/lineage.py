@@ -62,6 +62,16 @@ class Version:
     services: tuple[tuple[str, str], ...]
     """Names of services, each with one of its heads."""
 
+    @property
+    def row_count(self) -> int:
+        """The number of its rows in all streams."""
+        return sum(each.row_count for each in self.streams)
+
+    @property
+    def head_count(self) -> int:
+        """The number of heads that take its vectors."""
+        return len(self.heads)
+
 
 @dataclass(frozen=True)
 class Step:

@@ -1,4 +1,7 @@
-"""`rawless report dataset` writes a report on a snapshot and its heads, `report privacy` one for the privacy office."""
+"""`rawless report dataset` writes a report on a snapshot and its heads, `report privacy` one for the privacy office.
+
+`report encoder` writes one on the versions of an encoder.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from encoders.spec import EncoderSpec
 from tests.cli.conftest import Outcome
 from tests.shop import Shop
 
@@ -90,3 +94,21 @@ def test_a_mistake_about_the_report_on_privacy(rawless: Rawless, arguments: tupl
     assert refused.code == 2
     assert words in refused.err
     assert len(refused.err.splitlines()) == 1
+
+
+def test_an_encoder_is_reported_with_the_services_of_its_heads(
+    rawless: Rawless, tiny_file: Path, tiny_sealed: EncoderSpec, tmp_path: Path
+) -> None:
+    rawless("encoder", "register", tiny_file)
+    (tmp_path / "stream.yaml").write_text(f"stream: texts\nmodality: text\nencoders: [{tiny_file}]\nsubject: none\n")
+    (tmp_path / "support.yaml").write_text("heads: {topic: {stream: stream.yaml}}\n")
+
+    outcome = rawless(
+        "report", "encoder", "tiny", "--service", tmp_path / "support.yaml", "--to", tmp_path / "page.html", "--json"
+    )
+
+    assert outcome.json["versions"][0]["fingerprint"] == tiny_sealed.fingerprint
+    assert outcome.json["file"] == str(tmp_path / "page.html")
+    assert outcome.json["versions"][0]["services"] == [["support", "topic"]]
+    assert "tiny@1.0.0" in (tmp_path / "page.html").read_text()
+    assert rawless("report", "encoder", "none").code == 2

@@ -1,17 +1,19 @@
 """`rawless report`: write HTML reports."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import echo, print_json, progress
+from rawless.cli.output import echo, print_json, progress, progress_steps
 
 if TYPE_CHECKING:
     from rawless.datasets.snapshots import Manifest
     from rawless.heads.artefact import HeadManifest
     from rawless.heads.evaluation import Evaluation
+    from rawless.lifecycle.lineage import Service
+    from rawless.report.encoder_page import EncoderReport
     from rawless.warehouse.client import Warehouse
 
 app = typer.Typer(help="Write reports, each as one HTML file that works offline.", no_args_is_help=True)
@@ -104,6 +106,79 @@ def privacy(
             if finding.level == "wrong":
                 echo(f"- {finding.sentence}")
         echo(f"Wrote {path}; open it in a browser.")
+
+
+@app.command()
+def encoder(
+    name: Annotated[str, typer.Argument(help="The encoder's name, without a version.")],
+    services: Annotated[
+        list[Path] | None,
+        typer.Option("--service", help="The file of a service that calls its heads; may be repeated."),
+    ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", min=0, help="Events on which versions are compared at most; 0 compares none.")
+    ] = 5_000,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="The file to write. By default in the folder reports of the home folder."),
+    ] = None,
+    warehouse: WarehouseFile = None,
+    json: Json = False,
+) -> None:
+    """Write a report on an encoder: what depends on each version, what changed between them, and drift."""
+    from rawless.connect import open_warehouse
+    from rawless.local import home
+    from rawless.report import check_installed, encoder_page
+
+    check_installed()
+    opened = open_warehouse(warehouse)
+    read = [_service(file, warehouse) for file in services or ()]
+    with progress_steps(f"Reporting on {name}") as report_step:
+        report = encoder_page.encoder_report(opened, name, home.heads(), read, rows, report_step)
+        path = to or home.folder() / "reports" / f"encoder-{name}.html"
+        encoder_page.write(report, path)
+    if json:
+        print_json({"file": str(path), **_lineage_json(report)})
+        return
+    for each in report.compared:
+        sentence = each.found.verdict if each.found else f"Not compared: {each.reason}"
+        echo(f"{each.before} and {each.after} on {each.stream}: {sentence}")
+    echo(f"Wrote {path}; open it in a browser. It is as confidential as the embeddings.")
+
+
+def _service(file: Path, warehouse: Path | None) -> "Service":
+    from rawless.cli.commands.encoder import resolved
+    from rawless.lifecycle.lineage import Service
+    from rawless.serving.config import load_config
+
+    _, served = load_config(file)
+    heads: dict[str, list[str]] = {}
+    for head in served.values():
+        heads.setdefault(resolved(head.encoder, warehouse).ref, []).extend(head.models)
+    return Service(file.stem, {encoder: tuple(dict.fromkeys(names)) for encoder, names in heads.items()})
+
+
+def _lineage_json(report: "EncoderReport") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    versions = [
+        {
+            "encoder": version.spec.ref,
+            "fingerprint": version.spec.fingerprint,
+            "streams": [asdict(each) | {"role": version.roles.get(each.stream)} for each in version.streams],
+            "datasets": [asdict(each) for each in version.datasets],
+            "heads": [asdict(each) for each in version.heads],
+            "services": version.services,
+        }
+        for version in report.lineage.versions
+    ]
+    compared = [
+        {"before": each.before, "after": each.after, "stream": each.stream, "reason": each.reason or None,
+         "verdict": each.found.verdict if each.found else None}
+        for each in report.compared
+    ]  # fmt: skip
+    steps = [{"before": step.before, "after": step.after, "bump": step.bump.value} for step in report.lineage.steps]
+    return {"versions": versions, "steps": steps, "relations": report.lineage.relations, "compared": compared}
 
 
 def _evaluated(warehouse: "Warehouse", snapshot: "Manifest", reference: str) -> "tuple[HeadManifest, Evaluation]":
