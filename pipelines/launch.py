@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from encoders.image_formats import check_installed
 from encoders.load import load
+from encoders.query_role import refuse_documents
 from encoders.release import needs_key
 from encoders.spec import EncoderSpec
 from pipelines import options
@@ -103,6 +104,7 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         stream.check_modality(spec.ref, spec.modality)
+        refuse_documents(spec, f"An encoder of the stream {stream.stream}")
     warnings = enforce_gate(warehouse, stream, dict(zip(stream.encoders, specs, strict=True)))
     return PreparedJob(_job(stream, request, warehouse, specs, is_local), beam, warnings)
 

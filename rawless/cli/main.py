@@ -25,6 +25,7 @@ from rawless.cli.commands import (
     encoder_compare,
     encoder_defend,
     encoder_import,
+    encoder_tune_queries,
     erase,
     head,
     head_deploy,
@@ -77,6 +78,7 @@ encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
 encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
+encoder.app.command("tune-queries")(encoder_tune_queries.tune_queries)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)
