@@ -135,7 +135,8 @@ class BatchEncoder(Generic[P]):
         return Reason.ENCODER_FAILED
 
     def _prepare(self, item: Raw[bytes], limits: ImageLimits, role: Role) -> P:
-        prepare = self._model.prepare_query if role == "query" else self._model.prepare
+        encodes_query = role == "query" or self.spec.queries_of is not None  # all that a query tower encodes
+        prepare = self._model.prepare_query if encodes_query else self._model.prepare
         return _read(item, lambda content: prepare(content, limits))
 
     def _prepare_probe(self) -> P:

@@ -39,6 +39,8 @@ class TowerSpec(EncoderSpec):
     def space(self) -> str:
         """See `EncoderSpec.space`: the digest of everything but what each tower has for itself."""
         _ = self.fingerprint  # raises for an unsealed spec
+        if self.queries_of:
+            return super().space
         shared = {name: value for name, value in self.identity().items() if name not in _OF_ONE_TOWER}
         shared["weights"] = self.weights.files  # wherever they come from
         return hashlib.sha256(canonical_json({"space": shared}).encode()).hexdigest()

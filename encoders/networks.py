@@ -51,6 +51,11 @@ class TokenNetwork(nn.Module):
         self._dimension = dimension
         self._l2_normalise = l2_normalise
 
+    @property
+    def transformer(self) -> nn.Module:
+        """The network without what follows it."""
+        return self._transformer
+
     def forward(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the vectors of the pooled states of the layer, of length one where `l2_normalise` is true."""
         extra = {"token_type_ids": types} if self._has_types else {}

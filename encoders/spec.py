@@ -112,7 +112,10 @@ class EncoderSpec(FrozenModel):
     adapter: Annotated[Adapter | None, Added()] = None
     """A map into the space of another encoder, which follows the network; `dimension` is that of the mapped vector."""
     queries_of: Annotated[Digest | None, Added()] = None
-    """For a query tower: the fingerprint of the encoder of the documents that its queries search."""
+    """For a query tower: the fingerprint of the encoder of the documents that its queries search.
+
+    It encodes queries only, see `encoders.query_tower`.
+    """
     training_domain: str = Field(min_length=1, max_length=500)
     parent: str | None = Field(default=None, max_length=200)
     """The encoder that this one was retrained from, as name@version."""
@@ -188,9 +191,12 @@ class EncoderSpec(FrozenModel):
     def space(self) -> str:
         """The digest of the space that the vectors lie in: those of one space may be compared, others never.
 
-        The fingerprint, but for encoders that were trained together. Raises UserError while the spec is unsealed.
+        The fingerprint, but for encoders that were trained together. That of a query tower is the fingerprint of its
+        documents' encoder, since its vectors may be compared with those and with no others. Raises UserError while the
+        spec is unsealed.
         """
-        return self.fingerprint
+        fingerprint = self.fingerprint
+        return self.queries_of or fingerprint
 
     @property
     def probe_input(self) -> str:

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from encoders.encoder import Device
 from encoders.image_formats import check_installed
 from encoders.load import load
+from encoders.query_role import refuse_documents
 from encoders.release import needs_key
 from encoders.spec import EncoderSpec
 from pipelines import options
@@ -105,6 +106,7 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
         stream.check_modality(spec.ref, spec.modality)
+        refuse_documents(spec, f"An encoder of the stream {stream.stream}")
     by_ref = dict(zip(stream.encoders, specs, strict=True))
     refuse_retired(warehouse, stream.stream, by_ref)
     warnings = enforce_gate(warehouse, stream, by_ref)

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from hypothesis import settings
 
 from encoders.catalogue import lookup, parse
 from encoders.encoder import Encoder
 from encoders.load import load
+from encoders.query_tower import Tower, trainable, unsealed_tower, write_tower
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from pipelines import stop_signal
@@ -262,6 +264,26 @@ def tiny_file(tiny_sealed: EncoderSpec, tmp_path_factory: pytest.TempPathFactory
     """A file with the tiny encoder's sealed spec, which a stream can name."""
     file = tmp_path_factory.mktemp("spec") / "tiny.yaml"
     file.write_text(tiny_sealed.model_dump_json())
+    return file
+
+
+@pytest.fixture(scope="session")
+def query_tower(tiny_sealed: EncoderSpec, tmp_path_factory: pytest.TempPathFactory) -> EncoderSpec:
+    """A query tower of the tiny encoder, whose weights were shifted instead of tuned."""
+    folder = tmp_path_factory.mktemp("towers") / "asks"
+    network = trainable(tiny_sealed, None).network
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.full_like(parameter, 0.05).cumsum(-1) % 0.3)
+    spec = unsealed_tower(tiny_sealed, Tower("asks", "1.0.0", "nothing"), folder)
+    return write_tower(tiny_sealed, spec, network, folder)
+
+
+@pytest.fixture(scope="session")
+def query_tower_file(query_tower: EncoderSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the query tower's sealed spec."""
+    file = tmp_path_factory.mktemp("spec") / "asks.yaml"
+    file.write_text(query_tower.model_dump_json())
     return file
 
 

@@ -32,6 +32,7 @@ from rawless.cli.commands import (
     encoder_probe,
     encoder_retire,
     encoder_saliency,
+    encoder_tune_queries,
     erase,
     head,
     head_deploy,
@@ -92,6 +93,7 @@ encoder.app.command("probe")(encoder_probe.probe)
 encoder.app.command("saliency")(encoder_saliency.saliency)
 encoder.app.command("plan")(encoder_plan.plan)
 encoder.app.command("retire")(encoder_retire.retire)
+encoder.app.command("tune-queries")(encoder_tune_queries.tune_queries)
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)

@@ -29,6 +29,7 @@ from rawless.datasets.snapshots import Manifest, find, list_manifests, summarise
 from rawless.datasets.spec import DatasetSpec
 from rawless.datasets.working_columns import Role
 from rawless.errors import Unavailable, UserError
+from rawless.warehouse.encoder_registry import refuse_query_tower
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import table
 
@@ -172,6 +173,7 @@ def _fill(run: BuildRun, role: Role, statement: Statement) -> int:
 def find_fingerprint(run: BuildRun) -> str:
     """Return the encoder fingerprint of all examples' events. Raises UserError when there are no events, or several."""
     compiled, spec = run.compiled, run.compiled.spec
+    refuse_query_tower(compiled.warehouse, spec.encoder)
     hashes = {each.least_hash for each in run.marked.values()} | {each.most_hash for each in run.marked.values()}
     hashes.discard(None)
     if compiled.adapter and hashes:

@@ -1,12 +1,13 @@
 """Adding the fine-tuning baseline to a trained head, from the raw content of the snapshot's events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from rawless.errors import UserError
 from rawless.heads.training import TrainedHead
+from rawless.privacy import Raw
 from rawless.warehouse.client import Warehouse
 
 
@@ -30,12 +31,9 @@ def with_finetuned(
 
     from encoders.catalogue import lookup
     from encoders.load import build
-    from rawless.connect import open_key_source
-    from rawless.events.sources import open_bounded_source
-    from rawless.events.stream import load_stream
-    from rawless.lifecycle.finetune import finetune, read_payloads
+    from rawless.lifecycle.finetune import finetune
 
-    task, stream = trained.task, load_stream(content.stream)
+    task = trained.task
     ids = [event_id for split in task.splits.values() for event_id in split.rows.ids]
     spec = lookup(str(task.manifest.spec["spec"]["encoder"]))
     if spec.fingerprint != task.manifest.fingerprint:
@@ -43,11 +41,21 @@ def with_finetuned(
             f"The encoder {spec.ref} of the catalogue is not the one that {task.manifest.snapshot_id} was built with: "
             "install the version of Rawless that built it."
         )
-    key = None if stream.subject == "none" else open_key_source(warehouse).load()
     report_progress("reading content")
-    source = open_bounded_source(content.source, stream, content.metadata)
-    payloads = read_payloads(source, stream, key, ids)
+    payloads = read_content(warehouse, content, ids)
     trainable = build(spec.model_copy(update={"precision": "fp32"}), torch.device("cpu"))
     metrics = finetune(task, trainable, payloads, content.epochs, report_progress)
     baselines = {**trained.evaluation.baselines, "finetuned": metrics}
     return replace(trained, evaluation=trained.evaluation.model_copy(update={"baselines": baselines}))
+
+
+def read_content(warehouse: Warehouse, content: Content, ids: Sequence[str]) -> dict[str, Raw[bytes]]:
+    """Return the raw contents of the events with these ids that are in the source, by event id. Raises UserError."""
+    from rawless.connect import open_key_source
+    from rawless.events.sources import open_bounded_source
+    from rawless.events.stream import load_stream
+    from rawless.lifecycle.finetune import read_payloads
+
+    stream = load_stream(content.stream)
+    key = None if stream.subject == "none" else open_key_source(warehouse).load()
+    return read_payloads(open_bounded_source(content.source, stream, content.metadata), stream, key, ids)

@@ -25,7 +25,7 @@ MAX_ROWS = 5_000
 
 @dataclass(frozen=True)
 class Compared:
-    """Two versions of the encoder on the events of a stream that carry both, or the reason why they are not compared."""
+    """Two versions on the events of a stream that carry both, or the reason why they are not compared."""
 
     before: str
     after: str

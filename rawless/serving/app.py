@@ -9,13 +9,14 @@ from starlette.types import ASGIApp
 
 from encoders.encoder import Device
 from encoders.image_formats import check_installed
+from encoders.query_role import refuse_documents
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.loopback import is_loopback
 from rawless.privacy.pseudonyms import KEY_VARIABLE, PseudonymKey
 from rawless.serving.adapted import hint_adapted, space_of_vectors
 from rawless.serving.authentication import Authenticator
-from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend
+from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend, answers
 from rawless.serving.config import ServeConfig, ServedHead
 from rawless.serving.encoding import EncoderBackend, LocalEncoderBackend
 from rawless.serving.head_store import HeadStore, head_requirements
@@ -65,6 +66,7 @@ class AppFactory:
         Raises UserError if the file is inconsistent, or names something that cannot be loaded.
         """
         check_access(self._config, role, host)
+        check_towers(self._served, self._dependencies.specs)
         if role == "encoder":
             encoder = self._local_encoder()
             service = self._service("Rawless encoder", encoder.check_ready)
@@ -121,7 +123,7 @@ class AppFactory:
     def _local_encoder(self) -> LocalEncoderBackend:
         for head in self._served.values():
             check_installed(head.stream.limits.formats)
-        specs = {head.encoder: self._dependencies.specs[head.encoder] for head in self._served.values()}
+        specs = {ref: self._dependencies.specs[ref] for head in self._served.values() for ref in head.encoders}
         encoder = LocalEncoderBackend(list(specs.values()), self._dependencies.device, self._config.limits.queue)
 
         def count_batches() -> None:
@@ -143,7 +145,8 @@ class AppFactory:
                 self._dependencies.report(message)
 
         self._lifespan.add_periodic(refresh)
-        return LocalClassifierBackend(heads, self._indexes())
+        towers = {arm: self._dependencies.specs[arm] for head in self._served.values() for arm in head.towers}
+        return LocalClassifierBackend(heads, self._indexes(), towers)
 
     def _indexes(self) -> dict[str, VectorIndex]:
         indexes: dict[str, VectorIndex] = {}
@@ -161,6 +164,12 @@ class AppFactory:
                     f"heads.{head.name}.index is {index.snapshot_id}, whose vectors are of another encoder than "
                     f"{head.encoder}: build a snapshot with that encoder.{hint_adapted(spec, [index.fingerprint])}"
                 )
+            for arm in head.towers:
+                if not answers(self._dependencies.specs[arm], index):
+                    raise UserError(
+                        f"heads.{head.name}.arms names {arm}, which encodes queries for other documents than those of "
+                        f"{index.snapshot_id}: name a tower of {head.encoder}, or another index."
+                    )
         return indexes
 
     def _prediction_log(self) -> PredictionLog | None:
@@ -195,6 +204,14 @@ class AppFactory:
             specs = {encoder: self._dependencies.specs[encoder]}
             for warning in enforce_gate(warehouse, stream, specs):
                 self._dependencies.report(warning)
+
+
+def check_towers(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> None:
+    """Raise UserError for a query tower where documents are encoded, or an arm of another modality than its stream."""
+    for head in served.values():
+        refuse_documents(specs[head.encoder], f"heads.{head.name}.encoder")
+        for arm in head.towers:
+            head.stream.check_modality(arm, specs[arm].modality)
 
 
 def check_access(config: ServeConfig, role: Role, host: str) -> None:

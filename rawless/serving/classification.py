@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from encoders.spec import Vector
+from encoders.spec import EncoderSpec, Vector
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.session import HeadSession
 from rawless.heads.signature import FEATURES
@@ -33,7 +33,7 @@ class ClassifierBackend(Protocol):
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
-        """Return the `top` events of an index that match a query's vector best.
+        """Return the `top` events of an index that match a query's vector best, by a head or a tower, `model`.
 
         `attributes` name the tenant, for heads that have tenants.
         """
@@ -51,16 +51,19 @@ class ClassifierBackend(Protocol):
 class LocalClassifierBackend:
     """The heads and indexes of this process. They run in threads, so that the event loop does not wait for them."""
 
-    def __init__(self, heads: HeadStore, indexes: Mapping[str, VectorIndex]) -> None:
-        """`indexes` are by the reference that the service's file uses."""
+    def __init__(
+        self, heads: HeadStore, indexes: Mapping[str, VectorIndex], towers: Mapping[str, EncoderSpec] | None = None
+    ) -> None:
+        """`indexes` and `towers` are by the references that the service's file uses."""
         self._heads = heads
+        self._towers = towers or {}
         self._indexes = indexes
         self._threads = ThreadPoolExecutor(THREADS, "heads")
 
     @property
     def models(self) -> list[str]:
-        """The names of the heads, sorted."""
-        return self._heads.names
+        """The names of the heads and towers, sorted."""
+        return sorted({*self._heads.names, *self._towers})
 
     @property
     def indexes(self) -> list[str]:
@@ -76,10 +79,16 @@ class LocalClassifierBackend:
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
         """See `ClassifierBackend.rank`."""
-        head, vector_index = self._heads.get(model, fingerprint, vector), self._indexes.get(index)
+        loop, vector_index, tower = asyncio.get_running_loop(), self._indexes.get(index), self._towers.get(model)
         if vector_index is None:
             raise RequestError(ErrorCode.NOT_FOUND)
-        loop = asyncio.get_running_loop()
+        if tower:
+            if fingerprint != tower.fingerprint or not answers(tower, vector_index):
+                raise RequestError(ErrorCode.HEAD_MISMATCH)
+            if vector.shape != (tower.dimension,):
+                raise RequestError(ErrorCode.BAD_REQUEST)
+            return await loop.run_in_executor(self._threads, vector_index.rank_by_cosine, tower, vector, top)
+        head = self._heads.get(model, fingerprint, vector)
         return await loop.run_in_executor(self._threads, vector_index.rank, head, vector, attributes, top)
 
     async def manifests(self) -> dict[str, HeadManifest]:
@@ -88,6 +97,15 @@ class LocalClassifierBackend:
 
     async def check_ready(self) -> None:
         """Return immediately: heads are checked when they are loaded."""
+
+
+def answers(tower: EncoderSpec, index: VectorIndex) -> bool:
+    """Return whether an encoder's queries may be compared with the events of an index.
+
+    A file can claim to be a query tower, and the claim is worth only this: no head takes its vectors.
+    """
+    is_of_index = tower.space == index.space if tower.queries_of is None else tower.queries_of == index.fingerprint
+    return is_of_index and tower.dimension == index.vectors.shape[1]
 
 
 def call_head(head: HeadSession, vector: Vector, features: Features) -> Answer:

@@ -31,6 +31,9 @@ def _check_url(url: str) -> str:
 
 ModelRef = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}(@[1-9][0-9]{0,8})?$")]
 """A deployed head by its name, whose live version answers, or a version of a head, as in `topic@2`."""
+_VERSION = r"(0|[1-9]\d{0,5})"
+TowerRef = Annotated[str, Field(pattern=rf"^[a-z0-9][a-z0-9-]{{0,62}}@{_VERSION}\.{_VERSION}\.{_VERSION}$")]
+"""An encoder of queries by name and version, as in `support-queries@1.0.0`, whose vectors are compared by cosine."""
 Url = Annotated[
     str,
     Field(pattern=r"^https?://[A-Za-z0-9.\-_\[\]:]+(/[A-Za-z0-9.\-_/]*)?$", max_length=256),
@@ -47,8 +50,10 @@ class HeadConfig(FrozenModel):
     """The encoder of the stream whose vectors the head takes; the stream's first one by default."""
     adapted: bool = False
     """Whether its encoder, which has an adapter, answers in the place of the one that the adapter maps to."""
-    arms: dict[ModelRef, PositiveFloat] = Field(default_factory=dict)
-    """The heads that answer, with their weights; the deployed head of the same name by default."""
+    arms: dict[ModelRef | TowerRef, PositiveFloat] = Field(default_factory=dict)
+    """The heads that answer, with their weights; the deployed head of the same name by default.
+
+    With an index also encoders of queries: a query tower, or the encoder of the index itself."""
     shadow: tuple[ModelRef, ...] = ()
     """Heads that are called after the response was computed. Their answers are not returned."""
     also: tuple[Name, ...] = ()
@@ -140,7 +145,26 @@ class ServedHead(FrozenModel):
     @property
     def models(self) -> tuple[str, ...]:
         """The heads that are called, without duplicates."""
-        return tuple(dict.fromkeys((*self.arms, *self.shadow)))
+        return tuple(dict.fromkeys((*(arm for arm in self.arms if not is_tower(arm)), *self.shadow)))
+
+    @property
+    def towers(self) -> tuple[str, ...]:
+        """The arms that are encoders of queries."""
+        return tuple(filter(is_tower, self.arms))
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders whose vectors are needed."""
+        return (*((self.encoder,) if self.models else ()), *self.towers)
+
+    def encoder_of(self, arm: str) -> str:
+        """Return the encoder whose vector an arm takes."""
+        return arm if is_tower(arm) else self.encoder
+
+
+def is_tower(arm: str) -> bool:
+    """Return whether an arm is an encoder of queries: its version has dots, that of a head has none."""
+    return "." in arm
 
 
 def split_ref(ref: str) -> tuple[str, int | None]:
@@ -201,6 +225,12 @@ def _find_error(head: ServedHead, served: Mapping[str, ServedHead]) -> str | Non
             return f"also names {other}, which has another stream or encoder: they cannot share an encoding."
         if served[other].index or served[other].log != head.log:
             return f"also names {other}, which has an index or another value of log: both must have the same."
+    return _find_index_error(head) or head.rules.find_error(head.stream, has_index=head.index is not None)
+
+
+def _find_index_error(head: ServedHead) -> str | None:
+    if head.towers and not head.index:
+        return f"arms names the encoder {head.towers[0]}, but only a head with an index is answered by encoders alone."
     if head.index and (head.also or head.log):
         return "index cannot be combined with also or log: a head with an index only scores queries."
-    return head.rules.find_error(head.stream, has_index=head.index is not None)
+    return None

@@ -48,6 +48,8 @@ class LocalEncoderBackend:
         encoder, slots = self._encoders.get(fingerprint), self._slots.get(fingerprint)
         if encoder is None or slots is None:
             raise RequestError(ErrorCode.NOT_FOUND)
+        if role == "document" and encoder.spec.queries_of is not None:
+            raise RequestError(ErrorCode.BAD_REQUEST)
         if not slots.acquire(blocking=False):
             raise RequestError(ErrorCode.QUEUE_FULL)
         future = encoder.submit(item, stream.limits, role)

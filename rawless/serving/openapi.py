@@ -29,6 +29,14 @@ VECTOR_RESPONSE = {"200": {"description": "little-endian float32", "content": {B
 BINARY_BODY = {"required": True, "content": {BYTES: {"schema": _BINARY}}}
 
 
+def arm_parameter(head: ServedHead) -> dict[str, Any]:
+    """Describe the parameter by which a request asks for an arm of a head."""
+    return {
+        "name": "arm", "in": "query", "description": "the head or encoder that answers; by default the assigned one",
+        "schema": {"type": "string", "enum": list(head.arms)},
+    }  # fmt: skip
+
+
 def path_parameter(name: str, values: list[str]) -> dict[str, Any]:
     """Describe a part of the path that is one of `values`."""
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}

@@ -83,6 +83,10 @@ class Orchestrator:
         """Wait for the calls of shadow heads in progress."""
         await asyncio.gather(*self._shadows)
 
+    def tower(self, arm: str) -> EncoderSpec:
+        """Return the encoder of an arm that is one."""
+        return self._specs[arm]
+
     async def manifests(self) -> dict[str, HeadManifest]:
         """Return the manifests of the heads that answer, by the names that the service's file has for them."""
         return await self._classifier.manifests()
@@ -100,7 +104,7 @@ class Orchestrator:
         predictions: dict[str, Prediction] = {}
         truncated = False
         if answering:
-            encoded = await self._encode(head, request)
+            encoded = await self._encode(head, request, head.encoder)
             truncated = encoded.truncated
             answered = await asyncio.gather(*(self._predict(other, request, encoded) for other in answering))
             predictions = {prediction.head: prediction for prediction in answered}
@@ -109,8 +113,11 @@ class Orchestrator:
                 predictions[other] = self._abstain(self.served[other], request, abstention, truncated)
         return predictions[name].model_copy(update={"also": {other: predictions[other] for other in head.also}})
 
-    async def score(self, name: str, http_request: Request, top: int) -> Scores:
-        """Return the `top` best matches for the query in a request. Raises RequestError or Unavailable."""
+    async def score(self, name: str, http_request: Request, top: int, arm: str | None = None) -> Scores:
+        """Return the `top` best matches for the query in a request, by the arm of that name or the assigned one.
+
+        Raises RequestError or Unavailable.
+        """
         head, request = self.served[name], await self._readers[name].read(http_request)
         if abstention := self._check_rules(name, request):
             self._metrics.abstentions.labels(name, abstention.value).inc()
@@ -118,24 +125,25 @@ class Orchestrator:
                 head=name, event_id=request.event.event_id, model=None, snapshot_id=None, matches=[],
                 abstention=abstention, truncated=False,
             )  # fmt: skip
-        encoded = await self._encode(head, request)
-        arm = assign_arm(self._assignment_secret, name, request.assignment_key, head.arms)
+        arm = arm or assign_arm(self._assignment_secret, name, request.assignment_key, head.arms)
+        encoder = head.encoder_of(arm)
+        encoded = await self._encode(head, request, encoder)
         ranking = await self._classifier.rank(
-            arm, head.index or "", self._fingerprints[head.encoder], encoded.vector, dict(request.event.attributes), top
+            arm, head.index or "", self._fingerprints[encoder], encoded.vector, dict(request.event.attributes), top
         )
-        model = _marked(ranking.model, head)
-        self._metrics.answers.labels(name, model.counted_as).inc()
+        model = ranking.model and _marked(ranking.model, head)
+        self._metrics.answers.labels(name, model.counted_as if model else ranking.ref).inc()
         return Scores(
-            head=name, event_id=request.event.event_id, model=model, snapshot_id=ranking.snapshot_id,
-            matches=ranking.matches, abstention=None, truncated=encoded.truncated,
+            head=name, event_id=request.event.event_id, model=model, tower=ranking.tower,
+            snapshot_id=ranking.snapshot_id, matches=ranking.matches, abstention=None, truncated=encoded.truncated,
         )  # fmt: skip
 
     def _check_rules(self, name: str, request: InferenceRequest) -> Abstention | None:
         attributes = dict(request.event.attributes)
         return self.served[name].rules.check_request(attributes, is_stopped=name in self._stopped)
 
-    async def _encode(self, head: ServedHead, request: InferenceRequest) -> Encoded:
-        spec, fingerprint = self._specs[head.encoder], self._fingerprints[head.encoder]
+    async def _encode(self, head: ServedHead, request: InferenceRequest, encoder: str) -> Encoded:
+        spec, fingerprint = self._specs[encoder], self._fingerprints[encoder]
         role: Role = "query" if head.index else "document"
         outcome = await self._encoder.encode(head.stream, fingerprint, request.event.payload, role)
         if isinstance(outcome, Reason):
@@ -143,7 +151,7 @@ class Orchestrator:
         if outcome.vector.shape != (spec.dimension,):  # an encoder service may answer anything; it is not logged
             raise RequestError(ErrorCode.UNAVAILABLE)
         if head.log and self._log:
-            released = self._releases[head.encoder](outcome, request.event)
+            released = self._releases[encoder](outcome, request.event)
             if isinstance(released, Reason):
                 raise RequestError(released)
             row = EmbeddingRow.of(

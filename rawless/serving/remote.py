@@ -24,7 +24,7 @@ from rawless.serving.config import RemoteConfig
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.features import Features
 from rawless.serving.requests import ATTRIBUTES, FEATURES
-from rawless.serving.responses import Answer, Problem, Ranking
+from rawless.serving.responses import Answer, Model, Problem, Ranking
 
 TOKEN_VARIABLE = "RAWLESS_SERVICE_TOKEN"  # noqa: S105 - the variable's name
 FINGERPRINT, ROLE, TRUNCATED = "rawless-encoder-fingerprint", "rawless-role", "rawless-truncated"
@@ -42,7 +42,6 @@ _FORWARDED_CODES = (
     ErrorCode.TOO_SLOW,
 )
 ModelT = TypeVar("ModelT", bound=BaseModel)
-AnswerT = TypeVar("AnswerT", Answer, Ranking)
 _MANIFESTS = TypeAdapter(dict[str, HeadManifest])
 
 
@@ -175,13 +174,17 @@ class RemoteClassifierBackend(_ServiceClient):
         Raises UserError when the service's token is not set.
         """
         super().__init__(config, seconds)
-        self._spaces = {spec.fingerprint: spec.space for spec in encoders} | dict(adapted or {})
+        # The claim of a query tower is worth an index only: no head takes its vectors.
+        spaces = {spec.fingerprint: spec.fingerprint if spec.queries_of else spec.space for spec in encoders}
+        self._spaces = spaces | dict(adapted or {})
 
     async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
         headers = {FINGERPRINT: fingerprint} | ({FEATURES: json.dumps(dict(features))} if features else {})
         response = await self.call("POST", f"/v1/models/{model}/answer", vector_to_bytes(vector), headers)
-        return self._checked(_parse(Answer, response), model, fingerprint)
+        answer = _parse(Answer, response)
+        self._check(answer.model, model, fingerprint)
+        return answer
 
     async def rank(
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
@@ -190,18 +193,22 @@ class RemoteClassifierBackend(_ServiceClient):
         headers = {FINGERPRINT: fingerprint, ATTRIBUTES: json.dumps(dict(attributes))}
         path = f"/v1/models/{model}/rank/{index}?top={top}"
         response = await self.call("POST", path, vector_to_bytes(vector), headers)
-        return self._checked(_parse(Ranking, response), model, fingerprint)
+        ranking = _parse(Ranking, response)
+        if ranking.model:
+            self._check(ranking.model, model, fingerprint)
+        elif ranking.tower and (ranking.tower.ref, ranking.tower.encoder_fingerprint) != (model, fingerprint):
+            raise RequestError(ErrorCode.HEAD_MISMATCH)
+        return ranking
 
-    def _checked(self, answer: AnswerT, model: str, fingerprint: str) -> AnswerT:
-        """Return an answer if it is one of the requested head, for vectors of that encoder. Raises RequestError."""
-        other, space = answer.model, self._spaces.get(fingerprint, fingerprint)
+    def _check(self, other: Model, model: str, fingerprint: str) -> None:
+        """Raise RequestError unless an answer is one of the requested head, for vectors of that encoder."""
+        space = self._spaces.get(fingerprint, fingerprint)
         is_of_space = fingerprint == other.encoder_fingerprint or space in (
             other.encoder_space,
             other.encoder_fingerprint,
         )
         if model not in (other.head, other.ref) or not is_of_space:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
-        return answer
 
     async def manifests(self) -> dict[str, HeadManifest]:
         """See `ClassifierBackend.manifests`."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from encoders.spec import EncoderSpec
 from rawless.content import Modality
 from rawless.datasets.spec import Name
 from rawless.heads.artefact import HeadManifest
@@ -59,6 +60,24 @@ class Model(_ResponseModel):
         return f"{self.ref} for {self.adapted_by}" if self.adapted_by else self.ref
 
 
+class Tower(_ResponseModel):
+    """An encoder of queries, whose vectors are compared with those of an index."""
+
+    encoder: str
+    encoder_version: str
+    encoder_fingerprint: str
+
+    @classmethod
+    def of(cls, spec: EncoderSpec) -> "Tower":
+        """Return the encoder that a sealed spec describes."""
+        return cls(encoder=spec.name, encoder_version=spec.version, encoder_fingerprint=spec.fingerprint)
+
+    @property
+    def ref(self) -> str:
+        """Name and version of the encoder."""
+        return f"{self.encoder}@{self.encoder_version}"
+
+
 class Answer(_ResponseModel):
     """The output of a head for one vector: probabilities by class, or a number."""
 
@@ -104,16 +123,28 @@ class Match(_ResponseModel):
     """An event of the index that matches the query."""
 
     event_id: str
-    score: float = Field(description="the head's score; the cosine, if the head maps the query")
+    score: float = Field(description="the head's score; the cosine, if the head maps the query or none was called")
     cosine: float = Field(description="the cosine similarity of query and event")
 
 
 class Ranking(_ResponseModel):
     """The events of an index that match a query best, in descending order."""
 
-    model: Model
+    model: Model | None = None
+    tower: Tower | None = None
     snapshot_id: str
     matches: list[Match]
+
+    @model_validator(mode="after")
+    def _has_exactly_one_source(self) -> "Ranking":
+        if (self.model is None) == (self.tower is None):
+            raise ValueError("a ranking is of a head or of an encoder of queries")
+        return self
+
+    @property
+    def ref(self) -> str:
+        """Name and version of what answered."""
+        return next(each.ref for each in (self.model, self.tower) if each)
 
 
 class Scores(_ResponseModel):
@@ -122,6 +153,7 @@ class Scores(_ResponseModel):
     head: str = Field(description="the name of the served head")
     event_id: str = Field(description="the caller's event id, or one generated for this request")
     model: Model | None = Field(description="the head that answered; null if none was called")
+    tower: Tower | None = Field(default=None, description="the encoder of queries that answered without a head")
     snapshot_id: str | None = Field(description="the snapshot that is the index")
     matches: list[Match] = Field(description="in descending order; empty for an abstention")
     abstention: Abstention | None = Field(description="why nothing was scored")
@@ -129,9 +161,11 @@ class Scores(_ResponseModel):
 
 
 class Arm(_ResponseModel):
-    """A deployed head that answers for a served head, with its weight in the experiment."""
+    """A deployed head or an encoder of queries that answers for a served head, with its weight in the experiment."""
 
-    model: Model
+    arm: str = Field(description="its name in the file, by which a request can ask for it where there is an index")
+    model: Model | None = None
+    tower: Tower | None = None
     weight: float
     classes: list[str]
     features: list[HeadFeature] = Field(description="the features that requests must have, which may be null")

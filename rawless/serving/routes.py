@@ -1,13 +1,13 @@
 """The routes of each role."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from encoders.encoder import Role
-from encoders.spec import Vector
+from encoders.spec import EncoderSpec, Vector
 from rawless.events.stream import Stream
 from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Reason
@@ -26,7 +26,7 @@ from rawless.serving.requests import (
     read_body,
     read_features,
 )
-from rawless.serving.responses import Answer, Arm, Model, Offer, Offers, Prediction, Ranking, Scores
+from rawless.serving.responses import Answer, Arm, Model, Offer, Offers, Prediction, Ranking, Scores, Tower
 from rawless.serving.service import Service, json_response
 from rawless.serving.vector_index import MAX_TOP
 
@@ -45,7 +45,8 @@ def add_orchestrator_routes(service: Service, orchestrator: Orchestrator) -> Non
 
     async def list_heads(_: Request) -> Response:
         manifests = await orchestrator.manifests()
-        return json_response(Offers(heads=[_offer(head, manifests) for head in orchestrator.served.values()]))
+        offers = [_offer(head, manifests, orchestrator.tower) for head in orchestrator.served.values()]
+        return json_response(Offers(heads=offers))
 
     service.add_route("GET", "/v1/heads", "any", list_heads, (503,), Offers, "The served heads")
 
@@ -62,10 +63,10 @@ def _add_predict_route(service: Service, orchestrator: Orchestrator, head: Serve
 
 def _add_score_route(service: Service, orchestrator: Orchestrator, head: ServedHead) -> None:
     async def score(request: Request) -> Response:
-        return json_response(await orchestrator.score(head.name, request, _read_top(request)))
+        return json_response(await orchestrator.score(head.name, request, _read_top(request), _read_arm(request, head)))
 
     description = openapi.describe_request(head)
-    description["parameters"].append(openapi.TOP_PARAMETER)
+    description["parameters"] += [openapi.TOP_PARAMETER, openapi.arm_parameter(head)]
     summary = f"The events that match one {head.stream.modality} best, by {head.name}"
     service.add_route("POST", _path_of(head), "score", score, _CONTENT_ERRORS, Scores, summary, **description)
 
@@ -74,7 +75,7 @@ def _path_of(head: ServedHead) -> str:
     return f"/v1/heads/{head.name}/{'predict' if head.index is None else 'score'}"
 
 
-def _offer(head: ServedHead, manifests: Mapping[str, HeadManifest]) -> Offer:
+def _offer(head: ServedHead, manifests: Mapping[str, HeadManifest], tower: Callable[[str], EncoderSpec]) -> Offer:
     return Offer(
         head=head.name,
         path=_path_of(head),
@@ -83,13 +84,16 @@ def _offer(head: ServedHead, manifests: Mapping[str, HeadManifest]) -> Offer:
         content_types=content_types(head.stream),
         arms=[
             Arm(
+                arm=arm,
                 model=Model.of(manifests[arm], head.encoder if head.adapted else ""),
                 weight=weight,
                 classes=list(manifests[arm].classes),
                 features=list(manifests[arm].features),
             )
-            for arm, weight in head.arms.items()
             if arm in manifests
+            else Arm(arm=arm, tower=Tower.of(tower(arm)), weight=weight, classes=[], features=[])
+            for arm, weight in head.arms.items()
+            if arm in manifests or arm in head.towers
         ],
     )
 
@@ -176,6 +180,14 @@ def _read_role(request: Request) -> Role:
 async def _read_vector(request: Request) -> Vector:
     check_content_type(request.headers, [BYTES])
     return vector_from_bytes((await read_body(request, _MAX_VECTOR_BYTES)).reveal())
+
+
+def _read_arm(request: Request, head: ServedHead) -> str | None:
+    """Return the arm that a request asks for, None if for none. Raises RequestError for one that is not in the file."""
+    arm = request.query_params.get("arm")
+    if arm is not None and arm not in head.arms:
+        raise RequestError(ErrorCode.BAD_REQUEST)
+    return arm
 
 
 def _read_top(request: Request) -> int:

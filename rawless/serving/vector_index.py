@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from encoders.spec import Vector
+from encoders.spec import EncoderSpec, Vector
 from rawless.datasets.snapshots import batches, find
 from rawless.errors import UserError
 from rawless.heads.session import HeadSession
 from rawless.serving.errors import ErrorCode, RequestError
-from rawless.serving.responses import Match, Model, Ranking
+from rawless.serving.responses import Match, Model, Ranking, Tower
 from rawless.warehouse.client import Warehouse
 
 CANDIDATES = 100
@@ -27,7 +27,7 @@ class VectorIndex(NamedTuple):
     ids: npt.NDArray[np.str_]
     vectors: npt.NDArray[np.float32]
     directions: npt.NDArray[np.float32]
-    fingerprint: str = ""
+    fingerprint: str
     """That of the snapshot's encoder, whose space may be shared."""
 
     def rank(self, head: HeadSession, query: Vector, attributes: Mapping[str, str], top: int) -> Ranking:
@@ -36,21 +36,39 @@ class VectorIndex(NamedTuple):
         Raises RequestError if a score is not finite.
         """
         vector = np.asarray(query, np.float32)
-        mapped = _map_query(head, vector, attributes)
-        cosines = self.directions @ _normalize(mapped[None])[0]
-        nearest = np.argpartition(-cosines, min(CANDIDATES, len(cosines)) - 1)[:CANDIDATES]
+        cosines, nearest = self._nearest(_map_query(head, vector, attributes))
         if head.manifest.interface.maps_queries:
             scores = cosines[nearest]
         else:
             scores = _score_pairs(head, vector, self.vectors[nearest])
         if not np.isfinite(scores).all():
             raise RequestError(ErrorCode.HEAD_FAILED)
+        matches = self._matches(nearest, scores, cosines, top)
+        return Ranking(model=Model.of(head.manifest), snapshot_id=self.snapshot_id, matches=matches)
+
+    def rank_by_cosine(self, tower: EncoderSpec, query: Vector, top: int) -> Ranking:
+        """Return the `top` events that are nearest to a query's vector of shape (dimension,) by a tower."""
+        cosines, nearest = self._nearest(np.asarray(query, np.float32))
+        matches = self._matches(nearest, cosines[nearest], cosines, top)
+        return Ranking(tower=Tower.of(tower), snapshot_id=self.snapshot_id, matches=matches)
+
+    def _nearest(self, query: Vector) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+        """Return the cosine of every event, and the rows of the nearest ones."""
+        cosines = self.directions @ _normalize(query[None])[0]
+        return cosines, np.argpartition(-cosines, min(CANDIDATES, len(cosines)) - 1)[:CANDIDATES]
+
+    def _matches(
+        self,
+        nearest: npt.NDArray[np.intp],
+        scores: npt.NDArray[np.float32],
+        cosines: npt.NDArray[np.float32],
+        top: int,
+    ) -> list[Match]:
         order = np.lexsort((self.ids[nearest], -cosines[nearest], -scores))[:top]
-        matches = [
+        return [
             Match(event_id=str(self.ids[row]), score=float(score), cosine=float(cosines[row]))
             for row, score in zip(nearest[order], scores[order], strict=True)
         ]
-        return Ranking(model=Model.of(head.manifest), snapshot_id=self.snapshot_id, matches=matches)
 
 
 def _map_query(head: HeadSession, vector: npt.NDArray[np.float32], attributes: Mapping[str, str]) -> Vector:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from encoders import catalogue
+from encoders.query_role import check_fits, refuse_documents
 from encoders.spec import EncoderSpec, canonical_json
 from encoders.versions import changes, follows, next_version, order, required_bump
 from rawless.errors import Unavailable, UserError
@@ -64,12 +65,14 @@ def _completes(sealed: EncoderSpec, spec: EncoderSpec) -> bool:
 def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:
     """Write a sealed spec to `encoder_v1`, and return whether it was new.
 
-    Raises UserError when it is unsealed, when its name and version already belong to another fingerprint, or when its
-    version says less than what changed since the version before it, or until the one after it.
+    Raises UserError when it is unsealed, when its name and version already belong to another fingerprint, when its
+    version says less than what changed since the version before it, or until the one after it, or when it is a query
+    tower that does not fit its documents' encoder.
     """
     if is_registered(warehouse, spec):
         return False
     _check_version(warehouse, spec)
+    _check_documents(warehouse, spec)
     values = {"name": spec.name, "version": spec.version, "fingerprint": spec.fingerprint}
     values |= {"spec": canonical_json(spec.model_dump(mode="json"))}
     statement_parameters = parameters({**values, "registered_at": datetime.now(UTC)})
@@ -97,6 +100,23 @@ def _check_version(warehouse: Warehouse, spec: EncoderSpec) -> None:
                 f"{before.ref} and {after.ref}, which is a {bump.value} change and needs version "
                 f"{next_version(before.version, bump)} or later: choose another version."
             )
+
+
+def _check_documents(warehouse: Warehouse, spec: EncoderSpec) -> None:
+    """Raise UserError if a query tower does not fit the encoder of its documents, where that is known."""
+    if spec.queries_of is None:
+        return
+    catalogued = (catalogue.lookup(ref) for ref in catalogue.refs())
+    for documents in (*catalogued, *registered(warehouse)):
+        if documents.sealed and documents.fingerprint == spec.queries_of:
+            check_fits(spec, documents)
+
+
+def refuse_query_tower(warehouse: Warehouse, ref: str) -> None:
+    """Raise UserError if the encoder that is registered under NAME@VERSION encodes queries only."""
+    name, _, version = ref.partition("@")
+    for spec in registered(warehouse, name, version):
+        refuse_documents(spec, "encoder")
 
 
 def is_registered(warehouse: Warehouse, spec: EncoderSpec) -> bool:

@@ -62,6 +62,8 @@ class Bench:
     """Messages to the operator."""
     spec: EncoderSpec | None = None
     """The encoder of texts, instead of MiniLM."""
+    towers: tuple[EncoderSpec, ...] = ()
+    """Encoders that a service file can name as arms."""
 
     @property
     def heads(self) -> Path:
@@ -88,6 +90,7 @@ class Bench:
         specs = {ref: lookup(ref) for ref in ("minilm@1.0.0", "resnet18-seeded@1.0.0")}
         if self.spec:
             specs[self.spec.ref] = self.spec
+        specs |= {tower.ref: tower for tower in self.towers}
         return Dependencies(specs, self.heads, warehouse, PSEUDONYM_KEY, "cpu", self.messages.append)
 
     def start(

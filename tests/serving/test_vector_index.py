@@ -24,7 +24,7 @@ def index(minilm: Encoder) -> VectorIndex:
     vectors = np.random.default_rng(0).normal(0.01, 0.05, (ROWS, DIMENSION)).astype(np.float32)
     directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = np.array([f"e-{number:03}" for number in range(ROWS)])
-    return VectorIndex("a" * 24, minilm.spec.fingerprint, ids, vectors, directions)
+    return VectorIndex("a" * 24, minilm.spec.fingerprint, ids, vectors, directions, minilm.spec.fingerprint)
 
 
 def _head(folder: Path, kind: str, **fields: Any) -> HeadSession:

@@ -85,7 +85,8 @@ def _dependencies(
     # A service that logs nothing and has no index needs no warehouse.
     opened = cache(lambda: open_existing_warehouse(file, tables) if file else open_warehouse())
     names_someone = config.access is not None or any(head.stream.subject != "none" for head in logged)
-    specs = {head.encoder: resolve(opened, head.encoder) for head in served.values()}
+    refs = {ref for head in served.values() for ref in (head.encoder, *head.towers)}
+    specs = {ref: resolve(opened, ref) for ref in sorted(refs)}
     keyed = (
         (logged and names_someone)
         or any(len(head.arms) > 1 for head in answered)

@@ -27,6 +27,7 @@ def check(
     """
     from encoders.catalogue import lookup
     from encoders.image_formats import check_installed
+    from encoders.query_role import refuse_documents
     from rawless.connect import open_warehouse
     from rawless.events.stream import load_stream
     from rawless.warehouse.encoder_registry import resolve
@@ -38,6 +39,7 @@ def check(
     specs = {ref: resolve(lambda: opened, ref) if opened else lookup(ref) for ref in stream.encoders}
     for ref, spec in specs.items():
         stream.check_modality(ref, spec.modality)
+        refuse_documents(spec, f"An encoder of the stream {stream.stream}")
     gate = gated_metrics(opened, stream, specs) if opened else []
     if warning := stream.leakage_warning():
         warn(warning)

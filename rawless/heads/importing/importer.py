@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from encoders.query_role import refuse_documents
 from encoders.spec import EncoderSpec
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
@@ -76,6 +77,7 @@ def import_model(
         raise UserError(
             f"The name {name!r} is not 1 to 63 of the characters a-z0-9_, beginning with a letter: choose another."
         )
+    refuse_documents(encoder, "The encoder of a head")
     fingerprint = encoder.fingerprint
     source = _read(path, signature, tensorflow)
     read = read_signature(source.model, encoder.dimension, path)
