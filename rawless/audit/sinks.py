@@ -91,9 +91,9 @@ _FILE_SINKS = (
         ("named/*",), "with --folder, as files",
         (
             "encoders.adapter_map", "encoders.bake", "encoders.derive", "encoders.importing.spec_file",
-            "encoders.query_tower", "rawless.audit.leakage.contact_sheet",
-            "rawless.cli.commands.audit_frontier", "rawless.cli.commands.encoder_probe",
-            "rawless.cli.commands.encoder_saliency", "rawless.cli.commands.erase", "rawless.cli.commands.head", "rawless.datasets.export",
+            "encoders.query_tower", "rawless.audit.leakage.contact_sheet", "rawless.cli.commands.audit_frontier",
+            "rawless.cli.commands.encoder_probe", "rawless.cli.commands.encoder_saliency",
+            "rawless.cli.commands.erase", "rawless.cli.commands.head", "rawless.datasets.export",
         ),
         "rawless audit canary … --folder FOLDER",
     ),
