@@ -8,6 +8,7 @@ import typer
 
 from benchmarks import (
     bundles,
+    comparison,
     connections,
     datasets,
     decoding,
@@ -39,6 +40,7 @@ PARTS = {
     "datasets": datasets.measure,
     "digest": digest.measure,
     "heads": heads.measure,
+    "comparison": comparison.measure,
     "serving": serving.measure,
 }
 
