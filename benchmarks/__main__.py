@@ -9,6 +9,7 @@ import typer
 from benchmarks import (
     adapters,
     bundles,
+    comparison,
     connections,
     datasets,
     decoding,
@@ -43,6 +44,7 @@ PARTS = {
     "dual": dual.measure,
     "heads": heads.measure,
     "adapters": adapters.measure,
+    "comparison": comparison.measure,
     "serving": serving.measure,
 }
 

@@ -16,6 +16,8 @@ from rawless.warehouse.tables import FOLDER
 
 MAX_ROWS = 50_000
 """How many events are read unless a caller asks for another number: a random sample, the same each time."""
+MAX_IDS = 50_000
+"""How many event ids a query has as a parameter; BigQuery takes requests of at most 10 MB."""
 _PAIRED, _DELIVERED = (FOLDER / "embedding_event_v1" / f"{name}.sql" for name in ("paired", "delivered"))
 _COLUMNS = ("event_id", "origin", "logged_at", "embedding")
 
@@ -58,8 +60,14 @@ def paired_vectors(
 
 def vectors_of(warehouse: Warehouse, stream: str, spec: EncoderSpec, event_ids: Sequence[str]) -> Mapping[str, Vector]:
     """Return the vectors by an encoder of those of these events that have one, by event id."""
-    values = {"fingerprint": spec.fingerprint, "event_ids": list(event_ids)}
-    rows = warehouse.query(warehouse.render(_DELIVERED), parameters(_all_events(stream) | values))
+    values = _all_events(stream) | {"fingerprint": spec.fingerprint}
+    rows = [
+        row
+        for start in range(0, len(event_ids), MAX_IDS)
+        for row in warehouse.query(
+            warehouse.render(_DELIVERED), parameters(values | {"event_ids": event_ids[start : start + MAX_IDS]})
+        )
+    ]
     vectors = _vectors(warehouse, stream, spec, rows, "logged_at") if rows else ()
     return {row["event_id"]: vector for row, vector in zip(rows, vectors, strict=True)}
 

@@ -92,7 +92,9 @@ class SpaceMeasures:
     @property
     def is_same(self) -> bool:
         """Whether both encoders return the same vectors, but for rounding."""
-        return self._is_congruent and not self.is_rotation
+        norms = next(each for each in self.alone if each.name == NORM)
+        is_scaled = abs(norms.difference.value) > _SAME_RESIDUAL * norms.first.value
+        return self._is_congruent and not self.is_rotation and not is_scaled
 
     @property
     def _is_congruent(self) -> bool:
@@ -100,7 +102,7 @@ class SpaceMeasures:
         return overlap >= _SAME_OVERLAP and residual <= _SAME_RESIDUAL
 
 
-OVERLAP, CKA, RESIDUAL = "neighbour overlap", "linear CKA", "Procrustes residual"
+OVERLAP, CKA, RESIDUAL, NORM = "neighbour overlap", "linear CKA", "Procrustes residual", "mean norm"
 
 
 def measure(vectors: PairedVectors, k: int = 10, seed: int = 0) -> SpaceMeasures:
@@ -296,7 +298,7 @@ def _deviation(means: Mapping[str, Array], side: str) -> Array:
 _ALONE: Mapping[str, Callable[[Mapping[str, Array], str], Array]] = {
     "mean cosine of two events": _mean_cosine,
     "effective dimension": _effective_dimension,
-    "mean norm": lambda means, side: means[f"norm_{side}"],
+    NORM: lambda means, side: means[f"norm_{side}"],
     "deviation of norms": _deviation,
 }
 

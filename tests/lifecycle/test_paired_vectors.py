@@ -8,7 +8,7 @@ import pytest
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
-from rawless.lifecycle.paired_vectors import paired_vectors
+from rawless.lifecycle.paired_vectors import paired_vectors, vectors_of
 from rawless.warehouse.parameters import parameters
 from tests.shop import AS_OF, EVENTS, Shop, make_row
 
@@ -43,6 +43,18 @@ def test_events_of_both_encoders_are_returned_with_their_first_deliveries(shop: 
     assert found.second.tolist() == [[10 * number] * 4 for number in numbers]
     sample = paired_vectors(shop.warehouse, "upload", FIRST, SECOND, row_limit=2)
     assert sample.event_ids == found.event_ids[:2]
+
+
+def test_the_vectors_of_named_events_are_returned_by_id(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rawless.lifecycle.paired_vectors.MAX_IDS", 2)
+    upload(shop, FIRST, range(1, 7))
+
+    found = vectors_of(shop.warehouse, "upload", FIRST, ["e-1", "e-3", "e-5", "e-7"])
+
+    assert {event_id: vector.tolist() for event_id, vector in found.items()} == {
+        f"e-{number}": [number] * 8 for number in (1, 3, 5)
+    }
+    assert vectors_of(shop.warehouse, "upload", SECOND, ["e-1"]) == {}
 
 
 def test_streams_without_events_of_both_are_refused(shop: Shop) -> None:

@@ -38,6 +38,7 @@ def test_a_rotation_keeps_neighbours_and_geometry_and_is_recognised() -> None:
 
 def test_the_same_vectors_are_no_rotation_and_repeated_ones_keep_their_neighbours() -> None:
     assert measured(X, X).is_same
+    assert not measured(X, 2 * X).is_same
     repeated = np.tile(X[:20], (20, 1))
     assert measured(repeated, repeated @ TURN).of_pair(OVERLAP).value == 1
 
