@@ -28,6 +28,8 @@ from rawless.warehouse.tables import FOLDER, table
 from rawless.warehouse.unadapted import EVER, Span, adapter_of, spans, values
 
 Engine = Literal["beam", "sql"]
+MAX_LOCAL_PRODUCTS = 5_000_000
+"""Products that the local BigQuery may be asked for: it takes minutes for what a Beam job does in seconds."""
 MAX_MATRIX_BYTES = 8_000_000
 """Of the matrix as a parameter: BigQuery takes requests of at most 10 MB."""
 _STATEMENTS = FOLDER / "embedding_event_v1"
@@ -134,6 +136,9 @@ def prepare(request: BackfillRequest) -> Backfill:
             f"{encoder.ref} maps: check the stream and the encoder."
         )
     found = spans(warehouse, request.stream, encoder, request.start_at, request.end_at)
+    products = sum(span.events for span in found) * adapter.full_dimension * adapter.dimension
+    if request.engine == "sql" and warehouse.emulator and products > MAX_LOCAL_PRODUCTS:
+        raise UserError("The local BigQuery is too slow for so many rows of so many components: use --engine beam.")
     ids = sum(each.deliveries for each in deliveries.values()) * sum(cost.column_bytes(column, 0) for column in _IDS)
     read = 2 * ids + deliveries[adapter.source].deliveries * _row_bytes(adapter.full_dimension)
     written = sum(span.events for span in found) * _row_bytes(adapter.dimension)

@@ -161,6 +161,16 @@ def test_only_events_of_the_days_that_were_asked_for_are_mapped(
     assert {row["occurred_at"].date() for row in found.values()} == {day["start_at"].date()}
 
 
+def test_a_statement_that_would_keep_the_local_bigquery_busy_for_minutes_is_refused(
+    prepare: Prepare, warehouse: Warehouse, adapted: Adapted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(warehouse, adapted.source, range(2))
+    monkeypatch.setattr(backfill, "MAX_LOCAL_PRODUCTS", 2 * 16 * 16 - 1)
+    with pytest.raises(UserError, match="The local BigQuery is too slow"):
+        prepare(engine="sql")
+    assert prepare().rows == 2
+
+
 def test_what_cannot_be_adapted_is_refused(
     prepare: Prepare, warehouse: Warehouse, adapted: Adapted, tiny_spec: Callable[..., EncoderSpec], tmp_path: Path
 ) -> None:
