@@ -90,8 +90,8 @@ _FILE_SINKS = (
         "the pictures that a leakage audit draws, which show content",
         ("named/*",), "with --folder, as files",
         (
-            "encoders.adapter_map", "encoders.bake", "encoders.derive", "encoders.importing.spec_file", "encoders.query_tower",
-            "rawless.audit.leakage.contact_sheet", "rawless.cli.commands.audit_frontier",
+            "encoders.adapter_map", "encoders.bake", "encoders.derive", "encoders.importing.spec_file",
+            "encoders.query_tower", "rawless.audit.leakage.contact_sheet", "rawless.cli.commands.audit_frontier",
             "rawless.cli.commands.erase", "rawless.cli.commands.head", "rawless.datasets.export",
         ),
         "rawless audit canary … --folder FOLDER",
