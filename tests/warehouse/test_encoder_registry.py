@@ -100,3 +100,17 @@ def test_a_version_between_two_others_understates_neither_step(
 def test_a_version_of_the_catalogue_counts_although_nobody_registered_it(new_warehouse: Warehouse) -> None:
     with pytest.raises(UserError, match=r"pooling differ between minilm@1.0.0 and minilm@1.0.1"):
         register(new_warehouse, lookup("minilm@1.0.0").model_copy(update={"version": "1.0.1", "pooling": "cls"}))
+
+
+def test_a_query_tower_fits_the_encoder_of_its_documents(
+    new_warehouse: Warehouse, tiny_sealed: EncoderSpec, query_tower: EncoderSpec
+) -> None:
+    smaller = query_tower.model_copy(update={"name": "smaller", "dimension": 8})
+    of_tower = query_tower.model_copy(update={"name": "again", "queries_of": query_tower.fingerprint})
+    register(new_warehouse, tiny_sealed)
+    assert register(new_warehouse, query_tower)
+
+    with pytest.raises(UserError, match=r"smaller@1\.0\.0 has the dimension 8, but tiny@1\.0\.0, whose documents it"):
+        register(new_warehouse, smaller)
+    with pytest.raises(UserError, match=r"documents of again@1\.0\.0 is asks@1\.0\.0, which is a query tower"):
+        register(new_warehouse, of_tower)
