@@ -32,7 +32,7 @@ UNADAPTED, SHUFFLED = "vectors as they are", "shuffled pairs"
 _HELD_OUT = 0.2
 """The share of the persons for validation, and that for test."""
 _MOST_QUERIES = 1_000
-_MOST_INDEXED = 20_000
+_MOST_INDEXED = 10_000
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 _RANKS = (64, 128, 256)
 """64 is that of the paper."""
@@ -161,10 +161,16 @@ class Judge:
         self._parts = {
             name: Pairs(pairs.first[rows], pairs.second[rows], l2_normalise=l2_normalise)
             for name, rows in splits.items()
+            if name != "validation"
         }
+        self._queries = Pairs(
+            *(each[splits["validation"][:_MOST_QUERIES]] for each in (pairs.first, pairs.second)),
+            l2_normalise=l2_normalise,
+        )
         fitted = np.concatenate([splits["train"], splits["validation"]])
         self._refit = Pairs(pairs.first[fitted], pairs.second[fitted], l2_normalise=l2_normalise)
         self._neighbours = {name: _neighbours(pairs.second, splits[name]) for name in ("validation", "test")}
+        self._ridge: float | None = None  # the best of the affine maps, on which other kinds build
         self._persons = [pairs.subject_keys[row] for row in splits["test"][:_MOST_QUERIES]]
 
     def best(self, settings_to_try: Iterable[Settings]) -> Judged:
@@ -190,7 +196,9 @@ class Judge:
         if kind == "affine":
             yield from ridges
             return
-        ridge = max(ridges, key=lambda each: self._tried(each)[0]).ridge
+        if self._ridge is None:
+            self._ridge = max(ridges, key=lambda each: self._tried(each)[0]).ridge
+        ridge = self._ridge
         if kind == "low_rank_affine":
             smaller = min(self._refit.first.shape[1], self._refit.second.shape[1])
             ranks = [rank for rank in _RANKS if rank < smaller] or [max(smaller // 2, 1)]
@@ -201,12 +209,12 @@ class Judge:
 
     def _tried(self, settings: Settings) -> tuple[float, Settings]:
         """Return the recall of a map on the validation events, and its settings, with the steps of an MLP."""
-        train, validation = self._parts["train"], self._parts["validation"]
+        train = self._parts["train"]
         if settings.kind == "residual_mlp" and settings.steps is None:
-            adapter, settings = fit_steps(settings, train, validation, self._seed)
+            adapter, settings = fit_steps(settings, train, self._queries, self._seed)
         else:
             adapter = fit(settings, train, self._seed)
-        found = self._neighbours["validation"].found(adapter.apply(validation.first[:_MOST_QUERIES]))
+        found = self._neighbours["validation"].found(adapter.apply(self._queries.first))
         return float(found.mean()), settings
 
     def controls(self) -> dict[str, Array]:
