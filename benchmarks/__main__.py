@@ -8,6 +8,7 @@ import typer
 
 from benchmarks import (
     bundles,
+    composite,
     connections,
     datasets,
     decoding,
@@ -35,6 +36,7 @@ PARTS = {
     "start-up": startup.measure,
     "runtimes": runtimes.measure,
     "decoding": decoding.measure,
+    "composite": composite.measure,
     "hostile": hostile.measure,
     "datasets": datasets.measure,
     "digest": digest.measure,

@@ -23,6 +23,7 @@ from rawless.cli.commands import (
     encoder,
     encoder_bake,
     encoder_compare,
+    encoder_compose,
     encoder_defend,
     encoder_import,
     erase,
@@ -75,6 +76,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
+encoder.app.command("compose")(encoder_compose.compose)
 encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
 app.add_typer(encoder.app, name="encoder")
