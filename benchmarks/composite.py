@@ -13,7 +13,7 @@ from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from rawless.privacy import Raw
 
-ITEMS = 256
+ITEMS = 48
 
 
 def measure(count: int) -> list[Figure]:

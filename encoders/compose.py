@@ -1,7 +1,7 @@
 """Making a composite of encoders that are there."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from encoders.catalogue import parse
 from encoders.composite import ARCHITECTURE
@@ -20,8 +20,13 @@ def compose(
     weights: Sequence[float],
     normalise_parts: bool,
     l2_normalise: bool,
+    reads: Sequence[str] = (),
+    missing: Literal["reject", "zeros"] | None = None,
 ) -> EncoderSpec:
-    """Return the sealed composite of several encoders of one modality, in their order, with a weight for each.
+    """Return the sealed composite of several encoders, in their order, with a weight for each.
+
+    They are of one modality, or each reads the part of an event that `reads` names for it; `missing` says what an event
+    without one of them gets.
 
     Raises UserError when they cannot be composed, and as `seal` does.
     """
@@ -30,14 +35,22 @@ def compose(
             f"--weights has {len(weights)} numbers, but there are {len(encoders)} encoders: give one for each, as in "
             f"--weights {','.join(['1'] * len(encoders))}."
         )
+    if reads and len(reads) != len(encoders):
+        raise UserError(
+            f"--reads has {len(reads)} names, but there are {len(encoders)} encoders: give one for each, as in "
+            "--reads photo,caption."
+        )
+    if bool(reads) != (missing is not None):
+        raise UserError("--reads and --missing are of encoders that read the parts of an event: give both, or neither.")
     data: dict[str, Any] = {
         "name": name,
         "version": version,
-        "modality": encoders[0].modality,
+        "modality": "parts" if reads else encoders[0].modality,
         "architecture": ARCHITECTURE,
         "parts": [
             {"encoder": encoder, "weight": weight, "l2_normalise": normalise_parts}
-            for encoder, weight in zip(encoders, weights, strict=True)
+            | ({"reads": reads[number]} if reads else {})
+            for number, (encoder, weight) in enumerate(zip(encoders, weights, strict=True))
         ],
         "l2_normalise": l2_normalise,
         "dimension": sum(encoder.dimension for encoder in encoders),
@@ -46,6 +59,7 @@ def compose(
         "tolerance": min(0.1, max(encoder.tolerance for encoder in encoders) * max(1.0, *weights)),
         "training_domain": _joined(encoders),
     }
+    data |= {"missing": missing} if missing else {}
     return seal(parse(data, f"The encoder {name}@{version}"))
 
 

@@ -85,7 +85,7 @@ class CompositeSpec(EncoderSpec):
         """Return what forbids an encoder as a part."""
         if isinstance(encoder, CompositeSpec):
             return "is a composite: name its parts"
-        if encoder.modality != self.modality:
+        if self.modality not in (encoder.modality, "parts"):
             return f"takes {encoder.modality}, but the composite takes {self.modality}"
         if encoder.defence != "none":
             return "has a defence: compose encoders without, and defend the composite"

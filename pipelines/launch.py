@@ -102,7 +102,7 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     check_installed(stream.limits.formats)
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
-        stream.check_modality(spec.ref, spec.modality)
+        stream.check_modality(spec.ref, spec.modality, spec.reads)
     warnings = enforce_gate(warehouse, stream, dict(zip(stream.encoders, specs, strict=True)))
     return PreparedJob(_job(stream, request, warehouse, specs, is_local), beam, warnings)
 

@@ -115,6 +115,8 @@ class AppFactory:
     def _local_encoder(self) -> LocalEncoderBackend:
         for head in self._served.values():
             check_installed(head.stream.limits.formats)
+            spec = self._dependencies.specs[head.encoder]
+            head.stream.check_modality(spec.ref, spec.modality, spec.reads)
         specs = {head.encoder: self._dependencies.specs[head.encoder] for head in self._served.values()}
         encoder = LocalEncoderBackend(list(specs.values()), self._dependencies.device, self._config.limits.queue)
 

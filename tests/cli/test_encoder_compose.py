@@ -10,6 +10,7 @@ import pytest
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from tests.streams import ANY_ID
+from tests.tiny_towers import Towers
 
 Rawless = Callable[..., Any]
 
@@ -69,3 +70,38 @@ def test_what_cannot_be_composed_is_refused_in_one_sentence(
     assert message in done.err
     assert len(done.err.splitlines()) == 1
     assert not Path("two@1.0.0.yaml").exists()
+
+
+def test_what_takes_contents_of_one_modality_refuses_encoders_and_streams_of_parts(
+    rawless: Rawless, folder: Path, towers: Towers, tiny_file: Path, write_events: Any
+) -> None:
+    for name, tower in (("image", towers.image), ("text", towers.text)):
+        (folder / f"{name}.yaml").write_text(tower.model_dump_json())
+    options = ["--as", "post@1.0.0", "--reads", "photo,caption", "--missing", "reject"]
+    assert rawless("encoder", "compose", "image.yaml", "text.yaml", *options).code == 0
+    stream = {"stream": "post", "modality": "parts", "parts": {"photo": "image", "caption": "text"}, "subject": "none"}
+    Path("stream.yaml").write_text(json.dumps(stream | {"encoders": ["post@1.0.0.yaml"]}))
+    Path("wrong.yaml").write_text(json.dumps(stream | {"encoders": [str(tiny_file)]}))
+    Path("fewer.yaml").write_text(json.dumps(stream | {"encoders": ["post@1.0.0.yaml"], "parts": {"photo": "image"}}))
+    events = str(write_events({"text": "x"}))
+
+    shown = rawless("stream", "check", "stream.yaml").out
+    refused = {
+        "which --source does not have": ("encoder", "compare", *["post@1.0.0.yaml"] * 2, "--source", f"jsonl:{events}"),
+        "the encoder reads the parts of an event": (
+            "audit",
+            "leakage",
+            "--encoder",
+            "post@1.0.0.yaml",
+            "--aux",
+            events,
+        ),
+        "for which there are no canaries": ("audit", "canary", "--stream", "stream.yaml"),
+        "The modality of stream post is parts": ("stream", "check", "wrong.yaml"),
+        "reads the part caption, of text, but": ("stream", "check", "fewer.yaml"),
+    }
+
+    assert "The part caption: text, of at most 1,000,000 bytes.\n" in shown
+    for message, arguments in refused.items():
+        done = rawless(*arguments)
+        assert (done.code, message in done.err) == (2, True), done.err

@@ -1,7 +1,7 @@
 """`rawless encoder compose`: make one encoder of several, whose vectors are concatenated."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +26,14 @@ def compose(
     l2_normalise: Annotated[
         bool, typer.Option("--l2-normalise", help="Scale the whole vector to length one, after they were joined.")
     ] = False,
+    reads: Annotated[
+        str | None,
+        typer.Option("--reads", help="The part of an event that each reads, as in photo,caption."),
+    ] = None,
+    missing: Annotated[
+        Literal["reject", "zeros"] | None,
+        typer.Option("--missing", help="With --reads: what an event without one of the parts gets."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The file of the spec. By default NAME@VERSION.yaml in this folder.")
     ] = None,
@@ -33,7 +41,10 @@ def compose(
     warehouse: WarehouseFile = None,
     json: Json = False,
 ) -> None:
-    """Concatenate the vectors of encoders on the same content, seal the result, and write its spec as a file."""
+    """Concatenate the vectors of encoders on the same content, seal the result, and write its spec as a file.
+
+    With --reads they read the named parts of events, such as an image and its caption.
+    """
     from encoders.compose import compose as make
     from encoders.importing.decisions import Decisions
     from encoders.importing.importer import split_ref
@@ -53,6 +64,8 @@ def compose(
             weights=factors,
             normalise_parts=not keep_lengths,
             l2_normalise=l2_normalise,
+            reads=reads.split(",") if reads else (),
+            missing=missing,
         )
         write_spec(path, made, Decisions(), " and ".join(spec.ref for spec in specs), force=force)
     if json:
