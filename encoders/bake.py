@@ -4,23 +4,29 @@ import shutil
 from pathlib import Path
 
 from encoders import weights
+from encoders.composite import CompositeSpec
 from encoders.digests import check
 from encoders.seeded import Seeded
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 
 
-def bake(spec: EncoderSpec, root: Path) -> Path | None:
-    """Copy a sealed encoder's files below `root`, laid out as RAWLESS_WEIGHTS needs it, and return their folder.
+def bake(spec: EncoderSpec, root: Path) -> tuple[Path, ...]:
+    """Copy a sealed encoder's files below `root`, laid out as RAWLESS_WEIGHTS needs it, and return their folders.
 
-    Returns None for weights that are drawn from a seed. Raises UserError when the spec is unsealed, so that its files
-    cannot be verified, and as `weights.find` does.
+    A composite has those of its parts, weights that are drawn from a seed have none. Raises UserError when the spec is
+    unsealed, so that its files cannot be verified, and as `weights.find` does.
     """
     if not spec.sealed:
         raise UserError(
             f"The encoder {spec.ref} is not sealed, so its files cannot be verified: bake the sealed spec, which "
             f"`rawless encoder show {spec.ref} --json` prints once it is registered."
         )
+    singles = [part.encoder for part in spec.parts] if isinstance(spec, CompositeSpec) else [spec]
+    return tuple(dict.fromkeys(folder for single in singles if (folder := _copy(single, root))))
+
+
+def _copy(spec: EncoderSpec, root: Path) -> Path | None:
     source = weights.source_of(spec)
     if isinstance(source, Seeded):
         return None

@@ -6,6 +6,7 @@ from typing import Any
 
 from encoders import weights
 from encoders.catalogue import parse
+from encoders.composite import CompositeSpec
 from encoders.derive import check_version, copy_files
 from encoders.learned_projection import AffineMap
 from encoders.seal import seal
@@ -23,6 +24,11 @@ def check_defensible(spec: EncoderSpec, *, learned: bool) -> None:
     if spec.defence != "none":
         parent = f", {spec.parent}" if spec.parent else ""
         raise UserError(f"{spec.ref} has a defence already: defend the encoder that it was made of{parent}.")
+    if learned and isinstance(spec, CompositeSpec):
+        raise UserError(
+            f"{spec.ref} is a composite, which has no folder to put a learned projection into: use --project or "
+            "--truncate."
+        )
     if learned and isinstance(weights.source_of(spec), Seeded):
         raise UserError(
             f"The weights of {spec.ref} are drawn from a seed and have no folder to put a learned projection into: use "

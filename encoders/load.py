@@ -14,6 +14,7 @@ from encoders.defended_network import defend
 from encoders.device import pick_device
 from encoders.encoder import Device, Encoder
 from encoders.families import family_of
+from encoders.family import Model
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
@@ -38,12 +39,17 @@ def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
             f"The encoder {spec.ref} decodes images by nvjpeg, which needs a CUDA device: use a machine with one, "
             "or an encoder whose decoder is pillow_draft."
         )
-    model = family_of(spec).load_model(spec.network_alone(), cuda=device.type == "cuda")
-    defend(model, spec)
-    adapt(model, spec)
-    encoder = BatchEncoder(spec, model, device)
+    encoder = BatchEncoder(spec, load_model(spec, cuda=device.type == "cuda"), device)
     encoder.check_precision()
     return encoder
+
+
+def load_model(spec: EncoderSpec, *, cuda: bool) -> Model[Any]:
+    """Return the model of a spec, whose network has its defence or adapter. Raises UserError as its family does."""
+    model = family_of(spec).load_model(spec.network_alone(), cuda=cuda)
+    defend(model, spec)
+    adapt(model, spec)
+    return model
 
 
 @lru_cache(maxsize=8)

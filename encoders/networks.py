@@ -1,6 +1,6 @@
 """Torch modules that the networks of several families are built of. Imports neither torchvision nor transformers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,16 +10,35 @@ from torch import nn
 class ImageNetwork(nn.Module):
     """Normalised pixels of shape (batch, 3, crop, crop) to vectors of shape (batch, dimension)."""
 
-    def __init__(self, body: nn.Module, pool: Callable[[Any], torch.Tensor], *, l2_normalise: bool) -> None:
-        """`pool` makes vectors of shape (batch, dimension) of the output of `body`."""
+    def __init__(
+        self,
+        body: nn.Module,
+        pool: Callable[[Any], torch.Tensor],
+        *,
+        l2_normalise: bool,
+        runs_whole_model: bool = False,
+    ) -> None:
+        """`pool` makes vectors of shape (batch, dimension) of the output of `body`.
+
+        `runs_whole_model` says that other layers and poolings are read from the same output; see `Readings`.
+        """
         super().__init__()
-        self._body = body
+        self.body = body
+        self.runs_whole_model = runs_whole_model
         self._pool = pool
         self._l2_normalise = l2_normalise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the pooled output of the body, of length one where `l2_normalise` is true."""
-        vectors = self._pool(self._body(images.contiguous(memory_format=torch.channels_last))).float()
+        return self.read(self.run(images), images)
+
+    def run(self, images: torch.Tensor) -> Any:
+        """Return the output of the body."""
+        return self.body(images.contiguous(memory_format=torch.channels_last))
+
+    def read(self, output: Any, *inputs: torch.Tensor) -> torch.Tensor:
+        """Return the vectors of an output of the body."""
+        vectors = self._pool(output).float()
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors
 
 
@@ -43,7 +62,7 @@ class TokenNetwork(nn.Module):
         maps pooled vectors, of which the first `dimension` components are kept.
         """
         super().__init__()
-        self._transformer = transformer
+        self.body = transformer
         self._pool = pool
         self._layer = layer
         self._has_types = has_types
@@ -51,16 +70,34 @@ class TokenNetwork(nn.Module):
         self._dimension = dimension
         self._l2_normalise = l2_normalise
 
-    @property
-    def transformer(self) -> nn.Module:
-        """The network without what follows it."""
-        return self._transformer
-
     def forward(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the vectors of the pooled states of the layer, of length one where `l2_normalise` is true."""
+        return self.read(self.run(ids, types, mask), ids, types, mask)
+
+    def run(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> Any:
+        """Return the output of the transformer, with its hidden states if an inner layer is read."""
         extra = {"token_type_ids": types} if self._has_types else {}
-        is_inner_layer = self._layer != -1
-        output = self._transformer(input_ids=ids, attention_mask=mask, output_hidden_states=is_inner_layer, **extra)
-        states = output.hidden_states[self._layer] if is_inner_layer else output.last_hidden_state
-        vectors = self._dense(self._pool(states, mask))[:, : self._dimension].float()
+        return self.body(input_ids=ids, attention_mask=mask, output_hidden_states=self._layer != -1, **extra)
+
+    def read(self, output: Any, *inputs: torch.Tensor) -> torch.Tensor:
+        """Return the vectors of an output of the transformer for these inputs."""
+        states = output.last_hidden_state if self._layer == -1 else output.hidden_states[self._layer]
+        vectors = self._dense(self._pool(states, inputs[-1]))[:, : self._dimension].float()
         return nn.functional.normalize(vectors, dim=1) if self._l2_normalise else vectors
+
+
+class Readings(nn.Module):
+    """Networks of one model that differ in what they read of its output: the model runs once for all."""
+
+    def __init__(self, networks: "Sequence[TokenNetwork | ImageNetwork]", runs: int) -> None:
+        """`runs` is the number of the network whose model is kept; one that reads an inner layer, if any does."""
+        super().__init__()
+        self._runs = networks[runs]
+        self._networks = nn.ModuleList(networks)
+        for network in networks:
+            network.body = self._runs.body
+
+    def forward(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Return the vectors of each network."""
+        output = self._runs.run(*inputs)
+        return [network.read(output, *inputs) for network in self._networks]  # type: ignore[operator]

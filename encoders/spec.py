@@ -18,7 +18,7 @@ from encoders.adapter import Adapter
 from encoders.defence import Defence, LearnedProjection
 from encoders.precision import LOWEST_TOLERANCE, Precision
 from rawless.config import FrozenModel
-from rawless.content import Modality
+from rawless.content import Modality, PartModality
 from rawless.errors import UserError
 
 Vector = npt.NDArray[np.float32]
@@ -207,6 +207,11 @@ class EncoderSpec(FrozenModel):
     def longest_input(self) -> str | None:
         """An input, like the probe's, of the largest size that the encoder takes; None if all items have one size."""
         return None
+
+    @property
+    def reads(self) -> Mapping[str, PartModality]:
+        """The modality of each named part of an event that the encoder reads, for those of events with parts."""
+        return {}
 
     @property
     def needs_cuda(self) -> bool:

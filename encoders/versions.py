@@ -1,10 +1,11 @@
 """Comparing two specs, and the version that their differences require."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from encoders.spec import EncoderSpec
+from encoders.composite import CompositeSpec, Part
+from encoders.spec import EncoderSpec, canonical_json
 
 
 class Bump(StrEnum):
@@ -33,12 +34,46 @@ class Change:
 
 
 def changes(before: EncoderSpec, after: EncoderSpec) -> list[Change]:
-    """Return the differences of identity except name and version, in the order of the spec's fields."""
-    return [
+    """Return the differences of identity except name and version, in the order of the spec's fields.
+
+    Those of a composite are its own, and those of each part, which count as they do for the part alone.
+    """
+    old_fields, new_fields = ({**spec.identity(), "parts": None} for spec in (before, after))
+    own = [
         Change(path, old, new, _bump(path.split(".")[0]))
-        for path, old, new in _differences(before.identity(), after.identity(), "")
+        for path, old, new in _differences(old_fields, new_fields, "")
         if path not in _NAMES
     ]
+    return own + _changes_of_parts(_parts(before), _parts(after))
+
+
+def _parts(spec: EncoderSpec) -> tuple[Part, ...]:
+    return spec.parts if isinstance(spec, CompositeSpec) else ()
+
+
+def _changes_of_parts(before: tuple[Part, ...], after: tuple[Part, ...]) -> list[Change]:
+    """Return the differences between parts. Another order or number of them moves components, so it is major.
+
+    A part that is only named otherwise is a patch: whatever changes a part changes the whole.
+    """
+    names = [[part.encoder.name for part in parts] for parts in (before, after)]
+    identities = [[canonical_json(part.identity()) for part in parts] for parts in (before, after)]
+    is_moved = identities[0] != identities[1] and sorted(identities[0]) == sorted(identities[1])
+    if names[0] != names[1] or is_moved:
+        old_refs, new_refs = ([part.encoder.ref for part in parts] or None for parts in (before, after))
+        return [Change("parts", old_refs, new_refs, Bump.MAJOR)]
+    found = []
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        path = f"parts.{number}"
+        found += [
+            replace(change, field=f"{path}.encoder.{change.field}") for change in changes(old.encoder, new.encoder)
+        ]
+        if old.encoder.version != new.encoder.version:
+            found.append(Change(f"{path}.encoder.version", old.encoder.version, new.encoder.version, Bump.PATCH))
+        old_fields, new_fields = ({**part.identity(), "encoder": None} for part in (old, new))
+        differences = _differences(old_fields, new_fields, path)
+        found += [Change(field, first, second, Bump.MINOR) for field, first, second in differences]
+    return found
 
 
 def required_bump(differences: list[Change]) -> Bump:

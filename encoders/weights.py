@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from encoders.composite import CompositeSpec
 from encoders.digests import check, digest
 from encoders.families import family_of
 from encoders.seeded import Seeded
@@ -43,6 +44,8 @@ def find(spec: EncoderSpec) -> Path:
 
 def digests(spec: EncoderSpec) -> dict[str, str]:
     """Return the sha256 of each file of the spec as it is on this machine. Raises as `find` does."""
+    if isinstance(spec, CompositeSpec):
+        return spec.by_part(digests)
     source = source_of(spec)
     if isinstance(source, Seeded):
         return source.digests(spec)

@@ -105,7 +105,7 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     check_installed(stream.limits.formats)
     specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
     for spec in specs:
-        stream.check_modality(spec.ref, spec.modality)
+        stream.check_modality(spec.ref, spec.modality, spec.reads)
         refuse_documents(spec, f"An encoder of the stream {stream.stream}")
     by_ref = dict(zip(stream.encoders, specs, strict=True))
     refuse_retired(warehouse, stream.stream, by_ref)

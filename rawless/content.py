@@ -6,7 +6,9 @@ from pydantic import Field, StrictBool, StrictInt
 
 from rawless.config import FrozenModel
 
-Modality = Literal["text", "image"]
+Modality = Literal["text", "image", "parts"]
+"""`parts` is several named ones of the others, of one event."""
+PartModality = Literal["text", "image"]
 ImageFormat = Literal["jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "jp2", "heic"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 DEFAULT_FORMATS: tuple[ImageFormat, ...] = ("jpeg", "png", "webp", "gif", "bmp")

@@ -113,7 +113,7 @@ def load_network(spec: HuggingFaceImageSpec) -> "torch.nn.Module":
     other_tokens = layout.other_tokens + getattr(config, "num_register_tokens", 0)
     pool = partial(_pool, layer=spec.layer, pooling=spec.pooling, first_patch=layout.has_cls + other_tokens)
     _check_output(spec, transformer, pool)
-    network = ImageNetwork(transformer, pool, l2_normalise=spec.l2_normalise).eval()
+    network = ImageNetwork(transformer, pool, l2_normalise=spec.l2_normalise, runs_whole_model=True).eval()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

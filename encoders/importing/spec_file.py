@@ -54,6 +54,11 @@ def _lines(fields: Mapping[str, Any], decisions: Decisions, path: str, indent: s
         if isinstance(value, dict) and value:
             yield f"{indent}{_inline(name)}:{comment}"
             yield from _lines(value, decisions, f"{field}.", f"{indent}  ")
+        elif name == "parts":  # whole specs
+            yield f"{indent}{name}:"
+            for part in value:
+                first, *rest = _lines(part, decisions, f"{field}.", f"{indent}  ")
+                yield from (f"{indent}- {first.removeprefix(f'{indent}  ')}", *rest)
         else:
             yield f"{indent}{_inline(name)}: {_inline(value)}{comment}"
 

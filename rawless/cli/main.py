@@ -26,6 +26,7 @@ from rawless.cli.commands import (
     encoder_backfill,
     encoder_bake,
     encoder_compare,
+    encoder_compose,
     encoder_defend,
     encoder_import,
     encoder_plan,
@@ -87,6 +88,7 @@ encoder.app.command("adopt")(encoder_adopt.adopt)
 encoder.app.command("roles")(encoder_adopt.roles)
 encoder.app.command("bake")(encoder_bake.bake)
 encoder.app.command("compare")(encoder_compare.compare)
+encoder.app.command("compose")(encoder_compose.compose)
 encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
 encoder.app.command("probe")(encoder_probe.probe)

@@ -13,8 +13,8 @@ class Delivery:
 
     `fields` contains the producer's fields unchanged (design: The raw event), or the reason why the source found none.
     The payload is in one of them: `payload` (bytes, or the reason why the source could not read them), `text`,
-    `payload_base64` or `uri`. `parts` is reserved: it is rejected as wrong_modality. `message_id` is assigned by the
-    source: a line number, or the id of a Pub/Sub message.
+    `payload_base64`, `uri` or `parts`. `message_id` is assigned by the source: a line number, or the id of a Pub/Sub
+    message.
     """
 
     message_id: str
@@ -43,6 +43,7 @@ class Event:
     occurred_at: datetime
     attributes: tuple[tuple[str, str], ...]
     payload: Raw[bytes]
+    """The parts of an event that has some are packed in it, see `rawless.content_parts`."""
     size: int
     """Size of the payload in bytes."""
 

@@ -1,10 +1,15 @@
-"""Convert events to and from Pub/Sub messages: data is the payload unless `uri` names it, all else is attributes."""
+"""Convert events to and from Pub/Sub messages: data is the payload unless `uri` names it, all else is attributes.
 
+The data of an event with parts is the JSON object of them.
+"""
+
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rawless.events.event import Delivery
-from rawless.events.payload import FORMS, decode_payload, payload_form
+from rawless.events.json_object import Ambiguous
+from rawless.events.payload import FORMS, decode_payload, given_parts, payload_form
 from rawless.privacy import Raw, Reason, Rejected, guarded
 
 FIELDS = ("event_id", "occurred_at", "stream", "subject_id", "uri")
@@ -39,14 +44,15 @@ def decode_message(message_id: str, data: bytes, attributes: Mapping[str, str]) 
     return Delivery(message_id, guarded(_fields, data, attributes), size)
 
 
-def encode_message(delivery: Delivery) -> Raw[Message] | Reason:
+def encode_message(delivery: Delivery, *, has_parts: bool = False) -> Raw[Message] | Reason:
     """Return the message that carries an event, valid or not; or the reason for which no message can carry it.
 
-    Attributes that are not text, or exceed the number or size that Pub/Sub accepts, are left out.
+    Attributes that are not text, or exceed the number or size that Pub/Sub accepts, are left out. `has_parts` says that
+    the events of the stream have parts, whose message any other stream would take for one payload.
     """
     if isinstance(delivery.fields, Reason):
         return delivery.fields
-    return guarded(_message, delivery.fields)
+    return guarded(_message, delivery.fields, has_parts)
 
 
 def _fields(data: bytes, attributes: Mapping[str, str]) -> Raw[Mapping[str, object]]:
@@ -57,9 +63,9 @@ def _fields(data: bytes, attributes: Mapping[str, str]) -> Raw[Mapping[str, obje
     return Raw(fields)
 
 
-def _message(raw: Raw[Mapping[str, object]]) -> Raw[Message]:
+def _message(raw: Raw[Mapping[str, object]], has_parts: bool) -> Raw[Message]:
     fields = raw.reveal()
-    message = Message(_data(fields), dict([*_event_fields(fields), *_attributes(fields)]))
+    message = Message(_data(fields, has_parts=has_parts), dict([*_event_fields(fields), *_attributes(fields)]))
     if message.size > MAX_MESSAGE_BYTES:
         raise Rejected(Reason.PAYLOAD_TOO_LARGE)
     if not message.data and not message.attributes:
@@ -98,8 +104,19 @@ def _fits(name: str, value: str) -> bool:
     return 0 < sizes[0] <= _MAX_NAME and sizes[1] <= _MAX_VALUE and not name.startswith("goog")
 
 
-def _data(fields: Mapping[str, object]) -> bytes:
+def _data(fields: Mapping[str, object], *, has_parts: bool) -> bytes:
     if all(fields.get(name) is None for name in FORMS):
         return b""
     form = payload_form(fields)
+    if form == "parts" and has_parts:
+        return _json(given_parts(fields))
     return b"" if form == "uri" else decode_payload(form, fields[form])
+
+
+def _json(parts: Mapping[str, object]) -> bytes:
+    if any(isinstance(part, Ambiguous) for part in parts.values()):  # which JSON would not show any more
+        raise Rejected(Reason.MALFORMED_EVENT)
+    try:
+        return json.dumps(parts, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # JSON can contain half of a surrogate pair
+        raise Rejected(Reason.FORBIDDEN_CHARACTERS) from None

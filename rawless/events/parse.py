@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from rawless.content_parts import pack
 from rawless.events.event import Delivery, Event, Rejection, ValidIds
 from rawless.events.objects import ReadObject, locate, read_file
-from rawless.events.payload import FORMS, decode_payload, payload_form
+from rawless.events.payload import FORMS, FORMS_OF_PARTS, decode_payload, given_parts, part_fields, payload_form
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
@@ -70,7 +71,7 @@ class Parser:
         if isinstance(attributes, Reason):
             raise Rejected(attributes)
         occurred_at = self._occurred_at(fields, now)
-        payload = self._payload(fields)
+        payload = self._packed(fields, work) if self._stream.modality == "parts" else self._payload(fields)
         return Event(
             stream=self._stream.stream,
             event_id=work.ids.event_id or "",
@@ -141,19 +142,36 @@ class Parser:
         return tuple(sorted(kept.items())), len(attributes) - len(kept)
 
     def _payload(self, fields: Mapping[str, object]) -> bytes:
-        form = payload_form(fields)
-        payload = self._read(form, fields[form])
-        if not payload:
-            raise Rejected(Reason.EMPTY_TEXT if self._stream.modality == "text" else Reason.EMPTY_PAYLOAD)
-        if len(payload) > self._stream.max_bytes:
-            raise Rejected(Reason.PAYLOAD_TOO_LARGE)
-        return payload
+        return self._content(fields, self._stream.modality, self._stream.max_bytes)
 
-    def _read(self, form: str, value: object) -> bytes:
-        if form == "text" and isinstance(value, str) and self._stream.modality != "text":
+    def _packed(self, fields: Mapping[str, object], work: "_Work") -> bytes:
+        """Return the parts of an event; what its encoders need of them is theirs to say."""
+        parts, rules = given_parts(fields), self._stream.parts
+        work.dropped += len(parts.keys() - rules)
+        contents = {}
+        for name, rule in rules.items():
+            if parts.get(name) is not None:
+                part = part_fields(parts[name])
+                work.dropped += len(part.keys() - FORMS_OF_PARTS)
+                contents[name] = self._content(part, rule.modality, rule.max_bytes)
+        if not contents:
+            raise Rejected(Reason.EMPTY_PAYLOAD)
+        return pack(contents)
+
+    def _content(self, fields: Mapping[str, object], modality: str, max_bytes: int) -> bytes:
+        form = payload_form(fields)
+        content = self._read(form, fields[form], modality, max_bytes)
+        if not content:
+            raise Rejected(Reason.EMPTY_TEXT if modality == "text" else Reason.EMPTY_PAYLOAD)
+        if len(content) > max_bytes:
+            raise Rejected(Reason.PAYLOAD_TOO_LARGE)
+        return content
+
+    def _read(self, form: str, value: object, modality: str, max_bytes: int) -> bytes:
+        if form == "text" and isinstance(value, str) and modality != "text":
             raise Rejected(Reason.WRONG_MODALITY)
         if form == "uri" and isinstance(value, str):
-            return self._read_object(locate(value, self._stream.uri_prefixes), self._stream.max_bytes)
+            return self._read_object(locate(value, self._stream.uri_prefixes), max_bytes)
         return decode_payload(form, value)
 
 

@@ -4,10 +4,13 @@ import base64
 import binascii
 from collections.abc import Mapping
 
+from rawless.events.json_object import Ambiguous, json_object
 from rawless.privacy import Reason, Rejected
 
 FORMS = ("payload", "text", "payload_base64", "uri", "parts")
 """An event has exactly one of these fields. `payload` is set by sources: bytes, or the reason why they are missing."""
+FORMS_OF_PARTS = ("text", "payload_base64", "uri")
+"""A part of an event has exactly one of these fields."""
 
 
 def payload_form(fields: Mapping[str, object]) -> str:
@@ -31,6 +34,29 @@ def decode_payload(form: str, value: object) -> bytes:
     if form == "payload_base64" and isinstance(value, str):
         return _from_base64(value)
     raise Rejected(Reason.WRONG_MODALITY if form == "parts" else Reason.MALFORMED_EVENT)
+
+
+def given_parts(fields: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the parts of an event by name. Bytes that a source delivers are the JSON object of them.
+
+    Raises Rejected unless there is such an object.
+    """
+    form = payload_form(fields)
+    value = fields[form]
+    if form == "payload":
+        value = json_object(decode_payload(form, value))
+    elif form != "parts":
+        raise Rejected(Reason.WRONG_MODALITY)
+    if not isinstance(value, Mapping) or isinstance(value, Ambiguous):
+        raise Rejected(Reason.MALFORMED_EVENT)
+    return value
+
+
+def part_fields(part: object) -> Mapping[str, object]:
+    """Return the fields of one part, of which `text`, `payload_base64` or `uri` has its content. Raises Rejected."""
+    if not isinstance(part, Mapping) or isinstance(part, Ambiguous):
+        raise Rejected(Reason.MALFORMED_EVENT)
+    return part
 
 
 def _from_text(text: str) -> bytes:

@@ -30,22 +30,22 @@ class Published:
     refused: Counter[Reason] = field(default_factory=Counter)
 
 
-def publish(source: BoundedSource, topic: str, pubsub: PubSub, progress: Published) -> None:
-    """Publish every event of a source, and count it in `progress`.
+def publish(source: BoundedSource, topic: str, pubsub: PubSub, progress: Published, *, has_parts: bool = False) -> None:
+    """Publish every event of a source, and count it in `progress`. `has_parts` says that events of the stream do.
 
     Raises UserError if the topic does not exist or publishing is not allowed, Unavailable if Pub/Sub does not answer.
     """
     with pubsub.publisher() as client:
-        for batch in _batches(source, progress.refused):
+        for batch in _batches(source, progress.refused, has_parts=has_parts):
             _send(client, topic, batch)
             progress.messages += len(batch)
 
 
-def _batches(source: BoundedSource, refused: Counter[Reason]) -> Iterator[list[Raw[Message]]]:
+def _batches(source: BoundedSource, refused: Counter[Reason], *, has_parts: bool) -> Iterator[list[Raw[Message]]]:
     batch: list[Raw[Message]] = []
     size = 0
     for delivery in read_all(source):
-        message = encode_message(delivery)
+        message = encode_message(delivery, has_parts=has_parts)
         if isinstance(message, Reason):
             refused[message] += 1
             continue

@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,8 @@ from pydantic import (
 )
 
 from rawless.config import Duration, FrozenModel, read_yaml
-from rawless.content import ImageLimits, Modality
+from rawless.content import ImageLimits, Modality, PartModality
+from rawless.content_parts import overhead
 from rawless.errors import UserError
 from rawless.events.messages import FIELDS
 from rawless.events.objects import explain_bad_prefix
@@ -46,8 +48,9 @@ _HTTPS = re.compile(r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5
 _REPEATS = (24, 8, 2, 1, 0)
 """How often a part of an id is repeated, until the id is short enough."""
 _IMAGE_LIMITS = set(ImageLimits.model_fields)
-MAX_BYTES: dict[Modality, int] = {"text": 1_000_000, "image": 10_000_000}
-"""The largest payload, unless a stream file says otherwise."""
+MAX_BYTES: dict[PartModality, int] = {"text": 1_000_000, "image": 10_000_000}
+"""The largest payload, or part of one, unless a stream file says otherwise."""
+MAX_PARTS = 8
 
 
 def _bounded(pattern: str) -> str:
@@ -145,6 +148,22 @@ class Limits(ImageLimits):
     max_age: Annotated[Duration, AfterValidator(_storable)] = MAX_AGE
 
 
+class PartRule(FrozenModel):
+    """One named part of the events of a stream. A file may name its modality alone."""
+
+    modality: PartModality
+    max_bytes: StrictInt = Field(ge=1, le=100_000_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_limit(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"modality": value}
+        if isinstance(value, dict) and value.get("modality") in MAX_BYTES:
+            return {"max_bytes": MAX_BYTES[value["modality"]], **value}
+        return value
+
+
 class Leakage(FrozenModel):
     """A gate: the highest values that the last leakage audit of an encoder may have, and its maximum age."""
 
@@ -169,6 +188,8 @@ class Stream(FrozenModel):
 
     stream: Name
     modality: Modality
+    parts: dict[Name, PartRule] = Field(default_factory=dict, max_length=MAX_PARTS)
+    """For a stream of the modality `parts`: the parts that its events may have, by name."""
     encoders: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(min_length=1)
     event_id: EventId = "uuid"
     subject: Literal["required", "optional", "none"] = "required"
@@ -186,6 +207,16 @@ class Stream(FrozenModel):
     def _encoders_are_distinct(self) -> "Stream":
         if len(set(self.encoders)) != len(self.encoders):
             raise ValueError("encoders: each encoder may be named once")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_for_parts(self) -> "Stream":
+        if self.modality == "parts" and not self.parts:
+            raise ValueError("parts: name the parts of an event, as in `parts: {photo: image, caption: text}`")
+        if self.modality != "parts" and self.parts:
+            raise ValueError(f"parts is for streams of the modality parts, but this stream is {self.modality}")
+        if self.modality == "parts" and self.limits.max_bytes is not None:
+            raise ValueError("limits.max_bytes is for one payload: give each part its own, below parts")
         return self
 
     @model_validator(mode="after")
@@ -208,14 +239,21 @@ class Stream(FrozenModel):
     @model_validator(mode="after")
     def _image_limits_are_for_images(self) -> "Stream":
         image_limits = sorted(self.limits.model_fields_set & _IMAGE_LIMITS)
-        if image_limits and self.modality != "image":
+        if image_limits and not self.has_images:
             raise ValueError(f"limits.{image_limits[0]} is for streams of images, but this stream is {self.modality}")
         return self
 
     @cached_property
     def max_bytes(self) -> int:
-        """The largest payload in bytes."""
+        """The largest payload in bytes; of an event with parts, all of them together."""
+        if self.modality == "parts":
+            return sum(part.max_bytes + overhead(name) for name, part in self.parts.items())
         return self.limits.max_bytes or MAX_BYTES[self.modality]
+
+    @property
+    def has_images(self) -> bool:
+        """Whether its events carry images."""
+        return self.modality == "image" or any(part.modality == "image" for part in self.parts.values())
 
     @property
     def attribute_bits(self) -> float:
@@ -240,13 +278,23 @@ class Stream(FrozenModel):
         drawn = (draw(self._id_pattern, chance, repeats) for repeats in _REPEATS)
         return next(filter(self.allows_id, drawn), None)
 
-    def check_modality(self, encoder: str, modality: str) -> None:
-        """Raise UserError if the modality of an encoder is not that of the stream."""
+    def check_modality(self, encoder: str, modality: str, reads: Mapping[str, str]) -> None:
+        """Raise UserError if the modality of an encoder is not that of the stream.
+
+        `reads` are the parts of an event that the encoder reads, with the modality of each.
+        """
         if modality != self.modality:
             raise UserError(
                 f"The modality of stream {self.stream} is {self.modality}, but its encoder {encoder} takes {modality}: "
                 "choose an encoder of the stream's modality."
             )
+        for name, of_part in reads.items():
+            if name not in self.parts or self.parts[name].modality != of_part:
+                has = f"has one of {self.parts[name].modality}" if name in self.parts else "has none of that name"
+                raise UserError(
+                    f"The encoder {encoder} reads the part {name}, of {of_part}, but the stream {self.stream} {has}: "
+                    "correct parts in the stream file, or choose another encoder."
+                )
 
     def leakage_warning(self) -> str | None:
         """Return the warning that the stream has no leakage gate, None if it has one."""

@@ -184,7 +184,7 @@ def roles_since(pointers: Pointers) -> list[Change]:
 def check_adoptable(warehouse: Warehouse, encoders: StreamEncoders, spec: EncoderSpec) -> tuple[str, ...]:
     """Raise UserError unless a stream may have the encoder, and return the warnings of its leakage gate."""
     stream = encoders.stream
-    stream.check_modality(spec.ref, spec.modality)
+    stream.check_modality(spec.ref, spec.modality, spec.reads)
     if not spec.sealed or not is_registered(warehouse, spec):
         raise UserError(f"{spec.ref} is not registered: run `rawless encoder register {spec.ref}`.")
     if spec.queries_of is not None:

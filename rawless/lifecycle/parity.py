@@ -57,6 +57,10 @@ def check_comparable(first: EncoderSpec, second: EncoderSpec) -> None:
 def read_items(source: str, spec: EncoderSpec) -> Iterator[Item]:
     """Yield the content of every file of `files:FOLDER`, or line of `jsonl:FILE`. Raises UserError."""
     kind, _, location = source.partition(":")
+    if spec.modality == "parts":
+        raise UserError(
+            f"{spec.ref} reads the parts of an event, which --source does not have: compare the encoders of its parts."
+        )
     limit = MAX_BYTES[spec.modality]
     if kind == "jsonl" and location:
         lines = JsonlSource(str(Path(location).absolute()), limit)

@@ -14,6 +14,8 @@ class Reason(StrEnum):
     MISSING_SUBJECT = "missing_subject"
     UNKNOWN_STREAM = "unknown_stream"
     WRONG_MODALITY = "wrong_modality"
+    MISSING_PART = "missing_part"
+    """The event lacks a part that its encoder reads."""
     EMPTY_PAYLOAD = "empty_payload"
     """The event has no payload, or one of no bytes. Empty texts are EMPTY_TEXT."""
     PAYLOAD_TOO_LARGE = "payload_too_large"

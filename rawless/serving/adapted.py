@@ -20,7 +20,7 @@ def space_of_vectors(head: ServedHead, spec: EncoderSpec) -> str:
             f"heads.{head.name}.adapted is true, but {spec.ref} has no adapter: remove it, or name an encoder that "
             "`rawless encoder adapt` made."
         )
-    head.stream.check_modality(spec.ref, spec.modality)
+    head.stream.check_modality(spec.ref, spec.modality, spec.reads)
     return spec.adapter.target
 
 

@@ -123,6 +123,8 @@ class AppFactory:
     def _local_encoder(self) -> LocalEncoderBackend:
         for head in self._served.values():
             check_installed(head.stream.limits.formats)
+            spec = self._dependencies.specs[head.encoder]
+            head.stream.check_modality(spec.ref, spec.modality, spec.reads)
         specs = {ref: self._dependencies.specs[ref] for head in self._served.values() for ref in head.encoders}
         encoder = LocalEncoderBackend(list(specs.values()), self._dependencies.device, self._config.limits.queue)
 
@@ -211,7 +213,7 @@ def check_towers(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSp
     for head in served.values():
         refuse_documents(specs[head.encoder], f"heads.{head.name}.encoder")
         for arm in head.towers:
-            head.stream.check_modality(arm, specs[arm].modality)
+            head.stream.check_modality(arm, specs[arm].modality, specs[arm].reads)
 
 
 def check_access(config: ServeConfig, role: Role, host: str) -> None:

@@ -69,6 +69,7 @@ _DETAILS: dict[Code, str] = {
     Reason.BAD_EVENT_ID: "The header Rawless-Event-Id does not match the stream's pattern.",
     Reason.BAD_OCCURRED_AT: "The header Rawless-Occurred-At is not an RFC 3339 time with offset, or is out of range.",
     Reason.MISSING_SUBJECT: "Requests are logged and the stream requires a subject; send Rawless-Subject-Id.",
+    Reason.MISSING_PART: "The body lacks a part that the encoder reads.",
     Reason.EMPTY_PAYLOAD: "The body is empty, or has no text.",
     Reason.PAYLOAD_TOO_LARGE: "The content exceeds the stream's size limit.",
     Reason.UNDECODABLE_IMAGE: "The image cannot be decoded.",

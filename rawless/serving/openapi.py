@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rawless.events.stream import Enumerated, IdPattern, Stream
+from rawless.events.stream import Enumerated, IdPattern, PartRule, Stream
 from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
 from rawless.serving import requests
 from rawless.serving.config import ServedHead
@@ -50,14 +50,12 @@ def header_parameter(name: str, *, required: bool = False, **schema: str | int) 
 def describe_request(head: ServedHead) -> dict[str, Any]:
     """Describe the body and the headers of requests to a served head."""
     stream = head.stream
+    schema: dict[str, Any]
     if stream.modality == "text":
-        text = {"type": "string", "minLength": 1, "maxLength": stream.max_bytes}
-        schema: dict[str, Any] = {
-            "type": "object",
-            "properties": {"text": text},
-            "required": ["text"],
-            "additionalProperties": False,
-        }
+        schema = _text_schema(stream.max_bytes)
+    elif stream.modality == "parts":
+        parts = {name: _part_schema(part) for name, part in stream.parts.items()}
+        schema = {"type": "object", "properties": parts, "minProperties": 1}
     else:
         schema = _BINARY
     content = {content_type: {"schema": schema} for content_type in requests.content_types(stream)}
@@ -65,6 +63,18 @@ def describe_request(head: ServedHead) -> dict[str, Any]:
         "requestBody": {"required": True, "content": content},
         "parameters": _metadata_headers(stream, logged=head.log),
     }
+
+
+def _text_schema(max_bytes: int) -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1, "maxLength": max_bytes}
+    return {"type": "object", "properties": {"text": text}, "required": ["text"], "additionalProperties": False}
+
+
+def _part_schema(part: PartRule) -> dict[str, Any]:
+    if part.modality == "text":
+        return _text_schema(part.max_bytes)
+    file = {"type": "string", "contentEncoding": "base64", "minLength": 1}
+    return {"type": "object", "properties": {"payload_base64": file}, "required": ["payload_base64"]}
 
 
 def _metadata_headers(stream: Stream, *, logged: bool) -> list[dict[str, Any]]:

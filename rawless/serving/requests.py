@@ -13,8 +13,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from rawless.events.event import Event, Rejection
+from rawless.events.json_object import json_object
 from rawless.events.parse import Parser
-from rawless.events.sources.jsonl import json_object
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.privacy.pseudonyms import PseudonymKey
@@ -39,13 +39,16 @@ _JSON_OVERHEAD = 1024
 
 def content_types(stream: Stream) -> list[str]:
     """Return the content types of bodies with a stream's content."""
-    if stream.modality == "text":
+    if stream.modality in ("text", "parts"):
         return [_JSON_TYPE]
     return [f"image/{image_format}" for image_format in stream.limits.formats] + ["application/octet-stream"]
 
 
 def max_body_bytes(stream: Stream) -> int:
-    """Return the size limit of a body. JSON may spell one byte of text in six."""
+    """Return the size limit of a body. JSON may spell one byte of text in six, and three of a file in four."""
+    if stream.modality == "parts":
+        factors = {"text": 6, "image": 4 / 3}
+        return sum(int(factors[part.modality] * part.max_bytes) + _JSON_OVERHEAD for part in stream.parts.values())
     return stream.max_bytes if stream.modality == "image" else 6 * stream.max_bytes + _JSON_OVERHEAD
 
 
@@ -73,6 +76,8 @@ class RequestReader:
         """`pseudonym_key` is required for logged requests. Others require neither a subject nor an event id."""
         if not logged and stream.subject == "required":
             stream = stream.model_copy(update={"subject": "optional"})
+        if stream.modality == "parts":  # a caller sends what he wants encoded, and names no objects
+            stream = stream.model_copy(update={"uri_prefixes": ()})
         self._stream, self._logged = stream, logged
         key = pseudonym_key if logged else None
         self._caller_keys = CallerKeys(key) if key else None
@@ -118,7 +123,7 @@ class RequestReader:
             "subject_id": _header_text(headers, SUBJECT_ID),
             "attributes": _parse_attributes(headers),
         }
-        if self._stream.modality == "image":
+        if self._stream.modality in ("image", "parts"):
             return {**fields, "payload": body}
         content = json_object(body)
         if content.keys() - {"text"} or not isinstance(content.get("text"), str | None):

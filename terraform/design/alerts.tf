@@ -8,8 +8,8 @@ locals {
     # Errors in what producers send.
     producers = [
       "bad_event_id", "bad_occurred_at", "empty_payload", "empty_text", "forbidden_characters", "invalid_utf8",
-      "malformed_event", "missing_event_id", "missing_subject", "payload_too_large", "too_many_pixels",
-      "undecodable_image", "unknown_stream", "unsupported_image_format", "wrong_modality",
+      "malformed_event", "missing_event_id", "missing_part", "missing_subject", "payload_too_large",
+      "too_many_pixels", "undecodable_image", "unknown_stream", "unsupported_image_format", "wrong_modality",
     ]
   }
 

@@ -152,7 +152,7 @@ def test_encoders_are_baked_where_the_image_looks_for_them(
 
     assert without.code == 2
     assert "RAWLESS_WEIGHTS is not set" in without.err
-    assert [row["folder"] for row in done.json] == [f"{tmp_path}/sentence-transformers/all-MiniLM-L6-v2", None]
+    assert [row["folders"] for row in done.json] == [[f"{tmp_path}/sentence-transformers/all-MiniLM-L6-v2"], []]
 
 
 def test_doctor_finds_everything_here(rawless: Rawless) -> None:

@@ -14,7 +14,7 @@ from rawless.errors import UserError
 def test_baked_files_are_found_without_package_and_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = lookup("minilm@1.0.0")
 
-    folder = bake(spec, tmp_path)
+    (folder,) = bake(spec, tmp_path)
 
     monkeypatch.setattr("encoders.weight_sources.hugging_face._PACKAGES", {})
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path))
@@ -45,5 +45,5 @@ def test_an_unsealed_encoder_is_refused(tmp_path: Path) -> None:
 
 
 def test_weights_drawn_from_a_seed_need_no_file(tmp_path: Path) -> None:
-    assert bake(lookup("resnet18-seeded@1.0.0"), tmp_path) is None
+    assert bake(lookup("resnet18-seeded@1.0.0"), tmp_path) == ()
     assert not list(tmp_path.iterdir())

@@ -110,12 +110,12 @@ def test_a_spec_has_the_spec_class_of_its_architecture(ref: str, kind: type) -> 
         (
             "modality: image",
             "modality: audio",
-            "modality is 'audio', but the rule is: Input should be 'text' or 'image'",
+            "modality is 'audio', but the rule is: Input should be 'text', 'image' or 'parts'",
         ),
         (
             "modality: image",
             "modality: [image]",
-            "modality is ['image'], but the rule is: Input should be 'text' or 'image'",
+            "modality is ['image'], but the rule is: Input should be 'text', 'image' or 'parts'",
         ),
         ("modality: image\n", "", "modality is missing"),
         ("architecture: resnet18\n", "", "architecture is missing"),

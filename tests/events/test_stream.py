@@ -116,7 +116,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "empty name": ({"stream": ""}, "stream is '', but the rule is: "),
     "name too long": ({"stream": "a" * 64}, "stream is 'aaa"),
     "name that is a number": ({"stream": 5}, "stream is 5, but the rule is: "),
-    "bad modality": ({"modality": "sound"}, "modality is 'sound', but the rule is: Input should be 'text' or 'image'."),
+    "bad modality": ({"modality": "sound"}, "modality is 'sound', but the rule is: Input should be 'text', 'image' or"),
     "empty encoders": ({"encoders": []}, "encoders is [], but the rule is: "),
     "encoders no list": ({"encoders": "minilm@1.0.0"}, "encoders is 'minilm@1.0.0', but the rule is: "),
     "empty encoder": ({"encoders": [""]}, "encoders.0 is '', but the rule is: "),

@@ -81,6 +81,11 @@ class Canaries:
 
     def __init__(self, stream: Stream, markers: Markers, ids: Iterator[str] | None = None) -> None:
         """Take the ids of events from `ids`, by default whatever the stream allows."""
+        if stream.modality == "parts":
+            raise UserError(
+                f"The events of {stream.stream} have parts, for which there are no canaries: send canaries to streams "
+                "of texts and of images in the same deployment."
+            )
         self._stream, self._markers = stream, markers
         self._occurred_at = (datetime.now(UTC) - AGE).isoformat()
         self._ids = ids or draw_ids(stream, markers.chance)

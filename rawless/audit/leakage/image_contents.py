@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torch.nn import functional
 
+from encoders.composite import CompositeSpec
 from encoders.image_formats import detect_format
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_spec import ImagePreprocessing, ImageSpec
@@ -74,7 +75,8 @@ def _decoded(content: bytes, preprocessing: ImagePreprocessing) -> Image.Image:
 
 
 def _preprocessing(spec: EncoderSpec) -> ImagePreprocessing:
-    return cast(ImageSpec, spec).preprocessing.model_copy(update={"decoder": "pillow"})
+    single = spec.parts[0].encoder if isinstance(spec, CompositeSpec) else spec
+    return cast(ImageSpec, single).preprocessing.model_copy(update={"decoder": "pillow"})
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -53,6 +53,11 @@ def read_records(path: Path, option: str, modality: Modality, max_rows: int, see
     The choice and its order depend on the contents and the seed only, and are as good as random. Raises UserError for
     a file that cannot be used.
     """
+    if modality == "parts":
+        raise UserError(
+            f"{option} names contents of one modality, but the encoder reads the parts of an event: use the encoders "
+            "of its parts, whose vectors its own contain."
+        )
     limit, folder = MAX_BYTES[modality], path.absolute().parent
     counts, reasons, seen = Counter[str](), Counter[Reason](), set[bytes]()
 

@@ -61,7 +61,7 @@ def leakage(
     spec = resolved(encoder, warehouse)
     own = resolved(attacker, warehouse) if attacker else None
     if declared:
-        declared.check_modality(spec.ref, spec.modality)
+        declared.check_modality(spec.ref, spec.modality, spec.reads)
     if own and own.modality != spec.modality:
         raise UserError(
             f"--attacker {own.ref} takes {own.modality}, but {spec.ref} takes {spec.modality}: name another."

@@ -67,7 +67,9 @@ def show(
         print_json(described | ({"usage": asdict(used)} if used else {}))
         return
     for field, value in described.items():
-        echo(f"{field}: {_inline(value)}")
+        if field != "parts":
+            echo(f"{field}: {_inline(value)}")
+    _print_parts(spec)
     if spec.defence != "none":
         echo("A head is of one side: heads of this fingerprint were trained on vectors with this defence.")
     if spec.adapter is not None:
@@ -78,6 +80,21 @@ def show(
     print_guarantee(spec)
     if used:
         _print_usage(spec, used)
+
+
+def _print_parts(spec: "EncoderSpec") -> None:
+    from encoders.composite import CompositeSpec
+
+    start = 0
+    for part in spec.parts if isinstance(spec, CompositeSpec) else ():
+        end = start + part.encoder.dimension
+        scaled = "of length one, " if part.l2_normalise else ""
+        fingerprint = part.fingerprint if all(part.encoder.files.values()) else "not known yet"
+        echo(
+            f"components {start} to {end - 1}: {part.encoder.ref}, {scaled}times {part.weight:g}; its fingerprint is "
+            f"{fingerprint}"
+        )
+        start = end
 
 
 def _usage(spec: "EncoderSpec", warehouse: "Path | None") -> "Usage":

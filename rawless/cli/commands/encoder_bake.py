@@ -29,12 +29,14 @@ def bake(
     rows = []
     for spec in specs:
         with progress(f"Baking {spec.ref}"):
-            folder = copy_files(spec, Path(root))
+            folders = [str(folder) for folder in copy_files(spec, Path(root))]
             load(spec, "cpu")
-        rows.append({"encoder": spec.ref, "fingerprint": spec.fingerprint, "folder": folder and str(folder)})
+        rows.append({"encoder": spec.ref, "fingerprint": spec.fingerprint, "folders": folders})
     if json:
         print_json(rows)
         return
     for row in rows:
-        where = f"is in {row['folder']}" if row["folder"] else "needs no file (its weights come from a seed)"
+        where = (
+            f"is in {', '.join(row['folders'])}" if row["folders"] else "needs no file (its weights come from a seed)"
+        )
         echo(f"{row['encoder']} {where} and reproduces its golden probe.")

@@ -48,7 +48,7 @@ def plan(
     loaded, opened = load_stream(stream), open_warehouse(warehouse)
     one, other = resolved(first, warehouse), resolved(second, warehouse)
     for spec in (one, other):
-        loaded.check_modality(spec.ref, spec.modality)
+        loaded.check_modality(spec.ref, spec.modality, spec.reads)
     asked = Question(
         stream=loaded.stream,
         first=one,

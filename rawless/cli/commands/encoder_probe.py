@@ -42,7 +42,7 @@ def probe(
     from rawless.lifecycle.finetune import read_payloads
 
     spec, head, stream = resolved(ref, warehouse), load_head_spec(head_file), load_stream(stream_file)
-    stream.check_modality(spec.ref, spec.modality)
+    stream.check_modality(spec.ref, spec.modality, spec.reads)
     given = {"layer": _split(layers), "pooling": _split(poolings), "interpolation": _split(interpolations)}
     specs = layer_probe.variants(spec, given)
     opened = open_warehouse(warehouse)

@@ -43,6 +43,8 @@ def saliency(
     from rawless.privacy import Raw
 
     spec = resolved(ref, warehouse)
+    if spec.modality == "parts":
+        raise UserError(f"{spec.ref} takes several parts of an event: name the encoder of one of its parts.")
     if spec.modality == "image" and out is None:
         raise UserError(f"{spec.ref} takes images: name the picture to write by --out.")
     if spec.modality != "image" and out is not None:

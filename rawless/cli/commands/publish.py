@@ -73,6 +73,6 @@ def _publish(
                     "the events: delete it, or use another topic."
                 )
             summary["subscription"] = subscription
-        publish_all(events, name, pubsub, published)
+        publish_all(events, name, pubsub, published, has_parts=stream.modality == "parts")
     refused = {reason.value: count for reason, count in sorted(published.refused.items())}
     return {**summary, "published": published.messages, "refused": refused}

@@ -38,7 +38,7 @@ def check(
     opened = open_warehouse(warehouse) if stream.leakage or warehouse else None
     specs = {ref: resolve(lambda: opened, ref) if opened else lookup(ref) for ref in stream.encoders}
     for ref, spec in specs.items():
-        stream.check_modality(ref, spec.modality)
+        stream.check_modality(ref, spec.modality, spec.reads)
         refuse_documents(spec, f"An encoder of the stream {stream.stream}")
     gate = gated_metrics(opened, stream, specs) if opened else []
     if warning := stream.leakage_warning():
@@ -53,8 +53,10 @@ def check(
         f"A producer can put at most {bits['attributes']:,} bits of other information into an event's "
         f"attributes and {bits['event_id']:,} into its id."
     )
+    for name, part in stream.parts.items():
+        echo(f"The part {name}: {part.modality}, of at most {part.max_bytes:,} bytes.")
     echo(f"Limits: payloads of {stream.max_bytes:,} bytes, events {stream.limits.max_age.days} days old.")
-    if stream.modality == "image":
+    if stream.has_images:
         limits, formats = stream.limits, ", ".join(stream.limits.formats)
         echo(f"Images: at most {limits.max_pixels:,} pixels and {limits.max_side:,} a side, as {formats}.")
     if stream.uri_prefixes:

@@ -1,6 +1,5 @@
 """`jsonl:PATH`: a file with one JSON object on each line, which may be compressed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import ClassVar, Literal
 
 from rawless.errors import UserError
 from rawless.events.file_format import check_line_ends, check_text
+from rawless.events.json_object import json_object
 from rawless.events.lines import BOM, LineReader, check_readable
 from rawless.events.source import Scheme, SourceOptions
-from rawless.privacy import Raw, Reason, Rejected
+from rawless.privacy import Raw
 
 
 @dataclass(frozen=True)
@@ -48,37 +48,6 @@ class JsonlSource:
 def line_limit(max_bytes: int) -> int:
     """Return the longest line that is parsed, in bytes: JSON may write a byte as six, and ids need room."""
     return max(6 * max_bytes + (1 << 16), 1 << 24)
-
-
-def json_object(content: bytes) -> Mapping[str, object]:
-    """Parse a JSON object. Raises Rejected if the content is anything else, or names a field or attribute twice."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Rejected(Reason.INVALID_UTF8) from None
-    try:
-        fields = json.loads(text, parse_int=_integer, object_pairs_hook=_object)
-    except (ValueError, RecursionError):
-        raise Rejected(Reason.MALFORMED_EVENT) from None
-    if not isinstance(fields, dict) or any(isinstance(each, _Ambiguous) for each in (fields, fields.get("attributes"))):
-        raise Rejected(Reason.MALFORMED_EVENT)
-    return fields
-
-
-class _Ambiguous(dict[str, object]):
-    """An object that names a field twice: which value is meant is unknown. It matters only where fields are used."""
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    return fields if len(fields) == len(pairs) else _Ambiguous(fields)
-
-
-def _integer(digits: str) -> int | float:
-    try:
-        return int(digits)
-    except ValueError:  # Python converts some thousand digits at most; no field of an event is a number
-        return float(digits)
 
 
 def _fields(line: bytes) -> Raw[Mapping[str, object]]:
