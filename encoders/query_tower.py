@@ -82,9 +82,9 @@ def trainable(documents: EncoderSpec, layers: int | None) -> BatchEncoder[Any]:
     assert isinstance(network, TokenNetwork)  # noqa: S101 - see check_tunable
     network.requires_grad_(False)
     if layers is None:
-        network.transformer.requires_grad_(True)
+        network.body.requires_grad_(True)
         return encoder
-    blocks = _blocks(documents, network.transformer)
+    blocks = _blocks(documents, network.body)
     if layers > len(blocks):
         raise UserError(f"--layers is {layers}, but {documents.ref} uses {len(blocks)} layers: lower it.")
     for block in blocks[-layers:]:
@@ -99,7 +99,7 @@ def write_tower(documents: EncoderSpec, spec: EncoderSpec, network: nn.Module, f
     else is done. Raises UserError when it cannot be written.
     """
     assert isinstance(network, TokenNetwork)  # noqa: S101 - see check_tunable
-    transformer: Any = network.transformer
+    transformer: Any = network.body
     source = weights.find(documents)
     # Without the pooler, which no vector needs and which the library draws at random where the weights lack it.
     state = {name: tensor for name, tensor in transformer.state_dict().items() if not name.startswith("pooler.")}
