@@ -82,8 +82,8 @@ def plan_retirement(
     if snapshots and not keep_snapshots:
         raise UserError(
             f"{_count(len(snapshots), 'snapshot')} of {name} {'has' if len(snapshots) == 1 else 'have'} vectors of "
-            f"{spec.ref} ({', '.join(snapshots[:3])}{' …' if len(snapshots) > 3 else ''}): without its rows they can "
-            "be read, but not be built again; accept that by --keep-snapshots."
+            f"{spec.ref} ({', '.join(snapshots[:3])}{' …' if len(snapshots) > 3 else ''}): without its rows a "
+            "snapshot can be read, but not be built again; accept that by --keep-snapshots."
         )
     rows = logged_rows(warehouse, name, own)
     if role_of(pointers, encoders, own) is None and not rows.row_count:

@@ -72,7 +72,7 @@ def _print(plan: "MigrationPlan") -> None:
     counted = f"counted over the last {RECENT_DAYS} days with events" if plan.is_measured else "as given"
     echo(f"{plan.stream}: {plan.events:,} events by {plan.first}, {plan.both_events:,} of them by {plan.second} too.")
     echo(f"Events a day: {plan.events_per_day:,.1f}, {counted}.")
-    echo(f"{plan.days:,} days of logging both: {plan.rows:,} rows more, about {format_bytes(plan.size)}.")
+    echo(f"Logging both for {_days(plan.days)}: {plan.rows:,} rows more, about {format_bytes(plan.size)}.")
     echo(f"Writing them costs {_dollars(plan.write_dollars)}, storing them {_dollars(plan.storage_dollars)} a month.")
     if plan.worker_hours is None or plan.worker_dollars is None:
         echo(f"Encoding them by {plan.second}: not known; give the speed of a worker by --worker-rate.")
@@ -84,13 +84,17 @@ def _print(plan: "MigrationPlan") -> None:
     if plan.adapter_days is None:
         echo(f"An adapter needs {ADAPTER_EVENTS:,} events with both vectors, which takes more than a year.")
     elif plan.adapter_days:
-        echo(f"An adapter needs {ADAPTER_EVENTS:,} events with both vectors: {plan.adapter_days:,} days.")
+        echo(f"An adapter needs {ADAPTER_EVENTS:,} events with both vectors: {_days(plan.adapter_days)}.")
     else:
         echo(f"There are enough events with both vectors for an adapter ({ADAPTER_EVENTS:,}).")
     if not plan.heads:
         echo(f"No registered head of {plan.first} is of this stream.")
         return
     print_table([{**asdict(each), "days": "never" if each.days is None else each.days} for each in plan.heads])
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"
 
 
 def _dollars(amount: float) -> str:
