@@ -21,12 +21,14 @@ from benchmarks import (
     sink,
     startup,
     throughput,
+    unchanged,
 )
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
 
 PARTS = {
     "throughput": throughput.measure,
+    "unchanged": unchanged.measure,
     "peers": peers.measure,
     "bundles": bundles.measure,
     "sink": sink.measure,
