@@ -12,6 +12,7 @@ from benchmarks import (
     datasets,
     decoding,
     digest,
+    drift,
     heads,
     hostile,
     memory,
@@ -40,6 +41,7 @@ PARTS = {
     "hostile": hostile.measure,
     "datasets": datasets.measure,
     "digest": digest.measure,
+    "drift": drift.measure,
     "heads": heads.measure,
     "serving": serving.measure,
 }
