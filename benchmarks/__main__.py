@@ -15,6 +15,7 @@ from benchmarks import (
     datasets,
     decoding,
     digest,
+    drift,
     dual,
     heads,
     hostile,
@@ -25,12 +26,14 @@ from benchmarks import (
     sink,
     startup,
     throughput,
+    unchanged,
 )
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
 
 PARTS = {
     "throughput": throughput.measure,
+    "unchanged": unchanged.measure,
     "peers": peers.measure,
     "bundles": bundles.measure,
     "sink": sink.measure,
@@ -44,6 +47,7 @@ PARTS = {
     "datasets": datasets.measure,
     "digest": digest.measure,
     "dual": dual.measure,
+    "drift": drift.measure,
     "heads": heads.measure,
     "adapters": adapters.measure,
     "comparison": comparison.measure,

@@ -30,10 +30,10 @@ def measure(count: int) -> list[Figure]:
 
 
 def _measure(work: Work, count: int) -> list[Figure]:
-    events = [_event(work, number) for number in range(len(work.payloads))]
+    events = [make_event(work, number) for number in range(len(work.payloads))]
     large, small = f"one bundle of {len(events):,}", f"bundles of {SMALL} in {THREADS} threads"
     sides = {
-        large: lambda: seconds(lambda: check_complete(_run_bundle(_step(work), events), len(events))),
+        large: lambda: seconds(lambda: check_complete(run_bundle(_step(work), events), len(events))),
         small: lambda: seconds(lambda: check_complete(_run_concurrently(work, events), len(events))),
     }
     times, size = rounds(sides, count), len(events)
@@ -56,7 +56,7 @@ def _run_concurrently(work: Work, events: list[ParsedEvent]) -> int:
     def run(bundle: list[ParsedEvent]) -> int:
         step = steps.get()
         try:
-            return _run_bundle(step, bundle)
+            return run_bundle(step, bundle)
         finally:
             steps.put(step)
 
@@ -64,7 +64,7 @@ def _run_concurrently(work: Work, events: list[ParsedEvent]) -> int:
         return sum(threads.map(run, bundles))
 
 
-def _run_bundle(step: _Encode, events: Iterable[ParsedEvent]) -> int:
+def run_bundle(step: _Encode, events: Iterable[ParsedEvent]) -> int:
     """Process a bundle as Beam does and return the number of rows."""
     step.start_bundle()
     rows = sum(1 for event in events for _ in step.process(event))
@@ -77,7 +77,8 @@ def _step(work: Work) -> _Encode:
     return step
 
 
-def _event(work: Work, number: int) -> ParsedEvent:
+def make_event(work: Work, number: int) -> ParsedEvent:
+    """Return an event with a payload of a workload."""
     payload = work.payloads[number]
     event = Event(
         stream=work.stream.stream,

@@ -16,19 +16,32 @@ from encoders.encoder import Device, Encoded, Encoder
 from encoders.image_formats import check_installed
 from encoders.load import load
 from encoders.release import PURPOSE, Release, needs_key
+from encoders.remembering import PURPOSE as CONTENT_IDS
+from encoders.remembering import Remembering, remembering
 from encoders.spec import EncoderSpec
 from encoders.together import Together
 from pipelines.elements import EncodedEvent, ParsedEvent
 from pipelines.rejections import REJECTED, RejectedOutput, count_rejection, namespace, rejection_row
 from rawless.content import ImageLimits
 from rawless.events.event import Event, Rejection
-from rawless.events.stream import Limits
+from rawless.events.stream import Stream
 from rawless.privacy import Reason, Stage
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 MAX_BYTES = 32_000_000
 """Total size of the events of a bundle that may wait for their vectors. The encoder limits their number."""
+
+
+UNCHANGED, NEW = "content.unchanged", "content.new"
+"""Counters of a stream that remembers contents: events that need not be encoded, and the others."""
+
+
+class Memory(NamedTuple):
+    """That the vectors of contents are remembered: for which stream, and how many."""
+
+    stream: str
+    entries: int
 
 
 class _Pending(NamedTuple):
@@ -41,11 +54,19 @@ class _Encode(beam.DoFn):
     # Events wait in this object and in the encoder, within the bundle: never in Beam's state, which a service
     # persists. Meanwhile more events are read, and the rows of those that are done are written.
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: ImageLimits, key: KeySource) -> None:
+    def __init__(
+        self,
+        specs: Sequence[EncoderSpec],
+        device: Device,
+        limits: ImageLimits,
+        key: KeySource,
+        memory: Memory | None = None,
+    ) -> None:
         self._specs = tuple(specs)
         self._key = key
         self._device: Device = device
         self._limits = limits
+        self._memory = memory
 
     def setup(self) -> None:
         check_installed(self._limits.formats)  # a worker need not have what its launcher has
@@ -55,13 +76,23 @@ class _Encode(beam.DoFn):
         self._fingerprints = [spec.fingerprint for spec in self._specs]
         noise_key = self._key.load().derive(PURPOSE) if any(map(needs_key, self._specs)) else None
         self._releases = [Release(spec, noise_key) for spec in self._specs]
+        self._remembering: list[Remembering] = []
+        if self._memory is not None:
+            secret = self._key.load().derive(CONTENT_IDS + self._memory.stream)
+            self._remembering = [
+                remembering(encoder, secret, self._limits, self._memory.entries) for encoder in self._encoders
+            ]
 
     def start_bundle(self) -> None:
         self._pending: deque[_Pending] = deque()
         self._bytes = 0
 
     def process(self, parsed: ParsedEvent) -> Iterator[EncodedEvent | RejectedOutput]:
-        outcomes = self._together.submit(parsed.event.payload, self._limits)
+        payload = parsed.event.payload
+        # An encoder that remembers contents decodes by itself, since it may need none of what another one decodes.
+        outcomes = [encoder.submit(payload) for encoder in self._remembering] or self._together.submit(
+            payload, self._limits
+        )
         self._pending.append(_Pending(parsed, outcomes))
         self._bytes += parsed.event.size
         while self._pending and (self._bytes > MAX_BYTES or _is_done(self._pending[0])):
@@ -75,6 +106,10 @@ class _Encode(beam.DoFn):
                 yield TaggedOutput(REJECTED, value) if isinstance(output, RejectionRow) else value
         for encoder in self._encoders:
             _measure(encoder)
+        for spec, memory in zip(self._specs, self._remembering, strict=False):  # empty without a memory
+            counts = memory.counts()
+            Metrics.counter(namespace(spec.ref), UNCHANGED).inc(counts.hits)
+            Metrics.counter(namespace(spec.ref), NEW).inc(counts.misses)
 
     def _next(self) -> Iterator[EncodedEvent | RejectionRow]:
         """Wait for the oldest event and yield its output for each encoder."""
@@ -122,9 +157,10 @@ def _measure_lag(ref: str, now: datetime, event: Event) -> None:
 class Encode(beam.PTransform):
     """Encode events with every encoder. The outputs are encoded events and rejections."""
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device, limits: Limits, key: KeySource) -> None:
+    def __init__(self, specs: Sequence[EncoderSpec], device: Device, stream: Stream, key: KeySource) -> None:
         super().__init__()
-        self._step = _Encode(specs, device, limits, key)
+        memory = Memory(stream.stream, stream.unchanged.remember) if stream.unchanged else None
+        self._step = _Encode(specs, device, stream.limits, key, memory)
 
     def expand(self, events: beam.PCollection[ParsedEvent]) -> Any:
         """Return the collections of encoded events and of rejections."""

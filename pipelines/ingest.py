@@ -31,7 +31,7 @@ class Ingest:
         """Add the steps of the job to a pipeline."""
         deliveries = pipeline | "Read" >> Read(self.stream.stream, self.source)
         events, malformed = deliveries | "Parse" >> Parse(self.stream, self.key)
-        embeddings, unencoded = events | "Encode" >> Encode(self.encoders, self.device, self.stream.limits, self.key)
+        embeddings, unencoded = events | "Encode" >> Encode(self.encoders, self.device, self.stream, self.key)
         refused = embeddings | "WriteEmbeddings" >> Write(self.warehouse)
         rejections = (malformed, unencoded, refused) | "Rejections" >> beam.Flatten()
         rejections | "WriteRejections" >> Write(self.warehouse)

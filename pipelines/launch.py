@@ -128,7 +128,7 @@ def _job(
     if len({spec.fingerprint for spec in specs}) < len(specs):
         raise UserError(f"{stream.stream} names the same encoder under different names: {', '.join(stream.encoders)}.")
     key = open_key_source(warehouse)
-    if stream.subject != "none" or any(map(needs_key, specs)):
+    if stream.subject != "none" or stream.unchanged or any(map(needs_key, specs)):
         key.load()
     return Ingest(stream, request.source, specs, key, warehouse, request.device)
 

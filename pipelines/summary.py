@@ -7,6 +7,7 @@ from typing import Any
 
 from apache_beam.runners.runner import PipelineResult
 
+from pipelines.encode import NEW, UNCHANGED
 from pipelines.rejections import namespace
 
 _REJECTED = "rejected."
@@ -33,7 +34,8 @@ def summarise(
     """Return the counts of a finished job that ran for `seconds` and was idle for `idle` of them.
 
     `embeddings` and `rejections` count rows. For each encoder, read = embeddings + rejections, where an event that was
-    rejected before encoding counts for every encoder; with several encoders, `by_encoder` has the counts of each.
+    rejected before encoding counts for every encoder; with several encoders, `by_encoder` has the counts of each. In a
+    stream that remembers contents, `unchanged` counts the results that did not have to be computed.
     """
     tallies = _tallies(result)
     common = tallies.get(namespace(None), Tally())
@@ -50,6 +52,8 @@ def summarise(
         "idle_seconds": round(idle, 3),
         "events_per_second": round(read / (seconds - idle), 1) if seconds > idle else 0.0,
     }
+    if any(NEW in tally.counters for tally in by_encoder.values()):
+        summary["unchanged"] = sum(tally.counters.get(UNCHANGED, 0) for tally in by_encoder.values())
     if len(by_encoder) > 1:
         summary["by_encoder"] = {
             ref: {

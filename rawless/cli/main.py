@@ -20,6 +20,7 @@ from rawless.cli.commands import (
     dataset,
     demo,
     doctor,
+    drift,
     encoder,
     encoder_adapt,
     encoder_adopt,
@@ -64,6 +65,7 @@ app = typer.Typer(
 app.command("callers")(callers.callers)
 app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
+app.command("drift")(drift.drift)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
 app.command("inspect")(inspect.inspect)
 app.command("erase")(erase.erase)
@@ -108,7 +110,7 @@ app.add_typer(subjects.app, name="subjects")
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 a dependency failed, 2 the user's mistake, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 a dependency failed, 2 the user's mistake, 3 drift, 130 interrupted."""
     # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
     code = run(sys.argv[1:])

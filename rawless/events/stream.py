@@ -173,6 +173,13 @@ class Leakage(FrozenModel):
     """How many contents the attacker of an audit must have had: from few, every attack learns little."""
 
 
+class Unchanged(FrozenModel):
+    """Content that is delivered again need not be encoded again while its vector is remembered."""
+
+    remember: StrictInt = Field(ge=1, le=10_000_000)
+    """The vectors of how many contents a process remembers for each encoder: those that were asked for last."""
+
+
 class SourceSystem(FrozenModel):
     """Where a person with the right to see an item finds it by its event id, outside of Rawless."""
 
@@ -202,6 +209,7 @@ class Stream(FrozenModel):
     leakage: Leakage | None = None
     inspect: SourceSystem | None = None
     """The system to which `rawless inspect` prints links."""
+    unchanged: Unchanged | None = None
 
     @model_validator(mode="after")
     def _encoders_are_distinct(self) -> "Stream":

@@ -51,6 +51,25 @@ resource "google_bigquery_table_iam_member" "builder_reads_tombstones" {
   member     = "serviceAccount:${each.value[0]}"
 }
 
+# `rawless drift` reads vectors, so whoever may read events measures it; its results are sums.
+resource "google_bigquery_table_iam_member" "builder_reads_drift" {
+  for_each   = var.dataset_builders
+  project    = var.project
+  dataset_id = google_bigquery_table.of["drift_v1"].dataset_id
+  table_id   = google_bigquery_table.of["drift_v1"].table_id
+  role       = google_project_iam_custom_role.row_reader.name
+  member     = "serviceAccount:${each.value}"
+}
+
+resource "google_bigquery_table_iam_member" "builder_appends_drift" {
+  for_each   = var.dataset_builders
+  project    = var.project
+  dataset_id = google_bigquery_table.of["drift_v1"].dataset_id
+  table_id   = google_bigquery_table.of["drift_v1"].table_id
+  role       = google_project_iam_custom_role.appender.name
+  member     = "serviceAccount:${each.value}"
+}
+
 resource "google_bigquery_dataset_access" "scientist_reads_snapshots" {
   project        = var.project
   dataset_id     = google_bigquery_dataset.of["snapshots"].dataset_id

@@ -131,6 +131,20 @@ def test_stream_check_accepts_the_example(rawless: Rawless) -> None:
     assert "at most 58 bits of other information into an event's attributes and 14 into its id" in done.out
 
 
+def test_stream_check_states_the_memory_of_unchanged_contents(rawless: Rawless, tmp_path: Path) -> None:
+    stream = tmp_path / "stream.yaml"
+    stream.write_text(
+        "{stream: note, modality: text, encoders: [minilm@1.0.0], event_id: ulid, unchanged: {remember: 100000}}"
+    )
+    done = rawless("stream", "check", str(stream))
+
+    assert done.code == 0
+    assert "remembers the vectors of up to 100,000 contents for each encoder, in at most 198.6 MB." in done.out
+    assert rawless("stream", "check", str(stream), "--json").json["memory_bytes"] == 198_600_000
+    stream.write_text("{stream: note, modality: text, encoders: [minilm@1.0.0], unchanged: {remember: 0}}")
+    assert "unchanged.remember" in rawless("stream", "check", str(stream)).err
+
+
 def test_stream_check_names_the_library_that_a_format_needs(
     rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

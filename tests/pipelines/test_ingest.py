@@ -15,6 +15,7 @@ from encoders.encoder import Encoded, Encoder
 from encoders.spec import EncoderSpec
 from pipelines.ingest import Ingest
 from rawless.errors import Unavailable
+from rawless.events.stream import Stream, Unchanged
 from rawless.privacy import Raw
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
@@ -187,6 +188,30 @@ def test_with_two_encoders_each_accounts_for_every_event(
         for ref in ("tiny@1.0.0", "tiny@1.0.1")
     }
     assert {row["encoder_fingerprint"] for row in embeddings()} == {first.fingerprint, second.fingerprint}
+
+
+def test_unchanged_content_is_encoded_once_for_each_encoder(
+    ingest: Ingested,
+    embeddings: Rows,
+    write_events: Write,
+    stream: Stream,
+    tiny_sealed: EncoderSpec,
+    tiny_noisy: EncoderSpec,
+) -> None:
+    texts = ["Where is my parcel?", "It is late.", "Where is my parcel?", "\u200b", "Where is my parcel?"]
+    path = write_events(*({"event_id": f"e-{number}", "text": text} for number, text in enumerate(texts)))
+    remembering = stream.model_copy(update={"unchanged": Unchanged(remember=10)})
+
+    summary = ingest(path, stream=remembering, encoders=(tiny_sealed, tiny_noisy))
+    remembered = embeddings()
+    plain = ingest(path, encoders=(tiny_sealed, tiny_noisy))
+
+    assert (summary["embeddings"], summary["unchanged"], summary["rejections"]) == (8, 4, {"empty_text": 2})
+    assert (plain["embeddings"], "unchanged" in plain) == (8, False)
+    own = {row["event_id"]: row["embedding"] for row in remembered if row["encoder"] == "tiny"}
+    assert own["e-0"] == own["e-2"] == own["e-4"] != own["e-1"]
+    noisy = {tuple(row["embedding"]) for row in remembered if row["encoder"] == "noisy"}
+    assert len(noisy) == 4  # the noise is of the event: equal contents are no equal rows
 
 
 @pytest.mark.usefixtures("forked_workers")

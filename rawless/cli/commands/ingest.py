@@ -87,5 +87,7 @@ def print_summary(summary: dict[str, Any]) -> None:
     if dropped := summary["dropped_attributes"]:
         attributes, them = ("attribute", "it") if dropped == 1 else ("attributes", "them")
         echo(f"{dropped:,} {attributes} dropped because the stream does not allow {them}.")
+    if unchanged := summary.get("unchanged"):
+        echo(f"{unchanged:,} results of unchanged content were remembered, and not computed again.")
     idle = f" ({summary['idle_seconds']:.1f} of them idle)" if summary["idle_seconds"] else ""
     echo(f"{summary['seconds']:.1f} seconds{idle}, {summary['events_per_second']:,.1f} events a second.")

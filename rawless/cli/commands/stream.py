@@ -28,6 +28,7 @@ def check(
     from encoders.catalogue import lookup
     from encoders.image_formats import check_installed
     from encoders.query_role import refuse_documents
+    from encoders.remembering import memory_bytes
     from rawless.connect import open_warehouse
     from rawless.events.stream import load_stream
     from rawless.warehouse.encoder_registry import resolve
@@ -44,8 +45,11 @@ def check(
     if warning := stream.leakage_warning():
         warn(warning)
     bits = {"attributes": math.ceil(stream.attribute_bits), "event_id": math.ceil(stream.id_bits)}
+    entries = stream.unchanged.remember if stream.unchanged else 0
+    memory = sum(memory_bytes(spec.dimension, entries) for spec in specs.values())
     if json:
-        print_json({"ok": True, **stream.model_dump(mode="json"), "bits_per_event": bits, "gate": _rows(gate)})
+        found = {"bits_per_event": bits, "memory_bytes": memory, "gate": _rows(gate)}
+        print_json({"ok": True, **stream.model_dump(mode="json"), **found})
         return
     echo(f"{file} is valid: {stream.stream}, {stream.modality}, encoded by {', '.join(stream.encoders)}.")
     echo(f"Attributes kept: {', '.join(stream.attributes) or 'none'}. Subject: {stream.subject}.")
@@ -59,6 +63,11 @@ def check(
     if stream.has_images:
         limits, formats = stream.limits, ", ".join(stream.limits.formats)
         echo(f"Images: at most {limits.max_pixels:,} pixels and {limits.max_side:,} a side, as {formats}.")
+    if entries:
+        echo(
+            f"Unchanged content: each worker process remembers the vectors of up to {entries:,} contents for each "
+            f"encoder, in at most {memory / 1e6:,.1f} MB."
+        )
     if stream.uri_prefixes:
         echo(f"Objects are read from {', '.join(stream.uri_prefixes)}.")
     for metric in gate:
