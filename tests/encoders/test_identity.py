@@ -11,10 +11,14 @@ from pydantic import BaseModel
 
 from encoders.adapter import Adapter
 from encoders.catalogue import lookup
+from encoders.composite import CompositeSpec, Part
 from encoders.defence import Defence, LearnedProjection, Noise, Projection, Quantisation
 from encoders.families import all_families
 from encoders.families.clip_image import ClipImageSpec
 from encoders.families.clip_text import ClipTextSpec
+from encoders.families.composite_image import CompositeImageSpec
+from encoders.families.composite_parts import CompositePartsSpec, EventPart
+from encoders.families.composite_text import CompositeTextSpec
 from encoders.families.huggingface_image import HuggingFaceImageSpec
 from encoders.sentence_modules import Dense
 from encoders.spec import EncoderSpec, Files
@@ -35,6 +39,7 @@ BUMPS = {
     "l2_normalise": Bump.MINOR,
     "precision": Bump.MINOR,
     "defence": Bump.MINOR,
+    "missing": Bump.MINOR,
     "adapter": Bump.MINOR,
     "queries_of": Bump.MINOR,
     "weights": Bump.PATCH,
@@ -57,13 +62,25 @@ def _as(kind: type[EncoderSpec], spec: EncoderSpec, **fields: Any) -> EncoderSpe
     return kind.model_construct(**{**shared, **fields})
 
 
-PLAIN = [
+def _part(spec: EncoderSpec, **fields: Any) -> Any:
+    """Return a part of a composite."""
+    encoder = spec.model_copy(update={"probe": None})
+    return (EventPart if fields else Part)(encoder=encoder, l2_normalise=True, **fields)
+
+
+COMPOSITES = [
+    _as(CompositeTextSpec, TEXT, parts=(_part(TEXT), _part(TEXT.model_copy(update={"layer": 5})))),
+    _as(CompositeImageSpec, IMAGE, parts=(_part(IMAGE), _part(IMAGE))),
+    _as(CompositePartsSpec, TEXT, parts=(_part(TEXT, reads="note"), _part(IMAGE, reads="photo")), missing="zeros"),
+]
+SINGLE = [
     TEXT,
     IMAGE,
     _as(HuggingFaceImageSpec, IMAGE, weights=TEXT.weights, layer=-1, pooling="cls"),
     _as(ClipImageSpec, IMAGE, **_TOWER),
     _as(ClipTextSpec, TEXT, **_TOWER),
 ]
+PLAIN = [*SINGLE, *COMPOSITES]
 """One spec of each family."""
 _ALL_STEPS = Defence(
     full_dimension=400,
@@ -83,8 +100,8 @@ _SPELLED_OUT = {
     "full_dimension": 768,
 }
 WITH_OPTIONS = [
-    *(spec.model_copy(update={"defence": _ALL_STEPS}) for spec in PLAIN),
-    *(spec.model_copy(update={"adapter": _ADAPTER, "queries_of": DIGEST, "parent": "other@1.0.0"}) for spec in PLAIN),
+    *(spec.model_copy(update={"defence": _ALL_STEPS}) for spec in SINGLE),
+    *(spec.model_copy(update={"adapter": _ADAPTER, "queries_of": DIGEST, "parent": "other@1.0.0"}) for spec in SINGLE),
     TEXT.model_copy(update=_SPELLED_OUT),
 ]
 """Specs with every optional part, so that the fields of the parts are walked too."""
@@ -110,7 +127,7 @@ def replaced(value: Any, path: tuple[Any, ...]) -> Any:
     if not path:
         return another(value)
     name, *rest = path
-    if path == ("adapter",):
+    if path == ("adapter",) and value.adapter is None:
         return value.model_copy(update={"adapter": _ADAPTER})
     if isinstance(value, BaseModel):
         return value.model_copy(update={name: replaced(getattr(value, name), tuple(rest))})
@@ -132,11 +149,28 @@ def another(value: Any) -> Any:
     return f"{value}x"
 
 
+def identified(spec: EncoderSpec) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths of what identifies a spec: not its probe, and of a composite not the weights, which are none."""
+    unidentified = {"probe"} | ({"weights"} if isinstance(spec, CompositeSpec) else set())
+    for path in leaves(spec):
+        own, of_part = path[0], path[3] if path[0] == "parts" and path[2] == "encoder" else None
+        if own not in unidentified and of_part != "probe":
+            yield path
+
+
+def expected(path: tuple[Any, ...]) -> Bump:
+    """Return the step for a field. A part's field counts as that of an encoder, and another encoder is a major one."""
+    if path[0] != "parts":
+        return BUMPS[path[0]]
+    if path[2] != "encoder":
+        return Bump.MINOR
+    return {"name": Bump.MAJOR, "version": Bump.PATCH}.get(path[3], BUMPS[path[3]])
+
+
 CASES = [
     pytest.param(spec, path, id=f"{type(spec).__name__}{number}-{'.'.join(map(str, path))}")
     for number, spec in enumerate([*PLAIN, *WITH_OPTIONS])
-    for path in leaves(spec)
-    if path[0] != "probe"
+    for path in identified(spec)
 ]
 
 
@@ -147,7 +181,7 @@ def test_a_changed_field_changes_the_fingerprint_and_asks_for_its_version(
     other = replaced(spec, path)
 
     assert other.fingerprint != spec.fingerprint
-    assert required_bump(changes(spec, other)) is BUMPS[path[0]]
+    assert required_bump(changes(spec, other)) is expected(path)
 
 
 def test_every_field_of_every_family_is_among_them() -> None:
@@ -155,13 +189,13 @@ def test_every_field_of_every_family_is_among_them() -> None:
     for spec in PLAIN:
         fields = set(type(spec).model_fields) - {"probe"}
         assert fields <= {*BUMPS, "parts"}
-        walked = {path[0] for path in leaves(spec)}
+        walked = {path[0] for path in leaves(spec)} | ({"weights"} if isinstance(spec, CompositeSpec) else set())
         assert fields <= walked, "an empty mapping or list hides a field"
 
 
 def test_no_two_fields_of_one_spec_are_confused() -> None:
     for spec in PLAIN:
-        fingerprints = [replaced(spec, path).fingerprint for path in leaves(spec) if path[0] != "probe"]
+        fingerprints = [replaced(spec, path).fingerprint for path in identified(spec)]
         assert len(set(fingerprints)) == len(fingerprints)
 
 

@@ -256,8 +256,7 @@ def test_a_sealed_encoder_is_loaded_and_baked_with_its_folders(
     weights = sealed.weights.model_copy(update={"source": "hf:owner/projected"})
     monkeypatch.setattr(HuggingFaceHub, "caches", lambda *_: iter([projected]))
     hub = sealed.model_copy(update={"weights": weights})
-    baked = bake(hub, tmp_path)
-    assert baked is not None
+    (baked,) = bake(hub, tmp_path)
     assert (baked / "3_Dense" / "model.safetensors").is_file()
     (baked / "3_Dense" / "model.safetensors").write_bytes((baked / "2_Dense" / "model.safetensors").read_bytes())
     monkeypatch.setenv("RAWLESS_WEIGHTS", str(tmp_path))
