@@ -2,9 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -16,7 +15,7 @@ from pipelines.adapt import Adapt
 from pipelines.ingest import Ingest
 from pipelines.options import is_local
 from pipelines.summary import launched, summarise
-from pipelines.unbounded import read_locally
+from pipelines.unbounded import LocalRead, read_locally
 from rawless.errors import RawlessError, Unavailable, UserError
 
 _STEP = " [while running"
@@ -26,6 +25,7 @@ _OWN_ERROR = re.compile(
 
 
 OnResult = Callable[[PipelineResult], None]
+T = TypeVar("T")
 
 
 def run(job: Ingest, options: PipelineOptions, started: float, on_result: OnResult | None = None) -> dict[str, Any]:
@@ -37,12 +37,9 @@ def run(job: Ingest, options: PipelineOptions, started: float, on_result: OnResu
     """
     pipeline = _checked(job, options)
     encoders = [spec.ref for spec in job.encoders]
-    with _own_errors():
-        if not job.source.is_bounded and not is_local(options):
-            return launched(pipeline.run(), job.stream.stream, encoders)
-        with read_locally(job.source) as messages:
-            result = pipeline.run()
-            result.wait_until_finish()
+    if not job.source.is_bounded and not is_local(options):
+        return launched(_with_own_errors(pipeline.run), job.stream.stream, encoders)
+    result, messages = _with_own_errors(lambda: _finished(pipeline, job))
     if on_result is not None:
         on_result(result)
     seconds, idle = time.monotonic() - started, messages.idle_seconds if messages else 0.0
@@ -53,9 +50,7 @@ def run(job: Ingest, options: PipelineOptions, started: float, on_result: OnResu
 def run_backfill(job: Adapt, options: PipelineOptions, started: float) -> dict[str, Any]:
     """Run a backfill job until it ends or is stopped, and return its summary, as `run` does."""
     pipeline = _checked(job, options)
-    with _own_errors():
-        result = pipeline.run()
-        result.wait_until_finish()
+    result = _with_own_errors(lambda: _waited_for(pipeline))
     summary = summarise(result, job.stream, [job.encoder.ref], time.monotonic() - started)
     counts = {name: summary[name] for name in ("read", "embeddings", "rejections", "seconds", "events_per_second")}
     return {**counts, "stopped": stop_signal.is_stop_requested()}
@@ -69,18 +64,32 @@ def _checked(job: Ingest | Adapt, options: PipelineOptions) -> beam.Pipeline:
     return pipeline
 
 
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Raise the failure of a job as an error of Rawless, or KeyboardInterrupt if it was aborted."""
+def _finished(pipeline: beam.Pipeline, job: Ingest) -> tuple[PipelineResult, LocalRead | None]:
+    with read_locally(job.source) as messages:
+        return _waited_for(pipeline), messages
+
+
+def _waited_for(pipeline: beam.Pipeline) -> PipelineResult:
+    result = pipeline.run()
+    result.wait_until_finish()
+    return result
+
+
+def _with_own_errors(step: Callable[[], T]) -> T:
+    """Return what a step returns. Raises its failure as an error of Rawless, or KeyboardInterrupt if it was aborted.
+
+    The error has no context, since Beam's errors quote tracebacks: a context manager would leave it one.
+    """
     failure: RawlessError | None = None
     try:
-        yield
-    except Exception as error:  # noqa: BLE001 - Beam's errors quote tracebacks: only Rawless's own sentence is kept
+        outcome = step()
+    except Exception as error:  # noqa: BLE001 - only Rawless's own sentence is kept
         failure = as_rawless_error(error)
     if stop_signal.is_abort_requested():
         raise KeyboardInterrupt  # some runners turn it into an error of their own
     if failure is not None:
         raise failure
+    return outcome
 
 
 def as_rawless_error(error: BaseException) -> RawlessError:
