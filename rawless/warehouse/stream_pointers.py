@@ -65,7 +65,7 @@ def refuse_retired(warehouse: Warehouse, stream: str, specs: Mapping[str, Encode
     """Raise UserError if an encoder, given by its reference, is retired for a stream: its rows would come back."""
     roles = read(warehouse, stream).roles
     for ref, spec in specs.items():
-        if roles.get(spec.fingerprint) == "retired":
+        if spec.sealed and roles.get(spec.fingerprint) == "retired":
             raise UserError(
                 f"{ref} is retired for {stream}, so its rows were deleted: remove it from the encoders of the stream "
                 "file, or begin again with `rawless encoder adopt STREAM.yaml " + f"{ref} --to shadow`."
