@@ -8,14 +8,13 @@ from typing import Protocol
 import numpy as np
 
 from encoders.spec import Vector
-from rawless.heads.artefact import HeadManifest
 from rawless.heads.session import HeadSession
 from rawless.heads.signature import FEATURES
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.features import Features, feature_row
 from rawless.serving.head_store import HeadStore
-from rawless.serving.responses import Answer, Model, Ranking
-from rawless.serving.vector_index import VectorIndex
+from rawless.serving.responses import Answer, Loaded, Model, Ranking
+from rawless.serving.vector_index import IndexStore
 
 THREADS = 2
 
@@ -39,8 +38,8 @@ class ClassifierBackend(Protocol):
         """
         ...
 
-    async def manifests(self) -> dict[str, HeadManifest]:
-        """Return the manifests of the heads that answer, by their names."""
+    async def loaded(self) -> Loaded:
+        """Return which versions of the heads answer for which encoders. Raises RequestError while that is unknown."""
         ...
 
     async def check_ready(self) -> None:
@@ -51,10 +50,8 @@ class ClassifierBackend(Protocol):
 class LocalClassifierBackend:
     """The heads and indexes of this process. They run in threads, so that the event loop does not wait for them."""
 
-    def __init__(self, heads: HeadStore, indexes: Mapping[str, VectorIndex]) -> None:
-        """`indexes` are by the reference that the service's file uses."""
-        self._heads = heads
-        self._indexes = indexes
+    def __init__(self, heads: HeadStore, indexes: IndexStore) -> None:
+        self._heads, self._indexes = heads, indexes
         self._threads = ThreadPoolExecutor(THREADS, "heads")
 
     @property
@@ -65,7 +62,7 @@ class LocalClassifierBackend:
     @property
     def indexes(self) -> list[str]:
         """The references of the indexes, sorted."""
-        return sorted(self._indexes)
+        return self._indexes.references
 
     async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
@@ -76,15 +73,18 @@ class LocalClassifierBackend:
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
         """See `ClassifierBackend.rank`."""
-        head, vector_index = self._heads.get(model, fingerprint, vector), self._indexes.get(index)
-        if vector_index is None:
-            raise RequestError(ErrorCode.NOT_FOUND)
+        head, vector_index = self._heads.get(model, fingerprint, vector), self._indexes.get(index, fingerprint)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, vector_index.rank, head, vector, attributes, top)
 
-    async def manifests(self) -> dict[str, HeadManifest]:
-        """See `ClassifierBackend.manifests`."""
-        return self._heads.manifests
+    async def loaded(self) -> Loaded:
+        """See `ClassifierBackend.loaded`."""
+        return self.loaded_now
+
+    @property
+    def loaded_now(self) -> Loaded:
+        """The same, for callers without an event loop."""
+        return Loaded(heads=self._heads.manifests, indexes=self._indexes.snapshot_ids)
 
     async def check_ready(self) -> None:
         """Return immediately: heads are checked when they are loaded."""

@@ -44,7 +44,7 @@ class HeadConfig(FrozenModel):
     stream: Path
     """The stream's file, which defines the content that is accepted: its limits, ids and attributes."""
     encoder: str | None = None
-    """The encoder of the stream whose vectors the head takes; the stream's first one by default."""
+    """The encoder of the stream whose vectors the head takes, for good; by default always the stream's live one."""
     arms: dict[ModelRef, PositiveFloat] = Field(default_factory=dict)
     """The heads that answer, with their weights; the deployed head of the same name by default."""
     shadow: tuple[ModelRef, ...] = ()
@@ -105,6 +105,8 @@ class ServiceLimits(FrozenModel):
     """Rows of the prediction log that wait to be written; further ones are dropped and counted."""
     watch_seconds: float = Field(default=0.5, gt=0, le=60)
     """Interval between two checks of deployments and kill switches."""
+    pointer_seconds: float = Field(default=5, gt=0, le=300)
+    """Interval between two checks of which encoder of a stream is live."""
 
 
 class ServeConfig(FrozenModel):
@@ -127,6 +129,8 @@ class ServedHead(FrozenModel):
     name: str
     stream: Stream
     encoder: str
+    """If it follows the stream's live encoder: the one that is live while the stream has no pointers."""
+    follows_stream: bool
     arms: Mapping[str, float]
     shadow: tuple[str, ...]
     also: tuple[str, ...]
@@ -138,6 +142,9 @@ class ServedHead(FrozenModel):
     def models(self) -> tuple[str, ...]:
         """The heads that are called, without duplicates."""
         return tuple(dict.fromkeys((*self.arms, *self.shadow)))
+
+
+_SHARED_BY_ALSO = ("stream", "encoder", "follows_stream")
 
 
 def split_ref(ref: str) -> tuple[str, int | None]:
@@ -164,6 +171,7 @@ def _load_head(name: str, head: HeadConfig, folder: Path) -> ServedHead:
         name=name,
         stream=stream,
         encoder=head.encoder or stream.encoders[0],
+        follows_stream=head.encoder is None,
         arms=head.arms or {name: 1.0},
         shadow=head.shadow,
         also=head.also,
@@ -193,7 +201,7 @@ def _find_error(head: ServedHead, served: Mapping[str, ServedHead]) -> str | Non
     for other in head.also:
         if other == head.name or other not in served:
             return f"also names {other}, which is not another head of this file."
-        if served[other].stream != head.stream or served[other].encoder != head.encoder:
+        if any(getattr(served[other], field) != getattr(head, field) for field in _SHARED_BY_ALSO):
             return f"also names {other}, which has another stream or encoder: they cannot share an encoding."
         if served[other].index or served[other].log != head.log:
             return f"also names {other}, which has an index or another value of log: both must have the same."

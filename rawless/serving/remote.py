@@ -7,24 +7,23 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import httpx
 import numpy as np
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from encoders.encoder import Encoded, Role
-from encoders.spec import EncoderSpec, Vector
+from encoders.spec import Vector
 from rawless.errors import UserError
 from rawless.events.stream import Stream
-from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Raw, Reason
 from rawless.serving.config import RemoteConfig
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.features import Features
 from rawless.serving.requests import ATTRIBUTES, FEATURES
-from rawless.serving.responses import Answer, Problem, Ranking
+from rawless.serving.responses import Answer, Encoders, Loaded, Problem, Ranking
 
 TOKEN_VARIABLE = "RAWLESS_SERVICE_TOKEN"  # noqa: S105 - the variable's name
 FINGERPRINT, ROLE, TRUNCATED = "rawless-encoder-fingerprint", "rawless-role", "rawless-truncated"
@@ -43,7 +42,6 @@ _FORWARDED_CODES = (
 )
 ModelT = TypeVar("ModelT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", Answer, Ranking)
-_MANIFESTS = TypeAdapter(dict[str, HeadManifest])
 
 
 class _ServiceClient:
@@ -159,14 +157,21 @@ class RemoteEncoderBackend(_ServiceClient):
         except RequestError:  # an error of the service, not of the caller
             raise RequestError(ErrorCode.UNAVAILABLE) from None
 
+    async def loaded(self) -> frozenset[str]:
+        """See `EncoderBackend.loaded`."""
+        return frozenset(_parse(Encoders, await self.call("GET", "/v1/encoders")).fingerprints)
+
 
 class RemoteClassifierBackend(_ServiceClient):
     """A classifier service."""
 
-    def __init__(self, config: RemoteConfig, seconds: float, encoders: Iterable[EncoderSpec] = ()) -> None:
-        """`encoders` are those whose vectors it is sent. Raises UserError when the service's token is not set."""
+    def __init__(self, config: RemoteConfig, seconds: float, space_of: Callable[[str], str]) -> None:
+        """`space_of` returns the space of an encoder by its fingerprint.
+
+        Raises UserError when the service's token is not set.
+        """
         super().__init__(config, seconds)
-        self._spaces = {spec.fingerprint: spec.space for spec in encoders}
+        self._space_of = space_of
 
     async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
@@ -185,19 +190,15 @@ class RemoteClassifierBackend(_ServiceClient):
 
     def _checked(self, answer: AnswerT, model: str, fingerprint: str) -> AnswerT:
         """Return an answer if it is one of the requested head, for vectors of that encoder. Raises RequestError."""
-        other, space = answer.model, self._spaces.get(fingerprint, fingerprint)
+        other, space = answer.model, self._space_of(fingerprint)
         is_of_space = fingerprint == other.encoder_fingerprint or space == other.encoder_space
         if model not in (other.head, other.ref) or not is_of_space:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
         return answer
 
-    async def manifests(self) -> dict[str, HeadManifest]:
-        """See `ClassifierBackend.manifests`."""
-        response = await self.call("GET", "/v1/models")
-        try:
-            return _MANIFESTS.validate_json(response.content)
-        except ValidationError:
-            raise RequestError(ErrorCode.UNAVAILABLE) from None
+    async def loaded(self) -> Loaded:
+        """See `ClassifierBackend.loaded`."""
+        return _parse(Loaded, await self.call("GET", "/v1/models"))
 
 
 def _parse(model: type[ModelT], response: httpx.Response) -> ModelT:

@@ -117,6 +117,19 @@ class Scores(_ResponseModel):
     truncated: bool = Field(description="whether the query was longer than the encoder's limit and was cut off")
 
 
+class Encoders(_ResponseModel):
+    """The encoders that an encoder service has loaded."""
+
+    fingerprints: list[str]
+
+
+class Loaded(_ResponseModel):
+    """What a classifier has loaded, for each encoder by its fingerprint."""
+
+    heads: dict[str, dict[str, HeadManifest]] = Field(description="the versions that answer, by the name of the head")
+    indexes: dict[str, dict[str, str]] = Field(description="the snapshots, by the reference of the index")
+
+
 class Arm(_ResponseModel):
     """A deployed head that answers for a served head, with its weight in the experiment."""
 
@@ -132,6 +145,7 @@ class Offer(_ResponseModel):
     head: str
     path: str
     stream: str
+    encoder: str = Field(description="the encoder that answers now")
     modality: Modality
     content_types: list[str]
     arms: list[Arm]

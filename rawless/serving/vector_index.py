@@ -1,12 +1,12 @@
 """Vector indexes in memory: the nearest events of a snapshot by cosine, then scored by a head."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from encoders.spec import Vector
+from encoders.spec import EncoderSpec, Vector
 from rawless.datasets.snapshots import batches, find
 from rawless.errors import UserError
 from rawless.heads.session import HeadSession
@@ -75,12 +75,59 @@ def _score_pairs(
     return scores if scores.ndim == 1 else np.ascontiguousarray(scores[:, -1])
 
 
-def load_index(warehouse: Warehouse, reference: str) -> VectorIndex:
+class IndexStore:
+    """The indexes of a service: for a reference in its file, one for the vectors of each encoder."""
+
+    def __init__(self, references: Iterable[str], warehouse: Warehouse | None) -> None:
+        """`warehouse` is needed if there is any reference."""
+        self._warehouse = warehouse
+        self._indexes: dict[str, dict[str, VectorIndex]] = {reference: {} for reference in references}
+
+    @property
+    def references(self) -> list[str]:
+        """The references, sorted."""
+        return sorted(self._indexes)
+
+    @property
+    def snapshot_ids(self) -> dict[str, dict[str, str]]:
+        """The ids of the snapshots, by reference and by the encoder's fingerprint."""
+        return {
+            reference: {fingerprint: index.snapshot_id for fingerprint, index in dict(indexes).items()}
+            for reference, indexes in self._indexes.items()
+        }
+
+    def get(self, reference: str, fingerprint: str) -> VectorIndex:
+        """Return the index for a vector of an encoder. Raises RequestError."""
+        if reference not in self._indexes:
+            raise RequestError(ErrorCode.NOT_FOUND)
+        index = self._indexes[reference].get(fingerprint)
+        if index is None:
+            raise RequestError(ErrorCode.HEAD_MISMATCH)
+        return index
+
+    def load(self, served_head: str, reference: str, spec: EncoderSpec) -> None:
+        """Load the index for an encoder's vectors, unless that was done. Raises UserError if there is none."""
+        indexes = self._indexes[reference]
+        if spec.fingerprint in indexes:
+            return
+        if self._warehouse is None:
+            raise UserError(f"heads.{served_head}.index needs a warehouse: name one with --warehouse.")
+        known = next((index for index in indexes.values() if index.space == spec.space), None)
+        index = known or load_index(self._warehouse, reference, spec.space)
+        if index.space != spec.space:
+            raise UserError(
+                f"heads.{served_head}.index is {index.snapshot_id}, whose vectors are of another encoder than "
+                f"{spec.ref}: build a snapshot with that encoder."
+            )
+        indexes[spec.fingerprint] = index
+
+
+def load_index(warehouse: Warehouse, reference: str, space: str) -> VectorIndex:
     """Load the index of a snapshot's events; for a snapshot of pairs, of its right ones.
 
-    Raises UserError for an unknown or empty snapshot.
+    Of a dataset it is the snapshot of a space that was built last. Raises UserError for an unknown or empty snapshot.
     """
-    manifest = find(warehouse, reference)
+    manifest = find(warehouse, reference, space)
     columns = ("right_event_id", "right_embedding") if manifest.is_pairs else ("event_id", "embedding")
     vectors_by_id: dict[str, npt.NDArray[np.float32]] = {}
     for batch in batches(warehouse, manifest.snapshot_id):
