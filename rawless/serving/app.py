@@ -1,8 +1,8 @@
 """The app of a service role, built from a service's file; everything is loaded and checked before the first request."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -39,6 +39,8 @@ from rawless.warehouse.leakage_gate import enforce_gate
 Role = Literal["all", "encoder", "classifier", "orchestrator"]
 FLUSH_SECONDS = 10.0
 """How long the prediction log is written at shutdown."""
+RETRY_SECONDS = 60.0
+"""When an encoder or index is looked for again that was not there."""
 
 
 class Dependencies(NamedTuple):
@@ -64,6 +66,7 @@ class AppFactory:
         self._lifespan = Lifespan(config.limits.watch_seconds, dependencies.report)
         self._loaders: list[Callable[[], None]] = []
         self._reported: set[str] = set()
+        self._retry_at: dict[str, float] = {}
 
     def create_app(self, role: Role, host: str) -> ASGIApp:
         """Return the app of a role, which is served at `host`.
@@ -155,10 +158,7 @@ class AppFactory:
             for spec in {
                 spec.fingerprint: spec for name in self._served for spec in self._encoders.of(name).all
             }.values():
-                try:
-                    encoder.add(spec)
-                except UserError as error:
-                    self._report_once(str(error))
+                self._try_to_load(spec.fingerprint, partial(encoder.add, spec))
 
         def count_batches() -> None:
             for reference, size in encoder.take_batch_sizes():
@@ -197,8 +197,18 @@ class AppFactory:
         heads.require(head_requirements(self._served, self._encoders.of))
         for head in self._served.values():
             for spec in self._encoders.of(head.name).all if head.index else ():
-                with suppress(UserError):  # the orchestrator says that there is none
-                    indexes.load(head.name, head.index or "", spec)
+                load = partial(indexes.load, head.name, head.index or "", spec)
+                self._try_to_load(f"{head.index} {spec.fingerprint}", load)
+
+    def _try_to_load(self, key: str, load: Callable[[], None]) -> None:
+        """Load something, unless that failed a short while ago: it takes time, or a query. Report why, once."""
+        if time.monotonic() < self._retry_at.get(key, 0.0):
+            return
+        try:
+            load()
+        except UserError as error:
+            self._retry_at[key] = time.monotonic() + RETRY_SECONDS
+            self._report_once(str(error))
 
     def _check_heads(self, check: Callable[[ServedHead, EncoderSpec], None]) -> None:
         """Call `check` for each head and each of its encoders.

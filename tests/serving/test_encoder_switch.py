@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -21,13 +22,15 @@ from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import register
 from rawless.warehouse.stream_pointers import Role, point, read
-from tests.serving.conftest import NO_AUTHORITIES, Bench, eventually, vector_of
+from tests.serving import conftest
+from tests.serving.conftest import NO_AUTHORITIES, Bench, vector_of
 from tests.shop import Shop, make_row
 
 TEXT = "where is my parcel ?"
 PREDICT = "/v1/heads/topic/predict"
 QUICK = {"watch_seconds": 0.01, "pointer_seconds": 0.02, "queue": 256}
 CALLERS = 6
+eventually = partial(conftest.eventually, seconds=60)
 
 
 class Pair(NamedTuple):
@@ -254,7 +257,10 @@ def test_an_encoder_that_the_leakage_gate_refuses_does_not_answer_for_a_head_tha
     assert client.post(PREDICT, json={"text": TEXT}, headers=headers).json()["model"]["version"] == 1
 
 
-def test_an_index_of_the_new_encoder_must_be_there_first(moving: Bench, shop: Shop, pair: Pair) -> None:
+def test_an_index_of_the_new_encoder_must_be_there_first(
+    moving: Bench, shop: Shop, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawless.serving.app.RETRY_SECONDS", 0.1)
     warehouse = shop.warehouse
 
     def build(spec: EncoderSpec) -> str:
