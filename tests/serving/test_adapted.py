@@ -100,6 +100,9 @@ def test_an_encoder_without_an_adapter_and_a_third_space_are_refused(
         tiny_bench.start({"topic": {"encoder": "tiny@1.0.0", "adapted": True}})
     with pytest.raises(UserError, match=r"deployed for vectors of tiny@1\.0\.0 only, not of target-from-tiny@1\.0\.0"):
         adapted_bench.start({"topic": {"encoder": adapted.spec.ref, "adapted": True}})
+    one, other = ({"encoder": adapted.spec.ref, "adapted": each, "arms": {"topic": 1}} for each in (True, False))
+    with pytest.raises(UserError, match=r"heads\.one and heads\.other both name the head topic, but differ in adapted"):
+        adapted_bench.start({"one": one, "other": other})
     with pytest.raises(UserError, match=r"heads.topic.adapted is true, but the stream's live encoder may change: name"):
         adapted_bench.start({"topic": {"adapted": True}})
 

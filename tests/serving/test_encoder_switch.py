@@ -5,7 +5,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -257,21 +257,24 @@ def test_an_encoder_that_the_leakage_gate_refuses_does_not_answer_for_a_head_tha
     assert client.post(PREDICT, json={"text": TEXT}, headers=headers).json()["model"]["version"] == 1
 
 
+def build_index(shop: Shop, spec: EncoderSpec) -> str:
+    """Build a snapshot of three texts with the vectors of an encoder, and return its id."""
+    own = {"encoder": spec.name, "encoder_version": spec.version, "encoder_fingerprint": spec.fingerprint}
+    own |= {"stream": "answer", "modality": "text"}
+    texts = ["where is my cat", "two dogs", "paid for my bird"]
+    rows = [own | {"embedding": vector_of(load(spec, "cpu"), text.encode())} for text in texts]
+    append_all(shop.warehouse, [make_row(number, row) for number, row in enumerate(rows)])
+    return shop.build(stream="answer", encoder=spec.ref, rules=None).manifest.snapshot_id
+
+
 def test_an_index_of_the_new_encoder_must_be_there_first(
     moving: Bench, shop: Shop, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rawless.serving.app.RETRY_SECONDS", 0.1)
     warehouse = shop.warehouse
 
-    def build(spec: EncoderSpec) -> str:
-        own = {"encoder": spec.name, "encoder_version": spec.version, "encoder_fingerprint": spec.fingerprint}
-        texts = ["where is my cat", "two dogs", "paid for my bird"]
-        rows = [own | {"embedding": vector_of(load(spec, "cpu"), text.encode())} for text in texts]
-        append_all(warehouse, [make_row(number, row) for number, row in enumerate(rows)])
-        return shop.build(encoder=spec.ref, rules=None).manifest.snapshot_id
-
     register(warehouse, pair.old)
-    old = build(pair.old)
+    old = build_index(shop, pair.old)
     give(warehouse, pair.old, "live")
     for version, spec in enumerate(pair, 1):
         moving.deploy("related", version, kind="query_transform", identity=True, spec=spec)
@@ -284,13 +287,49 @@ def test_an_index_of_the_new_encoder_must_be_there_first(
     give(warehouse, pair.new, "live")
     eventually(lambda: any("uploads has no snapshot with vectors of small@2.0.0" in each for each in moving.messages))
     before = answer()
-    new = build(pair.new)
+    new = build_index(shop, pair.new)
     eventually(lambda: answer()[0] == "2.0.0")
     after = answer()
     give(warehouse, pair.old, "live")
     eventually(lambda: answer() == ("1.0.0", old))
 
     assert (before, after) == (("1.0.0", old), ("2.0.0", new))
+
+
+def test_a_query_tower_answers_beside_heads_of_its_documents_encoder_only(
+    bench: Bench, shop: Shop, pair: Pair, tiny_sealed: EncoderSpec, query_tower: EncoderSpec
+) -> None:
+    bench = replace(bench, spec=tiny_sealed, towers=(query_tower,))
+    warehouse, moves = shop.warehouse, Pair(tiny_sealed, pair.new)
+    for version, spec in enumerate(moves, 1):
+        register(warehouse, spec)
+        bench.deploy("related", version, kind="query_transform", identity=True, spec=spec)
+    old, new = (build_index(shop, spec) for spec in moves)
+    give(warehouse, moves.old, "live")
+    find = {"index": "uploads", "arms": {query_tower.ref: 1, "related": 1}}
+    following = bench.start({"find": find}, warehouse=warehouse, limits=QUICK)
+    heads = {"find": {**find, "encoder": moves.old.ref}, "related": {"index": "uploads"}}
+    keeping = bench.start(heads, warehouse=warehouse, limits=QUICK)
+
+    def ask(client: httpx.Client, head: str, arm: str) -> tuple[str, str]:
+        answer = client.post(f"/v1/heads/{head}/score?arm={arm}", json={"text": TEXT}).json()
+        return (answer["tower"] or answer["model"])["encoder"], answer["snapshot_id"]
+
+    refusal = (
+        "The stream message stays with tiny@1.0.0: heads.find.arms names asks@1.0.0, which encodes no queries for "
+        "documents of small@2.0.0: remove the arm, or name an encoder for the head."
+    )
+    give(warehouse, moves.new, "live")
+    eventually(lambda: ask(keeping, "related", "related") == ("small", new))
+    eventually(lambda: bench.messages.count(refusal) == 1)
+    kept = [ask(client, "find", arm) for client in (following, keeping) for arm in find["arms"]]
+    give(warehouse, moves.old, "live")
+    eventually(lambda: ask(keeping, "related", "related") == ("tiny", old))
+    give(warehouse, query_tower, "live")
+    eventually(lambda: any("role in message is asks@1.0.0, which is a query tower" in each for each in bench.messages))
+
+    assert kept == [("asks", old), ("tiny", old)] * 2
+    assert ask(keeping, "related", "related") == ("tiny", old)
 
 
 def test_separate_services_move_together_under_load(
