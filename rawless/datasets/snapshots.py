@@ -125,15 +125,16 @@ class Manifest:
         return tuple(self.label.get("classes", ()))
 
 
-def find(warehouse: Warehouse, reference: str) -> Manifest:
+def find(warehouse: Warehouse, reference: str, space: str | None = None) -> Manifest:
     """Return the snapshot with that id, or the one that a build of the dataset with that name asked for last.
 
-    Raises UserError.
+    With a space, the last one of a dataset whose vectors are of it, or the last one if there is none. Raises UserError.
     """
     manifests = _finished(warehouse, reference)
     if not manifests:
         raise UserError(f"There is no snapshot and no dataset {reference!r}; `rawless dataset list` lists them.")
-    return next((manifest for manifest in manifests if manifest.snapshot_id == reference), manifests[0])
+    last = next((manifest for manifest in manifests if manifest.space == space), manifests[0])
+    return next((manifest for manifest in manifests if manifest.snapshot_id == reference), last)
 
 
 def list_manifests(warehouse: Warehouse, dataset: str | None = None) -> list[Manifest]:

@@ -1,7 +1,9 @@
 """The app of a service role, built from a service's file; everything is loaded and checked before the first request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -9,15 +11,15 @@ from starlette.types import ASGIApp
 
 from encoders.encoder import Device
 from encoders.image_formats import check_installed
-from encoders.query_role import refuse_documents
+from encoders.release import PURPOSE as NOISE
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
 from rawless.loopback import is_loopback
 from rawless.privacy.pseudonyms import KEY_VARIABLE, PseudonymKey
-from rawless.serving.adapted import hint_adapted, space_of_vectors
 from rawless.serving.authentication import Authenticator
-from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend, answers
+from rawless.serving.classification import ClassifierBackend, LocalClassifierBackend
 from rawless.serving.config import ServeConfig, ServedHead
+from rawless.serving.encoder_switch import EncoderSwitch
 from rawless.serving.encoding import EncoderBackend, LocalEncoderBackend
 from rawless.serving.head_store import HeadStore, head_requirements
 from rawless.serving.lifespan import Lifespan
@@ -29,13 +31,17 @@ from rawless.serving.problems import contain_exceptions
 from rawless.serving.remote import RemoteClassifierBackend, RemoteEncoderBackend
 from rawless.serving.routes import add_classifier_routes, add_encoder_routes, add_orchestrator_routes
 from rawless.serving.service import Service
-from rawless.serving.vector_index import VectorIndex, load_index
+from rawless.serving.stream_encoders import StreamEncoders
+from rawless.serving.vector_index import IndexStore
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.leakage_gate import enforce_gate
+from rawless.warehouse.stream_pointers import refuse_retired
 
 Role = Literal["all", "encoder", "classifier", "orchestrator"]
 FLUSH_SECONDS = 10.0
 """How long the prediction log is written at shutdown."""
+RETRY_SECONDS = 60.0
+"""When an encoder or index is looked for again that was not there."""
 
 
 class Dependencies(NamedTuple):
@@ -45,7 +51,7 @@ class Dependencies(NamedTuple):
     """The encoders by their reference."""
     head_folder: Path
     warehouse: Warehouse | None
-    """Required for indexes and for the prediction log."""
+    """Required for indexes and for the prediction log, and to follow the live encoder of a stream."""
     pseudonym_key: PseudonymKey | None
     device: Device
     report: Callable[[str], None]
@@ -59,6 +65,9 @@ class AppFactory:
         self._config, self._served, self._dependencies = config, served, dependencies
         self._metrics = Metrics()
         self._lifespan = Lifespan(config.limits.watch_seconds, dependencies.report)
+        self._loaders: list[Callable[[], None]] = []
+        self._reported: set[str] = set()
+        self._retry_at: dict[str, float] = {}
 
     def create_app(self, role: Role, host: str) -> ASGIApp:
         """Return the app of a role, which is served at `host`.
@@ -66,7 +75,6 @@ class AppFactory:
         Raises UserError if the file is inconsistent, or names something that cannot be loaded.
         """
         check_access(self._config, role, host)
-        check_towers(self._served, self._dependencies.specs)
         if role == "encoder":
             encoder = self._local_encoder()
             service = self._service("Rawless encoder", encoder.check_ready)
@@ -80,42 +88,68 @@ class AppFactory:
             orchestrator = self._orchestrator(role)
             service = self._service("Rawless orchestrator", orchestrator.check_ready)
             add_orchestrator_routes(service, orchestrator)
+        # Last, so that what an encoder needs is loaded after the roles were read.
+        self._lifespan.add_periodic(self._follow_streams, self._config.limits.pointer_seconds)
         return close_before_body(answer_head(contain_exceptions(service.app)))
 
     def _service(self, title: str, check_ready: Callable[[], Awaitable[None]]) -> Service:
         authenticator = Authenticator(self._config.access)
         return Service(title, authenticator, self._config.limits, self._metrics, check_ready, self._lifespan.run)
 
+    @cached_property
+    def _encoders(self) -> StreamEncoders:
+        dependencies = self._dependencies
+        return StreamEncoders(self._served, dependencies.specs, dependencies.warehouse, dependencies.report)
+
+    @property
+    def _towers(self) -> Mapping[str, EncoderSpec]:
+        """The arms that are encoders of queries, by their references."""
+        return {tower.ref: tower for name in self._served for tower in self._encoders.towers(name)}
+
+    def _follow_streams(self) -> None:
+        """Read which encoders have a role, and load what they need."""
+        self._encoders.refresh()
+        for load in self._loaders:
+            load()
+
+    def _report_once(self, message: str) -> None:
+        if message not in self._reported:
+            self._reported.add(message)
+            self._dependencies.report(message)
+
     def _orchestrator(self, role: Role) -> Orchestrator:
-        encoder, classifier = self._backends(role)
-        orchestrator = Orchestrator(
+        key = self._dependencies.pseudonym_key
+        if role == "all":
+            local_classifier = self._local_classifier()  # first, since it fails fast and encoders load slowly
+            local_encoder = self._local_encoder()
+        encoder, classifier = (local_encoder, local_classifier) if role == "all" else self._remote_backends()
+        log = self._prediction_log()
+        switch = EncoderSwitch(
             self._served,
-            self._dependencies.specs,
-            self._dependencies.pseudonym_key,
-            encoder=encoder,
-            classifier=classifier,
+            self._encoders,
+            key.derive(NOISE) if key else None,
+            check_log=self._check_gate,
+            report=self._dependencies.report,
             metrics=self._metrics,
-            log=self._prediction_log(),
+        )
+        if role == "all":
+            switch.update(local_encoder.fingerprints, local_classifier.loaded_now)
+        else:
+            switch.check_logs()
+        orchestrator = Orchestrator(
+            self._served, switch, key, encoder=encoder, classifier=classifier, metrics=self._metrics, log=log
         )
         self._lifespan.add_periodic(orchestrator.refresh_kill_switches)
+        self._lifespan.add_task(orchestrator.follow_encoders, self._config.limits.pointer_seconds)
         self._lifespan.on_shutdown(orchestrator.finish_shadows)
         return orchestrator
 
-    def _backends(self, role: Role) -> tuple[EncoderBackend, ClassifierBackend]:
-        if role == "all":
-            classifier = self._local_classifier()  # first, since it fails fast and encoders load slowly
-            return self._local_encoder(), classifier
+    def _remote_backends(self) -> tuple[EncoderBackend, ClassifierBackend]:
         if self._config.encoder is None or self._config.classifier is None:
             raise UserError("A separate orchestrator calls two services: give encoder.url and classifier.url.")
         seconds = self._config.limits.seconds
         remote_encoder = RemoteEncoderBackend(self._config.encoder, seconds)
-        specs = self._dependencies.specs
-        adapted = {
-            specs[head.encoder].fingerprint: space_of_vectors(head, specs[head.encoder])
-            for head in self._served.values()
-            if head.adapted
-        }
-        remote_classifier = RemoteClassifierBackend(self._config.classifier, seconds, specs.values(), adapted)
+        remote_classifier = RemoteClassifierBackend(self._config.classifier, seconds, self._encoders.space_of)
         self._lifespan.on_shutdown(remote_encoder.close)
         self._lifespan.on_shutdown(remote_classifier.close)
         return remote_encoder, remote_classifier
@@ -123,15 +157,22 @@ class AppFactory:
     def _local_encoder(self) -> LocalEncoderBackend:
         for head in self._served.values():
             check_installed(head.stream.limits.formats)
-            spec = self._dependencies.specs[head.encoder]
-            head.stream.check_modality(spec.ref, spec.modality, spec.reads)
-        specs = {ref: self._dependencies.specs[ref] for head in self._served.values() for ref in head.encoders}
-        encoder = LocalEncoderBackend(list(specs.values()), self._dependencies.device, self._config.limits.queue)
+        encoder = LocalEncoderBackend(self._dependencies.device, self._config.limits.queue)
+        self._check_heads(lambda _, spec: encoder.add(spec))
+        for tower in self._towers.values():
+            encoder.add(tower)
+
+        def load() -> None:
+            for spec in {
+                spec.fingerprint: spec for name in self._served for spec in self._encoders.of(name).all
+            }.values():
+                self._try_to_load(spec.fingerprint, partial(encoder.add, spec))
 
         def count_batches() -> None:
             for reference, size in encoder.take_batch_sizes():
                 self._metrics.batches.labels(reference).observe(size)
 
+        self._loaders.append(load)
         self._lifespan.add_periodic(count_batches)
         return encoder
 
@@ -139,40 +180,59 @@ class AppFactory:
         def count_checked(name: str, is_current: bool) -> None:
             self._metrics.current.labels(name).set(is_current)
 
-        requirements = head_requirements(self._served, self._dependencies.specs)
+        requirements = head_requirements(self._served, self._encoders.of)
         heads = HeadStore(self._dependencies.head_folder, requirements, count_checked)
+        indexes = IndexStore((head.index for head in self._served.values() if head.index), self._dependencies.warehouse)
+
+        def check(head: ServedHead, spec: EncoderSpec) -> None:
+            for model in head.models:
+                heads.check(model, spec)
+            if head.index:
+                indexes.load(head, spec, self._encoders.towers(head.name))
+
+        self._check_heads(check)
 
         def refresh() -> None:
             for message in heads.refresh():
                 self._dependencies.report(message)
 
+        self._loaders.append(partial(self._load_heads, heads, indexes))
         self._lifespan.add_periodic(refresh)
-        towers = {arm: self._dependencies.specs[arm] for head in self._served.values() for arm in head.towers}
-        return LocalClassifierBackend(heads, self._indexes(), towers)
+        return LocalClassifierBackend(heads, indexes, self._towers)
 
-    def _indexes(self) -> dict[str, VectorIndex]:
-        indexes: dict[str, VectorIndex] = {}
+    def _load_heads(self, heads: HeadStore, indexes: IndexStore) -> None:
+        """Load the indexes for all encoders with a role, and let the heads be loaded by their own refresh."""
+        heads.require(head_requirements(self._served, self._encoders.of))
         for head in self._served.values():
-            if head.index is None:
-                continue
-            if self._dependencies.warehouse is None:
-                raise UserError(f"heads.{head.name}.index needs a warehouse: name one with --warehouse.")
-            if head.index not in indexes:
-                indexes[head.index] = load_index(self._dependencies.warehouse, head.index)
-            index = indexes[head.index]
-            spec = self._dependencies.specs[head.encoder]
-            if space_of_vectors(head, spec) not in (index.space, index.fingerprint):
-                raise UserError(
-                    f"heads.{head.name}.index is {index.snapshot_id}, whose vectors are of another encoder than "
-                    f"{head.encoder}: build a snapshot with that encoder.{hint_adapted(spec, [index.fingerprint])}"
-                )
-            for arm in head.towers:
-                if not answers(self._dependencies.specs[arm], index):
-                    raise UserError(
-                        f"heads.{head.name}.arms names {arm}, which encodes queries for other documents than those of "
-                        f"{index.snapshot_id}: name a tower of {head.encoder}, or another index."
-                    )
-        return indexes
+            for spec in self._encoders.of(head.name).all if head.index else ():
+                load = partial(indexes.load, head, spec, self._encoders.towers(head.name))
+                self._try_to_load(f"{head.name} {spec.fingerprint}", load)
+
+    def _try_to_load(self, key: str, load: Callable[[], None]) -> None:
+        """Load something, unless that failed a short while ago: it takes time, or a query. Report why, once."""
+        if time.monotonic() < self._retry_at.get(key, 0.0):
+            return
+        try:
+            load()
+        except UserError as error:
+            self._retry_at[key] = time.monotonic() + RETRY_SECONDS
+            self._report_once(str(error))
+
+    def _check_heads(self, check: Callable[[ServedHead, EncoderSpec], None]) -> None:
+        """Call `check` for each head and each of its encoders.
+
+        Raises its UserError for the live encoder if it raises one for all encoders of a head.
+        """
+        for head in self._served.values():
+            errors = []
+            encoders = self._encoders.of(head.name).all
+            for spec in encoders:
+                try:
+                    check(head, spec)
+                except UserError as error:
+                    errors.append(error)
+            if len(errors) == len(encoders):
+                raise errors[0]
 
     def _prediction_log(self) -> PredictionLog | None:
         logged = [head for head in self._served.values() if head.log]
@@ -180,7 +240,6 @@ class AppFactory:
             return None
         if self._dependencies.warehouse is None:
             raise UserError("A head with log: true needs a warehouse: name one with --warehouse.")
-        self._check_gates(logged, self._dependencies.warehouse)
         if self._config.access and self._dependencies.pseudonym_key is None:
             raise UserError(
                 f"A head with log: true needs the pseudonym key for the ids of its callers: set {KEY_VARIABLE}."
@@ -199,21 +258,13 @@ class AppFactory:
         self._lifespan.on_shutdown(flush)
         return log
 
-    def _check_gates(self, logged: Sequence[ServedHead], warehouse: Warehouse) -> None:
-        """Raise UserError if the embeddings of an encoder would be logged that its stream's leakage gate refuses."""
-        pairs = {(head.stream.stream, head.encoder): head.stream for head in logged}
-        for (_, encoder), stream in pairs.items():
-            specs = {encoder: self._dependencies.specs[encoder]}
-            for warning in enforce_gate(warehouse, stream, specs):
-                self._dependencies.report(warning)
-
-
-def check_towers(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> None:
-    """Raise UserError for a query tower where documents are encoded, or an arm of another modality than its stream."""
-    for head in served.values():
-        refuse_documents(specs[head.encoder], f"heads.{head.name}.encoder")
-        for arm in head.towers:
-            head.stream.check_modality(arm, specs[arm].modality, specs[arm].reads)
+    def _check_gate(self, head: ServedHead, spec: EncoderSpec) -> None:
+        """Raise UserError if the embeddings of a retired encoder, or of one that the leakage gate refuses, would be logged."""
+        if self._dependencies.warehouse is None:
+            return
+        refuse_retired(self._dependencies.warehouse, head.stream.stream, {spec.ref: spec})
+        for warning in enforce_gate(self._dependencies.warehouse, head.stream, {spec.ref: spec}):
+            self._report_once(warning)
 
 
 def check_access(config: ServeConfig, role: Role, host: str) -> None:

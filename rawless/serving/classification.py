@@ -8,14 +8,13 @@ from typing import Protocol
 import numpy as np
 
 from encoders.spec import EncoderSpec, Vector
-from rawless.heads.artefact import HeadManifest
 from rawless.heads.session import HeadSession
 from rawless.heads.signature import FEATURES
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.features import Features, feature_row
 from rawless.serving.head_store import HeadStore
-from rawless.serving.responses import Answer, Model, Ranking
-from rawless.serving.vector_index import VectorIndex
+from rawless.serving.responses import Answer, Loaded, Model, Ranking
+from rawless.serving.vector_index import IndexStore
 
 THREADS = 2
 
@@ -39,8 +38,8 @@ class ClassifierBackend(Protocol):
         """
         ...
 
-    async def manifests(self) -> dict[str, HeadManifest]:
-        """Return the manifests of the heads that answer, by their names."""
+    async def loaded(self) -> Loaded:
+        """Return which versions of the heads answer for which encoders. Raises RequestError while that is unknown."""
         ...
 
     async def check_ready(self) -> None:
@@ -51,13 +50,9 @@ class ClassifierBackend(Protocol):
 class LocalClassifierBackend:
     """The heads and indexes of this process. They run in threads, so that the event loop does not wait for them."""
 
-    def __init__(
-        self, heads: HeadStore, indexes: Mapping[str, VectorIndex], towers: Mapping[str, EncoderSpec] | None = None
-    ) -> None:
-        """`indexes` and `towers` are by the references that the service's file uses."""
-        self._heads = heads
-        self._towers = towers or {}
-        self._indexes = indexes
+    def __init__(self, heads: HeadStore, indexes: IndexStore, towers: Mapping[str, EncoderSpec]) -> None:
+        """`towers` are by the references that the service's file uses."""
+        self._heads, self._indexes, self._towers = heads, indexes, towers
         self._threads = ThreadPoolExecutor(THREADS, "heads")
 
     @property
@@ -68,7 +63,7 @@ class LocalClassifierBackend:
     @property
     def indexes(self) -> list[str]:
         """The references of the indexes, sorted."""
-        return sorted(self._indexes)
+        return self._indexes.references
 
     async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
@@ -79,33 +74,28 @@ class LocalClassifierBackend:
         self, model: str, index: str, fingerprint: str, vector: Vector, attributes: Mapping[str, str], top: int
     ) -> Ranking:
         """See `ClassifierBackend.rank`."""
-        loop, vector_index, tower = asyncio.get_running_loop(), self._indexes.get(index), self._towers.get(model)
-        if vector_index is None:
-            raise RequestError(ErrorCode.NOT_FOUND)
-        if tower:
-            if fingerprint != tower.fingerprint or not answers(tower, vector_index):
-                raise RequestError(ErrorCode.HEAD_MISMATCH)
-            if vector.shape != (tower.dimension,):
-                raise RequestError(ErrorCode.BAD_REQUEST)
-            return await loop.run_in_executor(self._threads, vector_index.rank_by_cosine, tower, vector, top)
-        head = self._heads.get(model, fingerprint, vector)
-        return await loop.run_in_executor(self._threads, vector_index.rank, head, vector, attributes, top)
+        loop, tower = asyncio.get_running_loop(), self._towers.get(model)
+        if tower is None:
+            head, vector_index = self._heads.get(model, fingerprint, vector), self._indexes.get(index, fingerprint)
+            return await loop.run_in_executor(self._threads, vector_index.rank, head, vector, attributes, top)
+        if fingerprint != tower.fingerprint:
+            raise RequestError(ErrorCode.HEAD_MISMATCH)
+        if vector.shape != (tower.dimension,):
+            raise RequestError(ErrorCode.BAD_REQUEST)
+        vector_index = self._indexes.get(index, fingerprint)
+        return await loop.run_in_executor(self._threads, vector_index.rank_by_cosine, tower, vector, top)
 
-    async def manifests(self) -> dict[str, HeadManifest]:
-        """See `ClassifierBackend.manifests`."""
-        return self._heads.manifests
+    async def loaded(self) -> Loaded:
+        """See `ClassifierBackend.loaded`."""
+        return self.loaded_now
+
+    @property
+    def loaded_now(self) -> Loaded:
+        """The same, for callers without an event loop."""
+        return Loaded(heads=self._heads.manifests, indexes=self._indexes.snapshot_ids)
 
     async def check_ready(self) -> None:
         """Return immediately: heads are checked when they are loaded."""
-
-
-def answers(tower: EncoderSpec, index: VectorIndex) -> bool:
-    """Return whether an encoder's queries may be compared with the events of an index.
-
-    A file can claim to be a query tower, and the claim is worth only this: no head takes its vectors.
-    """
-    is_of_index = tower.space == index.space if tower.queries_of is None else tower.queries_of == index.fingerprint
-    return is_of_index and tower.dimension == index.vectors.shape[1]
 
 
 def call_head(head: HeadSession, vector: Vector, features: Features) -> Answer:

@@ -47,7 +47,7 @@ class HeadConfig(FrozenModel):
     stream: Path
     """The stream's file, which defines the content that is accepted: its limits, ids and attributes."""
     encoder: str | None = None
-    """The encoder of the stream whose vectors the head takes; the stream's first one by default."""
+    """The encoder of the stream whose vectors the head takes, for good; by default always the stream's live one."""
     adapted: bool = False
     """Whether its encoder, which has an adapter, answers in the place of the one that the adapter maps to."""
     arms: dict[ModelRef | TowerRef, PositiveFloat] = Field(default_factory=dict)
@@ -112,6 +112,8 @@ class ServiceLimits(FrozenModel):
     """Rows of the prediction log that wait to be written; further ones are dropped and counted."""
     watch_seconds: float = Field(default=0.5, gt=0, le=60)
     """Interval between two checks of deployments and kill switches."""
+    pointer_seconds: float = Field(default=5, gt=0, le=300)
+    """Interval between two checks of which encoder of a stream is live."""
 
 
 class ServeConfig(FrozenModel):
@@ -134,6 +136,8 @@ class ServedHead(FrozenModel):
     name: str
     stream: Stream
     encoder: str
+    """If it follows the stream's live encoder: the one that is live while the stream has no pointers."""
+    follows_stream: bool
     arms: Mapping[str, float]
     shadow: tuple[str, ...]
     also: tuple[str, ...]
@@ -152,19 +156,13 @@ class ServedHead(FrozenModel):
         """The arms that are encoders of queries."""
         return tuple(filter(is_tower, self.arms))
 
-    @property
-    def encoders(self) -> tuple[str, ...]:
-        """The encoders whose vectors are needed."""
-        return (*((self.encoder,) if self.models else ()), *self.towers)
-
-    def encoder_of(self, arm: str) -> str:
-        """Return the encoder whose vector an arm takes."""
-        return arm if is_tower(arm) else self.encoder
-
 
 def is_tower(arm: str) -> bool:
     """Return whether an arm is an encoder of queries: its version has dots, that of a head has none."""
     return "." in arm
+
+
+_SHARED_BY_ALSO = ("stream", "encoder", "follows_stream")
 
 
 def split_ref(ref: str) -> tuple[str, int | None]:
@@ -191,6 +189,7 @@ def _load_head(name: str, head: HeadConfig, folder: Path) -> ServedHead:
         name=name,
         stream=stream,
         encoder=head.encoder or stream.encoders[0],
+        follows_stream=head.encoder is None,
         arms=head.arms or {name: 1.0},
         shadow=head.shadow,
         also=head.also,
@@ -213,6 +212,8 @@ def _check_streams(path: Path, served: Mapping[str, ServedHead]) -> None:
 
 def _find_error(head: ServedHead, served: Mapping[str, ServedHead]) -> str | None:
     """Return what is wrong with a head, as the end of a sentence that begins with its name, or None."""
+    if head.adapted and head.follows_stream:
+        return "adapted is true, but the stream's live encoder may change: name the one with the adapter as encoder."
     if head.encoder not in head.stream.encoders and not head.adapted:  # ingest need not embed by one with an adapter
         return f"encoder is {head.encoder}, but the stream has {', '.join(head.stream.encoders)}: choose one of them."
     for field, names in (("shadow", (*head.arms, *head.shadow)), ("also", head.also)):
@@ -221,7 +222,7 @@ def _find_error(head: ServedHead, served: Mapping[str, ServedHead]) -> str | Non
     for other in head.also:
         if other == head.name or other not in served:
             return f"also names {other}, which is not another head of this file."
-        if served[other].stream != head.stream or served[other].encoder != head.encoder:
+        if any(getattr(served[other], field) != getattr(head, field) for field in _SHARED_BY_ALSO):
             return f"also names {other}, which has another stream or encoder: they cannot share an encoding."
         if served[other].index or served[other].log != head.log:
             return f"also names {other}, which has an index or another value of log: both must have the same."

@@ -1,9 +1,9 @@
 """Encoder backends: content to vectors, by the encoders of this process or by an encoder service."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from threading import BoundedSemaphore
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from encoders.encoder import Device, Encoded, Encoder, Role
 from encoders.load import load
@@ -24,30 +24,47 @@ class EncoderBackend(Protocol):
         """
         ...
 
+    async def loaded(self) -> frozenset[str]:
+        """Return the fingerprints of the encoders that can be asked. Raises RequestError while that is unknown."""
+        ...
+
     async def check_ready(self) -> None:
         """Raise RequestError while items cannot be encoded."""
         ...
 
 
+class _LoadedEncoder(NamedTuple):
+    encoder: Encoder
+    slots: BoundedSemaphore
+    """One for each item that may be in progress."""
+
+
 class LocalEncoderBackend:
     """The encoders of this process."""
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device, queue: int) -> None:
-        """Load and verify encoders, each of which queues at most `queue` items.
+    def __init__(self, device: Device, queue: int) -> None:
+        """Each encoder that is added queues at most `queue` items."""
+        self._device: Device = device
+        self._queue = queue
+        self._encoders: Mapping[str, _LoadedEncoder] = {}
 
-        Raises UserError for an encoder that is not sealed, or that does not reproduce its probe.
+    def add(self, spec: EncoderSpec) -> None:
+        """Load and verify an encoder, while the others encode; nothing is done for one that is loaded.
+
+        Raises UserError for one that is not sealed, or that does not reproduce its probe.
         """
-        self._encoders: Mapping[str, Encoder] = {spec.fingerprint: load(spec, device) for spec in specs}
-        self._slots = {
-            fingerprint: BoundedSemaphore(min(queue, encoder.capacity))
-            for fingerprint, encoder in self._encoders.items()
-        }
+        if spec.sealed and spec.fingerprint in self._encoders:
+            return
+        encoder = load(spec, self._device)
+        loaded = _LoadedEncoder(encoder, BoundedSemaphore(min(self._queue, encoder.capacity)))
+        self._encoders = {**self._encoders, spec.fingerprint: loaded}
 
     async def encode(self, stream: Stream, fingerprint: str, item: Raw[bytes], role: Role) -> Encoded | Reason:
         """See `EncoderBackend.encode`."""
-        encoder, slots = self._encoders.get(fingerprint), self._slots.get(fingerprint)
-        if encoder is None or slots is None:
+        loaded = self._encoders.get(fingerprint)
+        if loaded is None:
             raise RequestError(ErrorCode.NOT_FOUND)
+        encoder, slots = loaded
         if role == "document" and encoder.spec.queries_of is not None:
             raise RequestError(ErrorCode.BAD_REQUEST)
         if not slots.acquire(blocking=False):
@@ -57,14 +74,18 @@ class LocalEncoderBackend:
         future.add_done_callback(lambda _: slots.release())
         return await asyncio.wrap_future(future)
 
+    async def loaded(self) -> frozenset[str]:
+        """See `EncoderBackend.loaded`."""
+        return self.fingerprints
+
     async def check_ready(self) -> None:
         """Return immediately: encoders are verified when they are loaded."""
 
     @property
-    def fingerprints(self) -> list[str]:
-        """The fingerprints of the encoders, sorted."""
-        return sorted(self._encoders)
+    def fingerprints(self) -> frozenset[str]:
+        """The fingerprints of the encoders."""
+        return frozenset(self._encoders)
 
     def take_batch_sizes(self) -> list[tuple[str, int]]:
         """Return encoder reference and size of each batch that ran since the last call."""
-        return [(encoder.spec.ref, run.size) for encoder in self._encoders.values() for run in encoder.runs()]
+        return [(encoder.spec.ref, run.size) for encoder, _ in self._encoders.values() for run in encoder.runs()]

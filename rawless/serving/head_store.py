@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +16,14 @@ from rawless.heads.signature import FEATURES
 from rawless.serving.adapted import hint_adapted, space_of_vectors
 from rawless.serving.config import ServedHead, split_ref
 from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.stream_encoders import Wanted
 
 
 class HeadRequirement(NamedTuple):
-    """What a deployed head must be to answer for a served head."""
+    """What the versions of a deployed head must be to answer for a served head."""
 
-    encoder: EncoderSpec
+    encoders: Mapping[str, EncoderSpec]
+    """The encoders whose vectors it takes, by their fingerprints. One version answers for those of one space."""
     is_of_pairs: bool
     """Whether it scores queries against an index, instead of answering for one item."""
     served_head: str
@@ -28,48 +31,55 @@ class HeadRequirement(NamedTuple):
     """Whether its answers must reach a minimum confidence."""
     needs_domain: bool = False
     """Whether it must recognise input that is out of domain."""
-    others: frozenset[str] = frozenset()
-    """The fingerprints of other encoders of the same space whose vectors it takes."""
-    adapted_to: str | None = None
-    """The fingerprint of the encoder as whose vectors it takes those of `encoder`, which has an adapter."""
+    spaces: Mapping[str, str] = MappingProxyType({})
+    """The spaces as whose vectors it takes those of the encoders with an adapter, by their fingerprints."""
 
-    @property
-    def fingerprints(self) -> frozenset[str]:
-        """The fingerprints of all encoders whose vectors it takes."""
-        return self.others | {self.encoder.fingerprint}
-
-    @property
-    def space(self) -> str:
-        """The space of the vectors that it takes."""
-        return self.adapted_to or self.encoder.space
+    def space_of(self, spec: EncoderSpec) -> str:
+        """Return the space as whose vectors it takes those of an encoder."""
+        return self.spaces.get(spec.fingerprint, spec.space)
 
 
-def head_requirements(served: Mapping[str, ServedHead], specs: Mapping[str, EncoderSpec]) -> dict[str, HeadRequirement]:
-    """Return the requirement of each head that is called. Raises UserError when two served heads differ in it."""
+def head_requirements(
+    served: Mapping[str, ServedHead], encoders: Callable[[str], Wanted]
+) -> dict[str, HeadRequirement]:
+    """Return the requirement of each head that is called.
+
+    `encoders` returns those of a served head. Raises UserError when two served heads differ in what they require.
+    """
     requirements: dict[str, HeadRequirement] = {}
     for head in served.values():
-        encoder, is_of_pairs = specs[head.encoder], head.index is not None
-        adapted_to = space_of_vectors(head, encoder) if head.adapted else None
+        wanted, is_of_pairs = {spec.fingerprint: spec for spec in encoders(head.name).all}, head.index is not None
+        spaces = {each: space_of_vectors(head, spec) for each, spec in wanted.items() if head.adapted}
         needs_classes = head.rules.minimum_confidence is not None
         needs_domain = head.rules.out_of_domain == "abstain"
         for model in head.models:
-            own = HeadRequirement(encoder, is_of_pairs, head.name, needs_classes=False, adapted_to=adapted_to)
-            other = requirements.get(model, own)
-            if (other.space, other.is_of_pairs) != (own.space, is_of_pairs):
+            other = requirements.get(model, HeadRequirement({}, is_of_pairs, head.name, needs_classes=False))
+            if other.is_of_pairs != is_of_pairs:
                 raise UserError(
                     f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
-                    "encoder or index: name different heads."
+                    "index: name different heads."
+                )
+            if any(other.spaces.get(each) != spaces.get(each) for each in wanted.keys() & other.encoders.keys()):
+                raise UserError(
+                    f"heads.{other.served_head} and heads.{head.name} both name the head {model}, but differ in "
+                    "adapted: name different heads."
                 )
             requirements[model] = HeadRequirement(
-                encoder,
+                {**other.encoders, **wanted},
                 is_of_pairs,
                 head.name,
                 needs_classes or other.needs_classes,
                 needs_domain or other.needs_domain,
-                other.fingerprints,
-                adapted_to,
+                {**other.spaces, **spaces},
             )
     return requirements
+
+
+class _Place(NamedTuple):
+    """Where one version of a head answers: for a name of the service's file, and the vectors of a space."""
+
+    name: str
+    space: str
 
 
 class _RejectedVersion(NamedTuple):
@@ -79,117 +89,173 @@ class _RejectedVersion(NamedTuple):
     written_at: int | None
 
 
-class HeadStore:
-    """The required heads, each in its live version or in the one that the service's file names.
+class _NotDeployed(UserError):
+    """No version is deployed for the vectors of a space."""
 
-    Safe for concurrent use, also during a refresh.
+
+class HeadStore:
+    """The required heads, for each space in its live version or in the one that the service's file names.
+
+    Safe for concurrent use, also during a refresh, of which there may be one at a time.
     """
 
     def __init__(
         self, folder: Path, requirements: Mapping[str, HeadRequirement], on_checked: Callable[[str, bool], None]
     ) -> None:
-        """Load the heads from the folder of deployed heads.
+        """Load the heads from the folder of deployed heads; `check` tells of those that do not fit.
 
-        `on_checked` takes a head's name and whether its deployed version is the live one, at each refresh. Raises
-        UserError for a head that is not deployed, or does not meet its requirement.
+        `on_checked` takes a head's name and whether its deployed versions are the live ones, at each refresh.
         """
         self._folder, self._requirements, self._on_checked = folder, requirements, on_checked
-        self._fingerprints = {ref: requirement.fingerprints for ref, requirement in requirements.items()}
-        self._sessions = {ref: self._load(ref, self._version(ref)) for ref in requirements}
-        self._rejected: dict[str, _RejectedVersion] = {}
+        self._sessions: dict[_Place, HeadSession] = {}
+        self._errors: dict[_Place, UserError] = {}
+        self._rejected: dict[_Place, _RejectedVersion] = {}
+        self._of_other_spaces: dict[_Place, _RejectedVersion] = {}
+        for place, spec in self._places().items():
+            try:
+                self._sessions[place] = self._load(place.name, self._version(place.name, spec), spec)
+            except UserError as error:
+                self._errors[place] = error
+
+    def require(self, requirements: Mapping[str, HeadRequirement]) -> None:
+        """Require other encoders, whose heads the next refresh loads. Those that were required before stay loaded."""
+        known = self._requirements
+        self._requirements = {
+            name: requirement._replace(
+                encoders={**known[name].encoders, **requirement.encoders},
+                spaces={**known[name].spaces, **requirement.spaces},
+            )
+            for name, requirement in requirements.items()
+        }
+
+    def check(self, name: str, spec: EncoderSpec) -> None:
+        """Raise UserError unless a version answers for the vectors of an encoder."""
+        place = _Place(name, self._requirements[name].space_of(spec))
+        if place not in self._sessions:
+            raise self._errors.get(place) or _NotDeployed(f"{name} was not loaded for {spec.ref} yet.")
 
     @property
     def names(self) -> list[str]:
         """The heads as the service's file names them, sorted."""
-        return sorted(self._sessions)
+        return sorted(self._requirements)
 
     @property
-    def manifests(self) -> dict[str, HeadManifest]:
-        """The manifests of the versions that answer, by the name that the service's file has for the head."""
-        return {name: self._sessions[name].manifest for name in self.names}
+    def manifests(self) -> dict[str, dict[str, HeadManifest]]:
+        """The manifests of the versions that answer, by the name in the file and the fingerprint of the encoder."""
+        return {
+            name: {
+                fingerprint: session.manifest
+                for fingerprint, spec in requirement.encoders.items()
+                if (session := self._sessions.get(_Place(name, requirement.space_of(spec))))
+            }
+            for name, requirement in sorted(self._requirements.items())
+        }
 
     def get(self, name: str, fingerprint: str, vector: Vector) -> HeadSession:
         """Return the live head that answers for a vector of shape (dimension,) of the encoder with a fingerprint.
 
-        Raises RequestError for an unknown head, another encoder or another shape.
+        Raises RequestError for an unknown head, an encoder that no version answers for, or another shape.
         """
-        session = self._sessions.get(name)
-        if session is None:
+        requirement = self._requirements.get(name)
+        if requirement is None:
             raise RequestError(ErrorCode.NOT_FOUND)
-        if fingerprint not in self._fingerprints[name]:
+        spec = requirement.encoders.get(fingerprint)
+        session = self._sessions.get(_Place(name, requirement.space_of(spec))) if spec else None
+        if spec is None or session is None:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
-        if vector.shape != (self._requirements[name].encoder.dimension,):
+        if vector.shape != (spec.dimension,):
             raise RequestError(ErrorCode.BAD_REQUEST)
         return session
 
     def refresh(self) -> list[str]:
-        """Load versions that were deployed since the last call.
+        """Load versions that were deployed or became required since the last call.
 
         Returns a message for each head that was replaced, or whose new version was rejected.
         """
-        return [message for name in self._sessions if (message := self._refresh_head(name))]
+        places = self._places()
+        messages = [message for place, spec in places.items() if (message := self._refresh_place(place, spec))]
+        for name in {place.name for place in places}:
+            self._on_checked(name, not any(place.name == name for place in self._rejected))
+        return messages
 
-    def _refresh_head(self, name: str) -> str | None:
-        live, candidate = self._sessions[name].manifest, _RejectedVersion(0, None)
+    def _places(self) -> dict[_Place, EncoderSpec]:
+        return {
+            _Place(name, requirement.space_of(spec)): spec
+            for name, requirement in self._requirements.items()
+            for spec in requirement.encoders.values()
+        }
+
+    def _refresh_place(self, place: _Place, spec: EncoderSpec) -> str | None:
+        session, candidate = self._sessions.get(place), _RejectedVersion(0, None)
+        live = session.manifest if session else None
         try:
-            version = self._version(name)
-            if version == live.version:
-                self._accept(name)
+            version = self._version(place.name, spec)
+            if live and version == live.version:
+                self._rejected.pop(place, None)
                 return None
+            name, _ = split_ref(place.name)
             candidate = _RejectedVersion(version, _manifest_time(self._folder / name / str(version)))
-            if candidate == self._rejected.get(name):
+            if candidate in (self._rejected.get(place), self._of_other_spaces.get(place)):
                 return None
-            session = self._load(name, version)
-            if difference := layout_difference(live, session.manifest):
+            session = self._load(place.name, version, spec)
+            if live and (difference := layout_difference(live, session.manifest)):
                 raise UserError(f"its layout differs: {difference}. Restart the service to load it.")
         except UserError as error:
-            return self._reject(name, candidate, error)
-        self._sessions[name] = session
-        self._accept(name)
-        return f"{name}@{version} replaced {name}@{live.version}."
+            return self._reject(place, candidate, error)
+        self._sessions[place] = session
+        self._rejected.pop(place, None)
+        replaced = f"replaced {name}@{live.version}" if live else f"was loaded for {spec.ref}"
+        return f"{name}@{version} {replaced}."
 
-    def _accept(self, name: str) -> None:
-        self._rejected.pop(name, None)
-        self._on_checked(name, True)
-
-    def _reject(self, name: str, candidate: _RejectedVersion, error: UserError) -> str | None:
-        if self._rejected.get(name) == candidate:  # reported already
+    def _reject(self, place: _Place, candidate: _RejectedVersion, error: UserError) -> str | None:
+        session, self._errors[place] = self._sessions.get(place), error
+        if session is None and isinstance(error, _NotDeployed):  # for an encoder that does not answer yet
+            self._rejected.pop(place, None)
+            self._of_other_spaces[place] = candidate
             return None
-        self._rejected[name] = candidate
-        self._on_checked(name, False)
+        if self._rejected.get(place) == candidate:  # reported already
+            return None
+        self._rejected[place] = candidate
+        name, _ = split_ref(place.name)
         rejected = f"{name}@{candidate.version}" if candidate.version else f"The deployment of {name}"
-        return f"{rejected} was rejected, {name}@{self._sessions[name].manifest.version} stays live: {error}"
+        stays = f", {name}@{session.manifest.version} stays live" if session else ""
+        return f"{rejected} was rejected{stays}: {error}"
 
-    def _version(self, ref: str) -> int:
+    def _version(self, ref: str, spec: EncoderSpec) -> int:
         name, version = split_ref(ref)
-        if version is None:
-            version = live_by_space(self._folder, name).get(self._requirements[ref].space)
-        elif _manifest_time(self._folder / name / str(version)) is None:
-            raise UserError(
-                f"heads.{self._requirements[ref].served_head} names {ref}, but {self._folder} has no version {version} "
-                f"of {name}: name another version, or bring this one there with `rawless head deploy {ref}`."
+        served_head = self._requirements[ref].served_head
+        if version is not None:
+            if _manifest_time(self._folder / name / str(version)) is None:
+                raise UserError(
+                    f"heads.{served_head} names {ref}, but {self._folder} has no version {version} of {name}: name "
+                    f"another version, or bring this one there with `rawless head deploy {ref}`."
+                )
+            return version
+        live = live_by_space(self._folder, name)
+        if (version := live.get(self._requirements[ref].space_of(spec))) is not None:
+            return version
+        if encoders := live_encoders(self._folder, name):
+            raise _NotDeployed(
+                f"The head {name} of heads.{served_head} is deployed for vectors of {', '.join(encoders.values())} "
+                f"only, not of {spec.ref}: deploy a version for those.{hint_adapted(spec, live)}"
             )
-        if version is None and (live := live_encoders(self._folder, name)):
-            raise UserError(
-                f"The head {name} of heads.{self._requirements[ref].served_head} is deployed for vectors of "
-                f"{', '.join(live.values())} only, not of {self._requirements[ref].encoder.ref}: deploy a version for "
-                f"those.{hint_adapted(self._requirements[ref].encoder, live_by_space(self._folder, name))}"
-            )
-        if version is None:
-            raise UserError(
-                f"The head {name} of heads.{self._requirements[ref].served_head} is not deployed in {self._folder}: "
-                f"run `rawless head deploy {name}`."
-            )
-        return version
+        raise _NotDeployed(
+            f"The head {name} of heads.{served_head} is not deployed in {self._folder}: run `rawless head deploy "
+            f"{name}`."
+        )
 
-    def _load(self, model: str, version: int) -> HeadSession:
-        name, _ = split_ref(model)
+    def _load(self, model: str, version: int, spec: EncoderSpec) -> HeadSession:
+        name, pinned = split_ref(model)
         session = open_head(self._folder / name / str(version))
         requirement, manifest = self._requirements[model], session.manifest
         ref = f"{name}@{version}"
         if (manifest.head, manifest.version) != (name, version):
             raise UserError(f"The folder of {ref} contains {manifest.head}@{manifest.version}: deploy {ref} again.")
-        _check_space(session, requirement)
+        try:
+            session.check(requirement.spaces.get(spec.fingerprint, spec.fingerprint), requirement.space_of(spec))
+        except UserError as error:
+            refusal = _NotDeployed if pinned else UserError
+            raise refusal(f"{error}{hint_adapted(spec, [manifest.fingerprint])}") from None
         if manifest.interface.is_of_pairs != requirement.is_of_pairs:
             raise UserError(
                 f"{ref} takes {', '.join(manifest.interface.value)}, but heads.{requirement.served_head} "
@@ -206,16 +272,8 @@ class HeadStore:
                 f"{ref} has no domain, so heads.{requirement.served_head}.rules.out_of_domain cannot apply: train it "
                 "again, or remove the rule."
             )
-        _check_answer(session, requirement.encoder.dimension, ref)
+        _check_answer(session, spec.dimension, ref)
         return session
-
-
-def _check_space(session: HeadSession, requirement: HeadRequirement) -> None:
-    """Raise UserError unless a head takes the vectors of the encoder."""
-    try:
-        session.check(requirement.adapted_to or requirement.encoder.fingerprint, requirement.space)
-    except UserError as error:
-        raise UserError(f"{error}{hint_adapted(requirement.encoder, [session.manifest.fingerprint])}") from None
 
 
 def _manifest_time(folder: Path) -> int | None:

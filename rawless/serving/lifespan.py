@@ -1,8 +1,9 @@
 """The background work of a service: periodic callbacks while it runs, and callbacks at its shutdown."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
@@ -15,12 +16,17 @@ class Lifespan:
     def __init__(self, interval: float, report: Callable[[str], None]) -> None:
         """Periodic callbacks run every `interval` seconds. `report` takes a message for the operator."""
         self._interval, self._report = interval, report
-        self._periodic: list[Callable[[], None]] = []
+        self._periodic: list[tuple[Callable[[], None], float]] = []
+        self._tasks: list[tuple[Callable[[], Awaitable[None]], float]] = []
         self._shutdown: list[Callable[[], Awaitable[None]]] = []
 
-    def add_periodic(self, callback: Callable[[], None]) -> None:
+    def add_periodic(self, callback: Callable[[], None], interval: float | None = None) -> None:
         """Call `callback` periodically, in a thread of its own."""
-        self._periodic.append(callback)
+        self._periodic.append((callback, interval or self._interval))
+
+    def add_task(self, callback: Callable[[], Awaitable[None]], interval: float) -> None:
+        """Await `callback` before the first request, and periodically, in the event loop."""
+        self._tasks.append((callback, interval))
 
     def on_shutdown(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Await `callback` at shutdown. Callbacks run in the reverse of the order in which they were added."""
@@ -34,23 +40,41 @@ class Lifespan:
                 stack.push_async_callback(callback)
             stopped = threading.Event()
             threads = [
-                threading.Thread(target=self._repeat, args=(callback, stopped), daemon=True)
-                for callback in self._periodic
+                threading.Thread(target=self._repeat, args=(callback, interval, stopped), daemon=True)
+                for callback, interval in self._periodic
             ]
             for thread in threads:
                 thread.start()
+            for first, _interval in self._tasks:
+                with suppress(Exception):  # it is called again
+                    await first()
+            tasks = [asyncio.create_task(self._repeat_task(*each)) for each in self._tasks]
             yield
+            for running in tasks:
+                running.cancel()
             stopped.set()
             for thread in threads:
                 thread.join(_JOIN_SECONDS)
 
-    def _repeat(self, callback: Callable[[], None], stopped: threading.Event) -> None:
+    def _repeat(self, callback: Callable[[], None], interval: float, stopped: threading.Event) -> None:
         """Call `callback` until `stopped`. A thread each: one that hangs delays neither the others nor the shutdown."""
         reported: set[str] = set()
-        while not stopped.wait(self._interval):
+        while not stopped.wait(interval):
             try:
                 callback()
             except Exception as error:  # noqa: BLE001 - the next call must happen, whatever the error
-                if (name := type(error).__name__) not in reported:
-                    self._report(f"Checking heads and kill switches failed ({name}); it will be retried.")
-                reported.add(name)
+                self._report_once(error, reported)
+
+    async def _repeat_task(self, callback: Callable[[], Awaitable[None]], interval: float) -> None:
+        reported: set[str] = set()
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await callback()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report_once(error, reported)
+
+    def _report_once(self, error: Exception, reported: set[str]) -> None:
+        if (name := type(error).__name__) not in reported:
+            self._report(f"Checking heads and kill switches failed ({name}); it will be retried.")
+        reported.add(name)

@@ -30,4 +30,15 @@ class Metrics:
             "rawless_head_current", "1 if the deployed version answers, 0 if it was rejected.", ("head",),
             registry=registry,
         )  # fmt: skip
+        self.live = Gauge(
+            "rawless_live_encoder", "1 for the encoder that answers.", ("stream", "encoder"), registry=registry
+        )
+        self.follows = Gauge(
+            "rawless_stream_current", "1 if the stream's live encoder answers, 0 if another one does.", ("stream",),
+            registry=registry,
+        )  # fmt: skip
+        self.duals = Counter(
+            "rawless_dual_answers", "Answers of heads of another encoder beside.", ("head", "encoder", "outcome"),
+            registry=registry,
+        )  # fmt: skip
         self.rows = Counter("rawless_log_rows", "Rows of the prediction log.", ("table", "outcome"), registry=registry)

@@ -42,6 +42,16 @@ def path_parameter(name: str, values: list[str]) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
 
 
+def fingerprint_parameter() -> dict[str, Any]:
+    """Describe the fingerprint of an encoder in the path. Which ones are loaded changes while the service runs."""
+    return {
+        "name": "fingerprint",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    }
+
+
 def header_parameter(name: str, *, required: bool = False, **schema: str | int) -> dict[str, Any]:
     """Describe a header that is a string with a JSON schema."""
     return {"name": name.title(), "in": "header", "required": required, "schema": {"type": "string", **schema}}

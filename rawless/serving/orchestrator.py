@@ -1,32 +1,33 @@
 """The orchestrator: encodes content once, calls heads, applies business rules and logs what is opted in."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 
 from encoders.encoder import Encoded, Role
-from encoders.release import PURPOSE as NOISE
-from encoders.release import Release, round_off
-from encoders.spec import EncoderSpec
+from encoders.release import round_off
 from rawless.errors import UserError
-from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Reason
 from rawless.privacy.pseudonyms import KEY_VARIABLE, PseudonymKey
 from rawless.serving.assignment import PURPOSE, assign_arm
 from rawless.serving.classification import ClassifierBackend
 from rawless.serving.config import ServedHead
+from rawless.serving.encoder_switch import EncoderSwitch, Plan, PlannedEncoder
 from rawless.serving.encoding import EncoderBackend
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.metrics import Metrics
 from rawless.serving.prediction_log import PredictionLog, prediction_row
-from rawless.serving.requests import InferenceRequest, RequestReader
-from rawless.serving.responses import Answer, Model, Prediction, Scores
+from rawless.serving.requests import InferenceRequest, RequestReader, content_types
+from rawless.serving.responses import Answer, Arm, Loaded, Model, Offer, Prediction, Scores, Tower
 from rawless.serving.rules import Abstention
 from rawless.warehouse.rows import EmbeddingRow
 
 MAX_SHADOWS = 64
 """Calls of shadow heads in progress; further ones are skipped and counted."""
+MAX_DUALS = 8
+"""Items in progress that another encoder encodes, too; further ones are skipped and counted. They must not keep the
+requests of callers waiting."""
 
 
 class Orchestrator:
@@ -35,7 +36,7 @@ class Orchestrator:
     def __init__(
         self,
         served: Mapping[str, ServedHead],
-        specs: Mapping[str, EncoderSpec],
+        switch: EncoderSwitch,
         pseudonym_key: PseudonymKey | None,
         *,
         encoder: EncoderBackend,
@@ -43,7 +44,7 @@ class Orchestrator:
         metrics: Metrics,
         log: PredictionLog | None,
     ) -> None:
-        """`specs` are encoders by their reference. `pseudonym_key` is required if a served head is logged.
+        """`switch` says which encoders answer. `pseudonym_key` is required if a served head is logged.
 
         Raises UserError for a head with several arms without that key, since they are assigned by it.
         """
@@ -53,18 +54,15 @@ class Orchestrator:
             raise UserError(
                 f"heads.{name}.arms are assigned by the pseudonym key, but there is none: set {KEY_VARIABLE}."
             )
-        logged = {head.encoder: specs[head.encoder] for head in served.values() if head.log}
-        noise_key = pseudonym_key.derive(NOISE) if pseudonym_key else None
-        self._releases = {ref: Release(spec, noise_key) for ref, spec in logged.items()}
         self._assignment_secret = pseudonym_key.derive(PURPOSE) if pseudonym_key else b""
         self.served = served
-        self._specs = specs
-        self._fingerprints = {ref: spec.fingerprint for ref, spec in specs.items()}
+        self._switch = switch
         self._readers = {
             name: RequestReader(head.stream, pseudonym_key, logged=head.log) for name, head in served.items()
         }
         self._encoder, self._classifier, self._metrics, self._log = encoder, classifier, metrics, log
         self._shadows: set[asyncio.Task[None]] = set()
+        self._duals: set[asyncio.Task[None]] = set()
         self._stopped: frozenset[str] = frozenset()
         self.refresh_kill_switches()
 
@@ -80,16 +78,25 @@ class Orchestrator:
             return name in self._stopped
 
     async def finish_shadows(self) -> None:
-        """Wait for the calls of shadow heads in progress."""
-        await asyncio.gather(*self._shadows)
+        """Wait for the calls of shadow heads, and of other encoders, in progress."""
+        await asyncio.gather(*self._shadows, *self._duals)
 
-    def tower(self, arm: str) -> EncoderSpec:
-        """Return the encoder of an arm that is one."""
-        return self._specs[arm]
+    async def follow_encoders(self) -> None:
+        """Answer for the live encoders as soon as they and their heads are loaded."""
+        if self._switch.is_settled:
+            return
+        try:
+            fingerprints, loaded = await asyncio.gather(self._encoder.loaded(), self._classifier.loaded())
+            await asyncio.to_thread(self._switch.update, fingerprints, loaded)
+        except RequestError:  # a service is unavailable, as the answers and /readyz say
+            return
+        except UserError as error:
+            self._switch.tell_obstacle(error)
 
-    async def manifests(self) -> dict[str, HeadManifest]:
-        """Return the manifests of the heads that answer, by the names that the service's file has for them."""
-        return await self._classifier.manifests()
+    async def offers(self, path_of: Callable[[ServedHead], str]) -> list[Offer]:
+        """Return the served heads as callers see them, with the versions that answer. Raises RequestError."""
+        loaded, plan = await self._classifier.loaded(), self._switch.plan
+        return [_offer(head, path_of(head), plan, loaded) for head in self.served.values()]
 
     async def check_ready(self) -> None:
         """Raise RequestError while content cannot be encoded, or heads cannot be called."""
@@ -98,16 +105,21 @@ class Orchestrator:
     async def predict(self, name: str, http_request: Request) -> Prediction:
         """Return the prediction of a served head for the item in a request. Raises RequestError or Unavailable."""
         head, request = self.served[name], await self._readers[name].read(http_request)
+        plan = self._switch.plan
         # Checked once: a kill switch may appear or disappear while the content is encoded.
         abstentions = {other: self._check_rules(other, request) for other in (name, *head.also)}
         answering = [self.served[other] for other, abstention in abstentions.items() if abstention is None]
         predictions: dict[str, Prediction] = {}
         truncated = False
         if answering:
-            encoded = await self._encode(head, request, head.encoder)
+            encoder = plan.live[name]
+            encoded = await self._encode(head, request, encoder)
             truncated = encoded.truncated
-            answered = await asyncio.gather(*(self._predict(other, request, encoded) for other in answering))
-            predictions = {prediction.head: prediction for prediction in answered}
+            answered = await asyncio.gather(*(self._predict(other, request, encoder, encoded) for other in answering))
+            predictions = {prediction.head: prediction for prediction, _ in answered}
+            answers = {prediction.head: answer for prediction, answer in answered}
+            for dual in plan.dual[name]:
+                self._start_dual(head, request, dual, answers)
         for other, abstention in abstentions.items():
             if abstention:
                 predictions[other] = self._abstain(self.served[other], request, abstention, truncated)
@@ -126,10 +138,10 @@ class Orchestrator:
                 abstention=abstention, truncated=False,
             )  # fmt: skip
         arm = arm or assign_arm(self._assignment_secret, name, request.assignment_key, head.arms)
-        encoder = head.encoder_of(arm)
+        encoder = self._switch.plan.encoder_of(name, arm)
         encoded = await self._encode(head, request, encoder)
         ranking = await self._classifier.rank(
-            arm, head.index or "", self._fingerprints[encoder], encoded.vector, dict(request.event.attributes), top
+            arm, head.index or "", encoder.fingerprint, encoded.vector, dict(request.event.attributes), top
         )
         model = ranking.model and _marked(ranking.model, head)
         self._metrics.answers.labels(name, model.counted_as if model else ranking.ref).inc()
@@ -142,16 +154,16 @@ class Orchestrator:
         attributes = dict(request.event.attributes)
         return self.served[name].rules.check_request(attributes, is_stopped=name in self._stopped)
 
-    async def _encode(self, head: ServedHead, request: InferenceRequest, encoder: str) -> Encoded:
-        spec, fingerprint = self._specs[encoder], self._fingerprints[encoder]
+    async def _encode(self, head: ServedHead, request: InferenceRequest, encoder: PlannedEncoder) -> Encoded:
+        spec, fingerprint, release = encoder
         role: Role = "query" if head.index else "document"
         outcome = await self._encoder.encode(head.stream, fingerprint, request.event.payload, role)
         if isinstance(outcome, Reason):
             raise RequestError(outcome)
         if outcome.vector.shape != (spec.dimension,):  # an encoder service may answer anything; it is not logged
             raise RequestError(ErrorCode.UNAVAILABLE)
-        if head.log and self._log:
-            released = self._releases[encoder](outcome, request.event)
+        if release and self._log:
+            released = release(outcome, request.event)
             if isinstance(released, Reason):
                 raise RequestError(released)
             row = EmbeddingRow.of(
@@ -161,17 +173,19 @@ class Orchestrator:
             self._log.put(row)
         return round_off(spec, outcome)  # heads answer for the vector without noise, which does not leave
 
-    async def _predict(self, head: ServedHead, request: InferenceRequest, encoded: Encoded) -> Prediction:
-        arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)
-        answer = await self._classifier.answer(arm, self._fingerprints[head.encoder], encoded.vector, request.features)
+    async def _predict(
+        self, head: ServedHead, request: InferenceRequest, encoder: PlannedEncoder, encoded: Encoded
+    ) -> tuple[Prediction, Answer]:
+        """Return the prediction of a head, and the answer that it was made from."""
+        answer = await self._answer(head, request, encoder, encoded)
         abstention = head.rules.check_answer(answer.probabilities, answer.in_domain)
         model = _marked(answer.model, head)
         self._metrics.answers.labels(head.name, model.counted_as).inc()
         if abstention:
             self._metrics.abstentions.labels(head.name, abstention.value).inc()
         self._log_answer(head, request, answer, abstention)
-        self._start_shadows(head, request, encoded, answer)
-        return Prediction(
+        self._start_shadows(head, request, encoder, encoded, answer)
+        prediction = Prediction(
             head=head.name,
             event_id=request.event.event_id,
             model=model,
@@ -180,6 +194,13 @@ class Orchestrator:
             abstention=abstention,
             truncated=encoded.truncated,
         )
+        return prediction, answer
+
+    async def _answer(
+        self, head: ServedHead, request: InferenceRequest, encoder: PlannedEncoder, encoded: Encoded
+    ) -> Answer:
+        arm = assign_arm(self._assignment_secret, head.name, request.assignment_key, head.arms)
+        return await self._classifier.answer(arm, encoder.fingerprint, encoded.vector, request.features)
 
     def _abstain(
         self, head: ServedHead, request: InferenceRequest, abstention: Abstention, truncated: bool
@@ -199,23 +220,29 @@ class Orchestrator:
         if row := prediction_row(request.event, request.caller_key, answer, abstention):
             self._log.put(row)
 
-    def _start_shadows(self, head: ServedHead, request: InferenceRequest, encoded: Encoded, answer: Answer) -> None:
+    def _start_shadows(
+        self, head: ServedHead, request: InferenceRequest, encoder: PlannedEncoder, encoded: Encoded, answer: Answer
+    ) -> None:
         """Call the shadow heads in the background, so that the response does not wait for them."""
         for shadow in head.shadow:
             if len(self._shadows) >= MAX_SHADOWS:
                 self._metrics.shadows.labels(head.name, shadow, "skipped").inc()
                 continue
-            task = asyncio.create_task(self._call_shadow(shadow, head, request, encoded, answer))
+            task = asyncio.create_task(self._call_shadow(shadow, head, request, encoder, encoded, answer))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
 
     async def _call_shadow(
-        self, shadow: str, head: ServedHead, request: InferenceRequest, encoded: Encoded, answer: Answer
+        self,
+        shadow: str,
+        head: ServedHead,
+        request: InferenceRequest,
+        encoder: PlannedEncoder,
+        encoded: Encoded,
+        answer: Answer,
     ) -> None:
         try:
-            shadow_answer = await self._classifier.answer(
-                shadow, self._fingerprints[head.encoder], encoded.vector, request.features
-            )
+            shadow_answer = await self._classifier.answer(shadow, encoder.fingerprint, encoded.vector, request.features)
         except Exception:  # noqa: BLE001 - counted only: no caller waits for it, and its text may contain content
             outcome = "failed"
         else:
@@ -225,7 +252,63 @@ class Orchestrator:
                 self._log_answer(head, request, shadow_answer, abstention)
         self._metrics.shadows.labels(head.name, shadow, outcome).inc()
 
+    def _start_dual(
+        self, head: ServedHead, request: InferenceRequest, encoder: PlannedEncoder, answers: Mapping[str, Answer]
+    ) -> None:
+        """Ask the heads of another encoder in the background, for the same item."""
+        if len(self._duals) >= MAX_DUALS:
+            for name in answers:
+                self._metrics.duals.labels(name, encoder.spec.ref, "skipped").inc()
+            return
+        task = asyncio.create_task(self._call_dual(head, request, encoder, answers))
+        self._duals.add(task)
+        task.add_done_callback(self._duals.discard)
+
+    async def _call_dual(
+        self, head: ServedHead, request: InferenceRequest, encoder: PlannedEncoder, answers: Mapping[str, Answer]
+    ) -> None:
+        outcomes = dict.fromkeys(answers, "failed")
+        try:
+            encoded = await self._encode(head, request, encoder)
+            for name, answer in answers.items():
+                other = await self._answer(self.served[name], request, encoder, encoded)
+                outcomes[name] = "agrees" if other.prediction == answer.prediction else "differs"
+        except Exception:  # noqa: BLE001, S110 - counted only, as for a shadow
+            pass
+        for name, outcome in outcomes.items():
+            self._metrics.duals.labels(name, encoder.spec.ref, outcome).inc()
+
 
 def _marked(model: Model, head: ServedHead) -> Model:
     """Return the model of an answer, with the encoder if its vectors were adapted."""
     return model.model_copy(update={"adapted_by": head.encoder}) if head.adapted else model
+
+
+def _offer(head: ServedHead, path: str, plan: Plan, loaded: Loaded) -> Offer:
+    encoder = plan.live[head.name]
+    manifests = {
+        arm: versions[encoder.fingerprint]
+        for arm in head.arms
+        if encoder.fingerprint in (versions := loaded.heads.get(arm, {}))
+    }
+    return Offer(
+        head=head.name,
+        path=path,
+        stream=head.stream.stream,
+        encoder=encoder.spec.ref,
+        modality=head.stream.modality,
+        content_types=content_types(head.stream),
+        arms=[
+            Arm(
+                arm=arm,
+                model=_marked(Model.of(manifests[arm]), head),
+                weight=weight,
+                classes=list(manifests[arm].classes),
+                features=list(manifests[arm].features),
+            )
+            if arm in manifests
+            else Arm(arm=arm, tower=Tower.of(plan.towers[arm].spec), weight=weight, classes=[], features=[])
+            for arm, weight in head.arms.items()
+            if arm in manifests or arm in plan.towers
+        ],
+    )

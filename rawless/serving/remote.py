@@ -7,24 +7,23 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import httpx
 import numpy as np
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from encoders.encoder import Encoded, Role
-from encoders.spec import EncoderSpec, Vector
+from encoders.spec import Vector
 from rawless.errors import UserError
 from rawless.events.stream import Stream
-from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Raw, Reason
 from rawless.serving.config import RemoteConfig
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.features import Features
 from rawless.serving.requests import ATTRIBUTES, FEATURES
-from rawless.serving.responses import Answer, Model, Problem, Ranking
+from rawless.serving.responses import Answer, Encoders, Loaded, Model, Problem, Ranking
 
 TOKEN_VARIABLE = "RAWLESS_SERVICE_TOKEN"  # noqa: S105 - the variable's name
 FINGERPRINT, ROLE, TRUNCATED = "rawless-encoder-fingerprint", "rawless-role", "rawless-truncated"
@@ -42,7 +41,6 @@ _FORWARDED_CODES = (
     ErrorCode.TOO_SLOW,
 )
 ModelT = TypeVar("ModelT", bound=BaseModel)
-_MANIFESTS = TypeAdapter(dict[str, HeadManifest])
 
 
 class _ServiceClient:
@@ -158,25 +156,21 @@ class RemoteEncoderBackend(_ServiceClient):
         except RequestError:  # an error of the service, not of the caller
             raise RequestError(ErrorCode.UNAVAILABLE) from None
 
+    async def loaded(self) -> frozenset[str]:
+        """See `EncoderBackend.loaded`."""
+        return frozenset(_parse(Encoders, await self.call("GET", "/v1/encoders")).fingerprints)
+
 
 class RemoteClassifierBackend(_ServiceClient):
     """A classifier service."""
 
-    def __init__(
-        self,
-        config: RemoteConfig,
-        seconds: float,
-        encoders: Iterable[EncoderSpec] = (),
-        adapted: Mapping[str, str] | None = None,
-    ) -> None:
-        """`encoders` are those whose vectors it is sent; `adapted` has the spaces in which some of them are taken.
+    def __init__(self, config: RemoteConfig, seconds: float, space_of: Callable[[str], str]) -> None:
+        """`space_of` returns the space as whose vectors heads take those of an encoder, by its fingerprint.
 
         Raises UserError when the service's token is not set.
         """
         super().__init__(config, seconds)
-        # The claim of a query tower is worth an index only: no head takes its vectors.
-        spaces = {spec.fingerprint: spec.fingerprint if spec.queries_of else spec.space for spec in encoders}
-        self._spaces = spaces | dict(adapted or {})
+        self._space_of = space_of
 
     async def answer(self, model: str, fingerprint: str, vector: Vector, features: Features) -> Answer:
         """See `ClassifierBackend.answer`."""
@@ -202,21 +196,14 @@ class RemoteClassifierBackend(_ServiceClient):
 
     def _check(self, other: Model, model: str, fingerprint: str) -> None:
         """Raise RequestError unless an answer is one of the requested head, for vectors of that encoder."""
-        space = self._spaces.get(fingerprint, fingerprint)
-        is_of_space = fingerprint == other.encoder_fingerprint or space in (
-            other.encoder_space,
-            other.encoder_fingerprint,
-        )
+        own = other.encoder_fingerprint
+        is_of_space = fingerprint == own or self._space_of(fingerprint) in (other.encoder_space, own)
         if model not in (other.head, other.ref) or not is_of_space:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
 
-    async def manifests(self) -> dict[str, HeadManifest]:
-        """See `ClassifierBackend.manifests`."""
-        response = await self.call("GET", "/v1/models")
-        try:
-            return _MANIFESTS.validate_json(response.content)
-        except ValidationError:
-            raise RequestError(ErrorCode.UNAVAILABLE) from None
+    async def loaded(self) -> Loaded:
+        """See `ClassifierBackend.loaded`."""
+        return _parse(Loaded, await self.call("GET", "/v1/models"))
 
 
 def _parse(model: type[ModelT], response: httpx.Response) -> ModelT:

@@ -37,7 +37,7 @@ class Model(_ResponseModel):
     )
 
     @classmethod
-    def of(cls, manifest: HeadManifest, adapted_by: str = "") -> "Model":
+    def of(cls, manifest: HeadManifest) -> "Model":
         """Return the model that a head's manifest describes."""
         return cls(
             head=manifest.head,
@@ -46,7 +46,6 @@ class Model(_ResponseModel):
             encoder_version=manifest.encoder_version,
             encoder_fingerprint=manifest.fingerprint,
             encoder_space=manifest.encoder_space,
-            adapted_by=adapted_by,
         )
 
     @property
@@ -160,6 +159,19 @@ class Scores(_ResponseModel):
     truncated: bool = Field(description="whether the query was longer than the encoder's limit and was cut off")
 
 
+class Encoders(_ResponseModel):
+    """The encoders that an encoder service has loaded."""
+
+    fingerprints: list[str]
+
+
+class Loaded(_ResponseModel):
+    """What a classifier has loaded, for each encoder by its fingerprint."""
+
+    heads: dict[str, dict[str, HeadManifest]] = Field(description="the versions that answer, by the name of the head")
+    indexes: dict[str, dict[str, str]] = Field(description="the snapshots, by the reference of the index")
+
+
 class Arm(_ResponseModel):
     """A deployed head or an encoder of queries that answers for a served head, with its weight in the experiment."""
 
@@ -177,6 +189,7 @@ class Offer(_ResponseModel):
     head: str
     path: str
     stream: str
+    encoder: str = Field(description="the encoder that answers now")
     modality: Modality
     content_types: list[str]
     arms: list[Arm]

@@ -1,15 +1,13 @@
 """The routes of each role."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from fastapi import Request, Response
-from pydantic import TypeAdapter
 
 from encoders.encoder import Role
-from encoders.spec import EncoderSpec, Vector
+from encoders.spec import Vector
 from rawless.events.stream import Stream
-from rawless.heads.artefact import HeadManifest
 from rawless.privacy import Reason
 from rawless.serving import openapi
 from rawless.serving.classification import LocalClassifierBackend
@@ -21,17 +19,15 @@ from rawless.serving.remote import BYTES, FINGERPRINT, ROLE, TRUNCATED, vector_f
 from rawless.serving.requests import (
     ATTRIBUTES,
     check_content_type,
-    content_types,
     read_attributes,
     read_body,
     read_features,
 )
-from rawless.serving.responses import Answer, Arm, Model, Offer, Offers, Prediction, Ranking, Scores, Tower
+from rawless.serving.responses import Answer, Encoders, Loaded, Offers, Prediction, Ranking, Scores
 from rawless.serving.service import Service, json_response
 from rawless.serving.vector_index import MAX_TOP
 
 _CONTENT_ERRORS = (400, 413, 415, 422)
-_MANIFESTS = TypeAdapter(dict[str, HeadManifest])
 _MAX_VECTOR_BYTES = 1 << 18
 
 
@@ -44,9 +40,7 @@ def add_orchestrator_routes(service: Service, orchestrator: Orchestrator) -> Non
             _add_score_route(service, orchestrator, head)
 
     async def list_heads(_: Request) -> Response:
-        manifests = await orchestrator.manifests()
-        offers = [_offer(head, manifests, orchestrator.tower) for head in orchestrator.served.values()]
-        return json_response(Offers(heads=offers))
+        return json_response(Offers(heads=await orchestrator.offers(_path_of)))
 
     service.add_route("GET", "/v1/heads", "any", list_heads, (503,), Offers, "The served heads")
 
@@ -75,29 +69,6 @@ def _path_of(head: ServedHead) -> str:
     return f"/v1/heads/{head.name}/{'predict' if head.index is None else 'score'}"
 
 
-def _offer(head: ServedHead, manifests: Mapping[str, HeadManifest], tower: Callable[[str], EncoderSpec]) -> Offer:
-    return Offer(
-        head=head.name,
-        path=_path_of(head),
-        stream=head.stream.stream,
-        modality=head.stream.modality,
-        content_types=content_types(head.stream),
-        arms=[
-            Arm(
-                arm=arm,
-                model=Model.of(manifests[arm], head.encoder if head.adapted else ""),
-                weight=weight,
-                classes=list(manifests[arm].classes),
-                features=list(manifests[arm].features),
-            )
-            if arm in manifests
-            else Arm(arm=arm, tower=Tower.of(tower(arm)), weight=weight, classes=[], features=[])
-            for arm, weight in head.arms.items()
-            if arm in manifests or arm in head.towers
-        ],
-    )
-
-
 def add_encoder_routes(service: Service, encoder: LocalEncoderBackend, streams: Mapping[str, Stream]) -> None:
     """Add the route of the encoder service, which returns the vector of an item."""
 
@@ -116,7 +87,7 @@ def add_encoder_routes(service: Service, encoder: LocalEncoderBackend, streams: 
 
     parameters = [
         openapi.path_parameter("stream", sorted(streams)),
-        openapi.path_parameter("fingerprint", encoder.fingerprints),
+        openapi.fingerprint_parameter(),
         openapi.header_parameter(ROLE, pattern="^(document|query)$"),
     ]
     service.add_route(
@@ -124,6 +95,11 @@ def add_encoder_routes(service: Service, encoder: LocalEncoderBackend, streams: 
         "The vector of one item",
         parameters=parameters, requestBody=openapi.BINARY_BODY, responses=openapi.VECTOR_RESPONSE,
     )  # fmt: skip
+
+    async def list_encoders(_: Request) -> Response:
+        return json_response(Encoders(fingerprints=sorted(encoder.fingerprints)))
+
+    service.add_route("GET", "/v1/encoders", "encode", list_encoders, (), Encoders, "The encoders that are loaded")
 
 
 def add_classifier_routes(service: Service, classifier: LocalClassifierBackend) -> None:
@@ -143,7 +119,7 @@ def add_classifier_routes(service: Service, classifier: LocalClassifierBackend) 
         return json_response(await classifier.rank(model, index, fingerprint, vector, attributes, top))
 
     async def list_models(_: Request) -> Response:
-        return Response(_MANIFESTS.dump_json(await classifier.manifests()), media_type="application/json")
+        return json_response(await classifier.loaded())
 
     parameters = [
         openapi.path_parameter("model", classifier.models),
@@ -164,7 +140,7 @@ def add_classifier_routes(service: Service, classifier: LocalClassifierBackend) 
         "The events of an index that match one vector best", parameters=[*parameters, *index_parameters],
         requestBody=openapi.BINARY_BODY,
     )  # fmt: skip
-    service.add_route("GET", "/v1/models", "classify", list_models, (), dict[str, HeadManifest], "The live heads")
+    service.add_route("GET", "/v1/models", "classify", list_models, (), Loaded, "The heads and indexes that are loaded")
 
 
 def _read_role(request: Request) -> Role:

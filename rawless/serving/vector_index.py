@@ -1,6 +1,6 @@
 """Vector indexes in memory: the nearest events of a snapshot by cosine, then scored by a head."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ from encoders.spec import EncoderSpec, Vector
 from rawless.datasets.snapshots import batches, find
 from rawless.errors import UserError
 from rawless.heads.session import HeadSession
+from rawless.serving.adapted import hint_adapted, space_of_vectors
+from rawless.serving.config import ServedHead
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.responses import Match, Model, Ranking, Tower
 from rawless.warehouse.client import Warehouse
@@ -29,6 +31,14 @@ class VectorIndex(NamedTuple):
     directions: npt.NDArray[np.float32]
     fingerprint: str
     """That of the snapshot's encoder, whose space may be shared."""
+
+    def is_searched_by(self, tower: EncoderSpec) -> bool:
+        """Return whether an encoder's queries may be compared with the events.
+
+        A file can claim to be a query tower, and the claim is worth only this: no head takes its vectors.
+        """
+        is_of_index = tower.space == self.space if tower.queries_of is None else tower.queries_of == self.fingerprint
+        return is_of_index and tower.dimension == self.vectors.shape[1]
 
     def rank(self, head: HeadSession, query: Vector, attributes: Mapping[str, str], top: int) -> Ranking:
         """Return the `top` events that a head scores highest for a query's vector of shape (dimension,).
@@ -95,12 +105,68 @@ def _score_pairs(
     return scores if scores.ndim == 1 else np.ascontiguousarray(scores[:, -1])
 
 
-def load_index(warehouse: Warehouse, reference: str) -> VectorIndex:
+class IndexStore:
+    """The indexes of a service: for a reference in its file, one for the vectors of each encoder and query tower."""
+
+    def __init__(self, references: Iterable[str], warehouse: Warehouse | None) -> None:
+        """`warehouse` is needed if there is any reference."""
+        self._warehouse = warehouse
+        self._indexes: dict[str, dict[str, VectorIndex]] = {reference: {} for reference in references}
+
+    @property
+    def references(self) -> list[str]:
+        """The references, sorted."""
+        return sorted(self._indexes)
+
+    @property
+    def snapshot_ids(self) -> dict[str, dict[str, str]]:
+        """The ids of the snapshots, by reference and by the encoder's fingerprint."""
+        return {
+            reference: {fingerprint: index.snapshot_id for fingerprint, index in dict(indexes).items()}
+            for reference, indexes in self._indexes.items()
+        }
+
+    def get(self, reference: str, fingerprint: str) -> VectorIndex:
+        """Return the index for a vector of an encoder. Raises RequestError."""
+        if reference not in self._indexes:
+            raise RequestError(ErrorCode.NOT_FOUND)
+        index = self._indexes[reference].get(fingerprint)
+        if index is None:
+            raise RequestError(ErrorCode.HEAD_MISMATCH)
+        return index
+
+    def load(self, head: ServedHead, spec: EncoderSpec, towers: Iterable[EncoderSpec]) -> None:
+        """Load the index of a head for an encoder's vectors and its towers, unless that was done.
+
+        Raises UserError if there is none, or if a tower encodes queries for other events.
+        """
+        reference, space = head.index or "", space_of_vectors(head, spec)
+        indexes = self._indexes[reference]
+        if self._warehouse is None:
+            raise UserError(f"heads.{head.name}.index needs a warehouse: name one with --warehouse.")
+        index = indexes.get(spec.fingerprint) or next((each for each in indexes.values() if each.space == space), None)
+        index = index or load_index(self._warehouse, reference, space)
+        if space not in (index.space, index.fingerprint):
+            raise UserError(
+                f"heads.{head.name}.index is {index.snapshot_id}, whose vectors are of another encoder than "
+                f"{spec.ref}: build a snapshot with that encoder.{hint_adapted(spec, [index.fingerprint])}"
+            )
+        indexes[spec.fingerprint] = index
+        for tower in towers:
+            if not index.is_searched_by(tower):
+                raise UserError(
+                    f"heads.{head.name}.arms names {tower.ref}, which encodes queries for other documents than those "
+                    f"of {index.snapshot_id}: name a tower of {spec.ref}, or another index."
+                )
+            indexes[tower.fingerprint] = index
+
+
+def load_index(warehouse: Warehouse, reference: str, space: str) -> VectorIndex:
     """Load the index of a snapshot's events; for a snapshot of pairs, of its right ones.
 
-    Raises UserError for an unknown or empty snapshot.
+    Of a dataset it is the snapshot of a space that was built last. Raises UserError for an unknown or empty snapshot.
     """
-    manifest = find(warehouse, reference)
+    manifest = find(warehouse, reference, space)
     columns = ("right_event_id", "right_embedding") if manifest.is_pairs else ("event_id", "embedding")
     vectors_by_id: dict[str, npt.NDArray[np.float32]] = {}
     for batch in batches(warehouse, manifest.snapshot_id):

@@ -94,7 +94,7 @@ def test_every_route_of_the_services_is_registered() -> None:
 def test_the_metrics_of_services_are_registered() -> None:
     names = [f"service/{metric.name}" for metric in Metrics().registry.collect()]
 
-    assert len(names) == 10
+    assert len(names) == 13
     assert [name for name in names if find(name) is None] == []
 
 

@@ -49,8 +49,9 @@ def test_a_head_of_the_other_space_answers_for_adapted_vectors_and_says_so(
     mapped = adapted.map.apply(native[None])
     (expected,) = open_head(adapted_bench.heads / "topic" / "1").answer(embedding=mapped)["probabilities"]
 
-    together = adapted_bench.start({"topic": {"adapted": True}})
-    separate, _, _ = _split(adapted_bench, {"topic": {"adapted": True}})
+    heads = {"topic": {"encoder": adapted.spec.ref, "adapted": True}}
+    together = adapted_bench.start(heads)
+    separate, _, _ = _split(adapted_bench, heads)
 
     for client in (together, separate):
         answer = client.post("/v1/heads/topic/predict", json={"text": TEXT}).json()
@@ -70,7 +71,7 @@ def test_new_queries_search_an_old_index(adapted_bench: Bench, adapted: Adapted,
     vectors = np.stack([vector(number, 16) for number in range(6)])
     cosines = vectors @ query / np.linalg.norm(vectors, axis=1)
 
-    heads = {"related": {"index": snapshot, "adapted": True}}
+    heads = {"related": {"encoder": adapted.spec.ref, "index": snapshot, "adapted": True}}
     client = adapted_bench.start(heads, warehouse=shop.warehouse)
     found = client.post("/v1/heads/related/score?top=3", json={"text": TEXT}).json()
 
@@ -96,8 +97,13 @@ def test_an_encoder_without_an_adapter_and_a_third_space_are_refused(
 ) -> None:
     tiny_bench.deploy("topic")
     with pytest.raises(UserError, match=r"heads.topic.adapted is true, but tiny@1\.0\.0 has no adapter: remove it"):
-        tiny_bench.start({"topic": {"adapted": True}})
+        tiny_bench.start({"topic": {"encoder": "tiny@1.0.0", "adapted": True}})
     with pytest.raises(UserError, match=r"deployed for vectors of tiny@1\.0\.0 only, not of target-from-tiny@1\.0\.0"):
+        adapted_bench.start({"topic": {"encoder": adapted.spec.ref, "adapted": True}})
+    one, other = ({"encoder": adapted.spec.ref, "adapted": each, "arms": {"topic": 1}} for each in (True, False))
+    with pytest.raises(UserError, match=r"heads\.one and heads\.other both name the head topic, but differ in adapted"):
+        adapted_bench.start({"one": one, "other": other})
+    with pytest.raises(UserError, match=r"heads.topic.adapted is true, but the stream's live encoder may change: name"):
         adapted_bench.start({"topic": {"adapted": True}})
 
 

@@ -254,7 +254,9 @@ def test_an_answer_that_is_not_finite_is_an_error(bench: Bench, minilm: Encoder)
 
     bench.deploy("number", kind="number")
     requirements = {
-        "number": HeadRequirement(minilm.spec, is_of_pairs=False, served_head="number", needs_classes=False)
+        "number": HeadRequirement(
+            {minilm.spec.fingerprint: minilm.spec}, is_of_pairs=False, served_head="number", needs_classes=False
+        )
     }
     heads, vector = HeadStore(bench.heads, requirements, lambda *_: None), np.full(384, 3e38, np.float32)
 
@@ -266,7 +268,11 @@ def test_a_head_is_never_called_with_vectors_of_another_encoder(bench: Bench, mi
     from rawless.serving.errors import RequestError
 
     bench.deploy("topic")
-    requirements = {"topic": HeadRequirement(minilm.spec, is_of_pairs=False, served_head="topic", needs_classes=False)}
+    requirements = {
+        "topic": HeadRequirement(
+            {minilm.spec.fingerprint: minilm.spec}, is_of_pairs=False, served_head="topic", needs_classes=False
+        )
+    }
     heads = HeadStore(bench.heads, requirements, lambda *_: None)
 
     with pytest.raises(RequestError, match="head_mismatch"):

@@ -198,7 +198,8 @@ def test_an_encoder_never_queues_more_than_its_limit(minilm: Encoder) -> None:
     from rawless.serving.errors import RequestError
     from tests.serving.conftest import TEXT_STREAM
 
-    encoders, stream = LocalEncoderBackend([minilm.spec], "cpu", 2), Stream.model_validate(TEXT_STREAM)
+    encoders, stream = LocalEncoderBackend("cpu", 2), Stream.model_validate(TEXT_STREAM)
+    encoders.add(minilm.spec)
 
     async def flood() -> list[object]:
         calls = [encoders.encode(stream, minilm.spec.fingerprint, Raw(b"hello"), "document") for _ in range(20)]

@@ -209,7 +209,7 @@ def test_an_unavailable_warehouse_loses_rows_but_fails_no_request(
     unavailable = Warehouse(config, Emulator("http://127.0.0.1:9", "127.0.0.1:9"), 0.2)
     bench.deploy("topic")
     with bench.running:
-        client = bench.start({"topic": {"log": True}}, warehouse=unavailable)
+        client = bench.start({"topic": {"log": True, "encoder": "minilm@1.0.0"}}, warehouse=unavailable)
         statuses = [
             client.post("/v1/heads/topic/predict", json={"text": "hello"}, headers=METADATA).status_code
             for _ in range(10)

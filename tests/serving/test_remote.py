@@ -19,7 +19,7 @@ def _readiness_headers(service: RemoteConfig) -> httpx.Headers:
         return httpx.Response(200)
 
     async def check() -> None:
-        heads = RemoteClassifierBackend(service, 1.0)
+        heads = RemoteClassifierBackend(service, 1.0, str)
         await heads.close()
         heads._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         await heads.check_ready()

@@ -13,7 +13,9 @@ from encoders.load import load
 from encoders.spec import EncoderSpec, Vector
 from rawless.errors import UserError
 from rawless.privacy import Raw
+from rawless.serving.config import load_config
 from rawless.serving.remote import BYTES, FINGERPRINT, ROLE, TOKEN_VARIABLE, vector_to_bytes
+from rawless.serving.stream_encoders import StreamEncoders
 from rawless.warehouse.append import append_all
 from tests.serving.conftest import Bench
 from tests.shop import Shop, make_row
@@ -115,6 +117,16 @@ def test_separate_services_answer_as_one_process(
     of_another = classifier.post(path, content=vector, headers=headers | {FINGERPRINT: "0" * 64})
     assert as_document.status_code == 400
     assert (of_another.status_code, of_another.json()["reason"]) == (503, "head_mismatch")
+
+
+def test_no_head_takes_the_vectors_of_a_tower(
+    tower_bench: Bench, tiny_sealed: EncoderSpec, query_tower: EncoderSpec
+) -> None:
+    _, served = load_config(tower_bench.file({"find": {"index": "answers", "arms": {TOWER: 1}}}))
+    encoders = StreamEncoders(served, tower_bench.dependencies().specs, None, tower_bench.messages.append)
+
+    assert query_tower.space == encoders.space_of(tiny_sealed.fingerprint) == tiny_sealed.space
+    assert encoders.space_of(query_tower.fingerprint) == query_tower.fingerprint
 
 
 def test_a_tower_of_other_documents_or_where_documents_are_encoded_is_refused_at_the_start(

@@ -128,11 +128,11 @@ def test_heads_that_share_an_index_load_it_once(
     for name in ("first", "second"):
         bench.deploy(name, kind="pair")
 
-    def counted_load(warehouse: Warehouse, reference: str) -> VectorIndex:
+    def counted_load(warehouse: Warehouse, reference: str, space: str) -> VectorIndex:
         loaded.append(reference)
-        return load_index(warehouse, reference)
+        return load_index(warehouse, reference, space)
 
-    monkeypatch.setattr("rawless.serving.app.load_index", counted_load)
+    monkeypatch.setattr("rawless.serving.vector_index.load_index", counted_load)
     client = bench.start({name: {"index": snapshot} for name in ("first", "second")}, warehouse=shop.warehouse)
     scores = [client.post(f"/v1/heads/{name}/score", json={"text": "a"}).json() for name in ("first", "second")]
 
@@ -157,7 +157,7 @@ def test_an_unknown_index_or_one_of_another_encoder_is_rejected(
 def test_an_index_of_pairs_contains_their_right_events_once(shop: Shop) -> None:
     snapshot = shop.build().manifest.snapshot_id
 
-    index = load_index(shop.warehouse, snapshot)
+    index = load_index(shop.warehouse, snapshot, "")
 
     rows = shop.rows(snapshot)
     assert sorted(index.ids) == sorted(rows)

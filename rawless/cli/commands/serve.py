@@ -70,7 +70,7 @@ def _dependencies(
 ) -> "Dependencies":
     from encoders.release import needs_key
     from rawless.connect import find_key_source, open_existing_warehouse, open_warehouse
-    from rawless.local import home
+    from rawless.local import home, stack
     from rawless.serving.app import Dependencies
     from rawless.warehouse.encoder_registry import resolve
     from rawless.warehouse.leakage_gate import GATE_TABLES
@@ -78,11 +78,14 @@ def _dependencies(
     answered = served.values() if role in ("all", "orchestrator") else ()
     logged = [head for head in answered if head.log]
     indexed = any(head.index for head in served.values()) and role in ("all", "classifier")
+    follows = any(head.follows_stream for head in served.values())
     tables = ["encoder_v1"]
+    tables += ["stream_pointer_v1"] if follows else []
     tables += ["embedding_event_v1", "prediction_v1"] if logged else []
     tables += GATE_TABLES if any(head.stream.leakage for head in logged) else []
     tables += ["snapshot_manifest_v1"] if indexed else []
-    # A service that logs nothing and has no index needs no warehouse.
+    # Without a warehouse file the local one tells which encoder is live, unless this machine has none.
+    has_roles = follows and (file is not None or stack.find(home.folder()) is not None)
     opened = cache(lambda: open_existing_warehouse(file, tables) if file else open_warehouse())
     names_someone = config.access is not None or any(head.stream.subject != "none" for head in logged)
     refs = {ref for head in served.values() for ref in (head.encoder, *head.towers)}
@@ -95,7 +98,7 @@ def _dependencies(
     return Dependencies(
         specs=specs,
         head_folder=config.head_folder or home.heads(),
-        warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed else None,
+        warehouse=replace(opened(), retry_seconds=_LOG_RETRY_SECONDS) if logged or indexed or has_roles else None,
         pseudonym_key=find_key_source(file).load() if keyed else None,
         device=device,
         report=_warn,
