@@ -35,7 +35,6 @@ from rawless.serving.stream_encoders import StreamEncoders
 from rawless.serving.vector_index import IndexStore
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.leakage_gate import enforce_gate
-from rawless.warehouse.stream_pointers import refuse_retired
 
 Role = Literal["all", "encoder", "classifier", "orchestrator"]
 FLUSH_SECONDS = 10.0
@@ -259,10 +258,9 @@ class AppFactory:
         return log
 
     def _check_gate(self, head: ServedHead, spec: EncoderSpec) -> None:
-        """Raise UserError if the embeddings of a retired encoder, or of one that the leakage gate refuses, would be logged."""
+        """Raise UserError if the embeddings of an encoder would be logged that its stream's leakage gate refuses."""
         if self._dependencies.warehouse is None:
             return
-        refuse_retired(self._dependencies.warehouse, head.stream.stream, {spec.ref: spec})
         for warning in enforce_gate(self._dependencies.warehouse, head.stream, {spec.ref: spec}):
             self._report_once(warning)
 

@@ -46,7 +46,7 @@ class StreamEncoders:
         self._warehouse, self._report = warehouse, report
         for head in served.values():
             refuse_documents(specs[head.encoder], f"heads.{head.name}.encoder")
-            for ref in head.encoders:
+            for ref in (head.encoder, *head.towers):
                 head.stream.check_modality(ref, specs[ref].modality, specs[ref].reads)
         self._spaces = {
             specs[head.encoder].fingerprint: space_of_vectors(head, specs[head.encoder])
