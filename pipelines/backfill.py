@@ -24,7 +24,8 @@ from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import resolve
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.rows import EmbeddingRow
-from rawless.warehouse.tables import FOLDER, table
+from rawless.warehouse.stream_pointers import refuse_retired
+from rawless.warehouse.tables import FOLDER
 from rawless.warehouse.unadapted import EVER, Span, adapter_of, spans, values
 
 Engine = Literal["beam", "sql"]
@@ -128,6 +129,7 @@ def prepare(request: BackfillRequest) -> Backfill:
         _affine(encoder)
     if request.start_at >= request.end_at:
         raise UserError("--from must be before --until, whose day is not included.")
+    refuse_retired(warehouse, request.stream, {encoder.ref: encoder})
     check_encoder(warehouse, encoder, "cpu", is_local=is_local)
     deliveries = _deliveries(warehouse, request.stream)
     if adapter.source not in deliveries:
@@ -140,8 +142,8 @@ def prepare(request: BackfillRequest) -> Backfill:
     if request.engine == "sql" and warehouse.emulator and products > MAX_LOCAL_PRODUCTS:
         raise UserError("The local BigQuery is too slow for so many rows of so many components: use --engine beam.")
     ids = sum(each.deliveries for each in deliveries.values()) * sum(cost.column_bytes(column, 0) for column in _IDS)
-    read = 2 * ids + deliveries[adapter.source].deliveries * _row_bytes(adapter.full_dimension)
-    written = sum(span.events for span in found) * _row_bytes(adapter.dimension)
+    read = 2 * ids + deliveries[adapter.source].deliveries * cost.row_bytes(adapter.full_dimension)
+    written = sum(span.events for span in found) * cost.row_bytes(adapter.dimension)
     return Backfill(
         encoder, request.stream, tuple(found), read if found else 0, written, request.engine, warehouse, beam,
         request.start_at, request.end_at,
@@ -171,10 +173,6 @@ def _affine(encoder: EncoderSpec) -> tuple[list[str], list[float]]:
     if sum(map(len, rows)) > MAX_MATRIX_BYTES:
         raise UserError(f"The matrix of {encoder.ref} is too large for a parameter of BigQuery: use --engine beam.")
     return rows, bias.tolist()
-
-
-def _row_bytes(dimension: int) -> int:
-    return sum(cost.column_bytes(column.name, dimension) for column in table(EmbeddingRow.TABLE).columns)
 
 
 def _summary(rows: int, started: float) -> dict[str, Any]:

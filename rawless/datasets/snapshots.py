@@ -85,6 +85,10 @@ class Manifest:
         recorded = self.spec.get("adapted")
         return check(recorded, AdaptedRows, where=f"The manifest of {self.snapshot_id}") if recorded else None
 
+    def has_vectors_of(self, fingerprint: str) -> bool:
+        """Return whether it has vectors of an encoder, native or adapted ones."""
+        return fingerprint in (self.fingerprint, self.adapted and self.adapted.fingerprint)
+
     @property
     def label(self) -> Mapping[str, Any]:
         """Return the label section of the dataset file."""

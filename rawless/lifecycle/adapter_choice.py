@@ -27,6 +27,8 @@ MIN_EVENTS = 500
 """A fifth of them are a test of 100 queries, whose recall@10 has an interval of about ±0.05."""
 MIN_GROUPS = 50
 """Persons, or events without one. With fewer, the split by persons is of a handful."""
+MIN_SPLIT = 2 * K
+"""Events of a split: each has ten neighbours among the others."""
 RECALL = f"recall@{K}"
 UNADAPTED, SHUFFLED = "vectors as they are", "shuffled pairs"
 _HELD_OUT = 0.2
@@ -148,7 +150,13 @@ def _split(pairs: PairedVectors) -> dict[str, Rows]:
         )
     places = np.array([int.from_bytes(hashlib.sha256(each.encode()).digest()[:8]) / 2**64 for each in groups])
     names = np.where(places < _HELD_OUT, "test", np.where(places < 2 * _HELD_OUT, "validation", "train"))
-    return {name: np.flatnonzero(names == name) for name in ("train", "validation", "test")}
+    splits = {name: np.flatnonzero(names == name) for name in ("train", "validation", "test")}
+    if (least := min(map(len, splits.values()))) < MIN_SPLIT:
+        raise UserError(
+            f"A split by persons has {least:,} events of {pairs.stream} only, because most are of a few persons, but "
+            f"an adapter needs {MIN_SPLIT} in each: log both encoders for longer."
+        )
+    return splits
 
 
 class Judge:

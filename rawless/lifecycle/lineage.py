@@ -147,7 +147,7 @@ def _version(
     warehouse: Warehouse, spec: EncoderSpec, pointers: Mapping[str, Mapping[str, str]], services: Sequence[Service]
 ) -> Version:
     fingerprint = spec.fingerprint
-    manifests = [each for each in list_manifests(warehouse) if each.fingerprint == fingerprint]
+    manifests = [each for each in list_manifests(warehouse) if each.has_vectors_of(fingerprint)]
     datasets = {each.snapshot_id: each.dataset for each in manifests}
     uses = [
         DatasetUse(dataset, str(snapshots[0].spec["spec"]["stream"]), tuple(each.snapshot_id for each in snapshots))

@@ -77,7 +77,7 @@ def plan_retirement(
     snapshots = tuple(
         f"{each.dataset}@{each.snapshot_id}"
         for each in list_manifests(warehouse)
-        if each.fingerprint == own and each.spec.get("spec", each.spec).get("stream") == name
+        if each.has_vectors_of(own) and each.spec.get("spec", each.spec).get("stream") == name
     )
     if snapshots and not keep_snapshots:
         raise UserError(

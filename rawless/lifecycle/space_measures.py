@@ -15,6 +15,7 @@ import torch
 from encoders.spec import Vector
 from rawless.errors import UserError
 from rawless.heads.metrics import RESAMPLES, Metric, interval, resampled
+from rawless.lifecycle.native_neighbours import unit
 from rawless.lifecycle.paired_vectors import PairedVectors
 
 MAX_QUERIES = 5_000
@@ -113,7 +114,7 @@ def measure(vectors: PairedVectors, k: int = 10, seed: int = 0) -> SpaceMeasures
             f"{rows:,} events of {vectors.stream} have vectors of both encoders, too few for {k} neighbours of each: "
             "log both for longer, or use a smaller --k."
         )
-    one, other = _unit(vectors.first), _unit(vectors.second)
+    one, other = unit(vectors.first), unit(vectors.second)
     queries = min(rows, MAX_QUERIES)
     kept, moved = _neighbours(one, other, queries, k)
     columns, unrelated = _columns(vectors, one, other)
@@ -160,11 +161,6 @@ def _rotation(products: Array) -> Array:
     left, _, right = np.linalg.svd(padded)
     rotation: Array = left @ right
     return rotation
-
-
-def _unit(vectors: Vector) -> Vector:
-    unit: Vector = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-    return unit
 
 
 def _neighbours(one: Vector, other: Vector, queries: int, k: int) -> tuple[Array, tuple[Moved, ...]]:
@@ -220,13 +216,13 @@ def _columns(vectors: PairedVectors, one: Vector, other: Vector) -> tuple[dict[s
         columns["cka_xy"][rows] = _forms(centred[0], spreads[2], centred[1])
         size = [each.shape[1] for each in exact]
         columns["turned"][rows] = _forms(exact[0], rotation[: size[0], : size[1]], exact[1])
-        for side, a, c, spread, unit, mean in zip("xy", exact, centred, spreads, (one, other), units, strict=False):
+        for side, a, c, spread, scaled, mean in zip("xy", exact, centred, spreads, (one, other), units, strict=False):
             columns[f"square_{side}"][rows] = (a * a).sum(1)
             columns[f"norm_{side}"][rows] = np.sqrt(columns[f"square_{side}"][rows])
             columns[f"spread_{side}"][rows] = (c * c).sum(1)
             columns[f"cka_{side}"][rows] = _forms(c, spread, c)
             # without the cosine of 1 with itself
-            columns[f"pair_{side}"][rows] = (unit[rows].astype(np.float64) @ mean * len(x) - 1) / (len(x) - 1)
+            columns[f"pair_{side}"][rows] = (scaled[rows].astype(np.float64) @ mean * len(x) - 1) / (len(x) - 1)
     across = _gram(x, shifted) / len(x)
     scale = columns["square_x"].mean() * columns["square_y"].mean()
     apart = across - np.outer(*means)

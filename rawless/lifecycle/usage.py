@@ -37,11 +37,7 @@ class Usage:
 def usage(warehouse: Warehouse, fingerprint: str) -> Usage:
     """Return what depends on exactly the encoder with this fingerprint."""
     rows = warehouse.query(warehouse.render(_USAGE), parameters({"fingerprint": fingerprint}))
-    manifests = [
-        each
-        for each in list_manifests(warehouse)
-        if fingerprint in (each.fingerprint, each.adapted and each.adapted.fingerprint)
-    ]
+    manifests = [each for each in list_manifests(warehouse) if each.has_vectors_of(fingerprint)]
     return Usage(
         streams=tuple(StreamRows(**row) for row in rows),
         snapshots=tuple(f"{each.dataset}@{each.snapshot_id}" for each in manifests),

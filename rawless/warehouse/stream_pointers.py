@@ -68,7 +68,7 @@ def refuse_retired(warehouse: Warehouse, stream: str, specs: Mapping[str, Encode
         if spec.sealed and roles.get(spec.fingerprint) == "retired":
             raise UserError(
                 f"{ref} is retired for {stream}, so its rows were deleted: remove it from the encoders of the stream "
-                "file, or begin again with `rawless encoder adopt STREAM.yaml " + f"{ref} --to shadow`."
+                f"file, or list it there and begin again with `rawless encoder adopt STREAM.yaml {ref} --to shadow`."
             )
 
 

@@ -94,6 +94,14 @@ def test_too_few_events_or_persons_are_refused_with_the_number_that_is_needed() 
         learn(paired(FIRST, persons=49), ["affine"], l2_normalise=True)
 
 
+def test_a_split_of_too_few_events_is_refused() -> None:
+    """Nearly all events are of one person, so that those of all others together are few."""
+    keys = tuple("p-0" if number >= 50 else f"p-{number}" for number in range(ROWS))
+    pairs = replace(paired(FIRST @ ROTATION), subject_keys=keys)
+    with pytest.raises(UserError, match=r"A split by persons has \d+ events of upload only.* needs 20 in each"):
+        learn(pairs, ["orthogonal"], l2_normalise=True)
+
+
 def test_the_events_of_a_person_are_in_one_split() -> None:
     pairs = paired(FIRST, persons=60)
     learned = learn(pairs, ["orthogonal"], l2_normalise=True)
@@ -149,6 +157,12 @@ def test_neighbours_are_those_by_cosine_without_the_query_itself() -> None:
             for row in queries]  # fmt: skip
     assert neighbours.found(FIRST[:5]).tolist() == [1.0] * 5
     assert neighbours.found(other).tolist() == [len(set(a) & b) / 10 for a, b in zip(expected, near, strict=True)]
+
+
+def test_of_events_with_the_same_content_any_is_a_neighbour() -> None:
+    contents = numbers.permutation(np.repeat(np.arange(ROWS // 30), 30))
+    neighbours = NativeNeighbours(FIRST[contents], np.arange(100))
+    assert neighbours.found(FIRST[contents[:100]] + np.float32(0.05)).tolist() == [1.0] * 100
 
 
 def test_the_tolerance_grows_with_what_a_map_does_to_errors() -> None:

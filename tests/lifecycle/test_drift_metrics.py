@@ -114,7 +114,7 @@ def test_twice_as_many_rejections_and_another_mix_of_reasons_are_found() -> None
     base = reference(empty_text=15, invalid_utf8=5)
 
     assert alarms(findings(base, plain(99), empty_text=33, invalid_utf8=11)) == {"rejection_share"}
-    assert alarms(findings(base, plain(98), empty_text=2, invalid_utf8=20)) == {"rejection_mix"}
+    assert alarms(findings(base, plain(97), empty_text=2, invalid_utf8=20)) == {"rejection_mix"}
     assert findings(base, plain(99), empty_text=33)["rejection_share"].value == 33 / 233
 
 
@@ -131,6 +131,11 @@ def test_the_volume_is_compared_with_the_same_day_of_the_week() -> None:
 def test_a_day_without_rows_is_no_alarm_where_such_days_are_usual() -> None:
     base = Reference([day(number, plain(number, ROWS if number % 2 else 0)) for number in range(14)])
     assert alarms(findings(base, plain(99, 0), number=15, empty_text=0)) == set()
+
+
+def test_a_reference_of_windows_with_one_row_each_is_compared() -> None:
+    base = Reference([day(number, plain(number, 1)) for number in range(250)])
+    assert "mean_shift" in findings(base, plain(300), 300)
 
 
 def test_few_rows_are_not_compared_and_a_reference_of_few_is_refused() -> None:

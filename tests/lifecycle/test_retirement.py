@@ -1,20 +1,28 @@
 """Rows of a retired encoder are deleted, and only those, and never while something needs them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from pipelines.launch import IngestRequest, prepare
 from rawless.errors import Unavailable, UserError
 from rawless.events.sources import open_source
 from rawless.events.stream import Stream
-from rawless.lifecycle.migration import stream_encoders
+from rawless.lifecycle.lineage import lineage
+from rawless.lifecycle.migration import StreamEncoders, stream_encoders
 from rawless.lifecycle.retirement import Retirement, logged_rows, plan_retirement, retire
+from rawless.warehouse import stream_pointers
 from rawless.warehouse.client import Warehouse
+from tests.datasets.test_adapted import SPEC as ADAPTED
+from tests.datasets.test_adapted import TAKING
+from tests.datasets.test_adapted import shop as shop
 from tests.lifecycle.test_migration import Migration
 from tests.lifecycle.test_migration import migration as migration
 from tests.lifecycle.test_migration import tiny_cls as tiny_cls
+from tests.shop import Shop
 
 
 def planned(migration: Migration, spec: EncoderSpec, *, keep_snapshots: bool = False) -> Retirement:
@@ -91,3 +99,15 @@ def test_no_job_starts_with_an_encoder_that_is_retired_for_its_stream(
     migration.stream = both
     migration.forward("shadow")
     assert migration.pointers.roles[migration.new.fingerprint] == "shadow"
+
+
+def test_a_snapshot_with_adapted_rows_needs_the_rows_of_the_adapter(shop: Shop, tmp_path: Path) -> None:
+    snapshot = shop.build(**TAKING).manifest
+    stream = Stream.model_validate({"stream": "upload", "modality": "image", "encoders": ["resnet18-seeded@1.0.0"]})
+    encoders = StreamEncoders(stream, {stream.encoders[0]: lookup(stream.encoders[0])}, {})
+    pointers = stream_pointers.read(shop.warehouse, "upload")
+
+    with pytest.raises(UserError, match=rf"1 snapshot of upload has vectors of .*{snapshot.snapshot_id}"):
+        plan_retirement(shop.warehouse, encoders, ADAPTED, pointers, tmp_path)
+    (found,) = lineage(shop.warehouse, ADAPTED.name, [], datetime.now(UTC)).versions
+    assert [each.snapshots for each in found.datasets] == [(snapshot.snapshot_id,)]

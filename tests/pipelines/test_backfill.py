@@ -15,6 +15,7 @@ from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import register
 from rawless.warehouse.parameters import parameters
+from rawless.warehouse.stream_pointers import point, read
 from tests.adapters import Adapted, make_adapted, upload, vector
 from tests.shop import AS_OF, make_row
 
@@ -169,6 +170,15 @@ def test_a_statement_that_would_keep_the_local_bigquery_busy_for_minutes_is_refu
     with pytest.raises(UserError, match="The local BigQuery is too slow"):
         prepare(engine="sql")
     assert prepare().rows == 2
+
+
+def test_the_rows_of_a_retired_encoder_do_not_come_back(
+    prepare: Prepare, warehouse: Warehouse, adapted: Adapted
+) -> None:
+    upload(warehouse, adapted.source, range(2))
+    point(warehouse, read(warehouse, "upload"), {adapted.spec.fingerprint: "retired"})
+    with pytest.raises(UserError, match=r"target-from-tiny@1\.0\.0 is retired for upload, so its rows were deleted"):
+        prepare()
 
 
 def test_what_cannot_be_adapted_is_refused(

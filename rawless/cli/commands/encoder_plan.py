@@ -23,11 +23,13 @@ def plan(
         typer.Option("--days", min=1, help="Days of logging both. By default what the slowest head needs."),
     ] = None,
     events_per_day: Annotated[
-        float | None, typer.Option("--events-per-day", min=0.001, help="By default as in the warehouse.")
+        float | None, typer.Option("--events-per-day", min=0.001, max=1e12, help="By default as in the warehouse.")
     ] = None,
     worker_rate: Annotated[
         float | None,
-        typer.Option("--worker-rate", min=0.001, help="Events a second that one worker encodes by the second encoder."),
+        typer.Option(
+            "--worker-rate", min=0.001, max=1e9, help="Events a second that one worker encodes by the second encoder."
+        ),
     ] = None,
     heads: Annotated[
         Path | None,

@@ -84,8 +84,12 @@ class Reference:
                 f"The reference has {self.row_count:,} rows, but at least {MIN_REFERENCE_ROWS} are needed: choose a "
                 "longer one by --reference START..END."
             )
-        learned = learn_frame(np.concatenate([each.sample[::3] for each in sampled]), seed)
-        kept = [np.delete(each.sample, np.s_[::3], axis=0) for each in sampled]
+        # Every third row of all windows, which may have a single row each.
+        starts = np.cumsum([0, *(len(each.sample) for each in sampled)])
+        thirds = [np.s_[-start % 3 :: 3] for start in starts[:-1].tolist()]
+        third = [each.sample[part] for each, part in zip(sampled, thirds, strict=True)]
+        learned = learn_frame(np.concatenate(third), seed)
+        kept = [np.delete(each.sample, part, axis=0) for each, part in zip(sampled, thirds, strict=True)]
         self.frame: Frame = learned.with_far_distance(np.concatenate(kept))
         self._columns = self.frame.columns(np.concatenate(kept))
         self._sizes = [len(each) for each in kept]
