@@ -7,6 +7,7 @@ run "one_account_with_two_duties_is_refused" {
       mappers   = ["data@acme-embeddings.iam.gserviceaccount.com"]
       erasers   = []
       builders  = ["data@acme-embeddings.iam.gserviceaccount.com"]
+      managers  = []
     }
   }
   expect_failures = [var.accounts]
@@ -15,7 +16,7 @@ run "one_account_with_two_duties_is_refused" {
 run "a_person_is_refused" {
   command = plan
   variables {
-    accounts = { deployers = ["ann@acme.example"], launchers = [], mappers = [], erasers = [], builders = [] }
+    accounts = { deployers = ["ann@acme.example"], launchers = [], mappers = [], erasers = [], builders = [], managers = [] }
   }
   expect_failures = [var.accounts]
 }
