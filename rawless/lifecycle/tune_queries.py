@@ -44,10 +44,15 @@ class Validation:
 
 
 def encode_queries(encoder: BatchEncoder[Any], items: Sequence[Any]) -> Tensor:
-    """Return the vectors of prepared queries, of shape (queries, dimension)."""
-    starts = range(0, len(items), _ENCODED)
+    """Return the vectors of prepared queries, of shape (queries, dimension).
+
+    Queries of about the same length are encoded together, since a batch is padded to its longest.
+    """
+    order = torch.tensor([encoder.model.cost(item) for item in items]).argsort(stable=True)
     with torch.no_grad():
-        return torch.cat([encoder.network(*encoder.inputs(items[start : start + _ENCODED])) for start in starts])
+        parts = torch.split(order, _ENCODED)
+        vectors = [encoder.network(*encoder.inputs([items[index] for index in part.tolist()])) for part in parts]
+        return torch.cat(vectors)[order.argsort()]
 
 
 def tune(
