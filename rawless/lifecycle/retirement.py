@@ -130,8 +130,8 @@ def _delete(warehouse: Warehouse, retirement: Retirement) -> int:
     if not rows.row_count:
         return 0
     of_encoder = {"stream": retirement.stream, "fingerprint": retirement.fingerprint}
-    warehouse.run(warehouse.render(_SERVED), parameters(of_encoder))  # first, while its rows say which these are
     values = parameters({**of_encoder, "first_at": rows.first_at, "last_at": rows.last_at})
+    warehouse.run(warehouse.render(_SERVED), values)  # first, while its rows say which these are
     _, job = warehouse.run(warehouse.render(_RETIRE), values)
     return int(job.num_dml_affected_rows or 0)
 
