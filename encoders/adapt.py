@@ -5,6 +5,7 @@ from pathlib import Path
 from encoders.adapter import Adapter
 from encoders.adapter_map import AdapterMap
 from encoders.catalogue import parse
+from encoders.composite import CompositeSpec
 from encoders.derive import check_version, copy_files
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
@@ -28,6 +29,10 @@ def check_adaptable(source: EncoderSpec, target: EncoderSpec, folder: Path) -> N
         raise UserError(
             f"{source.ref} has a defence, and an encoder has a defence or an adapter, not both: adapt the encoder that "
             "it was made of."
+        )
+    if isinstance(source, CompositeSpec):
+        raise UserError(
+            f"{source.ref} is a composite, which has no folder for the file of an adapter: adapt one of its parts."
         )
     if source.fingerprint == target.fingerprint:
         raise UserError(f"{source.ref} and {target.ref} are the same encoder: name two.")

@@ -10,18 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from encoders.adapter_map import read_adapter
-from encoders.spec import EncoderSpec, Vector
+from encoders.spec import EncoderSpec
 from pipelines import progress, stop_signal
 from pipelines.elements import EncodedEvent
 from pipelines.rejections import NAMESPACE
 from pipelines.write import Write
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.read import read
+from rawless.warehouse.read import embeddings_of, read
 from rawless.warehouse.rows import EmbeddingRow
 from rawless.warehouse.unadapted import Span, unadapted
 
@@ -81,7 +80,7 @@ class _Adapt(beam.DoFn):
     def _adapted(self, batch: pa.RecordBatch) -> Iterator[EncodedEvent]:
         if not batch.num_rows:
             return
-        vectors = self._map.apply(_vectors(batch))
+        vectors = self._map.apply(embeddings_of(batch))
         Metrics.counter(NAMESPACE, "read").inc(batch.num_rows)
         progress.add(self._stream, "read", batch.num_rows)
         own = {"encoder": self._encoder.name, "encoder_version": self._encoder.version}
@@ -95,9 +94,3 @@ class _Adapt(beam.DoFn):
 def _deliveries(batch: pa.RecordBatch) -> Iterator[tuple[str, str, datetime]]:
     columns = (batch.column(name).to_pylist() for name in ("event_id", "origin", "logged_at"))
     return zip(*columns, strict=True)
-
-
-def _vectors(batch: pa.RecordBatch) -> Vector:
-    """Return the vectors of a batch, of shape (rows, dimension)."""
-    embeddings = batch.column("embedding")
-    return np.asarray(embeddings.flatten(), np.float32).reshape(len(embeddings), -1)

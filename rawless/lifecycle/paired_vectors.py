@@ -11,7 +11,7 @@ from encoders.spec import EncoderSpec, Vector
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
-from rawless.warehouse.read import read
+from rawless.warehouse.read import embeddings_of, read
 from rawless.warehouse.tables import FOLDER
 
 MAX_ROWS = 50_000
@@ -99,6 +99,5 @@ def _vectors(
 
 def _deliveries(warehouse: Warehouse, restriction: str) -> Iterator[tuple[tuple[str, str, datetime], Any]]:
     for batch in read(warehouse, warehouse.table_id("embedding_event_v1"), _COLUMNS, restriction):
-        ids, origins, times, embeddings = (batch.column(name) for name in _COLUMNS)
-        vectors = np.asarray(embeddings.flatten(), np.float32).reshape(len(embeddings), -1)
-        yield from zip(zip(ids.to_pylist(), origins.to_pylist(), times.to_pylist(), strict=True), vectors, strict=True)
+        keys = zip(*(batch.column(name).to_pylist() for name in _COLUMNS[:-1]), strict=True)
+        yield from zip(keys, embeddings_of(batch), strict=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from encoders.spec import EncoderSpec
 from rawless.datasets.cost import row_bytes
 from rawless.datasets.snapshots import list_manifests
-from rawless.errors import UserError
+from rawless.errors import Unavailable, UserError
 from rawless.lifecycle.migration import StreamEncoders, deployed_heads, live_of, role_of
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.inventory import DEFAULT_TIME_TRAVEL_HOURS
@@ -15,7 +15,9 @@ from rawless.warehouse.parameters import parameters
 from rawless.warehouse.stream_pointers import Pointers, point
 from rawless.warehouse.tables import FOLDER
 
-_ROWS, _RETIRE = (FOLDER / "embedding_event_v1" / f"{name}.sql" for name in ("encoder_rows", "retire"))
+_ROWS, _RETIRE, _SERVED = (
+    FOLDER / "embedding_event_v1" / f"{name}.sql" for name in ("encoder_rows", "retire", "retire_served")
+)
 
 
 @dataclass(frozen=True)
@@ -111,16 +113,25 @@ def logged_rows(warehouse: Warehouse, stream: str, fingerprint: str) -> LoggedRo
 def retire(warehouse: Warehouse, retirement: Retirement, pointers: Pointers) -> int:
     """Mark an encoder as retired, so that no job logs rows of it, delete its rows, and return their number.
 
-    One that was interrupted is finished by the same call. Raises Unavailable while BigQuery cannot delete rows because
-    they were written a short time ago.
+    Served rows that only its rows supersede go with them. One that was interrupted is finished by the same call. Raises
+    UserError if the pointers changed in the meantime, Unavailable while BigQuery cannot delete rows because they were
+    written a short time ago.
     """
     if not retirement.was_retired:
         point(warehouse, pointers, {retirement.fingerprint: "retired"})
+    try:
+        return _delete(warehouse, retirement)
+    except Unavailable as error:
+        raise Unavailable(f"{error} Until then {retirement.encoder} is retired, but its rows remain.") from None
+
+
+def _delete(warehouse: Warehouse, retirement: Retirement) -> int:
     rows = retirement.rows
     if not rows.row_count:
         return 0
     of_encoder = {"stream": retirement.stream, "fingerprint": retirement.fingerprint}
     values = parameters({**of_encoder, "first_at": rows.first_at, "last_at": rows.last_at})
+    warehouse.run(warehouse.render(_SERVED), values)  # first, while its rows say which these are
     _, job = warehouse.run(warehouse.render(_RETIRE), values)
     return int(job.num_dml_affected_rows or 0)
 

@@ -5,7 +5,6 @@ The drawing contains positions on a plane and nothing of an event, neither its i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from rawless.lifecycle.space_measures import rotation_between
 from rawless.report.chart import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Chart, escape_html, figure, templates
 from rawless.report.document import template, write_document
 from rawless.report.projection import project
+from rawless.report.svg import opening, text
 
 MAX_POINTS = 1_500
 MAX_LINES = 60
@@ -137,20 +137,16 @@ def svg(found: EncoderComparison, drawn: Maps) -> str:
     room = min(panel, _HEIGHT - _TOP - _MARGIN) / 2.1
     title = f"{found.first.ref} and {found.second.ref}: the same events, by {drawn.projection}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="13" role="img"><title>{escape(title)}</title>',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-        _text(_MARGIN, 28, title, 16),
-        _text(
-            _MARGIN,
-            48,
-            "Colours are places in the left map. Lines join nearest neighbours there that moved away most.",
+        opening(title, _WIDTH, _HEIGHT),
+        text(_MARGIN, 28, title, 16),
+        text(
+            _MARGIN, 48, "Colours are places in the left map. Lines join nearest neighbours there that moved away most."
         ),
     ]
     for n, (name, positions) in enumerate(((found.first.ref, drawn.first), (found.second.ref, drawn.second))):
         centre = np.array([_MARGIN + panel / 2 + n * (panel + _MARGIN), _TOP + (_HEIGHT - _TOP - _MARGIN) / 2])
         places = (centre + room / np.abs(positions).max() * positions * [1, -1]).round(1).tolist()
-        parts.append(_text(centre[0] - panel / 2, _TOP - 12, name, 14))
+        parts.append(text(centre[0] - panel / 2, _TOP - 12, name, 14))
         parts += [
             f'<circle cx="{x}" cy="{y}" r="2" fill="{colour}" fill-opacity=".7"/>'
             for (x, y), colour in zip(places, drawn.colours, strict=True)
@@ -162,7 +158,3 @@ def svg(found: EncoderComparison, drawn: Maps) -> str:
             for one, other in drawn.lines
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _text(x: float, y: float, text: str, size: int = 13) -> str:
-    return f'<text x="{x}" y="{y}" font-size="{size}" fill="#334155">{escape(text)}</text>'

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from google.api_core import exceptions
 from google.api_core.retry import Retry
@@ -42,6 +44,13 @@ def read(warehouse: Warehouse, table_id: str, columns: Sequence[str], restrictio
     finally:
         if client is not None:
             client.transport.close()
+
+
+def embeddings_of(batch: pa.RecordBatch) -> npt.NDArray[np.float32]:
+    """Return the embeddings of a batch, of shape (rows, dimension)."""
+    embeddings = batch.column("embedding")
+    rows = len(embeddings)
+    return np.asarray(embeddings.flatten(), np.float32).reshape(rows, -1 if rows else 0)
 
 
 def _client(warehouse: Warehouse) -> BigQueryReadClient:

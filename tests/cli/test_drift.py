@@ -50,6 +50,15 @@ def test_the_exit_code_says_whether_anything_drifted(rawless: Rawless, tmp_path:
     assert "e-50" not in text
 
 
+def test_a_page_without_the_libraries_for_it_is_refused_before_anything_is_measured(
+    rawless: Rawless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawless.report.find_spec", lambda name: None if name == "plotly" else name)
+    done = rawless("drift", "drifting", "--report", "drift.html")
+    assert (done.code, done.out) == (2, "")
+    assert "A report needs plotly" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

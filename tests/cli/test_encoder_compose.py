@@ -47,6 +47,11 @@ def test_encoders_are_composed_and_the_result_is_shown_compared_and_ingested(
     assert rawless("encoder", "register", file).code == 0
     found = rawless("ingest", "--stream", "stream.yaml", "--source", f"jsonl:{events}", "--json").json
     assert (found["embeddings"], found["rejections"]) == (1, {"empty_text": 1})
+    refused = rawless("encoder", "saliency", file, "--file", events)
+    assert (refused.code, refused.err) == (
+        2,
+        "Error: two@1.0.0 is a composite of several encoders: name the encoder of one of its parts.\n",
+    )
 
 
 @pytest.mark.parametrize(

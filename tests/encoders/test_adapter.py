@@ -14,6 +14,7 @@ from encoders.adapter import AdapterKind
 from encoders.adapter_map import AdapterMap, Hidden, read_adapter
 from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import parse
+from encoders.compose import compose
 from encoders.encoder import Encoded, Encoder
 from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.load import build, load
@@ -149,7 +150,9 @@ def test_encoders_without_a_use_for_an_adapter_are_refused(
     check_adaptable(tiny_sealed, tiny_target, folder)
     with pytest.raises(UserError, match="exists: name another by --out, or remove it"):
         check_adaptable(tiny_sealed, tiny_target, tmp_path)
+    options: dict[str, Any] = {"weights": [1, 1], "normalise_parts": True, "l2_normalise": True}
     for source, target, message in (
+        (compose([tiny_sealed, tiny_target], "two", "1.0.0", **options), tiny_target, r"two@1\.0\.0 is a composite"),
         (made, tiny_target, r"has an adapter already: adapt the encoder that it was made of, tiny@1\.0\.0"),
         (tiny_sealed, tiny_sealed, "are the same encoder"),
         (tiny_noisy, tiny_target, "a defence or an adapter, not both"),

@@ -86,6 +86,9 @@ def test_a_sample_is_drawn_by_event_ids_and_has_whole_vectors(
     assert {tuple(each) for each in window.sample.astype(np.float32).tolist()} <= known
     assert np.array_equal(window.sample, again.sample)
 
+    monkeypatch.setattr(reading, "WINDOW_SAMPLE", 0.001)
+    assert read().sample.shape == (0, 4)
+
 
 def test_drift_is_recorded_and_readers_see_what_was_measured_last(warehouse: Warehouse) -> None:
     days = [START + number * DAY for number in range(9)]

@@ -16,6 +16,7 @@ from rawless.lifecycle.migration import StreamEncoders, stream_encoders
 from rawless.lifecycle.retirement import Retirement, logged_rows, plan_retirement, retire
 from rawless.warehouse import stream_pointers
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.stream_pointers import point
 from tests.datasets.test_adapted import SPEC as ADAPTED
 from tests.datasets.test_adapted import TAKING
 from tests.datasets.test_adapted import shop as shop
@@ -73,7 +74,9 @@ def test_a_retired_encoder_loses_its_rows_of_one_stream_once_nothing_needs_them(
             return run(self, statement, *arguments)  # type: ignore[arg-type]
 
         patched.setattr(Warehouse, "run", buffered)
-        with pytest.raises(Unavailable, match="write buffer"):
+        with pytest.raises(
+            Unavailable, match=r"write buffer\. Until then tiny@1\.0\.0 is retired, but its rows remain"
+        ):
             retire(migration.warehouse, plan, migration.pointers)
     assert (count(migration, old), migration.pointers.roles[old.fingerprint]) == (3, "retired")
 
@@ -82,6 +85,32 @@ def test_a_retired_encoder_loses_its_rows_of_one_stream_once_nothing_needs_them(
     assert retire(migration.warehouse, again, migration.pointers) == 3
     assert (count(migration, old), count(migration, new), count(migration, old, "other")) == (0, 3, 3)
     assert retire(migration.warehouse, planned(migration, old), migration.pointers) == 0
+
+
+def test_what_callers_claimed_of_events_does_not_count_once_the_ingested_rows_are_gone(migration: Migration) -> None:
+    old, new = migration.old, migration.new
+    migration.log(new, range(1))
+    for numbers in (range(2), range(5, 6)):  # of the second event old alone has the producer's delivery, of 5 nobody
+        migration.log(new, numbers, origin="serving", caller_key="c" * 64)
+    migration.forward("shadow", "dual")
+    point(migration.warehouse, migration.pointers, {old.fingerprint: "dual", new.fingerprint: "live"})
+    migration.stream = without(migration.stream, old.ref)
+
+    def counted() -> set[tuple[str, str]]:
+        ever = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
+        rows = migration.warehouse.query(
+            f"SELECT * FROM {migration.warehouse.config.events}.embedding_event({ever}) WHERE superseded_at IS NULL"
+        )
+        return {(row["event_id"], row["origin"]) for row in rows if row["encoder_fingerprint"] == new.fingerprint}
+
+    before = counted()
+    assert before == {("e-0", "ingest"), ("e-5", "serving")}
+    stale = planned(migration, old)
+    retire(migration.warehouse, stale, migration.pointers)
+    assert counted() == before
+    with pytest.raises(UserError, match="were changed in the meantime") as caught:
+        retire(migration.warehouse, stale, stream_pointers.Pointers("message", migration.pointers.history[:-1]))
+    assert "is retired" not in str(caught.value)
 
 
 def test_no_job_starts_with_an_encoder_that_is_retired_for_its_stream(

@@ -58,10 +58,12 @@ def drift(
     from rawless.lifecycle.drift.measure import default_reference, measure
 
     length = _length(window)
-    if day and since:
-        raise UserError("--day and --since are both given: one window, or all windows since a day.")
     windows = _windows(day, since, length)
     given = _period(reference) if reference else None
+    if report:
+        from rawless.report import check_installed
+
+        check_installed()
     opened = open_warehouse(warehouse)
     name, chosen = _chosen(opened, stream, encoder, warehouse)
     found = []
@@ -98,6 +100,8 @@ def _windows(day: datetime | None, since: datetime | None, length: timedelta) ->
     from rawless.errors import UserError
     from rawless.lifecycle.drift.windows import divide
 
+    if day and since:
+        raise UserError("--day and --since are both given: one window, or all windows since a day.")
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if since:
         windows = divide(since.replace(tzinfo=UTC), today, length)

@@ -34,6 +34,7 @@ def probe(
     """Encode a snapshot's events by variants of an encoder, and train the same head over each. Reads raw content."""
     from rawless.connect import open_key_source, open_warehouse
     from rawless.datasets.snapshots import find
+    from rawless.errors import UserError
     from rawless.events.sources import open_bounded_source
     from rawless.events.stream import load_stream
     from rawless.heads.examples import open_task
@@ -41,6 +42,8 @@ def probe(
     from rawless.lifecycle import layer_probe
     from rawless.lifecycle.finetune import read_payloads
 
+    if picture and not picture.absolute().parent.is_dir():
+        raise UserError(f"--picture names {picture}, but its folder does not exist: create it, or correct the option.")
     spec, head, stream = resolved(ref, warehouse), load_head_spec(head_file), load_stream(stream_file)
     stream.check_modality(spec.ref, spec.modality, spec.reads)
     given = {"layer": _split(layers), "pooling": _split(poolings), "interpolation": _split(interpolations)}

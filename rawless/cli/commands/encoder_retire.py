@@ -10,7 +10,6 @@ from rawless.cli.commands.encoder import Ref, resolved
 from rawless.cli.commands.encoder_adopt import StreamArgument
 from rawless.cli.options import Json, WarehouseFile
 from rawless.cli.output import echo, print_json, progress, warn
-from rawless.errors import RawlessError
 
 if TYPE_CHECKING:
     from rawless.lifecycle.retirement import Retirement
@@ -55,10 +54,7 @@ def retire(
         remaining = planned.rows
     else:
         with progress(f"Deleting the rows of {spec.ref}"):
-            try:
-                retirement.retire(opened, planned, pointers)
-            except RawlessError as error:
-                raise type(error)(f"{error} Until then {spec.ref} is retired, but its rows remain.") from None
+            retirement.retire(opened, planned, pointers)
             remaining = retirement.logged_rows(opened, loaded.stream, spec.fingerprint)
     if json:
         print_json({**asdict(planned), "planned": plan, "rows_left": remaining.row_count, "time_travel_hours": hours})

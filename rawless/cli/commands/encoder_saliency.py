@@ -37,14 +37,15 @@ def saliency(
     """Say on which parts of one image or text a vector depends. Run it where that content may be read."""
     import torch
 
+    from encoders.composite import CompositeSpec
     from encoders.load import build
     from rawless.errors import UserError
     from rawless.events.stream import MAX_BYTES
     from rawless.privacy import Raw
 
     spec = resolved(ref, warehouse)
-    if spec.modality == "parts":
-        raise UserError(f"{spec.ref} takes several parts of an event: name the encoder of one of its parts.")
+    if isinstance(spec, CompositeSpec) or spec.modality == "parts":
+        raise UserError(f"{spec.ref} is a composite of several encoders: name the encoder of one of its parts.")
     if spec.modality == "image" and out is None:
         raise UserError(f"{spec.ref} takes images: name the picture to write by --out.")
     if spec.modality != "image" and out is not None:
