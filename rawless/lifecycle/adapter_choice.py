@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from encoders.adapter_map import AdapterMap
 from encoders.spec import EncoderSpec, Vector
 from rawless.errors import UserError
 from rawless.heads.metrics import Array, Metric, bootstrap, paired_difference
-from rawless.lifecycle.adapter_fit import Pairs, Settings, fit, fit_steps, identity
+from rawless.lifecycle.adapter_fit import Pairs, Settings, fit, fit_steps, identity, scale
 from rawless.lifecycle.native_neighbours import K, NativeNeighbours, unit
 from rawless.lifecycle.paired_vectors import PairedVectors
 
@@ -58,7 +59,7 @@ class Judged:
     seconds: float
     """What fitting all maps of the kind took."""
     microseconds: float
-    """What mapping one vector takes in batches, on this machine."""
+    """The processor time, of one core, that mapping one vector takes in batches, on this machine."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,16 @@ def _split(pairs: PairedVectors) -> dict[str, Rows]:
     return {name: np.flatnonzero(names == name) for name in ("train", "validation", "test")}
 
 
+class _Tried(NamedTuple):
+    """A map that was fitted to the events of train."""
+
+    settings: Settings
+    """Of an MLP with the number of its steps."""
+    adapter: AdapterMap
+    recall: float
+    """On validation events."""
+
+
 class Judge:
     """Fits maps to the events of train, and measures them on those of the other splits."""
 
@@ -177,9 +188,10 @@ class Judge:
         """Return the best map of several settings, the best of them also with diagonal scaling."""
         started = time.perf_counter()
         tried = [self._tried(each) for each in settings_to_try]
-        best = max(tried, key=lambda each: each[0])
-        scaled = self._tried(replace(best[1], scaled=True))
-        validation, settings = max(best, scaled, key=lambda each: each[0])
+        best = max(tried, key=lambda each: each.recall)
+        scaled = scale(best.adapter, self._parts["train"])
+        tried = [best, _Tried(replace(best.settings, scaled=True), scaled, self._validation(scaled))]
+        settings, _, validation = max(tried, key=lambda each: each.recall)
         adapter = fit(settings, self._refit, self._seed)
         seconds = time.perf_counter() - started
         test = self._parts["test"]
@@ -197,7 +209,7 @@ class Judge:
             yield from ridges
             return
         if self._ridge is None:
-            self._ridge = max(ridges, key=lambda each: self._tried(each)[0]).ridge
+            self._ridge = max(ridges, key=lambda each: self._tried(each).recall).ridge
         ridge = self._ridge
         if kind == "low_rank_affine":
             smaller = min(self._refit.first.shape[1], self._refit.second.shape[1])
@@ -207,15 +219,17 @@ class Judge:
         for start in ("identity", "affine"):
             yield Settings(kind, ridge=ridge if start == "affine" else 0.0, start=start)
 
-    def _tried(self, settings: Settings) -> tuple[float, Settings]:
-        """Return the recall of a map on the validation events, and its settings, with the steps of an MLP."""
+    def _tried(self, settings: Settings) -> _Tried:
         train = self._parts["train"]
         if settings.kind == "residual_mlp" and settings.steps is None:
             adapter, settings = fit_steps(settings, train, self._queries, self._seed)
         else:
             adapter = fit(settings, train, self._seed)
-        found = self._neighbours["validation"].found(adapter.apply(self._queries.first))
-        return float(found.mean()), settings
+        return _Tried(settings, adapter, self._validation(adapter))
+
+    def _validation(self, adapter: AdapterMap) -> float:
+        """Return the recall of a map on the validation events."""
+        return float(self._neighbours["validation"].found(adapter.apply(self._queries.first)).mean())
 
     def controls(self) -> dict[str, Array]:
         """Return what each control finds for the test events."""
@@ -262,7 +276,7 @@ def _microseconds(adapter: AdapterMap, vectors: Vector) -> float:
     batch = np.resize(vectors, (_TIMED_ROWS, vectors.shape[1]))
     times = []
     for _ in range(_TIMINGS):
-        started = time.perf_counter()
+        started = time.process_time()  # of all threads, and without the time that other programs take
         adapter.apply(batch)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return min(times) / len(batch) * 1e6
