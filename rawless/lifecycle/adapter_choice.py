@@ -32,7 +32,7 @@ RECALL = f"recall@{K}"
 UNADAPTED, SHUFFLED = "vectors as they are", "shuffled pairs"
 _HELD_OUT = 0.2
 """The share of the persons for validation, and that for test."""
-_MOST_QUERIES = 1_000
+MOST_QUERIES = 1_000
 _MOST_INDEXED = 10_000
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 _RANKS = (64, 128, 256)
@@ -141,15 +141,30 @@ def tolerance(adapter: AdapterMap, source: EncoderSpec, vectors: Vector, seed: i
 
 def _split(pairs: PairedVectors) -> dict[str, Rows]:
     """Return the rows of each split: all events of a person are in one of them. Raises UserError for too few."""
-    groups = [subject or event for subject, event in zip(pairs.subject_keys, pairs.event_ids, strict=True)]
+    groups = _groups(pairs)
     if len(groups) < MIN_EVENTS or len(set(groups)) < MIN_GROUPS:
         raise UserError(
             f"{len(groups):,} events of {pairs.stream} have vectors of both encoders, of {len(set(groups)):,} persons, "
             f"but an adapter needs {MIN_EVENTS} events of {MIN_GROUPS} persons: log both encoders for longer."
         )
-    places = np.array([int.from_bytes(hashlib.sha256(each.encode()).digest()[:8]) / 2**64 for each in groups])
+    places = _places(groups)
     names = np.where(places < _HELD_OUT, "test", np.where(places < 2 * _HELD_OUT, "validation", "train"))
     return {name: np.flatnonzero(names == name) for name in ("train", "validation", "test")}
+
+
+def test_rows(pairs: PairedVectors) -> Rows:
+    """Return the rows to which no map that `learn` returns is fitted."""
+    return np.flatnonzero(_places(_groups(pairs)) < _HELD_OUT)
+
+
+def _groups(pairs: PairedVectors) -> list[str]:
+    """Return the person of each event, or the event where there is none."""
+    return [subject or event for subject, event in zip(pairs.subject_keys, pairs.event_ids, strict=True)]
+
+
+def _places(groups: Sequence[str]) -> Array:
+    """Return a number from 0 to 1 for each group, which is the same whatever other events there are."""
+    return np.array([int.from_bytes(hashlib.sha256(each.encode()).digest()[:8]) / 2**64 for each in groups])
 
 
 class _Tried(NamedTuple):
@@ -175,14 +190,14 @@ class Judge:
             if name != "validation"
         }
         self._queries = Pairs(
-            *(each[splits["validation"][:_MOST_QUERIES]] for each in (pairs.first, pairs.second)),
+            *(each[splits["validation"][:MOST_QUERIES]] for each in (pairs.first, pairs.second)),
             l2_normalise=l2_normalise,
         )
         fitted = np.concatenate([splits["train"], splits["validation"]])
         self._refit = Pairs(pairs.first[fitted], pairs.second[fitted], l2_normalise=l2_normalise)
-        self._neighbours = {name: _neighbours(pairs.second, splits[name]) for name in ("validation", "test")}
+        self._neighbours = {name: neighbours(pairs.second, splits[name]) for name in ("validation", "test")}
         self._ridge: float | None = None  # the best of the affine maps, on which other kinds build
-        self._persons = [pairs.subject_keys[row] for row in splits["test"][:_MOST_QUERIES]]
+        self._persons = [pairs.subject_keys[row] for row in splits["test"][:MOST_QUERIES]]
 
     def best(self, settings_to_try: Iterable[Settings]) -> Judged:
         """Return the best map of several settings, the best of them also with diagonal scaling."""
@@ -240,13 +255,13 @@ class Judge:
 
     def found(self, adapter: AdapterMap) -> Array:
         """Return the share of the neighbours of each test event that its mapped vector finds."""
-        return self._neighbours["test"].found(adapter.apply(self._parts["test"].first[:_MOST_QUERIES]))
+        return self._neighbours["test"].found(adapter.apply(self._parts["test"].first[:MOST_QUERIES]))
 
     def adapted_index(self, adapter: AdapterMap) -> Metric:
         """Return what native vectors find in an index of adapted ones, all of test events."""
         test = self._parts["test"]
         rows = np.arange(min(len(test), _MOST_INDEXED))
-        native, queries = test.second[rows], rows[:_MOST_QUERIES]
+        native, queries = test.second[rows], rows[:MOST_QUERIES]
         neighbours = NativeNeighbours(native, queries)
         return self.measure(neighbours.found(native[queries], index=adapter.apply(test.first[rows])))
 
@@ -265,11 +280,11 @@ def _mean(found: Array) -> dict[str, float]:
     return {RECALL: float(found.mean())}
 
 
-def _neighbours(native: Vector, rows: Rows) -> NativeNeighbours:
-    """Return the neighbours of the first of the rows, in an index of them and of the other events."""
+def neighbours(native: Vector, rows: Rows, k: int = K) -> NativeNeighbours:
+    """Return the neighbours of the first 1,000 of the rows, in an index of them and of the other events."""
     others = np.setdiff1d(np.arange(len(native)), rows)
     indexed = np.concatenate([rows, others])[:_MOST_INDEXED]
-    return NativeNeighbours(native[indexed], np.arange(min(len(rows), _MOST_QUERIES)))
+    return NativeNeighbours(native[indexed], np.arange(min(len(rows), MOST_QUERIES)), k)
 
 
 def _microseconds(adapter: AdapterMap, vectors: Vector) -> float:
