@@ -33,7 +33,8 @@ class Hidden:
 
     def __call__(self, vectors: Vector) -> Vector:
         """Return what the layer adds to vectors of shape (n, full_dimension)."""
-        hidden: Vector = vectors @ self.hidden_weight.T + self.hidden_bias
+        hidden: Vector = vectors @ self.hidden_weight.T
+        hidden += self.hidden_bias
         added: Vector = _gelu(hidden) @ self.output_weight.T
         return added
 
@@ -54,7 +55,8 @@ class AdapterMap:
 
     def apply(self, vectors: Vector) -> Vector:
         """Return the mapped vectors, of shape (n, dimension), of vectors of shape (n, full_dimension)."""
-        mapped: Vector = vectors @ self.weight.T + self.bias
+        mapped: Vector = vectors @ self.weight.T
+        mapped += self.bias
         if self.hidden:
             mapped += self.hidden(vectors)
         if self.l2_normalise:

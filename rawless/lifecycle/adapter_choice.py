@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from encoders.adapter_map import AdapterMap
 from encoders.spec import EncoderSpec, Vector
 from rawless.errors import UserError
 from rawless.heads.metrics import Array, Metric, bootstrap, paired_difference
-from rawless.lifecycle.adapter_fit import Pairs, Settings, fit, fit_steps, identity
+from rawless.lifecycle.adapter_fit import Pairs, Settings, fit, fit_steps, identity, scale
 from rawless.lifecycle.native_neighbours import K, NativeNeighbours, unit
 from rawless.lifecycle.paired_vectors import PairedVectors
 
@@ -33,7 +34,7 @@ RECALL = f"recall@{K}"
 UNADAPTED, SHUFFLED = "vectors as they are", "shuffled pairs"
 _HELD_OUT = 0.2
 """The share of the persons for validation, and that for test."""
-_MOST_QUERIES = 1_000
+MOST_QUERIES = 1_000
 _MOST_INDEXED = 10_000
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 _RANKS = (64, 128, 256)
@@ -60,7 +61,7 @@ class Judged:
     seconds: float
     """What fitting all maps of the kind took."""
     microseconds: float
-    """What mapping one vector takes in batches, on this machine."""
+    """The processor time, of one core, that mapping one vector takes in batches, on this machine."""
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,13 @@ def tolerance(adapter: AdapterMap, source: EncoderSpec, vectors: Vector, seed: i
 
 def _split(pairs: PairedVectors) -> dict[str, Rows]:
     """Return the rows of each split: all events of a person are in one of them. Raises UserError for too few."""
-    groups = [subject or event for subject, event in zip(pairs.subject_keys, pairs.event_ids, strict=True)]
+    groups = _groups(pairs)
     if len(groups) < MIN_EVENTS or len(set(groups)) < MIN_GROUPS:
         raise UserError(
             f"{len(groups):,} events of {pairs.stream} have vectors of both encoders, of {len(set(groups)):,} persons, "
             f"but an adapter needs {MIN_EVENTS} events of {MIN_GROUPS} persons: log both encoders for longer."
         )
-    places = np.array([int.from_bytes(hashlib.sha256(each.encode()).digest()[:8]) / 2**64 for each in groups])
+    places = _places(groups)
     names = np.where(places < _HELD_OUT, "test", np.where(places < 2 * _HELD_OUT, "validation", "train"))
     splits = {name: np.flatnonzero(names == name) for name in ("train", "validation", "test")}
     if (least := min(map(len, splits.values()))) < MIN_SPLIT:
@@ -157,6 +158,31 @@ def _split(pairs: PairedVectors) -> dict[str, Rows]:
             f"an adapter needs {MIN_SPLIT} in each: log both encoders for longer."
         )
     return splits
+
+
+def test_rows(pairs: PairedVectors) -> Rows:
+    """Return the rows to which no map that `learn` returns is fitted."""
+    return np.flatnonzero(_places(_groups(pairs)) < _HELD_OUT)
+
+
+def _groups(pairs: PairedVectors) -> list[str]:
+    """Return the person of each event, or the event where there is none."""
+    return [subject or event for subject, event in zip(pairs.subject_keys, pairs.event_ids, strict=True)]
+
+
+def _places(groups: Sequence[str]) -> Array:
+    """Return a number from 0 to 1 for each group, which is the same whatever other events there are."""
+    return np.array([int.from_bytes(hashlib.sha256(each.encode()).digest()[:8]) / 2**64 for each in groups])
+
+
+class _Tried(NamedTuple):
+    """A map that was fitted to the events of train."""
+
+    settings: Settings
+    """Of an MLP with the number of its steps."""
+    adapter: AdapterMap
+    recall: float
+    """On validation events."""
 
 
 class Judge:
@@ -172,22 +198,23 @@ class Judge:
             if name != "validation"
         }
         self._queries = Pairs(
-            *(each[splits["validation"][:_MOST_QUERIES]] for each in (pairs.first, pairs.second)),
+            *(each[splits["validation"][:MOST_QUERIES]] for each in (pairs.first, pairs.second)),
             l2_normalise=l2_normalise,
         )
         fitted = np.concatenate([splits["train"], splits["validation"]])
         self._refit = Pairs(pairs.first[fitted], pairs.second[fitted], l2_normalise=l2_normalise)
-        self._neighbours = {name: _neighbours(pairs.second, splits[name]) for name in ("validation", "test")}
+        self._neighbours = {name: neighbours(pairs.second, splits[name]) for name in ("validation", "test")}
         self._ridge: float | None = None  # the best of the affine maps, on which other kinds build
-        self._persons = [pairs.subject_keys[row] for row in splits["test"][:_MOST_QUERIES]]
+        self._persons = [pairs.subject_keys[row] for row in splits["test"][:MOST_QUERIES]]
 
     def best(self, settings_to_try: Iterable[Settings]) -> Judged:
         """Return the best map of several settings, the best of them also with diagonal scaling."""
         started = time.perf_counter()
         tried = [self._tried(each) for each in settings_to_try]
-        best = max(tried, key=lambda each: each[0])
-        scaled = self._tried(replace(best[1], scaled=True))
-        validation, settings = max(best, scaled, key=lambda each: each[0])
+        best = max(tried, key=lambda each: each.recall)
+        scaled = scale(best.adapter, self._parts["train"])
+        tried = [best, _Tried(replace(best.settings, scaled=True), scaled, self._validation(scaled))]
+        settings, _, validation = max(tried, key=lambda each: each.recall)
         adapter = fit(settings, self._refit, self._seed)
         seconds = time.perf_counter() - started
         test = self._parts["test"]
@@ -205,7 +232,7 @@ class Judge:
             yield from ridges
             return
         if self._ridge is None:
-            self._ridge = max(ridges, key=lambda each: self._tried(each)[0]).ridge
+            self._ridge = max(ridges, key=lambda each: self._tried(each).recall).ridge
         ridge = self._ridge
         if kind == "low_rank_affine":
             smaller = min(self._refit.first.shape[1], self._refit.second.shape[1])
@@ -215,15 +242,17 @@ class Judge:
         for start in ("identity", "affine"):
             yield Settings(kind, ridge=ridge if start == "affine" else 0.0, start=start)
 
-    def _tried(self, settings: Settings) -> tuple[float, Settings]:
-        """Return the recall of a map on the validation events, and its settings, with the steps of an MLP."""
+    def _tried(self, settings: Settings) -> _Tried:
         train = self._parts["train"]
         if settings.kind == "residual_mlp" and settings.steps is None:
             adapter, settings = fit_steps(settings, train, self._queries, self._seed)
         else:
             adapter = fit(settings, train, self._seed)
-        found = self._neighbours["validation"].found(adapter.apply(self._queries.first))
-        return float(found.mean()), settings
+        return _Tried(settings, adapter, self._validation(adapter))
+
+    def _validation(self, adapter: AdapterMap) -> float:
+        """Return the recall of a map on the validation events."""
+        return float(self._neighbours["validation"].found(adapter.apply(self._queries.first)).mean())
 
     def controls(self) -> dict[str, Array]:
         """Return what each control finds for the test events."""
@@ -234,13 +263,13 @@ class Judge:
 
     def found(self, adapter: AdapterMap) -> Array:
         """Return the share of the neighbours of each test event that its mapped vector finds."""
-        return self._neighbours["test"].found(adapter.apply(self._parts["test"].first[:_MOST_QUERIES]))
+        return self._neighbours["test"].found(adapter.apply(self._parts["test"].first[:MOST_QUERIES]))
 
     def adapted_index(self, adapter: AdapterMap) -> Metric:
         """Return what native vectors find in an index of adapted ones, all of test events."""
         test = self._parts["test"]
         rows = np.arange(min(len(test), _MOST_INDEXED))
-        native, queries = test.second[rows], rows[:_MOST_QUERIES]
+        native, queries = test.second[rows], rows[:MOST_QUERIES]
         neighbours = NativeNeighbours(native, queries)
         return self.measure(neighbours.found(native[queries], index=adapter.apply(test.first[rows])))
 
@@ -259,18 +288,18 @@ def _mean(found: Array) -> dict[str, float]:
     return {RECALL: float(found.mean())}
 
 
-def _neighbours(native: Vector, rows: Rows) -> NativeNeighbours:
-    """Return the neighbours of the first of the rows, in an index of them and of the other events."""
+def neighbours(native: Vector, rows: Rows, k: int = K) -> NativeNeighbours:
+    """Return the neighbours of the first 1,000 of the rows, in an index of them and of the other events."""
     others = np.setdiff1d(np.arange(len(native)), rows)
     indexed = np.concatenate([rows, others])[:_MOST_INDEXED]
-    return NativeNeighbours(native[indexed], np.arange(min(len(rows), _MOST_QUERIES)))
+    return NativeNeighbours(native[indexed], np.arange(min(len(rows), MOST_QUERIES)), k)
 
 
 def _microseconds(adapter: AdapterMap, vectors: Vector) -> float:
     batch = np.resize(vectors, (_TIMED_ROWS, vectors.shape[1]))
     times = []
     for _ in range(_TIMINGS):
-        started = time.perf_counter()
+        started = time.process_time()  # of all threads, and without the time that other programs take
         adapter.apply(batch)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return min(times) / len(batch) * 1e6

@@ -94,7 +94,7 @@ def fit(settings: Settings, pairs: Pairs, seed: int = 0) -> AdapterMap:
         found, _ = _train(settings, pairs, None, seed)
     else:
         found = _closed_form(settings, pairs)
-    return _scaled(found, pairs) if settings.scaled else found
+    return scale(found, pairs) if settings.scaled else found
 
 
 def fit_steps(settings: Settings, pairs: Pairs, validation: Pairs, seed: int = 0) -> tuple[AdapterMap, Settings]:
@@ -146,7 +146,8 @@ def _of_rank(weight: Matrix, pairs: Pairs, rank: int) -> Matrix:
     return projected
 
 
-def _scaled(adapter: AdapterMap, pairs: Pairs) -> AdapterMap:
+def scale(adapter: AdapterMap, pairs: Pairs) -> AdapterMap:
+    """Return the map with a factor for each component, by which it maps nearest."""
     mapped = replace(adapter, l2_normalise=False).apply(pairs.first)
     squares = np.einsum("ij,ij->j", mapped, mapped)
     factors = np.einsum("ij,ij->j", mapped, pairs.second) / np.where(squares > 0, squares, 1)

@@ -19,9 +19,9 @@ class NativeNeighbours:
     An event is not its own neighbour.
     """
 
-    def __init__(self, index: Vector, queries: npt.NDArray[np.intp]) -> None:
-        """`queries` are the rows of the index whose neighbours are wanted."""
-        self._index, self._queries = unit(index), queries
+    def __init__(self, index: Vector, queries: npt.NDArray[np.intp], k: int = K) -> None:
+        """`queries` are the rows of the index whose `k` nearest neighbours are wanted."""
+        self._index, self._queries, self._k = unit(index), queries, k
         expected = self._search(self._index[queries], self._index)
         self._least = self._native_cosines(expected).min(axis=1, keepdims=True) - _ROUNDING
 
@@ -45,11 +45,11 @@ class NativeNeighbours:
         return cosines
 
     def _search(self, vectors: Vector, index: Vector) -> npt.NDArray[np.intp]:
-        found = np.empty((len(vectors), K), np.intp)
+        found = np.empty((len(vectors), self._k), np.intp)
         for start in range(0, len(vectors), _BLOCK):
             similarities = vectors[start : start + _BLOCK] @ index.T
             similarities[np.arange(len(similarities)), self._queries[start : start + _BLOCK]] = -np.inf
-            found[start : start + _BLOCK] = np.argpartition(-similarities, K, axis=1)[:, :K]
+            found[start : start + _BLOCK] = np.argpartition(-similarities, self._k, axis=1)[:, : self._k]
         return found
 
 

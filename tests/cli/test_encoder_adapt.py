@@ -78,6 +78,34 @@ def test_an_adapter_is_learned_sealed_and_shown_in_either_direction(
     assert "(chosen)" in printed
 
 
+def test_a_comparison_states_what_an_adapter_keeps_of_neighbours_and_refuses_one_of_other_encoders(
+    rawless: Rawless, stream: Callable[..., str], tiny_file: Path, target_file: Path, tmp_path: Path
+) -> None:
+    name, out = stream("kept"), tmp_path / "kept@1.0.0.yaml"
+    options = ("--stream", name, "--kind", "affine", "--as", "kept@1.0.0", "--out", out, "--json")
+    made = rawless("encoder", "adapt", tiny_file, target_file, *options).json
+    command = ("encoder", "compare", tiny_file, target_file, "--stream", name, "--adapter", out)
+    found, shown = rawless(*command, "--json").json["adapter"], rawless(*command)
+    sample = rawless(*command, "--rows", EVENTS, "--k", "5", "--json").json["adapter"]
+    swapped = rawless("encoder", "compare", target_file, tiny_file, "--stream", name, "--adapter", out)
+    plain = rawless("encoder", "compare", tiny_file, target_file, "--stream", name, "--adapter", tiny_file)
+
+    assert (found["encoder"], found["k"], found["heads"]) == ("kept@1.0.0", 10, [])
+    # On the events of the adapter's own test, and on no other.
+    assert found["queries"] == made["events"]["test"]
+    assert found["recall"] | {"name": None} == made["kinds"][0]["recall@10"] | {"name": None}
+    assert found["unadapted"]["value"] == pytest.approx(made["controls"]["vectors as they are"]["value"])
+    assert sample["recall"]["name"] == "recall@5"
+    assert "raise --rows" in sample["note"]
+    assert "raise --rows" not in found["note"]
+    assert shown.code == 0
+    assert found["note"] in " ".join(shown.out.split())
+    assert "kept@1.0.0: " in shown.out
+    assert (swapped.code, plain.code) == (2, 2)
+    assert "which does not map target@1.0.0 to tiny@1.0.0: name the two encoders in the other order" in swapped.err
+    assert "--adapter is tiny@1.0.0, which has no adapter" in plain.err
+
+
 def test_an_adapter_that_its_test_does_not_confirm_is_refused_and_not_written(
     rawless: Rawless, stream: Callable[..., str], tiny_file: Path, target_file: Path, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_on_events_a_rotation_is_reported_as_harmless_to_neighbours_and_fatal_to
     [
         ((), "Name either --stream, to compare on logged events, or --source"),
         (("--stream", "upload", "--source", "files:."), "Name either --stream"),
+        (("--adapter", "a@1.0.0", "--source", "files:."), "--adapter is compared on logged events: name --stream"),
         (("--stream", "upload", "--picture", "map.png"), "--picture is map.png, but must be a file .html or .svg"),
         (("--stream", "none_here"), "No event of none_here has vectors of both tiny@1.0.0 and minilm@1.0.0"),
     ],

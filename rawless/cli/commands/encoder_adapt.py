@@ -1,5 +1,6 @@
 """`rawless encoder adapt`: learn a map from the vectors of one encoder into the space of another."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -85,9 +86,9 @@ def adapt(
     if json:
         found: dict[str, Any] = {"file": str(path), "encoder": made.ref, "fingerprint": made.fingerprint}
         found |= {"source": one.ref, "target": other.ref, "stream": stream, "tolerance": made.tolerance}
-        print_json(found | _as_json(learned) | {"heads": [_head_json(each) for each in changes]})
+        print_json(found | _as_json(learned) | {"heads": [head_through_json(each) for each in changes]})
         return
-    _print_heads(changes)
+    print_heads_through(changes)
     echo(f"{made.ref} is sealed in {path}: dimension {made.dimension}, fingerprint {made.fingerprint}.")
     echo(
         f"Its vectors are not those of {other.ref}, and datasets and services take them for these only if they say so."
@@ -122,7 +123,8 @@ def _kind_row(judged: "Judged", learned: "Learned") -> dict[str, Any]:
     }
 
 
-def _print_heads(changes: "list[HeadChange]") -> None:
+def print_heads_through(changes: "Sequence[HeadChange]") -> None:
+    """Print what heads answer for native and for adapted vectors."""
     rows = [
         {
             "head": each.head,
@@ -164,7 +166,8 @@ def _as_json(learned: "Learned") -> dict[str, Any]:
     }
 
 
-def _head_json(change: "HeadChange") -> dict[str, Any]:
+def head_through_json(change: "HeadChange") -> dict[str, Any]:
+    """Return the same of one head."""
     return {
         "head": change.head,
         "snapshot_id": change.snapshot_id,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rawless.cli.commands.encoder import Ref, resolved
+from rawless.cli.commands.encoder_adapt import head_through_json, print_heads_through
 from rawless.cli.options import DeviceName, Json, WarehouseFile
 from rawless.cli.output import echo, print_json, print_table, progress, progress_steps
 
 if TYPE_CHECKING:
     from encoders.spec import EncoderSpec
     from rawless.heads.metrics import Metric
+    from rawless.lifecycle.adapter_comparison import AdapterComparison
     from rawless.lifecycle.encoder_comparison import EncoderComparison
     from rawless.lifecycle.head_changes import HeadChange
 
@@ -37,6 +39,13 @@ def compare(
         Path | None, typer.Option("--picture", help="Draw both maps into this file: .html or .svg.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The seed of the intervals.")] = 0,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            "--adapter",
+            help="An encoder that `encoder adapt` made of FIRST for the space of SECOND: state what it keeps.",
+        ),
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option("--source", help="Instead, encode this content by both: files:FOLDER or jsonl:FILE."),
@@ -49,18 +58,14 @@ def compare(
 
     With --source, encode the same files or lines by both instead, and print how far their vectors are apart.
     """
-    from rawless.errors import UserError
-
-    if (stream is None) == (source is None):
-        raise UserError("Name either --stream, to compare on logged events, or --source, to encode content by both.")
-    if picture and (source or picture.suffix not in (".html", ".svg")):
-        raise UserError(f"--picture is {picture}, but must be a file .html or .svg, and needs --stream.")
+    _check_options(stream, source, adapter, picture)
     one, other = resolved(first, warehouse), resolved(second, warehouse)
     if source:
         _compare_content(one, other, source, device, json)
         return
     from rawless.connect import open_warehouse
     from rawless.lifecycle import encoder_comparison
+    from rawless.lifecycle.adapter_comparison import check_adapter, compare_adapter
     from rawless.lifecycle.paired_vectors import paired_vectors
     from rawless.local import home
 
@@ -68,6 +73,9 @@ def compare(
         from rawless.report import check_installed
 
         check_installed()
+    adapted = resolved(adapter, warehouse) if adapter else None
+    if adapted:
+        check_adapter(adapted, one, other)
     opened = open_warehouse(warehouse)
     with progress_steps(f"Comparing {one.ref} and {other.ref}") as report_step:
         report_step("reading")
@@ -76,17 +84,36 @@ def compare(
             opened, heads or home.heads(), one, other, vectors, k=k, margin=margin, seed=seed,
             report_progress=report_step,
         )  # fmt: skip
+        kept = adapted and compare_adapter(
+            opened, heads or home.heads(), adapted, one, other, vectors, is_sample=len(vectors) == rows, k=k, seed=seed,
+            report_progress=report_step,
+        )  # fmt: skip
         if picture:
             from rawless.report import encoder_map
 
             report_step("drawing")
             encoder_map.write(found, vectors, picture)
     if json:
-        print_json({**_comparison_json(found), "picture": picture and str(picture)})
+        print_json(
+            {**_comparison_json(found), "adapter": kept and _adapter_json(kept), "picture": picture and str(picture)}
+        )
         return
     _print_comparison(found)
+    if kept:
+        _print_adapter(kept)
     if picture:
         echo(f"Wrote {picture}. It is as confidential as the embeddings.")
+
+
+def _check_options(stream: str | None, source: str | None, adapter: str | None, picture: Path | None) -> None:
+    from rawless.errors import UserError
+
+    if (stream is None) == (source is None):
+        raise UserError("Name either --stream, to compare on logged events, or --source, to encode content by both.")
+    if picture and (source or picture.suffix not in (".html", ".svg")):
+        raise UserError(f"--picture is {picture}, but must be a file .html or .svg, and needs --stream.")
+    if adapter and source:
+        raise UserError("--adapter is compared on logged events: name --stream instead of --source.")
 
 
 def _compare_content(one: "EncoderSpec", other: "EncoderSpec", source: str, device: DeviceName, json: bool) -> None:
@@ -186,6 +213,34 @@ def _print_comparison(found: "EncoderComparison") -> None:
     for note in found.notes:
         echo(note)
     echo(found.verdict)
+
+
+def _adapter_json(kept: "AdapterComparison") -> dict[str, Any]:
+    return {
+        "encoder": kept.adapted.ref,
+        "k": kept.k,
+        "queries": kept.queries,
+        "recall": _metric_json(kept.recall),
+        "unadapted": _metric_json(kept.unadapted),
+        "cosine": kept.cosine,
+        "heads": [head_through_json(each) for each in kept.heads],
+        "note": kept.note,
+    }
+
+
+def _print_adapter(kept: "AdapterComparison") -> None:
+    row = {
+        "measure": kept.recall.name,
+        "native": "1.000",
+        "adapted": str(kept.recall),
+        "as they are": str(kept.unadapted),
+    }
+    print_table(
+        [row], f"{kept.adapted.ref}: {kept.queries:,} queries in an index of native vectors of {kept.target.ref}"
+    )
+    echo(f"The mean cosine of an event's adapted and native vector is {kept.cosine:.3f}.")
+    print_heads_through(kept.heads)
+    echo(kept.note)
 
 
 def _of_k(name: str, k: int) -> str:
