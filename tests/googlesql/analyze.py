@@ -73,21 +73,21 @@ def test_google_accepts_the_statement_of_a_test(analyzer: Analyzer, statement: S
 
 ROW = {"event_id": "STRING", "top": "INT64", "splits": "STRING[]"}
 EVENTS = {**TIMES, "stream": "STRING", "encoder": "STRING", "encoder_version": "STRING"}
+ADAPTED = {**TIMES, "stream": "STRING", "target_fingerprint": "STRING", "adapted_fingerprint": "STRING"}
 
 
 @pytest.mark.parametrize(
-    ("template", "parameters"), [("snapshot_v1/nearest_vector.sql", ROW), ("templates/vectors.sql", EVENTS)]
+    ("template", "names", "parameters"),
+    [
+        ("snapshot_v1/nearest_vector.sql", {"snapshot": WAREHOUSE.table_id("snapshot_v1")}, ROW),
+        ("templates/vectors.sql", {"adapted": False}, EVENTS),
+        ("templates/vectors.sql", {"adapted": True}, ADAPTED),
+    ],
 )
 def test_google_accepts_what_is_only_sent_to_google(
-    analyzer: Analyzer, template: str, parameters: dict[str, str]
+    analyzer: Analyzer, template: str, names: dict[str, Any], parameters: dict[str, str]
 ) -> None:
-    assert (
-        refusal(
-            analyzer,
-            on_google(WAREHOUSE.render(FOLDER / template, snapshot=WAREHOUSE.table_id("snapshot_v1")), **parameters),
-        )
-        is None
-    )
+    assert refusal(analyzer, on_google(WAREHOUSE.render(FOLDER / template, **names), **parameters)) is None
 
 
 @pytest.mark.parametrize(
