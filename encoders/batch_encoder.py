@@ -6,7 +6,9 @@ nothing is rejected.
 
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -24,6 +26,9 @@ from rawless.content import ImageLimits
 from rawless.errors import Unavailable, UserError
 from rawless.privacy import Raw, Reason, guarded
 
+_cpu = Lock()
+"""Held while a network runs on the CPU. Each uses all cores, so that those of several encoders would only disturb each
+other: with two encoders a job does less work than two jobs (`python -m benchmarks dual`)."""
 P = TypeVar("P")
 """An item that is prepared for the network, such as tokens or pixels."""
 T = TypeVar("T")
@@ -39,6 +44,7 @@ class BatchEncoder(Generic[P]):
         self.spec = spec
         self._model = model
         self._runtime: Runtime = Eager(model.network, device, spec.precision)
+        self._turn: AbstractContextManager[Any] = _cpu if device.type == "cpu" else nullcontext()
         self._batcher: Batcher[P] = Batcher(self._run, model.cost, model.budget)
 
     @property
@@ -151,7 +157,9 @@ class BatchEncoder(Generic[P]):
 
     def _forward(self, batch: Sequence[P]) -> list[Outcome | Unavailable]:
         with translate_memory_errors():
-            vectors = self._runtime(*self.inputs(batch))
+            inputs = self.inputs(batch)
+            with self._turn:
+                vectors = self._runtime(*inputs)
             finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
             return [
                 Encoded(vector, self._model.is_truncated(item)) if is_finite else Reason.NON_FINITE_EMBEDDING
