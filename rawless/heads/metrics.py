@@ -33,6 +33,11 @@ class Metric(NamedTuple):
             return "undefined"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
+    @property
+    def signed(self) -> str:
+        """The same for a difference: with the sign of each number."""
+        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
 
 class Bin(NamedTuple):
     """Rows of similar confidence: their mean confidence, the share of correct answers, and their number."""

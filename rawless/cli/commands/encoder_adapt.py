@@ -132,8 +132,7 @@ def print_heads_through(changes: "Sequence[HeadChange]") -> None:
             "rows": each.rows["test"],
             "native": str(each.native),
             "adapted": str(each.unchanged),
-            "difference": f"{each.unchanged_difference.value:+.3f} ({each.unchanged_difference.low:+.3f} to "
-            f"{each.unchanged_difference.high:+.3f})",
+            "difference": each.unchanged_difference.signed,
         }
         for each in changes
         if each.native and each.unchanged_difference

@@ -254,10 +254,6 @@ def _head_row(change: "HeadChange", found: "EncoderComparison") -> dict[str, Any
         "metric": measured.name if measured else None,
         "test rows": change.rows.get("test"),
         f"on {found.first.version}": measured and str(measured),
-        f"unchanged on {found.second.version}": change.unchanged_difference and _signed(change.unchanged_difference),
-        f"trained on {found.second.version}": change.refitted_difference and _signed(change.refitted_difference),
+        f"unchanged on {found.second.version}": change.unchanged_difference and change.unchanged_difference.signed,
+        f"trained on {found.second.version}": change.refitted_difference and change.refitted_difference.signed,
     }
-
-
-def _signed(difference: "Metric") -> str:
-    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"

@@ -98,7 +98,7 @@ def _print(found: Sequence["Probed"]) -> None:
 
 def _difference(probed: "Probed") -> str:
     found = probed.difference
-    return "" if found is None else f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    return "" if found is None else found.signed
 
 
 def _draw(path: Path, title: str, found: Sequence["Probed"]) -> None:
