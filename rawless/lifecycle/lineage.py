@@ -9,10 +9,10 @@ from typing import Literal
 from encoders import catalogue
 from encoders.spec import EncoderSpec
 from encoders.versions import Bump, Change, changes, order, required_bump
-from rawless.datasets.snapshots import list_manifests
+from rawless.datasets.snapshots import Manifest, list_manifests
 from rawless.errors import UserError
 from rawless.heads import registry
-from rawless.lifecycle.usage import StreamRows, usage
+from rawless.lifecycle.usage import StreamRows, stream_rows
 from rawless.warehouse import stream_pointers
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import registered
@@ -108,10 +108,11 @@ def lineage(warehouse: Warehouse, name: str, services: Sequence[Service], now: d
     near = {ref for relation in relations if {*relation[:2]} & {spec.ref for spec in own} for ref in relation[:2]}
     others = sorted((spec for spec in known if spec.ref in near and spec.name != name), key=lambda spec: spec.ref)
     refs = {spec.ref for spec in (*own, *others)}
-    pointers = _roles(warehouse)
+    pointers = {stream: each.roles for stream, each in stream_pointers.read_all(warehouse).items()}
+    manifests = list_manifests(warehouse)
     return Lineage(
         name,
-        tuple(_version(warehouse, spec, pointers, services) for spec in (*own, *others)),
+        tuple(_version(warehouse, spec, manifests, pointers, services) for spec in (*own, *others)),
         tuple(_step(before, after) for before, after in pairwise(own)),
         tuple(each for each in relations if {*each[:2]} <= refs),
         now,
@@ -137,21 +138,19 @@ def _relations(known: Iterable[EncoderSpec], of: Mapping[str, EncoderSpec]) -> I
             yield documents.ref, spec.ref, "documents"
 
 
-def _roles(warehouse: Warehouse) -> dict[str, Mapping[str, str]]:
-    """Return the roles of encoders by fingerprint, by stream."""
-    streams = sorted({row["stream"] for row in warehouse.list_rows("stream_pointer_v1")})
-    return {stream: stream_pointers.read(warehouse, stream).roles for stream in streams}
-
-
 def _version(
-    warehouse: Warehouse, spec: EncoderSpec, pointers: Mapping[str, Mapping[str, str]], services: Sequence[Service]
+    warehouse: Warehouse,
+    spec: EncoderSpec,
+    manifests: Sequence[Manifest],
+    pointers: Mapping[str, Mapping[str, str]],
+    services: Sequence[Service],
 ) -> Version:
     fingerprint = spec.fingerprint
-    manifests = [each for each in list_manifests(warehouse) if each.has_vectors_of(fingerprint)]
-    datasets = {each.snapshot_id: each.dataset for each in manifests}
+    own = [each for each in manifests if each.has_vectors_of(fingerprint)]
+    datasets = {each.snapshot_id: each.dataset for each in own}
     uses = [
         DatasetUse(dataset, str(snapshots[0].spec["spec"]["stream"]), tuple(each.snapshot_id for each in snapshots))
-        for dataset, group in groupby(sorted(manifests, key=lambda each: each.dataset), lambda each: each.dataset)
+        for dataset, group in groupby(sorted(own, key=lambda each: each.dataset), lambda each: each.dataset)
         if (snapshots := list(group))
     ]
     heads = sorted(registry.heads(warehouse, fingerprint=fingerprint), key=lambda each: (each.head, -each.version))
@@ -167,7 +166,7 @@ def _version(
     called = [(service.name, head) for service in services for head in service.heads.get(spec.ref, ())]
     return Version(
         spec,
-        usage(warehouse, fingerprint).streams,
+        stream_rows(warehouse, fingerprint),
         {stream: roles[fingerprint] for stream, roles in pointers.items() if fingerprint in roles},
         tuple(uses),
         tuple(head_uses),

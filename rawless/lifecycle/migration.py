@@ -11,7 +11,7 @@ from rawless.events.stream import Stream
 from rawless.heads import artefact
 from rawless.heads.deployment import FILE as DEPLOYED
 from rawless.heads.deployment import live_by_space
-from rawless.lifecycle.usage import usage
+from rawless.lifecycle.usage import stream_rows
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import is_registered, registered, resolve
 from rawless.warehouse.leakage_gate import enforce_gate
@@ -219,7 +219,7 @@ def deployed_heads(warehouse: Warehouse, heads: Path, stream: str) -> dict[str, 
 
 
 def _check_logged(warehouse: Warehouse, stream: str, spec: EncoderSpec) -> None:
-    if all(each.stream != stream for each in usage(warehouse, spec.fingerprint).streams):
+    if all(each.stream != stream for each in stream_rows(warehouse, spec.fingerprint)):
         raise UserError(
             f"{stream} has no rows of {spec.ref} yet: ingest with the stream file that lists it, or restart the jobs "
             "that run with a former one."

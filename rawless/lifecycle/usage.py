@@ -36,10 +36,15 @@ class Usage:
 
 def usage(warehouse: Warehouse, fingerprint: str) -> Usage:
     """Return what depends on exactly the encoder with this fingerprint."""
-    rows = warehouse.query(warehouse.render(_USAGE), parameters({"fingerprint": fingerprint}))
     manifests = [each for each in list_manifests(warehouse) if each.has_vectors_of(fingerprint)]
     return Usage(
-        streams=tuple(StreamRows(**row) for row in rows),
+        streams=stream_rows(warehouse, fingerprint),
         snapshots=tuple(f"{each.dataset}@{each.snapshot_id}" for each in manifests),
         heads=tuple(f"{each.head}@{each.version}" for each in heads(warehouse, fingerprint=fingerprint)),
     )
+
+
+def stream_rows(warehouse: Warehouse, fingerprint: str) -> tuple[StreamRows, ...]:
+    """Return the rows that each stream has of the encoder with this fingerprint."""
+    rows = warehouse.query(warehouse.render(_USAGE), parameters({"fingerprint": fingerprint}))
+    return tuple(StreamRows(**row) for row in rows)

@@ -96,9 +96,10 @@ class StreamEncoders:
 
     def _read(self, warehouse: Warehouse) -> Mapping[str, Wanted]:
         following = {}
+        known = stream_pointers.read_all(warehouse) if self._streams else {}
         for stream in set(self._streams.values()):
-            pointers = stream_pointers.read(warehouse, stream)
-            if pointers.live is None:
+            pointers = known.get(stream)
+            if pointers is None or pointers.live is None:
                 continue
             latest_first = dict.fromkeys(change.fingerprint for change in reversed(pointers.history))
             dual = [fingerprint for fingerprint in latest_first if pointers.roles[fingerprint] == "dual"]

@@ -54,11 +54,25 @@ class Pointers:
 
 
 def read(warehouse: Warehouse, stream: str) -> Pointers:
-    """Return the pointers of a stream. It lists rows, because processes with raw content may run no query."""
-    rows = [row for row in warehouse.list_rows("stream_pointer_v1") if row["stream"] == stream]
-    changes = [Change(row["role"], row["encoder_fingerprint"], row["since"]) for row in rows if row["role"] in ROLES]
+    """Return the pointers of a stream."""
+    return read_all(warehouse).get(stream, Pointers(stream, ()))
+
+
+def read_all(warehouse: Warehouse) -> dict[str, Pointers]:
+    """Return the pointers of all streams that have some, by stream.
+
+    It lists rows, because processes with raw content may run no query.
+    """
+    changes: dict[str, list[Change]] = {}
+    for row in warehouse.list_rows("stream_pointer_v1"):
+        if row["role"] in ROLES:
+            change = Change(row["role"], row["encoder_fingerprint"], row["since"])
+            changes.setdefault(row["stream"], []).append(change)
     # Rows of one time were written together, where the live one is the change and the others follow from it.
-    return Pointers(stream, tuple(sorted(changes, key=lambda each: (each.since, each.role == "live"))))
+    return {
+        stream: Pointers(stream, tuple(sorted(own, key=lambda each: (each.since, each.role == "live"))))
+        for stream, own in sorted(changes.items())
+    }
 
 
 def refuse_retired(warehouse: Warehouse, stream: str, specs: Mapping[str, EncoderSpec]) -> None:
