@@ -2,15 +2,11 @@
 
 import gc
 import gzip
-import json
 import logging
 import random
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from apache_beam.internal.gcp import auth
@@ -23,111 +19,13 @@ from pipelines.objects import read_object
 from rawless.errors import Unavailable
 from rawless.events.objects import ObjectLocation, locate
 from rawless.privacy import Reason, Rejected, guarded
+from tests.object_server import Store, Stored, serving
 
 # The client abandons the connection of a refused download without closing it.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 PREFIX = "gs://bucket/folder/"
 MARKER = "Rosalind-0815"
-
-
-@dataclass
-class Stored:
-    """An object in the bucket, or how it fails: a status for each request, the last one for all that follow."""
-
-    content: bytes = b""
-    metadata_status: list[int] = field(default_factory=lambda: [200])
-    media_status: list[int] = field(default_factory=lambda: [200])
-    encoding: str | None = None
-    content_type: str = "application/octet-stream"
-    cut: int = 0
-    """The number of responses that end after half of their body."""
-
-
-class Store(ThreadingHTTPServer):
-    """The part of Google Cloud Storage that reading an object needs."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.objects: dict[str, Stored] = {}
-        self.asked: list[str] = []
-        self.sent = 0
-        self.list_status = 200
-
-    def handle_error(self, *_: object) -> None:
-        """Report nothing about a client that disconnected."""
-
-
-class _Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Store
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        self.server.asked.append(self.path)
-        if url.path.endswith("/o"):
-            return self._list(url.path.split("/")[-2], parse_qs(url.query)["prefix"][0])
-        bucket, _, name = url.path.partition("/b/")[2].partition("/o/")
-        stored = self.server.objects.get(f"{bucket}/{unquote(name)}")
-        if stored is None:
-            return self._refuse(404)
-        if parse_qs(url.query).get("alt") == ["media"]:
-            return self._media(stored)
-        return self._metadata(stored, bucket, unquote(name))
-
-    def _list(self, bucket: str, prefix: str) -> None:
-        if (status := self.server.list_status) != 200:
-            return self._refuse(status)
-        names = sorted(name.removeprefix(f"{bucket}/") for name in self.server.objects)
-        items = [
-            {"kind": "storage#object", "bucket": bucket, "name": name} for name in names if name.startswith(prefix)
-        ]
-        return self._send(200, json.dumps({"items": items}).encode(), {"Content-Type": "application/json"})
-
-    def _metadata(self, stored: Stored, bucket: str, name: str) -> None:
-        if (status := _next(stored.metadata_status)) != 200:
-            return self._refuse(status)
-        described = {"kind": "storage#object", "bucket": bucket, "name": name, "size": str(len(stored.content))}
-        described |= {"generation": "1", "contentType": stored.content_type}
-        if stored.encoding:
-            described["contentEncoding"] = stored.encoding
-        return self._send(200, json.dumps(described).encode(), {"Content-Type": "application/json"})
-
-    def _media(self, stored: Stored) -> None:
-        if (status := _next(stored.media_status)) != 200:
-            return self._refuse(status)
-        first, last = self.headers["Range"].removeprefix("bytes=").split("-")
-        part = stored.content[int(first) : int(last) + 1]
-        if not part:
-            return self._refuse(416)
-        headers = {"Content-Range": f"bytes {first}-{int(first) + len(part) - 1}/{len(stored.content)}"}
-        if stored.encoding:
-            headers["Content-Encoding"] = stored.encoding
-        self.server.sent += len(part)
-        if stored.cut:
-            stored.cut -= 1
-            self.close_connection = True
-            return self._send(206, part[: len(part) // 2], {**headers, "Content-Length": str(len(part))})
-        return self._send(206, part, headers)
-
-    def _refuse(self, status: int) -> None:
-        self._send(status, json.dumps({"error": {"code": status, "message": f"No: {self.path}"}}).encode(), {})
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def _next(statuses: list[int]) -> int:
-    return statuses.pop(0) if len(statuses) > 1 else statuses[0]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,15 +64,10 @@ def _forget() -> None:
 @pytest.fixture
 def store(clients: list[storage.Client], monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store, to which the client is directed."""
-    server = Store()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
-    _retrying(monkeypatch, 30.0)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving() as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
+        _retrying(monkeypatch, 30.0)
+        yield server
 
 
 def _retrying(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
