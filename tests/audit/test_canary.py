@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import encoders.image_model
-import pipelines.encode
 import rawless.audit.canary.run
+import rawless.steps.encode
 from rawless.audit.canary import delivery
 from rawless.audit.canary.events import Canaries
 from rawless.audit.canary.findings import Findings
@@ -119,7 +119,7 @@ def test_a_leaky_step_is_caught_in_every_sink_and_its_leaks_are_not_printed(
     payloads: list[bytes] = []
     subjects: list[str] = []
     pictures: list[Image.Image] = []
-    parse, decode, measure = Parser._payload, encoders.image_model.decode_pixels, pipelines.encode._measure_lag
+    parse, decode, measure = Parser._payload, encoders.image_model.decode_pixels, rawless.steps.encode._measure_lag
 
     def keeps(self: Parser, fields: Any) -> bytes:
         payloads.append(parse(self, fields))
@@ -143,7 +143,7 @@ def test_a_leaky_step_is_caught_in_every_sink_and_its_leaks_are_not_printed(
 
     monkeypatch.setattr(Parser, "_payload", keeps)
     monkeypatch.setattr(encoders.image_model, "decode_pixels", shrinks)
-    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
+    monkeypatch.setattr(rawless.steps.encode, "_measure_lag", leaks)
 
     code = run(["audit", "canary", "--stream", str(stream)])
 
