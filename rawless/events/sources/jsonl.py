@@ -44,6 +44,10 @@ class JsonlSource:
         """See `BoundedSource.reader`."""
         return LineReader(Path(self.path), line_limit(self.max_bytes), _fields)
 
+    def only_here(self) -> str | None:
+        """See `BoundedSource.only_here`."""
+        return f"a file on this machine ({self.path})"
+
 
 def line_limit(max_bytes: int) -> int:
     """Return the longest line that is parsed, in bytes: JSON may write a byte as six, and ids need room."""
