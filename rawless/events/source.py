@@ -34,6 +34,9 @@ class BoundedSource(Protocol):
     def reader(self) -> Reader:
         """Return a reader, which may open files and cache what it finds; a worker opens its own."""
 
+    def only_here(self) -> str | None:
+        """Return what of the source only this machine can read, as in `the file events.jsonl`, or None."""
+
 
 class UnboundedSource(Protocol):
     """A source of messages without an end. `pipelines.unbounded` finds how Beam reads each scheme."""

@@ -67,6 +67,10 @@ class FilesSource:
         """See `BoundedSource.reader`."""
         return FilesReader(self)
 
+    def only_here(self) -> str | None:
+        """See `BoundedSource.only_here`."""
+        return f"files on this machine ({self.pattern})"
+
 
 class FilesReader:
     """Reads the rows of the CSV, and with each row its file; see `rawless.events.source.Reader`."""

@@ -40,6 +40,10 @@ class JsonlSource:
         """See `BoundedSource.reader`."""
         return LineReader(Path(self.path), line_limit(self.max_bytes), _fields)
 
+    def only_here(self) -> str | None:
+        """See `BoundedSource.only_here`."""
+        return f"a file on this machine ({self.path})"
+
 
 @dataclass(frozen=True)
 class JsonlFiles:

@@ -43,6 +43,9 @@ class _Words:
     def reader(self) -> "_Words":
         return self
 
+    def only_here(self) -> None:
+        pass
+
     def shards(self) -> Iterator[int]:
         yield from range(len(self.text))
 
