@@ -15,6 +15,7 @@ from typing import BinaryIO
 from rawless.errors import Unavailable, UserError
 from rawless.events.cloud_objects import SCHEME, CloudObject, list_objects, open_object, parse_pattern
 from rawless.events.find_files import find_files, has_wildcard
+from rawless.loopback import is_storage_emulated
 
 _Found = tuple[str, int, CloudObject | str]
 
@@ -94,6 +95,12 @@ class FileSet:
     def is_in_cloud(self) -> bool:
         """Whether the files are objects in a bucket."""
         return self.pattern.startswith(SCHEME)
+
+    def only_here(self) -> str | None:
+        """See `BoundedSource.only_here`."""
+        if not self.is_in_cloud:
+            return f"files on this machine ({self.pattern})"
+        return f"objects of an emulator on this machine ({self.pattern})" if is_storage_emulated() else None
 
     def _objects(self) -> Iterator[_Found]:
         for found in list_objects(parse_pattern(self.pattern, "--source"), self.pattern):

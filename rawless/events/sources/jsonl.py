@@ -65,6 +65,10 @@ class JsonlFiles:
         """See `BoundedSource.reader`."""
         return RangeReader(self.files, line_limit(self.max_bytes), _fields, _check)
 
+    def only_here(self) -> str | None:
+        """See `BoundedSource.only_here`."""
+        return self.files.only_here()
+
 
 def _check(head: bytes, where: str) -> None:
     check_text_head(head, where, "--source", _WANTED)
