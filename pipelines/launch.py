@@ -145,7 +145,9 @@ def check_encoder(warehouse: Warehouse, spec: EncoderSpec, device: Device, *, is
 def check_workers(beam: PipelineOptions, warehouse: Path | None) -> None:
     """Raise UserError if workers cannot reach the warehouse, or would run another image than its file names."""
     if warehouse is None and not options.is_local(beam):
-        raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
+        raise UserError(
+            "Workers elsewhere cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE."
+        )
     if warehouse is not None:
         options.check_image(beam, load_warehouse_config(warehouse).worker_image)
 

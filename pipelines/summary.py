@@ -83,5 +83,5 @@ def _tallies(result: PipelineResult) -> dict[str, Tally]:
     for counter in result.metrics().query()["counters"]:
         name = counter.key.metric.name
         counters = tallies.setdefault(counter.key.metric.namespace, Tally()).counters
-        counters[name] = counters.get(name, 0) + counter.result
+        counters[name] = counters.get(name, 0) + (counter.result or 0)  # a job server leaves out what is zero
     return tallies
