@@ -13,7 +13,7 @@ from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin, _imaging
 from encoders.image_formats import bmp, detect_format, fax, heic, strip, tiff
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
-from encoders.image_transforms import resized_size
+from encoders.resizing import resized_size
 from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 

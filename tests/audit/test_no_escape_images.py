@@ -13,7 +13,8 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 import encoders.batch_encoder
-import encoders.image_model
+import encoders.isolation
+import encoders.pixels
 import pipelines.encode
 from encoders.catalogue import lookup
 from encoders.load import load
@@ -165,7 +166,7 @@ def test_no_marker_escapes_from_lines_and_objects(
     assert run(stream, f"jsonl:{write_events(*events)}") == set()
 
 
-@pytest.mark.parametrize("broken", ["read_header", "decode_pixels", "resize_and_crop", "resized_size"])
+@pytest.mark.parametrize("broken", ["read_header", "decode_pixels", "resize_and_crop_picture", "resized_size"])
 def test_no_marker_escapes_from_a_decoder_that_raises(
     broken: str,
     run: Callable[..., set[Trace]],
@@ -180,7 +181,8 @@ def test_no_marker_escapes_from_a_decoder_that_raises(
     lookup_job = f"files:{tmp_path}/uploads/pixels.png"
     load(lookup(pictures.encoders[0]), "cpu")  # an encoder that is loaded while it is broken would be refused
     monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, "_prepare_probe", lambda self: True)
-    monkeypatch.setattr(encoders.image_model, broken, talkative(MARKER))
+    monkeypatch.setattr(encoders.isolation, "read_pixels", encoders.pixels.read_pixels)
+    monkeypatch.setattr(encoders.pixels, broken, talkative(MARKER))
 
     assert run(pictures, lookup_job, metadata) == set()
     assert {"reason": "encoder_failed"} in warehouse.query("SELECT DISTINCT reason FROM rejection_v1")
