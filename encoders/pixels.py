@@ -1,27 +1,29 @@
-"""From the bytes of an image file to the pixels for several networks. Imports no torch, so that children start fast."""
+"""From the bytes of an image file to the pixels for several networks. Imports neither torch nor pydantic."""
 
 import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from encoders.image_formats.decode import decode_pixels, read_header
-from encoders.image_spec import ImagePreprocessing
 from encoders.resizing import resize_and_crop_picture, resized_size
 from encoders.weighted_semaphore import WeightedSemaphore
-from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
+
+if TYPE_CHECKING:
+    from encoders.image_spec import ImagePreprocessing
+    from rawless.content import ImageLimits
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """Of shape (height, width, 3)."""
 Reserve: TypeAlias = Callable[[int], AbstractContextManager[None]]
 """Waits until so many pixels may be decoded."""
-ReadPixels: TypeAlias = Callable[[bytes, Sequence[ImagePreprocessing], ImageLimits], "list[Pixels | Reason]"]
+ReadPixels: TypeAlias = "Callable[[bytes, Sequence[ImagePreprocessing], ImageLimits], list[Pixels | Reason]]"
 """`read_pixels`, here or in a child."""
 RESIZED_PIXELS = 50_000_000
 """A thin strip is within all limits as it is stored, but takes gigabytes once its short side is resized."""
@@ -31,8 +33,8 @@ decoding = WeightedSemaphore(max(RESIZED_PIXELS, 12_500_000 * (os.cpu_count() or
 
 def read_pixels(
     content: bytes,
-    preprocessings: Sequence[ImagePreprocessing],
-    limits: ImageLimits,
+    preprocessings: "Sequence[ImagePreprocessing]",
+    limits: "ImageLimits",
     reserve: Reserve = decoding.acquire,
 ) -> list[Pixels | Reason]:
     """Return the pixels of an image file by each preprocessing, or its reason; the image is decoded once.
@@ -53,14 +55,14 @@ def read_pixels(
         ]
 
 
-def _decoded(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image | Reason:
+def _decoded(image: Image.Image, preprocessing: "ImagePreprocessing") -> Image.Image | Reason:
     try:
         return decode_pixels(image, preprocessing)
     except Rejected as rejected:
         return rejected.reason
 
 
-def _resized(decoded: Image.Image | Reason, preprocessing: ImagePreprocessing) -> Pixels | Reason:
+def _resized(decoded: Image.Image | Reason, preprocessing: "ImagePreprocessing") -> Pixels | Reason:
     if isinstance(decoded, Reason):
         return decoded
     return np.array(resize_and_crop_picture(decoded, preprocessing) if preprocessing.antialias else decoded)

@@ -6,8 +6,9 @@ nor its open files. They start with the first item, stay warm, and are shared by
 and pixels pass through a socket, and nothing is written.
 
 - `pool`: the children of a process, and what their deaths mean.
-- `child`: what runs in a child. It imports no torch.
 - `images`: decoding images in the pool.
+
+`encoders.child` is what runs in a child.
 """
 
 from encoders.isolation.images import POOL, read_pixels

@@ -1,18 +1,16 @@
 """Decoding images in the children of this process."""
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from functools import lru_cache
 
 from encoders.image_spec import ImagePreprocessing
 from encoders.isolation.pool import Pool, Request
 from encoders.pixels import Pixels, decoding
-from encoders.pixels import read_pixels as read_here
 from rawless.content import ImageLimits
 from rawless.privacy import Reason
 
-POOL = Pool("encoders.isolation.images:read_in_child", decoding.acquire)
+POOL = Pool("encoders.child.images:read", decoding.acquire)
 _HEADER_BYTES = 12
 """Of memory for each pixel that an image may have, which a library allocates when it reads the header of a WebP."""
 _FIELDS = set(ImageLimits.model_fields)
@@ -31,23 +29,7 @@ def read_pixels(
     return POOL.prepare(Request(_written(of, limits), content, _HEADER_BYTES * limits.max_pixels, expected))
 
 
-def read_in_child(options: bytes, content: bytes, reserve: Callable[[int], None]) -> list[Pixels | Reason]:
-    """See `child.Task`."""
-
-    def reserved(pixels: int) -> AbstractContextManager[None]:
-        reserve(pixels)
-        return nullcontext()
-
-    return read_here(content, *_read(options), reserved)
-
-
 @lru_cache
 def _written(preprocessings: tuple[ImagePreprocessing, ...], limits: ImageLimits) -> bytes:
     each = [preprocessing.model_dump(mode="json") for preprocessing in preprocessings]
     return json.dumps([each, limits.model_dump(mode="json", include=_FIELDS)]).encode()
-
-
-@lru_cache
-def _read(options: bytes) -> tuple[list[ImagePreprocessing], ImageLimits]:
-    preprocessings, limits = json.loads(options)
-    return [ImagePreprocessing.model_validate(each) for each in preprocessings], ImageLimits.model_validate(limits)

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Lock, Semaphore, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
-from encoders.isolation import messages
+from encoders.child import messages
 from rawless.child_environment import child_environment
 from rawless.errors import Unavailable
 from rawless.privacy import Reason, Rejected
@@ -80,10 +80,10 @@ class Pool:
     def __init__(
         self, task: str, reserve: Reserve, *, size: int | None = None, cpu_seconds: int = 30, seconds: float = 300
     ) -> None:
-        """`task` is MODULE:FUNCTION, a `child.Task`. `reserve` waits until a child may decode so many pixels.
+        """`task` is MODULE:FUNCTION, an `encoders.child.__main__.Task`.
 
-        An item may use the processor for `cpu_seconds`, and take `seconds` in all, which matters when a child does
-        nothing, and when the machine has too much to do.
+        `reserve` waits until a child may decode so many pixels. An item may use the processor for `cpu_seconds`, and
+        take `seconds` in all, which matters when a child does nothing, and when the machine has too much to do.
         """
         self._task = task
         self._reserve = reserve
@@ -311,7 +311,7 @@ class _Starter:
             try:
                 process.set_result(
                     subprocess.Popen(
-                        [sys.executable, "-P", "-m", "encoders.isolation.child", *arguments],
+                        [sys.executable, "-P", "-m", "encoders.child", *arguments],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,

@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
+from encoders.child.images import read
+from encoders.child.messages import Array
 from encoders.isolation import images
-from encoders.isolation.messages import Array
 from encoders.isolation.pool import Pool
 from encoders.pixels import decoding
 from rawless.privacy import Reason
@@ -47,7 +48,7 @@ def children(parent: int | None = None) -> list[int]:
     """Return the processes that decode for a process, by default for this one."""
     listed = Path(f"/proc/{parent or os.getpid()}/task").glob("*/children")
     pids = [int(pid) for tasks in listed for pid in tasks.read_text().split()]
-    return [pid for pid in pids if b"encoders.isolation.child" in file_of(pid, "cmdline")]
+    return [pid for pid in pids if b"encoders.child" in file_of(pid, "cmdline")]
 
 
 def file_of(pid: int, name: str) -> bytes:
@@ -63,7 +64,7 @@ def decode(options: bytes, content: bytes, reserve: Callable[[int], None]) -> Se
     print(content, file=sys.stderr, flush=True)
     os.write(2, content)
     act = next((act for end, act in _ACTS.items() if content.endswith(end)), None)
-    return act(content) if act else images.read_in_child(options, content, reserve)
+    return act(content) if act else read(options, content, reserve)
 
 
 def _loop(content: bytes) -> NoReturn:

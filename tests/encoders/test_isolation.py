@@ -215,12 +215,15 @@ def test_children_end_with_their_process_whatever_they_do(ends: str) -> None:
     process.communicate()
     assert len(pids) == 2
     deadline = time.monotonic() + 30
-    while any(b"encoders.isolation.child" in file_of(pid, "cmdline") for pid in pids):
+    while any(b"encoders.child" in file_of(pid, "cmdline") for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def test_children_load_no_network_library() -> None:
-    program = "import sys, encoders.isolation.child; print({'torch', 'transformers', 'PIL'} & sys.modules.keys())"
+    program = """
+import sys, encoders.child.__main__, encoders.child.images
+print({'torch', 'pydantic', 'PIL'} & sys.modules.keys())
+"""
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert found.stdout.strip() == b"{'PIL'}"

@@ -1,4 +1,4 @@
-"""`python -m encoders.isolation.child LINK PARENT TASK SECONDS`: a child of a pool, which prepares items until it ends.
+"""`python -m encoders.child LINK PARENT TASK SECONDS`: a child of a pool, which prepares items until it ends.
 
 It writes to its link only, an inherited socket, and has no other files. It never logs, and its output is nowhere.
 """
@@ -11,9 +11,10 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
-from encoders.isolation import messages
+from encoders.child import messages
 from rawless.privacy import Reason, Rejected
 
 _PR_SET_PDEATHSIG = 1
@@ -110,7 +111,7 @@ def _limit_memory(size: int) -> None:
 
 
 def _allocated() -> int:
-    pages = os.pread(_STATM, 100, 0).split()[5]
+    pages = os.pread(_STATM.fileno(), 100, 0).split()[5]
     return int(pages) * resource.getpagesize()
 
 
@@ -119,7 +120,8 @@ def _limit(kind: int, limit: int) -> None:
     resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
-_STATM = os.open("/proc/self/statm", os.O_RDONLY) if sys.platform == "linux" else -1
+if sys.platform == "linux":
+    _STATM = Path("/proc/self/statm").open("rb", buffering=0)  # noqa: SIM115 - it is read as long as this process lives
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
