@@ -18,9 +18,11 @@ BatchSource = Annotated[
     ),
 ]
 Metadata = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--metadata", help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes."
+        "--metadata",
+        metavar="FILE",
+        help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes.",
     ),
 ]
 SubjectForm = Annotated[

@@ -80,6 +80,11 @@ class ObjectPattern:
         plain = next(i for i, part in enumerate(parts) if has_wildcard(part))
         return "".join(f"{part}/" for part in parts[:plain])
 
+    @property
+    def folder(self) -> str:
+        """The folders before the first wildcard or before the name, with a slash at the end."""
+        return self.prefix[: self.prefix.rfind("/") + 1]
+
     def matches(self, name: str) -> bool:
         """Return whether an object with this name is one of them. Placeholders of folders are not."""
         return name == self.name or (not name.endswith("/") and matches(name.split("/"), self.name.split("/")))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rawless.content_parts import pack
 from rawless.events.event import Delivery, Event, Rejection, ValidIds
-from rawless.events.objects import ReadObject, locate, read_file
+from rawless.events.objects import ObjectLocation, ReadObject, locate, read_file
 from rawless.events.payload import FORMS, FORMS_OF_PARTS, decode_payload, given_parts, part_fields, payload_form
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
@@ -172,6 +172,8 @@ class Parser:
             raise Rejected(Reason.WRONG_MODALITY)
         if form == "uri" and isinstance(value, str):
             return self._read_object(locate(value, self._stream.uri_prefixes), max_bytes)
+        if form == "payload" and isinstance(value, ObjectLocation):  # of the source, which the user named
+            return self._read_object(value, max_bytes)
         return decode_payload(form, value)
 
 

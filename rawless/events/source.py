@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import pyarrow as pa
@@ -98,8 +97,8 @@ class SourceOptions:
     """What a source needs to know besides its location."""
 
     stream: Stream
-    metadata: Path | None
-    """The CSV that `--metadata` names."""
+    metadata: str | None
+    """The CSV that `--metadata` names: a path, or `gs://` and a pattern."""
     max_bytes: int
     """The largest payload that is read, in bytes."""
     tables: Callable[[], Tables] = no_tables
