@@ -111,7 +111,7 @@ class FileSet:
         if not Path(root).is_dir():
             return
         try:
-            for name in sorted({*find_files(root, parts)}):
+            for name in sorted({*find_files(root, parts)}, key=os.fsencode):
                 path = os.path.join(root, name)  # noqa: PTH118 - names in any encoding
                 status = os.stat(path)  # noqa: PTH116
                 yield _version(status), status.st_size, path

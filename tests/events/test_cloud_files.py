@@ -13,12 +13,13 @@ from rawless.errors import Unavailable, UserError
 from rawless.events.cloud_objects import ObjectNotFound, download
 from rawless.events.event import Delivery, Rejection
 from rawless.events.lines import LINES_PER_SHARD
+from rawless.events.messages import encode_message
 from rawless.events.objects import ObjectLocation
 from rawless.events.parse import Parser
 from rawless.events.source import BoundedSource
 from rawless.events.sources import open_bounded_source
 from rawless.events.stream import Stream
-from rawless.privacy import Reason, Rejected
+from rawless.privacy import Raw, Reason, Rejected
 from tests.object_server import Store
 from tests.streams import ANY_ID
 
@@ -155,6 +156,16 @@ def test_the_object_of_a_row_is_not_read_with_the_row(store: Store) -> None:
     [delivery] = deliveries(source())
     assert delivery.fields.reveal()["payload"] == ObjectLocation("gs", "bucket/notes/", ("a.txt",))  # type: ignore[union-attr]
     assert [path for path in store.asked if "notes%2Fa" in path] == []
+
+
+def test_a_row_is_published_as_a_claim_check(store: Store) -> None:
+    store.put("notes/a.txt", b"a")
+    put(store, row())
+    [delivery] = deliveries(source())
+    message = encode_message(delivery)
+    assert isinstance(message, Raw)
+    assert message.reveal().data == b""
+    assert message.reveal().attributes["uri"] == "gs://bucket/notes/a.txt"
 
 
 def test_metadata_on_this_machine_is_read(store: Store, tmp_path: Path) -> None:
