@@ -49,12 +49,12 @@ _PROGRAM = "from benchmarks import backfill; backfill.run_job()"
 
 def measure(_: int) -> list[Figure]:
     """CPU time of the workers for each event, their peaks of memory, and speeds. Each job runs once."""
-    figures = []
+    figures: list[Figure] = []
     for source in ("jsonl", "parquet"):
         with tempfile.TemporaryDirectory() as folder:
-            few = _run(source, _write(source, FEW, Path(folder) / "few"), 1)
+            few = _run(_write(source, FEW, Path(folder) / "few"), 1)
             many = _write(source, MANY, Path(folder) / "many")
-            runs = {workers: _run(source, many, workers) for workers in WORKERS}
+            runs = {workers: _run(many, workers) for workers in WORKERS}
         figures += _figures(source, few, runs)
     return figures
 
@@ -91,7 +91,7 @@ def _write(source: str, events: int, folder: Path) -> str:
     return f"{source}:{folder}/*.{source}"
 
 
-def _run(source: str, location: str, workers: int) -> dict[str, float]:
+def _run(location: str, workers: int) -> dict[str, float]:
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     command = [sys.executable, "-c", _PROGRAM, location, str(workers)]
     answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment).stdout
@@ -174,4 +174,3 @@ def _job(location: str, workers: int) -> dict[str, float]:
     (peak,) = [each.result.max for each in found["distributions"] if each.key.metric.name == "peak_megabytes"]
     cpu = sum(each.result for each in found["counters"] if each.key.metric.name == "cpu_milliseconds")
     return {"seconds": seconds, "peak_megabytes": peak, "cpu_milliseconds": cpu}
-
