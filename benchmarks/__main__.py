@@ -8,6 +8,7 @@ import typer
 
 from benchmarks import (
     adapters,
+    backfill,
     bundles,
     comparison,
     composite,
@@ -40,6 +41,7 @@ PARTS = {
     "sink": sink.measure,
     "connections": connections.measure,
     "memory": memory.measure,
+    "backfill": backfill.measure,
     "start-up": startup.measure,
     "runtimes": runtimes.measure,
     "decoding": decoding.measure,
