@@ -4,6 +4,7 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from encoders import isolation, nvjpeg
@@ -77,7 +78,8 @@ class ImageModel(Model[torch.Tensor]):
     def inputs(self, batch: Sequence[torch.Tensor]) -> Inputs:
         """See `Model.inputs`: pixels, uint8 of shape (batch, 3, crop, crop)."""
         images = torch.empty((len(batch), *batch[0].shape), dtype=torch.uint8, pin_memory=self._cuda)
-        torch.stack(list(batch), out=images)
+        # Not by torch, whose threads would wait for cores on which other threads decode.
+        np.stack([pixels.numpy() for pixels in batch], out=images.numpy())
         return (images,)
 
     def examples(self) -> list[Inputs]:
