@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import ClassVar, NamedTuple
 
-from encoders.encoder import Device, Encoded, Encoder
+from encoders.encoder import Device, Encoded, Encoder, result
 from encoders.image_formats import check_installed
 from encoders.load import load
 from encoders.release import PURPOSE, Release, needs_key
@@ -14,6 +14,7 @@ from encoders.remembering import PURPOSE as CONTENT_IDS
 from encoders.remembering import Remembering, remembering
 from encoders.spec import EncoderSpec
 from encoders.together import Together
+from rawless.broken_process import end_when_broken
 from rawless.events.event import Event, Rejection
 from rawless.events.stream import Stream
 from rawless.privacy import Reason, Stage
@@ -42,7 +43,17 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
 
     output: ClassVar[type[EncodedEvent]] = EncodedEvent
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device, stream: Stream, key: KeySource) -> None:
+    def __init__(
+        self,
+        specs: Sequence[EncoderSpec],
+        device: Device,
+        stream: Stream,
+        key: KeySource,
+        *,
+        restarts: bool = False,
+    ) -> None:
+        """`restarts` says whether something starts this process again when it ends; see `end_when_broken`."""
+        self._restarts = restarts
         self._specs = tuple(specs)
         self._key = key
         self._device: Device = device
@@ -52,6 +63,8 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
     def setup(self, meter: Meter) -> None:
         """See `Step.setup`."""
         self._meter = meter
+        if self._restarts:
+            end_when_broken()
         check_installed(self._limits.formats)  # a worker need not have what its launcher has
         self._encoders = [load(spec, self._device) for spec in self._specs]
         self._together = Together(self._encoders)
@@ -99,10 +112,11 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
         parsed, outcomes = self._pending.popleft()
         event = parsed.event
         self._bytes -= event.size
-        for spec, fingerprint, release, future in zip(
-            self._specs, self._fingerprints, self._releases, outcomes, strict=True
+        for encoder, fingerprint, release, future in zip(
+            self._encoders, self._fingerprints, self._releases, outcomes, strict=True
         ):
-            outcome = release(future.result(), event)
+            spec = encoder.spec
+            outcome = release(result(encoder, future), event)
             now = datetime.now(UTC)
             if isinstance(outcome, Encoded):
                 _measure_lag(self._meter, spec.ref, now, event)

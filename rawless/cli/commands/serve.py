@@ -42,11 +42,13 @@ def serve(
     from rawless.serving.config import load_config
 
     config, served = load_config(file)
+    from rawless.broken_process import end_when_broken
     from rawless.serving.app import AppFactory, check_access
     from rawless.serving.server import bind_socket, socket_url
     from rawless.serving.server import serve as run
 
     check_access(config, role, host)
+    end_when_broken()  # a service that cannot answer is started again, or its user sees why
     with bind_socket(host, port) as socket:
         with progress(f"Loading what the role {role} needs"):
             dependencies = _dependencies(role, config, served, device, warehouse)
