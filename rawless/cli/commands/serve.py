@@ -48,7 +48,6 @@ def serve(
     from rawless.serving.server import serve as run
 
     check_access(config, role, host)
-    end_when_broken()  # a service that cannot answer is started again, or its user sees why
     with bind_socket(host, port) as socket:
         with progress(f"Loading what the role {role} needs"):
             dependencies = _dependencies(role, config, served, device, warehouse)
@@ -61,6 +60,7 @@ def serve(
             else:
                 echo(f"Serving {', '.join(sorted(served))} at {url} (role {role}). Ctrl-C stops the service.")
 
+        end_when_broken()  # a service that cannot answer is started again, or its user sees why
         finished = run(app, socket, config.limits.seconds, report_started)
     if not json:
         outcome = "every accepted request was answered" if finished else "requests in progress were not answered"
