@@ -12,12 +12,12 @@ from queue import Queue
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.throughput import check_complete
 from benchmarks.work import Work, minilm, resnet18, resnet50
-from pipelines.elements import ParsedEvent
-from pipelines.encode import _Encode
-from rawless.content import ImageLimits
 from rawless.events.event import Event
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import KeySource
+from rawless.steps.elements import ParsedEvent
+from rawless.steps.encode import Encode
+from rawless.steps.meter import NoMeter
 
 THREADS = 12
 SMALL = 4
@@ -49,7 +49,7 @@ def _measure(work: Work, count: int) -> list[Figure]:
 def _run_concurrently(work: Work, events: list[ParsedEvent]) -> int:
     """Encode the events in small bundles and return the number of rows."""
     bundles = [events[at : at + SMALL] for at in range(0, len(events), SMALL)]
-    steps: Queue[_Encode] = Queue()
+    steps: Queue[Encode] = Queue()
     for _ in range(THREADS):
         steps.put(_step(work))
 
@@ -64,16 +64,16 @@ def _run_concurrently(work: Work, events: list[ParsedEvent]) -> int:
         return sum(threads.map(run, bundles))
 
 
-def run_bundle(step: _Encode, events: Iterable[ParsedEvent]) -> int:
+def run_bundle(step: Encode, events: Iterable[ParsedEvent]) -> int:
     """Process a bundle as Beam does and return the number of rows."""
-    step.start_bundle()
+    step.start()
     rows = sum(1 for event in events for _ in step.process(event))
-    return rows + sum(1 for _ in step.finish_bundle())
+    return rows + sum(1 for _ in step.finish())
 
 
-def _step(work: Work) -> _Encode:
-    step = _Encode([work.spec], "cpu", ImageLimits(), KeySource())
-    step.setup()
+def _step(work: Work) -> Encode:
+    step = Encode([work.spec], "cpu", work.stream, KeySource())
+    step.setup(NoMeter())
     return step
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pipelines.encode
+import rawless.steps.encode
 from benchmarks import throughput
 from benchmarks.figures import Figure, figure, peak_memory
 from benchmarks.trivial import Trivial
@@ -46,7 +46,7 @@ def _run_job(source: str, count: int) -> float:
     encoder = Trivial()
     rng = random.Random(1)  # noqa: S311
     payload = "".join(rng.choices(string.ascii_letters, k=EVENT_BYTES)).encode()
-    vars(pipelines.encode)["load"] = lambda *_: encoder
+    vars(rawless.steps.encode)["load"] = lambda *_: encoder
     with tempfile.TemporaryDirectory() as folder:
         job = throughput.job(Work(f"memory_{source}", encoder.spec, [payload] * count), Path(folder) / "job")
         (throughput.time_messages if source == "messages" else throughput.time_lines)(job, count)

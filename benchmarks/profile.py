@@ -31,8 +31,8 @@ _STAGES = {
         f"/encoders/{name}" for name in ("families/", "image_", "text_", "batch_encoder")
     ),
     "batching": ("/encoders/batcher",),
-    "reading and parsing": ("/events/", "/privacy/", "/pipelines/read", "/pipelines/parse"),
-    "rows and their sending": ("/warehouse/", "/pipelines/write"),
+    "reading and parsing": ("/events/", "/privacy/", "/pipelines/read", "/steps/parse"),
+    "rows and their sending": ("/warehouse/", "/steps/write"),
 }
 _ALL = (*_STAGES, _REST, _BIGQUERY, _IDLE)
 _COLOURS = ("#2f6f8f", "#d08700", "#8a6fb0", "#5b8c5a", "#b3402f", "#8c8c8c", "#d9c9a3", "#eeeeee")

@@ -8,7 +8,7 @@ from google.cloud.bigquery_storage_v1 import types
 from benchmarks.figures import Figure, figure, ratios, rounds, seconds
 from benchmarks.rows import make_rows
 from benchmarks.throughput import bench_warehouse
-from pipelines.write import MAX_ROWS
+from rawless.steps.write import MAX_ROWS
 from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import EmbeddingRow, to_arrow

@@ -16,11 +16,13 @@ from benchmarks.work import Work, minilm
 from encoders.encoder import Encoded, Encoder
 from encoders.load import load
 from encoders.remembering import Remembering, forget
-from pipelines.elements import ParsedEvent
-from pipelines.encode import Memory, _Encode
 from rawless.content import ImageLimits
+from rawless.events.stream import Unchanged
 from rawless.privacy import Raw, Reason
 from rawless.privacy.pseudonyms import KeySource, create_key_file
+from rawless.steps.elements import ParsedEvent
+from rawless.steps.encode import Encode
+from rawless.steps.meter import NoMeter
 
 COUNT = 400
 REMEMBERED = 100_000
@@ -43,7 +45,7 @@ def _measure(
     work: Work, of: str, payloads: Sequence[bytes], key: KeySource, count: int, required: str = ""
 ) -> list[Figure]:
     events = [make_event(Work(work.label, work.spec, payloads), number) for number in range(len(payloads))]
-    memory = Memory(work.stream.stream, REMEMBERED)
+    memory = Unchanged(remember=REMEMBERED)
     plain, remembering = "each event is encoded", "contents are remembered"
     times = rounds(
         {
@@ -98,8 +100,8 @@ def _processor_seconds(work: Callable[[Raw[bytes]], object], items: Sequence[Raw
     return time.process_time() - started
 
 
-def _encode(work: Work, events: list[ParsedEvent], key: KeySource, memory: Memory | None) -> None:
+def _encode(work: Work, events: list[ParsedEvent], key: KeySource, memory: Unchanged | None) -> None:
     forget()  # what the round before encoded
-    step = _Encode([work.spec], "cpu", ImageLimits(), key, memory)
-    step.setup()
+    step = Encode([work.spec], "cpu", work.stream.model_copy(update={"unchanged": memory}), key)
+    step.setup(NoMeter())
     check_complete(run_bundle(step, events), len(events))

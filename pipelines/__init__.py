@@ -1,3 +1,3 @@
-"""The Beam jobs, and their steps as composite transforms with one module for each."""
+"""The Beam jobs: their graphs, options and runs. Their steps are those of `rawless.steps`."""
 
-from pipelines import elements as elements  # registers the coders before any step declares its types
+from pipelines import coders as coders  # registers the coders before any step declares its types

@@ -11,14 +11,15 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.metrics import Metrics
 
 from encoders.adapter_map import read_adapter
 from encoders.spec import EncoderSpec
-from pipelines import progress, stop_signal
-from pipelines.elements import EncodedEvent
-from pipelines.rejections import NAMESPACE
-from pipelines.write import Write
+from pipelines.beam_meter import BeamMeter
+from pipelines.step import ApplyStep
+from rawless.steps import progress, stop_signal
+from rawless.steps.elements import EncodedEvent
+from rawless.steps.meter import READ
+from rawless.steps.write import Write
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.read import embeddings_of, read
 from rawless.warehouse.rows import EmbeddingRow
@@ -43,8 +44,8 @@ class Adapt:
         """Add the steps of the job to a pipeline."""
         spans = pipeline | "Spans" >> beam.Create(self.spans) | "Spread" >> beam.Reshuffle()
         step = beam.ParDo(_Adapt(self.stream, self.encoder, self.warehouse)).with_output_types(EncodedEvent)
-        refused = spans | "Adapt" >> step | "WriteEmbeddings" >> Write(self.warehouse)
-        refused | "WriteRejections" >> Write(self.warehouse)
+        _, refused = spans | "Adapt" >> step | "WriteEmbeddings" >> ApplyStep(Write(self.warehouse))
+        refused | "WriteRejections" >> ApplyStep(Write(self.warehouse))
 
 
 class _Adapt(beam.DoFn):
@@ -81,7 +82,7 @@ class _Adapt(beam.DoFn):
         if not batch.num_rows:
             return
         vectors = self._map.apply(embeddings_of(batch))
-        Metrics.counter(NAMESPACE, "read").inc(batch.num_rows)
+        BeamMeter().count(READ, batch.num_rows)
         progress.add(self._stream, "read", batch.num_rows)
         own = {"encoder": self._encoder.name, "encoder_version": self._encoder.version}
         own |= {"encoder_fingerprint": self._fingerprint}

@@ -14,12 +14,12 @@ from encoders.adapter_map import read_adapter
 from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.adapt import Adapt
-from pipelines.interrupts import stop_on_interrupt
 from pipelines.launch import check_encoder, check_workers
 from pipelines.run import run_backfill
 from rawless.connect import JOB_TABLES, open_existing_warehouse, open_warehouse
 from rawless.datasets import cost
 from rawless.errors import UserError
+from rawless.steps.interrupts import stop_on_interrupt
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import resolve
 from rawless.warehouse.parameters import parameters

@@ -10,7 +10,7 @@ from apache_beam.coders import Coder
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as proto
 
-from pipelines.elements import RowCoder
+from pipelines.coders import RowCoder
 from pipelines.unbounded import reads_by_urn
 from rawless.errors import UserError
 from rawless.privacy.coder import RefusingCoder

@@ -6,13 +6,15 @@ import apache_beam as beam
 
 from encoders.encoder import Device
 from encoders.spec import EncoderSpec
-from pipelines.encode import Encode
-from pipelines.parse import Parse
+from pipelines.objects import read_object
 from pipelines.read import Read
-from pipelines.write import Write
+from pipelines.step import ApplyStep
 from rawless.events.source import Source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
+from rawless.steps.encode import Encode
+from rawless.steps.parse import Parse
+from rawless.steps.write import Write
 from rawless.warehouse.client import Warehouse
 
 
@@ -30,8 +32,9 @@ class Ingest:
     def build(self, pipeline: beam.Pipeline) -> None:
         """Add the steps of the job to a pipeline."""
         deliveries = pipeline | "Read" >> Read(self.stream.stream, self.source)
-        events, malformed = deliveries | "Parse" >> Parse(self.stream, self.key)
-        embeddings, unencoded = events | "Encode" >> Encode(self.encoders, self.device, self.stream, self.key)
-        refused = embeddings | "WriteEmbeddings" >> Write(self.warehouse)
+        events, malformed = deliveries | "Parse" >> ApplyStep(Parse(self.stream, self.key, read_object))
+        encode = Encode(self.encoders, self.device, self.stream, self.key)
+        embeddings, unencoded = events | "Encode" >> ApplyStep(encode)
+        _, refused = embeddings | "WriteEmbeddings" >> ApplyStep(Write(self.warehouse))
         rejections = (malformed, unencoded, refused) | "Rejections" >> beam.Flatten()
-        rejections | "WriteRejections" >> Write(self.warehouse)
+        rejections | "WriteRejections" >> ApplyStep(Write(self.warehouse))

@@ -16,7 +16,6 @@ from encoders.release import needs_key
 from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.ingest import Ingest
-from pipelines.interrupts import stop_on_interrupt
 from pipelines.run import OnResult, run
 from pipelines.unbounded import message_read
 from rawless.connect import JOB_TABLES, open_existing_warehouse, open_key_source, open_warehouse
@@ -26,6 +25,7 @@ from rawless.events.source import Source
 from rawless.events.stream import Stream
 from rawless.loopback import check_storage_address
 from rawless.privacy import Reason
+from rawless.steps.interrupts import stop_on_interrupt
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import load_warehouse_config
 from rawless.warehouse.encoder_registry import is_registered, register, resolve

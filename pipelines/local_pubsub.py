@@ -27,11 +27,11 @@ from apache_beam.utils.timestamp import Timestamp
 from google.api_core.exceptions import DeadlineExceeded, FailedPrecondition, GoogleAPIError, NotFound, PermissionDenied
 from google.auth.exceptions import GoogleAuthError
 
-from pipelines import stop_signal
 from rawless.errors import Unavailable, UserError
 from rawless.events.pubsub import ACK_SECONDS, retry, unavailable
 from rawless.events.sources.pubsub import Subscription
 from rawless.privacy.logs import withheld
+from rawless.steps import stop_signal
 
 MAX_MESSAGES = 1_000
 """Messages of one pull. Pub/Sub returns at most 10 MB in any case.

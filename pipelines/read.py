@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
-from pipelines import progress, stop_signal
-from pipelines.rejections import NAMESPACE
+from pipelines.beam_meter import BeamMeter
 from pipelines.unbounded import message_read
 from rawless.events.event import Delivery
 from rawless.events.source import BoundedSource, Source
+from rawless.steps import progress, stop_signal
+from rawless.steps.meter import READ
 
 
 class _Shards(beam.DoFn):
@@ -24,10 +24,10 @@ class _Shards(beam.DoFn):
 class _Counted(beam.DoFn):
     def __init__(self, stream: str) -> None:
         self._stream = stream
-        self._read = Metrics.counter(NAMESPACE, "read")
+        self._meter = BeamMeter()
 
     def _count(self) -> None:
-        self._read.inc()
+        self._meter.count(READ)
         progress.add(self._stream, "read")
 
 

@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
-from pipelines import graph_check, stop_signal
+from pipelines import graph_check
 from pipelines import local_pubsub as local_pubsub  # patches Beam's local runner, also for bounded sources
 from pipelines.adapt import Adapt
 from pipelines.ingest import Ingest
@@ -17,6 +17,7 @@ from pipelines.options import is_local
 from pipelines.summary import launched, summarise
 from pipelines.unbounded import LocalRead, read_locally
 from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.steps import stop_signal
 
 _STEP = " [while running"
 _OWN_ERROR = re.compile(

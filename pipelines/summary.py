@@ -7,10 +7,9 @@ from typing import Any
 
 from apache_beam.runners.runner import PipelineResult
 
-from pipelines.encode import NEW, UNCHANGED
-from pipelines.rejections import namespace
-
-_REJECTED = "rejected."
+from pipelines.beam_meter import namespace
+from rawless.steps.meter import DROPPED, EMBEDDINGS, NEW, READ, UNCHANGED
+from rawless.steps.rejections import REJECTED
 
 
 @dataclass
@@ -23,7 +22,7 @@ class Tally:
         """Return the number of rejections by reason, over all stages."""
         by_reason: Counter[str] = Counter()
         for name, count in self.counters.items():
-            if name.startswith(_REJECTED):
+            if name.startswith(REJECTED):
                 by_reason[name.rsplit(".", 1)[1]] += count
         return by_reason
 
@@ -40,14 +39,14 @@ def summarise(
     tallies = _tallies(result)
     common = tallies.get(namespace(None), Tally())
     by_encoder = {ref: tallies.get(namespace(ref), Tally()) for ref in encoders}
-    read = common.counters.get("read", 0)
+    read = common.counters.get(READ, 0)
     summary: dict[str, Any] = {
         "stream": stream,
         "encoders": list(encoders),
         "read": read,
         "embeddings": sum(_embeddings(tally) for tally in by_encoder.values()),
         "rejections": _sorted(sum((tally.rejections() for tally in by_encoder.values()), common.rejections())),
-        "dropped_attributes": common.counters.get("dropped_attributes", 0),
+        "dropped_attributes": common.counters.get(DROPPED, 0),
         "seconds": round(seconds, 3),
         "idle_seconds": round(idle, 3),
         "events_per_second": round(read / (seconds - idle), 1) if seconds > idle else 0.0,
@@ -72,7 +71,7 @@ def launched(result: PipelineResult, stream: str, encoders: Sequence[str]) -> di
 
 
 def _embeddings(tally: Tally) -> int:
-    return tally.counters.get("embeddings", 0)
+    return tally.counters.get(EMBEDDINGS, 0)
 
 
 def _sorted(rejections: Counter[str]) -> dict[str, int]:

@@ -24,7 +24,6 @@ from encoders.load import load
 from encoders.query_tower import Tower, trainable, unsealed_tower, write_tower
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
-from pipelines import stop_signal
 from rawless.connect import PUBSUB_VARIABLE
 from rawless.events.pubsub import PubSub
 from rawless.events.sources.pubsub import Subscription
@@ -32,6 +31,7 @@ from rawless.events.stream import Stream
 from rawless.local import stack as local_stack
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
+from rawless.steps import stop_signal
 from rawless.warehouse.client import Warehouse
 from tests import tiny_text_encoder, tiny_towers
 from tests.cloud import cloud_warehouse

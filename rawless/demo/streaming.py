@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pipelines import progress
-from pipelines.interrupts import stop_on_interrupt
 from pipelines.launch import IngestRequest, PreparedJob, prepare
 from rawless.connect import LOCAL_CONFIG, open_pubsub, topic_name
 from rawless.events.messages import MAX_MESSAGE_BYTES
 from rawless.events.publish import Published, publish
 from rawless.events.sources import open_bounded_source, open_source
 from rawless.events.stream import load_stream
+from rawless.steps import progress
+from rawless.steps.interrupts import stop_on_interrupt
 
 UNTIL_IDLE = 5.0
 """Seconds without a message after which a job stops."""

@@ -18,7 +18,7 @@ locals {
   # The share of the events read in ten minutes above which a group raises an alert.
   rejection_shares = { internal = 0, objects = 0.001, producers = 0.02 }
 
-  # The counters of pipelines/rejections.py. An incident names the one that rose: `rejected.STAGE.REASON`.
+  # The counters of rawless/steps/rejections.py. An incident names the one that rose: `rejected.STAGE.REASON`.
   counter = "dataflow_googleapis_com:job_user_counter{monitored_resource=\"dataflow_job\",job_name=~\"${var.prefix}-.*\""
   rejection_alerts = { for group, reasons in local.reasons : group => {
     reasons  = reasons

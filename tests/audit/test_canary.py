@@ -16,8 +16,8 @@ from PIL import Image
 
 import encoders.isolation
 import encoders.pixels
-import pipelines.encode
 import rawless.audit.canary.run
+import rawless.steps.encode
 from rawless.audit.canary import delivery
 from rawless.audit.canary.events import Canaries
 from rawless.audit.canary.findings import Findings
@@ -120,7 +120,7 @@ def test_a_leaky_step_is_caught_in_every_sink_and_its_leaks_are_not_printed(
     payloads: list[bytes] = []
     subjects: list[str] = []
     pictures: list[Image.Image] = []
-    parse, decode, measure = Parser._payload, encoders.pixels.decode_pixels, pipelines.encode._measure_lag
+    parse, decode, measure = Parser._payload, encoders.pixels.decode_pixels, rawless.steps.encode._measure_lag
 
     def keeps(self: Parser, fields: Any) -> bytes:
         payloads.append(parse(self, fields))
@@ -145,7 +145,7 @@ def test_a_leaky_step_is_caught_in_every_sink_and_its_leaks_are_not_printed(
     monkeypatch.setattr(Parser, "_payload", keeps)
     monkeypatch.setattr(encoders.isolation, "read_pixels", encoders.pixels.read_pixels)
     monkeypatch.setattr(encoders.pixels, "decode_pixels", shrinks)
-    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
+    monkeypatch.setattr(rawless.steps.encode, "_measure_lag", leaks)
 
     code = run(["audit", "canary", "--stream", str(stream)])
 

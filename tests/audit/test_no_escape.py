@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 import pytest
 
 import encoders.batch_encoder
-import pipelines.encode
-import pipelines.parse
 import pipelines.read
-import pipelines.write
+import rawless.steps.encode
+import rawless.steps.parse
+import rawless.steps.write
 from encoders.load import load
 from encoders.spec import EncoderSpec
 from pipelines.ingest import Ingest
@@ -123,9 +123,9 @@ def test_no_marker_escapes_from_messages(run_messages: Callable[..., set[Trace]]
     ("step", "method"),
     [
         (pipelines.read._FromMessages, "process"),
-        (pipelines.parse._Parse, "process"),
-        (pipelines.encode._Encode, "_next"),
-        (pipelines.write._Write, "_send"),
+        (rawless.steps.parse.Parse, "process"),
+        (rawless.steps.encode.Encode, "_next"),
+        (rawless.steps.write.Write, "_send"),
     ],
 )
 def test_no_marker_escapes_from_a_streaming_step_that_does_not_handle_its_error(
@@ -185,7 +185,11 @@ def test_no_marker_escapes_from_a_parser_that_raises(
 
 @pytest.mark.parametrize(
     ("step", "method"),
-    [(pipelines.encode._Encode, "process"), (pipelines.encode._Encode, "_next"), (pipelines.write._Write, "_send")],
+    [
+        (rawless.steps.encode.Encode, "process"),
+        (rawless.steps.encode.Encode, "_next"),
+        (rawless.steps.write.Write, "_send"),
+    ],
 )
 def test_no_marker_escapes_from_a_step_that_does_not_handle_its_error(
     step: type, method: str, run: Callable[..., set[Trace]], monkeypatch: pytest.MonkeyPatch
@@ -215,14 +219,14 @@ def test_the_same_search_finds_a_planted_leak(run: Callable[..., set[Trace]], mo
     """Show that the tests above can fail: a step that logs its input is found, however the content is encoded."""
     planted = planted_contents()
     leaks = [spelled(content)[spelling].decode("latin-1") for spelling, content in planted.items()]
-    original = pipelines.encode._measure_lag
+    original = rawless.steps.encode._measure_lag
 
     def leaks_all(*arguments: Any) -> Any:
         for leak in leaks:
             logging.getLogger("some.library").warning("encoded %s", leak)
         return original(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks_all)
+    monkeypatch.setattr(rawless.steps.encode, "_measure_lag", leaks_all)
 
     traces = run({"text": "harmless"}, contents=list(planted.values()))
     assert {trace.place for trace in traces} == {"output"}

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 import encoders.batch_encoder
 import encoders.isolation
 import encoders.pixels
-import pipelines.encode
+import rawless.steps.encode
 from encoders.catalogue import lookup
 from encoders.load import load
 from pipelines.ingest import Ingest
@@ -220,13 +220,13 @@ def test_the_same_search_finds_pixels_that_leak(
 ) -> None:
     """Show that the tests above can fail: a step that logs an array of pixels is found."""
     metadata = uploads({"pixels.png": _file("PNG")})
-    original = pipelines.encode._measure_lag
+    original = rawless.steps.encode._measure_lag
 
     def leaks(*arguments: Any) -> Any:
         logging.getLogger("some.library").warning("encoded %s", list(PIXELS.tobytes()))
         return original(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
+    monkeypatch.setattr(rawless.steps.encode, "_measure_lag", leaks)
 
     traces = run(pictures, f"files:{tmp_path}/uploads/pixels.png", metadata)
 

@@ -11,7 +11,7 @@ import pytest
 
 import encoders.batch_encoder
 import encoders.composite_model
-import pipelines.encode
+import rawless.steps.encode
 from encoders.compose import compose
 from encoders.load import load
 from encoders.spec import EncoderSpec
@@ -160,13 +160,13 @@ def test_the_same_search_finds_a_container_that_leaks(
     job: Callable[..., Ingest], searched: Callable[..., set[Trace]], write_events: Callable[..., Path],
     posts: Stream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
-    original = pipelines.encode._measure_lag
+    original = rawless.steps.encode._measure_lag
 
-    def leaks(ref: str, now: Any, event: Any) -> Any:
-        (tmp_path / "left" / "container").write_bytes(event.payload.reveal())
-        return original(ref, now, event)
+    def leaks(*arguments: Any) -> Any:
+        (tmp_path / "left" / "container").write_bytes(arguments[-1].payload.reveal())
+        return original(*arguments)
 
-    monkeypatch.setattr(pipelines.encode, "_measure_lag", leaks)
+    monkeypatch.setattr(rawless.steps.encode, "_measure_lag", leaks)
     source = open_source(f"jsonl:{write_events({'stream': 'post', 'text': ..., 'parts': BOTH})}", posts)
 
     traces = searched(job(posts, source), [MARKER.encode()])

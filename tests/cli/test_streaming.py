@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import stop_signal
-from pipelines.interrupts import stop_on_interrupt
 from rawless.connect import LOCAL_CONFIG
 from rawless.events.pubsub import PubSub
 from rawless.local.stack import Stack
+from rawless.steps import stop_signal
+from rawless.steps.interrupts import stop_on_interrupt
 from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
 from tests.conftest import event

@@ -17,10 +17,12 @@ from apache_beam.transforms.window import FixedWindows
 from encoders.spec import EncoderSpec
 from pipelines import graph_check, options
 from pipelines.ingest import Ingest
-from pipelines.parse import Parse
 from pipelines.read import Read
+from pipelines.step import ApplyStep
 from rawless.errors import UserError
+from rawless.events.objects import read_file
 from rawless.events.sources.pubsub import Subscription
+from rawless.steps.parse import Parse
 from rawless.warehouse.client import Warehouse
 from tests.warehouse_pool import WarehousePool
 
@@ -93,7 +95,8 @@ SUBSCRIPTION = Subscription("projects/local-dev/subscriptions/message")
 
 def _spoiled(job: Ingest, between: beam.PTransform) -> beam.Pipeline:
     pipeline = beam.Pipeline(options=options.parse([]))
-    events, _ = pipeline | "Read" >> Read("message", job.source) | "Parse" >> Parse(job.stream, job.key)
+    deliveries = pipeline | "Read" >> Read("message", job.source)
+    events, _ = deliveries | "Parse" >> ApplyStep(Parse(job.stream, job.key, read_file))
     events | "Between" >> between
     return pipeline
 

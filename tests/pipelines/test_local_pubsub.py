@@ -11,7 +11,7 @@ import pytest
 from apache_beam.runners.direct.bundle_factory import _Bundle
 
 from encoders.catalogue import lookup
-from pipelines import local_pubsub, options, progress, stop_signal
+from pipelines import local_pubsub, options
 from pipelines.ingest import Ingest
 from pipelines.run import run
 from rawless.errors import Unavailable, UserError
@@ -19,6 +19,7 @@ from rawless.events.parse import Parser
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
+from rawless.steps import progress, stop_signal
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
 from tests.conftest import event, topic_of

@@ -36,7 +36,7 @@ def backfill(
     and no vector by the encoder that it maps to. Options of Beam follow after --.
     """
     from pipelines.backfill import BackfillRequest, prepare
-    from pipelines.progress import describe
+    from rawless.steps.progress import describe
     from rawless.warehouse.unadapted import EVER
 
     start_at, end_at = (at.replace(tzinfo=UTC) if at else ever for at, ever in zip((from_, until), EVER, strict=True))

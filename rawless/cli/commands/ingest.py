@@ -38,7 +38,7 @@ def ingest(
     loaded = load_stream(stream)
     opened = open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
     from pipelines.launch import IngestRequest, prepare
-    from pipelines.progress import describe
+    from rawless.steps.progress import describe
 
     request = IngestRequest(opened, until_idle, device, warehouse, context.args)
     with progress(f"Preparing to ingest {loaded.stream}"):

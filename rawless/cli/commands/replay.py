@@ -50,7 +50,7 @@ def replay(
         warn(warning)
     from pipelines.launch import IngestRequest
     from pipelines.launch import replay as run
-    from pipelines.progress import describe
+    from rawless.steps.progress import describe
 
     request = IngestRequest(opened, None, device, warehouse, context.args)
     with progress(f"Replaying {loaded.stream}", lambda: describe(loaded.stream)):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from pipelines import stop_signal
+from rawless.steps import stop_signal
 
 _MESSAGE = b"\nFinishing the events that were read. Press Ctrl-C again to stop immediately.\n"
 _STDERR = 2

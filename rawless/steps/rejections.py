@@ -1,24 +1,18 @@
-"""Rejections: the row that every step makes of a failed event, and the counter that it increments."""
+"""Rejections: the row that every step makes of a failed event, and the name of its counter."""
 
 from datetime import datetime
-from typing import Literal
-
-from apache_beam.metrics import Metrics
-from apache_beam.pvalue import TaggedOutput
 
 from rawless.events.event import Rejection
 from rawless.privacy import Reason, Stage
 from rawless.warehouse.rows import RejectionRow, size_bucket
 
-REJECTED: Literal["rejected"] = "rejected"
-"""The tag of every step's second output."""
-RejectedOutput = TaggedOutput[Literal["rejected"], RejectionRow]
-NAMESPACE = "rawless"
+REJECTED = "rejected."
+"""How the name of a counter of rejections starts."""
 
 
-def namespace(encoder: str | None) -> str:
-    """Return the metrics namespace of one encoder (name@version); for None, that of metrics of the whole job."""
-    return f"{NAMESPACE}/{encoder}" if encoder else NAMESPACE
+def counter(stage: Stage, reason: Reason) -> str:
+    """Return the name of the counter of rejections for a stage and a reason."""
+    return f"{REJECTED}{stage.value}.{reason.value}"
 
 
 def rejection_row(
@@ -44,8 +38,3 @@ def rejection_row(
         encoder_fingerprint=fingerprint,
         rejected_at=now,
     )
-
-
-def count_rejection(stage: Stage, reason: Reason, encoder: str | None = None) -> None:
-    """Increment the counter of rejections for a stage and a reason."""
-    Metrics.counter(namespace(encoder), f"rejected.{stage.value}.{reason.value}").inc()

@@ -1,32 +1,14 @@
-"""The elements that travel between steps, and their coders: raw elements refuse to be encoded, rows are pickled."""
+"""The coders of the elements that travel between steps: raw elements refuse to be encoded, rows are pickled."""
 
 import pickle
-from dataclasses import dataclass
 from typing import Any
 
 from apache_beam import coders
 
 from rawless.events.event import Delivery, Event
 from rawless.privacy.coder import RefusingCoder
+from rawless.steps.elements import EncodedEvent, ParsedEvent
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedEvent:
-    """A checked event, and the id of the message that it came in. Contains raw content."""
-
-    event: Event
-    message_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedEvent:
-    """The row of an encoded event, and what its rejection records if the warehouse refuses the row."""
-
-    row: EmbeddingRow
-    message_id: str
-    size: int
-    """Size of the payload in bytes."""
 
 
 class RowCoder(coders.Coder):

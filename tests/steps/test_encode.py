@@ -7,24 +7,25 @@ from typing import Any
 
 import pytest
 import torch
-from apache_beam.pvalue import TaggedOutput
-from apache_beam.utils.windowed_value import WindowedValue
 
 from encoders.batch_encoder import BatchEncoder
 from encoders.batcher import Budget
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
 from encoders.family import Inputs, Model
-from pipelines import encode
-from pipelines.elements import EncodedEvent, ParsedEvent
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Event
+from rawless.events.stream import Limits, Stream
 from rawless.privacy import Raw, Reason, Rejected
 from rawless.privacy.pseudonyms import KeySource
+from rawless.steps import encode
+from rawless.steps.elements import EncodedEvent, ParsedEvent
+from rawless.steps.meter import NoMeter
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 SPEC = lookup("minilm@1.0.0")
+STREAM = Stream(stream="message", modality="text", encoders=(SPEC.ref,))
 LIMIT = 30.0
 
 
@@ -72,26 +73,24 @@ def event(number: object, size: int = 100) -> ParsedEvent:
     return ParsedEvent(event, str(number))
 
 
-def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode._Encode:
+def step(monkeypatch: pytest.MonkeyPatch, *encoders: Encoder) -> encode.Encode:
     """Return a step with these encoders."""
     left = iter(encoders)
     monkeypatch.setattr(encode, "load", lambda *_: next(left))
-    encode_step = encode._Encode([encoder.spec for encoder in encoders], "cpu", ImageLimits(), KeySource())
-    encode_step.setup()
+    encode_step = encode.Encode([encoder.spec for encoder in encoders], "cpu", STREAM, KeySource())
+    encode_step.setup(NoMeter())
     return encode_step
 
 
-def bundle(encode_step: encode._Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
-    encode_step.start_bundle()
-    outputs: list[Any] = [row for parsed in events for row in encode_step.process(parsed)]
-    outputs += encode_step.finish_bundle()
+def bundle(encode_step: encode.Encode, *events: ParsedEvent) -> list[EmbeddingRow | RejectionRow]:
+    encode_step.start()
+    outputs = [row for parsed in events for row in encode_step.process(parsed)]
+    outputs += encode_step.finish()
     return [_row(output) for output in outputs]
 
 
-def _row(output: Any) -> EmbeddingRow | RejectionRow:
-    plain: Any = output.value if isinstance(output, TaggedOutput) else output
-    row = plain.value if isinstance(plain, WindowedValue) else plain
-    return row.row if isinstance(row, EncodedEvent) else row
+def _row(output: EncodedEvent | RejectionRow) -> EmbeddingRow | RejectionRow:
+    return output.row if isinstance(output, EncodedEvent) else output
 
 
 def id_and_outcome(row: EmbeddingRow | RejectionRow) -> tuple[str | None, object]:
@@ -121,7 +120,7 @@ def test_bundles_of_four_in_twelve_threads_share_batches_and_each_gets_its_own_r
 
 def test_the_batches_of_small_bundles_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, sizes = Numbers(wait_seconds=LIMIT), []
-    monkeypatch.setattr(encode, "_measure", lambda encoder: sizes.extend(run.size for run in encoder.runs()))
+    monkeypatch.setattr(encode, "_measure", lambda _, encoder: sizes.extend(run.size for run in encoder.runs()))
     steps = [step(monkeypatch, encoder) for _ in range(12)]
     threads = [threading.Thread(target=bundle, args=(encode_step, *map(event, range(4)))) for encode_step in steps]
     for thread in threads:
@@ -156,7 +155,7 @@ def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pyte
     encoder = Numbers()
     encode_step = step(monkeypatch, encoder)
     encoder.released.clear()
-    encode_step.start_bundle()
+    encode_step.start()
     half = encode.MAX_BYTES // 2
     assert list(encode_step.process(event(1, half))) == []
     assert list(encode_step.process(event(2, half))) == []
@@ -169,7 +168,7 @@ def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pyte
     encoder.released.set()
     reader.join(LIMIT)
 
-    assert [id_and_outcome(_row(output)) for output in [*third, *encode_step.finish_bundle()]] == [
+    assert [id_and_outcome(_row(output)) for output in [*third, *encode_step.finish()]] == [
         ("e-1", 1),
         ("e-2", 2),
         ("e-3", 3),
@@ -178,5 +177,6 @@ def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pyte
 
 def test_a_worker_that_lacks_the_decoder_of_a_format_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("encoders.image_formats.heic.LIBRARY", "a_library_that_is_missing")
+    encode_step = encode.Encode([], "cpu", STREAM.model_copy(update={"limits": Limits(formats=("heic",))}), KeySource())
     with pytest.raises(UserError, match=r"limits\.formats: heic needs pillow-heif"):
-        encode._Encode([], "cpu", ImageLimits(formats=("heic",)), KeySource()).setup()
+        encode_step.setup(NoMeter())

@@ -1,0 +1,24 @@
+"""The elements that travel between steps."""
+
+from dataclasses import dataclass
+
+from rawless.events.event import Event
+from rawless.warehouse.rows import EmbeddingRow
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedEvent:
+    """A checked event, and the id of the message that it came in. Contains raw content."""
+
+    event: Event
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """The row of an encoded event, and what its rejection records if the warehouse refuses the row."""
+
+    row: EmbeddingRow
+    message_id: str
+    size: int
+    """Size of the payload in bytes."""
