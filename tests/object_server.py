@@ -23,6 +23,8 @@ class Stored:
     content_type: str = "application/octet-stream"
     cut: int = 0
     """The number of responses that end after half of their body."""
+    ignores_range: bool = False
+    """Whether all of it is sent, as the store does where it inflates an object."""
     generation: int = field(default_factory=count(1_700_000_000_000_000).__next__)
 
 
@@ -36,6 +38,7 @@ class Store(ThreadingHTTPServer):
         self.objects: dict[str, Stored] = {}
         self.asked: list[str] = []
         self.sent = 0
+        self.connections = 0
         self.list_status = 200
         self.page_size = 1000
         self.latency = 0.0
@@ -50,6 +53,11 @@ class Store(ThreadingHTTPServer):
         """Store an object of the bucket `bucket`."""
         self.objects[f"bucket/{name}"] = stored = Stored(content, **how)
         return stored
+
+    def process_request(self, *arguments: Any) -> None:
+        """Count a connection."""
+        self.connections += 1
+        super().process_request(*arguments)
 
     def handle_error(self, *_: object) -> None:
         """Report nothing about a client that disconnected."""
@@ -111,6 +119,8 @@ class _Answer(BaseHTTPRequestHandler):
     def _media(self, stored: Stored) -> None:
         if (status := _next(stored.media_status)) != 200:
             return self._refuse(status)
+        if stored.ignores_range:
+            return self._send(200, stored.content, {})
         first, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
         part = stored.content[int(first) : int(last) + 1 if last else None]
         if not part:

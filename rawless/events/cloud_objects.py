@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from requests.adapters import HTTPAdapter
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.find_files import has_wildcard, matches
-from rawless.events.objects import RETRY_SECONDS, UnreadableObject
+from rawless.events.objects import UnreadableObject
 from rawless.loopback import check_storage_address
 from rawless.privacy.logs import withheld
 
@@ -38,6 +39,8 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 SCHEME = "gs://"
 CONNECTIONS = 64
 """Connections that a process keeps open; further ones are opened as needed and closed after their request."""
+RETRY_SECONDS = 120.0
+"""For how long a request is repeated while the store does not answer."""
 CHUNK = 8 << 20
 """The most bytes that a file object requests at once."""
 _FIRST_CHUNK = 1 << 18
@@ -159,18 +162,20 @@ def download(
     name, UnreadableObject if the object may not be read, and Unavailable if the store does not answer.
     """
     refused: str | None = None
+    content = _Bounded(None if end is None else end - start)
     try:
-        with withheld():
+        with withheld(), suppress(_Full):
             blob = _client().bucket(bucket).blob(name, generation=generation)
             # Raw, because an object that is stored as compressed would be inflated, without a limit.
-            content: bytes = blob.download_as_bytes(
+            blob.download_to_file(
+                content,
                 start=start,
                 end=None if end is None else end - 1,
                 raw_download=True,
                 checksum=None,  # none exists for a part of an object
                 retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS),
             )
-        return content
+        return content.getvalue()
     except RequestRangeNotSatisfiable:
         return b""
     except (NotFound, BadRequest):  # also an impossible name
@@ -197,6 +202,26 @@ def open_object(found: CloudObject, where: str, start: int = 0, expected: int | 
     raw = _ObjectFile(found, where, expected)
     raw.seek(start)
     return io.BufferedReader(raw, 1 << 16)
+
+
+class _Full(Exception):
+    """More was sent than was asked for."""
+
+
+class _Bounded(io.BytesIO):
+    """Takes at most `limit` bytes: a store ignores ranges of an object that it inflates in spite of the request."""
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, chunk: Any) -> int:
+        """See `io.BytesIO.write`. Raises _Full."""
+        left = len(chunk) if self._limit is None else self._limit - self.tell()
+        written = super().write(chunk[:left])
+        if len(chunk) > left:
+            raise _Full
+        return written
 
 
 class _ObjectFile(io.RawIOBase):

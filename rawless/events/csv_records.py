@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from rawless.errors import Unavailable
 from rawless.events.file_format import open_text, skip
-from rawless.events.lines import BOM, LINES_PER_SHARD, Shard, join, skip_line
+from rawless.events.lines import BOM, LINES_PER_SHARD, Shard, cut_lines, join, skip_line
 from rawless.privacy import Raw, Reason, guarded
 
 RECORD_LIMIT = 1 << 20
@@ -83,8 +83,15 @@ def shards(path: Path, delimiter: str, lines: int = LINES_PER_SHARD) -> Iterator
 
 def cut(file: BinaryIO, delimiter: str, lines: int = LINES_PER_SHARD) -> Iterator[Shard]:
     """Cut an open file, as `shards` does."""
-    every = _cut(Records(file, 1, delimiter), lines)
-    yield from every if file.seekable() else join(list(every))
+    if not file.seekable():
+        yield from join(list(_cut(Records(file, 1, delimiter), 0, lines)))
+        return
+    # A line is a record as long as no value is quoted, so most files are cut without parsing them.
+    stopped = yield from cut_lines(file, lines, stop_at=b'"')
+    if stopped is not None:
+        start, first = stopped
+        file.seek(start)
+        yield from _cut(Records(file, first, delimiter), start, lines)
 
 
 def read(path: Path, shard: Shard, delimiter: str) -> Iterator[Record]:
@@ -165,8 +172,8 @@ class Records:
             yield os.fsdecode(line)
 
 
-def _cut(records: Records, lines: int) -> Iterator[Shard]:
-    first, start, position = 1, 0, 0
+def _cut(records: Records, start: int, lines: int) -> Iterator[Shard]:
+    first, position = records.number, start
     while record := records.next():
         position += record.size
         if records.number - first >= lines and records.is_after_a_record:

@@ -5,7 +5,7 @@ The number of a line, from 1, is the message id of its event.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -61,7 +61,7 @@ def shards(path: Path, lines: int = LINES_PER_SHARD) -> Iterator[Shard]:
     it is damaged, before anything of it is delivered.
     """
     with open_text(path) as file:
-        every = _cut(file, lines)
+        every = cut_lines(file, lines)
         yield from every if file.seekable() else join(list(every))
 
 
@@ -73,9 +73,14 @@ def join(every: Sequence[Shard]) -> Iterator[Shard]:
         yield Shard(part[0].offset, part[0].first, sum(shard.lines for shard in part))
 
 
-def _cut(file: BinaryIO, lines: int) -> Iterator[Shard]:
+def cut_lines(
+    file: BinaryIO, lines: int, stop_at: bytes | None = None
+) -> Generator[Shard, None, tuple[int, int] | None]:
+    """Yield the shards of an open file, up to the one that contains `stop_at`; return its offset and first line."""
     start, first, seen, position, complete = 0, 1, 0, 0, True
     while chunk := file.read(_CHUNK):
+        if stop_at is not None and stop_at in chunk:
+            return start, first
         end = -1
         while (end := chunk.find(b"\n", end + 1)) >= 0:
             seen += 1
@@ -85,6 +90,7 @@ def _cut(file: BinaryIO, lines: int) -> Iterator[Shard]:
         position, complete = position + len(chunk), chunk.endswith(b"\n")
     if position > start:
         yield Shard(start, first, seen if complete else seen + 1)
+    return None
 
 
 def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Delivery]:

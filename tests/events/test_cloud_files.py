@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from rawless.errors import Unavailable, UserError
-from rawless.events.cloud_objects import ObjectNotFound, download
 from rawless.events.event import Delivery, Rejection
 from rawless.events.lines import LINES_PER_SHARD
 from rawless.events.messages import encode_message
@@ -18,8 +17,9 @@ from rawless.events.objects import ObjectLocation
 from rawless.events.parse import Parser
 from rawless.events.source import BoundedSource
 from rawless.events.sources import open_bounded_source
+from rawless.events.stored_objects import read_object
 from rawless.events.stream import Stream
-from rawless.privacy import Raw, Reason, Rejected
+from rawless.privacy import Raw, Reason
 from tests.object_server import Store
 from tests.streams import ANY_ID
 
@@ -46,14 +46,6 @@ def row(file: str = "a.txt", event_id: str = "a") -> str:
     return f"{file},{event_id},2026-06-14T08:30:00Z,,chat\n"
 
 
-def _read(location: ObjectLocation, limit: int) -> bytes:
-    bucket, _, folder = location.root.partition("/")
-    try:
-        return download(bucket, folder + "/".join(location.parts), "here", 0, limit + 1)
-    except ObjectNotFound:
-        raise Rejected(Reason.OBJECT_NOT_FOUND) from None
-
-
 def put(store: Store, *rows: str, name: str = "lists/a.csv", header: str = HEADER) -> None:
     store.put(name, "".join([f"{header}\n", *rows]).encode())
 
@@ -74,7 +66,7 @@ def deliveries(opened: BoundedSource) -> Iterator[Delivery]:
 
 
 def _outcome(delivery: Delivery) -> tuple[str, str | None, Reason | bytes]:
-    outcome = Parser(STREAM, None, _read).parse(delivery, NOW).outcome
+    outcome = Parser(STREAM, None, read_object).parse(delivery, NOW).outcome
     if isinstance(outcome, Rejection):
         return delivery.message_id, outcome.ids.event_id, outcome.reason
     return delivery.message_id, outcome.event_id, outcome.payload.reveal()

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from encoders.spec import EncoderSpec
+from rawless.events.sources import open_source
+from rawless.events.stream import Stream
 from tests.object_server import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -55,3 +57,28 @@ def test_fifty_objects_are_ingested_whole_and_a_bad_line_can_be_found(
     for reason, (position, offset) in found.items():
         assert int(position) == OBJECTS
         assert last[int(offset) :].startswith({"malformed_event": b"garbage\n", "empty_text": b'{"stream"'}[reason])
+
+
+def test_objects_with_csv_files_are_ingested_whole_and_each_is_accounted_for(
+    store: Store, stream: Stream, ingest: Ingested, embeddings: Rows, rejections: Rows, tiny_sealed: EncoderSpec
+) -> None:
+    now = datetime.now(UTC).isoformat()
+    for number in range(20):
+        store.put(f"notes/{number:02}-Rosalind.txt", b"A text.", media_status=[403 if number == 7 else 200])
+    for part in range(2):
+        rows = [f"{number:02}-Rosalind.txt,e-{number:02},{now},Rosalind" for number in range(part, 19, 2)]
+        lines = ["file,event_id,occurred_at,subject_id", *rows, f"none.txt,none-{part},{now},Rosalind"]
+        store.put(f"lists/{part}.csv", "\n".join(lines).encode())
+    source = open_source("files:gs://bucket/notes/*.txt", stream, "gs://bucket/lists/*.csv")
+
+    summary = ingest("gs://bucket/notes/*.txt", source=source, encoders=(tiny_sealed,))
+
+    embedded = [number for number in range(19) if number != 7]
+    assert [row["event_id"] for row in embeddings()] == [f"e-{number:02}" for number in embedded]
+    assert summary["read"] == 22
+    assert {(row["message_id"], row["event_id"], row["reason"]) for row in rejections()} == {
+        ("1:12", "none-0", "object_not_found"),
+        ("2:5", "e-07", "object_unreadable"),
+        ("2:11", "none-1", "object_not_found"),
+        ("file-1", None, "missing_event_id"),
+    }
