@@ -69,7 +69,7 @@ def _figures(source: str, few: dict[str, float], runs: dict[int, dict[str, float
         yield figure("backfill", f"{source}, speed", what, [events / run["seconds"]], "a second")
     for name, values in (
         ("CPU of an event, many / few", costs[1] / costs[0]),
-        ("CPU of an event, 4 processes / 1", costs[3] / costs[1]),
+        ("CPU of an event, 2 processes / 1", costs[2] / costs[1]),
         ("peak of a process, many / few", runs[1]["peak_megabytes"] / few["peak_megabytes"]),
     ):
         yield figure("backfill", source, name, [values], "ratio", REQUIRED_GROWTH)

@@ -136,6 +136,10 @@ class Columns:
         """The columns to read."""
         return [*self.fields, *self.attributes]
 
+    def fit(self, batch: Raw[pa.RecordBatch]) -> bool:
+        """Return whether a batch has these columns and no others."""
+        return guarded(lambda: {*batch.reveal().schema.names} == {*self.read}) is True
+
     def deliveries(self, batch: Raw[pa.RecordBatch], message_ids: Iterable[str]) -> Iterator[Delivery]:
         """Yield the deliveries of the rows of a batch, each with the next of the message ids."""
         rows = guarded(lambda: batch.reveal().num_rows)

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import count
 from typing import ClassVar, Literal
 
-from rawless.errors import UserError
+from rawless.errors import Unavailable, UserError
 from rawless.events.columns import Columns, ObjectColumns, Wanted, read_batches
 from rawless.events.event import Delivery
 from rawless.events.source import Scheme, SourceOptions, TableDescription, Tables
@@ -97,6 +97,8 @@ class TableReader:
         """Yield the deliveries of a stream."""
         ids = (f"{shard.number}:{number}" for number in count(1))
         for batch in read_batches(self._source.tables.read_stream(shard.name), _FAILED):
+            if not self._columns.fit(batch):
+                raise Unavailable(f"The columns of {self._source.table_id} changed after it was opened; run again.")
             yield from self._columns.deliveries(batch, ids)
 
     @cached_property

@@ -124,7 +124,8 @@ class _Parquet:
     def _open(self) -> Raw[pq.ParquetFile]:
         data = self._data()
         try:
-            return Raw(pq.ParquetFile(data, buffer_size=_BUFFER, coerce_int96_timestamp_unit="us"))
+            # Without pre_buffer, which would hold the columns of a whole row group in memory.
+            return Raw(pq.ParquetFile(data, buffer_size=_BUFFER, pre_buffer=False, coerce_int96_timestamp_unit="us"))
         except BaseException:
             data.close()
             raise

@@ -191,6 +191,18 @@ def test_a_table_that_does_not_exist_is_reported(opened: Callable[[str], Bounded
         opened("none.none")
 
 
+def test_columns_that_change_while_a_job_runs_end_it(
+    table: Callable[..., str], opened: Callable[[str], BoundedSource], warehouse: Warehouse
+) -> None:
+    name = table()
+    source = opened(name)
+    (shard,) = source.reader().shards()
+    warehouse.query(f"DROP TABLE `{name}`")
+    warehouse.query(f"CREATE TABLE `{name}` AS SELECT 'e' AS event_id, CURRENT_TIMESTAMP() AS occurred_at, 'x' AS text")
+    with pytest.raises(Unavailable, match=r"^The columns of .* changed after it was opened; run again\.$"):
+        list(source.reader().read(shard))
+
+
 def test_a_stream_that_has_expired_is_reported_with_what_to_do(
     table: Callable[..., str], opened: Callable[[str], BoundedSource]
 ) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.events import cloud_objects
 from rawless.events.event import Delivery, Event, Rejection
 from rawless.events.parse import Parser
 from rawless.events.source import read_all
@@ -324,6 +325,27 @@ def test_of_a_large_object_only_the_columns_are_fetched_that_an_event_is_made_of
 
     assert len(_deliveries("parquet:gs://bucket/a.parquet")) == 500
     assert store.sent < len(content) / 10
+
+
+def test_of_a_large_row_group_only_a_piece_of_each_column_is_in_memory(
+    store: Store, write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = random.Random(1)
+    content = _table(500, text=..., payload=[noise.randbytes(4000) for _ in range(500)])
+    write(content, row_group_size=500, write_batch_size=4, data_page_size=10_000, use_dictionary=False)
+    store.put("a.parquet", (tmp_path / "a.parquet").read_bytes())
+    monkeypatch.setattr(parquet, "SMALL", 0)
+    monkeypatch.setattr(parquet, "_BUFFER", 20_000)
+    requested = []
+
+    def read_object(found: Any, where: str, start: int, end: int) -> bytes:
+        requested.append(end - start)
+        return cloud_objects.read_object(found, where, start, end)
+
+    monkeypatch.setattr(parquet, "read_object", read_object)
+
+    assert len(_deliveries("parquet:gs://bucket/a.parquet")) == 500
+    assert max(requested) <= 1 << 16  # the footer
 
 
 def test_an_object_that_changes_between_listing_and_reading_is_read_again_later(
