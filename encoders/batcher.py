@@ -27,9 +27,9 @@ P = TypeVar("P")
 Outcome: TypeAlias = Encoded | Reason
 _MAX_RUNS = 10_000
 """Batch runs that are remembered until `runs` is called."""
-STUCK_SECONDS = 300.0
-"""Without any outcome for so long, a batcher is stuck: the slowest batch, of a large network on one core, takes one
-minute, and an image is decoded in less."""
+STUCK_SECONDS = 600.0
+"""Without any outcome for so long, a batcher is stuck: a child that decodes an image is ended after five minutes, and the
+slowest batch, of a large network on one core, takes one."""
 CHECK_SECONDS = 5.0
 """How often a caller that waits looks whether the batcher is stuck."""
 

@@ -15,7 +15,7 @@ from rawless.privacy.pseudonyms import KEY_VARIABLE
 NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 """Dataflow writes the element that failed to the temp location unless this experiment is set."""
 
-ELEMENT_MINUTES = 40
+ELEMENT_MINUTES = 45
 """Minutes after which a worker ends whose step neither returns nor yields anything: more than a step itself waits, 30
 for a vector and 2 for a row, and than an encoder takes to load. Beam looks every two minutes."""
 _ADDED = {"beam_plugins": [privacy.__name__]}
