@@ -27,6 +27,7 @@ from benchmarks import (
     startup,
     throughput,
     unchanged,
+    worker,
 )
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
@@ -36,6 +37,7 @@ PARTS = {
     "unchanged": unchanged.measure,
     "peers": peers.measure,
     "bundles": bundles.measure,
+    "worker": worker.measure,
     "sink": sink.measure,
     "connections": connections.measure,
     "memory": memory.measure,
