@@ -28,12 +28,14 @@ class Ingest:
     key: KeySource
     warehouse: Warehouse
     device: Device = "auto"
+    restarts: bool = False
+    """Whether the runner starts a worker's process again that ends: one that can encode no more then does."""
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Add the steps of the job to a pipeline."""
         deliveries = pipeline | "Read" >> Read(self.stream.stream, self.source)
         events, malformed = deliveries | "Parse" >> ApplyStep(Parse(self.stream, self.key, read_object))
-        encode = Encode(self.encoders, self.device, self.stream, self.key)
+        encode = Encode(self.encoders, self.device, self.stream, self.key, restarts=self.restarts)
         embeddings, unencoded = events | "Encode" >> ApplyStep(encode)
         _, refused = embeddings | "WriteEmbeddings" >> ApplyStep(Write(self.warehouse))
         rejections = (malformed, unencoded, refused) | "Rejections" >> beam.Flatten()

@@ -130,7 +130,7 @@ def _job(
     key = open_key_source(warehouse)
     if stream.subject != "none" or stream.unchanged or any(map(needs_key, specs)):
         key.load()
-    return Ingest(stream, request.source, specs, key, warehouse, request.device)
+    return Ingest(stream, request.source, specs, key, warehouse, request.device, restarts=not is_local)
 
 
 def check_encoder(warehouse: Warehouse, spec: EncoderSpec, device: Device, *, is_local: bool) -> None:
