@@ -31,6 +31,7 @@ from benchmarks import (
     startup,
     throughput,
     unchanged,
+    worker,
 )
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
@@ -41,6 +42,7 @@ PARTS = {
     "peers": peers.measure,
     "bundles": bundles.measure,
     "claims": claims.measure,
+    "worker": worker.measure,
     "sink": sink.measure,
     "connections": connections.measure,
     "crashes": crashes.measure,
