@@ -11,7 +11,12 @@ WarehouseFile = Annotated[
     typer.Option("--warehouse", help="The warehouse file. By default the local stack is used.", show_default=False),
 ]
 StreamFile = Annotated[Path, typer.Option("--stream", help="The stream file.")]
-BatchSource = Annotated[str, typer.Option("--source", help="Where to read events: jsonl:PATH or files:GLOB.")]
+BatchSource = Annotated[
+    str,
+    typer.Option(
+        "--source", help="Where to read events: jsonl:PATH, files:GLOB, parquet:GLOB or bigquery:PROJECT.DATASET.TABLE."
+    ),
+]
 Metadata = Annotated[
     str | None,
     typer.Option(

@@ -7,10 +7,16 @@ import pytest
 
 from pipelines.launch import IngestRequest, prepare, replay
 from rawless.errors import UserError
+from rawless.events.columns import Wanted
+from rawless.events.file_set import FileSet
 from rawless.events.filtered_source import FilteredSource
 from rawless.events.sources import open_source
+from rawless.events.sources.bigquery import TableSource
+from rawless.events.sources.parquet import ParquetSource
 from rawless.events.stream import Stream
 from rawless.privacy import Reason
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.table_streams import Tables
 
 REMOTE = ("--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", "--temp_location=gs://b/t")
 
@@ -47,4 +53,23 @@ def test_files_with_metadata_on_this_machine_are_refused(stream: Stream, tmp_pat
     source = FilteredSource(open_source(f"files:{tmp_path}/*.txt", stream, metadata), "message", frozenset())
 
     with pytest.raises(UserError, match="names files on this machine"):
+        prepare(IngestRequest(source, warehouse=warehouse_file, beam=REMOTE), stream)
+
+
+def test_objects_of_an_emulator_are_refused_for_remote_workers(
+    stream: Stream, warehouse_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_cloud = ParquetSource(FileSet("gs://bucket/*.parquet"), Wanted.by(stream))
+    assert in_cloud.only_here() is None
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:8085")
+    with pytest.raises(UserError, match="names objects of an emulator on this machine"):
+        prepare(IngestRequest(in_cloud, warehouse=warehouse_file, beam=REMOTE), stream)
+
+
+def test_a_table_of_the_local_bigquery_is_refused_for_remote_workers(
+    stream: Stream, warehouse: Warehouse, warehouse_file: Path
+) -> None:
+    source = TableSource(f"{warehouse.config.project}.d.t", Wanted.by(stream), Tables(warehouse))
+
+    with pytest.raises(UserError, match="names a table of the local BigQuery"):
         prepare(IngestRequest(source, warehouse=warehouse_file, beam=REMOTE), stream)

@@ -15,7 +15,8 @@ from rawless.events.sources.jsonl import JsonlSource
 from rawless.events.stream import Stream
 from rawless.privacy import Raw
 
-USAGES = "must be one of: files:GLOB, jsonl:PATH, pubsub:projects/P/subscriptions/S."
+BOUNDED = "must be one of: bigquery:PROJECT.DATASET.TABLE, files:GLOB, jsonl:PATH, parquet:GLOB"
+USAGES = f"{BOUNDED}, pubsub:projects/P/subscriptions/S."
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 
@@ -66,7 +67,7 @@ def test_a_new_scheme_needs_only_its_entry(monkeypatch: pytest.MonkeyPatch) -> N
 def test_only_bounded_schemes_are_accepted_and_listed_for_a_bounded_source() -> None:
     with pytest.raises(UserError) as refused:
         open_bounded_source("pubsub:projects/local-dev/subscriptions/abc", STREAM)
-    assert str(refused.value).endswith(", but must be one of: files:GLOB, jsonl:PATH.")
+    assert str(refused.value).endswith(f", but {BOUNDED}.")
 
 
 @pytest.mark.parametrize("location", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
