@@ -9,6 +9,7 @@ import typer
 from benchmarks import (
     adapters,
     bundles,
+    claims,
     comparison,
     composite,
     connections,
@@ -39,6 +40,7 @@ PARTS = {
     "peers": peers.measure,
     "bundles": bundles.measure,
     "worker": worker.measure,
+    "claims": claims.measure,
     "sink": sink.measure,
     "connections": connections.measure,
     "crashes": crashes.measure,

@@ -1,11 +1,14 @@
 """Simulate a streaming worker: events arrive at a given rate, and 48 threads take bundles of one to five of them.
 
-Each thread runs the steps of the job, Parse, Encode and Write, as a runner does. All of it is real, the batcher, the
-decoder, the rows and the client of the sink, except for the arrival of events and the network: a server in another
-process takes as long to open a connection and to answer as BigQuery does. What is served is compared with what decoding
-and the model alone allow, which is measured in the same round.
+Each thread runs the steps of the job, Parse, Fetch, Encode and Write, as a runner does. All of it is real, the batcher,
+the decoder, the rows and the client of the sink, except for the arrival of events and the network: servers in other
+processes take as long to open a connection and to answer as BigQuery and a store of objects do. What is served is
+compared with what decoding and the model alone allow, which is measured in the same round.
+
+`python -m benchmarks.worker JPEGs --rate 1000 --in-process` prints the figures of one case and stores nothing.
 """
 
+import logging
 import os
 import random
 import statistics
@@ -18,29 +21,32 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
+import typer
 
 from benchmarks.append_server import OPEN_SECONDS, append_server
 from benchmarks.figures import Figure, figure
+from benchmarks.object_store import serving
+from benchmarks.report import show
 from benchmarks.work import Work, messages, minilm, resnet18
 from encoders.batch_encoder import BatchEncoder
 from encoders.family import Model
 from encoders.image_model import budget
-from encoders.load import load, load_model
+from encoders.load import build, load_model
 from encoders.spec import Vector
 from encoders.text_model import CUDA_BUDGET
 from rawless.events.event import Delivery
 from rawless.events.messages import decode_message
-from rawless.events.objects import ObjectLocation, read_file
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.steps import encode
 from rawless.steps.encode import Encode
+from rawless.steps.fetch import Fetch
 from rawless.steps.meter import Meter, NoMeter
 from rawless.steps.parse import Parse
 from rawless.steps.step import Step
@@ -59,6 +65,7 @@ OBJECT_SECONDS = 0.05
 WARM_UP_SECONDS, SECONDS = 2.0, 6.0
 REQUIRED = ">= 0.9"
 _ALONE_SECONDS = 1.5
+_PREFIX = "gs://bench/objects/"
 
 
 class Stub:
@@ -89,20 +96,25 @@ class Case:
     uses_cores: bool
     """Whether the model runs on the cores that also decode."""
     claims: bool = False
-    """Whether events name their contents, which are files that take a moment to arrive."""
+    """Whether events name their contents, which are objects in a store that takes a moment to answer."""
 
 
-def cases() -> Iterator[Case]:
-    """Yield the cases: a model that costs no core, for images and texts, and one that does."""
+def cases(*, isolated: bool = True) -> Iterator[Case]:
+    """Yield the cases: a model that costs no core, for images and texts, and one that does.
+
+    Images are decoded in children, as in a job, unless they are not `isolated`.
+    """
     images, texts = resnet18(200), minilm(0)
     texts = Work("short_texts", texts.spec, [text for text in messages(3_000) if len(text) <= 200][:1_000])
     # About what an L4 takes for ResNet-50 and for MiniLM: 900 images and 10,000 short texts a second.
-    stub = _on_stub(images, 0.004, 0.001)
+    stub = _on_stub(images, 0.004, 0.001, isolated)
     yield Case("JPEGs, stub of a GPU", images, stub, uses_cores=False)
     yield Case("JPEGs by claim checks, stub of a GPU", images, stub, uses_cores=False, claims=True)
-    yield Case("short texts, stub of a GPU", texts, _on_stub(texts, 0.004, 0.00008), uses_cores=False)
-    on_cpu = load(images.spec, "cpu")
-    assert isinstance(on_cpu, BatchEncoder)  # noqa: S101
+    yield Case("short texts, stub of a GPU", texts, _on_stub(texts, 0.004, 0.00008, isolated), uses_cores=False)
+    on_cpu = build(images.spec, torch.device("cpu"))
+    on_cpu.accelerate()
+    if isolated:
+        on_cpu.isolate()
     yield Case("JPEGs, ResNet-18 on the CPU", images, on_cpu, uses_cores=True)
 
 
@@ -153,13 +165,15 @@ def _alone(case: Case) -> _Alone:
     return _Alone(_decoding(case), _modelling(case))
 
 
-def _on_stub(work: Work, batch_seconds: float, item_seconds: float) -> BatchEncoder[Any]:
+def _on_stub(work: Work, batch_seconds: float, item_seconds: float, isolated: bool) -> BatchEncoder[Any]:
     """Return the encoder of a workload with a stub as its network, and batches as on a GPU."""
     model: Model[Any] = load_model(work.spec, cuda=False)
     model.budget = budget(224, cuda=True) if work.spec.modality == "image" else CUDA_BUDGET
     encoder: BatchEncoder[Any] = BatchEncoder(work.spec, model, torch.device("cpu"))
     encoder._runtime = Stub(work.spec.dimension, batch_seconds, item_seconds)
     encoder._turn = nullcontext()
+    if isolated:
+        encoder.isolate()
     return encoder
 
 
@@ -210,12 +224,16 @@ class Served:
 
 def serve(case: Case, rate: float) -> Served:
     """Offer events to a worker at a rate, and return what it served after the first seconds."""
-    with append_server(OPEN_SECONDS, ANSWER_SECONDS) as warehouse, tempfile.TemporaryDirectory() as name:
-        meter, stream, folder = _BatchSizes(), _stream(case.work, Path(name)), Path(name)
-        create_key_file(folder / "key")
+    with (
+        append_server(OPEN_SECONDS, ANSWER_SECONDS) as warehouse,
+        tempfile.TemporaryDirectory() as folder,
+        serving(case.work.payloads, OBJECT_SECONDS) if case.claims else nullcontext(),
+    ):
+        meter, key = _BatchSizes(), Path(folder) / "key"
+        create_key_file(key)
         with patch.object(encode, "load", lambda *_: case.encoder):
-            chains = [_chain(case.work, stream, warehouse, folder / "key", meter) for _ in range(THREADS)]
-        arrivals = _Arrivals(case, folder, rate)
+            chains = [_chain(case.work, warehouse, key, meter) for _ in range(THREADS)]
+        arrivals = _Arrivals(case, rate)
         with ThreadPoolExecutor(THREADS) as threads:
             done = [each for found in threads.map(lambda chain: _run(chain, arrivals), chains) for each in found]
         storage_writer(warehouse).client.transport.close()
@@ -229,21 +247,12 @@ def serve(case: Case, rate: float) -> Served:
     )
 
 
-def _stream(work: Work, folder: Path) -> Stream:
-    fields = work.stream.model_dump(exclude={"limits"})
-    attributes = {"channel": {"enum": ["chat", "email"]}}
-    return Stream.model_validate({**fields, "attributes": attributes, "uri_prefixes": [f"{folder.as_uri()}/"]})
-
-
 class _Arrivals:
     """Bundles that arrive at a constant rate of events, for all threads."""
 
-    def __init__(self, case: Case, folder: Path, rate: float) -> None:
+    def __init__(self, case: Case, rate: float) -> None:
         self._payloads, self._stream, self._rate = case.work.payloads, case.work.stream.stream, rate
-        self._uris: list[str] = []
-        for number, payload in enumerate(self._payloads if case.claims else ()):
-            (folder / str(number)).write_bytes(payload)
-            self._uris.append((folder / str(number)).as_uri())
+        self._claims = case.claims
         self._random = random.Random(1)  # noqa: S311
         self._lock = threading.Lock()
         self._events = 0
@@ -267,14 +276,9 @@ class _Arrivals:
         attributes = {"event_id": f"e-{number}", "occurred_at": datetime.now(UTC).isoformat(), "channel": "chat"}
         attributes |= {"stream": self._stream, "subject_id": f"customer-{number // 3}"}
         place = number % len(self._payloads)
-        if not self._uris:
-            return decode_message(str(number), self._payloads[place], attributes)
-        return decode_message(str(number), b"", attributes | {"uri": self._uris[place]})
-
-
-def _read_object(location: ObjectLocation, limit: int) -> bytes:
-    time.sleep(OBJECT_SECONDS)
-    return read_file(location, limit)
+        if self._claims:
+            return decode_message(str(number), b"", attributes | {"uri": f"{_PREFIX}{place}"})
+        return decode_message(str(number), self._payloads[place], attributes)
 
 
 @dataclass(frozen=True)
@@ -299,10 +303,17 @@ class _BatchSizes(NoMeter):
             self.sizes.append(value)
 
 
-def _chain(work: Work, stream: Stream, warehouse: Warehouse, key: Path, meter: Meter) -> _Chain:
+def _chain(work: Work, warehouse: Warehouse, key: Path, meter: Meter) -> _Chain:
     """Return the steps of one thread, each of which takes the outputs of the one before."""
+    fields, attributes = work.stream.model_dump(exclude={"limits"}), {"channel": {"enum": ["chat", "email"]}}
+    stream = Stream.model_validate({**fields, "attributes": attributes, "uri_prefixes": [_PREFIX]})
     source = KeySource(path=str(key))
-    steps = (Parse(stream, source, _read_object), Encode([work.spec], "cpu", stream, source), Write(warehouse))
+    steps: _Chain = (
+        Parse(stream, source),
+        Fetch(stream.stream),
+        Encode([work.spec], "cpu", stream, source),
+        Write(warehouse),
+    )
     for step in steps:
         step.setup(meter)
     return steps
@@ -334,3 +345,19 @@ def _pass(chain: _Chain, element: Any) -> None:
     if chain:
         for output in chain[0].process(element):
             _pass(chain[1:], output)
+
+
+def main(
+    case: Annotated[str, typer.Argument(help="A part of the label of a case.")],
+    rate: Annotated[list[int] | None, typer.Option(help="Events a second; may be given several times.")] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 1,
+    in_process: Annotated[bool, typer.Option("--in-process", help="Decode images in this process.")] = False,
+) -> None:
+    """Print the figures of the cases with this label."""
+    logging.disable(logging.WARNING)
+    chosen = [each for each in cases(isolated=not in_process) if case in each.label]
+    show([each for one in chosen for each in measure_case(one, rounds, rate or RATES)], f"Medians of {rounds} rounds")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -9,7 +9,7 @@ from apache_beam import coders
 
 from rawless.events.event import Delivery, Event
 from rawless.privacy.coder import RefusingCoder
-from rawless.steps.elements import EncodedEvent, ParsedEvent
+from rawless.steps.elements import CheckedEvent, EncodedEvent, ParsedEvent
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 MAX_NAME = 2_000
@@ -60,7 +60,7 @@ def _is_place(value: Any) -> bool:
 
 
 coders.registry.register_coder(Place, PlaceCoder)
-for raw in (Delivery, Event, ParsedEvent):
+for raw in (Delivery, Event, CheckedEvent, ParsedEvent):
     coders.registry.register_coder(raw, RefusingCoder)
 for row in (EncodedEvent, EmbeddingRow, RejectionRow):
     coders.registry.register_coder(row, RowCoder)

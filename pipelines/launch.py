@@ -21,7 +21,7 @@ from pipelines.unbounded import message_read
 from rawless.connect import JOB_TABLES, open_existing_warehouse, open_key_source, open_warehouse
 from rawless.errors import UserError
 from rawless.events.filtered_source import FilteredSource
-from rawless.events.source import Source
+from rawless.events.source import BoundedSource, Source
 from rawless.events.stream import Stream
 from rawless.loopback import check_storage_address
 from rawless.privacy import Reason
@@ -156,5 +156,16 @@ def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> Non
     if request.until_idle is not None and (request.source.is_bounded or not options.is_local(beam)):
         raise UserError("--until-idle is for sources of messages that are read on this machine; leave it out.")
     check_workers(beam, request.warehouse)
+    if request.source.is_bounded and not options.is_local(beam):
+        _check_reachable(request.source)
     if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
         check_storage_address()
+
+
+def _check_reachable(source: BoundedSource) -> None:
+    """Raise UserError if only this machine can read the source, while the workers run on others."""
+    if part := source.only_here():
+        raise UserError(
+            f"--source names {part}, which workers on other machines cannot read: copy it to Google Cloud and name it "
+            "there, as in jsonl:gs://BUCKET/*.jsonl, or leave out the option --runner to run the job here."
+        )

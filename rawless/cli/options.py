@@ -13,9 +13,11 @@ WarehouseFile = Annotated[
 StreamFile = Annotated[Path, typer.Option("--stream", help="The stream file.")]
 BatchSource = Annotated[str, typer.Option("--source", help="Where to read events: jsonl:PATH or files:GLOB.")]
 Metadata = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--metadata", help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes."
+        "--metadata",
+        metavar="FILE",
+        help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes.",
     ),
 ]
 SubjectForm = Annotated[

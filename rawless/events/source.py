@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from rawless.events.event import Delivery
@@ -34,6 +33,9 @@ class BoundedSource(Protocol):
     def reader(self) -> Reader:
         """Return a reader, which may open files and cache what it finds; a worker opens its own."""
 
+    def only_here(self) -> str | None:
+        """Return what of the source only this machine can read, as in `the file events.jsonl`, or None."""
+
 
 class UnboundedSource(Protocol):
     """A source of messages without an end. `pipelines.unbounded` finds how Beam reads each scheme."""
@@ -56,8 +58,8 @@ class SourceOptions:
     """What a source needs to know besides its location."""
 
     stream: Stream
-    metadata: Path | None
-    """The CSV that `--metadata` names."""
+    metadata: str | None
+    """The CSV that `--metadata` names: a path, or `gs://` and a pattern."""
     max_bytes: int
     """The largest payload that is read, in bytes."""
 

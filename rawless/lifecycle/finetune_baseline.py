@@ -16,7 +16,7 @@ class Content(NamedTuple):
 
     stream: Path
     source: str
-    metadata: Path | None
+    metadata: str | None
     epochs: int
 
 

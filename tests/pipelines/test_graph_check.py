@@ -24,7 +24,6 @@ from pipelines.step import ApplyStep
 from rawless.errors import UserError
 from rawless.events.event import Delivery
 from rawless.events.lines import Shard
-from rawless.events.objects import read_file
 from rawless.events.sources.pubsub import Subscription
 from rawless.privacy import Raw, Reason
 from rawless.steps.parse import Parse
@@ -120,7 +119,7 @@ SUBSCRIPTION = Subscription("projects/local-dev/subscriptions/message")
 def _spoiled(job: Ingest, between: beam.PTransform) -> beam.Pipeline:
     pipeline = beam.Pipeline(options=options.parse([]))
     deliveries = pipeline | "Read" >> Read("message", job.source)
-    events, _ = deliveries | "Parse" >> ApplyStep(Parse(job.stream, job.key, read_file))
+    events, _ = deliveries | "Parse" >> ApplyStep(Parse(job.stream, job.key))
     events | "Between" >> between
     return pipeline
 
@@ -177,7 +176,7 @@ def test_messages_are_raw_as_soon_as_they_are_read(name: str, with_attributes: b
 def test_content_that_no_source_of_events_read_is_refused(name: str, job: Job, write_events: Write) -> None:
     ingest = job(write_events({}))
     pipeline = beam.Pipeline(options=options.parse([]))
-    pipeline | "Elsewhere" >> ORIGINS[name] | "Parse" >> ApplyStep(Parse(ingest.stream, ingest.key, read_file))
+    pipeline | "Elsewhere" >> ORIGINS[name] | "Parse" >> ApplyStep(Parse(ingest.stream, ingest.key))
 
     with pytest.raises(UserError, match=r"^The step Elsewhere.* makes raw content of elements that a runner may have"):
         graph_check.check(pipeline)
@@ -192,7 +191,7 @@ def test_two_sources_are_not_joined(job: Job, write_events: Write) -> None:
     ingest = job(write_events({}))
     pipeline = beam.Pipeline(options=options.parse([]))
     sources = [pipeline | f"Read{number}" >> Read("message", ingest.source) for number in range(2)]
-    sources | "Join" >> beam.Flatten() | "Parse" >> ApplyStep(Parse(ingest.stream, ingest.key, read_file))
+    sources | "Join" >> beam.Flatten() | "Parse" >> ApplyStep(Parse(ingest.stream, ingest.key))
 
     with pytest.raises(UserError, match=r"^The step Join joins raw content, at which some runners end a stage"):
         graph_check.check(pipeline)

@@ -47,7 +47,7 @@ def _print_summary(summary: dict[str, Any], stream: Path) -> None:
 
 
 def _publish(
-    stream_file: Path, source: str, metadata: Path | None, topic: str | None, warehouse: Path | None
+    stream_file: Path, source: str, metadata: str | None, topic: str | None, warehouse: Path | None
 ) -> dict[str, Any]:
     from rawless.connect import default_topic, open_pubsub
     from rawless.events.messages import MAX_MESSAGE_BYTES

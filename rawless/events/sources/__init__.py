@@ -22,26 +22,30 @@ _MODULES = sorted(module.name for module in pkgutil.iter_modules(__path__))
 SCHEMES: dict[str, Scheme] = {name: import_module(f"{__name__}.{name}").SCHEME for name in _MODULES}
 
 
-def open_source(text: str, stream: Stream, metadata: Path | None = None) -> Source:
+def open_source(text: str, stream: Stream, metadata: Path | str | None = None) -> Source:
     """Return the source that `--source` names, with the CSV that `--metadata` names.
 
     Raises UserError if the scheme is unknown or the source cannot be read. Of an unbounded source only the name is
     checked here; `pipelines.unbounded` connects to it.
     """
-    return _open(text, SCHEMES, SourceOptions(stream, metadata, stream.max_bytes))
+    return _open(text, SCHEMES, _options(stream, metadata))
 
 
 def open_bounded_source(
-    text: str, stream: Stream, metadata: Path | None = None, max_bytes: int | None = None
+    text: str, stream: Stream, metadata: Path | str | None = None, max_bytes: int | None = None
 ) -> BoundedSource:
     """Return the bounded source that `--source` names; see `open_source`.
 
     Payloads are read up to `max_bytes`, by default the stream's limit.
     """
     bounded = {name: scheme for name, scheme in SCHEMES.items() if scheme.is_bounded}
-    source = _open(text, bounded, SourceOptions(stream, metadata, max_bytes or stream.max_bytes))
+    source = _open(text, bounded, _options(stream, metadata, max_bytes))
     assert source.is_bounded  # noqa: S101 - no other scheme was allowed
     return source
+
+
+def _options(stream: Stream, metadata: Path | str | None, max_bytes: int | None = None) -> SourceOptions:
+    return SourceOptions(stream, None if metadata is None else str(metadata), max_bytes or stream.max_bytes)
 
 
 def _open(text: str, schemes: dict[str, Scheme], options: SourceOptions) -> Source:

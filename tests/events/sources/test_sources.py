@@ -43,6 +43,9 @@ class _Words:
     def reader(self) -> "_Words":
         return self
 
+    def only_here(self) -> None:
+        pass
+
     def shards(self) -> Iterator[int]:
         yield from range(len(self.text))
 
@@ -120,10 +123,16 @@ def test_files_without_metadata_report_the_columns_that_it_needs(tmp_path: Path)
     )
 
 
-def test_files_in_a_bucket_are_refused_with_a_hint_at_claim_checks(tmp_path: Path) -> None:
-    for metadata in (None, tmp_path / "a.csv"):
-        with pytest.raises(UserError, match=r"^files: reads local files only; for objects, .* uri_prefixes\.$"):
-            open_source("files:gs://bucket/*.png", STREAM, metadata)
+def test_files_in_a_bucket_of_a_stream_of_parts_are_refused_with_a_hint_at_claim_checks(tmp_path: Path) -> None:
+    stream = Stream(stream="post", modality="parts", parts={"photo": "image"}, encoders=("a@1.0.0",))  # type: ignore[dict-item]
+    with pytest.raises(UserError, match=r"has events of parts: name the objects in JSON lines, as in \{"):
+        open_source("files:gs://bucket/*.json", stream, tmp_path / "a.csv")
+
+
+def test_files_on_this_machine_with_metadata_in_a_bucket_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError, match=r"^--metadata is in a bucket, but --source names files on this machine: copy "):
+        open_source(f"files:{tmp_path}/*.txt", STREAM, "gs://bucket/a.csv")
 
 
 def test_metadata_with_json_lines_is_refused(write_events: Callable[..., Path], tmp_path: Path) -> None:
