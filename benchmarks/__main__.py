@@ -44,6 +44,8 @@ PARTS = {
     "bundles": bundles.measure,
     "claims": claims.measure,
     "worker": worker.measure,
+    "worker": worker.measure,
+    "claims": claims.measure,
     "sink": sink.measure,
     "connections": connections.measure,
     "crashes": crashes.measure,
