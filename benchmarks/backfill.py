@@ -25,7 +25,6 @@ import rawless.steps.encode
 from benchmarks.figures import Figure, figure, peak_memory
 from benchmarks.trivial import Trivial
 from pipelines import options
-from pipelines.objects import read_object
 from pipelines.read import Read
 from pipelines.step import ApplyStep
 from rawless.events.sources import open_source
@@ -33,6 +32,7 @@ from rawless.events.stream import IdPattern, Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps.elements import EncodedEvent
 from rawless.steps.encode import Encode
+from rawless.steps.fetch import Fetch
 from rawless.steps.meter import Meter
 from rawless.steps.parse import Parse
 from rawless.steps.step import Step
@@ -160,7 +160,8 @@ def _job(location: str, workers: int) -> dict[str, float]:
     source, key = open_source(location, stream), KeySource(path="unused")
     beam_options = options.parse([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
     pipeline = beam.Pipeline(options=beam_options)
-    events, _ = pipeline | "Read" >> Read(stream.stream, source) | "Parse" >> ApplyStep(Parse(stream, key, read_object))
+    checked, _ = pipeline | "Read" >> Read(stream.stream, source) | "Parse" >> ApplyStep(Parse(stream, key))
+    events, _ = checked | "Fetch" >> ApplyStep(Fetch(stream.stream))
     rows, _ = events | "Encode" >> ApplyStep(TrivialEncode((_trivial().spec,), "cpu", stream, key))
     rows | "Count" >> ApplyStep(Count())
     started = time.perf_counter()
