@@ -120,7 +120,7 @@ _OTHER_SINKS = (
     Sink("summary", "metric", "the summary that a job prints of its counters", ("summary/*",), _SEEN_BY_JOB),
     Sink("job_metrics", "metric", "counters and distributions of jobs",
          ("beam/read", "beam/dropped_attributes", "beam/embeddings", "beam/rejected.*.*", "beam/batch_size",
-          "beam/encode_milliseconds", "beam/lag_seconds"),
+          "beam/encode_milliseconds", "beam/fetch_milliseconds", "beam/lag_seconds"),
          "in the summary of a job that the audit runs, and through the API of Cloud Monitoring", (),
          "gcloud monitoring time-series list --filter 'metric.type=\"dataflow.googleapis.com/job/user_counter\"'"),
     Sink("service_metrics", "metric", "metrics of services for Prometheus",

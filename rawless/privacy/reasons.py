@@ -55,6 +55,7 @@ class Stage(StrEnum):
 
     READ = "read"
     PARSE = "parse"
+    FETCH = "fetch"
     ENCODE = "encode"
     WRITE = "write"
 
