@@ -62,5 +62,5 @@ def _load(spec_json: str, device: str) -> Encoder:
     encoder = build(spec, torch.device(device))
     encoder.accelerate()
     verify(encoder)
-    encoder.runs()  # the probe's batch is no event's
+    encoder.measure()  # from now on: the probe's batch is no event's
     return encoder
