@@ -76,6 +76,10 @@ class BatchEncoder(Generic[P]):
         if isinstance(self._runtime, Eager):
             self._runtime = pick_runtime(self._runtime, self._model.examples(), self.spec.tolerance)
 
+    def isolate(self) -> None:
+        """Prepare items in such a way that no content can harm this process; see `Model.isolate`."""
+        self._model.isolate()
+
     @property
     def model(self) -> Model[P]:
         """The model, which prepares items and makes batches of them."""
