@@ -2,7 +2,7 @@
 
 from apache_beam.metrics import Metrics
 
-from rawless.metering.metric import keep_for_runner, take, whole
+from rawless.metering.metric import in_smaller_unit, keep_for_runner, take
 from rawless.metering.table import LEVELS, PROCESS_STARTS
 from rawless.steps.meter import ProcessMeter
 
@@ -25,8 +25,8 @@ class BeamMeter(ProcessMeter):
     def observe(self, name: str, value: float, encoder: str | None = None) -> None:
         """See `Meter.observe`. Beam's distributions are of whole numbers."""
         super().observe(name, value, encoder)
-        name, amount = whole(name, value)
-        Metrics.distribution(namespace(encoder), name).update(amount)
+        name, value = in_smaller_unit(name, value)
+        Metrics.distribution(namespace(encoder), name).update(round(value))
 
     def start(self) -> None:
         """Keep what this process records beside its steps, for `forward`."""

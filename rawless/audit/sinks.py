@@ -10,7 +10,7 @@ from re import escape, fullmatch
 from typing import Literal
 
 from rawless.metering.labels import ENCODER
-from rawless.metering.metric import whole
+from rawless.metering.metric import in_smaller_unit
 from rawless.metering.table import METRICS
 from rawless.warehouse.tables import names, table
 
@@ -122,7 +122,7 @@ _OTHER_SINKS = (
          "gcloud logging read 'timestamp>=\"START\"' --project PROJECT --format json"),
     Sink("summary", "metric", "the summary that a job prints of its counters", ("summary/*",), _SEEN_BY_JOB),
     Sink("job_metrics", "metric", "counters and distributions of jobs",
-         tuple(f"beam/{whole(each.name, 0)[0]}{'.*' if set(each.labels) - {ENCODER} else ''}" for each in METRICS),
+         tuple(f"beam/{in_smaller_unit(each.name)[0]}{'.*' if {*each.labels} - {ENCODER} else ''}" for each in METRICS),
          "in the summary of a job that the audit runs, and through the API of Cloud Monitoring", (),
          "gcloud monitoring time-series list --filter 'metric.type=\"dataflow.googleapis.com/job/user_counter\"'"),
     Sink("process_metrics", "metric", "metrics of each process for Prometheus",

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -100,6 +101,12 @@ class Distribution(Metric):
             child = self._children[checked] = self._histogram.labels(*checked) if checked else self._histogram
         child.observe(value)
 
+    def total(self, *values: str) -> tuple[float, int]:
+        """Return the sum and the number of all values of this process."""
+        labels = dict(zip((label.name for label in self.labels), values, strict=True))
+        amount, number = (registry.get_sample_value(f"{self.exposed_name}_{of}", labels) for of in ("sum", "count"))
+        return amount or 0.0, int(number or 0)
+
 
 class Level(Metric):
     """A value that rises and falls. It is read when it is asked for, so what it is read from pays nothing for it."""
@@ -163,8 +170,20 @@ class _Unsent:
     def __init__(self) -> None:
         self.is_kept = False
         self.values: deque[tuple[Metric, _Values, float]] = deque(maxlen=_MAX_UNSENT)
+        self.taking = threading.Lock()
         self.sampled_at = 0.0
-        self.sampling = threading.Lock()
+        self.left: dict[tuple[str, str | None], float] = {}
+        """What rounding has left of the values of each name and encoder, which the next one gets."""
+
+    def taken(self, metric: Metric, values: _Values, amount: float) -> Value:
+        """Return a value for the runner. An encoder is no part of the name, since it has a namespace."""
+        labels = dict(zip((label.name for label in metric.labels), metric.checked(values), strict=True))
+        encoder = labels.pop(ENCODER.name, "") or None
+        name, exact = in_smaller_unit(metric.name, amount)
+        key = (".".join([name, *labels.values()]), encoder)
+        exact += self.left.get(key, 0.0)
+        self.left[key] = exact - round(exact)
+        return Value(*key, round(exact), isinstance(metric, Count))
 
 
 _unsent = _Unsent()
@@ -176,37 +195,29 @@ def keep_for_runner() -> bool:
     return is_first
 
 
-def take(levels: Iterable[Level] = ()) -> list[Value]:
-    """Return what was recorded since the last call, by any thread; and once a second, the levels."""
-    taken = []
-    if _unsent.sampling.acquire(blocking=False):  # else another thread is sampling
-        try:
-            if time.monotonic() - _unsent.sampled_at >= SAMPLE_SECONDS:
-                _unsent.sampled_at = time.monotonic()
-                taken += [_value(level, values, now) for level in levels for values, now in level.values().items()]
-        finally:
-            _unsent.sampling.release()
-    try:
-        while True:
-            taken.append(_value(*_unsent.values.popleft()))
-    except IndexError:
+def take(levels: Sequence[Level] = ()) -> list[Value]:
+    """Return what was recorded since the last call, by any thread; and once a second, the levels.
+
+    Values are rounded so that their sum is exact, since a text takes less than a millisecond.
+    """
+    with _unsent.taking:
+        now = time.monotonic()
+        taken = []
+        if levels and now - _unsent.sampled_at >= SAMPLE_SECONDS:
+            _unsent.sampled_at = now
+            taken = [_unsent.taken(level, *each) for level in levels for each in level.values().items()]
+        with suppress(IndexError):
+            while True:
+                taken.append(_unsent.taken(*_unsent.values.popleft()))
         return taken
 
 
-def whole(name: str, amount: float) -> tuple[str, int]:
-    """Return a name and a value of it in whole numbers, of a smaller unit where the name's is seconds or a share."""
+def in_smaller_unit(name: str, amount: float = 0.0) -> tuple[str, float]:
+    """Return a name and a value as milliseconds or percent if they are of seconds or a share."""
     for unit, (smaller, factor) in _UNITS.items():
         if name.endswith(unit):
-            return name.removesuffix(unit) + smaller, round(amount * factor)
-    return name, round(amount)
-
-
-def _value(metric: Metric, values: _Values, amount: float) -> Value:
-    """Return a value for the runner. An encoder is no part of the name, since it has a namespace."""
-    labels = dict(zip((label.name for label in metric.labels), metric.checked(values), strict=True))
-    encoder = labels.pop(ENCODER.name, "")
-    name, number = whole(metric.name, amount)
-    return Value(".".join([name, *labels.values()]), encoder or None, number, isinstance(metric, Count))
+            return name.removesuffix(unit) + smaller, amount * factor
+    return name, amount
 
 
 def _keep(metric: Metric, values: _Values, amount: float) -> None:

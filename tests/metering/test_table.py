@@ -7,7 +7,7 @@ import pytest
 
 from rawless.metering import labels
 from rawless.metering.labels import ENCODER, Label
-from rawless.metering.metric import Level, Metric, registry, whole
+from rawless.metering.metric import Level, Metric, in_smaller_unit, registry
 from rawless.metering.table import METRICS
 from rawless.privacy import Reason, Stage
 
@@ -18,7 +18,9 @@ LABELS = [each for each in vars(labels).values() if isinstance(each, Label)]
 
 def row(metric: Metric) -> str:
     """The line of the page for a metric."""
-    in_job = ".".join([whole(metric.name, 0)[0], *(each.name.upper() for each in metric.labels if each is not ENCODER)])
+    in_job = ".".join(
+        [in_smaller_unit(metric.name)[0], *(each.name.upper() for each in metric.labels if each is not ENCODER)]
+    )
     names = ", ".join(f"`{each.name}`" for each in metric.labels) or "-"
     return f"| `{metric.exposed_name}` | {metric.kind} | {names} | `{in_job}` | {metric.help} |"
 
