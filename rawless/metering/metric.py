@@ -129,11 +129,16 @@ class Level(Metric):
         """Return the level of all owners together, by the values of the labels."""
         with self._changing:
             sources = {values: list(readers.items()) for values, readers in self._sources.items()}
-        return {
-            values: self._combine([read(owner) for owner, read in readers])
-            for values, readers in sources.items()
-            if readers
-        }
+        read = {values: list(_read_all(readers)) for values, readers in sources.items()}
+        return {values: self._combine(levels) for values, levels in read.items() if levels}
+
+
+def _read_all(readers: Iterable[tuple[Any, Callable[[Any], float]]]) -> Iterator[float]:
+    for owner, read in readers:
+        try:
+            yield read(owner)
+        except Exception:  # noqa: BLE001, S112 - what cannot be read, as on a broken GPU, must not hide the rest
+            continue
 
 
 class _LevelCollector(Collector):

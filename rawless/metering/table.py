@@ -61,7 +61,7 @@ APPEND_CONNECTIONS = Level("append_connections", "Open connections to a table.",
 APPEND_OPENED = Count("append_opened", "Connections to a table that were opened.", TABLE)
 
 PROCESS_STARTS = Count("process_starts", "Worker processes that started; more than workers were added are restarts.")
-GPU_USE = Level("gpu_use_ratio", "The share of time in which a GPU computed. Needs nvidia-ml-py.", GPU)
+GPU_USE = Level("gpu_use_ratio", "The share of time in which a GPU computed.", GPU)
 GPU_MEMORY_USED = Level("gpu_memory_used_bytes", "Memory of a GPU that any process uses.", GPU)
 GPU_MEMORY_TOTAL = Level("gpu_memory_total_bytes", "Memory of a GPU.", GPU)
 GPU_MEMORY_TORCH = Level("gpu_memory_torch_bytes", "Memory of a GPU that this process's tensors use.", GPU)
