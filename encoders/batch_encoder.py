@@ -16,7 +16,7 @@ import torch
 
 from encoders.batcher import Batcher, Outcome
 from encoders.bisect_batch import OutOfMemory, bisect_batch, translate_memory_errors
-from encoders.encoder import BatchRun, Encoded, Role
+from encoders.encoder import Encoded, Role
 from encoders.family import Inputs, Model
 from encoders.precision import is_half
 from encoders.runtimes import Runtime, pick_runtime
@@ -76,6 +76,10 @@ class BatchEncoder(Generic[P]):
         if isinstance(self._runtime, Eager):
             self._runtime = pick_runtime(self._runtime, self._model.examples(), self.spec.tolerance)
 
+    def isolate(self) -> None:
+        """Prepare items in such a way that no content can harm this process; see `Model.isolate`."""
+        self._model.isolate()
+
     @property
     def model(self) -> Model[P]:
         """The model, which prepares items and makes batches of them."""
@@ -100,9 +104,9 @@ class BatchEncoder(Generic[P]):
         """See `Encoder.encode`."""
         return [future.result() for future in [self.submit(item, limits, role) for item in items]]
 
-    def runs(self) -> list[BatchRun]:
-        """See `Encoder.runs`."""
-        return self._batcher.runs()
+    def measure(self) -> None:
+        """Record metrics of all further items."""
+        self._batcher.measure(self.spec.ref)
 
     def inputs(self, batch: Sequence[P]) -> Inputs:
         """Return the network's arguments for a batch of prepared items."""

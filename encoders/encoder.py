@@ -23,14 +23,6 @@ class Encoded:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRun:
-    """One batch that was run through the network."""
-
-    size: int
-    seconds: float
-
-
 class Encoder(Protocol):
     """A loaded, verified encoder. It is thread-safe; items of several threads share batches."""
 
@@ -63,8 +55,4 @@ class Encoder(Protocol):
         self, items: Sequence[Raw[bytes]], limits: ImageLimits = ..., role: Role = ...
     ) -> list[Encoded | Reason]:
         """Return the results of `submit` for all items, in order. Raises what their futures raise."""
-        ...
-
-    def runs(self) -> list[BatchRun]:
-        """Return the batches that were run since the last call, by any thread."""
         ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
 from apache_beam.options.pipeline_options import _BeamArgumentParser as BeamArgumentParser
 
 from pipelines.allowed_options import ALLOWED, FORBIDDEN, FORBIDDEN_EXPERIMENTS, UNDECIDED
@@ -67,6 +67,11 @@ def check_image(options: PipelineOptions, configured: str | None) -> None:
 def is_local(options: PipelineOptions) -> bool:
     """Return whether the job runs on this machine."""
     return str(options.view_as(StandardOptions).runner).rsplit(".", 1)[-1] != "DataflowRunner"
+
+
+def is_in_this_process(options: PipelineOptions) -> bool:
+    """Return whether the job's steps run in this process."""
+    return is_local(options) and options.view_as(DirectOptions).direct_running_mode != "multi_processing"
 
 
 def _with_defaults(arguments: Sequence[str], default: str) -> list[str]:

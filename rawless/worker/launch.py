@@ -10,15 +10,16 @@ from typing import Any
 from encoders.encoder import Device
 from rawless.connect import JOB_TABLES, open_existing_warehouse, open_pubsub, open_warehouse, topic_name
 from rawless.errors import UserError
-from rawless.events.objects import read_file
 from rawless.events.source import Source
 from rawless.events.sources.kafka import Topic
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.job import Job, prepare_job
+from rawless.loopback import check_storage_address
 from rawless.steps import stop_signal
 from rawless.steps.chain import Chain
 from rawless.steps.encode import Encode
+from rawless.steps.fetch import Fetch
 from rawless.steps.interrupts import stop_on_interrupt
 from rawless.steps.parse import Parse
 from rawless.steps.summary import summarise
@@ -65,13 +66,15 @@ class PreparedWorker:
 
     def _chain(self) -> Chain:
         job = self.job
-        parse = Parse(job.stream, job.key, read_file)
+        read = (Parse(job.stream, job.key), Fetch(job.stream.stream))
         encode = Encode(job.encoders, self.device, job.stream, job.key)
-        return Chain([parse, encode, Write(job.warehouse)], Write(job.warehouse))
+        return Chain((*read, encode, Write(job.warehouse)), Write(job.warehouse))
 
 
 def prepare(request: WorkerRequest, stream: Stream) -> PreparedWorker:
     """Return a worker for a stream. Raises UserError if it cannot run as requested."""
+    if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
+        check_storage_address()
     open_reader = _reader(request, stream)
     # In a deployment its account may create no tables, and register no encoders.
     tables = (*JOB_TABLES, *(GATE_TABLES if stream.leakage else ()))

@@ -27,7 +27,7 @@ REASONS_OF_THE_DESIGN = {
         "undecodable_image",
     ),
     *("unsupported_image_format", "too_many_pixels", "empty_text", "invalid_utf8", "forbidden_characters"),
-    "missing_part",
+    *("missing_part", "decoder_crashed", "decoder_timeout"),
     *("malformed_event", "encoder_failed", "non_finite_embedding", "row_refused", "internal"),
 }
 

@@ -8,7 +8,8 @@ import typer
 
 from rawless.cli.commands.ingest import check_embedded, print_summary
 from rawless.cli.interrupts import INTERRUPTED
-from rawless.cli.options import DeviceName, Json, StreamFile, WarehouseFile
+from rawless.cli.metrics import served_metrics
+from rawless.cli.options import DeviceName, Json, MetricsHost, MetricsPort, StreamFile, WarehouseFile
 from rawless.cli.output import print_json, progress, warn
 
 PATIENCE = 600.0
@@ -33,6 +34,8 @@ def worker(
     ] = None,
     device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
     json: Json = False,
 ) -> None:
     """Encode messages and log their embeddings, in one process and without Beam.
@@ -57,7 +60,10 @@ def worker(
     for warning in filter(None, (loaded.leakage_warning(), *prepared.job.warnings)):
         warn(warning)
     try:
-        with progress(f"Reading {loaded.stream}", lambda: describe(loaded.stream)):
+        with (
+            served_metrics(metrics_port, metrics_host),
+            progress(f"Reading {loaded.stream}", lambda: describe(loaded.stream)),
+        ):
             summary = prepared.run(signal.SIGTERM)
     except OutOfTime as error:
         warn(str(error))
