@@ -44,8 +44,6 @@ PARTS = {
     "bundles": bundles.measure,
     "claims": claims.measure,
     "worker": worker.measure,
-    "worker": worker.measure,
-    "claims": claims.measure,
     "sink": sink.measure,
     "connections": connections.measure,
     "crashes": crashes.measure,

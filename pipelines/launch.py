@@ -40,6 +40,8 @@ class IngestRequest:
     device: Device = "auto"
     warehouse: Path | None = None
     beam: Sequence[str] = ()
+    serves_metrics: bool = False
+    """Whether this process tells Prometheus what it records."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,11 @@ def check_workers(beam: PipelineOptions, warehouse: Path | None) -> None:
 def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> None:
     if request.until_idle is not None and (request.source.is_bounded or not options.is_local(beam)):
         raise UserError("--until-idle is for sources of messages that are read on this machine; leave it out.")
+    if request.serves_metrics and not options.is_in_this_process(beam):
+        raise UserError(
+            "--metrics-port is for jobs that run in this process, so leave it out: metrics of other workers are those "
+            "of the job, on Dataflow in Cloud Monitoring."
+        )
     check_workers(beam, request.warehouse)
     if request.source.is_bounded and not options.is_local(beam):
         _check_reachable(request.source)

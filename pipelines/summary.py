@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from apache_beam.metrics import MetricsFilter
 from apache_beam.runners.runner import PipelineResult
 
 from pipelines.beam_meter import namespace
+from rawless.metering.metric import Distribution, in_smaller_unit
 from rawless.steps import summary
 
 
@@ -19,7 +21,20 @@ def summarise(
         number = counter.result or 0  # a job server leaves out what is zero
         counts.setdefault(counter.key.metric.namespace, Counter())[counter.key.metric.name] += number
     known = {encoder: counts.get(namespace(encoder), Counter()) for encoder in (None, *encoders)}
-    return summary.summarise(known, stream, encoders, seconds, idle)
+    work = {encoder: summary.work(_totals(result, encoder)) for encoder in encoders}
+    return {**summary.summarise(known, stream, encoders, seconds, idle), "work": work}
+
+
+def _totals(result: PipelineResult, encoder: str) -> summary.Total:
+    """Return a function from a metric to the sum and the number of its values, of all steps that forwarded some."""
+    found = result.metrics().query(MetricsFilter().with_namespace(namespace(encoder)))["distributions"]
+
+    def total(metric: Distribution) -> tuple[float, int]:
+        name, factor = in_smaller_unit(metric.name, 1.0)
+        values = [each.result for each in found if each.key.metric.name == name]
+        return sum(value.sum for value in values) / factor, sum(value.count for value in values)
+
+    return total
 
 
 def launched(result: PipelineResult, stream: str, encoders: Sequence[str]) -> dict[str, Any]:

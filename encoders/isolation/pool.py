@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
@@ -21,6 +21,7 @@ from typing import NamedTuple, TypeAlias
 from encoders.child import messages
 from rawless.child_environment import child_environment
 from rawless.errors import Unavailable
+from rawless.metering import table as metrics
 from rawless.privacy import Reason, Rejected
 
 Reserve: TypeAlias = Callable[[int], AbstractContextManager[None]]
@@ -32,7 +33,6 @@ _KILLS = 5
 _STARTS = 5
 _START_SECONDS = 60
 _END_SECONDS = 5
-_MAX_TIMES = 10_000
 _ALLOCATOR = {"MALLOC_TOP_PAD_": "33554432"}
 """The memory of one image is kept for the next, up to so many bytes, since the kernel is slow to clear new pages."""
 
@@ -87,7 +87,6 @@ class Pool:
         self._cpu_seconds, self._seconds = cpu_seconds, seconds
         self._size = size or os.cpu_count() or 1
         self._counts = dict.fromkeys(Counts._fields, 0.0)
-        self._times: deque[float] = deque(maxlen=_MAX_TIMES)
         self._begin()
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._begin)  # the children belong to the process that forked
@@ -127,13 +126,6 @@ class Pool:
             numbers = dict(self._counts)
         return Counts(seconds=numbers.pop("seconds"), **{name: int(number) for name, number in numbers.items()})
 
-    def take_seconds(self) -> list[float]:
-        """Return how long each item took since the last call, at most the last 10,000."""
-        with self._lock:
-            times = list(self._times)
-            self._times.clear()
-        return times
-
     def close(self) -> None:
         """End the children that have no item. The next item starts new ones."""
         with self._lock:
@@ -150,12 +142,12 @@ class Pool:
             child.end()
             raise
         if isinstance(outcomes, _Death):
-            self._count(died=1)
+            self._count_death(outcomes)
             return outcomes
         took = time.monotonic() - began
         self._count(items=1, seconds=took)
+        metrics.DECODE.observe(took)
         with self._lock:
-            self._times.append(took)
             self._idle.append(child)
         return outcomes
 
@@ -169,11 +161,12 @@ class Pool:
             if child.is_alive():
                 return child
             child.end()
-            self._count(died=1)
+            self._count_death(_Death.KILLED)
         for _ in range(_STARTS):
             child = self._start()
             if child.is_ready():
                 self._count(started=1)
+                metrics.DECODER_STARTS.add(1)
                 return child
             child.end()
         raise Unavailable(
@@ -192,6 +185,10 @@ class Pool:
                 ours.close()
                 raise Unavailable("This machine refuses to start a process in which images are decoded.") from None
         return _Child(process, ours, self._seconds)
+
+    def _count_death(self, death: _Death) -> None:
+        self._count(died=1)
+        metrics.DECODER_DEATHS.add(1, death.name.lower())
 
     def _count(self, **added: float) -> None:
         with self._lock:

@@ -124,7 +124,7 @@ class Fetch(Step[CheckedEvent, ParsedEvent]):
     def _next(self) -> Iterator[ParsedEvent | RejectionRow]:
         """Wait for an event whose objects were read, and yield it or its rejection."""
         fetched = self._wait()
-        self._meter.observe("fetch_milliseconds", fetched.seconds * 1000)
+        self._meter.observe("fetch_seconds", fetched.seconds)
         outcome = fetched.outcome
         if isinstance(outcome, Event):
             yield ParsedEvent(outcome, fetched.message_id)

@@ -1,14 +1,19 @@
 """The summary of a job, computed from what its steps counted: the JSON that `ingest` prints."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rawless.metering import table
+from rawless.metering.metric import Distribution
 from rawless.steps.meter import DROPPED, EMBEDDINGS, NEW, READ, UNCHANGED
 from rawless.steps.rejections import REJECTED
 
 Counts = Mapping[str | None, Mapping[str, int]]
 """Counters by their name, of each encoder (name@version) and, under None, of the job."""
+
+Total = Callable[[Distribution], tuple[float, int]]
+"""The sum and the number of the values of a metric, for one encoder."""
 
 
 def summarise(
@@ -45,6 +50,20 @@ def summarise(
             for ref, own in by_encoder.items()
         }
     return summary
+
+
+def work(total: Total) -> dict[str, float]:
+    """Return what the work for an encoder consisted of. Seconds are those of all threads together."""
+    items, batches = total(table.BATCH_ITEMS)
+    fill, padding = total(table.BATCH_FILL)[0], total(table.BATCH_PADDING)[0]
+    return {
+        "batches": batches,
+        "batch_items": round(items / max(1, batches), 1),
+        "batch_fill": round(fill / max(1, batches), 3),
+        "batch_padding": round(padding / max(1, batches), 3),
+        "prepare_seconds": round(total(table.PREPARE)[0], 3),
+        "encode_seconds": round(total(table.ENCODE)[0], 3),
+    }
 
 
 def _rejections(counters: Mapping[str, int]) -> Counter[str]:

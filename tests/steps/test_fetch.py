@@ -299,7 +299,7 @@ def test_rejections_have_the_stage_the_reason_and_the_ids(store: Store) -> None:
         ("fetch", f"e-{name}", "message", rows[0].size_bucket) for name in reasons
     }
     assert sorted(meter.counted) == sorted(f"rejected.fetch.{reason}" for reason in reasons.values())
-    assert meter.observed == ["fetch_milliseconds"] * 5
+    assert meter.observed == ["fetch_seconds"] * 5
 
 
 def test_the_parts_of_an_event_are_read_and_packed(store: Store) -> None:
