@@ -9,6 +9,7 @@ import typer
 from benchmarks import (
     adapters,
     bundles,
+    claims,
     comparison,
     composite,
     connections,
@@ -37,6 +38,7 @@ PARTS = {
     "unchanged": unchanged.measure,
     "peers": peers.measure,
     "bundles": bundles.measure,
+    "claims": claims.measure,
     "sink": sink.measure,
     "connections": connections.measure,
     "memory": memory.measure,

@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from encoders.encoder import Encoded
 from rawless.errors import Unavailable
 from rawless.metering import table as metrics
+from rawless.metering.metric import age_of_oldest
 from rawless.privacy import Reason, guarded
 
 P = TypeVar("P")
@@ -221,7 +222,7 @@ def _unprepared(batcher: Batcher[Any]) -> int:
 
 
 def _oldest_unprepared(batcher: Batcher[Any]) -> float:
-    return _age(list(batcher._unprepared))
+    return age_of_oldest(list(batcher._unprepared))
 
 
 def _prepared(batcher: Batcher[Any]) -> int:
@@ -230,11 +231,7 @@ def _prepared(batcher: Batcher[Any]) -> int:
 
 def _oldest_prepared(batcher: Batcher[Any]) -> float:
     with batcher._changed:
-        return _age([item.since for item in batcher._waiting])
-
-
-def _age(times: list[float]) -> float:
-    return time.monotonic() - min(times) if times else 0.0
+        return age_of_oldest([item.since for item in batcher._waiting])
 
 
 def _unexpected() -> Unavailable:

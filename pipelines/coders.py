@@ -7,7 +7,7 @@ from apache_beam import coders
 
 from rawless.events.event import Delivery, Event
 from rawless.privacy.coder import RefusingCoder
-from rawless.steps.elements import EncodedEvent, ParsedEvent
+from rawless.steps.elements import CheckedEvent, EncodedEvent, ParsedEvent
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 
 
@@ -27,7 +27,7 @@ class RowCoder(coders.Coder):
         return False
 
 
-for raw in (Delivery, Event, ParsedEvent):
+for raw in (Delivery, Event, CheckedEvent, ParsedEvent):
     coders.registry.register_coder(raw, RefusingCoder)
 for row in (EncodedEvent, EmbeddingRow, RejectionRow):
     coders.registry.register_coder(row, RowCoder)

@@ -1,4 +1,4 @@
-"""The ingest job: read, parse, encode, write. Its only outputs are embeddings and rejections."""
+"""The ingest job: read, parse, fetch, encode, write. Its only outputs are embeddings and rejections."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ import apache_beam as beam
 
 from encoders.encoder import Device
 from encoders.spec import EncoderSpec
-from pipelines.objects import read_object
 from pipelines.read import Read
 from pipelines.step import ApplyStep
 from rawless.events.source import Source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps.encode import Encode
+from rawless.steps.fetch import Fetch
 from rawless.steps.parse import Parse
 from rawless.steps.write import Write
 from rawless.warehouse.client import Warehouse
@@ -32,9 +32,10 @@ class Ingest:
     def build(self, pipeline: beam.Pipeline) -> None:
         """Add the steps of the job to a pipeline."""
         deliveries = pipeline | "Read" >> Read(self.stream.stream, self.source)
-        events, malformed = deliveries | "Parse" >> ApplyStep(Parse(self.stream, self.key, read_object))
+        checked, malformed = deliveries | "Parse" >> ApplyStep(Parse(self.stream, self.key))
+        events, unreadable = checked | "Fetch" >> ApplyStep(Fetch(self.stream.stream))
         encode = Encode(self.encoders, self.device, self.stream, self.key)
         embeddings, unencoded = events | "Encode" >> ApplyStep(encode)
         _, refused = embeddings | "WriteEmbeddings" >> ApplyStep(Write(self.warehouse))
-        rejections = (malformed, unencoded, refused) | "Rejections" >> beam.Flatten()
+        rejections = (malformed, unreadable, unencoded, refused) | "Rejections" >> beam.Flatten()
         rejections | "WriteRejections" >> ApplyStep(Write(self.warehouse))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from rawless.events.objects import ObjectLocation
 from rawless.privacy import Raw, Reason
 
 
@@ -51,6 +52,27 @@ class Event:
     def ids(self) -> ValidIds:
         """The ids of the event, all of them valid."""
         return ValidIds(self.event_id, self.subject_key, self.subject_key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCheck:
+    """An object that contains a payload, or a part of one, and what its content must be."""
+
+    location: ObjectLocation
+    modality: str
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadEvent:
+    """A checked event whose payload, or parts of it, are objects that are still to be read."""
+
+    event: Event
+    """The event, with an empty payload."""
+    contents: Raw[Mapping[str, bytes | ClaimCheck]]
+    """The content of each part; one without a name is the whole payload."""
+    max_bytes: int
+    """The most bytes that are read for it."""
 
 
 @dataclass(frozen=True, slots=True)

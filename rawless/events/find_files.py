@@ -1,6 +1,7 @@
 """Find the files that match a pattern, without following links under `**`, however deep the folders are."""
 
 import fnmatch
+import glob
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ def find_files(root: str, pattern: Sequence[str]) -> Iterator[str]:
         with os.scandir(os.path.join(root, folder)) as entries:  # noqa: PTH118 - names in any encoding
             for entry in entries:
                 name = f"{folder}{entry.name}"
-                if not _matches(entry.name, first):
+                if not _part_matches(entry.name, first):
                     continue
                 if first == "**" and entry.is_dir(follow_symlinks=False):
                     waiting.append((f"{name}/", (first, *rest)))
@@ -36,7 +37,25 @@ def normal_form(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _matches(name: str, part: str) -> bool:
+def has_wildcard(pattern: str) -> bool:
+    """Return whether a pattern contains `*`, `?` or `[`."""
+    return glob.has_magic(pattern)
+
+
+def matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a pattern, as `find_files` matches them."""
+    if not pattern:
+        return not path
+    if pattern[0] == "**" and len(pattern) > 1 and matches(path, pattern[1:]):
+        return True
+    if not path or not _part_matches(path[0], pattern[0]):
+        return False
+    return matches(path[1:], pattern if pattern[0] == "**" and len(path) > 1 else pattern[1:])
+
+
+def _part_matches(name: str, part: str) -> bool:
     if name.startswith(".") and not part.startswith("."):
         return False
-    return part == "**" or fnmatch.fnmatchcase(name, part) or fnmatch.fnmatchcase(normal_form(name), normal_form(part))
+    if part == "**" or fnmatch.fnmatchcase(name, part):
+        return True
+    return not (name.isascii() and part.isascii()) and fnmatch.fnmatchcase(normal_form(name), normal_form(part))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from rawless.content_parts import pack
-from rawless.events.event import Delivery, Event, Rejection, ValidIds
+from rawless.events.claim_checks import WHOLE, check_content, read_event, with_contents
+from rawless.events.event import ClaimCheck, Delivery, Event, Rejection, UnreadEvent, ValidIds
 from rawless.events.objects import ReadObject, locate, read_file
 from rawless.events.payload import FORMS, FORMS_OF_PARTS, decode_payload, given_parts, part_fields, payload_form
 from rawless.events.stream import Stream
@@ -23,8 +23,16 @@ _FIELDS = {"event_id", "occurred_at", "stream", "subject_id", "attributes", *FOR
 
 
 @dataclass(frozen=True)
-class Parsed:
+class Checked:
     """The outcome for one event, and how many attributes and fields were dropped from it."""
+
+    outcome: Event | UnreadEvent | Rejection
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The outcome for one event whose objects were read, and how many attributes and fields were dropped from it."""
 
     outcome: Event | Rejection
     dropped: int = 0
@@ -34,27 +42,40 @@ class Parser:
     """Checks the events of one stream."""
 
     def __init__(self, stream: Stream, key: PseudonymKey | None, read_object: ReadObject = read_file) -> None:
-        """Make a parser. `key` may be None only if no subject is stored; by default objects are local files."""
+        """Make a parser. `key` may be None only if no subject is stored; by default `parse` reads local files only."""
         self._stream = stream
         self._key = key
         self._read_object = read_object
 
-    def parse(self, delivery: Delivery, now: datetime) -> Parsed:
-        """Check a delivery; see `parse_fields`."""
+    def check(self, delivery: Delivery, now: datetime) -> Checked:
+        """Check everything about a delivery but objects, which are not read. `now` must be aware.
+
+        Never raises because of what the delivery contains.
+        """
         if isinstance(delivery.fields, Reason):
-            return Parsed(Rejection(ValidIds(), delivery.fields))
-        return self.parse_fields(delivery.fields, now)
+            return Checked(Rejection(ValidIds(), delivery.fields))
+        return self._check_fields(delivery.fields, now)
+
+    def parse(self, delivery: Delivery, now: datetime) -> Parsed:
+        """Check a delivery as `check` does, and read its objects. Raises Unavailable if a store does not answer."""
+        return self._read(self.check(delivery, now))
 
     def parse_fields(self, fields: Raw[Mapping[str, object]], now: datetime) -> Parsed:
-        """Check the fields of an event against the stream. `now` must be aware.
+        """Check the fields of an event and read its objects, as `parse` does."""
+        return self._read(self._check_fields(fields, now))
 
-        Never raises because of what the fields contain.
-        """
+    def _read(self, checked: Checked) -> Parsed:
+        outcome = checked.outcome
+        if isinstance(outcome, UnreadEvent):
+            outcome = read_event(outcome, self._read_object)
+        return Parsed(outcome, checked.dropped)
+
+    def _check_fields(self, fields: Raw[Mapping[str, object]], now: datetime) -> Checked:
         work = _Work()
         event = guarded(self._parse, fields, now, work)
-        return Parsed(Rejection(work.ids, event) if isinstance(event, Reason) else event, work.dropped)
+        return Checked(Rejection(work.ids, event) if isinstance(event, Reason) else event, work.dropped)
 
-    def _parse(self, raw: Raw[Mapping[str, object]], now: datetime, work: "_Work") -> Event:
+    def _parse(self, raw: Raw[Mapping[str, object]], now: datetime, work: "_Work") -> Event | UnreadEvent:
         fields = raw.reveal()
         work.dropped += len(fields.keys() - _FIELDS)
         # Ids first, each on its own: whatever else is wrong, the valid ones are stored with the rejection.
@@ -71,17 +92,19 @@ class Parser:
         if isinstance(attributes, Reason):
             raise Rejected(attributes)
         occurred_at = self._occurred_at(fields, now)
-        payload = self._packed(fields, work) if self._stream.modality == "parts" else self._payload(fields)
-        return Event(
+        is_packed = self._stream.modality == "parts"
+        contents = self._parts(fields, work) if is_packed else {WHOLE: self._payload(fields)}
+        event = Event(
             stream=self._stream.stream,
             event_id=work.ids.event_id or "",
             subject_key=work.ids.subject_key,
             subject_key_id=work.ids.subject_key_id,
             occurred_at=occurred_at,
             attributes=attributes[0],
-            payload=Raw(payload),
-            size=len(payload),
+            payload=Raw(b""),
+            size=0,
         )
+        return with_contents(event, contents)
 
     def _event_id(self, fields: Mapping[str, object]) -> str:
         value = fields.get("event_id")
@@ -141,10 +164,10 @@ class Parser:
         }
         return tuple(sorted(kept.items())), len(attributes) - len(kept)
 
-    def _payload(self, fields: Mapping[str, object]) -> bytes:
+    def _payload(self, fields: Mapping[str, object]) -> bytes | ClaimCheck:
         return self._content(fields, self._stream.modality, self._stream.max_bytes)
 
-    def _packed(self, fields: Mapping[str, object], work: "_Work") -> bytes:
+    def _parts(self, fields: Mapping[str, object], work: "_Work") -> dict[str, bytes | ClaimCheck]:
         """Return the parts of an event; what its encoders need of them is theirs to say."""
         parts, rules = given_parts(fields), self._stream.parts
         work.dropped += len(parts.keys() - rules)
@@ -156,23 +179,16 @@ class Parser:
                 contents[name] = self._content(part, rule.modality, rule.max_bytes)
         if not contents:
             raise Rejected(Reason.EMPTY_PAYLOAD)
-        return pack(contents)
+        return contents
 
-    def _content(self, fields: Mapping[str, object], modality: str, max_bytes: int) -> bytes:
+    def _content(self, fields: Mapping[str, object], modality: str, max_bytes: int) -> bytes | ClaimCheck:
         form = payload_form(fields)
-        content = self._read(form, fields[form], modality, max_bytes)
-        if not content:
-            raise Rejected(Reason.EMPTY_TEXT if modality == "text" else Reason.EMPTY_PAYLOAD)
-        if len(content) > max_bytes:
-            raise Rejected(Reason.PAYLOAD_TOO_LARGE)
-        return content
-
-    def _read(self, form: str, value: object, modality: str, max_bytes: int) -> bytes:
+        value = fields[form]
         if form == "text" and isinstance(value, str) and modality != "text":
             raise Rejected(Reason.WRONG_MODALITY)
         if form == "uri" and isinstance(value, str):
-            return self._read_object(locate(value, self._stream.uri_prefixes), max_bytes)
-        return decode_payload(form, value)
+            return ClaimCheck(locate(value, self._stream.uri_prefixes), modality, max_bytes)
+        return check_content(decode_payload(form, value), modality, max_bytes)
 
 
 def _attempt(check: Callable[[Mapping[str, object]], T], fields: Mapping[str, object]) -> T | Reason:

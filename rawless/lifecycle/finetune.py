@@ -22,6 +22,7 @@ from rawless.events.event import Event
 from rawless.events.filtered_source import FilteredSource
 from rawless.events.parse import Parser
 from rawless.events.source import BoundedSource, read_all
+from rawless.events.stored_objects import read_object
 from rawless.events.stream import Stream
 from rawless.heads import metrics
 from rawless.heads.examples import Examples, Task
@@ -39,7 +40,8 @@ def read_payloads(
     source: BoundedSource, stream: Stream, key: PseudonymKey | None, ids: Sequence[str]
 ) -> dict[str, Raw[bytes]]:
     """Return the payloads of the events with these ids that are within the stream's limits, by event id."""
-    parser, selected = Parser(stream, key), FilteredSource(source, stream.stream, frozenset(ids))
+    parser = Parser(stream, key, read_object)
+    selected = FilteredSource(source, stream.stream, frozenset(ids))
     payloads: dict[str, Raw[bytes]] = {}
     for delivery in read_all(selected):
         outcome = parser.parse(delivery, datetime.now(UTC)).outcome

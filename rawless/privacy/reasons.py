@@ -59,6 +59,7 @@ class Stage(StrEnum):
 
     READ = "read"
     PARSE = "parse"
+    FETCH = "fetch"
     ENCODE = "encode"
     WRITE = "write"
 

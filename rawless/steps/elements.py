@@ -2,8 +2,18 @@
 
 from dataclasses import dataclass
 
-from rawless.events.event import Event
+from rawless.events.event import Event, UnreadEvent
 from rawless.warehouse.rows import EmbeddingRow
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedEvent:
+    """A checked event, whose objects may still have to be read, and its message. Contains raw content."""
+
+    event: Event | UnreadEvent
+    message_id: str
+    size: int
+    """Size of the whole message in bytes."""
 
 
 @dataclass(frozen=True, slots=True)

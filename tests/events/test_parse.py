@@ -640,7 +640,7 @@ def test_out_of_memory_does_not_reject_the_event(monkeypatch: pytest.MonkeyPatch
     def fail(*_: Any) -> Any:
         raise MemoryError(TEXT)
 
-    monkeypatch.setattr(Parser, "_read", fail)
+    monkeypatch.setattr(Parser, "_content", fail)
     with pytest.raises(Unavailable) as raised:
         _parse()
     assert TEXT not in str(raised.value)

@@ -20,7 +20,6 @@ from pipelines.ingest import Ingest
 from pipelines.read import Read
 from pipelines.step import ApplyStep
 from rawless.errors import UserError
-from rawless.events.objects import read_file
 from rawless.events.sources.pubsub import Subscription
 from rawless.steps.parse import Parse
 from rawless.warehouse.client import Warehouse
@@ -96,7 +95,7 @@ SUBSCRIPTION = Subscription("projects/local-dev/subscriptions/message")
 def _spoiled(job: Ingest, between: beam.PTransform) -> beam.Pipeline:
     pipeline = beam.Pipeline(options=options.parse([]))
     deliveries = pipeline | "Read" >> Read("message", job.source)
-    events, _ = deliveries | "Parse" >> ApplyStep(Parse(job.stream, job.key, read_file))
+    events, _ = deliveries | "Parse" >> ApplyStep(Parse(job.stream, job.key))
     events | "Between" >> between
     return pipeline
 

@@ -1,0 +1,314 @@
+"""Objects in Cloud Storage: list those that a pattern names, and read one, or a part of it.
+
+Names of objects are content: errors say what the caller calls the objects (`where`), such as the pattern that the user
+wrote. An object is read in the generation that was listed, so a part never belongs to another content than the rest.
+"""
+
+import io
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from google.api_core.exceptions import (
+    BadRequest,
+    Forbidden,
+    GoogleAPIError,
+    NotFound,
+    PreconditionFailed,
+    RequestRangeNotSatisfiable,
+)
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.cloud.storage import Client
+from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.retry import DEFAULT_RETRY
+from requests.adapters import HTTPAdapter
+
+from rawless.errors import Unavailable, UserError
+from rawless.events.find_files import has_wildcard, matches
+from rawless.events.objects import UnreadableObject
+from rawless.loopback import check_storage_address
+from rawless.privacy.logs import withheld
+
+# Otherwise the client requests the bucket in a thread of its own, whose log lines no guard withholds.
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+
+SCHEME = "gs://"
+CONNECTIONS = 64
+"""Connections that a process keeps open; further ones are opened as needed and closed after their request."""
+RETRY_SECONDS = 120.0
+"""For how long a request is repeated while the store does not answer."""
+CHUNK = 8 << 20
+"""The most bytes that a file object requests at once."""
+_FIRST_CHUNK = 1 << 18
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_FIELDS = "items(name,generation,size),nextPageToken"
+_FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, OSError)  # the errors of requests are OSErrors
+
+
+class ObjectNotFound(Unavailable):
+    """There is no such object, or no longer in the generation that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudObject:
+    """One generation of an object, as it was listed."""
+
+    bucket: str
+    name: str
+    generation: int
+    size: int
+    """In bytes, as it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPattern:
+    """The objects of a bucket whose names match a shell pattern, as `find_files` matches paths.
+
+    A name that equals the pattern matches too, whatever characters it contains.
+    """
+
+    bucket: str
+    name: str
+
+    @property
+    def prefix(self) -> str:
+        """The folders before the first wildcard, with a slash at the end; or the name, if there is no wildcard."""
+        if not has_wildcard(self.name):
+            return self.name
+        parts = self.name.split("/")
+        plain = next(i for i, part in enumerate(parts) if has_wildcard(part))
+        return "".join(f"{part}/" for part in parts[:plain])
+
+    def matches(self, name: str) -> bool:
+        """Return whether an object with this name is one of them. Placeholders of folders are not."""
+        return name == self.name or (not name.endswith("/") and matches(name.split("/"), self.name.split("/")))
+
+    @property
+    def _is_flat(self) -> bool:
+        """Whether objects in folders below the prefix cannot match."""
+        return "/" not in self.name.removeprefix(self.prefix) and not self.name.endswith("**")
+
+
+def parse_pattern(text: str, option: str) -> ObjectPattern:
+    """Return the objects that an option names by `gs://BUCKET/PATTERN`. Raises UserError, which names the option."""
+    bucket, _, name = text.removeprefix(SCHEME).partition("/")
+    if not _BUCKET.fullmatch(bucket) or not name or name.endswith("/") or not name.isprintable():
+        raise UserError(
+            f"{option} names {text!r}, but must name objects as gs://BUCKET/NAME, where the name may have wildcards, "
+            "as in gs://uploads/2026/*.jsonl.gz."
+        )
+    return ObjectPattern(bucket, name)
+
+
+def list_objects(pattern: ObjectPattern, where: str) -> Iterator[CloudObject]:
+    """Yield the objects that match, in the order of their names, page by page.
+
+    Raises UserError if the bucket is missing or may not be listed, and Unavailable if it cannot be listed now.
+    """
+    pages: Any = None
+    while True:
+        try:
+            with withheld():
+                if pages is None:
+                    pages = _pages(pattern)
+                page = next(pages, None)
+                found = [_listed(pattern, blob) for blob in page or () if pattern.matches(blob.name)]
+        except _FAILURES as error:
+            kind, is_refused = type(error).__name__, isinstance(error, NotFound | BadRequest | Forbidden)
+            break
+        yield from found
+        if page is None:
+            return
+    if is_refused:
+        raise UserError(
+            f"The objects of {where} cannot be listed ({kind}): check the name of the bucket, and grant the account of "
+            "the job the role roles/storage.objectViewer on it."
+        )
+    raise Unavailable(f"The objects of {where} cannot be listed ({kind}); run again when they can.")
+
+
+def read_object(found: CloudObject, where: str, start: int = 0, end: int | None = None) -> bytes:
+    """Return the bytes of an object from `start` to before `end`, in the generation that was listed.
+
+    Raises ObjectNotFound if it was changed or deleted since, and otherwise as `download` does.
+    """
+    end = found.size if end is None else min(end, found.size)
+    if end <= start:
+        return b""
+    try:
+        content = download(found.bucket, found.name, where, start, end, found.generation)
+    except ObjectNotFound:
+        content = b""
+    if len(content) != end - start:
+        raise ObjectNotFound(f"{where}: an object was changed or deleted after it was listed; run again.")
+    return content
+
+
+def download(
+    bucket: str, name: str, where: str, start: int = 0, end: int | None = None, generation: int | None = None
+) -> bytes:
+    """Return the bytes of an object from `start` to before `end`, as they are stored, by one request.
+
+    A store that does not answer is asked again for RETRY_SECONDS. Raises ObjectNotFound if there is no such object or
+    name, UnreadableObject if the object may not be read, and Unavailable if the store does not answer.
+    """
+    refused: str | None = None
+    content = _Bounded(None if end is None else end - start)
+    try:
+        with withheld(), suppress(_Full):
+            blob = _client().bucket(bucket).blob(name, generation=generation)
+            # Raw, because an object that is stored as compressed would be inflated, without a limit.
+            blob.download_to_file(
+                content,
+                start=start,
+                end=None if end is None else end - 1,
+                raw_download=True,
+                checksum=None,  # none exists for a part of an object
+                retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS),
+            )
+        return content.getvalue()
+    except RequestRangeNotSatisfiable:
+        return b""
+    except (NotFound, BadRequest):  # also an impossible name
+        missing, of_object, kind = True, True, ""
+    except UserError as error:  # inside the boundary it would reject the event
+        missing, of_object, kind, refused = False, False, "", str(error)
+    except _FAILURES as error:
+        missing, kind = False, type(error).__name__
+        of_object = isinstance(error, Forbidden | PreconditionFailed | DataCorruption)
+    if refused is not None:
+        raise Unavailable(refused)
+    if missing:
+        raise ObjectNotFound(f"{where}: an object does not exist.")
+    failure = UnreadableObject if of_object else Unavailable
+    raise failure(f"{where}: an object cannot be read ({kind}); grant access, then run again.")
+
+
+def open_object(found: CloudObject, where: str, start: int = 0, expected: int | None = None) -> io.BufferedReader:
+    """Open an object as a file, positioned at `start`, which holds one chunk of it in memory.
+
+    The first request asks for `expected` bytes, each later one for twice as many as the one before, CHUNK at most.
+    Reading raises as `read_object` does.
+    """
+    raw = _ObjectFile(found, where, expected or _FIRST_CHUNK)
+    raw.seek(start)
+    return io.BufferedReader(raw, 1 << 16)
+
+
+class _Full(Exception):
+    """More was sent than was asked for."""
+
+
+class _Bounded(io.BytesIO):
+    """Takes at most `limit` bytes: a store ignores ranges of an object that it inflates in spite of the request."""
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, chunk: Any) -> int:
+        """See `io.BytesIO.write`. Raises _Full."""
+        left = len(chunk) if self._limit is None else self._limit - self.tell()
+        written = super().write(chunk[:left])
+        if len(chunk) > left:
+            raise _Full
+        return written
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object that is read by requests for consecutive ranges."""
+
+    def __init__(self, found: CloudObject, where: str, first: int) -> None:
+        self._object = found
+        self._where = where
+        self._position = 0
+        self._next_size = min(first, CHUNK)
+        self._chunk = memoryview(b"")
+        self._chunk_start = 0
+
+    def readable(self) -> bool:
+        """See `io.RawIOBase.readable`."""
+        return True
+
+    def seekable(self) -> bool:
+        """See `io.RawIOBase.seekable`."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """See `io.RawIOBase.seek`."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._object.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """See `io.RawIOBase.tell`."""
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """See `io.RawIOBase.readinto`. Raises Unavailable."""
+        offset = self._position - self._chunk_start
+        if not 0 <= offset < len(self._chunk):
+            self._request(len(buffer))
+            offset = 0
+        part = self._chunk[offset : offset + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def _request(self, wanted: int) -> None:
+        size = max(self._next_size, min(wanted, CHUNK))
+        self._chunk = memoryview(b"")  # so that two are never in memory
+        content = read_object(self._object, self._where, self._position, self._position + size)
+        self._chunk, self._chunk_start = memoryview(content), self._position
+        self._next_size = min(2 * size, CHUNK)
+
+
+def _pages(pattern: ObjectPattern) -> Any:
+    return (
+        _client()
+        .list_blobs(
+            pattern.bucket,
+            prefix=pattern.prefix,
+            delimiter="/" if pattern._is_flat else None,
+            fields=_FIELDS,
+            retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS),
+        )
+        .pages
+    )
+
+
+def _listed(pattern: ObjectPattern, blob: Any) -> CloudObject:
+    return CloudObject(pattern.bucket, blob.name, int(blob.generation), int(blob.size))
+
+
+_lock = threading.Lock()
+_clients: list[Client] = []
+
+
+def _client() -> Client:
+    """Return the client of this process. Raises UserError for an emulator elsewhere, and without credentials."""
+    with _lock:
+        if not _clients:
+            check_storage_address()
+            try:
+                client = Client(project=None)
+            except DefaultCredentialsError:
+                raise UserError(
+                    "There are no Google credentials; run `gcloud auth application-default login`."
+                ) from None
+            pool = HTTPAdapter(pool_maxsize=CONNECTIONS)
+            for scheme in ("https://", "http://"):
+                client._http.mount(scheme, pool)
+            _clients.append(client)
+        return _clients[0]
+
+
+def forget_client() -> None:
+    """Close the client of this process; the next request opens another."""
+    with _lock:
+        while _clients:
+            _clients.pop().close()
