@@ -13,6 +13,9 @@ from rawless.privacy.pseudonyms import KEY_VARIABLE
 NO_EXCEPTION_SAMPLING = "disable_always_on_exception_sampling"
 """Dataflow writes the element that failed to the temp location unless this experiment is set."""
 
+ELEMENT_MINUTES = 45
+"""Minutes after which a worker ends whose step neither returns nor yields anything: more than a step itself waits, 30
+for a vector and 2 for a row, and than an encoder takes to load. Beam looks every two minutes."""
 _ADDED = {"beam_plugins": [privacy.__name__]}
 """Options that every job gets: a worker imports this module before any element."""
 _BATCH = ("FnApiRunner", "DirectRunner", "DataflowRunner")
@@ -24,9 +27,10 @@ _DIRECT = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
 def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptions:
     """Parse the arguments after `--` as Beam's options, and add those that privacy requires.
 
-    A worker on Dataflow imports `rawless.privacy`, which guards its memory and logs, before any element. The
-    default runner is FnApiRunner, or DirectRunner for a streaming job. Raises UserError for an unknown option, an
-    invalid value, or an option that could carry code into the job, or raw content or the pseudonym key out of it.
+    A worker on Dataflow imports `rawless.privacy`, which guards its memory and logs, before any element, and limits how
+    long a step may take. The default runner is FnApiRunner, or DirectRunner for a streaming job. Raises UserError for
+    an unknown option, an invalid value, or an option that could carry code into the job, or raw content or the
+    pseudonym key out of it.
     """
     _refuse_unknown(arguments)
     runners = _STREAMING if streaming else _BATCH
@@ -50,6 +54,9 @@ def parse(arguments: Sequence[str], *, streaming: bool = False) -> PipelineOptio
     if streaming:
         standard = options.view_as(StandardOptions)
         standard.streaming, standard.runner = True, _DIRECT if runner == "DirectRunner" else runner
+    worker = options.view_as(WorkerOptions)
+    if not is_local(options) and worker.element_processing_timeout_minutes is None:
+        worker.element_processing_timeout_minutes = ELEMENT_MINUTES
     return options
 
 
