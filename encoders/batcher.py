@@ -20,6 +20,7 @@ from encoders.encoder import Encoded
 from rawless.broken_process import give_up
 from rawless.errors import Unavailable
 from rawless.metering import table as metrics
+from rawless.metering.metric import age_of_oldest
 from rawless.privacy import Reason, guarded
 
 P = TypeVar("P")
@@ -112,6 +113,16 @@ class Batcher(Generic[P]):
             _resolve(outcome, Unavailable("The encoder cannot start a thread; run the command again."))
         return outcome
 
+    def measure(self, ref: str) -> None:
+        """Record metrics of all further items, under the reference of an encoder."""
+        self._ref = ref
+        for queue, size, oldest in (
+            ("prepare", _unprepared, _oldest_unprepared),
+            ("batch", _prepared, _oldest_prepared),
+        ):
+            metrics.QUEUE_ITEMS.watch(self, size, ref, queue)
+            metrics.QUEUE_OLDEST.watch(self, oldest, ref, queue)
+
     def check_progress(self) -> None:
         """Raise Unavailable if items wait and none had an outcome for `STUCK_SECONDS`; see `give_up`."""
         with self._counting:
@@ -127,16 +138,6 @@ class Batcher(Generic[P]):
             self._in_progress -= 1
             self._last_outcome = time.monotonic()
         self._capacity.release()
-
-    def measure(self, ref: str) -> None:
-        """Record metrics of all further items, under the reference of an encoder."""
-        self._ref = ref
-        for queue, size, oldest in (
-            ("prepare", _unprepared, _oldest_unprepared),
-            ("batch", _prepared, _oldest_prepared),
-        ):
-            metrics.QUEUE_ITEMS.watch(self, size, ref, queue)
-            metrics.QUEUE_OLDEST.watch(self, oldest, ref, queue)
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         started = time.monotonic()
@@ -251,7 +252,7 @@ def _unprepared(batcher: Batcher[Any]) -> int:
 
 
 def _oldest_unprepared(batcher: Batcher[Any]) -> float:
-    return _age(list(batcher._unprepared))
+    return age_of_oldest(list(batcher._unprepared))
 
 
 def _prepared(batcher: Batcher[Any]) -> int:
@@ -260,11 +261,7 @@ def _prepared(batcher: Batcher[Any]) -> int:
 
 def _oldest_prepared(batcher: Batcher[Any]) -> float:
     with batcher._changed:
-        return _age([item.since for item in batcher._waiting])
-
-
-def _age(times: list[float]) -> float:
-    return time.monotonic() - min(times) if times else 0.0
+        return age_of_oldest([item.since for item in batcher._waiting])
 
 
 def _broken() -> Unavailable:

@@ -65,11 +65,11 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
     def setup(self, meter: Meter) -> None:
         """See `Step.setup`."""
         self._meter = meter
-        if self._restarts:
-            end_when_broken()
         self.start()
         metrics.EVENTS_IN_PROGRESS.watch(self, _events)
         metrics.BYTES_IN_PROGRESS.watch(self, _bytes)
+        if self._restarts:
+            end_when_broken()
         check_installed(self._limits.formats)  # a worker need not have what its launcher has
         self._encoders = [load(spec, self._device) for spec in self._specs]
         self._together = Together(self._encoders)
