@@ -42,12 +42,14 @@ from encoders.text_model import CUDA_BUDGET
 from rawless.events.event import Delivery
 from rawless.events.messages import decode_message
 from rawless.events.stream import Stream
+from rawless.metering.metric import registry
+from rawless.metering.table import BATCH_ITEMS
 from rawless.privacy import Raw, Reason
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.steps import encode
 from rawless.steps.encode import Encode
 from rawless.steps.fetch import Fetch
-from rawless.steps.meter import Meter, NoMeter
+from rawless.steps.meter import NoMeter
 from rawless.steps.parse import Parse
 from rawless.steps.step import Step
 from rawless.steps.write import Write
@@ -229,19 +231,22 @@ def serve(case: Case, rate: float) -> Served:
         tempfile.TemporaryDirectory() as folder,
         serving(case.work.payloads, OBJECT_SECONDS) if case.claims else nullcontext(),
     ):
-        meter, key = _BatchSizes(), Path(folder) / "key"
+        key = Path(folder) / "key"
         create_key_file(key)
+        case.encoder.measure()
         with patch.object(encode, "load", lambda *_: case.encoder):
-            chains = [_chain(case.work, warehouse, key, meter) for _ in range(THREADS)]
+            chains = [_chain(case.work, warehouse, key) for _ in range(THREADS)]
+        items, batches = _batches(case)
         arrivals = _Arrivals(case, rate)
         with ThreadPoolExecutor(THREADS) as threads:
             done = [each for found in threads.map(lambda chain: _run(chain, arrivals), chains) for each in found]
         storage_writer(warehouse).client.transport.close()
+        items, batches = (after - before for after, before in zip(_batches(case), (items, batches), strict=True))
     counted = [each for each in done if WARM_UP_SECONDS <= each.end - arrivals.started < WARM_UP_SECONDS + SECONDS]
     taken = sorted(1e3 * (each.end - each.start) for each in counted)
     return Served(
         sum(each.size for each in counted) / SECONDS,
-        statistics.mean(meter.sizes),
+        items / batches,
         taken[len(taken) // 2],
         taken[len(taken) * 99 // 100],
     )
@@ -291,19 +296,16 @@ class _Done:
 _Chain = Sequence[Step[Any, Any]]
 
 
-class _BatchSizes(NoMeter):
-    """A meter that keeps the sizes of batches only."""
-
-    def __init__(self) -> None:
-        self.sizes: list[float] = []
-
-    def observe(self, name: str, value: float, encoder: str | None = None) -> None:
-        """See `Meter.observe`."""
-        if name == "batch_size":
-            self.sizes.append(value)
+def _batches(case: Case) -> tuple[float, float]:
+    """Return how many items and batches the encoder of a case has run so far."""
+    of = {"encoder": case.work.spec.ref}
+    items, batches = (
+        registry.get_sample_value(f"{BATCH_ITEMS.exposed_name}_{which}", of) or 0.0 for which in ("sum", "count")
+    )
+    return items, batches
 
 
-def _chain(work: Work, warehouse: Warehouse, key: Path, meter: Meter) -> _Chain:
+def _chain(work: Work, warehouse: Warehouse, key: Path) -> _Chain:
     """Return the steps of one thread, each of which takes the outputs of the one before."""
     fields, attributes = work.stream.model_dump(exclude={"limits"}), {"channel": {"enum": ["chat", "email"]}}
     stream = Stream.model_validate({**fields, "attributes": attributes, "uri_prefixes": [_PREFIX]})
@@ -315,7 +317,7 @@ def _chain(work: Work, warehouse: Warehouse, key: Path, meter: Meter) -> _Chain:
         Write(warehouse),
     )
     for step in steps:
-        step.setup(meter)
+        step.setup(NoMeter())
     return steps
 
 
