@@ -28,8 +28,8 @@ Outcome: TypeAlias = Encoded | Reason
 _MAX_RUNS = 10_000
 """Batch runs that are remembered until `runs` is called."""
 STUCK_SECONDS = 600.0
-"""Without any outcome for so long, a batcher is stuck: a child that decodes an image is ended after five minutes, and the
-slowest batch, of a large network on one core, takes one."""
+"""Without any outcome for so long, a batcher is stuck: a child that decodes an image is ended after five minutes, and
+the slowest batch, of a large network on one core, takes one."""
 CHECK_SECONDS = 5.0
 """How often a caller that waits looks whether the batcher is stuck."""
 
