@@ -70,7 +70,7 @@ class PreparedWorker:
     def _chain(self) -> Chain:
         job = self.job
         read = (Parse(job.stream, job.key), Fetch(job.stream.stream))
-        encode = Encode(job.encoders, self.device, job.stream, job.key)
+        encode = Encode(job.encoders, self.device, job.stream, job.key, restarts=True)
         return Chain((*read, encode, Write(job.warehouse)), Write(job.warehouse))
 
 
