@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -21,21 +22,21 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import pipelines.ingest
 import rawless.steps.encode
 from benchmarks.figures import Figure, figure, peak_memory
 from benchmarks.trivial import Trivial
 from pipelines import options
-from pipelines.read import Read
-from pipelines.step import ApplyStep
+from pipelines.ingest import Ingest
+from rawless.connect import LOCAL_CONFIG
 from rawless.events.sources import open_source
 from rawless.events.stream import IdPattern, Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps.elements import EncodedEvent
 from rawless.steps.encode import Encode
-from rawless.steps.fetch import Fetch
 from rawless.steps.meter import Meter
-from rawless.steps.parse import Parse
 from rawless.steps.step import Step
+from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import RejectionRow
 
 FEW, MANY = 20_000, 200_000
@@ -112,21 +113,25 @@ class TrivialEncode(Encode):
         super().setup(meter)
 
 
-class Count(Step[EncodedEvent, EncodedEvent]):
-    """Counts rows, and measures the process after each bundle."""
+class Count(Step[EncodedEvent | RejectionRow, EncodedEvent]):
+    """In place of `Write`: counts rows, and measures the process after each bundle."""
 
     output: ClassVar[type[EncodedEvent]] = EncodedEvent
     _lock: ClassVar[threading.Lock] = threading.Lock()
     _used: ClassVar[float | None] = None
+
+    def __init__(self, _: Warehouse) -> None:
+        pass
 
     def setup(self, meter: Meter) -> None:
         """See `Step.setup`."""
         self._meter = meter
         self._measure()
 
-    def process(self, element: EncodedEvent) -> Iterator[EncodedEvent | RejectionRow]:
-        """Count a row."""
-        self._meter.count("rows")
+    def process(self, element: EncodedEvent | RejectionRow) -> Iterator[EncodedEvent | RejectionRow]:
+        """Count a row of an embedding."""
+        if isinstance(element, EncodedEvent):
+            self._meter.count("rows")
         yield from ()
 
     def finish(self) -> Iterator[EncodedEvent | RejectionRow]:
@@ -160,18 +165,18 @@ def _job(location: str, workers: int) -> dict[str, float]:
     source, key = open_source(location, stream), KeySource(path="unused")
     beam_options = options.parse([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
     pipeline = beam.Pipeline(options=beam_options)
-    checked, _ = pipeline | "Read" >> Read(stream.stream, source) | "Parse" >> ApplyStep(Parse(stream, key))
-    events, _ = checked | "Fetch" >> ApplyStep(Fetch(stream.stream))
-    rows, _ = events | "Encode" >> ApplyStep(TrivialEncode((_trivial().spec,), "cpu", stream, key))
-    rows | "Count" >> ApplyStep(Count())
+    vars(pipelines.ingest).update(Encode=TrivialEncode, Write=Count)  # workers find the steps by these names
+    Ingest(stream, source, (_trivial().spec,), key, Warehouse(LOCAL_CONFIG), "cpu").build(pipeline)
     started = time.perf_counter()
     result = pipeline.run()
     result.wait_until_finish()
     seconds = time.perf_counter() - started
     found = result.metrics().query()
-    counters = {each.key.metric.name: each.result for each in found["counters"]}
-    if counters["rows"] != counters["read"]:
+    counters: Counter[str] = Counter()
+    for each in found["counters"]:
+        counters[each.key.metric.name] += each.result
+    if not counters["rows"] == counters["read"] > 0:
         raise RuntimeError("Some events were not encoded.")
-    (peak,) = [each.result.max for each in found["distributions"] if each.key.metric.name == "peak_megabytes"]
-    cpu = sum(each.result for each in found["counters"] if each.key.metric.name == "cpu_milliseconds")
+    peak = max(each.result.max for each in found["distributions"] if each.key.metric.name == "peak_megabytes")
+    cpu = counters["cpu_milliseconds"]
     return {"seconds": seconds, "peak_megabytes": peak, "cpu_milliseconds": cpu}
