@@ -52,8 +52,8 @@ class Model(ABC, Generic[P]):
     def isolate(self) -> None:
         """Let faults of a library that decodes content do no harm from now on, by decoding in other processes.
 
-        Texts are decoded and tokenized in this process: by code in Rust, which cannot crash it, and in less time than
-        another process takes to answer.
+        Texts are decoded and tokenized in this process: by code in Rust, whose faults are exceptions. Another process
+        would double the time of the processor that a short text takes.
         """
 
     @property
