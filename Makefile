@@ -75,7 +75,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # The second lock is the subset of the first that the image needs.
 lock: $(DONE)
 	$(COMPILE) --all-extras --upgrade pyproject.toml --output-file requirements.lock
-	$(COMPILE) --no-annotate --constraint requirements.lock pyproject.toml --output-file requirements.worker.lock
+	$(COMPILE) --no-annotate --extra kafka --constraint requirements.lock pyproject.toml --output-file requirements.worker.lock
 
 clean:
 	rm -rf .venv .rawless .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -16,7 +16,7 @@ import torch
 
 from encoders.batcher import Batcher, Outcome
 from encoders.bisect_batch import OutOfMemory, bisect_batch, translate_memory_errors
-from encoders.encoder import BatchRun, Encoded, Role, result
+from encoders.encoder import Encoded, Role, result
 from encoders.family import Inputs, Model
 from encoders.precision import is_half
 from encoders.runtimes import Runtime, pick_runtime
@@ -106,9 +106,9 @@ class BatchEncoder(Generic[P]):
         """See `Encoder.encode`."""
         return [result(self, future) for future in [self.submit(item, limits, role) for item in items]]
 
-    def runs(self) -> list[BatchRun]:
-        """See `Encoder.runs`."""
-        return self._batcher.runs()
+    def measure(self) -> None:
+        """Record metrics of all further items."""
+        self._batcher.measure(self.spec.ref)
 
     def check_progress(self) -> None:
         """See `Encoder.check_progress`."""

@@ -12,21 +12,20 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Semaphore
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from encoders.encoder import BatchRun, Encoded
+from encoders.encoder import Encoded
 from rawless.broken_process import give_up
 from rawless.errors import Unavailable
+from rawless.metering import table as metrics
+from rawless.metering.metric import age_of_oldest
 from rawless.privacy import Reason, guarded
 
 P = TypeVar("P")
 """An item that is prepared for the network, such as tokens or pixels."""
 Outcome: TypeAlias = Encoded | Reason
-_MAX_RUNS = 10_000
-"""Batch runs that are remembered until `runs` is called."""
 STUCK_SECONDS = 600.0
 """Without any outcome for so long, a batcher is stuck: a child that decodes an image is ended after five minutes, and
 the slowest batch, of a large network on one core, takes one."""
@@ -84,7 +83,9 @@ class Batcher(Generic[P]):
         self._changed = Condition()
         self._submitted = 0
         self._active = 0
-        self._runs: deque[BatchRun] = deque(maxlen=_MAX_RUNS)
+        self._ref: str | None = None
+        self._unprepared: deque[float] = deque()
+        """When each item was submitted that waits for a thread."""
         # The threads start with the first items, and end when the batcher is garbage collected.
         self._preparing = ThreadPoolExecutor(os.cpu_count(), "prepare")
         self._running = ThreadPoolExecutor(budget.runs, "encode")
@@ -104,11 +105,23 @@ class Batcher(Generic[P]):
         outcome: Future[Outcome] = Future()
         outcome.set_running_or_notify_cancel()  # a future that is running cannot be cancelled before it is resolved
         outcome.add_done_callback(self._release)
+        self._unprepared.append(time.monotonic())
         try:
             self._preparing.submit(self._prepare, prepare, outcome)
         except RuntimeError:  # no thread can be started, or the interpreter is shutting down
+            self._unprepared.pop()
             _resolve(outcome, Unavailable("The encoder cannot start a thread; run the command again."))
         return outcome
+
+    def measure(self, ref: str) -> None:
+        """Record metrics of all further items, under the reference of an encoder."""
+        self._ref = ref
+        for queue, size, oldest in (
+            ("prepare", _unprepared, _oldest_unprepared),
+            ("batch", _prepared, _oldest_prepared),
+        ):
+            metrics.QUEUE_ITEMS.watch(self, size, ref, queue)
+            metrics.QUEUE_OLDEST.watch(self, oldest, ref, queue)
 
     def check_progress(self) -> None:
         """Raise Unavailable if items wait and none had an outcome for `STUCK_SECONDS`; see `give_up`."""
@@ -126,17 +139,13 @@ class Batcher(Generic[P]):
             self._last_outcome = time.monotonic()
         self._capacity.release()
 
-    def runs(self) -> list[BatchRun]:
-        """Return the batches that were run since the last call, by any thread."""
-        runs = []
-        with suppress(IndexError):  # another thread may call this at the same time
-            while True:
-                runs.append(self._runs.popleft())
-        return runs
-
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
+        started = time.monotonic()
+        self._unprepared.popleft()
         try:
             prepared = prepare()
+            if self._ref is not None:
+                metrics.PREPARE.observe(time.monotonic() - started, self._ref)
             if isinstance(prepared, Reason):
                 _resolve(outcome, prepared)
             else:
@@ -163,7 +172,7 @@ class Batcher(Generic[P]):
             while batch := self._take():
                 started = time.monotonic()
                 outcomes = self._outcomes(batch)
-                self._runs.append(BatchRun(len(batch), time.monotonic() - started))
+                self._record(batch, outcomes, time.monotonic() - started)  # before a bundle ends that waits for it
                 for item, outcome in zip(batch, outcomes, strict=True):
                     _resolve(item.outcome, outcome)
         except BaseException:  # noqa: BLE001 - it may contain content, and every caller must get an outcome
@@ -182,6 +191,17 @@ class Batcher(Generic[P]):
         if isinstance(outcomes, Reason):
             return [_broken() for _ in batch]
         return outcomes
+
+    def _record(self, batch: list[_Waiting[P]], outcomes: list[Outcome | Unavailable], seconds: float) -> None:
+        if self._ref is None:
+            return
+        padded = max(1, batch[-1].cost) * len(batch)  # the last is the most expensive
+        metrics.BATCH_ITEMS.observe(len(batch), self._ref)
+        metrics.BATCH_FILL.observe(min(1.0, padded / self.budget.cost), self._ref)
+        metrics.BATCH_PADDING.observe(1 - sum(item.cost for item in batch) / padded, self._ref)
+        metrics.ENCODE.observe(seconds, self._ref)
+        if failed := sum(isinstance(outcome, Unavailable) for outcome in outcomes):
+            metrics.UNAVAILABLE.add(failed, self._ref)
 
     def _take(self) -> list[_Waiting[P]]:
         """Return the oldest item and items of similar cost, once they fill a batch or it has waited long enough.
@@ -225,6 +245,23 @@ def batch_around(costs: Sequence[int], position: int, budget: Budget) -> range:
             first -= 1
         else:
             last += 1
+
+
+def _unprepared(batcher: Batcher[Any]) -> int:
+    return len(batcher._unprepared)
+
+
+def _oldest_unprepared(batcher: Batcher[Any]) -> float:
+    return age_of_oldest(list(batcher._unprepared))
+
+
+def _prepared(batcher: Batcher[Any]) -> int:
+    return len(batcher._waiting)
+
+
+def _oldest_prepared(batcher: Batcher[Any]) -> float:
+    with batcher._changed:
+        return age_of_oldest([item.since for item in batcher._waiting])
 
 
 def _broken() -> Unavailable:

@@ -29,14 +29,6 @@ class Encoded:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRun:
-    """One batch that was run through the network."""
-
-    size: int
-    seconds: float
-
-
 class Encoder(Protocol):
     """A loaded, verified encoder. It is thread-safe; items of several threads share batches."""
 
@@ -69,10 +61,6 @@ class Encoder(Protocol):
         self, items: Sequence[Raw[bytes]], limits: ImageLimits = ..., role: Role = ...
     ) -> list[Encoded | Reason]:
         """Return the results of `submit` for all items, in order. Raises what their futures raise."""
-        ...
-
-    def runs(self) -> list[BatchRun]:
-        """Return the batches that were run since the last call, by any thread."""
         ...
 
     def check_progress(self) -> None:

@@ -15,6 +15,7 @@ from encoders.device import pick_device
 from encoders.encoder import Device, Encoder
 from encoders.families import family_of
 from encoders.family import Model
+from encoders.gpu import watch_gpu
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
@@ -62,6 +63,7 @@ def _load(spec_json: str, device: str) -> Encoder:
     encoder = build(spec, torch.device(device))
     encoder.accelerate()
     verify(encoder)
-    encoder.runs()  # the probe's batch is no event's
+    watch_gpu(torch.device(device))
+    encoder.measure()  # from now on: the probe's batch is no event's
     encoder.isolate()  # what follows is the content of others
     return encoder

@@ -14,11 +14,12 @@ from encoders.adapter_map import read_adapter
 from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.adapt import Adapt
-from pipelines.launch import check_encoder, check_workers
+from pipelines.launch import check_workers
 from pipelines.run import run_backfill
 from rawless.connect import JOB_TABLES, open_existing_warehouse, open_warehouse
 from rawless.datasets import cost
 from rawless.errors import UserError
+from rawless.job import check_encoder
 from rawless.steps.interrupts import stop_on_interrupt
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import resolve
@@ -130,7 +131,7 @@ def prepare(request: BackfillRequest) -> Backfill:
     if request.start_at >= request.end_at:
         raise UserError("--from must be before --until, whose day is not included.")
     refuse_retired(warehouse, request.stream, {encoder.ref: encoder})
-    check_encoder(warehouse, encoder, "cpu", is_local=is_local)
+    check_encoder(warehouse, encoder, "cpu" if is_local else "auto", registers=is_local)
     deliveries = _deliveries(warehouse, request.stream)
     if adapter.source not in deliveries:
         raise UserError(

@@ -9,29 +9,23 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from encoders.encoder import Device
-from encoders.image_formats import check_installed
-from encoders.load import load
-from encoders.query_role import refuse_documents
-from encoders.release import needs_key
-from encoders.spec import EncoderSpec
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import OnResult, run
 from pipelines.unbounded import message_read
-from rawless.connect import JOB_TABLES, open_existing_warehouse, open_key_source, open_warehouse
+from rawless.connect import JOB_TABLES, open_existing_warehouse, open_warehouse
 from rawless.errors import UserError
 from rawless.events.filtered_source import FilteredSource
 from rawless.events.source import BoundedSource, Source
 from rawless.events.stream import Stream
+from rawless.job import prepare_job
 from rawless.loopback import check_storage_address
 from rawless.privacy import Reason
 from rawless.steps.interrupts import stop_on_interrupt
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import load_warehouse_config
-from rawless.warehouse.encoder_registry import is_registered, register, resolve
-from rawless.warehouse.leakage_gate import GATE_TABLES, enforce_gate
+from rawless.warehouse.leakage_gate import GATE_TABLES
 from rawless.warehouse.rejections import rejections
-from rawless.warehouse.stream_pointers import refuse_retired
 
 MAX_REPLAYED = 100_000
 """Events of one replay, because their ids are part of the job; the next run takes the others."""
@@ -46,6 +40,8 @@ class IngestRequest:
     device: Device = "auto"
     warehouse: Path | None = None
     beam: Sequence[str] = ()
+    serves_metrics: bool = False
+    """Whether this process tells Prometheus what it records."""
 
 
 @dataclass(frozen=True)
@@ -102,44 +98,16 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     _check(request, stream, beam)
     is_local = options.is_local(beam)
     warehouse = _warehouse(request, stream, is_local)
-    check_installed(stream.limits.formats)
-    specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
-    for spec in specs:
-        stream.check_modality(spec.ref, spec.modality, spec.reads)
-        refuse_documents(spec, f"An encoder of the stream {stream.stream}")
-    by_ref = dict(zip(stream.encoders, specs, strict=True))
-    refuse_retired(warehouse, stream.stream, by_ref)
-    warnings = enforce_gate(warehouse, stream, by_ref)
-    return PreparedJob(_job(stream, request, warehouse, specs, is_local), beam, warnings)
+    # A launcher need not have the device of the workers.
+    job = prepare_job(stream, warehouse, request.device if is_local else "auto", registers=is_local)
+    ingest = Ingest(stream, request.source, job.encoders, job.key, warehouse, request.device, restarts=not is_local)
+    return PreparedJob(ingest, beam, job.warnings)
 
 
 def _warehouse(request: IngestRequest, stream: Stream, is_local: bool) -> Warehouse:
     if is_local or request.warehouse is None:
         return open_warehouse(request.warehouse)
     return open_existing_warehouse(request.warehouse, (*JOB_TABLES, *(GATE_TABLES if stream.leakage else ())))
-
-
-def _job(
-    stream: Stream, request: IngestRequest, warehouse: Warehouse, specs: tuple[EncoderSpec, ...], is_local: bool
-) -> Ingest:
-    """Return the job after checking its encoders and key. A launcher need not have the device of the workers."""
-    for spec in specs:
-        check_encoder(warehouse, spec, request.device, is_local=is_local)
-    if len({spec.fingerprint for spec in specs}) < len(specs):
-        raise UserError(f"{stream.stream} names the same encoder under different names: {', '.join(stream.encoders)}.")
-    key = open_key_source(warehouse)
-    if stream.subject != "none" or stream.unchanged or any(map(needs_key, specs)):
-        key.load()
-    return Ingest(stream, request.source, specs, key, warehouse, request.device, restarts=not is_local)
-
-
-def check_encoder(warehouse: Warehouse, spec: EncoderSpec, device: Device, *, is_local: bool) -> None:
-    """Load the encoder of a job, and register it on this machine. Raises UserError if it cannot be used in a job."""
-    load(spec, device if is_local else "auto")  # sealed, complete, and returning its golden probe
-    if is_local:
-        register(warehouse, spec)
-    elif not is_registered(warehouse, spec):  # a job's account may only read that table
-        raise UserError(f"{spec.ref} is not registered: run `rawless encoder register {spec.ref} --warehouse FILE`.")
 
 
 def check_workers(beam: PipelineOptions, warehouse: Path | None) -> None:
@@ -155,6 +123,11 @@ def check_workers(beam: PipelineOptions, warehouse: Path | None) -> None:
 def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> None:
     if request.until_idle is not None and (request.source.is_bounded or not options.is_local(beam)):
         raise UserError("--until-idle is for sources of messages that are read on this machine; leave it out.")
+    if request.serves_metrics and not options.is_in_this_process(beam):
+        raise UserError(
+            "--metrics-port is for jobs that run in this process, so leave it out: metrics of other workers are those "
+            "of the job, on Dataflow in Cloud Monitoring."
+        )
     check_workers(beam, request.warehouse)
     if request.source.is_bounded and not options.is_local(beam):
         _check_reachable(request.source)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
 from apache_beam.options.pipeline_options import _BeamArgumentParser as BeamArgumentParser
 
 from pipelines import portable
@@ -79,6 +79,11 @@ def is_local(options: PipelineOptions) -> bool:
     if portable.is_portable(options):
         return portable.runs_here(options)
     return str(options.view_as(StandardOptions).runner).rsplit(".", 1)[-1] != "DataflowRunner"
+
+
+def is_in_this_process(options: PipelineOptions) -> bool:
+    """Return whether the job's steps run in this process."""
+    return is_local(options) and options.view_as(DirectOptions).direct_running_mode != "multi_processing"
 
 
 def _runner(values: Mapping[str, Any], allowed: Sequence[str], purpose: str) -> str:

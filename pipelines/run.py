@@ -17,6 +17,7 @@ from pipelines.options import is_local
 from pipelines.summary import launched, summarise
 from pipelines.unbounded import LocalRead, read_locally
 from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.metering.metric import take
 from rawless.steps import stop_signal
 
 _STEP = " [while running"
@@ -62,6 +63,7 @@ def _checked(job: Ingest | Adapt, options: PipelineOptions) -> beam.Pipeline:
     pipeline = beam.Pipeline(options=options)
     job.build(pipeline)
     graph_check.check(pipeline)
+    take()  # what this process recorded before is not of this job
     return pipeline
 
 

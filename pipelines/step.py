@@ -20,7 +20,9 @@ class _ApplyStep(beam.DoFn):
         self._step = step
 
     def setup(self) -> None:
-        self._step.setup(BeamMeter())
+        self._meter = BeamMeter()
+        self._meter.start()
+        self._step.setup(self._meter)
 
     def start_bundle(self) -> None:
         self._step.start()
@@ -32,6 +34,7 @@ class _ApplyStep(beam.DoFn):
         for output in self._step.finish():
             value = GlobalWindows.windowed_value(output)
             yield TaggedOutput(_REJECTED, value) if isinstance(output, RejectionRow) else value
+        self._meter.forward()
 
 
 def _tagged(outputs: Iterable[Any]) -> Iterator[Any]:

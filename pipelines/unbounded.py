@@ -1,17 +1,19 @@
 """How jobs read unbounded sources: a module of this package, named like the scheme, defines a `MessageRead` as `READ`.
 
-Such a module must not show content in the repr of its messages.
+Such a module must not show content in the repr of its messages. Sources without one are read by `rawless worker` only.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import apache_beam as beam
 
+from rawless.errors import UserError
 from rawless.events.event import Delivery
 from rawless.events.source import Source, UnboundedSource
 from rawless.events.sources import SCHEMES
@@ -48,15 +50,21 @@ class MessageRead:
 
 
 def message_read(scheme: str) -> MessageRead:
-    """Return how jobs read the unbounded sources of a scheme."""
+    """Return how jobs read the unbounded sources of a scheme. Raises UserError if they do not."""
+    if not _is_read(scheme):
+        raise UserError(f"Messages of {scheme}: are read by `rawless worker`, which takes the same options.")
     read: MessageRead = import_module(f"pipelines.{scheme}").READ
     return read
 
 
 def reads_by_urn() -> dict[str, MessageRead]:
     """Return how jobs read each unbounded scheme, by the URN of the transform that reads its messages."""
-    reads = (message_read(name) for name, scheme in SCHEMES.items() if not scheme.is_bounded)
+    reads = (message_read(name) for name, scheme in SCHEMES.items() if not scheme.is_bounded and _is_read(name))
     return {read.urn: read for read in reads}
+
+
+def _is_read(scheme: str) -> bool:
+    return find_spec(f"pipelines.{scheme}") is not None
 
 
 @contextmanager

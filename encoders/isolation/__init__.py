@@ -14,14 +14,9 @@ and pixels pass through a socket, and nothing is written.
 from encoders.isolation.images import POOL, read_pixels
 from encoders.isolation.pool import Counts
 
-__all__ = ["Counts", "counts", "read_pixels", "take_seconds"]
+__all__ = ["Counts", "counts", "read_pixels"]
 
 
 def counts() -> Counts:
     """Return what the children of this process have done since it started."""
     return POOL.counts()
-
-
-def take_seconds() -> list[float]:
-    """Return how long each item took that was decoded since the last call, by any thread; at most the last 10,000."""
-    return POOL.take_seconds()

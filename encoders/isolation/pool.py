@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from encoders.child import messages
 from rawless.child_environment import child_environment
 from rawless.errors import Unavailable
+from rawless.metering import table as metrics
 from rawless.privacy import Reason, Rejected
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _KILLS = 5
 _STARTS = 5
 _START_SECONDS = 60
 _END_SECONDS = 5
-_MAX_TIMES = 10_000
 _ALLOCATOR = {"MALLOC_TOP_PAD_": "33554432"}
 """The memory of one image is kept for the next, up to so many bytes, since the kernel is slow to clear new pages."""
 
@@ -90,7 +90,6 @@ class Pool:
         self._cpu_seconds, self._seconds = cpu_seconds, seconds
         self._size = size or os.cpu_count() or 1
         self._counts = Counts()
-        self._times: deque[float] = deque(maxlen=_MAX_TIMES)
         self._begin()
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._begin)  # the children belong to the process that forked
@@ -129,13 +128,6 @@ class Pool:
         with self._lock:
             return self._counts
 
-    def take_seconds(self) -> list[float]:
-        """Return how long each item took since the last call, at most the last 10,000."""
-        with self._lock:
-            times = list(self._times)
-            self._times.clear()
-        return times
-
     def close(self) -> None:
         """End the children that have no item. The next item starts new ones."""
         with self._lock:
@@ -152,12 +144,12 @@ class Pool:
             child.end()
             raise
         if isinstance(outcomes, _Death):
-            self._count(died=1)
+            self._count_death(outcomes)
             return outcomes
         took = time.monotonic() - began
         self._count(items=1, seconds=took)
+        metrics.DECODE.observe(took)
         with self._lock:
-            self._times.append(took)
             self._idle.append(child)
         return outcomes
 
@@ -171,11 +163,12 @@ class Pool:
             if child.is_alive():
                 return child
             child.end()
-            self._count(died=1)
+            self._count_death(_Death.KILLED)
         for _ in range(_STARTS):
             child = self._start()
             if child.is_ready():
                 self._count(started=1)
+                metrics.DECODER_STARTS.add(1)
                 return child
             child.end()
         raise Unavailable(
@@ -194,6 +187,10 @@ class Pool:
                 ours.close()
                 raise Unavailable("This machine refuses to start a process in which images are decoded.") from None
         return _Child(process, ours, self._seconds)
+
+    def _count_death(self, death: _Death) -> None:
+        self._count(died=1)
+        metrics.DECODER_DEATHS.add(1, death.name.lower())
 
     def _count(self, **added: float) -> None:
         with self._lock:

@@ -9,6 +9,9 @@ from functools import cache
 from re import escape, fullmatch
 from typing import Literal
 
+from rawless.metering.labels import ENCODER
+from rawless.metering.metric import in_smaller_unit
+from rawless.metering.table import METRICS
 from rawless.warehouse.tables import names, table
 
 Kind = Literal["table", "metadata", "queries", "file", "output", "metric", "http", "process", "message"]
@@ -25,7 +28,7 @@ class Sink:
     """Patterns of its names, in which * stands for any text.
 
     Tables are named ROLE.TABLE by the role of their dataset; files ROOT/PATH, where ROOT is home, temporary, cache, or
-    named for a path that an option names; metrics beam/NAME or service/NAME; routes METHOD PATH.
+    named for a path that an option names; metrics beam/NAME, process_metric/NAME or service/NAME; routes METHOD PATH.
     """
     searched: str
     """How a search reaches it, as the end of a sentence."""
@@ -125,14 +128,17 @@ _OTHER_SINKS = (
          "gcloud logging read 'timestamp>=\"START\"' --project PROJECT --format json"),
     Sink("summary", "metric", "the summary that a job prints of its counters", ("summary/*",), _SEEN_BY_JOB),
     Sink("job_metrics", "metric", "counters and distributions of jobs",
-         ("beam/read", "beam/dropped_attributes", "beam/embeddings", "beam/rejected.*.*", "beam/batch_size",
-          "beam/encode_milliseconds", "beam/fetch_milliseconds", "beam/lag_seconds"),
+         tuple(f"beam/{in_smaller_unit(each.name)[0]}{'.*' if {*each.labels} - {ENCODER} else ''}" for each in METRICS),
          "in the summary of a job that the audit runs, and through the API of Cloud Monitoring", (),
          "gcloud monitoring time-series list --filter 'metric.type=\"dataflow.googleapis.com/job/user_counter\"'"),
+    Sink("process_metrics", "metric", "metrics of each process for Prometheus",
+         (*(f"process_metric/{each.exposed_name.removesuffix('_total')}" for each in METRICS),
+          "process_metric/process_*"),
+         "with --service, and by the tests, which search what a process exposes", (), "curl http://HOST:PORT/metrics"),
     Sink("service_metrics", "metric", "metrics of services for Prometheus",
          ("service/rawless_requests", "service/rawless_request_seconds", "service/rawless_refusals",
           "service/rawless_requests_in_progress", "service/rawless_abstentions", "service/rawless_answers",
-          "service/rawless_shadow_answers", "service/rawless_batch_items", "service/rawless_head_current",
+          "service/rawless_shadow_answers", "service/rawless_head_current",
           "service/rawless_log_rows", "service/rawless_live_encoder", "service/rawless_stream_current",
           "service/rawless_dual_answers"),
          "with --service, at GET /metrics"),

@@ -52,6 +52,7 @@ from rawless.cli.commands import (
     sql,
     stream,
     subjects,
+    worker,
 )
 from rawless.cli.interrupts import INTERRUPTED
 from rawless.cli.output import printable
@@ -76,6 +77,7 @@ app.command("replay", context_settings={"allow_extra_args": True})(replay.replay
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
+app.command("worker")(worker.worker)
 audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)
 audit.app.command("waivers")(audit_waive.list_waivers)

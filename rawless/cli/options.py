@@ -24,3 +24,16 @@ SubjectForm = Annotated[
     str, typer.Option("--subject-form", help="The ids' normal form, as in the stream files: of trim,lower,nfc.")
 ]
 DeviceName = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="The device that encodes.")]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port", min=0, max=65535,
+        help="Serve metrics for Prometheus at /metrics, and /healthz, on this port; 0 picks a free one.",
+    ),
+]  # fmt: skip
+MetricsHost = Annotated[
+    str,
+    typer.Option(
+        "--metrics-host", help="The address of that port. Whoever can reach it may read the metrics, which are counts."
+    ),
+]

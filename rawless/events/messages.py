@@ -1,10 +1,11 @@
-"""Convert events to and from Pub/Sub messages: data is the payload unless `uri` names it, all else is attributes.
+"""Convert events to and from messages of Pub/Sub: data is the payload unless `uri` names it, all else is attributes.
 
-The data of an event with parts is the JSON object of them.
+The data of an event with parts is the JSON object of them. In messages of Kafka, headers are the attributes.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rawless.events.event import Delivery
@@ -45,6 +46,21 @@ def decode_message(message_id: str, data: bytes, attributes: Mapping[str, str]) 
     return Delivery(message_id, guarded(_fields, data, attributes), size)
 
 
+def decode_record(
+    message_id: str,
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes | None]],
+    key: tuple[str, bytes | None] | None = None,
+) -> Delivery:
+    """Return a message of Kafka as a delivery. `key` is the field that its key is, and the key.
+
+    A message without a value marks a deletion, and is no event.
+    """
+    size = len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
+    given = [*headers, *([key] if key and key[1] is not None else [])]
+    return Delivery(message_id, guarded(_record_fields, value, given), size)
+
+
 def encode_message(delivery: Delivery, *, has_parts: bool = False) -> Raw[Message] | Reason:
     """Return the message that carries an event, valid or not; or the reason for which no message can carry it.
 
@@ -62,6 +78,29 @@ def _fields(data: bytes, attributes: Mapping[str, str]) -> Raw[Mapping[str, obje
     if data or "uri" not in fields:
         fields["payload"] = data
     return Raw(fields)
+
+
+def _record_fields(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Raw[Mapping[str, object]]:
+    times = Counter(name for name, _ in headers)
+    if value is None or any(times[name] > 1 for name in FIELDS):  # of two values, no one knows which is meant
+        raise Rejected(Reason.MALFORMED_EVENT)
+    texts = {name: _text(content) for name, content in headers}
+    if any(texts[name] is None for name in FIELDS if name in texts):
+        raise Rejected(Reason.MALFORMED_EVENT)
+    # An attribute that is no text or has several values is given as none, which the stream drops and counts.
+    attributes = {name: text if times[name] == 1 else None for name, text in texts.items() if name not in FIELDS}
+    fields: dict[str, object] = {name: texts[name] for name in FIELDS if name in texts}
+    fields["attributes"] = attributes
+    if value or "uri" not in fields:
+        fields["payload"] = value
+    return Raw(fields)
+
+
+def _text(content: bytes | None) -> str | None:
+    try:
+        return None if content is None else content.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _message(raw: Raw[Mapping[str, object]], has_parts: bool) -> Raw[Message]:

@@ -167,12 +167,7 @@ class AppFactory:
             }.values():
                 self._try_to_load(spec.fingerprint, partial(encoder.add, spec))
 
-        def count_batches() -> None:
-            for reference, size in encoder.take_batch_sizes():
-                self._metrics.batches.labels(reference).observe(size)
-
         self._loaders.append(load)
-        self._lifespan.add_periodic(count_batches)
         return encoder
 
     def _local_classifier(self) -> LocalClassifierBackend:

@@ -88,7 +88,3 @@ class LocalEncoderBackend:
     def fingerprints(self) -> frozenset[str]:
         """The fingerprints of the encoders."""
         return frozenset(self._encoders)
-
-    def take_batch_sizes(self) -> list[tuple[str, int]]:
-        """Return encoder reference and size of each batch that ran since the last call."""
-        return [(encoder.spec.ref, run.size) for encoder, _ in self._encoders.values() for run in encoder.runs()]

@@ -1,9 +1,11 @@
-"""Prometheus metrics of a service. Their labels are names from its file and closed codes, never a caller's data."""
+"""Prometheus metrics of a service, beside those of its process (`rawless.metering`).
+
+Their labels are names from its file and closed codes, never a caller's data.
+"""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
@@ -22,9 +24,6 @@ class Metrics:
         self.answers = Counter("rawless_answers", "Answers by version.", ("head", "version"), registry=registry)
         self.shadows = Counter(
             "rawless_shadow_answers", "Answers of shadow heads.", ("head", "shadow", "outcome"), registry=registry
-        )
-        self.batches = Histogram(
-            "rawless_batch_items", "Items per encoder batch.", ("encoder",), buckets=_SIZES, registry=registry
         )
         self.current = Gauge(
             "rawless_head_current", "1 if the deployed version answers, 0 if it was rejected.", ("head",),

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from rawless.errors import Unavailable
+from rawless.metering.metric import registry as process_metrics
 from rawless.privacy import Reason
 from rawless.serving.authentication import Authenticator
 from rawless.serving.config import Scope, ServiceLimits
@@ -140,7 +141,8 @@ class Service:
         return json_response(Health())
 
     async def _prometheus(self, _: Request) -> Response:
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        text = generate_latest(self._metrics.registry) + generate_latest(process_metrics)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(self.openapi)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar, NamedTuple
 
-from encoders.encoder import Device, Encoded, Encoder, result
+from encoders.encoder import Device, Encoded, result
 from encoders.image_formats import check_installed
 from encoders.load import load
 from encoders.release import PURPOSE, Release, needs_key
@@ -16,12 +16,13 @@ from encoders.together import Together
 from rawless.broken_process import end_when_broken
 from rawless.events.event import Event, Rejection
 from rawless.events.stream import Stream
+from rawless.metering import table as metrics
 from rawless.privacy import Raw, Stage
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps.crash_record import PURPOSE as CRASHES
 from rawless.steps.crash_record import crash_record
 from rawless.steps.elements import EncodedEvent, ParsedEvent
-from rawless.steps.meter import NEW, UNCHANGED, Meter
+from rawless.steps.meter import LAG, NEW, UNCHANGED, Meter
 from rawless.steps.recorded import Outcomes, Recorded
 from rawless.steps.rejections import counter, rejection_row
 from rawless.steps.step import Step
@@ -64,6 +65,9 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
     def setup(self, meter: Meter) -> None:
         """See `Step.setup`."""
         self._meter = meter
+        self.start()
+        metrics.EVENTS_IN_PROGRESS.watch(self, _events)
+        metrics.BYTES_IN_PROGRESS.watch(self, _bytes)
         if self._restarts:
             end_when_broken()
         check_installed(self._limits.formats)  # a worker need not have what its launcher has
@@ -103,8 +107,6 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
         """See `Step.finish`."""
         while self._pending:
             yield from self._next()
-        for encoder in self._encoders:
-            _measure(self._meter, encoder)
         for spec, memory in zip(self._specs, self._remembering, strict=False):  # empty without a memory
             counts = memory.counts()
             self._meter.count(UNCHANGED, counts.hits, spec.ref)
@@ -143,17 +145,18 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
                 )
 
 
+def _events(step: Encode) -> int:
+    return len(step._pending)
+
+
+def _bytes(step: Encode) -> int:
+    return step._bytes
+
+
 def _is_done(pending: _Pending) -> bool:
     return all(future.done() for future in pending.outcomes)
 
 
-def _measure(meter: Meter, encoder: Encoder) -> None:
-    """Record the batches of all threads since the last bundle: a batch belongs to no single bundle."""
-    for run in encoder.runs():
-        meter.observe("batch_size", run.size, encoder.spec.ref)
-        meter.observe("encode_milliseconds", run.seconds * 1000, encoder.spec.ref)
-
-
 def _measure_lag(meter: Meter, ref: str, now: datetime, event: Event) -> None:
     seconds = (now - event.occurred_at).total_seconds()
-    meter.observe("lag_seconds", max(0.0, seconds), ref)
+    meter.observe(LAG, max(0.0, seconds), ref)

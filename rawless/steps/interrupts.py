@@ -14,17 +14,21 @@ _STDERR = 2
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[None]:
-    """Turn the first Ctrl-C within the block into a request to stop. Does nothing outside of the main thread."""
+def stop_on_interrupt(*others: signal.Signals) -> Iterator[None]:
+    """Turn the first Ctrl-C, or other signal, within the block into a request to stop, and the second into an abort.
+
+    Does nothing outside of the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     stop_signal.reset()
-    previous = signal.signal(signal.SIGINT, _on_interrupt)
+    previous = {number: signal.signal(number, _on_interrupt) for number in (signal.SIGINT, *others)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _on_interrupt(_: int, __: FrameType | None) -> None:

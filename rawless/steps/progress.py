@@ -1,13 +1,16 @@
 """Counts of what the jobs of this process have done so far; Beam's own metrics are complete only at the end."""
 
+import threading
 from collections import Counter
 
 _counts: dict[str, Counter[str]] = {}
+_lock = threading.Lock()
 
 
 def add(stream: str, kind: str, number: int = 1) -> None:
     """Count events of a stream that were `read`, or rows of `embeddings` or `rejections` that were written."""
-    _counts.setdefault(stream, Counter())[kind] += number
+    with _lock:
+        _counts.setdefault(stream, Counter())[kind] += number
 
 
 def counts(stream: str) -> Counter[str]:

@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from rawless.events.event import Rejection
+from rawless.metering import table
 from rawless.privacy import Reason, Stage
 from rawless.warehouse.rows import RejectionRow, size_bucket
 
-REJECTED = "rejected."
+REJECTED = f"{table.REJECTED.name}."
 """How the name of a counter of rejections starts."""
 
 

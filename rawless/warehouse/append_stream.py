@@ -17,6 +17,7 @@ import grpc
 from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 
+from rawless.metering import table as metrics
 from rawless.warehouse.rows import Row, arrow_bytes, to_arrow
 
 MAX_REQUEST_BYTES = 8_000_000
@@ -81,6 +82,7 @@ class _Connection:
     """
 
     in_flight: "deque[list[_Append]]" = field(default_factory=deque)
+    sent_at: deque[float] = field(default_factory=deque)
     call: Any = None
     is_open: bool = True
     owed_since: float = 0.0
@@ -88,9 +90,11 @@ class _Connection:
 
     def add(self, appends: list[_Append]) -> None:
         """Add a request."""
+        now = time.monotonic()
         if not self.in_flight:
-            self.owed_since = time.monotonic()
+            self.owed_since = now
         self.in_flight.append(appends)
+        self.sent_at.append(now)
 
     def close(self) -> None:
         """Take no more requests."""
@@ -115,6 +119,10 @@ class AppendStream:
         self._failures = 0
         """Consecutive failures, since the last response."""
         self._last_failure: Exception = exceptions.DeadlineExceeded("no response")
+        self._table = name.partition("/tables/")[2].partition("/")[0]
+        metrics.QUEUE_ITEMS.watch(self, _waiting_rows, "", "append")
+        metrics.QUEUE_OLDEST.watch(self, _oldest, "", "append")
+        metrics.APPEND_CONNECTIONS.watch(self, _connections, self._table)
 
     def submit(self, rows: Sequence[Row], positions: list[int]) -> "Future[list[int]]":
         """Append rows in the background. `rows` fit into a request; `positions` are their names in the result.
@@ -181,15 +189,18 @@ class AppendStream:
         try:
             # The client's method waits for the first response before it returns the call, so it could not be cancelled.
             connection.call = self._client.transport.append_rows(self._requests(connection), metadata=[routing])
+            metrics.APPEND_OPENED.add(1, self._table)
             for response in connection.call:
                 error = _error(response)
                 if isinstance(error, _TRANSIENT):
                     ended = error
                     break
                 with self._changed:
-                    sent = connection.in_flight.popleft()
+                    sent, sent_at = connection.in_flight.popleft(), connection.sent_at.popleft()
                     connection.owed_since, self._failures = time.monotonic(), 0
                     self._changed.notify_all()
+                metrics.APPEND.observe(time.monotonic() - sent_at, self._table)
+                metrics.APPEND_ROWS.observe(sum(len(append.positions) for append in sent), self._table)
                 self._settle(sent, response, error)
         except grpc.RpcError as failure:
             ended = exceptions.from_grpc_error(failure)
@@ -228,6 +239,7 @@ class AppendStream:
             if not connection.is_open:  # they wait already
                 return
             connection.in_flight.pop()
+            connection.sent_at.pop()
         if len(appends) == 1:
             appends[0].outcome.set_exception(exceptions.InvalidArgument("rows do not fit the table"))
             return
@@ -285,10 +297,27 @@ class AppendStream:
                 self._failures += 1
         self._wait_again(again)
 
-    def _wait_again(self, appends: Iterable[_Append]) -> None:
+    def _wait_again(self, appends: list[_Append]) -> None:
+        if appends:
+            metrics.APPEND_RETRIES.add(sum(len(append.positions) for append in appends), self._table)
         with self._changed:
-            self._waiting.extendleft(reversed(list(appends)))
+            self._waiting.extendleft(reversed(appends))
             self._changed.notify_all()
+
+
+def _waiting_rows(stream: AppendStream) -> int:
+    with stream._changed:
+        return sum(len(append.positions) for append in stream._waiting)
+
+
+def _oldest(stream: AppendStream) -> float:
+    with stream._changed:
+        submitted = min((append.deadline for append in stream._waiting), default=None)
+    return 0.0 if submitted is None else time.monotonic() + stream._retry_seconds - submitted
+
+
+def _connections(stream: AppendStream) -> int:
+    return len(stream._connections)
 
 
 def _size(waiting: Iterable[_Append]) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rawless.audit.sinks import find, find_table, sinks
+from rawless.metering.metric import registry
+from rawless.metering.table import METRICS
 from rawless.serving.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +97,14 @@ def test_every_route_of_the_services_is_registered() -> None:
 def test_the_metrics_of_services_are_registered() -> None:
     names = [f"service/{metric.name}" for metric in Metrics().registry.collect()]
 
-    assert len(names) == 13
+    assert len(names) == 12
+    assert [name for name in names if find(name) is None] == []
+
+
+def test_the_metrics_of_a_process_are_registered() -> None:
+    names = [f"process_metric/{metric.name}" for metric in registry.collect()]
+
+    assert len(names) > len(METRICS)
     assert [name for name in names if find(name) is None] == []
 
 

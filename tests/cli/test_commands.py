@@ -27,13 +27,17 @@ def test_ingest_prints_what_it_did_as_json(
     assert done.code == 0
     assert set(done.json) == {
         "stream", "encoders", "read", "embeddings", "rejections", "dropped_attributes", "seconds", "idle_seconds",
-        "events_per_second", "stopped",
+        "events_per_second", "work", "stopped",
     }  # fmt: skip
     assert done.json["read"] == 3
     assert done.json["embeddings"] == 1
     assert done.json["rejections"] == {"empty_text": 1, "malformed_event": 1}
     assert done.json["dropped_attributes"] == 1
     assert done.json["seconds"] > 0
+    work = done.json["work"]["minilm@1.0.0"]
+    assert (work["batches"], work["batch_items"], work["batch_padding"]) == (1, 1, 0)
+    assert 0 < work["batch_fill"] < 0.1
+    assert 0 <= work["prepare_seconds"] < work["encode_seconds"] < done.json["seconds"]
 
 
 def test_ingest_prints_a_summary(rawless: Rawless, stream_file: Path, write_events: Callable[..., Path]) -> None:

@@ -2,7 +2,9 @@
 
 import gc
 import itertools
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 
@@ -16,8 +18,11 @@ from encoders.batcher import Batcher, Budget, Outcome, batch_around
 from encoders.encoder import Encoded
 from rawless import broken_process
 from rawless.errors import Unavailable
+from rawless.metering.metric import keep_for_runner, take
 from rawless.privacy import Reason
+from tests.measured import measured
 
+REF = "numbers@1.0.0"
 LIMIT = 30.0
 """Seconds until a test that waits fails."""
 
@@ -150,8 +155,6 @@ def test_small_bundles_of_many_threads_share_full_batches(model: Model) -> None:
         thread.join(LIMIT)
 
     assert [sorted(batch) for batch in model.batches] == [[0, 1, 10, 11, 20, 21, 30, 31]]
-    assert [run.size for run in shared.runs()] == [8]
-    assert shared.runs() == []
 
 
 def test_with_two_runs_at_a_time_a_second_batch_runs_beside_the_first() -> None:
@@ -278,16 +281,56 @@ def test_a_deleted_batcher_ends_its_threads(model: Model) -> None:
     assert not any(each.is_alive() for each in started)
 
 
-def test_concurrent_calls_of_runs_return_each_run_once(model: Model) -> None:
-    shared = batcher(model, cost=1)
-    wait(submit(shared, *range(500)), LIMIT)
-    found: list[int] = []
-    threads = [threading.Thread(target=lambda: found.extend(run.size for run in shared.runs())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LIMIT)
-    assert sum(found) == 500
+def test_the_queues_of_a_batcher_are_measured_with_the_age_of_their_oldest(model: Model) -> None:
+    shared = batcher(model, cost=2)
+    shared.measure(REF)
+    model.gate.clear()
+    running = submit(shared, 1)
+    assert model.started.wait(LIMIT)
+    waiting, preparing = submit(shared, 3), threading.Event()
+    eventually(lambda: in_queue("batch") == 1)
+
+    def prepare() -> int:
+        assert preparing.wait(LIMIT)
+        return 4
+
+    threads = os.cpu_count() or 1
+    late = [shared.submit(prepare) for _ in range(threads + 2)]
+
+    eventually(lambda: in_queue("prepare") == 2)
+    assert 0 < measured("rawless_queue_oldest_seconds", encoder=REF, queue="prepare") < LIMIT
+    assert 0 < measured("rawless_queue_oldest_seconds", encoder=REF, queue="batch") < LIMIT
+    preparing.set()
+    model.gate.set()
+    wait([*running, *waiting, *late], LIMIT)
+    assert (in_queue("prepare"), in_queue("batch")) == (0, 0)
+    assert measured("rawless_queue_oldest_seconds", encoder=REF, queue="prepare") == 0
+
+
+def test_a_batch_is_measured_by_size_fill_padding_and_failures_before_its_callers_go_on() -> None:
+    def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
+        return [Unavailable("no") if number == 6 else vector(number) for number in batch]
+
+    keep_for_runner()
+    take()
+    shared: Batcher[int] = Batcher(run, lambda number: number, Budget(40, 100, 1000, LIMIT))
+    shared.measure("failing@1.0.0")
+    wait(submit(shared, 6, 8, 10, 10), LIMIT)
+
+    values = {each.name: each.amount for each in take() if each.encoder == "failing@1.0.0"}
+    assert values.pop("prepare_milliseconds") < 1000 * LIMIT
+    assert values.pop("encode_milliseconds") < 1000 * LIMIT
+    assert values == {"batch_items": 4, "batch_fill_percent": 100, "batch_padding_percent": 15, "unavailable_items": 1}
+
+
+def in_queue(queue: str) -> float:
+    return measured("rawless_queue_items", encoder=REF, queue=queue)
+
+
+def eventually(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not is_so():
+        assert time.monotonic() < end
 
 
 def test_a_submitted_item_cannot_be_cancelled_and_does_not_affect_others(model: Model) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ from rawless.privacy.pseudonyms import KEY_VARIABLE
 from tests.encoders.conftest import PREPROCESSING
 from tests.encoders.image_files import saved
 from tests.encoders.planted_decoder import FAULTS, ROOT, children, file_of, planted
+from tests.measured import measured
 
 HOW = ImagePreprocessing.model_validate(PREPROCESSING)
 OTHERS = (
@@ -121,6 +123,7 @@ def test_a_large_image_waits_until_so_many_pixels_may_be_decoded(make_image: Cal
 def test_a_fault_of_a_decoder_costs_one_item(
     monkeypatch: pytest.MonkeyPatch, good: bytes, capfd: pytest.CaptureFixture[str], fault: str, reason: Reason
 ) -> None:
+    deaths, decoded = measured_deaths(), measured("rawless_decode_seconds_count")
     with planted(monkeypatch, seconds=0.3 if fault == "hangs" else 300) as pool:
         expected = outcomes(read_pixels, good, HOW)
         with ThreadPoolExecutor(3) as threads:
@@ -132,8 +135,16 @@ def test_a_fault_of_a_decoder_costs_one_item(
         counts = pool.counts()
         assert (counts.crashed, counts.timed_out) == ((1, 0) if reason is Reason.DECODER_CRASHED else (0, 1))
         assert counts.died == (2 if reason is Reason.DECODER_CRASHED else 1)
-        assert len(pool.take_seconds()) == counts.items == 7
+        assert counts.items == 7
+        assert measured("rawless_decode_seconds_count") - decoded == 7
+        assert measured_deaths() - deaths == {("crashed" if counts.crashed else "timed_out"): counts.died}
     assert capfd.readouterr() == ("", "")
+
+
+def measured_deaths() -> Counter[str]:
+    return Counter(
+        {each: int(measured("rawless_decoder_deaths_total", cause=each)) for each in ("crashed", "killed", "timed_out")}
+    )
 
 
 def test_an_exception_of_a_decoder_is_the_items_and_its_child_goes_on(pool: Pool, good: bytes) -> None:
@@ -191,6 +202,7 @@ from contextlib import nullcontext
 from threading import Thread
 from encoders.isolation.pool import Pool, Request
 from tests.encoders.planted_decoder import children
+from tests.measured import measured
 pool = Pool("tests.encoders.planted_decoder:decode", lambda pixels: nullcontext(), size=2, cpu_seconds=60)
 (found,) = pool.prepare(Request(b"", b"tells", 0, [100_000]))
 Thread(target=pool.prepare, args=(Request(b"", b"loops", 0, [1]),), daemon=True).start()

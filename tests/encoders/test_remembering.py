@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from encoders.catalogue import lookup
-from encoders.encoder import BatchRun, Encoded, Role
+from encoders.encoder import Encoded, Role
 from encoders.remembering import Remembering, memory_bytes, remembering
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable
@@ -35,9 +35,6 @@ class Texts:
 
     def encode(self, *_: object) -> list[Encoded | Reason]:
         raise NotImplementedError
-
-    def runs(self) -> list[BatchRun]:
-        return []
 
     def check_progress(self) -> None:
         pass

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from encoders import batcher, encoder
 from encoders.text_model import TextModel
 from rawless import broken_process
 from rawless.connect import LOCAL_CONFIG
@@ -55,8 +57,8 @@ def lose_device() -> None:
     process = Encode.process
 
     def losing(self: Any, element: ParsedEvent) -> Any:
-        for encoder in self._encoders:
-            encoder._runtime = Lost()
+        for each in self._encoders:
+            each._runtime = Lost()
         return process(self, element)
 
     Encode.process = losing  # type: ignore[method-assign]
@@ -66,6 +68,19 @@ def lose_device_of_a_worker() -> None:
     """The same on a worker, which something starts again."""
     broken_process.end_when_broken()
     lose_device()
+
+
+def hang() -> None:
+    """Let the first batch never end."""
+    process = Encode.process
+
+    def hanging(self: Any, element: ParsedEvent) -> Any:
+        batcher.STUCK_SECONDS, encoder._CHECK_SECONDS = 0.1, 0.05
+        for each in self._encoders:
+            each._runtime = lambda *_: threading.Event().wait()
+        return process(self, element)
+
+    Encode.process = hanging  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -127,13 +142,16 @@ def test_an_event_that_crashes_its_process_again_and_again_is_rejected_and_its_n
     assert CULPRIT.encode() not in left
 
 
-@pytest.mark.parametrize("plant", [lose_device, lose_device_of_a_worker])
-def test_a_job_whose_device_is_lost_ends_with_a_sentence_and_without_content(
-    command: list[str], tmp_path: Path, plant: Callable[[], None]
+LOST = "CUDA reported an illegal memory access, after which only a new process can use the device."
+HANGS = "The encoder has produced nothing for 0 minutes although items wait: a thread hangs; restart the worker."
+
+
+@pytest.mark.parametrize(("plant", "sentence"), [(lose_device, LOST), (lose_device_of_a_worker, LOST), (hang, HANGS)])
+def test_a_job_that_cannot_go_on_ends_with_a_sentence_and_without_content(
+    command: list[str], tmp_path: Path, plant: Callable[[], None], sentence: str
 ) -> None:
     code, out, err = outcome(command, tmp_path, plant)
 
     assert (code, out) == (1, "")
-    sentence = "Error: CUDA reported an illegal memory access, after which only a new process can use the device."
-    assert err.splitlines()[-1] == sentence
+    assert err.splitlines()[-1] == f"Error: {sentence}"
     assert CULPRIT not in err

@@ -51,7 +51,7 @@ def test_noise_needs_the_key_also_in_a_stream_without_subjects(
     file.write_text(tiny_noisy.model_dump_json())
     without = stream.model_copy(update={"subject": "none", "encoders": (str(file),)})
     source = open_bounded_source(f"jsonl:{write_events({})}", without)
-    monkeypatch.setattr("pipelines.launch.open_key_source", lambda _: KeySource())
+    monkeypatch.setattr("rawless.job.open_key_source", lambda _: KeySource())
     monkeypatch.delenv("RAWLESS_PSEUDONYM_KEY", raising=False)
     with pytest.raises(UserError, match="There is no pseudonym key"):
         prepare(IngestRequest(source), without)

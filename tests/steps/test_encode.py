@@ -19,12 +19,14 @@ from rawless.content import ImageLimits
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Event
 from rawless.events.stream import Limits, Stream
+from rawless.metering.metric import keep_for_runner, take
 from rawless.privacy import Raw, Reason, Rejected
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps import encode
 from rawless.steps.elements import EncodedEvent, ParsedEvent
 from rawless.steps.meter import NoMeter
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
+from tests.measured import measured
 
 SPEC = lookup("minilm@1.0.0")
 STREAM = Stream(stream="message", modality="text", encoders=(SPEC.ref,), subject="none")
@@ -125,15 +127,17 @@ def test_bundles_of_four_in_twelve_threads_share_batches_and_each_gets_its_own_r
 
 
 def test_the_batches_of_small_bundles_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder, sizes = Numbers(wait_seconds=LIMIT), []
-    monkeypatch.setattr(encode, "_measure", lambda _, encoder: sizes.extend(run.size for run in encoder.runs()))
+    encoder = Numbers(wait_seconds=LIMIT)
+    encoder.measure()
+    keep_for_runner()
+    take()
     steps = [step(monkeypatch, encoder) for _ in range(12)]
     threads = [threading.Thread(target=bundle, args=(encode_step, *map(event, range(4)))) for encode_step in steps]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(LIMIT)
-    assert sizes == [16, 16, 16]
+    assert [each.amount for each in take() if each.name == "batch_items"] == [16, 16, 16]
 
 
 def test_rows_come_in_the_order_of_events_with_rejections_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +239,20 @@ def test_a_worker_that_lacks_the_decoder_of_a_format_does_not_start(monkeypatch:
     encode_step = encode.Encode([], "cpu", STREAM.model_copy(update={"limits": Limits(formats=("heic",))}), KeySource())
     with pytest.raises(UserError, match=r"limits\.formats: heic needs pillow-heif"):
         encode_step.setup(NoMeter())
+
+
+def test_events_in_progress_are_measured_until_they_have_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Numbers()
+    encoder.measure()
+    encode_step = step(monkeypatch, encoder)
+    encoder.released.clear()
+    encode_step.start()
+    before = measured("rawless_events_in_progress"), measured("rawless_bytes_in_progress")
+    for number in range(3):
+        assert list(encode_step.process(event(number, 500))) == []
+
+    assert measured("rawless_events_in_progress") - before[0] == 3
+    assert measured("rawless_bytes_in_progress") - before[1] == 1500
+    encoder.released.set()
+    assert len(list(encode_step.finish())) == 3
+    assert measured("rawless_events_in_progress") == before[0]

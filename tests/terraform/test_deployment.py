@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from rawless.events.stream import load_stream
+from rawless.metering.metric import in_smaller_unit
+from rawless.metering.table import METRICS
 from rawless.serving.config import load_config
 from rawless.warehouse.config import load_warehouse_config
 from terraform.checks import plan, request, schema, suite
@@ -163,12 +165,26 @@ def test_an_access_level_must_be_one_of_the_organisation() -> None:
         plan.make_plan(REPOSITORY, f"-var=access_levels={json.dumps(levels)}")
 
 
-def test_nothing_on_the_dashboard_is_customer_data(resources: list[Resource]) -> None:
+def dashboard_queries(resources: list[Resource]) -> str:
     (dashboard,) = [resource for resource in resources if resource.type == "google_monitoring_dashboard"]
-    queries = " ".join(
+    return "\n".join(
         tile["widget"]["xyChart"]["dataSets"][0]["timeSeriesQuery"]["prometheusQuery"]
         for tile in json.loads(dashboard.values["dashboard_json"])["mosaicLayout"]["tiles"]
     )
+
+
+def test_the_dashboard_shows_metrics_that_jobs_have(resources: list[Resource]) -> None:
+    shown = {
+        re.sub(r"_(MEAN|COUNT)$", "", name).split(".")[0]
+        for name in re.findall(r'metric_name=~?"([^"]+)"', dashboard_queries(resources))
+    }
+
+    assert shown > {"read", "batch_items", "decoder_deaths"}
+    assert shown - {in_smaller_unit(each.name)[0] for each in METRICS} == set()
+
+
+def test_nothing_on_the_dashboard_is_customer_data(resources: list[Resource]) -> None:
+    queries = dashboard_queries(resources)
     grouped = {label.strip() for labels in re.findall(r"by \(([^)]*)\)", queries) for label in labels.split(",")}
 
     assert grouped == {"job_name", "metric_name", "subscription_id", "service_name", "response_code_class", "le"}

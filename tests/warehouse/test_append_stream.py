@@ -20,6 +20,7 @@ from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.append_stream import MAX_CONNECTIONS, AppendStream
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import EmbeddingRow, to_arrow
+from tests.measured import measured
 
 MakeRow = Callable[..., EmbeddingRow]
 Served = tuple[Any, Warehouse]
@@ -294,3 +295,19 @@ def test_rows_are_sent_again_when_the_warehouse_ends_a_call_in_order_without_a_r
         yield accepted()
 
     assert Calls(end, answer).append(make_row(event_id="event-1")) == []
+
+
+def test_requests_are_measured_with_their_rows_retries_and_connections(
+    write_server: Served, appended: Callable[..., list[list[int] | RawlessError]]
+) -> None:
+    server, _ = write_server
+    table, failures = "embedding_event_v1", [grpc.StatusCode.UNAVAILABLE]
+    server.answer = lambda sent: failures.pop() if failures else accepted()
+    names = ("append_rows_sum", "append_seconds_count", "append_retries_total", "append_opened_total")
+    before = [measured(f"rawless_{name}", table=table) for name in names]
+
+    assert appended([["a", "b", "c"]]) == [[]]
+
+    after = [measured(f"rawless_{name}", table=table) for name in names]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [3, 1, 3, 2]
+    assert measured("rawless_queue_items", encoder="", queue="append") == 0

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from rawless.cli.interrupts import INTERRUPTED
-from rawless.cli.options import DeviceName, Json, Metadata, StreamFile, WarehouseFile
+from rawless.cli.metrics import served_metrics
+from rawless.cli.options import DeviceName, Json, Metadata, MetricsHost, MetricsPort, StreamFile, WarehouseFile
 from rawless.cli.output import echo, print_json, progress, warn
 from rawless.errors import RawlessError
 
@@ -24,6 +25,8 @@ def ingest(
     ] = None,
     device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
     json: Json = False,
 ) -> None:
     """Encode the events of a source and log the embeddings. Options of Beam follow after --.
@@ -40,12 +43,17 @@ def ingest(
     from pipelines.launch import IngestRequest, prepare
     from rawless.steps.progress import describe
 
-    request = IngestRequest(opened, until_idle, device, warehouse, context.args)
+    request = IngestRequest(
+        opened, until_idle, device, warehouse, context.args, serves_metrics=metrics_port is not None
+    )
     with progress(f"Preparing to ingest {loaded.stream}"):
         job = prepare(request, loaded)
     for warning in filter(None, (loaded.leakage_warning(), *job.warnings)):
         warn(warning)
-    with progress(f"Ingesting {loaded.stream}", lambda: describe(loaded.stream)):
+    with (
+        served_metrics(metrics_port, metrics_host),
+        progress(f"Ingesting {loaded.stream}", lambda: describe(loaded.stream)),
+    ):
         summary = job.run()
     if json:
         print_json(summary)

@@ -6,8 +6,8 @@ To add a source, write a module here that defines
 - `SCHEME`, which says how a location becomes that source.
 
 The modules of this folder are discovered; each is named like its scheme. A bounded source needs nothing else. An
-unbounded one also needs a module of the scheme's name in `pipelines`, which says how Beam reads its messages: see
-`pipelines.unbounded` (this package does not import Beam).
+unbounded one also needs a reader in `rawless.worker` and, if Beam reads it too, a module of the scheme's name in
+`pipelines`: see `pipelines.unbounded` (this package does not import Beam).
 """
 
 import pkgutil

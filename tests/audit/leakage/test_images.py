@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders.encoder import BatchRun, Encoded
+from encoders.encoder import Encoded
 from encoders.spec import EncoderSpec
 from rawless.audit.leakage import contact_sheet
 from rawless.audit.leakage.attack import Measure, measure
@@ -44,9 +44,6 @@ class PixelProjection:
 
     def submit(self, *arguments: object) -> None:
         raise NotImplementedError
-
-    def runs(self) -> list[BatchRun]:
-        return []
 
     def check_progress(self) -> None:
         pass

@@ -1,0 +1,63 @@
+"""Prepare a job of a stream, whatever runs it: everything that can be checked is checked before it starts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from encoders.encoder import Device
+from encoders.image_formats import check_installed
+from encoders.load import load
+from encoders.query_role import refuse_documents
+from encoders.release import needs_key
+from encoders.spec import EncoderSpec
+from rawless.connect import open_key_source
+from rawless.errors import UserError
+from rawless.events.stream import Stream
+from rawless.privacy.pseudonyms import KeySource
+from rawless.warehouse.client import Warehouse
+from rawless.warehouse.encoder_registry import is_registered, register, resolve
+from rawless.warehouse.leakage_gate import enforce_gate
+from rawless.warehouse.stream_pointers import refuse_retired
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the steps of a job need besides the events. It can be pickled: it contains names only, and no key."""
+
+    stream: Stream
+    encoders: tuple[EncoderSpec, ...]
+    key: KeySource
+    warehouse: Warehouse
+    warnings: Sequence[str] = ()
+    """What whoever starts the job should know, such as the waivers by which its encoders pass the leakage gate."""
+
+
+def prepare_job(stream: Stream, warehouse: Warehouse, device: Device, *, registers: bool) -> Job:
+    """Return the job of a stream. Raises UserError if it cannot run.
+
+    `registers` says whether encoders that are not in the warehouse are added to it.
+    """
+    check_installed(stream.limits.formats)
+    specs = tuple(resolve(lambda: warehouse, ref) for ref in stream.encoders)
+    for spec in specs:
+        stream.check_modality(spec.ref, spec.modality, spec.reads)
+        refuse_documents(spec, f"An encoder of the stream {stream.stream}")
+    by_ref = dict(zip(stream.encoders, specs, strict=True))
+    refuse_retired(warehouse, stream.stream, by_ref)
+    warnings = enforce_gate(warehouse, stream, by_ref)
+    for spec in specs:
+        check_encoder(warehouse, spec, device, registers=registers)
+    if len({spec.fingerprint for spec in specs}) < len(specs):
+        raise UserError(f"{stream.stream} names the same encoder under different names: {', '.join(stream.encoders)}.")
+    key = open_key_source(warehouse)
+    if stream.subject != "none" or stream.unchanged or any(map(needs_key, specs)):
+        key.load()
+    return Job(stream, specs, key, warehouse, warnings)
+
+
+def check_encoder(warehouse: Warehouse, spec: EncoderSpec, device: Device, *, registers: bool) -> None:
+    """Load the encoder of a job, and register it if that may be done. Raises UserError if a job cannot use it."""
+    load(spec, device)  # sealed, complete, and returning its golden probe
+    if registers:
+        register(warehouse, spec)
+    elif not is_registered(warehouse, spec):  # a job's account may only read that table
+        raise UserError(f"{spec.ref} is not registered: run `rawless encoder register {spec.ref} --warehouse FILE`.")
