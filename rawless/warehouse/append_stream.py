@@ -239,6 +239,7 @@ class AppendStream:
             if not connection.is_open:  # they wait already
                 return
             connection.in_flight.pop()
+            connection.sent_at.pop()
         if len(appends) == 1:
             appends[0].outcome.set_exception(exceptions.InvalidArgument("rows do not fit the table"))
             return

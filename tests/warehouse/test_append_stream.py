@@ -102,26 +102,6 @@ def test_rows_that_fail_their_request_do_not_fail_those_of_others(
     assert set(server.taken) == {f"good-{thread}" for thread in range(8) if thread != 3}
 
 
-def test_rows_that_cannot_be_converted_do_not_fail_those_of_others(
-    write_server: Served,
-    appended: Callable[..., list[list[int] | RawlessError]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def convert(rows: Sequence[EmbeddingRow]) -> Any:
-        if any(row.event_id.startswith("bad") for row in rows):
-            raise ValueError
-        return to_arrow(rows)
-
-    monkeypatch.setattr("rawless.warehouse.append_stream.to_arrow", convert)
-    calls = [[f"{'bad' if thread == 3 else 'good'}-{thread}"] for thread in range(8)]
-
-    outcomes = appended(calls)
-
-    assert isinstance(outcomes.pop(3), UserError)
-    assert outcomes == [[]] * 7
-    assert sorted(write_server[0].taken) == [f"good-{thread}" for thread in range(8) if thread != 3]
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_the_warehouse_does_no_caller_believes_that_unwritten_rows_are_written(
     write_server: Served, appended: Callable[..., list[list[int] | RawlessError]], seed: int
@@ -311,3 +291,26 @@ def test_requests_are_measured_with_their_rows_retries_and_connections(
     after = [measured(f"rawless_{name}", table=table) for name in names]
     assert [new - old for new, old in zip(after, before, strict=True)] == [3, 1, 3, 2]
     assert measured("rawless_queue_items", encoder="", queue="append") == 0
+
+
+def test_rows_that_cannot_be_converted_do_not_fail_those_of_others(
+    make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(rows: Sequence[EmbeddingRow]) -> Any:
+        if any(row.event_id == "bad" for row in rows):
+            raise ValueError
+        return to_arrow(rows)
+
+    def answer(call: Call) -> Iterator[types.AppendRowsResponse]:
+        for _ in range(2):
+            next(call.requests)
+            yield accepted()
+
+    monkeypatch.setattr("rawless.warehouse.append_stream.to_arrow", convert)
+    stream = Calls(answer).stream
+    with stream._changed:  # so that all of them are taken for one request
+        first, bad, last = (stream.submit([make_row(event_id=each)], [0]) for each in ("event-1", "bad", "event-2"))
+
+    assert (stream.wait(first), stream.wait(last)) == ([], [])
+    with pytest.raises(exceptions.InvalidArgument):
+        stream.wait(bad)
