@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Condition, Semaphore
+from threading import Condition, Lock, Semaphore
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from encoders.encoder import BatchRun, Encoded
+from rawless.broken_process import give_up
 from rawless.errors import Unavailable
 from rawless.privacy import Reason, guarded
 
@@ -26,6 +27,11 @@ P = TypeVar("P")
 Outcome: TypeAlias = Encoded | Reason
 _MAX_RUNS = 10_000
 """Batch runs that are remembered until `runs` is called."""
+STUCK_SECONDS = 300.0
+"""Without any outcome for so long, a batcher is stuck: the slowest batch, of a large network on one core, takes one
+minute, and an image is decoded in less."""
+CHECK_SECONDS = 5.0
+"""How often a caller that waits looks whether the batcher is stuck."""
 
 
 class Budget(NamedTuple):
@@ -71,6 +77,9 @@ class Batcher(Generic[P]):
         self._run = run
         self._cost = cost
         self._capacity = Semaphore(budget.capacity)
+        self._counting = Lock()
+        self._in_progress = 0
+        self._last_outcome = time.monotonic()
         self._waiting: list[_Waiting[P]] = []
         self._changed = Condition()
         self._submitted = 0
@@ -81,20 +90,41 @@ class Batcher(Generic[P]):
         self._running = ThreadPoolExecutor(budget.runs, "encode")
 
     def submit(self, prepare: Callable[[], P | Reason]) -> "Future[Outcome]":
-        """Return the future outcome of one item; blocks while the capacity is used up.
+        """Return the future outcome of one item; blocks while the capacity is used up. Raises as `check_progress` does.
 
         `prepare` is called in another thread. It returns the prepared item or a reason, or raises Unavailable, which
         the future then raises.
         """
-        self._capacity.acquire()
+        while not self._capacity.acquire(timeout=CHECK_SECONDS):
+            self.check_progress()
+        with self._counting:
+            if self._in_progress == 0:
+                self._last_outcome = time.monotonic()
+            self._in_progress += 1
         outcome: Future[Outcome] = Future()
         outcome.set_running_or_notify_cancel()  # a future that is running cannot be cancelled before it is resolved
-        outcome.add_done_callback(lambda _: self._capacity.release())
+        outcome.add_done_callback(self._release)
         try:
             self._preparing.submit(self._prepare, prepare, outcome)
         except RuntimeError:  # no thread can be started, or the interpreter is shutting down
-            _resolve(outcome, _unexpected())
+            _resolve(outcome, Unavailable("The encoder cannot start a thread; run the command again."))
         return outcome
+
+    def check_progress(self) -> None:
+        """Raise Unavailable if items wait and none had an outcome for `STUCK_SECONDS`; see `give_up`."""
+        with self._counting:
+            is_stuck = self._in_progress > 0 and time.monotonic() - self._last_outcome > STUCK_SECONDS
+        if is_stuck:
+            raise give_up(
+                f"The encoder has produced nothing for {STUCK_SECONDS / 60:.0f} minutes although items wait: a thread "
+                "hangs; restart the worker."
+            )
+
+    def _release(self, _: "Future[Outcome]") -> None:
+        with self._counting:
+            self._in_progress -= 1
+            self._last_outcome = time.monotonic()
+        self._capacity.release()
 
     def runs(self) -> list[BatchRun]:
         """Return the batches that were run since the last call, by any thread."""
@@ -114,7 +144,7 @@ class Batcher(Generic[P]):
         except Unavailable as error:
             _resolve(outcome, Unavailable(str(error)))
         except BaseException:  # noqa: BLE001 - it may contain content, and the caller must get an outcome
-            _resolve(outcome, _unexpected())
+            _resolve(outcome, _broken())
 
     def _enqueue(self, prepared: P, outcome: "Future[Outcome]") -> None:
         cost = self._cost(prepared)
@@ -141,7 +171,7 @@ class Batcher(Generic[P]):
                 batch, self._waiting = batch + self._waiting, []
                 self._active -= 1
             for item in batch:
-                _resolve(item.outcome, _unexpected())
+                _resolve(item.outcome, _broken())
 
     def _outcomes(self, batch: list[_Waiting[P]]) -> list[Outcome | Unavailable]:
         """Return an outcome for each item, whatever happens: a caller without one would wait for ever."""
@@ -150,7 +180,7 @@ class Batcher(Generic[P]):
         except Unavailable as error:
             return [Unavailable(str(error)) for _ in batch]
         if isinstance(outcomes, Reason):
-            return [_unexpected() for _ in batch]
+            return [_broken() for _ in batch]
         return outcomes
 
     def _take(self) -> list[_Waiting[P]]:
@@ -197,8 +227,8 @@ def batch_around(costs: Sequence[int], position: int, budget: Budget) -> range:
             last += 1
 
 
-def _unexpected() -> Unavailable:
-    return Unavailable("The encoder failed outside of its model; restart the worker.")
+def _broken() -> Unavailable:
+    return give_up("The encoder failed outside of its model; restart the worker.")
 
 
 def _resolve(future: "Future[Outcome]", outcome: Outcome | Unavailable) -> None:

@@ -80,6 +80,11 @@ class CompositeModel(Model[tuple[Any, ...]]):
         """See `Model.prepare_query`."""
         return tuple(model.prepare_query(content, limits) for model in self._models)
 
+    def isolate(self) -> None:
+        """See `Model.isolate`."""
+        for model in self._models:
+            model.isolate()
+
     def cost(self, prepared: tuple[Any, ...]) -> int:
         """See `Model.cost`: the largest of the parts, each as a share of what a batch of its own may cost."""
         return max(

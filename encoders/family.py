@@ -49,6 +49,13 @@ class Model(ABC, Generic[P]):
         """Return what is searched for in the form that `inputs` takes; by default like any item. See `prepare`."""
         return self.prepare(content, limits)
 
+    def isolate(self) -> None:
+        """Let faults of a library that decodes content do no harm from now on, by decoding in other processes.
+
+        Texts are decoded and tokenized in this process: by code in Rust, which cannot crash it, and in less time than
+        another process takes to answer.
+        """
+
     @property
     def reading(self) -> Hashable | None:
         """What models with an equal value do alike with an item; None if that is nothing worth sharing."""

@@ -1,20 +1,21 @@
 """`ImageModel`: the bytes of image files to batches of pixels, for any network that takes RGB images."""
 
 import math
-import os
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
 
-from encoders import nvjpeg
+from encoders import isolation, nvjpeg
 from encoders.batcher import Budget
 from encoders.family import Inputs, Model
-from encoders.image_formats.decode import decode_pixels, read_header
+from encoders.image_formats import detect_format
+from encoders.image_formats.decode import read_header
 from encoders.image_spec import ImagePreprocessing
-from encoders.image_transforms import PixelNormalisation, resize_and_crop, resized_size
-from encoders.weighted_semaphore import WeightedSemaphore
+from encoders.image_transforms import PixelNormalisation, resize_and_crop
+from encoders.pixels import RESIZED_PIXELS, Pixels, ReadPixels, decoding, read_pixels
+from encoders.resizing import resized_size
 from rawless.content import ImageLimits
 from rawless.privacy import Reason, Rejected
 
@@ -23,10 +24,6 @@ CUDA_BATCH = 64
 _BATCHES_IN_PROGRESS = 4
 _PREPARED_BYTES = 64_000_000
 """Bytes of prepared pixels in memory at a time."""
-_RESIZED_PIXELS = 50_000_000
-"""A thin strip is within all limits as it is stored, but takes gigabytes once its short side is resized."""
-_decoding_pixels = WeightedSemaphore(max(_RESIZED_PIXELS, 12_500_000 * (os.cpu_count() or 1)))
-"""Pixels decoded at a time by all threads: a phone's photograph for each core, or one of the largest allowed images."""
 _EXAMPLE_SIZES = (2, 1)
 """Images in each of the batches that runtimes are compared on."""
 
@@ -40,10 +37,26 @@ class ImageModel(Model[torch.Tensor]):
         self.budget = budget(preprocessing.crop, cuda=cuda)
         self._preprocessing = preprocessing
         self._cuda = cuda
+        self._is_isolated = False
+
+    def isolate(self) -> None:
+        """See `Model.isolate`: images are decoded and resized by Pillow in children (`encoders.isolation`).
+
+        nvJPEG stays in this process: it needs the CUDA context, and its pixels are on the device.
+        """
+        self._is_isolated = True
+
+    @property
+    def _read(self) -> ReadPixels:
+        return isolation.read_pixels if self._is_isolated else read_pixels
 
     def prepare(self, content: bytes, limits: ImageLimits) -> torch.Tensor:
-        """See `Model.prepare`: pixels, as the function `prepare` returns them."""
-        return prepare(content, self._preprocessing, limits)
+        """See `Model.prepare`: pixels, uint8 of shape (3, crop, crop)."""
+        if self._preprocessing.decoder == "nvjpeg" and detect_format(content) == "jpeg":
+            pixels = _decoded_by_nvjpeg(content, self._preprocessing, limits)
+            if pixels is not None:
+                return pixels
+        return prepare(content, self._preprocessing, limits, self._read)
 
     @property
     def reading(self) -> Hashable | None:
@@ -56,7 +69,7 @@ class ImageModel(Model[torch.Tensor]):
     ) -> list[torch.Tensor | Reason]:
         """See `Model.prepare_for_all`: pixels of an image that is decoded once."""
         preprocessings = [model._preprocessing for model in models if isinstance(model, ImageModel)]
-        return prepare_for_all(content, preprocessings, limits)
+        return _prepare_for_all(content, preprocessings, limits, self._read)
 
     def cost(self, prepared: torch.Tensor) -> int:
         """See `Model.cost`: 1, since all images have the same size."""
@@ -65,7 +78,8 @@ class ImageModel(Model[torch.Tensor]):
     def inputs(self, batch: Sequence[torch.Tensor]) -> Inputs:
         """See `Model.inputs`: pixels, uint8 of shape (batch, 3, crop, crop)."""
         images = torch.empty((len(batch), *batch[0].shape), dtype=torch.uint8, pin_memory=self._cuda)
-        torch.stack(list(batch), out=images)
+        # Not by torch, whose threads would wait for cores on which other threads decode.
+        np.stack([pixels.numpy() for pixels in batch], out=images.numpy())
         return (images,)
 
     def examples(self) -> list[Inputs]:
@@ -82,39 +96,40 @@ def budget(crop: int, *, cuda: bool) -> Budget:
     return Budget(batch, run_cost=1, capacity=capacity, wait_seconds=0.02 if cuda else 0.005, runs=2 if cuda else 1)
 
 
-def prepare(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor:
-    """Return the pixels of an image file, uint8 of shape (3, crop, crop). Raises Rejected."""
-    image = read_header(content, limits)
-    if (resized := math.prod(resized_size(image.size, preprocessing))) > _RESIZED_PIXELS:
-        raise Rejected(Reason.TOO_MANY_PIXELS)
-    with _decoding_pixels.acquire(max(math.prod(image.size), resized)):
-        if preprocessing.decoder == "nvjpeg" and nvjpeg.takes(image):
-            return nvjpeg.decode_and_resize(image, preprocessing)
-        return resize_and_crop(decode_pixels(image, preprocessing), preprocessing)
+def prepare(
+    content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits, read: ReadPixels = read_pixels
+) -> torch.Tensor:
+    """Return the pixels of an image file, uint8 of shape (3, crop, crop), decoded by Pillow. Raises Rejected."""
+    (outcome,) = _prepare_for_all(content, [preprocessing], limits, read)
+    if isinstance(outcome, Reason):
+        raise Rejected(outcome)
+    return outcome
 
 
-def prepare_for_all(
-    content: bytes, preprocessings: Sequence[ImagePreprocessing], limits: ImageLimits
+def _prepare_for_all(
+    content: bytes, preprocessings: Sequence[ImagePreprocessing], limits: ImageLimits, read: ReadPixels
 ) -> list[torch.Tensor | Reason]:
-    """Return what `prepare` returns by each preprocessing, or its reason; the image is decoded once.
+    return [
+        outcome if isinstance(outcome, Reason) else _tensor(outcome, preprocessing)
+        for outcome, preprocessing in zip(read(content, preprocessings, limits), preprocessings, strict=True)
+    ]
 
-    All of them decode alike, by Pillow. Raises Rejected for an image that none can take.
-    """
+
+def _decoded_by_nvjpeg(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor | None:
+    """Return the pixels of a JPEG, or None if nvJPEG does not take it. Raises Rejected."""
     image = read_header(content, limits)
-    sizes = [math.prod(resized_size(image.size, each)) for each in preprocessings]
-    if min(sizes) > _RESIZED_PIXELS:
+    if not nvjpeg.takes(image):
+        return None
+    if (resized := math.prod(resized_size(image.size, preprocessing))) > RESIZED_PIXELS:
         raise Rejected(Reason.TOO_MANY_PIXELS)
-    fitting = [size for size in sizes if size <= _RESIZED_PIXELS]
-    with _decoding_pixels.acquire(max(math.prod(image.size), *fitting)):
-        decoded: Image.Image | Reason
-        try:
-            decoded = decode_pixels(image, preprocessings[0])
-        except Rejected as rejected:
-            decoded = rejected.reason
-        outcomes: list[torch.Tensor | Reason] = []
-        for preprocessing, size in zip(preprocessings, sizes, strict=True):
-            if size > _RESIZED_PIXELS:
-                outcomes.append(Reason.TOO_MANY_PIXELS)
-            else:
-                outcomes.append(decoded if isinstance(decoded, Reason) else resize_and_crop(decoded, preprocessing))
-        return outcomes
+    with decoding.acquire(max(math.prod(image.size), resized)):
+        return nvjpeg.decode_and_resize(image, preprocessing)
+
+
+def _tensor(pixels: Pixels, preprocessing: ImagePreprocessing) -> torch.Tensor:
+    """Return pixels of shape (3, crop, crop); those for preprocessing without antialiasing are resized first."""
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+    if preprocessing.antialias:
+        return tensor
+    with decoding.acquire(math.prod(pixels.shape[:2])):
+        return resize_and_crop(tensor, preprocessing)

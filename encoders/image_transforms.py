@@ -3,19 +3,10 @@
 import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import center_crop, convert_image_dtype, crop, pil_to_tensor, resize
+from torchvision.transforms.functional import convert_image_dtype, crop, pil_to_tensor, resize
 
 from encoders.image_spec import ImagePreprocessing
-
-
-def resized_size(size: tuple[int, int], preprocessing: ImagePreprocessing) -> tuple[int, int]:
-    """Return width and height after resizing, before the crop."""
-    width, height = size
-    short = preprocessing.resize
-    if preprocessing.fit == "exact":
-        return short, short
-    longer = int(short * max(size) / min(size))
-    return (short, longer) if width <= height else (longer, short)
+from encoders.resizing import crop_corner, resize_and_crop_picture, resized_size
 
 
 def resize_and_crop(image: Image.Image | torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:
@@ -23,22 +14,21 @@ def resize_and_crop(image: Image.Image | torch.Tensor, preprocessing: ImagePrepr
 
     An image that is a tensor, of shape (3, height, width), is resized on its device.
     """
+    if isinstance(image, Image.Image) and preprocessing.antialias:
+        return _tensor(resize_and_crop_picture(image, preprocessing))
+    pixels = _tensor(image) if isinstance(image, Image.Image) else image
+    width, height = resized_size((pixels.shape[2], pixels.shape[1]), preprocessing)
     mode = InterpolationMode(preprocessing.interpolation)
-    source = image if preprocessing.antialias or isinstance(image, torch.Tensor) else pil_to_tensor(image)
-    width, height = resized_size(_size(image), preprocessing)
-    resized = resize(source, [height, width], interpolation=mode, antialias=preprocessing.antialias)
-    side = preprocessing.crop
-    if preprocessing.crop_rounding == "down":
-        cropped = crop(resized, (height - side) // 2, (width - side) // 2, side, side)
-    else:
-        cropped = center_crop(resized, [side])
+    resized = resize(pixels, [height, width], interpolation=mode, antialias=preprocessing.antialias)
+    left, top = crop_corner((width, height), preprocessing)
     # The crop of a tensor is a view, which would keep the whole resized image in memory.
-    return cropped.contiguous() if isinstance(cropped, torch.Tensor) else pil_to_tensor(cropped)
+    cropped: torch.Tensor = crop(resized, top, left, preprocessing.crop, preprocessing.crop)
+    return cropped.contiguous()
 
 
-def _size(image: Image.Image | torch.Tensor) -> tuple[int, int]:
-    """Return width and height."""
-    return (image.shape[2], image.shape[1]) if isinstance(image, torch.Tensor) else image.size
+def _tensor(image: Image.Image) -> torch.Tensor:
+    pixels: torch.Tensor = pil_to_tensor(image)
+    return pixels
 
 
 def normalise(batch: torch.Tensor, preprocessing: ImagePreprocessing) -> torch.Tensor:

@@ -79,4 +79,5 @@ def _load(spec_json: str, device: str) -> Encoder:
     encoder.accelerate()
     verify(encoder)
     encoder.runs()  # the probe's batch is no event's
+    encoder.isolate()  # what follows is the content of others
     return encoder

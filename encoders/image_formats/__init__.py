@@ -10,12 +10,15 @@ would accept it.
 
 from collections.abc import Iterable
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from encoders.image_formats import avif, bmp, gif, heic, jp2, jpeg, png, tiff, webp
-from rawless.content import ImageFormat
 from rawless.errors import UserError
 
-_FORMATS: dict[ImageFormat, ModuleType] = {
+if TYPE_CHECKING:
+    from rawless.content import ImageFormat
+
+_FORMATS: "dict[ImageFormat, ModuleType]" = {
     "jpeg": jpeg,
     "png": png,
     "gif": gif,
@@ -28,18 +31,18 @@ _FORMATS: dict[ImageFormat, ModuleType] = {
 }
 
 
-def check_installed(formats: Iterable[ImageFormat]) -> None:
+def check_installed(formats: "Iterable[ImageFormat]") -> None:
     """Raise UserError unless the optional library that one of the formats needs is installed."""
     if "heic" in formats and not heic.is_installed():
         raise UserError("limits.formats: heic needs pillow-heif, which is missing: run `pip install 'rawless[heic]'`.")
 
 
-def detect_format(content: bytes) -> ImageFormat | None:
+def detect_format(content: bytes) -> "ImageFormat | None":
     """Return the format of a file by its first bytes; its name and declared type are ignored."""
     return next((name for name, module in _FORMATS.items() if module.SIGNATURE.match(content)), None)
 
 
-def strip(content: bytes, image_format: ImageFormat, *, whole_file: bool = False) -> bytes:
+def strip(content: bytes, image_format: "ImageFormat", *, whole_file: bool = False) -> bytes:
     """Return the file with only what decoding needs. Raises Rejected when it is truncated or malformed.
 
     Faults after the image of a PNG or AVIF, or after the first frame of a GIF, count only if `whole_file` is true.

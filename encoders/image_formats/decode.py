@@ -5,17 +5,19 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin, _imaging
 
 from encoders.image_formats import bmp, detect_format, fax, heic, strip, tiff
 from encoders.image_formats.exif import orientation
-from encoders.image_spec import ImagePreprocessing
-from encoders.image_transforms import resized_size
-from rawless.content import ImageLimits
+from encoders.resizing import resized_size
 from rawless.privacy import Reason, Rejected
+
+if TYPE_CHECKING:
+    from encoders.image_spec import ImagePreprocessing
+    from rawless.content import ImageLimits
 
 T = TypeVar("T")
 
@@ -38,7 +40,7 @@ _TRANSPOSITIONS = {
 }
 
 
-def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
+def read_header(content: bytes, limits: "ImageLimits") -> Image.Image:
     """Return an image whose header was read and is within the limits; its pixels are not decoded yet.
 
     Raises Rejected: unsupported_image_format, too_many_pixels or undecodable_image.
@@ -58,7 +60,7 @@ def read_header(content: bytes, limits: ImageLimits) -> Image.Image:
     return image
 
 
-def decode_pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
+def decode_pixels(image: Image.Image, preprocessing: "ImagePreprocessing") -> Image.Image:
     """Return the decoded image in RGB, with the orientation applied. Raises Rejected when it cannot be decoded."""
     is_applied = preprocessing.exif_orientation == "apply"
     image = _reject_errors(lambda: _rewritten(image, is_turned=is_applied))

@@ -21,7 +21,8 @@ from torch.nn import functional
 from encoders.batch_encoder import BatchEncoder
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_spec import ImagePreprocessing, ImageSpec
-from encoders.image_transforms import PixelNormalisation, resized_size
+from encoders.image_transforms import PixelNormalisation
+from encoders.resizing import resized_size
 from encoders.text_model import TextModel, Word
 from rawless.content import ImageLimits
 from rawless.errors import UserError

@@ -75,6 +75,8 @@ _DETAILS: dict[Code, str] = {
     Reason.UNDECODABLE_IMAGE: "The image cannot be decoded.",
     Reason.UNSUPPORTED_IMAGE_FORMAT: "The stream does not accept this image format.",
     Reason.TOO_MANY_PIXELS: "The image exceeds the stream's pixel limit.",
+    Reason.DECODER_CRASHED: "The image crashes its decoder, or needs more memory than an image of its size may.",
+    Reason.DECODER_TIMEOUT: "Decoding the image takes too long.",
     Reason.EMPTY_TEXT: "The text is empty.",
     Reason.INVALID_UTF8: "The body or a header is not valid UTF-8.",
     Reason.FORBIDDEN_CHARACTERS: "The text contains a NUL character or an unpaired surrogate.",

@@ -57,6 +57,11 @@ class _Append:
     alone: bool = False
     """Whether the rows must not share a request, because one with them was refused as a whole."""
     outcome: "Future[list[int]]" = field(default_factory=Future)
+    size: int = field(init=False)
+    """Bytes of the rows, which Arrow takes long to add up."""
+
+    def __post_init__(self) -> None:
+        self.size = self.rows.nbytes
 
     def without(self, refused: set[int]) -> bool:
         """Leave out the rows at these indexes, and return whether any row is left."""
@@ -64,6 +69,7 @@ class _Append:
         left = [index for index in range(len(self.positions)) if index not in refused]
         self.positions = [self.positions[index] for index in left]
         self.rows = self.rows.take(pa.array(left, pa.int64()))
+        self.size = self.rows.nbytes
         return bool(left)
 
 
@@ -215,9 +221,9 @@ class AppendStream:
     def _take(self) -> list[_Append]:
         """Take the oldest rows that wait, as many as fit into a request."""
         taken = [self._waiting.popleft()]
-        size = taken[0].rows.nbytes
+        size = taken[0].size
         while self._waiting and not taken[0].alone and not self._waiting[0].alone:
-            size += self._waiting[0].rows.nbytes
+            size += self._waiting[0].size
             if size > MAX_REQUEST_BYTES:
                 break
             taken.append(self._waiting.popleft())
@@ -269,7 +275,7 @@ class AppendStream:
 
 
 def _size(waiting: Iterable[_Append]) -> int:
-    return sum(append.rows.nbytes for append in waiting)
+    return sum(append.size for append in waiting)
 
 
 def _error(response: types.AppendRowsResponse) -> Exception | None:

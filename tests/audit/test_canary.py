@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import encoders.image_model
+import encoders.isolation
+import encoders.pixels
 import rawless.audit.canary.run
 import rawless.steps.encode
 from rawless.audit.canary import delivery
@@ -119,7 +120,7 @@ def test_a_leaky_step_is_caught_in_every_sink_and_its_leaks_are_not_printed(
     payloads: list[bytes] = []
     subjects: list[str] = []
     pictures: list[Image.Image] = []
-    parse, decode, measure = Parser._payload, encoders.image_model.decode_pixels, rawless.steps.encode._measure_lag
+    parse, decode, measure = Parser._payload, encoders.pixels.decode_pixels, rawless.steps.encode._measure_lag
 
     def keeps(self: Parser, fields: Any) -> bytes:
         payloads.append(parse(self, fields))
@@ -142,7 +143,8 @@ def test_a_leaky_step_is_caught_in_every_sink_and_its_leaks_are_not_printed(
         return measure(*arguments)
 
     monkeypatch.setattr(Parser, "_payload", keeps)
-    monkeypatch.setattr(encoders.image_model, "decode_pixels", shrinks)
+    monkeypatch.setattr(encoders.isolation, "read_pixels", encoders.pixels.read_pixels)
+    monkeypatch.setattr(encoders.pixels, "decode_pixels", shrinks)
     monkeypatch.setattr(rawless.steps.encode, "_measure_lag", leaks)
 
     code = run(["audit", "canary", "--stream", str(stream)])

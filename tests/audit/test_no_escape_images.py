@@ -13,7 +13,8 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 import encoders.batch_encoder
-import encoders.image_model
+import encoders.isolation
+import encoders.pixels
 import rawless.steps.encode
 from encoders.catalogue import lookup
 from encoders.load import load
@@ -23,6 +24,7 @@ from rawless.events.sources import open_source
 from rawless.events.stream import Stream
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
+from tests.encoders.planted_decoder import FAULTS, planted
 from tests.streams import ANY_ID
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
@@ -165,7 +167,7 @@ def test_no_marker_escapes_from_lines_and_objects(
     assert run(stream, f"jsonl:{write_events(*events)}") == set()
 
 
-@pytest.mark.parametrize("broken", ["read_header", "decode_pixels", "resize_and_crop", "resized_size"])
+@pytest.mark.parametrize("broken", ["read_header", "decode_pixels", "resize_and_crop_picture", "resized_size"])
 def test_no_marker_escapes_from_a_decoder_that_raises(
     broken: str,
     run: Callable[..., set[Trace]],
@@ -180,10 +182,33 @@ def test_no_marker_escapes_from_a_decoder_that_raises(
     lookup_job = f"files:{tmp_path}/uploads/pixels.png"
     load(lookup(pictures.encoders[0]), "cpu")  # an encoder that is loaded while it is broken would be refused
     monkeypatch.setattr(encoders.batch_encoder.BatchEncoder, "_prepare_probe", lambda self: True)
-    monkeypatch.setattr(encoders.image_model, broken, talkative(MARKER))
+    monkeypatch.setattr(encoders.isolation, "read_pixels", encoders.pixels.read_pixels)
+    monkeypatch.setattr(encoders.pixels, broken, talkative(MARKER))
 
     assert run(pictures, lookup_job, metadata) == set()
     assert {"reason": "encoder_failed"} in warehouse.query("SELECT DISTINCT reason FROM rejection_v1")
+
+
+def test_no_marker_escapes_from_a_decoder_that_dies_and_prints_what_it_decodes(
+    run: Callable[..., set[Trace]],
+    uploads: Callable[..., Path],
+    pictures: Stream,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Each bad file costs its own event only."""
+    shared = set(Path("/dev/shm").glob("*"))
+    files = {name: _file("PNG") + name.encode() for name in ("crashes", "loops", "allocates")}
+    metadata = uploads(files | {f"good-{number}": _file("PNG") for number in range(12)})
+    with planted(monkeypatch):
+        assert run(pictures, f"files:{tmp_path}/uploads/*", metadata) == set()
+
+    rejected = warehouse.query("SELECT reason FROM rejection_v1 WHERE stage = 'encode'")
+    assert sorted(row["reason"] for row in rejected) == sorted(FAULTS[name] for name in files)
+    embedded = "SELECT COUNT(DISTINCT event_id) AS count FROM embedding_event_v1 WHERE occurred_at > '2000-01-01'"
+    assert warehouse.query(embedded) == [{"count": 12}]
+    assert set(Path("/dev/shm").glob("*")) == shared
 
 
 def test_the_same_search_finds_pixels_that_leak(

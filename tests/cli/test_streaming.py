@@ -129,7 +129,7 @@ REFUSED = {
     "must be one of DirectRunner, DataflowRunner to read": [
         "--source", "pubsub:projects/local-dev/subscriptions/abc", "--", "--runner=FnApiRunner",
     ],
-    "Dataflow cannot reach the local stack": [
+    "Workers elsewhere cannot reach the local stack": [
         "--source", "pubsub:projects/local-dev/subscriptions/abc", "--", "--runner=DataflowRunner",
     ],
 }  # fmt: skip

@@ -11,9 +11,9 @@ from PIL import Image, ImageOps
 from encoders.image_formats.decode import decode_pixels, read_header
 from encoders.image_model import prepare
 from encoders.image_spec import ImagePreprocessing
-from encoders.image_transforms import resized_size
 from encoders.load import load
 from encoders.nvjpeg import turned
+from encoders.resizing import resized_size
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from rawless.content import ImageLimits

@@ -293,7 +293,7 @@ def test_a_pixel_that_is_allowed_costs_sixteen_bytes_at_most(name: str, watched:
 def test_a_strip_that_would_grow_is_refused_before_it_is_decoded(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("encoders.image_model.decode_pixels", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("encoders.pixels.decode_pixels", lambda *_: pytest.fail("it was decoded"))
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):
         assert prepared(saved(noise("L", size), kind), PREPROCESSING, ImageLimits()) is Reason.TOO_MANY_PIXELS
 

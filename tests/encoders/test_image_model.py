@@ -311,14 +311,14 @@ def test_out_of_memory_for_a_single_item_is_no_rejection(
         encode(image_encoder, good[:1])
 
 
-@pytest.mark.parametrize("step", ["read_header", "decode_pixels", "resize_and_crop"])
+@pytest.mark.parametrize("step", ["read_header", "decode_pixels", "resize_and_crop_picture"])
 def test_out_of_memory_while_an_image_is_prepared_is_no_rejection(
     image_encoder: BatchEncoder[Any], good: list[bytes], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def out_of_memory(*args: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(f"encoders.image_model.{step}", out_of_memory)
+    monkeypatch.setattr(f"encoders.pixels.{step}", out_of_memory)
     with pytest.raises(Unavailable, match="out of memory"):
         encode(image_encoder, good[:1])
 
@@ -330,7 +330,7 @@ def test_out_of_memory_of_torch_while_an_image_is_prepared_is_no_rejection(
     def out_of_memory(*args: Any) -> Any:
         raise MEMORY_FAULTS["cpu"]()
 
-    monkeypatch.setattr("encoders.image_model.resize_and_crop", out_of_memory)
+    monkeypatch.setattr("encoders.image_model._tensor", out_of_memory)
     with pytest.raises(Unavailable, match="out of memory"):
         encode(image_encoder, good[:1])
 

@@ -16,7 +16,8 @@ from torchvision.transforms.functional import pil_to_tensor, resize
 from encoders.catalogue import lookup, refs
 from encoders.families.torchvision_image import TorchvisionSpec
 from encoders.image_spec import ImagePreprocessing
-from encoders.image_transforms import normalise, resize_and_crop, resized_size
+from encoders.image_transforms import normalise, resize_and_crop
+from encoders.resizing import resized_size
 
 MakeImage = Callable[..., Image.Image]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -212,9 +212,9 @@ def test_the_probe_of_an_image_encoder_holds_within_its_tolerance(
 
 
 CHANGES: dict[str, Callable[..., object]] = {
-    "encoders.image_transforms.resize": lambda image, size, interpolation, antialias: image.resize(size[::-1]),
+    "encoders.pixels.resize_and_crop_picture": lambda image, how: image.resize((how.crop, how.crop)),
     "encoders.image_transforms.convert_image_dtype": lambda images, dtype: images.to(dtype),  # the scale forgotten
-    "encoders.image_model.decode_pixels": lambda image, preprocessing: image.convert("RGB"),  # orientation forgotten
+    "encoders.pixels.decode_pixels": lambda image, preprocessing: image.convert("RGB"),  # orientation forgotten
     "torch.nn.functional.batch_norm": lambda states, *args: states,
     "torch.nn.functional.relu": lambda states, inplace=False: states,
 }

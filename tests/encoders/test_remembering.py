@@ -39,6 +39,9 @@ class Texts:
     def runs(self) -> list[BatchRun]:
         return []
 
+    def check_progress(self) -> None:
+        pass
+
 
 def encoded(number: float, dimension: int = 4) -> Encoded:
     return Encoded(np.full(dimension, number, np.float32), truncated=False)

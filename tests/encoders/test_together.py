@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders import image_model
+from encoders import pixels
 from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
@@ -58,9 +58,9 @@ CONTENTS = (
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The preprocessing of each image that was decoded."""
     calls: list[str] = []
-    decode: Callable[..., Image.Image] = image_model.decode_pixels
+    decode: Callable[..., Image.Image] = pixels.decode_pixels
     monkeypatch.setattr(
-        image_model, "decode_pixels", lambda image, how: calls.append(how.interpolation) or decode(image, how)
+        pixels, "decode_pixels", lambda image, how: calls.append(how.interpolation) or decode(image, how)
     )
     return calls
 
@@ -101,14 +101,14 @@ def test_an_encoder_that_fails_for_lack_of_memory_leaves_nothing_behind(monkeypa
     from rawless.errors import Unavailable
 
     failures = iter([MemoryError()])
-    decode = image_model.decode_pixels
+    decode = pixels.decode_pixels
 
     def fail_once(*arguments: Any) -> Image.Image:
         for failure in failures:
             raise failure
         return decode(*arguments)
 
-    monkeypatch.setattr(image_model, "decode_pixels", fail_once)
+    monkeypatch.setattr(pixels, "decode_pixels", fail_once)
     futures = Together([encoder(), encoder(interpolation="nearest")]).submit(Raw(CONTENTS[0]), LIMITS)
     errors = [future.exception() for future in futures]
     assert sorted(type(each) for each in errors if each) == [Unavailable]

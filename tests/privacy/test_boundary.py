@@ -27,8 +27,8 @@ REASONS_OF_THE_DESIGN = {
         "undecodable_image",
     ),
     *("unsupported_image_format", "too_many_pixels", "empty_text", "invalid_utf8", "forbidden_characters"),
-    "missing_part",
-    *("malformed_event", "encoder_failed", "non_finite_embedding", "row_refused", "internal"),
+    *("missing_part", "decoder_crashed", "decoder_timeout"),
+    *("malformed_event", "encoder_failed", "non_finite_embedding", "worker_crashed", "row_refused", "internal"),
 }
 
 

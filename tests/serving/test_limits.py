@@ -48,6 +48,9 @@ class _BlockedEncoder:
     def runs(self) -> list[object]:
         return []
 
+    def check_progress(self) -> None:
+        self._encoder.check_progress()
+
 
 @pytest.fixture
 def blocked(minilm: Encoder, monkeypatch: pytest.MonkeyPatch) -> _BlockedEncoder:

@@ -5,7 +5,6 @@ the answers to stdout. This module imports little, so that the process starts fa
 """
 
 import io
-import os
 import resource
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rawless import telemetry
+from rawless.child_environment import child_environment
 from rawless.heads.importing.expansion_check import MAX_VALUES, ExpansionError, check_expansions
 from rawless.heads.runtime import open_session
 
@@ -22,8 +21,6 @@ ROWS = 7
 MAX_SECONDS = 20
 MAX_MEMORY = 2 << 30
 """Bytes that the process may allocate."""
-_PYTHON_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
-"""What Python may need to start and to find its packages."""
 _FAILURES = {
     "check": "is not a valid ONNX graph",
     "expand": f"has an output of {{error}} that is not of a fixed size of at most {MAX_VALUES:,} values for each row: "
@@ -50,7 +47,7 @@ def run_trial(graph: bytes) -> tuple[Array, list[Array]]:
             input=graph,
             capture_output=True,
             timeout=MAX_SECONDS,
-            env=_environment(),
+            env=child_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -65,12 +62,6 @@ def run_trial(graph: bytes) -> tuple[Array, list[Array]]:
     if stage == "expand":
         raise TrialError(_FAILURES[stage].format(error=error))
     raise TrialError(f"{_FAILURES[stage]} ({error})")
-
-
-def _environment() -> dict[str, str]:
-    """Return the variables of the process: a graph that takes it over finds no key and no credentials there."""
-    inherited = {name: os.environ[name] for name in _PYTHON_VARIABLES if name in os.environ}
-    return {**inherited, **telemetry.VARIABLES, "OPENBLAS_NUM_THREADS": "1"}
 
 
 def main() -> int:

@@ -1,0 +1,323 @@
+"""`Pool`: children that prepare items, and what it means when one dies."""
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from queue import SimpleQueue
+from threading import Lock, Semaphore, Thread
+from typing import TYPE_CHECKING, TypeAlias
+
+from encoders.child import messages
+from rawless.child_environment import child_environment
+from rawless.errors import Unavailable
+from rawless.privacy import Reason, Rejected
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+Reserve: TypeAlias = Callable[[int], AbstractContextManager[None]]
+"""Waits until so many pixels may be decoded, and holds them."""
+_CRASHES = 2
+"""Deaths in which an item is at fault: the second is in a child that prepared nothing before."""
+_KILLS = 5
+"""Deaths by a signal from outside, as the kernel sends it when memory is exhausted. An item may cause that too."""
+_STARTS = 5
+_START_SECONDS = 60
+_END_SECONDS = 5
+_MAX_TIMES = 10_000
+_ALLOCATOR = {"MALLOC_TOP_PAD_": "33554432"}
+"""The memory of one image is kept for the next, up to so many bytes, since the kernel is slow to clear new pages."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the children of a process have done since it started."""
+
+    items: int = 0
+    """Items that were prepared or rejected by a child."""
+    seconds: float = 0.0
+    """How long they took, without waiting for a child."""
+    started: int = 0
+    """Children that were started, the first ones and those that replaced others."""
+    died: int = 0
+    """Children that ended although the process did not: crashed, killed from outside, or ended for taking too long."""
+    crashed: int = 0
+    """Items that were rejected as `decoder_crashed`."""
+    timed_out: int = 0
+    """Items that were rejected as `decoder_timeout`."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """An item for a child, and what its outcomes may be."""
+
+    options: bytes
+    content: bytes
+    memory: int
+    """What it may allocate before it says how many pixels it has, beside copies of the content."""
+    expected: Sequence[messages.Expected]
+
+
+class _Death(Enum):
+    CRASHED = auto()
+    KILLED = auto()
+    TIMED_OUT = auto()
+
+
+class Pool:
+    """At most `size` children, which start when they are needed. It is thread-safe."""
+
+    def __init__(
+        self, task: str, reserve: Reserve, *, size: int | None = None, cpu_seconds: int = 30, seconds: float = 300
+    ) -> None:
+        """`task` is MODULE:FUNCTION, an `encoders.child.__main__.Task`.
+
+        `reserve` waits until a child may decode so many pixels. An item may use the processor for `cpu_seconds`, and
+        take `seconds` in all, which matters when a child does nothing, and when the machine has too much to do.
+        """
+        self._task = task
+        self._reserve = reserve
+        self._cpu_seconds, self._seconds = cpu_seconds, seconds
+        self._size = size or os.cpu_count() or 1
+        self._counts = Counts()
+        self._times: deque[float] = deque(maxlen=_MAX_TIMES)
+        self._begin()
+        atexit.register(self.close)
+        os.register_at_fork(after_in_child=self._begin)  # the children belong to the process that forked
+
+    def _begin(self) -> None:
+        self._lock = Lock()
+        self._turns = Semaphore(self._size)
+        self._idle: list[_Child] = []
+        self._starter: _Starter | None = None
+
+    def prepare(self, request: Request) -> list[messages.Array | Reason]:
+        """Return the outcomes of an item.
+
+        Raises Rejected with the reason of the task, `internal` if the task fails; `decoder_crashed` if children die of
+        the item, or need more memory than they may; `decoder_timeout` if it takes too long. Raises Unavailable when no
+        child can be started.
+        """
+        deaths: Counter[_Death] = Counter()
+        with self._turns:
+            while True:
+                outcomes = self._attempt(request, fresh=bool(deaths))
+                if isinstance(outcomes, Reason):
+                    raise Rejected(outcomes)
+                if not isinstance(outcomes, _Death):
+                    return outcomes
+                deaths[outcomes] += 1
+                if deaths[_Death.TIMED_OUT]:
+                    self._count(timed_out=1)
+                    raise Rejected(Reason.DECODER_TIMEOUT)
+                if deaths[_Death.CRASHED] == _CRASHES or deaths[_Death.KILLED] == _KILLS:
+                    self._count(crashed=1)
+                    raise Rejected(Reason.DECODER_CRASHED)
+
+    def counts(self) -> Counts:
+        """Return what the children have done since the pool was made."""
+        with self._lock:
+            return self._counts
+
+    def take_seconds(self) -> list[float]:
+        """Return how long each item took since the last call, at most the last 10,000."""
+        with self._lock:
+            times = list(self._times)
+            self._times.clear()
+        return times
+
+    def close(self) -> None:
+        """End the children that have no item. The next item starts new ones."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.end()
+
+    def _attempt(self, request: Request, *, fresh: bool) -> list[messages.Array | Reason] | Reason | _Death:
+        child = self._take(fresh=fresh)
+        began = time.monotonic()
+        try:
+            outcomes = child.ask(request, self._reserve)
+        except BaseException:
+            child.end()
+            raise
+        if isinstance(outcomes, _Death):
+            self._count(died=1)
+            return outcomes
+        took = time.monotonic() - began
+        self._count(items=1, seconds=took)
+        with self._lock:
+            self._times.append(took)
+            self._idle.append(child)
+        return outcomes
+
+    def _take(self, *, fresh: bool) -> "_Child":
+        """Return a child without an item; a new one if it shall be fresh."""
+        while not fresh:
+            with self._lock:
+                child = self._idle.pop() if self._idle else None
+            if child is None:
+                break
+            if child.is_alive():
+                return child
+            child.end()
+            self._count(died=1)
+        for _ in range(_STARTS):
+            child = self._start()
+            if child.is_ready():
+                self._count(started=1)
+                return child
+            child.end()
+        raise Unavailable(
+            "No process in which images are decoded can be started: give the worker more memory, or more processes."
+        )
+
+    def _start(self) -> "_Child":
+        with self._lock:
+            self._starter = self._starter or _Starter()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            arguments = [str(theirs.fileno()), str(os.getpid()), self._task, str(self._cpu_seconds)]
+            try:
+                process = self._starter.start(arguments, theirs.fileno())
+            except OSError:
+                ours.close()
+                raise Unavailable("This machine refuses to start a process in which images are decoded.") from None
+        return _Child(process, ours, self._seconds)
+
+    def _count(self, **added: float) -> None:
+        with self._lock:
+            self._counts = replace(
+                self._counts, **{name: getattr(self._counts, name) + more for name, more in added.items()}
+            )
+
+
+class _Child:
+    """The parent's side of a child."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", link: socket.socket, seconds: float) -> None:
+        self._process = process
+        self._socket = link
+        self._link = _TimedLink(link)
+        self._seconds = seconds
+
+    def is_ready(self) -> bool:
+        """Return whether the child has started, after waiting for it."""
+        self._link.end_at(time.monotonic() + _START_SECONDS)
+        try:
+            return messages.receive(self._link, 1) == messages.READY
+        except (EOFError, OSError):
+            return False
+
+    def is_alive(self) -> bool:
+        """Return whether the child still runs."""
+        return self._process.poll() is None
+
+    def ask(self, request: Request, reserve: Reserve) -> list[messages.Array | Reason] | Reason | _Death:
+        """Return what the child answers, or how it died: it is ended unless it answers in time and as it should."""
+        self._link.end_at(time.monotonic() + self._seconds)
+        try:
+            with ExitStack() as reserved:
+                messages.send_request(self._link, request.options, request.content, request.memory)
+                while (kind := messages.receive(self._link, 1)) == messages.RESERVE:
+                    reserved.enter_context(reserve(messages.receive_number(self._link)))
+                    self._link.end_at(time.monotonic() + self._seconds)
+                    self._link.sendall(messages.GO)
+                if kind == messages.DONE:
+                    return messages.receive_outcomes(self._link, request.expected)
+                if kind == messages.REJECTED:
+                    return messages.receive_reason(self._link)
+            self.end()  # it has no memory, or wrote nonsense
+            return _Death.CRASHED
+        except messages.Nonsense:
+            self.end()
+            return _Death.CRASHED
+        except TimeoutError:
+            self.end()
+            return _Death.TIMED_OUT
+        except (EOFError, ConnectionError):
+            return self._how_it_died()
+
+    def end(self) -> None:
+        """End the child, whatever it does."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _how_it_died(self) -> _Death:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)  # the kernel closes the link of a process before it has ended
+        status = self._process.poll()
+        self.end()
+        if status == -signal.SIGXCPU:
+            return _Death.TIMED_OUT
+        return _Death.KILLED if status == -signal.SIGKILL else _Death.CRASHED
+
+
+class _TimedLink:
+    """A socket that is used until a time."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._socket = link
+        self._end = 0.0
+
+    def end_at(self, end: float) -> None:
+        """Let calls raise TimeoutError from this time on, of the monotonic clock."""
+        self._end = end
+
+    def sendall(self, data: "ReadableBuffer") -> None:
+        """See `messages.Link`. Raises TimeoutError."""
+        self._set_timeout()
+        self._socket.sendall(data)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """See `messages.Link`. Raises TimeoutError."""
+        self._set_timeout()
+        return self._socket.recv_into(buffer)
+
+    def _set_timeout(self) -> None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+
+
+class _Starter:
+    """A thread that starts children. They die with the thread that started them, which thus must last."""
+
+    def __init__(self) -> None:
+        self._orders: SimpleQueue[tuple[list[str], int, Future[subprocess.Popen[bytes]]]] = SimpleQueue()
+        Thread(target=self._serve, name="start-children", daemon=True).start()
+
+    def start(self, arguments: list[str], link: int) -> "subprocess.Popen[bytes]":
+        """Return a new child that inherits the file `link`. Raises OSError."""
+        process: Future[subprocess.Popen[bytes]] = Future()
+        self._orders.put((arguments, link, process))
+        return process.result()
+
+    def _serve(self) -> None:
+        while True:
+            arguments, link, process = self._orders.get()
+            try:
+                process.set_result(
+                    subprocess.Popen(
+                        [sys.executable, "-P", "-m", "encoders.child", *arguments],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        env=child_environment() | _ALLOCATOR,
+                        pass_fds=[link],
+                    )
+                )
+            except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+                process.set_exception(error)
