@@ -24,8 +24,6 @@ from rawless.privacy import Reason
 ROOT = Path(__file__).parents[2]
 FAULTS = {
     "crashes": Reason.DECODER_CRASHED,
-    "aborts": Reason.DECODER_CRASHED,
-    "ends": Reason.DECODER_CRASHED,
     "allocates": Reason.DECODER_CRASHED,
     "lies": Reason.DECODER_CRASHED,
     "loops": Reason.DECODER_TIMEOUT,
@@ -87,8 +85,6 @@ def _tell(content: bytes) -> Sequence[Array]:
 
 _ACTS: dict[bytes, Callable[[bytes], Any]] = {
     b"crashes": lambda _: ctypes.string_at(0),
-    b"aborts": lambda _: os.abort(),
-    b"ends": lambda _: os._exit(0),
     b"killed": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     b"allocates": lambda _: bytearray(4 << 30),
     b"lies": lambda _: [np.zeros((2, 2, 3), np.uint8)],
