@@ -10,7 +10,7 @@ delivered again.
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
@@ -24,13 +24,10 @@ from apache_beam.runners.worker.statesampler import StateSampler, set_current_tr
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.counters import CounterFactory
 from apache_beam.utils.timestamp import Timestamp
-from google.api_core.exceptions import DeadlineExceeded, FailedPrecondition, GoogleAPIError, NotFound, PermissionDenied
-from google.auth.exceptions import GoogleAuthError
 
-from rawless.errors import Unavailable, UserError
-from rawless.events.pubsub import ACK_SECONDS, retry, unavailable
+from rawless.errors import UserError
+from rawless.events import leases
 from rawless.events.sources.pubsub import Subscription
-from rawless.privacy.logs import withheld
 from rawless.steps import stop_signal
 
 MAX_MESSAGES = 1_000
@@ -38,9 +35,6 @@ MAX_MESSAGES = 1_000
 
 The encoder idles while the last ones of a pull are encoded: with 250, MiniLM lost a tenth of its speed.
 """
-PULL_SECONDS = 5.0
-RETRY_SECONDS = 60.0
-"""For how long a pull is retried while Pub/Sub is unavailable."""
 
 
 class SubscriptionReader:
@@ -48,7 +42,7 @@ class SubscriptionReader:
 
     def __init__(self, source: Subscription) -> None:
         self._source = source
-        self._client = source.pubsub.subscriber()
+        self._leases = leases.Leases(source)
         self._unacknowledged: list[str] = []
         self._closed = threading.Event()
         self._renewer = threading.Thread(target=self._renew, name="pubsub leases", daemon=True)
@@ -62,75 +56,40 @@ class SubscriptionReader:
 
         Raises UserError if the subscription cannot be read, Unavailable if Pub/Sub does not answer.
         """
-        try:
-            self._acknowledge()
-            if self._is_finished():
-                return None
-            received = self._pull()
-            ack_ids = [message.ack_id for message in received]
-            self._set_deadline(ack_ids, ACK_SECONDS)
-            self._unacknowledged = ack_ids  # last: if anything fails before, these must not be acknowledged
-        except (NotFound, PermissionDenied, FailedPrecondition) as error:
-            failure: UserError | Unavailable = UserError(
-                f"The subscription {self._source.name} cannot be read ({type(error).__name__}): check that it exists, "
-                "that it is a pull subscription, and that this account may read it."
-            )
-        except (GoogleAPIError, GoogleAuthError) as error:
-            failure = unavailable(error)
+        done, self._unacknowledged = self._unacknowledged, []
+        self._leases.acknowledge(done)
+        if self._is_finished():
+            return None
+        started = time.monotonic()
+        received = self._leases.pull(MAX_MESSAGES)
+        if received:
+            self._idle_since = None
         else:
-            return [message.message for message in received]
-        raise failure  # outside of the handler: the library's exception may contain messages
+            self._idle_since = self._idle_since or started
+            self.idle_seconds += time.monotonic() - started
+        self._unacknowledged = [message.ack_id for message in received]
+        return [message.message for message in received]
 
     def give_back(self) -> None:
-        """Have the messages of the last call delivered again: immediately, or after their deadline if that fails."""
+        """Have the messages of the last call delivered again."""
         ack_ids, self._unacknowledged = self._unacknowledged, []
-        with suppress(GoogleAPIError):
-            self._set_deadline(ack_ids, 0, retry=None, timeout=PULL_SECONDS)
+        self._leases.give_back(ack_ids)
 
     def close(self) -> None:
         """Stop reading, and give back the messages that are not done."""
         self._closed.set()
         self._renewer.join()
-        self.give_back()
-        self._client.transport.close()
+        self._leases.close()
 
     def _renew(self) -> None:
-        """Extend the deadline of the messages in progress for as long as that takes."""
-        while not self._closed.wait(ACK_SECONDS / 3):
-            with suppress(GoogleAPIError):
-                self._set_deadline(self._unacknowledged, ACK_SECONDS, retry=None, timeout=PULL_SECONDS)
+        while not self._closed.wait(leases.RENEW_SECONDS):
+            self._leases.renew()
 
     def _is_finished(self) -> bool:
         if stop_signal.is_stop_requested():
             return True
         limit, since = self._source.until_idle, self._idle_since
         return limit is not None and since is not None and time.monotonic() - since >= limit
-
-    def _pull(self) -> list[Any]:
-        started = time.monotonic()
-        request = {"subscription": self._source.name, "max_messages": MAX_MESSAGES}
-        try:
-            with withheld():  # at debug level the client logs what it receives
-                response = self._client.pull(request=request, retry=retry(RETRY_SECONDS), timeout=PULL_SECONDS)
-                received = list(response.received_messages)
-        except DeadlineExceeded:  # Google's answer when there are no messages
-            received = []
-        if received:
-            self._idle_since = None
-        else:
-            self._idle_since = self._idle_since or started
-            self.idle_seconds += time.monotonic() - started
-        return received
-
-    def _set_deadline(self, ack_ids: list[str], seconds: int, **call: Any) -> None:
-        if ack_ids:
-            request = {"subscription": self._source.name, "ack_ids": ack_ids, "ack_deadline_seconds": seconds}
-            self._client.modify_ack_deadline(request=request, **call)
-
-    def _acknowledge(self) -> None:
-        if self._unacknowledged:
-            self._client.acknowledge(request={"subscription": self._source.name, "ack_ids": self._unacknowledged})
-            self._unacknowledged = []
 
 
 _readers: dict[str, SubscriptionReader] = {}

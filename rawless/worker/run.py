@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rawless.errors import RawlessError, Unavailable, UserError
+from rawless.events import leases
 from rawless.steps import progress, stop_signal
 from rawless.steps.chain import Chain
 from rawless.steps.meter import READ, Meter
 from rawless.worker.idleness import Idleness
 from rawless.worker.reader import MessageReader
 
-RENEW_SECONDS = 1.0
-"""How often leases are looked after."""
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """How long a thread waits after a failure, which doubles until a bundle succeeds."""
 _INTERNAL = "The worker failed with an internal error; nothing was dropped: run the same command again."
@@ -96,7 +95,7 @@ class _Run:
                 )
 
     def _renew(self, ends: threading.Event) -> None:
-        while not ends.wait(RENEW_SECONDS):
+        while not ends.wait(leases.RENEW_SECONDS):
             self._reader.renew()
 
     def _work(self) -> None:

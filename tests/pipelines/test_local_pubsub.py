@@ -15,6 +15,7 @@ from pipelines import local_pubsub, options
 from pipelines.ingest import Ingest
 from pipelines.run import run
 from rawless.errors import Unavailable, UserError
+from rawless.events import leases
 from rawless.events.parse import Parser
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
@@ -156,7 +157,7 @@ def test_an_unavailable_pubsub_ends_the_job_with_a_message(
     job: Ingest, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = replace(subscription, pubsub=replace(subscription.pubsub, emulator="127.0.0.1:9"))
-    monkeypatch.setattr(local_pubsub, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "RETRY_SECONDS", 0.2)
 
     with pytest.raises(Unavailable, match=r"^Pub/Sub did not answer \(RetryError\)"):
         go(replace(job, source=away))
@@ -194,9 +195,10 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
     job: Ingest, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise it would be delivered again before it is done, for ever."""
-    monkeypatch.setattr(local_pubsub, "ACK_SECONDS", 1)
+    monkeypatch.setattr(leases, "ACK_SECONDS", 1)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.1)
     send(*({"event_id": f"e-{n}"} for n in range(4)))
-    hold, parse = local_pubsub.SubscriptionReader._set_deadline, Parser.parse
+    hold, parse = leases.Leases._set_deadline, Parser.parse
     renewed = threading.Semaphore(0)
 
     def holding(*arguments: Any, **call: Any) -> None:
@@ -210,7 +212,7 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
         monkeypatch.setattr(Parser, "parse", parse)
         return parse(*arguments)
 
-    monkeypatch.setattr(local_pubsub.SubscriptionReader, "_set_deadline", holding)
+    monkeypatch.setattr(leases.Leases, "_set_deadline", holding)
     monkeypatch.setattr(Parser, "parse", slowly)
 
     assert go(job)["read"] == 4

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rawless.errors import Unavailable, UserError
+from rawless.events import leases
 from rawless.events.sources.pubsub import Subscription
 from rawless.steps import stop_signal
 from rawless.steps.encode import Encode
@@ -178,8 +179,8 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
     setting: Setting, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise it would be delivered again before it is done, for ever."""
-    monkeypatch.setattr(pubsub, "ACK_SECONDS", 1)
-    monkeypatch.setattr(run, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(leases, "ACK_SECONDS", 1)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.1)
     renewed, renew, process = threading.Semaphore(0), pubsub.PubSubReader.renew, Parse.process
 
     def renewing(self: pubsub.PubSubReader) -> None:
@@ -211,7 +212,7 @@ def test_a_deleted_subscription_ends_the_worker_with_a_message(setting: Setting,
 def test_an_unavailable_pubsub_ends_the_worker_with_a_message(
     setting: Setting, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pubsub, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "RETRY_SECONDS", 0.2)
     away = replace(subscription, pubsub=replace(subscription.pubsub, emulator="127.0.0.1:9"))
 
     with pytest.raises(Unavailable, match=r"^Pub/Sub did not answer \(RetryError\)"):

@@ -31,7 +31,8 @@ def ingest(
 ) -> None:
     """Encode the events of a source and log the embeddings. Options of Beam follow after --.
 
-    A source is jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S.
+    A source is jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S. Messages of kafka:BROKERS/TOPIC?group=G are
+    read by `rawless worker`.
 
     Ctrl-C finishes the events that were already read; a second Ctrl-C stops immediately.
     """

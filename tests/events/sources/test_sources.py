@@ -15,7 +15,7 @@ from rawless.events.sources.jsonl import JsonlSource
 from rawless.events.stream import Stream
 from rawless.privacy import Raw
 
-USAGES = "must be one of: files:GLOB, jsonl:PATH, pubsub:projects/P/subscriptions/S."
+USAGES = "must be one of: files:GLOB, jsonl:PATH, kafka:BROKERS/TOPIC?group=G, pubsub:projects/P/subscriptions/S."
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 
