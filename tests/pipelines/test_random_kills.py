@@ -109,7 +109,8 @@ def test_events_of_jobs_and_children_that_are_killed_at_random_are_there_once(
     search = Search([MARKER.encode()])
     assert search.in_folder(home) | search.in_folder(record) == set()
     assert MARKER not in "".join(job.output for job in jobs)
-    print({"killed": dict(killed), "codes": [dict(job.codes) for job in jobs]})
+    errors = {line for job in jobs for line in job.output.splitlines() if line.startswith("Error")}
+    print({"killed": dict(killed), "codes": [dict(job.codes) for job in jobs], "errors": sorted(errors)})
 
 
 def _kill_at_random(jobs: list[Job]) -> Counter[str]:
