@@ -99,7 +99,7 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     is_local = options.is_local(beam)
     warehouse = _warehouse(request, stream, is_local)
     # A launcher need not have the device of the workers.
-    job = prepare_job(stream, warehouse, request.device if is_local else "auto", registers=is_local)
+    job = prepare_job(stream, warehouse, request.device if is_local else None, registers=is_local)
     ingest = Ingest(stream, request.source, job.encoders, job.key, warehouse, request.device, restarts=not is_local)
     return PreparedJob(ingest, beam, job.warnings)
 

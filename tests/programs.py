@@ -14,7 +14,7 @@ from pathlib import Path
 PRELOADED = [
     "apache_beam.runners.worker.sdk_worker_main",
     "google.cloud.pubsub_v1",
-    "encoders.load",
+    "encoders.batch_encoder",
     "encoders.runtimes.openvino",
     "openvino.frontend.pytorch.ts_decoder",
     "transformers.models.bert.modeling_bert",

@@ -300,11 +300,24 @@ def _client() -> Client:
                 raise UserError(
                     "There are no Google credentials; run `gcloud auth application-default login`."
                 ) from None
-            pool = HTTPAdapter(pool_maxsize=CONNECTIONS)
-            for scheme in ("https://", "http://"):
-                client._http.mount(scheme, pool)
+            _set_up(client)
             _clients.append(client)
         return _clients[0]
+
+
+def _set_up(client: Client) -> None:
+    """Let the client keep its connections, and read proxies and certificates from the environment now.
+
+    It would read the whole environment at each request, a seventh of what a request costs. An emulator is on this
+    machine, and so is never reached through a proxy.
+    """
+    session, address = client._http, client._connection.API_BASE_URL
+    settings = session.merge_environment_settings(address, {}, None, None, None)
+    session.proxies = {} if address.startswith("http://") else settings["proxies"]
+    session.verify, session.cert, session.trust_env = settings["verify"], settings["cert"], False
+    pool = HTTPAdapter(pool_maxsize=CONNECTIONS)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, pool)
 
 
 def forget_client() -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from rawless.errors import Unavailable
@@ -254,6 +255,27 @@ def test_connections_are_used_again(store: Store) -> None:
     for _ in range(3):
         assert read("a") == b"content"
     assert store.connections == 1
+
+
+def test_an_emulator_is_not_reached_through_a_proxy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    store.objects["bucket/folder/a"] = Stored(b"content")
+    assert read("a") == b"content"
+
+
+def test_google_is_reached_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/own.pem")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    client = Client.create_anonymous_client()
+    cloud_objects._set_up(client)
+    assert client._http.proxies["https"] == "http://proxy.example:3128"
+    assert client._http.verify == "/etc/own.pem"
+    client.close()
 
 
 def test_a_local_object_is_read_without_a_client(monkeypatch: pytest.MonkeyPatch) -> None:

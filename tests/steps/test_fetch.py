@@ -217,7 +217,8 @@ def test_a_large_event_takes_less_as_soon_as_its_size_is_known() -> None:
     fetch_step = step(Fetcher(lambda *_: b"x", threads=1, max_bytes=150))
     for number in range(5):
         fetch_step._fetcher.submit(checked(number).event, str(number), 1, fetch_step._done)  # type: ignore[arg-type]
-    assert [fetch_step._done.get(timeout=LIMIT).outcome.size for _ in range(5)] == [1] * 5  # type: ignore[union-attr]
+    waiting = [fetch_step._done.get(timeout=LIMIT) for _ in range(5)]  # each still holds its bytes
+    assert [fetched.outcome.size for fetched in waiting] == [1] * 5  # type: ignore[union-attr]
 
 
 def failing(location: ObjectLocation, limit: int) -> bytes:
