@@ -30,7 +30,8 @@ _CRASHES = 2
 """Deaths in which an item is at fault: the second is in a child that prepared nothing before."""
 _KILLS = 5
 """Deaths by a signal from outside, as the kernel sends it when memory is exhausted. An item may cause that too."""
-_STARTS = 5
+_STARTS = 3
+"""Children that may fail to start before an item fails; those that are killed from outside do not count."""
 _START_SECONDS = 60
 _END_SECONDS = 5
 _ALLOCATOR = {"MALLOC_TOP_PAD_": "33554432"}
@@ -162,13 +163,14 @@ class Pool:
                 return child
             child.end()
             self._count_death(_Death.KILLED)
-        for _ in range(_STARTS):
+        failed, last = 0, time.monotonic() + _START_SECONDS
+        while failed < _STARTS and time.monotonic() < last:
             child = self._start()
             if child.is_ready():
                 self._count(started=1)
                 metrics.DECODER_STARTS.add(1)
                 return child
-            child.end()
+            failed += child.how_it_died() is not _Death.KILLED
         raise Unavailable(
             "No process in which images are decoded can be started: give the worker more memory, or more processes."
         )
@@ -235,7 +237,7 @@ class _Child:
             self.end()
             return _Death.TIMED_OUT
         except (EOFError, ConnectionError):
-            return self._how_it_died()
+            return self.how_it_died()
 
     def _read(self, head: messages.Head, request: Request) -> list[messages.Array | Reason] | Reason | _Death:
         if head.kind == messages.NO_MEMORY:
@@ -257,7 +259,8 @@ class _Child:
         self._process.kill()
         self._process.wait()
 
-    def _how_it_died(self) -> _Death:
+    def how_it_died(self) -> _Death:
+        """Return how the child ended, after the end of its link; it is ended if it still runs."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)  # the kernel closes the link of a process before it has ended
         status = self._process.poll()

@@ -24,6 +24,7 @@ from encoders.encoder import Encoded
 from encoders.image_model import ImageModel, prepare
 from encoders.image_spec import ImagePreprocessing
 from encoders.isolation import images
+from encoders.isolation import pool as pool_module
 from encoders.isolation.pool import Pool, Request
 from encoders.load import build
 from encoders.pixels import decoding, read_pixels
@@ -212,8 +213,24 @@ def test_children_inherit_no_secret_and_no_file_and_may_write_none(
     assert limits == (0, 0, "1")
 
 
+def test_children_that_are_killed_while_they_start_cost_no_item(
+    monkeypatch: pytest.MonkeyPatch, pool: Pool, good: bytes
+) -> None:
+    killed: list[object] = []
+    is_ready = pool_module._Child.is_ready
+
+    def kill_first(child: Any) -> bool:
+        if len(killed) < 4:
+            killed.append(child._process.kill())
+        return is_ready(child)
+
+    monkeypatch.setattr(pool_module._Child, "is_ready", kill_first)
+    assert read(good) == outcomes(read_pixels, good, HOW)
+    assert len(killed) == 4
+
+
 def test_items_wait_no_longer_where_no_child_can_be_started(monkeypatch: pytest.MonkeyPatch, good: bytes) -> None:
-    monkeypatch.setattr("encoders.isolation.pool._STARTS", 2)
+    monkeypatch.setattr("encoders.isolation.pool._STARTS", 1)
     pool = Pool("encoders.no_such_module:decode", decoding.acquire)
     monkeypatch.setattr(images, "POOL", pool)
     with pytest.raises(Unavailable, match="can be started"):
