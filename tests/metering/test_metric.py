@@ -61,6 +61,15 @@ def test_a_runner_is_given_whole_numbers_of_the_smaller_unit_and_the_encoder_apa
     ]
 
 
+def test_the_sum_of_values_below_a_whole_number_is_exact() -> None:
+    for _ in range(1000):
+        table.PREPARE.observe(0.0003, "quick@1.0.0")
+
+    amounts = [value.amount for value in take() if value.encoder == "quick@1.0.0"]
+    assert set(amounts) == {0, 1}
+    assert sum(amounts) in (299, 300)
+
+
 def test_what_a_step_gives_its_runner_itself_is_exposed_and_not_given_again() -> None:
     name = counter(Stage.PARSE, Reason.BAD_EVENT_ID)
     labels = {"encoder": "", "stage": "parse", "reason": "bad_event_id"}

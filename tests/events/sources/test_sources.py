@@ -15,8 +15,11 @@ from rawless.events.sources.jsonl import JsonlSource
 from rawless.events.stream import Stream
 from rawless.privacy import Raw
 
-BOUNDED = "must be one of: bigquery:PROJECT.DATASET.TABLE, files:GLOB, jsonl:PATH, parquet:GLOB"
-USAGES = f"{BOUNDED}, pubsub:projects/P/subscriptions/S."
+BOUNDED = "bigquery:PROJECT.DATASET.TABLE, files:GLOB, jsonl:PATH, parquet:GLOB"
+USAGES = (
+    "must be one of: bigquery:PROJECT.DATASET.TABLE, files:GLOB, jsonl:PATH, kafka:BROKERS/TOPIC?group=G, "
+    "parquet:GLOB, pubsub:projects/P/subscriptions/S."
+)
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 
@@ -67,7 +70,7 @@ def test_a_new_scheme_needs_only_its_entry(monkeypatch: pytest.MonkeyPatch) -> N
 def test_only_bounded_schemes_are_accepted_and_listed_for_a_bounded_source() -> None:
     with pytest.raises(UserError) as refused:
         open_bounded_source("pubsub:projects/local-dev/subscriptions/abc", STREAM)
-    assert str(refused.value).endswith(f", but {BOUNDED}.")
+    assert str(refused.value).endswith(f", but must be one of: {BOUNDED}.")
 
 
 @pytest.mark.parametrize("location", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
