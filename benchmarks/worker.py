@@ -42,12 +42,13 @@ from encoders.text_model import CUDA_BUDGET
 from rawless.events.event import Delivery
 from rawless.events.messages import decode_message
 from rawless.events.stream import Stream
+from rawless.metering import table as metrics
 from rawless.privacy import Raw, Reason
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.steps import encode
 from rawless.steps.encode import Encode
 from rawless.steps.fetch import Fetch
-from rawless.steps.meter import Meter, NoMeter
+from rawless.steps.meter import NoMeter
 from rawless.steps.parse import Parse
 from rawless.steps.step import Step
 from rawless.steps.write import Write
@@ -113,6 +114,7 @@ def cases(*, isolated: bool = True) -> Iterator[Case]:
     yield Case("short texts, stub of a GPU", texts, _on_stub(texts, 0.004, 0.00008, isolated), uses_cores=False)
     on_cpu = build(images.spec, torch.device("cpu"))
     on_cpu.accelerate()
+    on_cpu.measure()
     if isolated:
         on_cpu.isolate()
     yield Case("JPEGs, ResNet-18 on the CPU", images, on_cpu, uses_cores=True)
@@ -172,6 +174,7 @@ def _on_stub(work: Work, batch_seconds: float, item_seconds: float, isolated: bo
     encoder: BatchEncoder[Any] = BatchEncoder(work.spec, model, torch.device("cpu"))
     encoder._runtime = Stub(work.spec.dimension, batch_seconds, item_seconds)
     encoder._turn = nullcontext()
+    encoder.measure()
     if isolated:
         encoder.isolate()
     return encoder
@@ -229,19 +232,21 @@ def serve(case: Case, rate: float) -> Served:
         tempfile.TemporaryDirectory() as folder,
         serving(case.work.payloads, OBJECT_SECONDS) if case.claims else nullcontext(),
     ):
-        meter, key = _BatchSizes(), Path(folder) / "key"
+        key, ref = Path(folder) / "key", case.work.spec.ref
         create_key_file(key)
         with patch.object(encode, "load", lambda *_: case.encoder):
-            chains = [_chain(case.work, warehouse, key, meter) for _ in range(THREADS)]
+            chains = [_chain(case.work, warehouse, key) for _ in range(THREADS)]
+        items, batches = metrics.BATCH_ITEMS.total(ref)
         arrivals = _Arrivals(case, rate)
         with ThreadPoolExecutor(THREADS) as threads:
             done = [each for found in threads.map(lambda chain: _run(chain, arrivals), chains) for each in found]
+        more_items, more_batches = metrics.BATCH_ITEMS.total(ref)
         storage_writer(warehouse).client.transport.close()
     counted = [each for each in done if WARM_UP_SECONDS <= each.end - arrivals.started < WARM_UP_SECONDS + SECONDS]
     taken = sorted(1e3 * (each.end - each.start) for each in counted)
     return Served(
         sum(each.size for each in counted) / SECONDS,
-        statistics.mean(meter.sizes),
+        (more_items - items) / (more_batches - batches),
         taken[len(taken) // 2],
         taken[len(taken) * 99 // 100],
     )
@@ -291,19 +296,7 @@ class _Done:
 _Chain = Sequence[Step[Any, Any]]
 
 
-class _BatchSizes(NoMeter):
-    """A meter that keeps the sizes of batches only."""
-
-    def __init__(self) -> None:
-        self.sizes: list[float] = []
-
-    def observe(self, name: str, value: float, encoder: str | None = None) -> None:
-        """See `Meter.observe`."""
-        if name == "batch_size":
-            self.sizes.append(value)
-
-
-def _chain(work: Work, warehouse: Warehouse, key: Path, meter: Meter) -> _Chain:
+def _chain(work: Work, warehouse: Warehouse, key: Path) -> _Chain:
     """Return the steps of one thread, each of which takes the outputs of the one before."""
     fields, attributes = work.stream.model_dump(exclude={"limits"}), {"channel": {"enum": ["chat", "email"]}}
     stream = Stream.model_validate({**fields, "attributes": attributes, "uri_prefixes": [_PREFIX]})
@@ -315,7 +308,7 @@ def _chain(work: Work, warehouse: Warehouse, key: Path, meter: Meter) -> _Chain:
         Write(warehouse),
     )
     for step in steps:
-        step.setup(meter)
+        step.setup(NoMeter())
     return steps
 
 
