@@ -42,8 +42,7 @@ from encoders.text_model import CUDA_BUDGET
 from rawless.events.event import Delivery
 from rawless.events.messages import decode_message
 from rawless.events.stream import Stream
-from rawless.metering.metric import registry
-from rawless.metering.table import BATCH_ITEMS
+from rawless.metering import table as metrics
 from rawless.privacy import Raw, Reason
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.steps import encode
@@ -115,6 +114,7 @@ def cases(*, isolated: bool = True) -> Iterator[Case]:
     yield Case("short texts, stub of a GPU", texts, _on_stub(texts, 0.004, 0.00008, isolated), uses_cores=False)
     on_cpu = build(images.spec, torch.device("cpu"))
     on_cpu.accelerate()
+    on_cpu.measure()
     if isolated:
         on_cpu.isolate()
     yield Case("JPEGs, ResNet-18 on the CPU", images, on_cpu, uses_cores=True)
@@ -174,6 +174,7 @@ def _on_stub(work: Work, batch_seconds: float, item_seconds: float, isolated: bo
     encoder: BatchEncoder[Any] = BatchEncoder(work.spec, model, torch.device("cpu"))
     encoder._runtime = Stub(work.spec.dimension, batch_seconds, item_seconds)
     encoder._turn = nullcontext()
+    encoder.measure()
     if isolated:
         encoder.isolate()
     return encoder
@@ -231,22 +232,21 @@ def serve(case: Case, rate: float) -> Served:
         tempfile.TemporaryDirectory() as folder,
         serving(case.work.payloads, OBJECT_SECONDS) if case.claims else nullcontext(),
     ):
-        key = Path(folder) / "key"
+        key, ref = Path(folder) / "key", case.work.spec.ref
         create_key_file(key)
-        case.encoder.measure()
         with patch.object(encode, "load", lambda *_: case.encoder):
             chains = [_chain(case.work, warehouse, key) for _ in range(THREADS)]
-        items, batches = _batches(case)
+        items, batches = metrics.BATCH_ITEMS.total(ref)
         arrivals = _Arrivals(case, rate)
         with ThreadPoolExecutor(THREADS) as threads:
             done = [each for found in threads.map(lambda chain: _run(chain, arrivals), chains) for each in found]
+        more_items, more_batches = metrics.BATCH_ITEMS.total(ref)
         storage_writer(warehouse).client.transport.close()
-        items, batches = (after - before for after, before in zip(_batches(case), (items, batches), strict=True))
     counted = [each for each in done if WARM_UP_SECONDS <= each.end - arrivals.started < WARM_UP_SECONDS + SECONDS]
     taken = sorted(1e3 * (each.end - each.start) for each in counted)
     return Served(
         sum(each.size for each in counted) / SECONDS,
-        items / batches,
+        (more_items - items) / (more_batches - batches),
         taken[len(taken) // 2],
         taken[len(taken) * 99 // 100],
     )
@@ -294,15 +294,6 @@ class _Done:
 
 
 _Chain = Sequence[Step[Any, Any]]
-
-
-def _batches(case: Case) -> tuple[float, float]:
-    """Return how many items and batches the encoder of a case has run so far."""
-    of = {"encoder": case.work.spec.ref}
-    items, batches = (
-        registry.get_sample_value(f"{BATCH_ITEMS.exposed_name}_{which}", of) or 0.0 for which in ("sum", "count")
-    )
-    return items, batches
 
 
 def _chain(work: Work, warehouse: Warehouse, key: Path) -> _Chain:
