@@ -21,6 +21,7 @@ from benchmarks.throughput import check_complete
 from benchmarks.work import Work, minilm, resnet18
 from rawless.events.event import Delivery
 from rawless.events.stored_objects import read_object
+from rawless.events.stream import Stream
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps import fetch
@@ -91,12 +92,15 @@ def _delivery(work: Work, number: int, payload: Mapping[str, object]) -> Deliver
 
 
 def _steps(work: Work) -> list[Step[Any, Any]]:
-    return [*_reading_steps(work), _set_up(Encode([work.spec], "cpu", work.stream, KeySource()))]
+    return [*_reading_steps(work), _set_up(Encode([work.spec], "cpu", _stream(work), KeySource()))]
 
 
 def _reading_steps(work: Work) -> list[Step[Any, Any]]:
-    stream = work.stream.model_copy(update={"subject": "none", "uri_prefixes": (_PREFIX,)})
-    return [_set_up(Parse(stream, KeySource())), _set_up(Fetch(stream.stream))]
+    return [_set_up(Parse(_stream(work), KeySource())), _set_up(Fetch(work.stream.stream))]
+
+
+def _stream(work: Work) -> Stream:
+    return work.stream.model_copy(update={"subject": "none", "uri_prefixes": (_PREFIX,)})
 
 
 def _set_up(step: Step[Any, Any]) -> Step[Any, Any]:
