@@ -72,7 +72,7 @@ def run_bundle(step: Encode, events: Iterable[ParsedEvent]) -> int:
 
 
 def _step(work: Work) -> Encode:
-    step = Encode([work.spec], "cpu", work.stream, KeySource())
+    step = Encode([work.spec], "cpu", work.stream.model_copy(update={"subject": "none"}), KeySource())
     step.setup(NoMeter())
     return step
 

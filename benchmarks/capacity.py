@@ -125,6 +125,70 @@ def ceiling(kind: Kind, load: Load, variant: str) -> tuple[float, str]:
     return ceilings.counts()[load.encoder][variant].ceiling(bandwidth, arithmetic, BATCHES[load.modality])
 
 
+@dataclass(frozen=True)
+class Backfill:
+    """A backfill of many events from one kind of source, by workers of one kind, which takes six hours at most."""
+
+    source: str
+    load: Load
+    kind: Kind
+    events: int
+    split_bytes: float
+    """Bytes of the source that a worker reads independently; 0 if the number of splits does not follow from them."""
+    has_objects: bool
+    """Whether each event is an object of its own."""
+
+    @property
+    def hours(self) -> float:
+        """For how long the workers run, of which some have one split more than the others."""
+        return math.ceil(self.splits / self.workers) * self._hours_of_split
+
+    @property
+    def workers(self) -> int:
+        """The fewest workers that end before a session of the Storage Read API does."""
+        return math.ceil(self.splits / math.floor(limit("session") / self._hours_of_split))
+
+    @property
+    def _hours_of_split(self) -> float:
+        """How long a split takes of a worker, however many it reads at once."""
+        return self.events / self.splits / worker(self.kind, self.load).throughput / HOUR
+
+    @property
+    def splits(self) -> int:
+        """The number of parts that workers read independently."""
+        if not self.split_bytes:
+            return int(limit("streams"))
+        return math.ceil(self.events * self.load.payload / self.split_bytes)
+
+    @property
+    def worker_dollars(self) -> float:
+        """The cost of the workers."""
+        return self.workers * self.hours * price(f"{self.kind.lower()}_worker")
+
+    @property
+    def read_dollars(self) -> float:
+        """The cost of reading the source: requests for ranges or objects, and rows of a table."""
+        requests = self.events if self.has_objects else self.splits
+        table = 0 if self.split_bytes else self.events * assumed("claim") / TIB * price("bigquery_read")
+        return requests / MILLION * price("object_read") + table
+
+    @property
+    def write_dollars(self) -> float:
+        """The cost of writing the rows."""
+        return self.events * self.load.row / GIB * price("bigquery_write")
+
+    @property
+    def usage(self) -> dict[str, float]:
+        """The share of each limit that is used, in descending order."""
+        rate = self.events / self.hours / HOUR
+        shares = {
+            "object_reads": rate * self.has_objects / limit("object_reads"),
+            "write": rate * self.load.row / limit("write"),
+            "workers": self.workers / limit("workers"),
+        }
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
 def sync_bytes(mapped: int, customers: int, new: int) -> int:
     """Return the bytes that `rawless subjects sync` reads: customers of a table, of whom the map lacks some."""
     customer_id = 2 + 12  # a text of twelve characters

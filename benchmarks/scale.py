@@ -8,9 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import capacity, ceilings
-from benchmarks.capacity import HOUR, KINDS, LOADS, MILLION, RATES, Load, Worker, assumed, price, worker
+from benchmarks.capacity import (
+    HOUR,
+    KINDS,
+    LOADS,
+    MILLION,
+    RATES,
+    Backfill,
+    Load,
+    Worker,
+    assumed,
+    limit,
+    price,
+    worker,
+)
 from rawless.cli.output import echo
 from rawless.datasets.cost import dollars, format_bytes, row_bytes
+from rawless.events import line_ranges
+from rawless.events.sources import parquet
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale-and-cost.md"
 _SIZES = (1024, 10 * 1024, 100 * 1024, 1024 * 1024)
@@ -21,8 +36,11 @@ _NAMES = {
     "write": "Storage Write throughput",
     "connections": "Storage Write connections",
     "workers": "workers of one job",
+    "object_reads": "reads of a bucket",
 }
+_RATE_LIMITS = ("pubsub", "claims", "write", "connections", "workers")
 _NONE = "none"
+_BACKFILL = 100 * MILLION
 _CARDS: tuple[capacity.Kind, ...] = ("T4", "L4")
 
 
@@ -34,6 +52,7 @@ def page() -> str:
         _workers(),
         _ceilings(),
         _rates(),
+        _backfill(),
         _payloads(),
         _storage(),
         _subjects(),
@@ -143,6 +162,52 @@ def _write_cost(load: Load) -> float:
     return MILLION * load.row / capacity.GIB * price("bigquery_write")
 
 
+def backfills() -> Iterator[Backfill]:
+    """Yield backfills of texts and of images, from each kind of source that is usual for them."""
+    text, image = LOADS
+    for kind in ("CPU", "L4"):
+        yield Backfill("jsonl:, texts", text, kind, _BACKFILL, line_ranges.RANGE, has_objects=False)
+        yield Backfill("parquet:, texts", text, kind, _BACKFILL, parquet.SHARD_BYTES, has_objects=False)
+        yield Backfill("parquet:, images", image, kind, _BACKFILL, parquet.SHARD_BYTES, has_objects=False)
+        yield Backfill("bigquery:, uri of images", image, kind, _BACKFILL, 0, has_objects=True)
+
+
+def _backfill() -> str:
+    rows = []
+    for each in backfills():
+        name, used = next(iter(each.usage.items()))
+        rows.append(
+            (
+                each.source,
+                each.load.encoder,
+                each.kind,
+                f"{each.splits:,}",
+                f"{each.workers:,}",
+                f"{each.hours:.1f}",
+                f"{each.worker_dollars:,.2f}",
+                f"{each.read_dollars:,.2f}",
+                f"{each.write_dollars:,.2f}",
+                f"{_NAMES[name]}, used to {used:.0%}",
+            )
+        )
+    dollars_of = (f"dollars for {part}" for part in ("workers", "reading", "rows"))
+    head = ("source", "encoder", "worker", "splits", "workers", "hours", *dollars_of, "nearest limit")
+    return f"""## A backfill of 100 million events
+
+Texts of {format_bytes(LOADS[0].payload)} and images of {format_bytes(LOADS[1].payload)}, as in the other sections.
+Splits are the parts of a source that workers read independently: ranges of {format_bytes(line_ranges.RANGE)} of JSON
+lines, ranges of {format_bytes(parquet.SHARD_BYTES)} of Parquet, if its row groups are that small, and the streams of a
+table. The number of workers is the smallest that ends within {limit("session"):.0f} hours, when BigQuery ends the
+session of a table; some workers have one split more than the others. Half as many workers take twice as long for the
+same price, where the source is no table. The quota of GPUs comes before each limit. A bucket serves more reads than
+its limit after some minutes of them. Reading from another region than the bucket's costs extra.
+
+{_table(head, rows)}
+
+A listing has a request for each 1,000 files, and each worker process keeps it in memory: a million files are a few
+hundred megabytes. `python -m benchmarks backfill` measures that a job of 2,000 files is linear and flat."""
+
+
 def _payloads() -> str:
     rows = [
         (
@@ -216,7 +281,7 @@ in a multi-region:
 
 The events per second at which each limit is reached:
 
-{_table(("encoder", *_NAMES.values()), _limit_rows())}
+{_table(("encoder", *(_NAMES[name] for name in _RATE_LIMITS)), _limit_rows())}
 
 BigQuery's older streaming inserts, which have a separate quota, are not used. To exceed the limits of one job, divide a
 stream, or use a subscription and a job for each region. Claim checks reduce the load on Pub/Sub. More quota, or a
@@ -236,7 +301,7 @@ def _exceeded(load: Load, rate: float) -> tuple[str, str]:
 def _limit_rows() -> Iterator[tuple[str, ...]]:
     for load in LOADS:
         limits = capacity.limit_rates(load)
-        yield (load.encoder, *(f"{limits[name]:,.0f}" for name in _NAMES))
+        yield (load.encoder, *(f"{limits[name]:,.0f}" for name in _RATE_LIMITS))
 
 
 def _sources() -> str:

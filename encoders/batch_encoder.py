@@ -16,12 +16,14 @@ import torch
 
 from encoders.batcher import Batcher, Outcome
 from encoders.bisect_batch import OutOfMemory, bisect_batch, translate_memory_errors
-from encoders.encoder import Encoded, Role
+from encoders.encoder import Encoded, Role, result
 from encoders.family import Inputs, Model
 from encoders.precision import is_half
 from encoders.runtimes import Runtime, pick_runtime
+from encoders.runtimes.cuda_faults import fault_of
 from encoders.runtimes.eager import Eager
-from encoders.spec import EncoderSpec
+from encoders.spec import EncoderSpec, Vector
+from rawless.broken_process import give_up
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable, UserError
 from rawless.privacy import Raw, Reason, guarded
@@ -102,11 +104,15 @@ class BatchEncoder(Generic[P]):
         self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS, role: Role = "document"
     ) -> list[Outcome]:
         """See `Encoder.encode`."""
-        return [future.result() for future in [self.submit(item, limits, role) for item in items]]
+        return [result(self, future) for future in [self.submit(item, limits, role) for item in items]]
 
     def measure(self) -> None:
         """Record metrics of all further items."""
         self._batcher.measure(self.spec.ref)
+
+    def check_progress(self) -> None:
+        """See `Encoder.check_progress`."""
+        self._batcher.check_progress()
 
     def inputs(self, batch: Sequence[P]) -> Inputs:
         """Return the network's arguments for a batch of prepared items."""
@@ -163,20 +169,35 @@ class BatchEncoder(Generic[P]):
         with translate_memory_errors():
             inputs = self.inputs(batch)
             with self._turn:
-                vectors = self._runtime(*inputs)
+                vectors = self._run_network(inputs)
             finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
             return [
                 Encoded(vector, self._model.is_truncated(item)) if is_finite else Reason.NON_FINITE_EMBEDDING
                 for vector, item, is_finite in zip(vectors, batch, finite, strict=True)
             ]
 
+    def _run_network(self, inputs: Inputs) -> Vector:
+        try:
+            return self._runtime(*inputs)
+        except torch.AcceleratorError as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+        # Every later use of the device would fail too, so the halves of the batch are not tried.
+        raise give_up(f"CUDA reported {fault}, after which only a new process can use the device.")
+
     def _encodes_probe(self) -> bool:
         """Return whether the encoder still produces a vector for its probe, so that a failure was the item's."""
-        outcomes = guarded(lambda: self._forward([self._prepare_probe()]))
-        return not isinstance(outcomes, Reason) and isinstance(outcomes[0], Encoded)
+        probe = guarded(self._prepare_probe)
+        if isinstance(probe, Reason):
+            return False
+        (outcome,) = bisect_batch(self._forward, [probe], _failed_alone)
+        if isinstance(outcome, Unavailable):
+            raise outcome  # for lack of memory, which may be free later
+        return isinstance(outcome, Encoded)
 
     def _failing(self) -> Unavailable:
-        return Unavailable(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
+        return give_up(f"The encoder {self.spec.ref} fails for its own probe too; restart the worker.")
 
 
 def _read(item: Raw[bytes], read: Callable[[bytes], T]) -> T:

@@ -13,17 +13,24 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Condition, Semaphore
+from threading import Condition, Lock, Semaphore
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from encoders.encoder import Encoded
+from rawless.broken_process import give_up
 from rawless.errors import Unavailable
 from rawless.metering import table as metrics
+from rawless.metering.metric import age_of_oldest
 from rawless.privacy import Reason, guarded
 
 P = TypeVar("P")
 """An item that is prepared for the network, such as tokens or pixels."""
 Outcome: TypeAlias = Encoded | Reason
+STUCK_SECONDS = 600.0
+"""Without any outcome for so long, a batcher is stuck: a child that decodes an image is ended after five minutes, and
+the slowest batch, of a large network on one core, takes one."""
+CHECK_SECONDS = 5.0
+"""How often a caller that waits looks whether the batcher is stuck."""
 
 
 class Budget(NamedTuple):
@@ -69,6 +76,9 @@ class Batcher(Generic[P]):
         self._run = run
         self._cost = cost
         self._capacity = Semaphore(budget.capacity)
+        self._counting = Lock()
+        self._in_progress = 0
+        self._last_outcome = time.monotonic()
         self._waiting: list[_Waiting[P]] = []
         self._changed = Condition()
         self._submitted = 0
@@ -81,21 +91,26 @@ class Batcher(Generic[P]):
         self._running = ThreadPoolExecutor(budget.runs, "encode")
 
     def submit(self, prepare: Callable[[], P | Reason]) -> "Future[Outcome]":
-        """Return the future outcome of one item; blocks while the capacity is used up.
+        """Return the future outcome of one item; blocks while the capacity is used up. Raises as `check_progress` does.
 
         `prepare` is called in another thread. It returns the prepared item or a reason, or raises Unavailable, which
         the future then raises.
         """
-        self._capacity.acquire()
+        while not self._capacity.acquire(timeout=CHECK_SECONDS):
+            self.check_progress()
+        with self._counting:
+            if self._in_progress == 0:
+                self._last_outcome = time.monotonic()
+            self._in_progress += 1
         outcome: Future[Outcome] = Future()
         outcome.set_running_or_notify_cancel()  # a future that is running cannot be cancelled before it is resolved
-        outcome.add_done_callback(lambda _: self._capacity.release())
+        outcome.add_done_callback(self._release)
         self._unprepared.append(time.monotonic())
         try:
             self._preparing.submit(self._prepare, prepare, outcome)
         except RuntimeError:  # no thread can be started, or the interpreter is shutting down
             self._unprepared.pop()
-            _resolve(outcome, _unexpected())
+            _resolve(outcome, Unavailable("The encoder cannot start a thread; run the command again."))
         return outcome
 
     def measure(self, ref: str) -> None:
@@ -107,6 +122,22 @@ class Batcher(Generic[P]):
         ):
             metrics.QUEUE_ITEMS.watch(self, size, ref, queue)
             metrics.QUEUE_OLDEST.watch(self, oldest, ref, queue)
+
+    def check_progress(self) -> None:
+        """Raise Unavailable if items wait and none had an outcome for `STUCK_SECONDS`; see `give_up`."""
+        with self._counting:
+            is_stuck = self._in_progress > 0 and time.monotonic() - self._last_outcome > STUCK_SECONDS
+        if is_stuck:
+            raise give_up(
+                f"The encoder has produced nothing for {STUCK_SECONDS / 60:.0f} minutes although items wait: a thread "
+                "hangs; restart the worker."
+            )
+
+    def _release(self, _: "Future[Outcome]") -> None:
+        with self._counting:
+            self._in_progress -= 1
+            self._last_outcome = time.monotonic()
+        self._capacity.release()
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         started = time.monotonic()
@@ -122,7 +153,7 @@ class Batcher(Generic[P]):
         except Unavailable as error:
             _resolve(outcome, Unavailable(str(error)))
         except BaseException:  # noqa: BLE001 - it may contain content, and the caller must get an outcome
-            _resolve(outcome, _unexpected())
+            _resolve(outcome, _broken())
 
     def _enqueue(self, prepared: P, outcome: "Future[Outcome]") -> None:
         cost = self._cost(prepared)
@@ -149,7 +180,7 @@ class Batcher(Generic[P]):
                 batch, self._waiting = batch + self._waiting, []
                 self._active -= 1
             for item in batch:
-                _resolve(item.outcome, _unexpected())
+                _resolve(item.outcome, _broken())
 
     def _outcomes(self, batch: list[_Waiting[P]]) -> list[Outcome | Unavailable]:
         """Return an outcome for each item, whatever happens: a caller without one would wait for ever."""
@@ -158,7 +189,7 @@ class Batcher(Generic[P]):
         except Unavailable as error:
             return [Unavailable(str(error)) for _ in batch]
         if isinstance(outcomes, Reason):
-            return [_unexpected() for _ in batch]
+            return [_broken() for _ in batch]
         return outcomes
 
     def _record(self, batch: list[_Waiting[P]], outcomes: list[Outcome | Unavailable], seconds: float) -> None:
@@ -221,7 +252,7 @@ def _unprepared(batcher: Batcher[Any]) -> int:
 
 
 def _oldest_unprepared(batcher: Batcher[Any]) -> float:
-    return _age(list(batcher._unprepared))
+    return age_of_oldest(list(batcher._unprepared))
 
 
 def _prepared(batcher: Batcher[Any]) -> int:
@@ -230,15 +261,11 @@ def _prepared(batcher: Batcher[Any]) -> int:
 
 def _oldest_prepared(batcher: Batcher[Any]) -> float:
     with batcher._changed:
-        return _age([item.since for item in batcher._waiting])
+        return age_of_oldest([item.since for item in batcher._waiting])
 
 
-def _age(times: list[float]) -> float:
-    return time.monotonic() - min(times) if times else 0.0
-
-
-def _unexpected() -> Unavailable:
-    return Unavailable("The encoder failed outside of its model; restart the worker.")
+def _broken() -> Unavailable:
+    return give_up("The encoder failed outside of its model; restart the worker.")
 
 
 def _resolve(future: "Future[Outcome]", outcome: Outcome | Unavailable) -> None:

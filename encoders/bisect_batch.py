@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import torch
 
+from rawless.errors import Unavailable
+
 P = TypeVar("P")
 T = TypeVar("T")
 _MEMORY_MESSAGES = ("allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED", "unable to find an engine")
@@ -32,11 +34,13 @@ def translate_memory_errors() -> Iterator[None]:
 def bisect_batch(run: Callable[[Sequence[P]], list[T]], batch: Sequence[P], failed: Callable[[bool], T]) -> list[T]:
     """Run a batch, and its halves when it fails; return one outcome for each item, in order.
 
-    `run` raises OutOfMemory when a batch does not fit, and anything else when an item of it fails. An item that fails
-    alone gets `failed(out_of_memory)`.
+    `run` raises OutOfMemory when a batch does not fit, Unavailable when no item can be run, and anything else when an
+    item of it fails. An item that fails alone gets `failed(out_of_memory)`.
     """
     try:
         return run(batch)
+    except Unavailable:
+        raise
     except OutOfMemory:
         out_of_memory = True
     except Exception:  # noqa: BLE001 - an exception of a library may contain content, so it must not propagate

@@ -4,6 +4,7 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from encoders import isolation, nvjpeg
@@ -50,11 +51,7 @@ class ImageModel(Model[torch.Tensor]):
         return isolation.read_pixels if self._is_isolated else read_pixels
 
     def prepare(self, content: bytes, limits: ImageLimits) -> torch.Tensor:
-        """See `Model.prepare`: pixels, uint8 of shape (3, crop, crop)."""
-        if self._preprocessing.decoder == "nvjpeg" and detect_format(content) == "jpeg":
-            pixels = _decoded_by_nvjpeg(content, self._preprocessing, limits)
-            if pixels is not None:
-                return pixels
+        """See `Model.prepare`: pixels, as the function `prepare` returns them."""
         return prepare(content, self._preprocessing, limits, self._read)
 
     @property
@@ -77,7 +74,8 @@ class ImageModel(Model[torch.Tensor]):
     def inputs(self, batch: Sequence[torch.Tensor]) -> Inputs:
         """See `Model.inputs`: pixels, uint8 of shape (batch, 3, crop, crop)."""
         images = torch.empty((len(batch), *batch[0].shape), dtype=torch.uint8, pin_memory=self._cuda)
-        torch.stack(list(batch), out=images)
+        # Not by torch, whose threads would wait for cores on which other threads decode.
+        np.stack([pixels.numpy() for pixels in batch], out=images.numpy())
         return (images,)
 
     def examples(self) -> list[Inputs]:
@@ -97,7 +95,11 @@ def budget(crop: int, *, cuda: bool) -> Budget:
 def prepare(
     content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits, read: ReadPixels = read_pixels
 ) -> torch.Tensor:
-    """Return the pixels of an image file, uint8 of shape (3, crop, crop), decoded by Pillow. Raises Rejected."""
+    """Return the pixels of an image file, uint8 of shape (3, crop, crop). Raises Rejected."""
+    if preprocessing.decoder == "nvjpeg" and detect_format(content) == "jpeg":
+        pixels = _decoded_by_nvjpeg(content, preprocessing, limits)
+        if pixels is not None:
+            return pixels
     (outcome,) = _prepare_for_all(content, [preprocessing], limits, read)
     if isinstance(outcome, Reason):
         raise Rejected(outcome)

@@ -1,17 +1,14 @@
-"""Loading a verified encoder from a sealed spec, once for each process and device."""
+"""Loading a verified encoder from a sealed spec, once for each process and device.
+
+Torch is imported when an encoder is loaded: a process that only prepares a job for others does without it.
+"""
 
 import json
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from encoders.adapted_network import adapt
-from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import parse
-from encoders.defended_network import defend
-from encoders.device import pick_device
 from encoders.encoder import Device, Encoder
 from encoders.families import family_of
 from encoders.family import Model
@@ -19,6 +16,11 @@ from encoders.gpu import watch_gpu
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from encoders.batch_encoder import BatchEncoder
 
 _loading = Lock()
 
@@ -29,12 +31,24 @@ def load(spec: EncoderSpec, device: Device = "auto") -> Encoder:
     Raises UserError when the spec is unsealed, its files are missing or changed, the device is not available, or
     the probe is not reproduced within the tolerance.
     """
+    from encoders.device import pick_device
+
     with _loading:
         return _load(spec.model_dump_json(), pick_device(device).type)
 
 
-def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
+def refuse_unsealed(spec: EncoderSpec) -> None:
+    """Raise UserError for a spec without digests or golden probe."""
+    if not spec.sealed:
+        raise UserError(
+            f"The encoder {spec.ref} is not sealed: run `rawless encoder register {spec.ref}` where its weights are."
+        )
+
+
+def build(spec: EncoderSpec, device: "torch.device") -> "BatchEncoder[Any]":
     """Return a new encoder of a spec, sealed or not, on torch. The probe is not verified. Raises UserError."""
+    from encoders.batch_encoder import BatchEncoder
+
     if spec.needs_cuda and device.type != "cuda":
         raise UserError(
             f"The encoder {spec.ref} decodes images by nvjpeg, which needs a CUDA device: use a machine with one, "
@@ -47,6 +61,9 @@ def build(spec: EncoderSpec, device: torch.device) -> BatchEncoder[Any]:
 
 def load_model(spec: EncoderSpec, *, cuda: bool) -> Model[Any]:
     """Return the model of a spec, whose network has its defence or adapter. Raises UserError as its family does."""
+    from encoders.adapted_network import adapt
+    from encoders.defended_network import defend
+
     model = family_of(spec).load_model(spec.network_alone(), cuda=cuda)
     defend(model, spec)
     adapt(model, spec)
@@ -56,10 +73,9 @@ def load_model(spec: EncoderSpec, *, cuda: bool) -> Model[Any]:
 @lru_cache(maxsize=8)
 def _load(spec_json: str, device: str) -> Encoder:
     spec = parse(json.loads(spec_json), "The encoder spec")
-    if not spec.sealed:
-        raise UserError(
-            f"The encoder {spec.ref} is not sealed: run `rawless encoder register {spec.ref}` where its weights are."
-        )
+    refuse_unsealed(spec)
+    import torch
+
     encoder = build(spec, torch.device(device))
     encoder.accelerate()
     verify(encoder)

@@ -5,18 +5,22 @@ from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from encoders.batch_encoder import BatchEncoder
 from encoders.encoder import Encoded, Encoder
 from rawless.content import ImageLimits
 from rawless.privacy import Raw, Reason
+
+if TYPE_CHECKING:
+    from encoders.batch_encoder import BatchEncoder
 
 
 class Together:
     """Encoders that are given the same items. An outcome is the same as if each were alone."""
 
     def __init__(self, encoders: Sequence[Encoder]) -> None:
+        from encoders.batch_encoder import BatchEncoder  # with torch, which whoever only builds a job does not need
+
         self._encoders = tuple(encoders)
         alike: dict[Hashable, list[BatchEncoder[Any]]] = defaultdict(list)
         for encoder in encoders:
@@ -41,7 +45,7 @@ class Together:
 class _PreparedOnce:
     """An item that the first of several encoders which needs it prepares for all of them."""
 
-    def __init__(self, encoders: Sequence[BatchEncoder[Any]], item: Raw[bytes], limits: ImageLimits) -> None:
+    def __init__(self, encoders: "Sequence[BatchEncoder[Any]]", item: Raw[bytes], limits: ImageLimits) -> None:
         self._encoders, self._item, self._limits = encoders, item, limits
         self._preparing = Lock()
         self._outcomes: list[Any | Reason] | None = None

@@ -1,5 +1,6 @@
 """Finding the files of an encoder, and verifying that they are the ones that its spec names."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from encoders.composite import CompositeSpec
@@ -30,9 +31,8 @@ def find(spec: EncoderSpec) -> Path:
     """
     source = source_of(spec)
     folders = list(source.folders(spec))
-    for folder in folders:
-        if all((folder / name).is_file() for name in spec.files):
-            return _verified(spec, folder)
+    if (folder := _complete(spec, folders)) is not None:
+        return _verified(spec, folder)
     if (fetched := source.fetch(spec)) is not None:
         return _verified(spec, fetched)
     searched = ", ".join(str(folder) for folder in folders) or "no folder"
@@ -40,6 +40,15 @@ def find(spec: EncoderSpec) -> Path:
         f"The weights of {spec.ref} ({spec.weights.source}) were not found; searched {searched}. "
         f"{source.how_to_provide(spec)}"
     )
+
+
+def check_local_files(spec: EncoderSpec) -> None:
+    """Raise UserError if this machine has the files of a spec, and one does not have its digest. Loads no weights."""
+    if isinstance(spec, CompositeSpec):
+        for part in spec.parts:
+            check_local_files(part.encoder)
+    elif (folder := _complete(spec, source_of(spec).folders(spec))) is not None:
+        _verified(spec, folder)
 
 
 def digests(spec: EncoderSpec) -> dict[str, str]:
@@ -51,6 +60,11 @@ def digests(spec: EncoderSpec) -> dict[str, str]:
         return source.digests(spec)
     folder = find(spec)
     return {name: digest(folder / name) for name in spec.files}
+
+
+def _complete(spec: EncoderSpec, folders: Iterable[Path]) -> Path | None:
+    """Return the first folder that contains every file of the spec."""
+    return next((folder for folder in folders if all((folder / name).is_file() for name in spec.files)), None)
 
 
 def _verified(spec: EncoderSpec, folder: Path) -> Path:

@@ -27,6 +27,15 @@ _WORKERS = """
 ALLOWED = frozenset(" ".join((_GRAPH, _LOCAL_RUNNER, _GOOGLE_CLOUD, _WORKERS)).split())
 """By their name in Beam's options. The values of a runner, experiments and the image are checked as well."""
 
+_PORTABLE = """
+    job_endpoint artifact_endpoint job_server_timeout job_port artifact_port artifacts_dir
+    environment_type environment_config environment_cache_millis sdk_worker_parallelism
+    flink_master flink_job_server_jar parallelism max_parallelism spark_master_url spark_job_server_jar
+    prism_location prism_log_level prism_log_kind
+"""
+PORTABLE = frozenset(_PORTABLE.split())
+"""Those that are allowed on a portable runner only, where `pipelines.portable` checks their values."""
+
 
 def _by_name(explanations: Mapping[str, str]) -> dict[str, str]:
     return {name: explanation for names, explanation in explanations.items() for name in names.split()}
@@ -43,16 +52,14 @@ FORBIDDEN = _by_name(
         ),
         "prebuild_sdk_container_engine prebuild_sdk_container_base_image cloud_build_machine_type "
         "docker_registry_push_url": "it builds another image for the workers",
-        "environment_type environment_config environment_options environment_cache_millis sdk_worker_parallelism": (
-            "the workers' environment is the runner's"
-        ),
+        "environment_options": "it starts programs or images of its own; give --environment_config",
         "beam_services use_transform_service maven_repository_url": "it starts programs that are not part of the job",
-        "job_endpoint artifact_endpoint job_server_timeout output_executable_path artifacts_dir job_port artifact_port "
-        "expansion_port job_server_java_launcher job_server_jvm_properties jar_cache_dir "
-        "flink_master flink_version flink_job_server_jar flink_submit_uber_jar parallelism max_parallelism "
-        "bootstrap_servers application_id kafka_streams_job_server_jar spark_master_url spark_job_server_jar "
-        "spark_submit_uber_jar spark_rest_url spark_version prism_location prism_beam_version_override "
-        "prism_log_level prism_log_kind": "it is for a runner that may not run jobs",
+        "output_executable_path": "it writes a program that could run later, without any check",
+        "expansion_port": "it is for steps in other languages",
+        "job_server_java_launcher job_server_jvm_properties": "it starts programs, or code in the job server",
+        "flink_version spark_version prism_beam_version_override jar_cache_dir": "it chooses a program to download",
+        "flink_submit_uber_jar spark_submit_uber_jar spark_rest_url": "jobs are submitted by a job server",
+        "bootstrap_servers application_id kafka_streams_job_server_jar": "it is for a runner that may not run jobs",
         "dataflow_endpoint pubsubRootUrl": "it sends requests to another service than Google's",
         "create_from_snapshot": "a snapshot may contain the messages of another job",
         "azure_connection_string blob_service_endpoint azure_managed_identity_client_id hdfs_host hdfs_port hdfs_user "
@@ -73,6 +80,9 @@ FORBIDDEN = _by_name(
     }
 )
 """Why an option is refused, by its name in Beam's options."""
+
+NOT_PORTABLE = "it is for a portable runner, such as FlinkRunner"
+"""Why a portable option is refused on another runner."""
 
 UNDECIDED = "nobody has decided yet whether it could move content or code"
 """Why an option is refused that is in neither list."""

@@ -131,7 +131,7 @@ def prepare(request: BackfillRequest) -> Backfill:
     if request.start_at >= request.end_at:
         raise UserError("--from must be before --until, whose day is not included.")
     refuse_retired(warehouse, request.stream, {encoder.ref: encoder})
-    check_encoder(warehouse, encoder, "cpu" if is_local else "auto", registers=is_local)
+    check_encoder(warehouse, encoder, "cpu" if is_local else None, registers=is_local)
     deliveries = _deliveries(warehouse, request.stream)
     if adapter.source not in deliveries:
         raise UserError(

@@ -3,14 +3,14 @@
 It reads the pipeline's proto, which every runner receives, so it sees the steps that composites expand to.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import apache_beam as beam
 from apache_beam.coders import Coder
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as proto
 
-from pipelines.coders import RowCoder
+from pipelines.coders import PlaceCoder, RowCoder
 from pipelines.unbounded import reads_by_urn
 from rawless.errors import UserError
 from rawless.privacy.coder import RefusingCoder
@@ -29,7 +29,11 @@ def violations(pipeline: beam.Pipeline) -> Iterator[str]:
     """Yield a sentence for each step that raw content must not pass.
 
     A collection is raw if its coder refuses, if it is read from a source of messages, or if it is derived from a raw
-    collection and does not consist of rows; so a step without type hints is not overlooked.
+    collection and does not consist of rows; so a step without type hints is not overlooked. Content may enter a job
+    only by a source of messages, or by a step that reads shards.
+
+    Every runner fuses what passes: Dataflow, Beam's own Python and Java fusers, and Prism put a ParDo into the stage of
+    the step before it unless it has state, timers, side inputs or another environment.
     """
     job, context = pipeline.to_runner_api(return_context=True)
     collections = job.components.pcollections
@@ -41,13 +45,25 @@ def violations(pipeline: beam.Pipeline) -> Iterator[str]:
     for step in steps:
         if (read := reads.get(step.spec.urn)) and (fault := read.find_fault(step.spec.payload)):
             yield f"The step {step.unique_name} {fault}"
-        if not raw.isdisjoint(step.inputs.values()) and (problem := _problem(step, home)):
-            yield f"The step {step.unique_name} {problem}: no step between read and encode may keep raw content."
+        if not raw.isdisjoint(step.inputs.values()):
+            if problem := _problem(step, home):
+                yield f"The step {step.unique_name} {problem}: no step between read and encode may keep raw content."
+        elif (
+            not raw.isdisjoint(step.outputs.values()) and step.spec.urn not in reads and not _reads_shards(step, coders)
+        ):
+            yield (
+                f"The step {step.unique_name} makes raw content of elements that a runner may have kept: events come "
+                "from the sources of `rawless.events`, whose shards are all that travels before them."
+            )
+
+
+def _reads_shards(step: proto.PTransform, coders: Mapping[str, Coder]) -> bool:
+    return step.spec.urn == _PARDO and all(isinstance(coders[key], PlaceCoder) for key in step.inputs.values())
 
 
 def _problem(step: proto.PTransform, home: str) -> str | None:
     if step.spec.urn == _FLATTEN:
-        return None
+        return "joins raw content, at which some runners end a stage"
     if step.spec.urn != _PARDO:
         return f"materialises raw content ({step.spec.urn})"
     payload = proto.ParDoPayload.FromString(step.spec.payload)

@@ -28,13 +28,15 @@ class Ingest:
     key: KeySource
     warehouse: Warehouse
     device: Device = "auto"
+    restarts: bool = False
+    """Whether the runner starts a worker's process again that ends: one that can encode no more then does."""
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Add the steps of the job to a pipeline."""
         deliveries = pipeline | "Read" >> Read(self.stream.stream, self.source)
         checked, malformed = deliveries | "Parse" >> ApplyStep(Parse(self.stream, self.key))
         events, unreadable = checked | "Fetch" >> ApplyStep(Fetch(self.stream.stream))
-        encode = Encode(self.encoders, self.device, self.stream, self.key)
+        encode = Encode(self.encoders, self.device, self.stream, self.key, restarts=self.restarts)
         embeddings, unencoded = events | "Encode" >> ApplyStep(encode)
         _, refused = embeddings | "WriteEmbeddings" >> ApplyStep(Write(self.warehouse))
         rejections = (malformed, unreadable, unencoded, refused) | "Rejections" >> beam.Flatten()

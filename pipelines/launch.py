@@ -16,7 +16,7 @@ from pipelines.unbounded import message_read
 from rawless.connect import JOB_TABLES, open_existing_warehouse, open_warehouse
 from rawless.errors import UserError
 from rawless.events.filtered_source import FilteredSource
-from rawless.events.source import Source
+from rawless.events.source import BoundedSource, Source
 from rawless.events.stream import Stream
 from rawless.job import prepare_job
 from rawless.loopback import check_storage_address
@@ -99,8 +99,8 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     is_local = options.is_local(beam)
     warehouse = _warehouse(request, stream, is_local)
     # A launcher need not have the device of the workers.
-    job = prepare_job(stream, warehouse, request.device if is_local else "auto", registers=is_local)
-    ingest = Ingest(stream, request.source, job.encoders, job.key, warehouse, request.device)
+    job = prepare_job(stream, warehouse, request.device if is_local else None, registers=is_local)
+    ingest = Ingest(stream, request.source, job.encoders, job.key, warehouse, request.device, restarts=not is_local)
     return PreparedJob(ingest, beam, job.warnings)
 
 
@@ -113,7 +113,9 @@ def _warehouse(request: IngestRequest, stream: Stream, is_local: bool) -> Wareho
 def check_workers(beam: PipelineOptions, warehouse: Path | None) -> None:
     """Raise UserError if workers cannot reach the warehouse, or would run another image than its file names."""
     if warehouse is None and not options.is_local(beam):
-        raise UserError("Dataflow cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE.")
+        raise UserError(
+            "Workers elsewhere cannot reach the local stack: name a warehouse on Google Cloud by --warehouse FILE."
+        )
     if warehouse is not None:
         options.check_image(beam, load_warehouse_config(warehouse).worker_image)
 
@@ -127,5 +129,16 @@ def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> Non
             "of the job, on Dataflow in Cloud Monitoring."
         )
     check_workers(beam, request.warehouse)
+    if request.source.is_bounded and not options.is_local(beam):
+        _check_reachable(request.source)
     if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
         check_storage_address()
+
+
+def _check_reachable(source: BoundedSource) -> None:
+    """Raise UserError if only this machine can read the source, while the workers run on others."""
+    if part := source.only_here():
+        raise UserError(
+            f"--source names {part}, which workers on other machines cannot read: copy it to Google Cloud and name it "
+            "there, as in jsonl:gs://BUCKET/*.jsonl, or leave out the option --runner to run the job here."
+        )

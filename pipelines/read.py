@@ -6,6 +6,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.beam_meter import BeamMeter
+from pipelines.coders import Place
 from pipelines.unbounded import message_read
 from rawless.events.event import Delivery
 from rawless.events.source import BoundedSource, Source
@@ -17,8 +18,8 @@ class _Shards(beam.DoFn):
     def __init__(self, source: BoundedSource) -> None:
         self._source = source
 
-    def process(self, _: bytes) -> Iterator[Any]:
-        yield from self._source.reader().shards()
+    def process(self, _: bytes) -> Iterator[Place]:
+        yield from map(Place, self._source.reader().shards())
 
 
 class _Counted(beam.DoFn):
@@ -39,10 +40,10 @@ class _FromShards(_Counted):
     def setup(self) -> None:
         self._reader = self._source.reader()
 
-    def process(self, shard: Any) -> Iterator[Delivery]:
+    def process(self, place: Place) -> Iterator[Delivery]:
         if stop_signal.is_stop_requested():
             return
-        for delivery in self._reader.read(shard):
+        for delivery in self._reader.read(place.shard):
             self._count()
             yield delivery
             if stop_signal.is_stop_requested():
@@ -74,7 +75,7 @@ class Read(beam.PTransform):
             return (
                 pipeline
                 | "Start" >> beam.Impulse()
-                | "Shards" >> beam.ParDo(_Shards(source))
+                | "Shards" >> beam.ParDo(_Shards(source)).with_output_types(Place)
                 | "Spread" >> beam.Reshuffle()
                 | "Deliveries" >> beam.ParDo(_FromShards(self._stream, source)).with_output_types(Delivery)
             )

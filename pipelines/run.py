@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult
 
-from pipelines import graph_check
+from pipelines import graph_check, portable
 from pipelines import local_pubsub as local_pubsub  # patches Beam's local runner, also for bounded sources
 from pipelines.adapt import Adapt
 from pipelines.ingest import Ingest
@@ -73,8 +73,9 @@ def _finished(pipeline: beam.Pipeline, job: Ingest) -> tuple[PipelineResult, Loc
 
 
 def _waited_for(pipeline: beam.Pipeline) -> PipelineResult:
-    result = pipeline.run()
-    result.wait_until_finish()
+    with portable.workers(pipeline.options):
+        result = pipeline.run()
+        result.wait_until_finish()
     return result
 
 

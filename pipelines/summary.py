@@ -18,7 +18,8 @@ def summarise(
     """Return the counts of a finished job; see `rawless.steps.summary.summarise`."""
     counts: dict[str, Counter[str]] = {}
     for counter in result.metrics().query()["counters"]:
-        counts.setdefault(counter.key.metric.namespace, Counter())[counter.key.metric.name] += counter.result
+        number = counter.result or 0  # a job server leaves out what is zero
+        counts.setdefault(counter.key.metric.namespace, Counter())[counter.key.metric.name] += number
     known = {encoder: counts.get(namespace(encoder), Counter()) for encoder in (None, *encoders)}
     work = {encoder: summary.work(_totals(result, encoder)) for encoder in encoders}
     return {**summary.summarise(known, stream, encoders, seconds, idle), "work": work}

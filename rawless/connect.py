@@ -19,6 +19,7 @@ from rawless.privacy.pseudonyms import (
 )
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
+from rawless.warehouse.table_streams import Tables
 
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
 JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1", "stream_pointer_v1")
@@ -64,6 +65,12 @@ def open_existing_warehouse(file: Path, tables: Iterable[str]) -> Warehouse:
     warehouse = Warehouse(load_warehouse_config(file))
     warehouse.check(tables)
     return warehouse
+
+
+def open_tables(file: Path | None = None) -> Tables:
+    """Open the tables that a warehouse file's project may read, or without a file those of the local stack."""
+    config = load_warehouse_config(file) if file else LOCAL_CONFIG
+    return Tables(Warehouse(config, None if file else stack.up(home.folder()).bigquery))
 
 
 def open_pubsub(file: Path | None = None) -> PubSub:

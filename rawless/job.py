@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from encoders.encoder import Device
 from encoders.image_formats import check_installed
-from encoders.load import load
+from encoders.load import load, refuse_unsealed
 from encoders.query_role import refuse_documents
 from encoders.release import needs_key
 from encoders.spec import EncoderSpec
+from encoders.weights import check_local_files
 from rawless.connect import open_key_source
 from rawless.errors import UserError
 from rawless.events.stream import Stream
@@ -31,8 +32,8 @@ class Job:
     """What whoever starts the job should know, such as the waivers by which its encoders pass the leakage gate."""
 
 
-def prepare_job(stream: Stream, warehouse: Warehouse, device: Device, *, registers: bool) -> Job:
-    """Return the job of a stream. Raises UserError if it cannot run.
+def prepare_job(stream: Stream, warehouse: Warehouse, device: Device | None, *, registers: bool) -> Job:
+    """Return the job of a stream, which runs elsewhere if `device` is None. Raises UserError if it cannot run.
 
     `registers` says whether encoders that are not in the warehouse are added to it.
     """
@@ -54,9 +55,17 @@ def prepare_job(stream: Stream, warehouse: Warehouse, device: Device, *, registe
     return Job(stream, specs, key, warehouse, warnings)
 
 
-def check_encoder(warehouse: Warehouse, spec: EncoderSpec, device: Device, *, registers: bool) -> None:
-    """Load the encoder of a job, and register it if that may be done. Raises UserError if a job cannot use it."""
-    load(spec, device)  # sealed, complete, and returning its golden probe
+def check_encoder(warehouse: Warehouse, spec: EncoderSpec, device: Device | None, *, registers: bool) -> None:
+    """Load the encoder of a job, and register it if that may be done. Raises UserError if a job cannot use it.
+
+    For a job that runs elsewhere (`device` is None) nothing is loaded: its workers find out whether their files are
+    complete and return the golden probe. Those that are on this machine must be the ones that the spec names.
+    """
+    refuse_unsealed(spec)
+    if device is None:
+        check_local_files(spec)
+    else:
+        load(spec, device)  # complete, and returning its golden probe
     if registers:
         register(warehouse, spec)
     elif not is_registered(warehouse, spec):  # a job's account may only read that table

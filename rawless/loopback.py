@@ -42,6 +42,12 @@ def emulator_address(variable: str) -> str | None:
 
 def check_storage_address() -> None:
     """Raise UserError if an environment variable directs Google's storage library to an emulator on another machine."""
-    emulator_address("STORAGE_EMULATOR_HOST")
+    is_storage_emulated()
+
+
+def is_storage_emulated() -> bool:
+    """Return whether Google's storage library is directed to an emulator. Raises UserError if on another machine."""
+    named = [emulator_address("STORAGE_EMULATOR_HOST")]
     if not os.environ.get(_STORAGE_ENDPOINT, "").lower().startswith("https://"):
-        emulator_address(_STORAGE_ENDPOINT)
+        named.append(emulator_address(_STORAGE_ENDPOINT))
+    return any(named)

@@ -36,6 +36,7 @@ from rawless.warehouse.client import Warehouse
 from tests import tiny_text_encoder, tiny_towers
 from tests.cloud import cloud_warehouse
 from tests.googlesql.statements import recorded
+from tests.object_server import Store, serving
 from tests.shop import Shop, open_shop
 from tests.streams import ANY_ID
 from tests.warehouse_pool import WarehousePool
@@ -191,6 +192,23 @@ def google(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
         return
     with cloud_warehouse() as warehouse:
         yield warehouse
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty Cloud Storage on this machine, to which sources are directed, and whose faults are retried quickly."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    from rawless.events.cloud_objects import forget_client
+
+    with serving() as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
+        monkeypatch.setattr(DEFAULT_RETRY, "_initial", 0.01)
+        monkeypatch.setattr(DEFAULT_RETRY, "_maximum", 0.05)
+        forget_client()
+        yield server
+        forget_client()
+    gc.collect()  # the client abandons the connection of a refused download without closing it
 
 
 @pytest.fixture

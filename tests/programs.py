@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import TextIOWrapper
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 PRELOADED = [
     "apache_beam.runners.worker.sdk_worker_main",
     "google.cloud.pubsub_v1",
-    "encoders.load",
+    "encoders.batch_encoder",
     "encoders.runtimes.openvino",
     "openvino.frontend.pytorch.ts_decoder",
     "transformers.models.bert.modeling_bert",
@@ -25,15 +25,25 @@ PRELOADED = [
 ]
 """What the fork server imports once, so that no program has to: these imports take eight CPU seconds."""
 
+_SECONDS = 60
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(PRELOADED)
 
 
-def _main(arguments: list[str], environment: dict[str, str], folder: str, out: Connection, err: Connection) -> None:
+def _main(
+    arguments: list[str],
+    environment: dict[str, str],
+    folder: str,
+    out: Connection,
+    err: Connection,
+    plant: Callable[[], None] | None,
+) -> None:
     from rawless.cli.main import main
 
     os.chdir(folder)
     _enter(environment, out, err)
+    if plant:
+        plant()
     sys.argv = ["rawless", *arguments]
     main()
 
@@ -57,14 +67,19 @@ class Program:
     """A running `rawless` command, with the interface of `subprocess.Popen`."""
 
     def __init__(
-        self, *arguments: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+        self,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        plant: Callable[[], None] | None = None,
     ) -> None:
+        """`plant` is a function of a module, which the process calls first, for example to give it a fault."""
         out, child_out = _context.Pipe(duplex=False)
         err, child_err = _context.Pipe(duplex=False)
         variables = dict(os.environ if environment is None else environment)
         words = [str(argument) for argument in arguments]
         self._process = _context.Process(
-            target=_main, args=(words, variables, str(folder or Path.cwd()), child_out, child_err)
+            target=_main, args=(words, variables, str(folder or Path.cwd()), child_out, child_err, plant)
         )
         self._process.start()
         child_out.close()
@@ -122,6 +137,14 @@ class Program:
         for reader in readers:
             reader.join()
         return texts["out"], texts["err"]
+
+
+def exit_code_of(work: Callable[..., None], *arguments: object) -> int | None:
+    """Return how a process ends that calls a function of a module: 0, or negative for the signal that killed it."""
+    process = _context.Process(target=work, args=arguments)
+    process.start()
+    process.join(_SECONDS)
+    return process.exitcode
 
 
 class Worker:

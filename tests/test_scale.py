@@ -1,5 +1,6 @@
 """The page about scale and cost is up to date, and its figures follow from the published prices."""
 
+import math
 import re
 
 import pytest
@@ -104,6 +105,19 @@ def test_the_cost_is_that_of_whole_workers() -> None:
     assert [small.workers_for(rate) for rate in RATES] == [1, 13, 1250]
     assert small.dollars(100) == pytest.approx(1.01 / (100 * 3600) * 1e6)
     assert small.bottleneck == "its GPU"
+
+
+@pytest.mark.parametrize("backfill", [*scale.backfills()], ids=lambda each: f"{each.source} {each.kind}")
+def test_a_backfill_has_the_fewest_workers_that_end_before_the_session(backfill: capacity.Backfill) -> None:
+    throughput = worker(backfill.kind, backfill.load).throughput
+
+    def hours(workers: int) -> float:
+        return math.ceil(backfill.splits / workers) * (backfill.events / backfill.splits / throughput) / 3600
+
+    assert hours(backfill.workers) == pytest.approx(backfill.hours)
+    assert backfill.hours <= 6 < hours(backfill.workers - 1)
+    worked = backfill.events / throughput / 3600
+    assert backfill.worker_dollars > 0.999 * worked * capacity.price(f"{backfill.kind.lower()}_worker")
 
 
 def test_every_figure_names_its_source() -> None:

@@ -45,7 +45,7 @@ class _Server:
 
     def serve(self) -> None:
         """Answer requests until the parent closes the link."""
-        self._link.sendall(messages.READY)
+        messages.send_head(self._link, messages.READY)
         try:
             while True:
                 self._answer(*messages.receive_sizes(self._link))
@@ -56,23 +56,23 @@ class _Server:
         _limit_seconds(self._seconds)
         _limit_memory(_BYTES + _COPIES * content_size + memory)
         try:
-            options = bytes(messages.receive(self._link, options_size))
-            content = bytes(messages.receive(self._link, content_size))
+            options, content = (messages.receive(self._link, size) for size in (options_size, content_size))
             outcomes = self._task(options, content, self._reserve)
         except Rejected as rejected:
             messages.send_rejection(self._link, rejected.reason)
         except MemoryError:
-            self._link.sendall(messages.NO_MEMORY)
+            messages.send_head(self._link, messages.NO_MEMORY)
         except (EOFError, ConnectionError):
             raise
         except BaseException:  # noqa: BLE001 - it may contain content
             messages.send_rejection(self._link, Reason.INTERNAL)
         else:
-            messages.send_outcomes(self._link, outcomes)
+            for outcome in outcomes:
+                messages.send_outcome(self._link, outcome)
 
     def _reserve(self, pixels: int) -> None:
         if pixels > _ASKS_FROM:
-            messages.send_number(self._link, messages.RESERVE, pixels)
+            messages.send_head(self._link, messages.RESERVE, pixels)
             messages.receive(self._link, len(messages.GO))
         _limit_memory(_BYTES + _BYTES_PER_PIXEL * pixels)
 

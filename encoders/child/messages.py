@@ -4,15 +4,18 @@ to a child      options, content        a request, after their sizes and its mem
                 GO                      after RESERVE
 from a child    READY                   once, when it has started
                 RESERVE, pixels         before a large image is decoded
-                DONE, outcomes          each of them a reason, or an array of bytes with its shape
-                REJECTED, reason        instead of DONE
-                NO_MEMORY               instead of DONE
+                OUTCOME                 one or more, each of them a reason, or an array of bytes after its shape
+                REJECTED, reason        instead of outcomes
+                NO_MEMORY               instead of outcomes
+
+A message is few system calls, since each takes as long as copying an image.
 """
 
 import math
+import socket
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,91 +29,90 @@ Array: TypeAlias = npt.NDArray[np.uint8]
 """Of three dimensions."""
 Expected: TypeAlias = tuple[int, int, int] | int
 """The shape of an array, or how many bytes it may have."""
-READY: Final = b"+"
+READY: Final = 1
+RESERVE: Final = 2
+OUTCOME: Final = 3
+REJECTED: Final = 4
+NO_MEMORY: Final = 5
 GO: Final = b">"
-RESERVE: Final = b"?"
-DONE: Final = b"="
-NO_MEMORY: Final = b"m"
-REJECTED: Final = b"!"
 _REASONS = tuple(Reason)
 _REQUEST = struct.Struct("<IQQ")
-_NUMBER = struct.Struct("<Q")
-_CODE = struct.Struct("<B")
-_OUTCOME = struct.Struct("<BIII")
-"""The code of a reason, or that of an array and its shape."""
+_HEAD = struct.Struct("<BBIII")
+"""The kind of a message, the code of a reason or `_ARRAY`, and a shape or a number of pixels."""
 _ARRAY = 255
+_PARTS = 8
+"""Calls in which the rest of a message must come: each returns less only when a signal or its timeout ends it."""
 
 
 class Nonsense(Exception):
     """The other side wrote what it may not. Has no text."""
 
 
-class Link(Protocol):
-    """A socket, or what is used of one."""
+class Head(NamedTuple):
+    """The beginning of what a child writes."""
 
-    def sendall(self, data: "ReadableBuffer", /) -> None:
-        """Write all of the data."""
-        ...
+    kind: int
+    code: int = _ARRAY
+    height: int = 0
+    width: int = 0
+    depth: int = 0
 
-    def recv_into(self, buffer: memoryview, /) -> int:
-        """Read into a buffer, and return how many bytes there were, 0 at the end."""
-        ...
+    @property
+    def reason(self) -> Reason:
+        """The reason that it names. Raises Nonsense."""
+        if self.code >= len(_REASONS):
+            raise Nonsense
+        return _REASONS[self.code]
 
 
-def send_request(link: Link, options: bytes, content: bytes, memory: int) -> None:
+def send_request(link: socket.socket, options: bytes, content: bytes, memory: int) -> None:
     """Write a request."""
-    link.sendall(_REQUEST.pack(len(options), len(content), memory) + options)
-    link.sendall(content)
+    _send(link, _REQUEST.pack(len(options), len(content), memory) + options, content)
 
 
-def receive_sizes(link: Link) -> tuple[int, int, int]:
+def receive_sizes(link: socket.socket) -> tuple[int, int, int]:
     """Return the bytes that the next request has of options and of content, and its memory. Raises EOFError."""
     options, content, memory = _REQUEST.unpack(receive(link, _REQUEST.size))
     return options, content, memory
 
 
-def send_number(link: Link, kind: bytes, number: int) -> None:
-    """Write a kind of message with a number."""
-    link.sendall(kind + _NUMBER.pack(number))
+def send_head(link: socket.socket, kind: int, number: int = 0) -> None:
+    """Write READY, NO_MEMORY, or RESERVE with a number of pixels."""
+    link.sendall(_HEAD.pack(kind, 0, number, 0, 0))
 
 
-def receive_number(link: Link) -> int:
-    """Return the number that follows the kind of a message."""
-    (number,) = _NUMBER.unpack(receive(link, _NUMBER.size))
-    return int(number)
-
-
-def send_rejection(link: Link, reason: Reason) -> None:
+def send_rejection(link: socket.socket, reason: Reason) -> None:
     """Write REJECTED."""
-    link.sendall(REJECTED + _CODE.pack(_REASONS.index(reason)))
+    link.sendall(_HEAD.pack(REJECTED, _REASONS.index(reason), 0, 0, 0))
 
 
-def receive_reason(link: Link) -> Reason:
-    """Return the reason that follows REJECTED."""
-    return _reason(*_CODE.unpack(receive(link, _CODE.size)))
+def send_outcome(link: socket.socket, outcome: Array | Reason) -> None:
+    """Write OUTCOME."""
+    if isinstance(outcome, Reason):
+        link.sendall(_HEAD.pack(OUTCOME, _REASONS.index(outcome), 0, 0, 0))
+    else:
+        _send(link, _HEAD.pack(OUTCOME, _ARRAY, *outcome.shape), np.ascontiguousarray(outcome).data.cast("B"))
 
 
-def send_outcomes(link: Link, outcomes: Sequence[Array | Reason]) -> None:
-    """Write DONE with outcomes."""
-    link.sendall(DONE)
-    for outcome in outcomes:
-        if isinstance(outcome, Reason):
-            link.sendall(_OUTCOME.pack(_REASONS.index(outcome), 0, 0, 0))
-        else:
-            link.sendall(_OUTCOME.pack(_ARRAY, *outcome.shape))
-            link.sendall(np.ascontiguousarray(outcome).data.cast("B"))
+def receive_head(link: socket.socket) -> Head:
+    """Return the beginning of the next message of a child. Raises EOFError."""
+    return Head(*_HEAD.unpack(receive(link, _HEAD.size)))
 
 
-def receive_outcomes(link: Link, expected: Sequence[Expected]) -> list[Array | Reason]:
-    """Return the outcomes that follow DONE. Raises Nonsense unless they are as expected, or reasons."""
-    return [_receive_outcome(link, each) for each in expected]
+def receive_outcomes(link: socket.socket, head: Head, expected: Sequence[Expected]) -> list[Array | Reason]:
+    """Return outcomes, after the head of the first. Raises Nonsense unless they are as expected, or reasons."""
+    outcomes = [_receive_outcome(link, head, expected[0])]
+    outcomes += [_receive_outcome(link, receive_head(link), each) for each in expected[1:]]
+    return outcomes
 
 
-def _receive_outcome(link: Link, expected: Expected) -> Array | Reason:
-    code, *shape = _OUTCOME.unpack(receive(link, _OUTCOME.size))
-    if code != _ARRAY:
-        return _reason(code)
-    is_expected = tuple(shape) == expected if isinstance(expected, tuple) else 0 < math.prod(shape) <= expected
+def _receive_outcome(link: socket.socket, head: Head, expected: Expected) -> Array | Reason:
+    if head.kind != OUTCOME:
+        raise Nonsense
+    if head.code != _ARRAY:
+        return head.reason
+    shape = head.height, head.width, head.depth
+    is_expected = shape == expected if isinstance(expected, tuple) else 0 < math.prod(shape) <= expected
     if not is_expected:
         raise Nonsense
     array = np.empty(shape, np.uint8)
@@ -118,22 +120,33 @@ def _receive_outcome(link: Link, expected: Expected) -> Array | Reason:
     return array
 
 
-def _reason(code: int) -> Reason:
-    if code >= len(_REASONS):
-        raise Nonsense
-    return _REASONS[code]
-
-
-def receive(link: Link, size: int) -> bytearray:
+def receive(link: socket.socket, size: int) -> bytes:
     """Return so many bytes. Raises EOFError if the other side has ended."""
+    part = link.recv(size, socket.MSG_WAITALL)
+    if len(part) == size:
+        return part
+    if not part:
+        raise EOFError
     whole = bytearray(size)
-    _fill(link, memoryview(whole))
-    return whole
+    whole[: len(part)] = part
+    _fill(link, memoryview(whole)[len(part) :])
+    return bytes(whole)
 
 
-def _fill(link: Link, view: memoryview) -> None:
-    while view:
-        count = link.recv_into(view)
+def _fill(link: socket.socket, view: memoryview) -> None:
+    for _ in range(_PARTS):
+        count = link.recv_into(view, 0, socket.MSG_WAITALL)
+        if count == len(view):
+            return
         if count == 0:
             raise EOFError
         view = view[count:]
+    raise Nonsense
+
+
+def _send(link: socket.socket, head: bytes, rest: "ReadableBuffer") -> None:
+    """Write all bytes of both, if possible at once."""
+    sent = link.sendmsg([head, rest])
+    if sent < len(head):
+        link.sendall(head[sent:])
+    link.sendall(memoryview(rest)[max(0, sent - len(head)) :])

@@ -4,27 +4,25 @@ import atexit
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from enum import Enum, auto
 from queue import SimpleQueue
 from threading import Lock, Semaphore, Thread
-from typing import TYPE_CHECKING, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from encoders.child import messages
 from rawless.child_environment import child_environment
 from rawless.errors import Unavailable
 from rawless.metering import table as metrics
 from rawless.privacy import Reason, Rejected
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 Reserve: TypeAlias = Callable[[int], AbstractContextManager[None]]
 """Waits until so many pixels may be decoded, and holds them."""
@@ -39,8 +37,7 @@ _ALLOCATOR = {"MALLOC_TOP_PAD_": "33554432"}
 """The memory of one image is kept for the next, up to so many bytes, since the kernel is slow to clear new pages."""
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """What the children of a process have done since it started."""
 
     items: int = 0
@@ -89,7 +86,7 @@ class Pool:
         self._reserve = reserve
         self._cpu_seconds, self._seconds = cpu_seconds, seconds
         self._size = size or os.cpu_count() or 1
-        self._counts = Counts()
+        self._counts = dict.fromkeys(Counts._fields, 0.0)
         self._begin()
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._begin)  # the children belong to the process that forked
@@ -126,7 +123,8 @@ class Pool:
     def counts(self) -> Counts:
         """Return what the children have done since the pool was made."""
         with self._lock:
-            return self._counts
+            numbers = dict(self._counts)
+        return Counts(seconds=numbers.pop("seconds"), **{name: int(number) for name, number in numbers.items()})
 
     def close(self) -> None:
         """End the children that have no item. The next item starts new ones."""
@@ -194,9 +192,8 @@ class Pool:
 
     def _count(self, **added: float) -> None:
         with self._lock:
-            self._counts = replace(
-                self._counts, **{name: getattr(self._counts, name) + more for name, more in added.items()}
-            )
+            for name, more in added.items():
+                self._counts[name] += more
 
 
 class _Child:
@@ -204,17 +201,18 @@ class _Child:
 
     def __init__(self, process: "subprocess.Popen[bytes]", link: socket.socket, seconds: float) -> None:
         self._process = process
-        self._socket = link
-        self._link = _TimedLink(link)
+        self._link = link
         self._seconds = seconds
 
     def is_ready(self) -> bool:
         """Return whether the child has started, after waiting for it."""
-        self._link.end_at(time.monotonic() + _START_SECONDS)
+        self._wait_at_most(_START_SECONDS)
         try:
-            return messages.receive(self._link, 1) == messages.READY
+            is_ready = messages.receive_head(self._link).kind == messages.READY
         except (EOFError, OSError):
             return False
+        self._wait_at_most(self._seconds)
+        return is_ready
 
     def is_alive(self) -> bool:
         """Return whether the child still runs."""
@@ -222,32 +220,40 @@ class _Child:
 
     def ask(self, request: Request, reserve: Reserve) -> list[messages.Array | Reason] | Reason | _Death:
         """Return what the child answers, or how it died: it is ended unless it answers in time and as it should."""
-        self._link.end_at(time.monotonic() + self._seconds)
         try:
-            with ExitStack() as reserved:
-                messages.send_request(self._link, request.options, request.content, request.memory)
-                while (kind := messages.receive(self._link, 1)) == messages.RESERVE:
-                    reserved.enter_context(reserve(messages.receive_number(self._link)))
-                    self._link.end_at(time.monotonic() + self._seconds)
-                    self._link.sendall(messages.GO)
-                if kind == messages.DONE:
-                    return messages.receive_outcomes(self._link, request.expected)
-                if kind == messages.REJECTED:
-                    return messages.receive_reason(self._link)
-            self.end()  # it has no memory, or wrote nonsense
-            return _Death.CRASHED
+            messages.send_request(self._link, request.options, request.content, request.memory)
+            head = messages.receive_head(self._link)
+            if head.kind != messages.RESERVE:
+                return self._read(head, request)
+            with reserve(head.height):
+                self._link.sendall(messages.GO)
+                return self._read(messages.receive_head(self._link), request)
         except messages.Nonsense:
             self.end()
             return _Death.CRASHED
-        except TimeoutError:
+        except BlockingIOError:  # the time of the link is over
             self.end()
             return _Death.TIMED_OUT
         except (EOFError, ConnectionError):
             return self._how_it_died()
 
+    def _read(self, head: messages.Head, request: Request) -> list[messages.Array | Reason] | Reason | _Death:
+        if head.kind == messages.NO_MEMORY:
+            self.end()
+            return _Death.CRASHED
+        if head.kind == messages.REJECTED:
+            return head.reason
+        return messages.receive_outcomes(self._link, head, request.expected)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """Let calls of the link raise BlockingIOError if they take longer. A timeout of Python's would cost more."""
+        time_value = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        for kind in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._link.setsockopt(socket.SOL_SOCKET, kind, time_value)
+
     def end(self) -> None:
         """End the child, whatever it does."""
-        self._socket.close()
+        self._link.close()
         self._process.kill()
         self._process.wait()
 
@@ -259,34 +265,6 @@ class _Child:
         if status == -signal.SIGXCPU:
             return _Death.TIMED_OUT
         return _Death.KILLED if status == -signal.SIGKILL else _Death.CRASHED
-
-
-class _TimedLink:
-    """A socket that is used until a time."""
-
-    def __init__(self, link: socket.socket) -> None:
-        self._socket = link
-        self._end = 0.0
-
-    def end_at(self, end: float) -> None:
-        """Let calls raise TimeoutError from this time on, of the monotonic clock."""
-        self._end = end
-
-    def sendall(self, data: "ReadableBuffer") -> None:
-        """See `messages.Link`. Raises TimeoutError."""
-        self._set_timeout()
-        self._socket.sendall(data)
-
-    def recv_into(self, buffer: memoryview) -> int:
-        """See `messages.Link`. Raises TimeoutError."""
-        self._set_timeout()
-        return self._socket.recv_into(buffer)
-
-    def _set_timeout(self) -> None:
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(left)
 
 
 class _Starter:

@@ -1,5 +1,7 @@
 """Weights that torchvision publishes: in torch's cache, or downloaded."""
 
+import os
+import sys
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
@@ -52,6 +54,8 @@ class TorchvisionHub(WeightSource):
 
 
 def _torch_cache() -> Path:
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    """Return the folder that torch.hub.get_dir() names; torch is not imported for it, which would take seconds."""
+    if (torch := sys.modules.get("torch")) is not None:  # whoever has it may have called torch.hub.set_dir
+        return Path(torch.hub.get_dir(), "checkpoints")
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
+    return Path(home, "hub", "checkpoints").expanduser()

@@ -74,6 +74,11 @@ _FILE_SINKS = (
         ("rawless.demo.datasets", "rawless.demo.heads", "rawless.demo.service"),
     ),
     Sink(
+        "crash_record", "file",
+        "what processes were encoding when they died: HMACs of contents under a secret, counts and times",
+        ("temporary/rawless-crashes-*",), _FILES, ("rawless.steps.crash_record",),
+    ),
+    Sink(
         "temporary_files", "file", "temporary files of commands and libraries", ("temporary", "temporary/*"), _FILES,
         (
             "encoders.huggingface_folder", "rawless.audit.formats.source", "rawless.cli.commands.demo",
@@ -116,7 +121,8 @@ _OTHER_SINKS = (
           "rawless.heads.importing.trial")),
     Sink("log_records", "output", "records of all loggers, at all levels, also those that are not printed",
          ("logs/*",), _SEEN_BY_JOB,
-         ("encoders.runtimes", "encoders.runtimes.cuda", "rawless.datasets.query_policy.validate_query")),
+         ("encoders.runtimes", "encoders.runtimes.cuda", "rawless.datasets.query_policy.validate_query",
+          "rawless.steps.crash_record")),
     Sink("cloud_logging", "output", "logs of the projects in Cloud Logging", ("cloud/logs",),
          "through the API of Cloud Logging, all entries since the start", (),
          "gcloud logging read 'timestamp>=\"START\"' --project PROJECT --format json"),

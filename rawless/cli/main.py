@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from rawless import broken_process
 from rawless import privacy as privacy  # forbids memory dumps of this process, whatever the command
 from rawless.cli.commands import (
     audit,
@@ -116,7 +117,8 @@ def main() -> None:
     # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
     code = run(sys.argv[1:])
-    if code == INTERRUPTED:  # an orderly exit would wait for, or crash on, threads of a job that still run
+    # An orderly exit would wait for, or crash on, threads of a job that still run or hang.
+    if code == INTERRUPTED or broken_process.is_broken():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -11,11 +11,18 @@ WarehouseFile = Annotated[
     typer.Option("--warehouse", help="The warehouse file. By default the local stack is used.", show_default=False),
 ]
 StreamFile = Annotated[Path, typer.Option("--stream", help="The stream file.")]
-BatchSource = Annotated[str, typer.Option("--source", help="Where to read events: jsonl:PATH or files:GLOB.")]
-Metadata = Annotated[
-    Path | None,
+BatchSource = Annotated[
+    str,
     typer.Option(
-        "--metadata", help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes."
+        "--source", help="Where to read events: jsonl:PATH, files:GLOB, parquet:GLOB or bigquery:PROJECT.DATASET.TABLE."
+    ),
+]
+Metadata = Annotated[
+    str | None,
+    typer.Option(
+        "--metadata",
+        metavar="FILE",
+        help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes.",
     ),
 ]
 SubjectForm = Annotated[

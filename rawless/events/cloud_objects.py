@@ -83,6 +83,11 @@ class ObjectPattern:
         plain = next(i for i, part in enumerate(parts) if has_wildcard(part))
         return "".join(f"{part}/" for part in parts[:plain])
 
+    @property
+    def folder(self) -> str:
+        """The folders before the first wildcard or before the name, with a slash at the end."""
+        return self.prefix[: self.prefix.rfind("/") + 1]
+
     def matches(self, name: str) -> bool:
         """Return whether an object with this name is one of them. Placeholders of folders are not."""
         return name == self.name or (not name.endswith("/") and matches(name.split("/"), self.name.split("/")))
@@ -191,10 +196,10 @@ def download(
 def open_object(found: CloudObject, where: str, start: int = 0, expected: int | None = None) -> io.BufferedReader:
     """Open an object as a file, positioned at `start`, which holds one chunk of it in memory.
 
-    The first request asks for `expected` bytes, each later one for twice as many as the one before, CHUNK at most.
-    Reading raises as `read_object` does.
+    The first request asks for `expected` bytes, if that is known. Each other one asks for twice as many as the one
+    before, CHUNK at most. Reading raises as `read_object` does.
     """
-    raw = _ObjectFile(found, where, expected or _FIRST_CHUNK)
+    raw = _ObjectFile(found, where, expected)
     raw.seek(start)
     return io.BufferedReader(raw, 1 << 16)
 
@@ -222,11 +227,12 @@ class _Bounded(io.BytesIO):
 class _ObjectFile(io.RawIOBase):
     """An object that is read by requests for consecutive ranges."""
 
-    def __init__(self, found: CloudObject, where: str, first: int) -> None:
+    def __init__(self, found: CloudObject, where: str, expected: int | None) -> None:
         self._object = found
         self._where = where
         self._position = 0
-        self._next_size = min(first, CHUNK)
+        self._expected = expected
+        self._next_size = _FIRST_CHUNK
         self._chunk = memoryview(b"")
         self._chunk_start = 0
 
@@ -260,11 +266,13 @@ class _ObjectFile(io.RawIOBase):
         return len(part)
 
     def _request(self, wanted: int) -> None:
-        size = max(self._next_size, min(wanted, CHUNK))
+        size = min(self._expected or max(self._next_size, wanted), CHUNK)
+        if self._expected is None:
+            self._next_size = min(2 * size, CHUNK)
+        self._expected = None
         self._chunk = memoryview(b"")  # so that two are never in memory
         content = read_object(self._object, self._where, self._position, self._position + size)
         self._chunk, self._chunk_start = memoryview(content), self._position
-        self._next_size = min(2 * size, CHUNK)
 
 
 def _pages(pattern: ObjectPattern) -> Any:

@@ -8,14 +8,14 @@ import csv
 import os
 import re
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rawless.errors import Unavailable
 from rawless.events.file_format import open_text, skip
-from rawless.events.lines import BOM, LINES_PER_SHARD, Shard, join, skip_line
+from rawless.events.lines import BOM, LINES_PER_SHARD, Shard, cut_lines, join, skip_line
 from rawless.privacy import Raw, Reason, guarded
 
 RECORD_LIMIT = 1 << 20
@@ -49,10 +49,15 @@ def header(path: Path, required: Collection[str]) -> Header:
     The delimiter is the declared one, or else that by which the record has the most of the required columns. There are
     no columns if the record is not valid.
     """
-    with open_text(path) as file:
+    return header_of(lambda: open_text(path), required)
+
+
+def header_of(open_file: Callable[[], BinaryIO], required: Collection[str]) -> Header:
+    """Return the header of what `open_file` opens, as `header` does."""
+    with open_file() as file:
         declared = guarded(lambda: declared_delimiter(file.readline(_LONGEST_DECLARATION)))
     delimiters, line = (declared, 2) if declared and not isinstance(declared, Reason) else (_DELIMITERS, 1)
-    headers = [Header(delimiter, _columns(path, delimiter, line), line) for delimiter in delimiters]
+    headers = [Header(delimiter, _columns(open_file, delimiter, line), line) for delimiter in delimiters]
     return max(headers, key=lambda each: len({*each.columns} & {*required}))
 
 
@@ -62,8 +67,8 @@ def declared_delimiter(line: bytes) -> str | None:
     return match[1].decode() if match else None
 
 
-def _columns(path: Path, delimiter: str, line: int) -> list[str]:
-    with open_text(path) as file:
+def _columns(open_file: Callable[[], BinaryIO], delimiter: str, line: int) -> list[str]:
+    with open_file() as file:
         records = Records(file, 1, delimiter)
         for _ in range(line):
             record = guarded(records.next)
@@ -73,23 +78,38 @@ def _columns(path: Path, delimiter: str, line: int) -> list[str]:
 def shards(path: Path, delimiter: str, lines: int = LINES_PER_SHARD) -> Iterator[Shard]:
     """Cut a file at the ends of records into shards of about `lines` lines; see `rawless.events.lines.shards`."""
     with open_text(path) as file:
-        every = _cut(Records(file, 1, delimiter), lines)
-        yield from every if file.seekable() else join(list(every))
+        yield from cut(file, delimiter, lines)
+
+
+def cut(file: BinaryIO, delimiter: str, lines: int = LINES_PER_SHARD) -> Iterator[Shard]:
+    """Cut an open file, as `shards` does."""
+    if not file.seekable():
+        yield from join(list(_cut(Records(file, 1, delimiter), 0, lines)))
+        return
+    # A line is a record as long as no value is quoted, so most files are cut without parsing them.
+    stopped = yield from cut_lines(file, lines, stop_at=b'"')
+    if stopped is not None:
+        start, first = stopped
+        file.seek(start)
+        yield from _cut(Records(file, first, delimiter), start, lines)
 
 
 def read(path: Path, shard: Shard, delimiter: str) -> Iterator[Record]:
     """Yield the records of a shard."""
     with open_text(path) as file:
         skip(file, shard.offset)
-        records = Records(file, shard.first, delimiter)
-        while records.number < shard.first + shard.lines:
-            # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
-            record = guarded(records.next)
-            if record is None or isinstance(record, Reason):
-                raise Unavailable(
-                    f"The source {path} changed or could not be read at line {records.number}; run again."
-                )
-            yield record
+        yield from read_open(file, shard, delimiter, f"The source {path}")
+
+
+def read_open(file: BinaryIO, shard: Shard, delimiter: str, where: str) -> Iterator[Record]:
+    """Yield the records of a shard from an open file that is positioned at its offset. Errors call it `where`."""
+    records = Records(file, shard.first, delimiter)
+    while records.number < shard.first + shard.lines:
+        # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
+        record = guarded(records.next)
+        if record is None or isinstance(record, Reason):
+            raise Unavailable(f"{where} changed or could not be read at line {records.number}; run again.")
+        yield record
 
 
 class Records:
@@ -152,8 +172,8 @@ class Records:
             yield os.fsdecode(line)
 
 
-def _cut(records: Records, lines: int) -> Iterator[Shard]:
-    first, start, position = 1, 0, 0
+def _cut(records: Records, start: int, lines: int) -> Iterator[Shard]:
+    first, position = records.number, start
     while record := records.next():
         position += record.size
         if records.number - first >= lines and records.is_after_a_record:

@@ -13,9 +13,9 @@ class Delivery:
     """One message as a source delivers it, not yet parsed.
 
     `fields` contains the producer's fields unchanged (design: The raw event), or the reason why the source found none.
-    The payload is in one of them: `payload` (bytes, or the reason why the source could not read them), `text`,
-    `payload_base64`, `uri` or `parts`. `message_id` is assigned by the source: a line number, or the id of a Pub/Sub
-    message.
+    The payload is in one of them: `payload` (bytes, their `ObjectLocation`, or the reason why the source could not read
+    them), `text`, `payload_base64`, `uri` or `parts`. `message_id` is assigned by the source: the number of a line, the
+    place of a line in several files, or the id of a Pub/Sub message.
     """
 
     message_id: str

@@ -40,20 +40,34 @@ def open_text(path: Path) -> BinaryIO:
     """
     try:
         file = path.open("rb")
-        method, size = _compression(file.read(HEAD)), os.fstat(file.fileno()).st_size
+        head, size = file.read(HEAD), os.fstat(file.fileno()).st_size
         file.seek(0)
     except OSError as error:
         raise Unavailable(f"The source {path} could not be opened ({type(error).__name__}); run again.") from None
+    return decompressed(file, head, str(path), size)
+
+
+def decompressed(file: BinaryIO, head: bytes, where: str, size: int) -> BinaryIO:
+    """Return an open file of `size` bytes, or one of its content if its first bytes say that it is compressed.
+
+    Errors of reading call it `where`.
+    """
+    method = _compression(head)
     if method is None:
         return file
-    return cast(BinaryIO, io.BufferedReader(_Decompressed(path, file, method, size), 1 << 16))
+    return cast(BinaryIO, io.BufferedReader(_Decompressed(where, file, method, size), 1 << 16))
+
+
+def is_compressed(head: bytes) -> bool:
+    """Return whether a file with these first bytes is compressed in a way that is read here."""
+    return _compression(head) is not None
 
 
 class _Decompressed(io.RawIOBase):
     """The content of a compressed file, which is read forward only."""
 
-    def __init__(self, path: Path, file: BinaryIO, method: str, size: int) -> None:
-        self._path = path
+    def __init__(self, where: str, file: BinaryIO, method: str, size: int) -> None:
+        self._where = where
         self._method = method
         self._stream = pa.CompressedInputStream(file, method)
         self._left = max(SMALLEST_LIMIT, RATIO * size)
@@ -69,11 +83,11 @@ class _Decompressed(io.RawIOBase):
         except (OSError, pa.ArrowException):
             data = None
         if data is None:  # outside of the handler, so that the library's exception is no context
-            raise UserError(f"The data of {self._path} is damaged or cut off ({self._method}): copy the file again.")
+            raise UserError(f"The data of {self._where} is damaged or cut off ({self._method}): copy the file again.")
         self._left -= len(data)
         if self._left < 0:
             raise UserError(
-                f"{self._path} decompresses to over {RATIO} times its size and {SMALLEST_LIMIT:,} bytes: if it is "
+                f"{self._where} decompresses to over {RATIO} times its size and {SMALLEST_LIMIT:,} bytes: if it is "
                 "what you expect, decompress it first."
             )
         buffer[: len(data)] = data
@@ -101,13 +115,18 @@ def check_text(path: str, option: str, wanted: str) -> bytes:
     """
     with open_text(Path(path)) as file:
         head = file.read(HEAD)
+    check_text_head(head, path, option, wanted)
+    return head
+
+
+def check_text_head(head: bytes, where: str, option: str, wanted: str) -> None:
+    """Raise UserError, as `check_text` does, unless the first bytes of the content of `where` can be UTF-8 text."""
     if kind := _kind(head):
-        raise UserError(f"{option} names {path}, but that is {kind}: convert it to {wanted} in UTF-8.")
+        raise UserError(f"{option} names {where}, but that is {kind}: convert it to {wanted} in UTF-8.")
     if encoding := wide_encoding(head):
         raise UserError(
-            f"{option} names {path}, but its text is {encoding}: convert it, as in `iconv -f {encoding} -t UTF-8`."
+            f"{option} names {where}, but its text is {encoding}: convert it, as in `iconv -f {encoding} -t UTF-8`."
         )
-    return head
 
 
 def check_line_ends(path: str, option: str, head: bytes) -> None:

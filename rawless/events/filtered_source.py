@@ -27,6 +27,10 @@ class FilteredSource:
         """See `BoundedSource.reader`."""
         return _FilteredReader(self.source.reader(), self.stream, self.event_ids)
 
+    def only_here(self) -> str | None:
+        """See `BoundedSource.only_here`."""
+        return self.source.only_here()
+
 
 @dataclass(frozen=True)
 class _FilteredReader:

@@ -5,10 +5,10 @@ The number of a line, from 1, is the message id of its event.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Delivery
@@ -19,7 +19,6 @@ LINES_PER_SHARD = 500
 MAX_COMPRESSED_SHARDS = 16
 """Shards of a compressed file, each of which decompresses what is before it."""
 BOM = b"\xef\xbb\xbf"
-_BLANK: Literal["blank"] = "blank"
 _CHUNK = 1 << 20
 Fields = Callable[[bytes], Raw[Mapping[str, object]]]
 """Turns a line into the producer's fields. Raises Rejected."""
@@ -62,7 +61,7 @@ def shards(path: Path, lines: int = LINES_PER_SHARD) -> Iterator[Shard]:
     it is damaged, before anything of it is delivered.
     """
     with open_text(path) as file:
-        every = _cut(file, lines)
+        every = cut_lines(file, lines)
         yield from every if file.seekable() else join(list(every))
 
 
@@ -74,9 +73,14 @@ def join(every: Sequence[Shard]) -> Iterator[Shard]:
         yield Shard(part[0].offset, part[0].first, sum(shard.lines for shard in part))
 
 
-def _cut(file: BinaryIO, lines: int) -> Iterator[Shard]:
+def cut_lines(
+    file: BinaryIO, lines: int, stop_at: bytes | None = None
+) -> Generator[Shard, None, tuple[int, int] | None]:
+    """Yield the shards of an open file, up to the one that contains `stop_at`; return its offset and first line."""
     start, first, seen, position, complete = 0, 1, 0, 0, True
     while chunk := file.read(_CHUNK):
+        if stop_at is not None and stop_at in chunk:
+            return start, first
         end = -1
         while (end := chunk.find(b"\n", end + 1)) >= 0:
             seen += 1
@@ -86,6 +90,7 @@ def _cut(file: BinaryIO, lines: int) -> Iterator[Shard]:
         position, complete = position + len(chunk), chunk.endswith(b"\n")
     if position > start:
         yield Shard(start, first, seen if complete else seen + 1)
+    return None
 
 
 def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Delivery]:
@@ -97,9 +102,8 @@ def read(path: Path, shard: Shard, limit: int, fields: Fields) -> Iterator[Deliv
     with open_text(path) as file:
         skip(file, shard.offset)
         for number in range(shard.first, shard.first + shard.lines):
-            # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
-            delivery = guarded(_delivery, file, number, limit, fields)
-            if delivery is None or isinstance(delivery, Reason):
+            delivery = next_delivery(file, str(number), limit, fields, is_first=number == 1)
+            if delivery is None:
                 raise Unavailable(f"The source {path} changed or could not be read at line {number}; run again.")
             if isinstance(delivery, Delivery):
                 yield delivery
@@ -115,17 +119,34 @@ def check_readable(path: str, option: str) -> None:
         raise UserError(f"{option} names {path}, but it cannot be read ({type(error).__name__}).") from None
 
 
-def _delivery(file: BinaryIO, number: int, limit: int, fields: Fields) -> Delivery | Literal["blank"] | None:
-    line = file.readline(limit + 1)
+def next_delivery(
+    file: BinaryIO, message_id: str, limit: int, fields: Fields, *, is_first: bool
+) -> Delivery | int | None:
+    """Return the next line of a file as a delivery, the size of a blank line, or None if no line could be read.
+
+    Raises UserError if the file is damaged, and Unavailable if it cannot be read now.
+    """
+    # Inside the boundary from the first byte: a line in this frame would be part of a traceback.
+    outcome = guarded(_delivery, file, message_id, limit, fields, is_first)
+    if isinstance(outcome, UserError):
+        raise outcome
+    return None if isinstance(outcome, Reason) else outcome
+
+
+def _delivery(
+    file: BinaryIO, message_id: str, limit: int, fields: Fields, is_first: bool
+) -> Delivery | int | UserError | None:
+    try:
+        line = file.readline(limit + 1)
+        skipped = skip_line(file) if len(line) > limit and not line.endswith(b"\n") else 0
+    except UserError as error:  # of the file, while the boundary returns reasons of events
+        return UserError(str(error))
     if not line:
         return None
-    if len(line) <= limit:
-        content = line.removeprefix(BOM) if number == 1 else line
-        if not content.strip():
-            return _BLANK
-        return Delivery(str(number), guarded(fields, content), len(line))
-    skipped = 0 if line.endswith(b"\n") else skip_line(file)
-    return Delivery(str(number), Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)
+    if len(line) > limit:
+        return Delivery(message_id, Reason.PAYLOAD_TOO_LARGE, len(line) + skipped)
+    content = line.removeprefix(BOM) if is_first else line
+    return Delivery(message_id, guarded(fields, content), len(line)) if content.strip() else len(line)
 
 
 def skip_line(file: BinaryIO) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rawless.events.event import Delivery
 from rawless.events.json_object import Ambiguous
+from rawless.events.objects import ObjectLocation
 from rawless.events.payload import FORMS, decode_payload, given_parts, payload_form
 from rawless.privacy import Raw, Reason, Rejected, guarded
 
@@ -104,6 +105,8 @@ def _text(content: bytes | None) -> str | None:
 
 def _message(raw: Raw[Mapping[str, object]], has_parts: bool) -> Raw[Message]:
     fields = raw.reveal()
+    if isinstance(located := fields.get("payload"), ObjectLocation):
+        fields = {**fields, "payload": None, "uri": located.uri}  # a claim check
     message = Message(_data(fields, has_parts=has_parts), dict([*_event_fields(fields), *_attributes(fields)]))
     if message.size > MAX_MESSAGE_BYTES:
         raise Rejected(Reason.PAYLOAD_TOO_LARGE)

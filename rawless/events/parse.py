@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rawless.events.claim_checks import WHOLE, check_content, read_event, with_contents
 from rawless.events.event import ClaimCheck, Delivery, Event, Rejection, UnreadEvent, ValidIds
-from rawless.events.objects import ReadObject, locate, read_file
+from rawless.events.objects import ObjectLocation, ReadObject, locate, read_file
 from rawless.events.payload import FORMS, FORMS_OF_PARTS, decode_payload, given_parts, part_fields, payload_form
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
@@ -188,6 +188,8 @@ class Parser:
             raise Rejected(Reason.WRONG_MODALITY)
         if form == "uri" and isinstance(value, str):
             return ClaimCheck(locate(value, self._stream.uri_prefixes), modality, max_bytes)
+        if form == "payload" and isinstance(value, ObjectLocation):  # of the source, which the user named
+            return ClaimCheck(value, modality, max_bytes)
         return check_content(decode_payload(form, value), modality, max_bytes)
 
 

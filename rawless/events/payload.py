@@ -8,7 +8,10 @@ from rawless.events.json_object import Ambiguous, json_object
 from rawless.privacy import Reason, Rejected
 
 FORMS = ("payload", "text", "payload_base64", "uri", "parts")
-"""An event has exactly one of these fields. `payload` is set by sources: bytes, or the reason why they are missing."""
+"""An event has exactly one of these fields.
+
+`payload` is set by sources: bytes, the location of the object that contains them, or the reason why they are missing.
+"""
 FORMS_OF_PARTS = ("text", "payload_base64", "uri")
 """A part of an event has exactly one of these fields."""
 

@@ -16,7 +16,7 @@ class Content(NamedTuple):
 
     stream: Path
     source: str
-    metadata: Path | None
+    metadata: str | None
     epochs: int
 
 
@@ -55,7 +55,9 @@ def read_content(warehouse: Warehouse, content: Content, ids: Sequence[str]) -> 
     from rawless.events.sources import open_bounded_source
     from rawless.events.stream import load_stream
     from rawless.lifecycle.finetune import read_payloads
+    from rawless.warehouse.table_streams import Tables
 
     stream = load_stream(content.stream)
     key = None if stream.subject == "none" else open_key_source(warehouse).load()
-    return read_payloads(open_bounded_source(content.source, stream, content.metadata), stream, key, ids)
+    events = open_bounded_source(content.source, stream, content.metadata, tables=lambda: Tables(warehouse))
+    return read_payloads(events, stream, key, ids)

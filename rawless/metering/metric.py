@@ -141,6 +141,11 @@ def _read_all(readers: Iterable[tuple[Any, Callable[[Any], float]]]) -> Iterator
             continue
 
 
+def age_of_oldest(times: Sequence[float]) -> float:
+    """Return how many seconds ago the earliest of times of the monotonic clock was, 0 if there is none."""
+    return time.monotonic() - min(times) if times else 0.0
+
+
 class _LevelCollector(Collector):
     def __init__(self, level: Level) -> None:
         self._level = level

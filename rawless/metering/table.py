@@ -36,8 +36,8 @@ QUEUE_OLDEST = Level(
 EVENTS_IN_PROGRESS = Level("events_in_progress", "Events that were given to the encoders and have no row yet.")
 BYTES_IN_PROGRESS = Level("bytes_in_progress", "The content of these events.")
 
-FETCH = Distribution("fetch_seconds", "Reading one object that an event names.", _SECONDS)
-FETCHED_BYTES = Distribution("fetched_bytes", "The size of an object that was read.", _BYTES)
+FETCH = Distribution("fetch_seconds", "Reading the objects that one event names.", _SECONDS)
+FETCHED_BYTES = Distribution("fetched_bytes", "The size of what was read for one event.", _BYTES)
 
 PREPARE = Distribution("prepare_seconds", "Decoding one image, or tokenizing one text.", _SECONDS, ENCODER)
 DECODE = Distribution("decode_seconds", "Decoding one image in a child process, without waiting for one.", _SECONDS)

@@ -37,6 +37,8 @@ class Reason(StrEnum):
     MALFORMED_EVENT = "malformed_event"
     ENCODER_FAILED = "encoder_failed"
     NON_FINITE_EMBEDDING = "non_finite_embedding"
+    WORKER_CRASHED = "worker_crashed"
+    """Encoding the event ended the process several times."""
     ROW_REFUSED = "row_refused"
     """The warehouse refused the row."""
     INTERNAL = "internal"

@@ -67,6 +67,7 @@ class LocalEncoderBackend:
         encoder, slots = loaded
         if role == "document" and encoder.spec.queries_of is not None:
             raise RequestError(ErrorCode.BAD_REQUEST)
+        encoder.check_progress()  # items that are stuck would keep their places for ever
         if not slots.acquire(blocking=False):
             raise RequestError(ErrorCode.QUEUE_FULL)
         future = encoder.submit(item, stream.limits, role)
@@ -79,7 +80,9 @@ class LocalEncoderBackend:
         return self.fingerprints
 
     async def check_ready(self) -> None:
-        """Return immediately: encoders are verified when they are loaded."""
+        """Raise Unavailable when an encoder is stuck; otherwise they were verified when they were loaded."""
+        for encoder, _ in self._encoders.values():
+            encoder.check_progress()
 
     @property
     def fingerprints(self) -> frozenset[str]:

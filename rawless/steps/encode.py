@@ -2,11 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import ClassVar, NamedTuple
 
-from encoders.encoder import Device, Encoded
+from encoders.encoder import Device, Encoded, result
 from encoders.image_formats import check_installed
 from encoders.load import load
 from encoders.release import PURPOSE, Release, needs_key
@@ -14,13 +13,17 @@ from encoders.remembering import PURPOSE as CONTENT_IDS
 from encoders.remembering import Remembering, remembering
 from encoders.spec import EncoderSpec
 from encoders.together import Together
+from rawless.broken_process import end_when_broken
 from rawless.events.event import Event, Rejection
 from rawless.events.stream import Stream
 from rawless.metering import table as metrics
-from rawless.privacy import Reason, Stage
+from rawless.privacy import Raw, Stage
 from rawless.privacy.pseudonyms import KeySource
+from rawless.steps.crash_record import PURPOSE as CRASHES
+from rawless.steps.crash_record import crash_record
 from rawless.steps.elements import EncodedEvent, ParsedEvent
 from rawless.steps.meter import LAG, NEW, UNCHANGED, Meter
+from rawless.steps.recorded import Outcomes, Recorded
 from rawless.steps.rejections import counter, rejection_row
 from rawless.steps.step import Step
 from rawless.warehouse.rows import EmbeddingRow, RejectionRow
@@ -31,8 +34,7 @@ MAX_BYTES = 32_000_000
 
 class _Pending(NamedTuple):
     parsed: ParsedEvent
-    outcomes: "list[Future[Encoded | Reason]]"
-    """One for each encoder."""
+    outcomes: Outcomes
 
 
 class Encode(Step[ParsedEvent, EncodedEvent]):
@@ -43,7 +45,17 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
 
     output: ClassVar[type[EncodedEvent]] = EncodedEvent
 
-    def __init__(self, specs: Sequence[EncoderSpec], device: Device, stream: Stream, key: KeySource) -> None:
+    def __init__(
+        self,
+        specs: Sequence[EncoderSpec],
+        device: Device,
+        stream: Stream,
+        key: KeySource,
+        *,
+        restarts: bool = False,
+    ) -> None:
+        """`restarts` says whether something starts this process again when it ends; see `end_when_broken`."""
+        self._restarts = restarts
         self._specs = tuple(specs)
         self._key = key
         self._device: Device = device
@@ -56,6 +68,8 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
         self.start()
         metrics.EVENTS_IN_PROGRESS.watch(self, _events)
         metrics.BYTES_IN_PROGRESS.watch(self, _bytes)
+        if self._restarts:
+            end_when_broken()
         check_installed(self._limits.formats)  # a worker need not have what its launcher has
         self._encoders = [load(spec, self._device) for spec in self._specs]
         self._together = Together(self._encoders)
@@ -69,6 +83,11 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
             self._remembering = [
                 remembering(encoder, secret, self._limits, memory.remember) for encoder in self._encoders
             ]
+        self._recorded: Recorded | None = None
+        if record := crash_record():
+            has_key = self._stream.subject != "none" or self._stream.unchanged or noise_key
+            secret = self._key.load().derive(CRASHES + self._stream.stream) if has_key else record.secret
+            self._recorded = Recorded(record, secret, self._encoders)
 
     def start(self) -> None:
         """See `Step.start`."""
@@ -78,10 +97,7 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
     def process(self, element: ParsedEvent) -> Iterator[EncodedEvent | RejectionRow]:
         """See `Step.process`."""
         payload = element.event.payload
-        # An encoder that remembers contents decodes by itself, since it may need none of what another one decodes.
-        outcomes = [encoder.submit(payload) for encoder in self._remembering] or self._together.submit(
-            payload, self._limits
-        )
+        outcomes = self._recorded.submit(payload, self._submit) if self._recorded else self._submit(payload)
         self._pending.append(_Pending(element, outcomes))
         self._bytes += element.event.size
         while self._pending and (self._bytes > MAX_BYTES or _is_done(self._pending[0])):
@@ -96,15 +112,21 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
             self._meter.count(UNCHANGED, counts.hits, spec.ref)
             self._meter.count(NEW, counts.misses, spec.ref)
 
+    def _submit(self, payload: Raw[bytes]) -> Outcomes:
+        # An encoder that remembers contents decodes by itself, since it may need none of what another one decodes.
+        outcomes = [encoder.submit(payload) for encoder in self._remembering]
+        return outcomes or self._together.submit(payload, self._limits)
+
     def _next(self) -> Iterator[EncodedEvent | RejectionRow]:
         """Wait for the oldest event and yield its output for each encoder."""
         parsed, outcomes = self._pending.popleft()
         event = parsed.event
         self._bytes -= event.size
-        for spec, fingerprint, release, future in zip(
-            self._specs, self._fingerprints, self._releases, outcomes, strict=True
+        for encoder, fingerprint, release, future in zip(
+            self._encoders, self._fingerprints, self._releases, outcomes, strict=True
         ):
-            outcome = release(future.result(), event)
+            spec = encoder.spec
+            outcome = release(result(encoder, future), event)
             now = datetime.now(UTC)
             if isinstance(outcome, Encoded):
                 _measure_lag(self._meter, spec.ref, now, event)

@@ -1,6 +1,7 @@
 """The fetch step: reads the objects that events name, while other events are encoded."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,9 +16,11 @@ from rawless.events.claim_checks import read_event
 from rawless.events.event import Event, Rejection, UnreadEvent
 from rawless.events.objects import ReadObject
 from rawless.events.stored_objects import read_object
+from rawless.metering import table as metrics
+from rawless.metering.metric import age_of_oldest
 from rawless.privacy import Stage
 from rawless.steps.elements import CheckedEvent, ParsedEvent
-from rawless.steps.meter import Meter
+from rawless.steps.meter import FETCH, FETCHED_BYTES, Meter
 from rawless.steps.rejections import counter, rejection_row
 from rawless.steps.step import Step
 from rawless.warehouse.rows import RejectionRow
@@ -55,16 +58,23 @@ class Fetcher:
         self._read_object = read
         self._threads = ThreadPoolExecutor(threads, "fetch")
         self._bytes = WeightedSemaphore(max_bytes)
+        self._unread: deque[float] = deque()
+        """When each event was submitted that waits for a thread or for bytes."""
+        metrics.QUEUE_ITEMS.watch(self, _unread, "", "fetch")
+        metrics.QUEUE_OLDEST.watch(self, _oldest_unread, "", "fetch")
 
     def submit(self, unread: UnreadEvent, message_id: str, size: int, done: Done) -> None:
         """Read the objects of an event in another thread, which puts it into the queue."""
+        self._unread.append(time.monotonic())
         self._threads.submit(self._fetch, unread, message_id, size, ref(done))
 
     def _fetch(self, unread: UnreadEvent, message_id: str, size: int, bundle: "ref[Done]") -> None:
         if bundle() is None:
+            self._unread.popleft()
             return
         # A thread that waits here delays no bundle that holds bytes: each hands on what was read, in any order.
         share = self._bytes.take(unread.max_bytes)
+        self._unread.popleft()
         started = time.monotonic()
         outcome = self._read(unread)
         share.keep(outcome.size if isinstance(outcome, Event) else 0)
@@ -78,6 +88,14 @@ class Fetcher:
             return Unavailable(str(error))
         except BaseException:  # noqa: BLE001 - it may contain content, and the bundle must get an outcome
             return Unavailable("An object could not be read, for an unexpected reason; run again.")
+
+
+def _unread(fetcher: Fetcher) -> int:
+    return len(fetcher._unread)
+
+
+def _oldest_unread(fetcher: Fetcher) -> float:
+    return age_of_oldest(list(fetcher._unread))
 
 
 @lru_cache(maxsize=1)
@@ -124,9 +142,10 @@ class Fetch(Step[CheckedEvent, ParsedEvent]):
     def _next(self) -> Iterator[ParsedEvent | RejectionRow]:
         """Wait for an event whose objects were read, and yield it or its rejection."""
         fetched = self._wait()
-        self._meter.observe("fetch_seconds", fetched.seconds)
+        self._meter.observe(FETCH, fetched.seconds)
         outcome = fetched.outcome
         if isinstance(outcome, Event):
+            self._meter.observe(FETCHED_BYTES, outcome.size)
             yield ParsedEvent(outcome, fetched.message_id)
             fetched.share.keep(0)  # the next step, which has its own limit, has taken it
         elif isinstance(outcome, Rejection):

@@ -12,6 +12,8 @@ EMBEDDINGS = table.EMBEDDINGS.name
 """The counter of rows that were written."""
 UNCHANGED, NEW = table.CONTENT_UNCHANGED.name, table.CONTENT_NEW.name
 """Counters of a stream that remembers contents: events that need not be encoded, and the others."""
+FETCH, FETCHED_BYTES = table.FETCH.name, table.FETCHED_BYTES.name
+"""Distributions of how long the objects of an event took to read, and of their size."""
 LAG = table.LAG.name
 """The distribution of how late events are encoded."""
 _COUNTS = {each.name: each for each in table.METRICS if isinstance(each, Count)}

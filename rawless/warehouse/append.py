@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from threading import Lock
 
-import pyarrow as pa
 from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
@@ -15,7 +14,7 @@ from rawless.bearer import open_channel
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.append_stream import MAX_REQUEST_BYTES, AppendStream
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import Row, is_valid, to_arrow
+from rawless.warehouse.rows import Row, arrow_bytes, is_valid
 
 
 class Appending:
@@ -25,7 +24,7 @@ class Appending:
         self._writer, self._table, self._refused = writer, table, set(refused)
         self._parts: list[Future[list[int]]] = []
 
-    def add(self, rows: pa.RecordBatch, positions: list[int]) -> None:
+    def add(self, rows: Sequence[Row], positions: list[int]) -> None:
         """Append rows, which fit into a request, with these positions among all."""
         self._parts.append(self._writer.stream(self._table).submit(rows, positions))
 
@@ -74,8 +73,8 @@ class StorageWriter:
         """Append rows of one type, at least one, in the background."""
         valid = [position for position, row in enumerate(rows) if is_valid(row)]
         appending = Appending(self, rows[0].TABLE, set(range(len(rows))) - set(valid))
-        for positions, batch in _parts(rows, valid):
-            appending.add(batch, positions)
+        for positions in _parts(rows, valid):
+            appending.add([rows[position] for position in positions], positions)
         return appending
 
     def stream(self, table: str) -> AppendStream:
@@ -115,17 +114,18 @@ def storage_writer(warehouse: Warehouse) -> StorageWriter:
     return StorageWriter(warehouse)
 
 
-def _parts(rows: Sequence[Row], positions: list[int]) -> Iterator[tuple[list[int], pa.RecordBatch]]:
-    """Divide positions into parts that fit into one request each, and yield each part with its rows."""
-    if not positions:
-        return
-    batch = to_arrow([rows[position] for position in positions])
-    if len(positions) == 1 or batch.nbytes <= MAX_REQUEST_BYTES:
-        yield positions, batch
-        return
-    middle = len(positions) // 2
-    yield from _parts(rows, positions[:middle])
-    yield from _parts(rows, positions[middle:])
+def _parts(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[list[int]]:
+    """Divide positions into parts whose rows fit into one request each."""
+    part: list[int] = []
+    size = 0
+    for position in positions:
+        size += arrow_bytes(rows[position])
+        if part and size > MAX_REQUEST_BYTES:
+            yield part
+            part, size = [], arrow_bytes(rows[position])
+        part.append(position)
+    if part:
+        yield part
 
 
 def append_all(warehouse: Warehouse, rows: Sequence[Row]) -> None:

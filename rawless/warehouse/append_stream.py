@@ -7,18 +7,18 @@ time. So rows that wait are merged into one request, and a request is sent befor
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import grpc
-import pyarrow as pa
 from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 
 from rawless.metering import table as metrics
+from rawless.warehouse.rows import Row, arrow_bytes, to_arrow
 
 MAX_REQUEST_BYTES = 8_000_000
 """The API accepts 10 MB, which includes the envelope."""
@@ -51,7 +51,7 @@ _OF_ONE_REQUEST = (exceptions.InvalidArgument, exceptions.FailedPrecondition)
 class _Append:
     """The rows of one call that are not yet written."""
 
-    rows: pa.RecordBatch
+    rows: Sequence[Row]
     positions: list[int]
     """Where the rows were in the call."""
     deadline: float
@@ -59,13 +59,18 @@ class _Append:
     alone: bool = False
     """Whether the rows must not share a request, because one with them was refused as a whole."""
     outcome: "Future[list[int]]" = field(default_factory=Future)
+    size: int = field(init=False)
+    """Bytes of the rows in a request, at least."""
+
+    def __post_init__(self) -> None:
+        self.size = sum(map(arrow_bytes, self.rows))
 
     def without(self, refused: set[int]) -> bool:
         """Leave out the rows at these indexes, and return whether any row is left."""
         self.refused += [self.positions[index] for index in refused]
         left = [index for index in range(len(self.positions)) if index not in refused]
         self.positions = [self.positions[index] for index in left]
-        self.rows = self.rows.take(pa.array(left, pa.int64()))
+        self.rows = [self.rows[index] for index in left]
         return bool(left)
 
 
@@ -119,7 +124,7 @@ class AppendStream:
         metrics.QUEUE_OLDEST.watch(self, _oldest, "", "append")
         metrics.APPEND_CONNECTIONS.watch(self, _connections, self._table)
 
-    def submit(self, rows: pa.RecordBatch, positions: list[int]) -> "Future[list[int]]":
+    def submit(self, rows: Sequence[Row], positions: list[int]) -> "Future[list[int]]":
         """Append rows in the background. `rows` fit into a request; `positions` are their names in the result.
 
         The result is the positions of the rows that were refused; the others are in the table. It may also be an error
@@ -222,14 +227,31 @@ class AppendStream:
                     continue
                 appends = self._take()
                 connection.add(appends)
-            yield _request(self._name, pa.concat_batches([append.rows for append in appends]))
+            # Rows are converted together, outside of the lock: it takes about as long as for the rows of one bundle.
+            if (request := _request(self._name, appends)) is not None:
+                yield request
+            else:
+                self._set_apart(connection, appends)
+
+    def _set_apart(self, connection: _Connection, appends: list[_Append]) -> None:
+        """Let rows wait again that cannot be converted together; those that were alone get the error."""
+        with self._changed:
+            if not connection.is_open:  # they wait already
+                return
+            connection.in_flight.pop()
+        if len(appends) == 1:
+            appends[0].outcome.set_exception(exceptions.InvalidArgument("rows do not fit the table"))
+            return
+        for append in appends:
+            append.alone = True
+        self._wait_again(appends)
 
     def _take(self) -> list[_Append]:
         """Take the oldest rows that wait, as many as fit into a request."""
         taken = [self._waiting.popleft()]
-        size = taken[0].rows.nbytes
+        size = taken[0].size
         while self._waiting and not taken[0].alone and not self._waiting[0].alone:
-            size += self._waiting[0].rows.nbytes
+            size += self._waiting[0].size
             if size > MAX_REQUEST_BYTES:
                 break
             taken.append(self._waiting.popleft())
@@ -298,7 +320,7 @@ def _connections(stream: AppendStream) -> int:
 
 
 def _size(waiting: Iterable[_Append]) -> int:
-    return sum(append.rows.nbytes for append in waiting)
+    return sum(append.size for append in waiting)
 
 
 def _error(response: types.AppendRowsResponse) -> Exception | None:
@@ -309,7 +331,12 @@ def _error(response: types.AppendRowsResponse) -> Exception | None:
     return error
 
 
-def _request(stream: str, rows: pa.RecordBatch) -> types.AppendRowsRequest:
+def _request(stream: str, appends: list[_Append]) -> types.AppendRowsRequest | None:
+    """Return the request of rows, None if they cannot be converted."""
+    try:
+        rows = to_arrow([row for append in appends for row in append.rows])
+    except Exception:  # noqa: BLE001 - whatever it is, callers wait for an answer
+        return None
     data = types.AppendRowsRequest.ArrowData(
         writer_schema=types.ArrowSchema(serialized_schema=rows.schema.serialize().to_pybytes()),
         rows=types.ArrowRecordBatch(serialized_record_batch=rows.serialize().to_pybytes()),

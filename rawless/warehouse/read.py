@@ -1,6 +1,7 @@
 """Read rows in bulk through the Storage Read API, as Arrow batches."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse, unavailable
 
 CREATE_SECONDS = 600.0
+_REFUSALS = (exceptions.NotFound, exceptions.Forbidden, exceptions.BadRequest, exceptions.Unauthorized)
 
 
 def read(warehouse: Warehouse, table_id: str, columns: Sequence[str], restriction: str) -> Iterator[pa.RecordBatch]:
@@ -25,25 +27,39 @@ def read(warehouse: Warehouse, table_id: str, columns: Sequence[str], restrictio
     without parameters, so it may contain validated values only. Raises UserError when the table cannot be read,
     Unavailable when BigQuery does not answer.
     """
+    with connected(warehouse, unreadable(table_id)) as (client, retry):
+        for name in open_streams(client, table_id, columns, retry, restriction):
+            yield from batches(client, name, retry)
+
+
+def unreadable(table_id: str) -> str:
+    """Return the sentence about a table that BigQuery refuses to read, with a place for the kind of the error."""
+    return f"The table {table_id} cannot be read ({{}}): check that it exists and that this account may read it."
+
+
+@contextmanager
+def connected(warehouse: Warehouse, refusal: str) -> Iterator[tuple[BigQueryReadClient, Retry]]:
+    """Yield a client, and raise its errors as UserError, with the sentence `refusal`, or as Unavailable."""
     client = None
     try:
         client = _client(warehouse)
-        retry = Retry(timeout=warehouse.retry_seconds)
-        session = _session(client, table_id, columns, restriction, retry)
-        for stream in session.streams:
-            schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
-            for part in client.read_rows(stream.name, retry=retry):
-                yield pa.ipc.read_record_batch(pa.py_buffer(part.arrow_record_batch.serialized_record_batch), schema)
-    except (exceptions.NotFound, exceptions.Forbidden, exceptions.BadRequest, exceptions.Unauthorized) as error:
-        raise UserError(
-            f"The table {table_id} cannot be read ({type(error).__name__}): check that it exists and "
-            "that this account may read it."
-        ) from None
+        yield client, Retry(timeout=warehouse.retry_seconds)
+    except _REFUSALS as error:
+        raise UserError(refusal.format(type(error).__name__)) from None
     except (exceptions.GoogleAPIError, ConnectionError, GoogleAuthError) as error:
         raise unavailable(error) from None
     finally:
         if client is not None:
             client.transport.close()
+
+
+def batches(client: BigQueryReadClient, stream: str, retry: Retry) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a stream."""
+    schema = None
+    for part in client.read_rows(stream, retry=retry):
+        if schema is None:  # which is in the first answer only
+            schema = pa.ipc.read_schema(pa.py_buffer(part.arrow_schema.serialized_schema))
+        yield pa.ipc.read_record_batch(pa.py_buffer(part.arrow_record_batch.serialized_record_batch), schema)
 
 
 def embeddings_of(batch: pa.RecordBatch) -> npt.NDArray[np.float32]:
@@ -60,15 +76,30 @@ def _client(warehouse: Warehouse) -> BigQueryReadClient:
     return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
 
 
-def _session(
-    client: BigQueryReadClient, table_id: str, columns: Sequence[str], restriction: str, retry: Retry
-) -> types.ReadSession:
+def open_streams(
+    client: BigQueryReadClient,
+    table_id: str,
+    columns: Sequence[str],
+    retry: Retry,
+    restriction: str,
+    streams: int = 1,
+    parent: str | None = None,
+) -> list[str]:
+    """Open a session, and return the names of its streams: as many as `streams` if BigQuery can.
+
+    The project `parent` pays, by default the one of the table.
+    """
     project, dataset, name = table_id.rsplit(".", 2)
     session = types.ReadSession(
         table=f"projects/{project}/datasets/{dataset}/tables/{name}",
         data_format=types.DataFormat.ARROW,
         read_options={"selected_fields": list(columns), "row_restriction": restriction},
     )
-    return client.create_read_session(
-        parent=f"projects/{project}", read_session=session, max_stream_count=1, retry=retry, timeout=CREATE_SECONDS
+    request = types.CreateReadSessionRequest(
+        parent=f"projects/{parent or project}",
+        read_session=session,
+        max_stream_count=streams,
+        preferred_min_stream_count=streams,
     )
+    opened = client.create_read_session(request, retry=retry, timeout=CREATE_SECONDS)
+    return [stream.name for stream in opened.streams]

@@ -20,6 +20,8 @@ Attributes = tuple[tuple[str, str], ...]
 Origin = Literal["ingest", "serving"]
 """Who delivered an event. A served delivery counts only until an ingested one is known."""
 # Compared without conversion: a time at the end of the calendar cannot be converted to UTC.
+_OVERHEAD, _LONGEST_CHARACTER = 16, 4
+"""Bytes of a value beside its own, and of a character in UTF-8."""
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _BUCKETS = (10**2, 10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
@@ -216,12 +218,34 @@ def _is_valid(value: Any, *, floats: bool) -> bool:
     return value is None or isinstance(value, bool | int)
 
 
+def arrow_bytes(row: Row) -> int:
+    """Return at least the bytes that a row has in an Arrow batch, which Arrow itself takes far longer to count."""
+    return sum(_arrow_bytes(getattr(row, field.name)) for field in fields(row))
+
+
+def _arrow_bytes(value: Any) -> int:
+    if isinstance(value, str):
+        return _OVERHEAD + len(value) * (1 if value.isascii() else _LONGEST_CHARACTER)
+    if isinstance(value, np.ndarray):
+        return _OVERHEAD + 8 * int(value.size)
+    if isinstance(value, tuple):
+        return _OVERHEAD + sum(map(_arrow_bytes, value))
+    return _OVERHEAD
+
+
 def to_arrow(rows: Sequence[Row]) -> pa.RecordBatch:
     """Convert rows of one type to an Arrow batch with the table's schema."""
-    schema = table(rows[0].TABLE).arrow_schema
+    schema, columns = _arrow_columns(rows[0].TABLE)
     return pa.RecordBatch.from_arrays(
-        [_column([getattr(row, f.name) for row in rows], f) for f in schema], schema=schema
+        [_column([getattr(row, f.name) for row in rows], f) for f in columns], schema=schema
     )
+
+
+@cache
+def _arrow_columns(name: str) -> tuple[pa.Schema, tuple[pa.Field, ...]]:
+    """Return a table's schema and its columns, which Arrow makes anew whenever it is asked."""
+    schema = table(name).arrow_schema
+    return schema, tuple(schema)
 
 
 def _column(values: list[Any], field: pa.Field) -> pa.Array:

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
 from rawless.job import Job, prepare_job
 from rawless.loopback import check_storage_address
+from rawless.metering.metric import Distribution
 from rawless.steps import stop_signal
 from rawless.steps.chain import Chain
 from rawless.steps.encode import Encode
 from rawless.steps.fetch import Fetch
 from rawless.steps.interrupts import stop_on_interrupt
 from rawless.steps.parse import Parse
-from rawless.steps.summary import summarise
+from rawless.steps.summary import summarise, work
 from rawless.steps.write import Write
 from rawless.warehouse.leakage_gate import GATE_TABLES
 from rawless.worker.counts import Counts
@@ -62,13 +64,18 @@ class PreparedWorker:
             is_stopped = stop_signal.is_stop_requested()
         refs = [spec.ref for spec in self.job.encoders]
         summary = summarise(self.counts.all(), stream, refs, time.monotonic() - started, idleness.total)
-        return {**summary, "stopped": is_stopped}
+        worked = {ref: work(partial(_total, ref)) for ref in refs}
+        return {**summary, "work": worked, "stopped": is_stopped}
 
     def _chain(self) -> Chain:
         job = self.job
         read = (Parse(job.stream, job.key), Fetch(job.stream.stream))
-        encode = Encode(job.encoders, self.device, job.stream, job.key)
+        encode = Encode(job.encoders, self.device, job.stream, job.key, restarts=True)
         return Chain((*read, encode, Write(job.warehouse)), Write(job.warehouse))
+
+
+def _total(ref: str, metric: Distribution) -> tuple[float, int]:
+    return metric.total(ref)
 
 
 def prepare(request: WorkerRequest, stream: Stream) -> PreparedWorker:

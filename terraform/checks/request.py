@@ -93,6 +93,7 @@ def _violations(job: Resource, request: Any) -> Iterator[str]:
     (pool,) = request.worker_pools
     values, parameters = job.values, job.values["parameters"]
     yield from _accelerator_violations(parameters["device"], pool.machine_type, list(request.service_options))
+    workers = request.sdk_pipeline_options["options"]
     threads = int(parameters["number_of_worker_harness_threads"])
     expected = {
         "its workers run another image": pool.worker_harness_container_image == values["sdk_container_image"],
@@ -107,6 +108,7 @@ def _violations(job: Resource, request: Any) -> Iterator[str]:
         # The job disables it too, but a later version of its code might not.
         "exception sampling is on": options.NO_EXCEPTION_SAMPLING in values["additional_experiments"],
         "it has another number of threads than requested": pool.num_threads_per_worker == threads,
+        "a step that hangs would do so for ever": workers["element_processing_timeout_minutes"],
     }
     yield from (violation for violation, is_met in expected.items() if not is_met)
 

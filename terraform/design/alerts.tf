@@ -4,6 +4,7 @@ locals {
     # Errors of Rawless itself: a single one in ten minutes raises an alert.
     internal = [
       "decoder_crashed", "decoder_timeout", "encoder_failed", "internal", "non_finite_embedding", "row_refused",
+      "worker_crashed",
     ]
     # Objects that messages name: many of them point to a bucket or a prefix, not to a producer's mistake.
     objects = ["object_not_found", "object_unreadable", "payload_uri_forbidden"]

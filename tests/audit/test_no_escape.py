@@ -30,6 +30,7 @@ from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
 from tests.audit.planted import planted_contents
 from tests.conftest import topic_of
+from tests.object_server import Store
 
 MARKER = "Rosalind-0815-Quibble-Zanzibar"
 
@@ -151,6 +152,35 @@ def test_no_marker_escapes_however_an_event_is_broken(run: Callable[..., set[Tra
 @pytest.mark.full
 def test_no_marker_escapes_from_a_worker_process(run: Callable[..., set[Trace]]) -> None:
     assert run(*_everywhere(), beam_options=("--direct_running_mode=multi_processing",)) == set()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize(
+    ("status", "beam"),
+    [(200, ()), (403, ()), pytest.param(200, ("--direct_running_mode=multi_processing",), marks=pytest.mark.full)],
+    ids=["readable", "one unreadable", "several processes"],
+)
+def test_no_name_and_no_content_of_an_object_escapes(
+    status: int,
+    beam: tuple[str, ...],
+    stream: Stream,
+    key: KeySource,
+    warehouse: Warehouse,
+    searched: Callable[..., set[Trace]],
+    tiny_sealed: EncoderSpec,
+    write_events: Callable[..., Path],
+    store: Store,
+) -> None:
+    for number, event in enumerate(_everywhere()):
+        store.put(f"2026/{MARKER}-{number:02}.jsonl", write_events({"text": MARKER}, event).read_bytes())
+    source = open_source("jsonl:gs://bucket/2026/*.jsonl", stream)
+    store.objects[f"bucket/2026/{MARKER}-07.jsonl"].media_status = [status]
+    job = Ingest(stream, source, (tiny_sealed,), key, warehouse, "cpu")
+
+    assert searched(job, (MARKER.encode(),), beam) == set()
+    if status == 200:
+        rows = "(SELECT COUNT(*) FROM embedding_event_v1) + (SELECT COUNT(*) FROM rejection_v1)"
+        assert warehouse.query(f"SELECT {rows} AS n") == [{"n": 2 * len(list(_everywhere()))}]
 
 
 @pytest.mark.parametrize("broken", ["_prepare", "_forward", "inputs"], ids=["the tokenizer", "the batch", "the model"])

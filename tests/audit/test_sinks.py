@@ -18,6 +18,7 @@ WRITES = {
     *("write_text", "write_bytes", "atomic_write", "mkdtemp", "mkstemp", "mkdir", "makedirs", "copyfile", "copytree"),
     *("TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "SpooledTemporaryFile", "to_parquet", "write_table"),
     *("ParquetWriter", "savez", "savetxt", "save_file", "symlink_to", "copy2", "FileHandler", "download_to_filename"),
+    "pwrite",
 }
 """Functions that write files, and make folders."""
 PRINTS = {"print", "getLogger", "basicConfig", "Console"}

@@ -36,9 +36,9 @@ FAULTS = {
 
 @contextmanager
 def planted(monkeypatch: pytest.MonkeyPatch, size: int = 2, seconds: float = 300) -> Iterator[Pool]:
-    """Let the children of this process use this decoder, for a second of the processor for each item."""
+    """Let the children of this process use this decoder, with one to two seconds of the processor for each item."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
-    pool = Pool(f"{__name__}:decode", decoding.acquire, size=size, cpu_seconds=0, seconds=seconds)
+    pool = Pool(f"{__name__}:decode", decoding.acquire, size=size, cpu_seconds=1, seconds=seconds)
     monkeypatch.setattr(images, "POOL", pool)
     yield pool
     pool.close()

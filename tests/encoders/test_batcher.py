@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from encoders import batcher as batching
 from encoders.batcher import Batcher, Budget, Outcome, batch_around
 from encoders.encoder import Encoded
+from rawless import broken_process
 from rawless.errors import Unavailable
 from rawless.metering.metric import keep_for_runner, take
 from rawless.privacy import Reason
@@ -357,3 +359,39 @@ def test_an_error_before_the_run_resolves_every_future_and_the_batcher_goes_on(
     monkeypatch.undo()
 
     assert [number_of(each.result(LIMIT)) for each in submit(shared, 1, 2, 3)] == [1, 2, 3]
+
+
+def test_callers_of_a_batcher_whose_model_hangs_get_an_error_instead_of_waiting_for_ever(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broken_process, "_is_broken", False)
+    monkeypatch.setattr(batching, "CHECK_SECONDS", 0.01)
+    shared = batcher(model, capacity=1)
+    model.gate.clear()
+    (hanging,) = submit(shared, 1)
+    assert model.started.wait(LIMIT)
+    shared.check_progress()
+    assert not broken_process.is_broken()
+
+    monkeypatch.setattr(batching, "STUCK_SECONDS", 0.0)
+    with pytest.raises(Unavailable, match="a thread hangs"):
+        submit(shared, 2)
+    assert broken_process.is_broken()
+    model.gate.set()
+    assert number_of(hanging.result(LIMIT)) == 1
+    shared.check_progress()  # nothing waits any more
+
+
+def test_a_batcher_that_was_idle_for_long_is_not_stuck(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(batching.time, "monotonic", lambda: now)
+    shared = batcher(model)
+    now += 2 * batching.STUCK_SECONDS
+    model.gate.clear()
+    (waiting,) = submit(shared, 1)
+    shared.check_progress()
+    now += 2 * batching.STUCK_SECONDS
+    with pytest.raises(Unavailable):
+        shared.check_progress()
+    model.gate.set()
+    waiting.result(LIMIT)

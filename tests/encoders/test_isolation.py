@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders import isolation
+from encoders import isolation, nvjpeg
 from encoders.batch_encoder import BatchEncoder
 from encoders.encoder import Encoded
+from encoders.image_model import ImageModel, prepare
 from encoders.image_spec import ImagePreprocessing
 from encoders.isolation import images
 from encoders.isolation.pool import Pool, Request
@@ -108,15 +110,37 @@ def vectors(encoder: BatchEncoder[Any], items: list[bytes]) -> list[object]:
     return [each.vector.tobytes() if isinstance(each, Encoded) else each for each in found]
 
 
-def test_a_large_image_waits_until_so_many_pixels_may_be_decoded(make_image: Callable[..., Image.Image]) -> None:
-    large, small = (saved(make_image(*size), "PNG") for size in ((2000, 1200), (90, 70)))
-    with ThreadPoolExecutor() as threads, decoding.acquire(10**9):
-        waiting, done = threads.submit(read, large), threads.submit(read, small)
-        done.result(60)
-        assert not waiting.done()
-        decoding._total, total = decoding._total, decoding._total  # nothing is released before this block ends
-        assert total == decoding._total
-    assert waiting.result(60) == outcomes(read_pixels, large, HOW)
+def test_only_the_jpegs_that_nvjpeg_takes_are_decoded_in_the_process(
+    monkeypatch: pytest.MonkeyPatch, make_image: Callable[..., Image.Image]
+) -> None:
+    on_device = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    monkeypatch.setattr(nvjpeg, "decode_and_resize", lambda image, preprocessing: on_device)
+    model = ImageModel(torch.nn.Identity(), HOW.model_copy(update={"decoder": "nvjpeg"}), cuda=False)
+    model.isolate()
+    before = isolation.counts().items
+    assert model.prepare(saved(make_image(90, 70), "JPEG"), LIMITS) is on_device
+    assert isolation.counts().items == before
+    for other in (saved(make_image(90, 70).convert("CMYK"), "JPEG"), saved(make_image(90, 70), "PNG")):
+        assert model.prepare(other, LIMITS).tolist() == prepare(other, HOW, LIMITS).tolist()
+    assert isolation.counts().items == before + 2
+
+
+def test_a_child_asks_before_it_decodes_a_large_image(
+    monkeypatch: pytest.MonkeyPatch, make_image: Callable[..., Image.Image]
+) -> None:
+    reserved: list[int] = []
+
+    def reserve(pixels: int) -> AbstractContextManager[None]:
+        reserved.append(pixels)
+        return nullcontext()
+
+    pool = Pool("encoders.child.images:read", reserve, size=1)
+    monkeypatch.setattr(images, "POOL", pool)
+    for size in ((90, 70), (2000, 1200)):
+        content = saved(make_image(*size), "PNG")
+        assert read(content) == outcomes(read_pixels, content, HOW)
+    pool.close()
+    assert reserved == [2000 * 1200]
 
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS.items())

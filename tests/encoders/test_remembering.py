@@ -36,6 +36,9 @@ class Texts:
     def encode(self, *_: object) -> list[Encoded | Reason]:
         raise NotImplementedError
 
+    def check_progress(self) -> None:
+        pass
+
 
 def encoded(number: float, dimension: int = 4) -> Encoded:
     return Encoded(np.full(dimension, number, np.float32), truncated=False)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from encoders.encoder import Encoded
 from encoders.load import build, load
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
+from encoders.weight_sources.torchvision_hub import TorchvisionHub
 from rawless.errors import RawlessError, UserError
 from rawless.privacy import Raw
 
@@ -184,3 +186,38 @@ def test_the_loader_sees_the_verified_files_alone(
     (tiny_copy / "added_tokens.json").write_text("{}")
     build(spec, torch.device("cpu"))
     assert seen == [set(spec.files), set(spec.files)]
+
+
+# --- files that are checked without being loaded
+
+
+def test_local_files_are_checked_where_they_are_and_not_looked_for_elsewhere(
+    tiny_folder: Path, tiny_sealed: EncoderSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.nn.Module, "__init__", lambda *_: pytest.fail("A network was made."))
+    weights.check_local_files(tiny_sealed)
+    weights.check_local_files(lookup("resnet18-seeded@1.0.0"))  # drawn, from no file
+
+    moved = tmp_path / "tiny"
+    shutil.copytree(tiny_folder, moved)
+    source = tiny_sealed.weights.model_copy(update={"source": f"path:{moved}"})
+    spec = tiny_sealed.model_copy(update={"weights": source})
+    weights.check_local_files(spec)
+    changed = moved / next(name for name in spec.files if name.endswith(".safetensors"))
+    changed.write_bytes(changed.read_bytes() + b" ")
+    with pytest.raises(UserError, match=r"is not the file that tiny@1\.0\.0 names"):
+        weights.check_local_files(spec)
+    changed.unlink()
+    weights.check_local_files(spec)  # a worker may have it
+
+
+def test_the_cache_of_torch_is_where_torch_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variables in ({}, {"XDG_CACHE_HOME": f"{tmp_path}/cache"}, {"TORCH_HOME": f"{tmp_path}/torch"}):
+        for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        expected = Path(torch.hub.get_dir(), "checkpoints")
+        with monkeypatch.context() as without:
+            without.delitem(sys.modules, "torch")
+            assert list(TorchvisionHub().caches(lookup("resnet50@1.0.0"))) == [expected]

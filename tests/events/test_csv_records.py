@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rawless.events import csv_records
+from rawless.events import lines as lines_of_files
 from rawless.events.csv_records import Record, Records
 from rawless.privacy import Raw, Reason
 
@@ -76,15 +77,17 @@ _soup = st.lists(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(_soup.map(b"".join), st.integers(1, 3), st.sampled_from([8, 20, 1000]))
-@example(b'x","\n' * 5 + b'""a\n', 1, 1000)
-@example(b'"\n' + b'x","\n' * 3 + b'aa"\n', 1, 20)
+@given(_soup.map(b"".join), st.integers(1, 3), st.sampled_from([8, 20, 1000]), st.sampled_from([1, 5, 1000]))
+@example(b'x","\n' * 5 + b'""a\n', 1, 1000, 1000)
+@example(b'"\n' + b'x","\n' * 3 + b'aa"\n', 1, 20, 1000)
+@example(b"a\n" * 5 + b'"b\nc"\n', 2, 1000, 3)
 def test_the_shards_of_any_bytes_have_the_same_records_as_one_pass(
-    path: Path, content: bytes, lines: int, limit: int
+    path: Path, content: bytes, lines: int, limit: int, chunk: int
 ) -> None:
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_records, "RECORD_LIMIT", limit)
+        patch.setattr(lines_of_files, "_CHUNK", chunk)
         whole = _in_one_pass(content)
         shards = list(csv_records.shards(path, ",", lines))
         parts = [record for shard in reversed(shards) for record in csv_records.read(path, shard, ",")]

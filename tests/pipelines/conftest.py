@@ -68,7 +68,7 @@ def rejections(warehouse: Warehouse) -> Callable[[], list[dict[str, Any]]]:
 
     def read() -> list[dict[str, Any]]:
         return warehouse.query(
-            f"SELECT * FROM {warehouse.config.events}.rejection({EVER}) ORDER BY CAST(message_id AS INT64), reason"
+            f"SELECT * FROM {warehouse.config.events}.rejection({EVER}) ORDER BY SAFE_CAST(message_id AS INT64), reason"
         )
 
     return read

@@ -191,7 +191,7 @@ def test_what_cannot_be_adapted_is_refused(
         prepare(encoder=adapted.source.ref)
     with pytest.raises(UserError, match="--from must be before --until"):
         prepare(start_at=AS_OF, end_at=AS_OF)
-    with pytest.raises(UserError, match="Dataflow cannot reach the local stack"):
+    with pytest.raises(UserError, match="Workers elsewhere cannot reach the local stack"):
         prepare(beam=["--runner=DataflowRunner"])
     curved = make_adapted(adapted.source, tiny_spec, tmp_path / "made", "residual_mlp").spec
     register(warehouse, curved.model_copy(update={"name": "curved"}))

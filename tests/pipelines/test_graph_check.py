@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
-from apache_beam.coders import BytesCoder
+from apache_beam.coders import BytesCoder, registry
 from apache_beam.io.gcp.pubsub import ReadFromPubSub
 from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.transforms import environments
@@ -16,11 +17,15 @@ from apache_beam.transforms.window import FixedWindows
 
 from encoders.spec import EncoderSpec
 from pipelines import graph_check, options
+from pipelines.coders import Place
 from pipelines.ingest import Ingest
 from pipelines.read import Read
 from pipelines.step import ApplyStep
 from rawless.errors import UserError
+from rawless.events.event import Delivery
+from rawless.events.lines import Shard
 from rawless.events.sources.pubsub import Subscription
+from rawless.privacy import Raw, Reason
 from rawless.steps.parse import Parse
 from rawless.warehouse.client import Warehouse
 from tests.warehouse_pool import WarehousePool
@@ -89,6 +94,25 @@ BETWEEN = {
 }
 
 
+def _delivery(element: object) -> Delivery:
+    raise NotImplementedError
+
+
+def _typed(step: Callable[[Any], object]) -> beam.PTransform:
+    return beam.Map(step).with_output_types(Delivery)
+
+
+ORIGINS = {
+    "content in the graph": beam.Create([b"content"]) | _typed(_delivery),
+    "an impulse": beam.Impulse() | _typed(_delivery),
+    "Beam's reader of lines": beam.io.ReadFromText("lines.txt", validate=False) | _typed(_delivery),
+    "Beam's reader of whole files": beam.Create(["*.txt"]) | beam.io.ReadAllFromText() | _typed(_delivery),
+    "grouped content": beam.Create([("a", b"content")]) | beam.GroupByKey() | _typed(_delivery),
+    "reshuffled content": beam.Create([b"content"]) | beam.Reshuffle() | _typed(_delivery),
+}
+"""What brings content into a job by another way than a source of events."""
+
+
 SUBSCRIPTION = Subscription("projects/local-dev/subscriptions/message")
 
 
@@ -146,6 +170,43 @@ def test_messages_are_raw_as_soon_as_they_are_read(name: str, with_attributes: b
 
     with pytest.raises(UserError, match=r"^The step Between.*no step between read and encode may keep raw content"):
         graph_check.check(pipeline)
+
+
+@pytest.mark.parametrize("name", ORIGINS)
+def test_content_that_no_source_of_events_read_is_refused(name: str, job: Job, write_events: Write) -> None:
+    ingest = job(write_events({}))
+    pipeline = beam.Pipeline(options=options.parse([]))
+    pipeline | "Elsewhere" >> ORIGINS[name] | "Parse" >> ApplyStep(Parse(ingest.stream, ingest.key))
+
+    with pytest.raises(UserError, match=r"^The step Elsewhere.* makes raw content of elements that a runner may have"):
+        graph_check.check(pipeline)
+
+
+def test_deliveries_cannot_be_put_into_the_graph() -> None:
+    with pytest.raises(TypeError, match="raw content refuses to be encoded"):
+        beam.Pipeline(options=options.parse([])) | beam.Create([Delivery("1", Reason.INTERNAL, 0)])
+
+
+def test_two_sources_are_not_joined(job: Job, write_events: Write) -> None:
+    ingest = job(write_events({}))
+    pipeline = beam.Pipeline(options=options.parse([]))
+    sources = [pipeline | f"Read{number}" >> Read("message", ingest.source) for number in range(2)]
+    sources | "Join" >> beam.Flatten() | "Parse" >> ApplyStep(Parse(ingest.stream, ingest.key))
+
+    with pytest.raises(UserError, match=r"^The step Join joins raw content, at which some runners end a stage"):
+        graph_check.check(pipeline)
+
+
+@pytest.mark.parametrize("content", [b"content", "x" * 3_000, Raw(b"content"), {"event_id": "e"}, ["e"]])
+def test_a_shard_that_could_carry_content_does_not_travel(content: object) -> None:
+    with pytest.raises(TypeError, match="a shard must consist of numbers, times and names"):
+        registry.get_coder(Place).encode(Place((content, 1)))
+
+
+def test_a_shard_travels_whole() -> None:
+    place, coder = Place(Shard(4, 1, 1_000)), registry.get_coder(Place)
+
+    assert coder.decode(coder.encode(place)) == place
 
 
 def test_reading_with_an_id_label_is_refused() -> None:

@@ -5,26 +5,21 @@ import csv
 import json
 import logging
 import shutil
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
-from apache_beam.internal.gcp import auth
 from PIL import Image
 
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.load import load
-from pipelines import objects as pipeline_objects
 from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import run
@@ -37,6 +32,7 @@ from rawless.local.stack import Stack
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
+from tests.object_server import Store
 from tests.streams import ANY_ID
 
 REF = "resnet18-seeded@1.0.0"
@@ -70,51 +66,14 @@ def folder(tmp_path: Path) -> Path:
     return fill(tmp_path / "pictures", PICTURES)
 
 
+BAD = {"bad.txt": b"\xff\xfe", "empty.txt": b""}
+
+
 def fill(folder: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """The objects in a bucket, by name; test_objects.py covers everything that a store may do."""
-    objects: dict[str, bytes] = {}
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            content = objects.get(unquote(url.path.partition("/o/")[2]))
-            body = b"{}" if content is None else content
-            if content is not None and "alt=media" not in url.query:
-                body = json.dumps({"name": "a", "size": str(len(content)), "generation": "1"}).encode()
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr(auth, "get_service_credentials", lambda options: None)
-    _forget()
-    yield objects
-    _forget()
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def _forget() -> None:
-    """Forget the client, which is kept between reads and belongs to the store of another test."""
-    for kept in vars(pipeline_objects).values():
-        if hasattr(kept, "cache_clear"):
-            kept.cache_clear()
 
 
 @pytest.fixture
@@ -184,12 +143,13 @@ def test_the_same_images_through_every_source_have_the_vectors_of_the_encoder(
     ingest: Ingested,
     rows: Rows,
     folder: Path,
-    bucket: dict[str, bytes],
+    store: Store,
     pictures: Stream,
     resnet: Encoder,
     tmp_path: Path,
 ) -> None:
-    bucket.update({f"uploads/{name}": content for name, content in PICTURES.items()})
+    for name, content in PICTURES.items():
+        store.put(f"uploads/{name}", content)
     local = f"file://{folder}/"
     stream = pictures.model_copy(update={"uri_prefixes": (local, "gs://bucket/uploads/")})
     metadata = listed(tmp_path / "m.csv", {name: f"files-{n}" for n, name in enumerate(PICTURES)})
@@ -217,11 +177,12 @@ def test_the_same_images_through_every_source_have_the_vectors_of_the_encoder(
 
 
 def test_a_text_by_uri_has_the_vector_of_the_encoder(
-    ingest: Ingested, rows: Rows, stream: Stream, minilm: Encoder, bucket: dict[str, bytes], tmp_path: Path
+    ingest: Ingested, rows: Rows, stream: Stream, minilm: Encoder, store: Store, tmp_path: Path
 ) -> None:
     texts = {"a.txt": "Where is my parcel?", "b.txt": "Grüße aus Köln, 世界!"}
     folder = fill(tmp_path / "texts", {name: text.encode() for name, text in texts.items()})
-    bucket.update({name: text.encode() for name, text in texts.items()} | {"bad.txt": b"\xff\xfe", "empty.txt": b""})
+    for name, content in ({name: text.encode() for name, text in texts.items()} | BAD).items():
+        store.put(name, content)
     stream = stream.model_copy(update={"uri_prefixes": ("gs://bucket/", f"file://{folder}/")})
     uris = [f"{prefix}{name}" for prefix in stream.uri_prefixes for name in texts]
     uris += ["gs://bucket/bad.txt", "gs://bucket/empty.txt", "gs://bucket/none.txt", "gs://other/a.txt"]

@@ -1,5 +1,6 @@
 """A job that is killed and run again loses nothing and repeats nothing."""
 
+import gzip
 import json
 import signal
 import time
@@ -13,6 +14,7 @@ import yaml
 from rawless.connect import LOCAL_CONFIG
 from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
+from tests.object_server import Store
 from tests.programs import Program
 from tests.streams import ANY_ID
 
@@ -21,14 +23,16 @@ LIMIT_SECONDS = 120
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("place", ["here", "bucket"])
 def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing(
-    stack: Stack, tmp_path: Path, write_events: Callable[..., Path], tiny_file: Path
+    place: str, stack: Stack, tmp_path: Path, write_events: Callable[..., Path], tiny_file: Path, store: Store
 ) -> None:
+    name = f"killed_{place}"
     stream = tmp_path / "stream.yaml"
     stream.write_text(
         yaml.safe_dump(
             {
-                "stream": "killed",
+                "stream": name,
                 "modality": "text",
                 "encoders": [str(tiny_file)],
                 "event_id": ANY_ID,
@@ -36,10 +40,16 @@ def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing
         )
     )
     events = [
-        {"event_id": f"e-{number:04d}", "stream": "killed", "text": f"Message {number}. " + "Some words. " * 8}
+        {"event_id": f"e-{number:04d}", "stream": name, "text": f"Message {number}. " + "Some words. " * 8}
         for number in range(EVENTS)
     ]
-    source = write_events(*events, b"garbage", {"stream": "killed", "text": ""})
+    path = write_events(*events, b"garbage", {"stream": name, "text": ""})
+    source = f"jsonl:{path}"
+    if place == "bucket":
+        lines = path.read_bytes().splitlines(keepends=True)
+        for start in range(0, len(lines), 200):
+            store.put(f"2026/{start:05}.jsonl.gz", gzip.compress(b"".join(lines[start : start + 200])))
+        source = "jsonl:gs://bucket/2026/*.jsonl.gz"
     warehouse = Warehouse(LOCAL_CONFIG, stack.bigquery)
     warehouse.ensure()
     command = [
@@ -47,34 +57,34 @@ def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing
         "--stream",
         str(stream),
         "--source",
-        f"jsonl:{source}",
+        source,
         "--json",
     ]
 
     for _ in range(2):
-        _kill_once_it_writes(command, warehouse)
+        _kill_once_it_writes(command, warehouse, name)
     out, _ = Program(*command).communicate(timeout=LIMIT_SECONDS)
 
     assert json.loads(out)["read"] == EVENTS + 2
     seen = warehouse.query(
         "SELECT event_id FROM events.embedding_event(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
-        "WHERE stream = 'killed' ORDER BY event_id"
+        f"WHERE stream = '{name}' ORDER BY event_id"
     )
     assert [row["event_id"] for row in seen] == [f"e-{number:04d}" for number in range(EVENTS)]
-    assert _count(warehouse) > EVENTS  # the killed runs had written rows: this test is not about an empty table
+    assert _count(warehouse, name) > EVENTS  # the killed runs had written rows: this test is not about an empty table
     rejected = warehouse.query(
         "SELECT reason FROM events.rejection(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
-        "WHERE stream = 'killed' ORDER BY reason"
+        f"WHERE stream = '{name}' ORDER BY reason"
     )
     assert [row["reason"] for row in rejected] == ["empty_text", "malformed_event"]
 
 
-def _kill_once_it_writes(command: list[str], warehouse: Warehouse) -> None:
-    before = _count(warehouse)
+def _kill_once_it_writes(command: list[str], warehouse: Warehouse, stream: str) -> None:
+    before = _count(warehouse, stream)
     process = Program(*command)
     limit = time.monotonic() + LIMIT_SECONDS
     try:
-        while _count(warehouse) == before and time.monotonic() < limit:
+        while _count(warehouse, stream) == before and time.monotonic() < limit:
             if process.ends_within(0.1):
                 break
     finally:
@@ -83,5 +93,5 @@ def _kill_once_it_writes(command: list[str], warehouse: Warehouse) -> None:
     assert process.returncode == -signal.SIGKILL, "the job ended, or wrote nothing, before it could be killed"
 
 
-def _count(warehouse: Warehouse) -> Any:
-    return warehouse.query("SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = 'killed'")[0]["n"]
+def _count(warehouse: Warehouse, stream: str) -> Any:
+    return warehouse.query(f"SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = '{stream}'")[0]["n"]

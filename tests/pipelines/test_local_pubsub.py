@@ -198,7 +198,7 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
     monkeypatch.setattr(leases, "ACK_SECONDS", 1)
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.1)
     send(*({"event_id": f"e-{n}"} for n in range(4)))
-    hold, parse = leases.Leases._set_deadline, Parser.parse
+    hold, parse = leases.Leases._set_deadline, Parser.check
     renewed = threading.Semaphore(0)
 
     def holding(*arguments: Any, **call: Any) -> None:
@@ -209,11 +209,11 @@ def test_a_bundle_that_takes_longer_than_its_lease_is_read_once(
         """Parse the first event only after the lease was renewed so often that it would otherwise have expired."""
         for _ in range(5):
             renewed.acquire(timeout=LIMIT_SECONDS / 10)
-        monkeypatch.setattr(Parser, "parse", parse)
+        monkeypatch.setattr(Parser, "check", parse)
         return parse(*arguments)
 
     monkeypatch.setattr(leases.Leases, "_set_deadline", holding)
-    monkeypatch.setattr(Parser, "parse", slowly)
+    monkeypatch.setattr(Parser, "check", slowly)
 
     assert go(job)["read"] == 4
 

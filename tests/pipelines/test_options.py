@@ -8,10 +8,13 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     SetupOptions,
     StandardOptions,
+    WorkerOptions,
 )
 
+from encoders.batcher import STUCK_SECONDS
+from encoders.encoder import WAIT_SECONDS
 from pipelines import options
-from pipelines.allowed_options import ALLOWED, FORBIDDEN
+from pipelines.allowed_options import ALLOWED, FORBIDDEN, PORTABLE
 from rawless.errors import UserError
 
 
@@ -73,8 +76,8 @@ def test_every_option_of_beam_is_either_allowed_or_forbidden() -> None:
         each._add_argparse_args(parser)  # type: ignore[attr-defined]
     names = {action.dest for action in parser._actions}
 
-    assert names == ALLOWED | FORBIDDEN.keys()
-    assert ALLOWED.isdisjoint(FORBIDDEN)
+    assert names == ALLOWED | PORTABLE | FORBIDDEN.keys()
+    assert len(names) == len(ALLOWED) + len(PORTABLE) + len(FORBIDDEN)
 
 
 def test_an_option_that_nobody_has_decided_about_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,3 +117,16 @@ def test_a_named_runner_and_other_experiments_stay() -> None:
 
 def test_a_worker_imports_the_guards_when_it_starts() -> None:
     assert options.parse([]).view_as(SetupOptions).beam_plugins == ["rawless.privacy"]
+
+
+def test_a_step_on_another_machine_has_a_limit_of_time_that_is_longer_than_any_of_its_own() -> None:
+    elsewhere = ["--runner=DataflowRunner", "--project=p", "--region=r"]
+
+    def minutes(*arguments: str) -> int | None:
+        limit: int | None = options.parse(arguments).view_as(WorkerOptions).element_processing_timeout_minutes
+        return limit
+
+    assert minutes() is None  # nothing would start the job's process again
+    assert minutes(*elsewhere) == options.ELEMENT_MINUTES
+    assert minutes(*elsewhere, "--element_processing_timeout_minutes=90") == 90
+    assert options.ELEMENT_MINUTES * 60 > WAIT_SECONDS + STUCK_SECONDS + 120

@@ -28,7 +28,7 @@ REASONS_OF_THE_DESIGN = {
     ),
     *("unsupported_image_format", "too_many_pixels", "empty_text", "invalid_utf8", "forbidden_characters"),
     *("missing_part", "decoder_crashed", "decoder_timeout"),
-    *("malformed_event", "encoder_failed", "non_finite_embedding", "row_refused", "internal"),
+    *("malformed_event", "encoder_failed", "non_finite_embedding", "worker_crashed", "row_refused", "internal"),
 }
 
 

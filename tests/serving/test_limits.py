@@ -30,6 +30,7 @@ class _BlockedEncoder:
         self.spec, self.capacity = encoder.spec, encoder.capacity
         self.released = threading.Event()
         self.error: Exception | None = None
+        self.is_stuck = False
         self._encoder = encoder
 
     def submit(self, *arguments: object) -> "Future[object]":
@@ -47,6 +48,10 @@ class _BlockedEncoder:
 
     def runs(self) -> list[object]:
         return []
+
+    def check_progress(self) -> None:
+        if self.is_stuck:
+            raise Unavailable("The encoder has produced nothing for 10 minutes.")
 
 
 @pytest.fixture
@@ -126,6 +131,17 @@ def test_an_encoder_that_runs_out_of_memory_is_unavailable(bench: Bench, blocked
 
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     assert "secret" not in answer.text
+
+
+def test_a_service_whose_encoder_is_stuck_is_not_ready_and_queues_nothing_more(
+    bench: Bench, blocked: _BlockedEncoder
+) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}})
+    blocked.is_stuck = True
+
+    assert client.post(PREDICT, json=TEXT).status_code == 503
+    eventually(lambda: client.get("/readyz").status_code == 503)
 
 
 def test_an_internal_error_does_not_reveal_its_text(

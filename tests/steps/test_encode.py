@@ -1,5 +1,6 @@
 """The encode step: small bundles in many threads share full batches, and each gets the rows of its own events."""
 
+import ctypes
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from encoders.batcher import Budget
 from encoders.catalogue import lookup
 from encoders.encoder import Encoder
 from encoders.family import Inputs, Model
+from rawless import broken_process
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable, UserError
 from rawless.events.event import Event
@@ -27,8 +29,10 @@ from rawless.warehouse.rows import EmbeddingRow, RejectionRow
 from tests.measured import measured
 
 SPEC = lookup("minilm@1.0.0")
-STREAM = Stream(stream="message", modality="text", encoders=(SPEC.ref,))
+STREAM = Stream(stream="message", modality="text", encoders=(SPEC.ref,), subject="none")
 LIMIT = 30.0
+KILLER = 666
+"""A number that kills the process that encodes it."""
 
 
 class NumberModel(Model[int]):
@@ -51,6 +55,8 @@ class NumberModel(Model[int]):
         assert self.released.wait(LIMIT)
         if -1 in batch:
             raise MemoryError
+        if KILLER in batch:
+            ctypes.string_at(0)
         vectors = torch.zeros(len(batch), SPEC.dimension)
         vectors[:, 0] = torch.tensor(batch)
         return (vectors,)
@@ -177,6 +183,55 @@ def test_events_that_wait_for_the_encoder_are_bounded_in_bytes(monkeypatch: pyte
         ("e-2", 2),
         ("e-3", 3),
     ]
+
+
+def test_a_bundle_whose_event_is_never_encoded_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Numbers()
+    encode_step = step(monkeypatch, encoder)
+    encoder.released.clear()
+    monkeypatch.setattr("encoders.encoder._CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("encoders.encoder.WAIT_SECONDS", 0.0)
+    with pytest.raises(Unavailable, match="has not encoded an item within"):
+        bundle(encode_step, event(1))
+
+    monkeypatch.setattr("encoders.encoder.WAIT_SECONDS", LIMIT)
+    monkeypatch.setattr("encoders.batcher.STUCK_SECONDS", 0.0)
+    with pytest.raises(Unavailable, match="a thread hangs"):
+        bundle(encode_step, event(2))
+    encoder.released.set()
+
+
+POISONED, BAD_ARGUMENT = 700, 1
+
+
+@pytest.mark.parametrize(("code", "tries"), [(POISONED, 1), (BAD_ARGUMENT, 8)])
+def test_a_batch_is_not_halved_once_the_device_is_lost(monkeypatch: pytest.MonkeyPatch, code: int, tries: int) -> None:
+    encoder = Numbers(wait_seconds=LIMIT, capacity=4)
+    monkeypatch.setattr(broken_process, "_is_broken", False)
+    monkeypatch.setattr(encoder, "_prepare_probe", lambda: 0)
+    sizes: list[int] = []
+
+    def runtime(inputs: torch.Tensor) -> None:
+        sizes.append(len(inputs))
+        error = torch.AcceleratorError("CUDA error")
+        error.error_code = code  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(encoder, "_runtime", runtime)
+    with pytest.raises(Unavailable, match="only a new process" if code == POISONED else "its own probe too"):
+        bundle(step(monkeypatch, encoder), *map(event, range(4)))
+    assert len(sizes) == tries  # the last one of the halves is the probe
+    assert broken_process.is_broken()
+
+
+def test_a_worker_that_has_no_memory_even_for_the_probe_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broken_process, "_is_broken", False)
+    encoder = Numbers()
+    monkeypatch.setattr(encoder, "_prepare_probe", lambda: -1)
+    monkeypatch.setattr(encoder, "_runtime", lambda inputs: inputs.numpy() * float("nan"))
+    with pytest.raises(Unavailable, match="out of memory"):
+        bundle(step(monkeypatch, encoder), event(1))
+    assert not broken_process.is_broken()
 
 
 def test_a_worker_that_lacks_the_decoder_of_a_format_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

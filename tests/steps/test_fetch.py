@@ -4,6 +4,7 @@ import gc
 import logging
 import pickle
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from rawless.steps.fetch import Fetch, Fetcher
 from rawless.steps.meter import NoMeter
 from rawless.steps.parse import Parse
 from rawless.warehouse.rows import RejectionRow
+from tests.measured import measured
 from tests.object_server import Store, Stored, serving
 from tests.streams import ANY_ID
 
@@ -278,6 +280,21 @@ def test_a_bundle_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
     answers.set()
 
 
+def test_the_queue_of_objects_is_measured_until_they_are_being_read() -> None:
+    answers = threading.Event()
+    fetch_step = step(Fetcher(lambda *_: bytes(answers.wait(LIMIT)), threads=1))
+    fetch_step.start()
+    before = measured("rawless_queue_items", encoder="", queue="fetch")
+    for number in range(3):
+        assert list(fetch_step.process(checked(number))) == []
+
+    assert measured("rawless_queue_items", encoder="", queue="fetch") - before >= 2
+    assert measured("rawless_queue_oldest_seconds", encoder="", queue="fetch") > 0
+    answers.set()
+    assert len(list(fetch_step.finish())) == 3
+    assert measured("rawless_queue_items", encoder="", queue="fetch") == before
+
+
 def test_rejections_have_the_stage_the_reason_and_the_ids(store: Store) -> None:
     store.put("folder/large", bytes(200))
     store.put("folder/empty", b"")
@@ -299,7 +316,7 @@ def test_rejections_have_the_stage_the_reason_and_the_ids(store: Store) -> None:
         ("fetch", f"e-{name}", "message", rows[0].size_bucket) for name in reasons
     }
     assert sorted(meter.counted) == sorted(f"rejected.fetch.{reason}" for reason in reasons.values())
-    assert meter.observed == ["fetch_seconds"] * 5
+    assert Counter(meter.observed) == {"fetch_seconds": 5, "fetched_bytes": 1}
 
 
 def test_the_parts_of_an_event_are_read_and_packed(store: Store) -> None:

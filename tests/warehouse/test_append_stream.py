@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
@@ -102,6 +102,26 @@ def test_rows_that_fail_their_request_do_not_fail_those_of_others(
     assert set(server.taken) == {f"good-{thread}" for thread in range(8) if thread != 3}
 
 
+def test_rows_that_cannot_be_converted_do_not_fail_those_of_others(
+    write_server: Served,
+    appended: Callable[..., list[list[int] | RawlessError]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def convert(rows: Sequence[EmbeddingRow]) -> Any:
+        if any(row.event_id.startswith("bad") for row in rows):
+            raise ValueError
+        return to_arrow(rows)
+
+    monkeypatch.setattr("rawless.warehouse.append_stream.to_arrow", convert)
+    calls = [[f"{'bad' if thread == 3 else 'good'}-{thread}"] for thread in range(8)]
+
+    outcomes = appended(calls)
+
+    assert isinstance(outcomes.pop(3), UserError)
+    assert outcomes == [[]] * 7
+    assert sorted(write_server[0].taken) == [f"good-{thread}" for thread in range(8) if thread != 3]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_the_warehouse_does_no_caller_believes_that_unwritten_rows_are_written(
     write_server: Served, appended: Callable[..., list[list[int] | RawlessError]], seed: int
@@ -181,7 +201,7 @@ class Calls:
         return self.made[-1]
 
     def append(self, row: EmbeddingRow) -> list[int]:
-        return self.stream.wait(self.stream.submit(to_arrow([row]), [0]))
+        return self.stream.wait(self.stream.submit([row], [0]))
 
 
 class Call:
@@ -212,7 +232,7 @@ def test_a_call_that_has_ended_takes_no_rows_of_the_next(make_row: MakeRow) -> N
 
     def fail(call: Call) -> Iterator[types.AppendRowsResponse]:
         next(call.requests)
-        waiting.append(calls.stream.submit(to_arrow([make_row(event_id="event-2")]), [0]))
+        waiting.append(calls.stream.submit([make_row(event_id="event-2")], [0]))
         yield from failing()
 
     def answer(call: Call) -> Iterator[types.AppendRowsResponse]:

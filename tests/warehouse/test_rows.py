@@ -17,6 +17,7 @@ from rawless.warehouse.rows import (
     EncoderRow,
     PredictionRow,
     RejectionRow,
+    arrow_bytes,
     is_valid,
     size_bucket,
     to_arrow,
@@ -147,6 +148,7 @@ def test_arrow_contains_the_exact_values(
     assert all(is_valid(row) for row in rows)
     batch = to_arrow(rows)
     batch.validate(full=True)
+    assert batch.nbytes <= sum(map(arrow_bytes, rows))
     assert batch.schema == table("embedding_event_v1").arrow_schema
     for row, found in zip(rows, batch.to_pylist(), strict=True):
         assert found.pop("embedding") == [float(each) for each in row.embedding]

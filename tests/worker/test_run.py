@@ -52,6 +52,10 @@ def test_every_message_is_counted_and_acknowledged(
     assert summary["rejections"] == {"empty_text": 1, "missing_subject": 1}
     assert summary["dropped_attributes"] == 1
     assert summary["stopped"] is False
+    (worked,) = summary["work"].values()
+    assert worked["batches"] > 0
+    assert worked["batch_items"] > 1
+    assert worked["prepare_seconds"] > 0
     assert 0 < summary["idle_seconds"] < summary["seconds"]
     assert unacknowledged(subscription) == 0
 

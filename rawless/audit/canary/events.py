@@ -52,6 +52,10 @@ class CanarySource:
         """See `BoundedSource.reader`."""
         return self
 
+    def only_here(self) -> str:
+        """See `BoundedSource.only_here`."""
+        return "canaries in the memory of this process"
+
     def shards(self) -> Iterator[int]:
         """See `Reader.shards`."""
         yield from range(len(self.events))

@@ -41,6 +41,7 @@ def probe(
     from rawless.heads.spec import load_head_spec
     from rawless.lifecycle import layer_probe
     from rawless.lifecycle.finetune import read_payloads
+    from rawless.warehouse.table_streams import Tables
 
     if picture and not picture.absolute().parent.is_dir():
         raise UserError(f"--picture names {picture}, but its folder does not exist: create it, or correct the option.")
@@ -54,7 +55,8 @@ def probe(
         task = layer_probe.check_task(open_task(opened, head, find(opened, head.snapshot)))
         ids = [event for part in task.splits.values() for events in part.events for event in events]
         key = None if stream.subject == "none" else open_key_source(opened).load()
-        payloads = read_payloads(open_bounded_source(source, stream, metadata), stream, key, ids)
+        events = open_bounded_source(source, stream, metadata, tables=lambda: Tables(opened))
+        payloads = read_payloads(events, stream, key, ids)
         found = layer_probe.probe(task, specs, payloads, device, report_step)
     if picture:
         _draw(picture, f"{head.head} over variants of {spec.ref}", found)

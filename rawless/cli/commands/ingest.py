@@ -31,16 +31,19 @@ def ingest(
 ) -> None:
     """Encode the events of a source and log the embeddings. Options of Beam follow after --.
 
-    A source is jsonl:PATH, files:GLOB or pubsub:projects/P/subscriptions/S. Messages of kafka:BROKERS/TOPIC?group=G are
+    A source is jsonl:PATH, files:GLOB, parquet:GLOB, bigquery:PROJECT.DATASET.TABLE or
+    pubsub:projects/P/subscriptions/S. PATH and GLOB may be gs://BUCKET/GLOB. Those of kafka:BROKERS/TOPIC?group=G are
     read by `rawless worker`.
 
     Ctrl-C finishes the events that were already read; a second Ctrl-C stops immediately.
     """
+    from rawless.connect import open_tables
     from rawless.events.sources import open_source
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    opened = open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
+    # Reports a wrong source before Beam and torch are imported.
+    opened = open_source(source, loaded, metadata, lambda: open_tables(warehouse))
     from pipelines.launch import IngestRequest, prepare
     from rawless.steps.progress import describe
 

@@ -47,9 +47,9 @@ def _print_summary(summary: dict[str, Any], stream: Path) -> None:
 
 
 def _publish(
-    stream_file: Path, source: str, metadata: Path | None, topic: str | None, warehouse: Path | None
+    stream_file: Path, source: str, metadata: str | None, topic: str | None, warehouse: Path | None
 ) -> dict[str, Any]:
-    from rawless.connect import default_topic, open_pubsub
+    from rawless.connect import default_topic, open_pubsub, open_tables
     from rawless.events.messages import MAX_MESSAGE_BYTES
     from rawless.events.publish import Published
     from rawless.events.publish import publish as publish_all
@@ -58,7 +58,7 @@ def _publish(
     from rawless.events.stream import load_stream
 
     stream = load_stream(stream_file)
-    events = open_bounded_source(source, stream, metadata, max_bytes=MAX_MESSAGE_BYTES)
+    events = open_bounded_source(source, stream, metadata, MAX_MESSAGE_BYTES, lambda: open_tables(warehouse))
     name = check_name(topic, "topics", "--topic") if topic is not None else default_topic(warehouse, stream.stream)
     published = Published()
     with progress(f"Publishing {stream.stream}", lambda: f"{published.messages:,} events"):

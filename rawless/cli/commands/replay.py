@@ -41,11 +41,13 @@ def replay(
     Run it after the cause is fixed: a limit raised, an object restored, a format allowed.
     Options of Beam follow after --.
     """
+    from rawless.connect import open_tables
     from rawless.events.sources import open_source
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    opened = open_source(source, loaded, metadata)  # reports a wrong source before Beam and torch are imported
+    # Reports a wrong source before Beam and torch are imported.
+    opened = open_source(source, loaded, metadata, lambda: open_tables(warehouse))
     if warning := loaded.leakage_warning():
         warn(warning)
     from pipelines.launch import IngestRequest

@@ -42,6 +42,7 @@ def serve(
     from rawless.serving.config import load_config
 
     config, served = load_config(file)
+    from rawless.broken_process import end_when_broken
     from rawless.serving.app import AppFactory, check_access
     from rawless.serving.server import bind_socket, socket_url
     from rawless.serving.server import serve as run
@@ -59,6 +60,7 @@ def serve(
             else:
                 echo(f"Serving {', '.join(sorted(served))} at {url} (role {role}). Ctrl-C stops the service.")
 
+        end_when_broken()  # a service that cannot answer is started again, or its user sees why
         finished = run(app, socket, config.limits.seconds, report_started)
     if not json:
         outcome = "every accepted request was answered" if finished else "requests in progress were not answered"

@@ -11,37 +11,51 @@ unbounded one also needs a reader in `rawless.worker` and, if Beam reads it too,
 """
 
 import pkgutil
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 from rawless.errors import UserError
-from rawless.events.source import BoundedSource, Scheme, Source, SourceOptions
+from rawless.events.source import BoundedSource, Scheme, Source, SourceOptions, Tables, no_tables
 from rawless.events.stream import Stream
 
 _MODULES = sorted(module.name for module in pkgutil.iter_modules(__path__))
 SCHEMES: dict[str, Scheme] = {name: import_module(f"{__name__}.{name}").SCHEME for name in _MODULES}
 
 
-def open_source(text: str, stream: Stream, metadata: Path | None = None) -> Source:
-    """Return the source that `--source` names, with the CSV that `--metadata` names.
+def open_source(
+    text: str, stream: Stream, metadata: Path | str | None = None, tables: Callable[[], Tables] = no_tables
+) -> Source:
+    """Return the source that `--source` names, with the CSV that `--metadata` names. `tables` opens BigQuery.
 
     Raises UserError if the scheme is unknown or the source cannot be read. Of an unbounded source only the name is
     checked here; `pipelines.unbounded` connects to it.
     """
-    return _open(text, SCHEMES, SourceOptions(stream, metadata, stream.max_bytes))
+    return _open(text, SCHEMES, _options(stream, metadata, None, tables))
 
 
 def open_bounded_source(
-    text: str, stream: Stream, metadata: Path | None = None, max_bytes: int | None = None
+    text: str,
+    stream: Stream,
+    metadata: Path | str | None = None,
+    max_bytes: int | None = None,
+    tables: Callable[[], Tables] = no_tables,
 ) -> BoundedSource:
     """Return the bounded source that `--source` names; see `open_source`.
 
     Payloads are read up to `max_bytes`, by default the stream's limit.
     """
     bounded = {name: scheme for name, scheme in SCHEMES.items() if scheme.is_bounded}
-    source = _open(text, bounded, SourceOptions(stream, metadata, max_bytes or stream.max_bytes))
+    source = _open(text, bounded, _options(stream, metadata, max_bytes, tables))
     assert source.is_bounded  # noqa: S101 - no other scheme was allowed
     return source
+
+
+def _options(
+    stream: Stream, metadata: Path | str | None, max_bytes: int | None, tables: Callable[[], Tables]
+) -> SourceOptions:
+    named = None if metadata is None else str(metadata)
+    return SourceOptions(stream, named, max_bytes or stream.max_bytes, tables)
 
 
 def _open(text: str, schemes: dict[str, Scheme], options: SourceOptions) -> Source:

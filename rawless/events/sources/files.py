@@ -1,8 +1,6 @@
 """`files:GLOB`: one event for each file, with the other fields in a CSV. Every row and every file is accounted for."""
 
-import glob
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,23 +9,19 @@ from typing import ClassVar, Literal
 
 from rawless.errors import Unavailable, UserError
 from rawless.events import csv_records
+from rawless.events.cloud_files import CloudFilesSource
+from rawless.events.cloud_objects import SCHEME as CLOUD
+from rawless.events.cloud_objects import parse_pattern
 from rawless.events.csv_records import Header, Record
 from rawless.events.event import Delivery
 from rawless.events.file_format import check_line_ends, check_text
+from rawless.events.file_rows import REQUIRED, Unlisted, check_columns, event_fields, is_blank, row_values
+from rawless.events.file_set import FileSet, split_pattern
 from rawless.events.find_files import find_files, normal_form
 from rawless.events.lines import Shard, check_readable
 from rawless.events.objects import ObjectLocation, read_file
 from rawless.events.source import Scheme, SourceOptions
 from rawless.privacy import Raw, Reason, Rejected, guarded
-
-_REQUIRED = ("file", "event_id", "occurred_at")
-_FIELDS = {*_REQUIRED, "subject_id"}
-_LONGEST_QUOTE = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Unlisted:
-    """The shard of all files that no row names."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +48,17 @@ class FilesSource:
         head = check_text(self.metadata, "--metadata", "CSV")
         check_line_ends(self.metadata, "--metadata", head)
         reader = self.reader()
-        required = (*_REQUIRED, "subject_id") if self.subject == "required" else _REQUIRED
-        if missing := [name for name in required if name not in reader.columns]:
-            raise UserError(f"--metadata names {self.metadata}, but its first line has no column {missing[0]}: add it.")
-        if repeated := [name for name, count in Counter(reader.columns).items() if count > 1]:
-            name = ascii(repeated[0])[:_LONGEST_QUOTE]
-            raise UserError(f"--metadata names {self.metadata}, but it has the column {name} twice: rename one.")
+        check_columns(reader.columns, self.metadata, self.subject)
         if not Path(reader.root).is_dir() or not reader.files:
             raise UserError(f"--source names files:{self.pattern}, but that matches no file: check the pattern.")
 
     def reader(self) -> "FilesReader":
         """See `BoundedSource.reader`."""
         return FilesReader(self)
+
+    def only_here(self) -> str | None:
+        """See `BoundedSource.only_here`."""
+        return f"files on this machine ({self.pattern})"
 
 
 class FilesReader:
@@ -93,22 +86,20 @@ class FilesReader:
 
     def _rows(self, shard: Shard) -> Iterator[Record]:
         for record in csv_records.read(self._metadata, shard, self.delimiter):
-            if record.number > self._header.line and not _is_blank(record):
+            if record.number > self._header.line and not is_blank(record):
                 yield record
 
     @cached_property
     def root(self) -> str:
         """The folder that contains the pattern's first wildcard."""
-        parts = Path(self._source.pattern).parts
-        plain = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-        return str(Path(*parts[:plain]))
+        return split_pattern(self._source.pattern)[0]
 
     @cached_property
     def files(self) -> frozenset[str]:
         """The files that the pattern matches, from the root. Raises Unavailable if a folder cannot be listed."""
-        parts = Path(self._source.pattern).relative_to(self.root).parts
+        root, parts = split_pattern(self._source.pattern)
         try:
-            return frozenset(find_files(self.root, parts))
+            return frozenset(find_files(root, parts))
         except OSError as error:
             kind = type(error).__name__
         raise Unavailable(f"The folder {self.root} cannot be listed ({kind}); run again when it can.")
@@ -125,7 +116,7 @@ class FilesReader:
 
     @cached_property
     def _header(self) -> Header:
-        return csv_records.header(self._metadata, _REQUIRED)
+        return csv_records.header(self._metadata, REQUIRED)
 
     @cached_property
     def _by_normal_form(self) -> dict[str, str | None]:
@@ -137,17 +128,8 @@ class FilesReader:
         return names
 
     def _fields(self, row: Raw[list[str]]) -> Raw[Mapping[str, object]]:
-        values = self._values(row)
-        return Raw(
-            {
-                "event_id": values["event_id"],
-                "occurred_at": values["occurred_at"],
-                "subject_id": values.get("subject_id"),
-                "stream": self._source.stream,
-                "attributes": {name: value for name, value in values.items() if name not in _FIELDS and value},
-                "payload": guarded(self._content, values["file"]),
-            }
-        )
+        values = row_values(row, self.columns)
+        return event_fields(values, self._source.stream, guarded(self._content, values["file"]))
 
     def _content(self, name: str) -> bytes:
         path = self._file(name)
@@ -170,39 +152,34 @@ class FilesReader:
             yield Delivery(f"file-{number}", Raw({"stream": self._source.stream}), 0)
 
     def _listed(self, row: Raw[list[str]]) -> str | None:
-        return self._file(self._values(row)["file"])
-
-    def _values(self, row: Raw[list[str]]) -> dict[str, str]:
-        """Return the values of a row by column. Raises Rejected if their number is wrong."""
-        values = row.reveal()
-        if len(values) != len(self.columns):
-            raise Rejected(Reason.MALFORMED_EVENT)
-        return dict(zip(self.columns, values, strict=True))
+        return self._file(row_values(row, self.columns)["file"])
 
 
-def _is_blank(record: Record) -> bool:
-    """Return whether a record is a line of white space only, as editors leave them."""
-    return isinstance(record.values, Raw) and guarded(_has_no_value, record.values) is True
-
-
-def _has_no_value(row: Raw[list[str]]) -> bool:
-    values = row.reveal()
-    return len(values) < 2 and not "".join(values).strip()
-
-
-def _open(location: str, options: SourceOptions) -> FilesSource:
-    if location.startswith("gs://"):
-        raise UserError(
-            "files: reads local files only; for objects, name them in JSON lines, as in "
-            '{"uri": "gs://bucket/name", …}, and add their prefix to the stream\'s uri_prefixes.'
-        )
+def _open(location: str, options: SourceOptions) -> FilesSource | CloudFilesSource:
     if options.metadata is None:
         raise UserError(
             "files: needs --metadata FILE.csv, with the columns file, event_id, occurred_at, subject_id and the "
             "stream's attributes."
         )
-    path, metadata, stream = Path(location).absolute(), options.metadata.absolute(), options.stream
-    return FilesSource(str(path), str(metadata), stream.stream, options.max_bytes, stream.subject)
+    stream, metadata = options.stream, options.metadata
+    if location.startswith(CLOUD):
+        if stream.modality == "parts":
+            raise UserError(
+                f"--source names files in a bucket, but the stream {stream.stream} has events of parts: name the "
+                'objects in JSON lines, as in {"parts": {"photo": {"uri": "gs://bucket/name"}}, …}.'
+            )
+        pattern = parse_pattern(location, "--source")
+        if metadata.startswith(CLOUD):
+            parse_pattern(metadata, "--metadata")
+        rows = FileSet(metadata if metadata.startswith(CLOUD) else str(Path(metadata).absolute()))
+        return CloudFilesSource(pattern, rows, stream.stream, stream.subject)
+    if metadata.startswith(CLOUD):
+        raise UserError(
+            "--metadata is in a bucket, but --source names files on this machine: copy one of them to where the other "
+            "is."
+        )
+    path = Path(location).absolute()
+    return FilesSource(str(path), str(Path(metadata).absolute()), stream.stream, options.max_bytes, stream.subject)
 
 
 SCHEME = Scheme("files", "files:GLOB", _open, takes_metadata=True)

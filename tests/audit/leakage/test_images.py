@@ -45,6 +45,9 @@ class PixelProjection:
     def submit(self, *arguments: object) -> None:
         raise NotImplementedError
 
+    def check_progress(self) -> None:
+        pass
+
 
 def smooth_picture(generator: np.random.Generator) -> tuple[bytes, str]:
     """Return a PNG of smooth random colours, and whether it is brighter at the top."""

@@ -15,7 +15,11 @@ from rawless.events.sources.jsonl import JsonlSource
 from rawless.events.stream import Stream
 from rawless.privacy import Raw
 
-USAGES = "must be one of: files:GLOB, jsonl:PATH, kafka:BROKERS/TOPIC?group=G, pubsub:projects/P/subscriptions/S."
+BOUNDED = "must be one of: bigquery:PROJECT.DATASET.TABLE, files:GLOB, jsonl:PATH, parquet:GLOB"
+USAGES = (
+    "must be one of: bigquery:PROJECT.DATASET.TABLE, files:GLOB, jsonl:PATH, kafka:BROKERS/TOPIC?group=G, "
+    "parquet:GLOB, pubsub:projects/P/subscriptions/S."
+)
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 
 
@@ -43,6 +47,9 @@ class _Words:
     def reader(self) -> "_Words":
         return self
 
+    def only_here(self) -> None:
+        pass
+
     def shards(self) -> Iterator[int]:
         yield from range(len(self.text))
 
@@ -63,7 +70,7 @@ def test_a_new_scheme_needs_only_its_entry(monkeypatch: pytest.MonkeyPatch) -> N
 def test_only_bounded_schemes_are_accepted_and_listed_for_a_bounded_source() -> None:
     with pytest.raises(UserError) as refused:
         open_bounded_source("pubsub:projects/local-dev/subscriptions/abc", STREAM)
-    assert str(refused.value).endswith(", but must be one of: files:GLOB, jsonl:PATH.")
+    assert str(refused.value).endswith(f", but {BOUNDED}.")
 
 
 @pytest.mark.parametrize("location", ["none.jsonl", "", "sub", "there.jsonl/below", "a\0b", "n" * 300, "d/" * 3000])
@@ -120,10 +127,16 @@ def test_files_without_metadata_report_the_columns_that_it_needs(tmp_path: Path)
     )
 
 
-def test_files_in_a_bucket_are_refused_with_a_hint_at_claim_checks(tmp_path: Path) -> None:
-    for metadata in (None, tmp_path / "a.csv"):
-        with pytest.raises(UserError, match=r"^files: reads local files only; for objects, .* uri_prefixes\.$"):
-            open_source("files:gs://bucket/*.png", STREAM, metadata)
+def test_files_in_a_bucket_of_a_stream_of_parts_are_refused_with_a_hint_at_claim_checks(tmp_path: Path) -> None:
+    stream = Stream(stream="post", modality="parts", parts={"photo": "image"}, encoders=("a@1.0.0",))  # type: ignore[dict-item]
+    with pytest.raises(UserError, match=r"has events of parts: name the objects in JSON lines, as in \{"):
+        open_source("files:gs://bucket/*.json", stream, tmp_path / "a.csv")
+
+
+def test_files_on_this_machine_with_metadata_in_a_bucket_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError, match=r"^--metadata is in a bucket, but --source names files on this machine: copy "):
+        open_source(f"files:{tmp_path}/*.txt", STREAM, "gs://bucket/a.csv")
 
 
 def test_metadata_with_json_lines_is_refused(write_events: Callable[..., Path], tmp_path: Path) -> None:
