@@ -123,7 +123,7 @@ class KafkaReader(MessageReader):
                 try:
                     self._consumer.seek(TopicPartition(self._source.name, partition.number, first))
                 except KafkaException as error:
-                    self._failure = self._lasting = _unavailable(error.args[0])
+                    self._failure = self._lasting = _ended(error.args[0])
 
     def renew(self) -> None:
         """See `MessageReader.renew`."""
@@ -275,7 +275,11 @@ def _as_failure(error: KafkaError, source: Topic) -> RawlessError | None:
             f"The topic {source.name} cannot be read by the group {source.group} ({error.name()}): check that it "
             "exists, that this client may read it, and the file that --kafka-config names."
         )
-    return _unavailable(error) if error.fatal() else None
+    return _ended(error) if error.fatal() else None
+
+
+def _ended(error: KafkaError) -> RawlessError:
+    return RawlessError(f"Kafka's client cannot go on ({error.name()}); nothing was lost: run the command again.")
 
 
 def _unavailable(error: KafkaError) -> Unavailable:

@@ -122,7 +122,7 @@ def test_publishing_fails_if_no_message_can_carry_any_event(
 REFUSED = {
     "--until-idle is for sources of messages": ["--source", "jsonl:{file}", "--until-idle", "1"],
     "--source names 'subscriptions/x', but must name projects/": ["--source", "pubsub:subscriptions/x"],
-    "--source is 'pubsub:', but must be one of: files:GLOB, jsonl:PATH, kafka:BROKERS/TOPIC?group=G, pubsub:": [
+    "--source is 'pubsub:', but must be one of: bigquery:PROJECT.DATASET.TABLE, files:GLOB, jsonl:PATH, kafka:": [
         "--source", "pubsub:",
     ],
     "--metadata is for files": ["--source", "pubsub:projects/local-dev/subscriptions/abc", "--metadata", "m.csv"],

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from rawless.errors import Unavailable, UserError
+from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.events.sources import open_source
 from rawless.events.sources.kafka import Topic
 from rawless.events.stream import Stream
@@ -106,6 +107,28 @@ def test_a_bundle_that_fails_is_read_again_and_nothing_after_it_is_committed(
     assert logged() == [f"e-{number:03d}" for number in range(100)]
     assert summary["read"] > 100
     assert cluster.committed(topic.name, topic.group) == [25] * PARTITIONS
+
+
+def test_a_partition_that_cannot_be_read_again_ends_the_worker(
+    setting: Setting, cluster: Cluster, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it went on, it would commit offsets of messages after those that were not written."""
+
+    class Stuck(Consumer):
+        def seek(self, *_: Any) -> None:
+            raise KafkaException(KafkaError(KafkaError._STATE))
+
+    def fail(_: Encode) -> Iterator[Any]:
+        raise Unavailable("not now")
+        yield
+
+    monkeypatch.setattr(kafka, "Consumer", Stuck)
+    monkeypatch.setattr(Encode, "finish", fail)
+    cluster.send(topic.name, [event() for _ in range(8)])
+
+    with pytest.raises(RawlessError, match=r"^Kafka's client cannot go on \(_STATE\); nothing was lost"):
+        setting.on(topic).run(patience=LIMIT_SECONDS, until_idle=None)
+    assert max(cluster.committed(topic.name, topic.group)) < 0
 
 
 @pytest.mark.full
