@@ -24,6 +24,7 @@ from encoders.load import load
 from encoders.query_tower import Tower, trainable, unsealed_tower, write_tower
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
+from rawless import broken_process
 from rawless.connect import PUBSUB_VARIABLE
 from rawless.events.pubsub import PubSub
 from rawless.events.sources.pubsub import Subscription
@@ -238,6 +239,8 @@ def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAWLESS_WEIGHTS", raising=False)
     monkeypatch.delenv(PUBSUB_VARIABLE, raising=False)
     stop_signal.reset()
+    monkeypatch.setattr(broken_process, "_ends", False)  # a job in this process may have set it
+    monkeypatch.setattr(broken_process, "_is_broken", False)
 
 
 @pytest.fixture(scope="session")

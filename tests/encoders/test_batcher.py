@@ -364,7 +364,6 @@ def test_an_error_before_the_run_resolves_every_future_and_the_batcher_goes_on(
 def test_callers_of_a_batcher_whose_model_hangs_get_an_error_instead_of_waiting_for_ever(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broken_process, "_is_broken", False)
     monkeypatch.setattr(batching, "CHECK_SECONDS", 0.01)
     shared = batcher(model, capacity=1)
     model.gate.clear()

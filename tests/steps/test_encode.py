@@ -207,7 +207,6 @@ POISONED, BAD_ARGUMENT = 700, 1
 @pytest.mark.parametrize(("code", "tries"), [(POISONED, 1), (BAD_ARGUMENT, 8)])
 def test_a_batch_is_not_halved_once_the_device_is_lost(monkeypatch: pytest.MonkeyPatch, code: int, tries: int) -> None:
     encoder = Numbers(wait_seconds=LIMIT, capacity=4)
-    monkeypatch.setattr(broken_process, "_is_broken", False)
     monkeypatch.setattr(encoder, "_prepare_probe", lambda: 0)
     sizes: list[int] = []
 
@@ -225,7 +224,6 @@ def test_a_batch_is_not_halved_once_the_device_is_lost(monkeypatch: pytest.Monke
 
 
 def test_a_worker_that_has_no_memory_even_for_the_probe_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broken_process, "_is_broken", False)
     encoder = Numbers()
     monkeypatch.setattr(encoder, "_prepare_probe", lambda: -1)
     monkeypatch.setattr(encoder, "_runtime", lambda inputs: inputs.numpy() * float("nan"))
