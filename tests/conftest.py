@@ -33,6 +33,7 @@ from rawless.local import stack as local_stack
 from rawless.local.stack import Stack
 from rawless.privacy.pseudonyms import KEY_VARIABLE, KeySource, create_key_file
 from rawless.steps import stop_signal
+from rawless.steps.crash_record import FOLDER_VARIABLE
 from rawless.warehouse.client import Warehouse
 from tests import tiny_text_encoder, tiny_towers
 from tests.cloud import cloud_warehouse
@@ -238,6 +239,9 @@ def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     monkeypatch.delenv("RAWLESS_WEIGHTS", raising=False)
     monkeypatch.delenv(PUBSUB_VARIABLE, raising=False)
+    monkeypatch.setenv(
+        FOLDER_VARIABLE, str(home.parent)
+    )  # what another run was killed with would run alone in this one
     stop_signal.reset()
     monkeypatch.setattr(broken_process, "_ends", False)  # a job in this process may have set it
     monkeypatch.setattr(broken_process, "_is_broken", False)
