@@ -241,7 +241,7 @@ def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PUBSUB_VARIABLE, raising=False)
     monkeypatch.setenv(
         FOLDER_VARIABLE, str(home.parent)
-    )  # what another run was killed with would run alone in this one
+    )  # suspects of another run run alone
     stop_signal.reset()
     monkeypatch.setattr(broken_process, "_ends", False)  # a job in this process may have set it
     monkeypatch.setattr(broken_process, "_is_broken", False)
