@@ -59,6 +59,7 @@ _SIZE = _PARTS_AT + _PARTS * _PART_BYTES
 _NOTHING = bytes(_ID_BYTES)
 _NO_SUSPECT = bytes(_SUSPECT.size)
 _log = logging.getLogger(__name__)
+_making = threading.Lock()
 
 
 class CrashRecord:
@@ -238,9 +239,14 @@ class CrashRecord:
         return _locked(self._file)
 
 
-@lru_cache
 def crash_record() -> CrashRecord | None:
     """Return the record of this process, or None where no file can be written."""
+    with _making:  # two would have the same part of the file, since locks of one process do not exclude each other
+        return _crash_record()
+
+
+@lru_cache
+def _crash_record() -> CrashRecord | None:
     path = Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir()) / f"rawless-crashes-{os.geteuid()}"
     try:
         record = CrashRecord(path)

@@ -1,11 +1,13 @@
 """What killed a process is known to the next one, and nothing else is held against it."""
 
+import atexit
 import multiprocessing
 import os
 import signal
 import stat
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -216,8 +218,28 @@ def test_a_process_without_a_record_goes_on_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(crash_record.FOLDER_VARIABLE, str(tmp_path / "missing"))
-    crash_record.crash_record.cache_clear()
+    crash_record._crash_record.cache_clear()
     with suppress(OSError):
         assert crash_record.crash_record() is None
-    crash_record.crash_record.cache_clear()
+    crash_record._crash_record.cache_clear()
     assert "cannot be recorded (FileNotFoundError)" in caplog.text
+
+
+def test_threads_that_start_at_the_same_time_have_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would write to the same part of the file, and one make suspects of what the other has in progress."""
+    monkeypatch.setenv(crash_record.FOLDER_VARIABLE, str(tmp_path))
+    crash_record._crash_record.cache_clear()
+    start = threading.Barrier(8)
+
+    def record_of_thread(_: int) -> CrashRecord | None:
+        start.wait(LIMIT)
+        return crash_record.crash_record()
+
+    with ThreadPoolExecutor(8) as threads:
+        records = set(threads.map(record_of_thread, range(8)))
+    crash_record._crash_record.cache_clear()
+
+    assert len(records) == 1
+    for record in filter(None, records):
+        atexit.unregister(record.close)
+        record.close()
