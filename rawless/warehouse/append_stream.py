@@ -147,12 +147,16 @@ class AppendStream:
         limit = time.monotonic() + self._retry_seconds + 2 * RESPONSE_SECONDS
         while time.monotonic() < limit:
             try:
-                return outcome.result(timeout=CHECK_SECONDS)
+                error = outcome.exception(timeout=CHECK_SECONDS)
             except TimeoutError:
                 with self._changed:
                     for connection in self._connections:
                         connection.cancel_if_stalled()
-        raise self._last_failure
+                continue
+            if error is None:
+                return outcome.result()
+            raise _of_one_caller(error)
+        raise _of_one_caller(self._last_failure)
 
     def _run(self, connection: _Connection) -> None:
         """Append rows in one connection after the other, each opened in place of the one before, while rows come."""
@@ -330,6 +334,11 @@ def _error(response: types.AppendRowsResponse) -> Exception | None:
         return None
     error: Exception = exceptions.from_grpc_status(response.error.code, "append refused")
     return error
+
+
+def _of_one_caller(error: BaseException) -> BaseException:
+    """Return an error of this kind for one caller: as long as one exists, it keeps the frames that it has passed."""
+    return type(error)("rows were not appended")
 
 
 def _request(stream: str, appends: list[_Append]) -> types.AppendRowsRequest | None:
