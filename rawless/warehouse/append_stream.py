@@ -33,6 +33,8 @@ RESPONSE_SECONDS = 30.0
 CHECK_SECONDS = 1.0
 """How often a caller that waits looks for such connections."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
+_MOST_FAILURES = 10
+"""After which the delay is the longest one."""
 _TRANSIENT = (
     exceptions.ServiceUnavailable,
     exceptions.InternalServerError,
@@ -117,7 +119,7 @@ class AppendStream:
         self._waiting: deque[_Append] = deque()
         self._connections: set[_Connection] = set()
         self._failures = 0
-        """Consecutive failures, since the last response."""
+        """Consecutive failures, since the last response, as far as they are counted."""
         self._last_failure: Exception = exceptions.DeadlineExceeded("no response")
         self._table = name.partition("/tables/")[2].partition("/")[0]
         metrics.QUEUE_ITEMS.watch(self, _waiting_rows, "", "append")
@@ -298,7 +300,7 @@ class AppendStream:
         if isinstance(error, _TRANSIENT):
             with self._changed:
                 self._last_failure = error
-                self._failures += 1
+                self._failures = min(self._failures + 1, _MOST_FAILURES)
         self._wait_again(again)
 
     def _wait_again(self, appends: list[_Append]) -> None:

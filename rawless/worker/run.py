@@ -17,6 +17,8 @@ from rawless.worker.reader import MessageReader
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """How long a thread waits after a failure, which doubles until a bundle succeeds."""
+_MOST_FAILURES = 10
+"""After which that is the longest delay."""
 _INTERNAL = "The worker failed with an internal error; nothing was dropped: run the same command again."
 
 
@@ -108,7 +110,7 @@ class _Run:
                     failures = 0 if self._next(chain) else failures
                     continue
                 except Unavailable:  # which `_next` has counted
-                    failures += 1
+                    failures = min(failures + 1, _MOST_FAILURES)
                 # Outside of the handler, whose exception keeps the bundle in memory.
                 self._pause(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
         except _OutOfPatience as error:

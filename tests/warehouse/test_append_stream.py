@@ -279,6 +279,28 @@ def test_rows_are_sent_again_when_the_warehouse_ends_a_call_in_order_without_a_r
     assert Calls(end, answer).append(make_row(event_id="event-1")) == []
 
 
+def test_a_warehouse_that_was_away_for_hours_is_written_to_when_it_is_back(
+    make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_FIRST_DELAY", "_LONGEST_DELAY"):
+        monkeypatch.setattr(f"rawless.warehouse.append_stream.{name}", 1e-6)
+    failures = 1_200
+
+    def fail(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield types.AppendRowsResponse(error=status_pb2.Status(code=code_pb2.UNAVAILABLE))
+
+    def answer(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield accepted()
+
+    calls = Calls(*[fail] * failures, answer)
+    calls.stream._retry_seconds = 60.0
+
+    assert calls.append(make_row(event_id="event-1")) == []
+    assert len(calls.made) == failures + 1
+
+
 class Event:
     """What the frame of a caller names."""
 
