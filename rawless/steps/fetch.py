@@ -159,7 +159,7 @@ class Fetch(Step[CheckedEvent, ParsedEvent]):
             yield self._rejection_row(outcome, fetched)
         else:
             self._give_up()
-            raise outcome
+            raise Unavailable(str(outcome))  # not one that a frame names, which would keep the bundle in memory
 
     def _wait(self) -> _Fetched:
         try:

@@ -7,7 +7,9 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
+from weakref import ref
 
 import pytest
 
@@ -250,6 +252,26 @@ def test_an_object_that_cannot_be_read_now_fails_the_bundle_and_gives_back_its_b
     assert contents(bundle(fetch_step, checked(1), checked(2))) == {"1": b"1", "2": b"2"}
     with fetcher._bytes.acquire(202):  # all were given back
         pass
+
+
+class Kept:
+    """What the frame of a bundle names."""
+
+
+def test_a_bundle_whose_object_cannot_be_read_is_in_memory_no_longer() -> None:
+    fetch_step = step(Fetcher(failing, threads=1))
+
+    def fail() -> ref[Kept]:
+        kept = Kept()
+        with suppress(Unavailable):
+            bundle(fetch_step, checked("bad"))
+        return ref(kept)
+
+    gc.disable()
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
 
 
 class Fails(Step[ParsedEvent, ParsedEvent]):
