@@ -11,6 +11,7 @@ to no content, and no count. A process owns its part as long as it holds a lock,
 """
 
 import atexit
+import errno
 import fcntl
 import hmac
 import logging
@@ -280,7 +281,9 @@ def _fill(file: int) -> None:
     if os.fstat(file).st_size == _SIZE and os.pread(file, len(_KIND), 0) == _KIND:
         return
     os.ftruncate(file, 0)
-    os.pwrite(file, bytes(_SIZE), 0)
+    if os.pwrite(file, bytes(_SIZE), 0) < _SIZE:
+        os.ftruncate(file, 0)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.pwrite(file, _HEADER.pack(_KIND, 0, secrets.token_bytes(32)), 0)
 
 

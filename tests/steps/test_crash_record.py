@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import os
+import resource
 import signal
 import stat
 import threading
@@ -212,6 +213,19 @@ def test_a_file_that_somebody_else_could_have_placed_is_not_used(path: Path, wha
         path.chmod(0o644)
     with pytest.raises(OSError, match=r"^$|Too many levels|Is a directory"):
         CrashRecord(path)
+
+
+def test_a_file_for_which_there_is_no_space_is_not_used(path: Path) -> None:
+    """The space may end within the file, which is no error of the write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            CrashRecord(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.stat().st_size == 0
+    CrashRecord(path).close()
 
 
 def test_a_process_without_a_record_goes_on_and_says_so(
