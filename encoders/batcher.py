@@ -31,6 +31,7 @@ STUCK_SECONDS = 600.0
 the slowest batch, of a large network on one core, takes one."""
 CHECK_SECONDS = 5.0
 """How often a caller that waits looks whether the batcher is stuck."""
+_NO_THREAD = "The encoder cannot start a thread; run the command again."
 
 
 class Budget(NamedTuple):
@@ -110,7 +111,7 @@ class Batcher(Generic[P]):
             self._preparing.submit(self._prepare, prepare, outcome)
         except RuntimeError:  # no thread can be started, or the interpreter is shutting down
             self._unprepared.pop()
-            _resolve(outcome, Unavailable("The encoder cannot start a thread; run the command again."))
+            _resolve(outcome, Unavailable(_NO_THREAD))
         return outcome
 
     def measure(self, ref: str) -> None:
@@ -158,13 +159,20 @@ class Batcher(Generic[P]):
     def _enqueue(self, prepared: P, outcome: "Future[Outcome]") -> None:
         cost = self._cost(prepared)
         with self._changed:
+            if self._active < self.budget.runs:
+                self._start_running()
             self._submitted += 1
             item = _Waiting(cost, self._submitted, time.monotonic(), prepared, outcome)
             insort(self._waiting, item, key=lambda waiting: waiting.sort_key)
             self._changed.notify()
-            if self._active < self.budget.runs:
-                self._running.submit(self._run_waiting)
-                self._active += 1
+
+    def _start_running(self) -> None:
+        """Run the items that wait in another thread, once the caller releases the lock."""
+        try:
+            self._running.submit(self._run_waiting)
+        except RuntimeError:
+            raise Unavailable(_NO_THREAD) from None
+        self._active += 1
 
     def _run_waiting(self) -> None:
         batch: list[_Waiting[P]] = []

@@ -76,9 +76,14 @@ def result(encoder: Encoder, outcome: "Future[Encoded | Reason]") -> Encoded | R
     limit = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            return outcome.result(_CHECK_SECONDS)
+            error = outcome.exception(_CHECK_SECONDS)
         except TimeoutError:
             encoder.check_progress()
+        else:
+            if error is None:
+                return outcome.result()
+            # Another one, since that of the future would keep the frames of all callers that wait for this future.
+            raise Unavailable(str(error))
         if time.monotonic() > limit:
             raise Unavailable(
                 f"The encoder {encoder.spec.ref} has not encoded an item within {WAIT_SECONDS / 60:.0f} minutes: it is "

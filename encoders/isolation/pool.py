@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from queue import SimpleQueue
@@ -178,14 +178,15 @@ class Pool:
     def _start(self) -> "_Child":
         with self._lock:
             self._starter = self._starter or _Starter()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            arguments = [str(theirs.fileno()), str(os.getpid()), self._task, str(self._cpu_seconds)]
-            try:
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs, ExitStack() as unless_started:
+                unless_started.enter_context(ours)
+                arguments = [str(theirs.fileno()), str(os.getpid()), self._task, str(self._cpu_seconds)]
                 process = self._starter.start(arguments, theirs.fileno())
-            except OSError:
-                ours.close()
-                raise Unavailable("This machine refuses to start a process in which images are decoded.") from None
+                unless_started.pop_all()
+        except OSError:
+            raise Unavailable("This machine refuses to start a process in which images are decoded.") from None
         return _Child(process, ours, self._seconds)
 
     def _count_death(self, death: _Death) -> None:

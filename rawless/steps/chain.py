@@ -23,13 +23,20 @@ class Chain:
 
     def run(self, elements: Iterable[Any]) -> None:
         """Run a bundle. When this returns, its rows are written; what it raises fails the bundle."""
+        self._start()
+        try:
+            for element in elements:
+                self._process(0, element)
+            for position, step in enumerate(self._steps):
+                self._pass_on(position, step.finish())
+            _exhaust(self._rejections.finish())
+        except BaseException:
+            self._start()  # drops what the steps keep: the next bundle may come late, and others need the room
+            raise
+
+    def _start(self) -> None:
         for step in (*self._steps, self._rejections):
             step.start()
-        for element in elements:
-            self._process(0, element)
-        for position, step in enumerate(self._steps):
-            self._pass_on(position, step.finish())
-        _exhaust(self._rejections.finish())
 
     def _process(self, position: int, element: Any) -> None:
         if position < len(self._steps):

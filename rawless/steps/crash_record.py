@@ -11,6 +11,7 @@ to no content, and no count. A process owns its part as long as it holds a lock,
 """
 
 import atexit
+import errno
 import fcntl
 import hmac
 import logging
@@ -59,6 +60,7 @@ _SIZE = _PARTS_AT + _PARTS * _PART_BYTES
 _NOTHING = bytes(_ID_BYTES)
 _NO_SUSPECT = bytes(_SUSPECT.size)
 _log = logging.getLogger(__name__)
+_making = threading.Lock()
 
 
 class CrashRecord:
@@ -238,9 +240,14 @@ class CrashRecord:
         return _locked(self._file)
 
 
-@lru_cache
 def crash_record() -> CrashRecord | None:
     """Return the record of this process, or None where no file can be written."""
+    with _making:  # two would have the same part of the file, since locks of one process do not exclude each other
+        return _crash_record()
+
+
+@lru_cache
+def _crash_record() -> CrashRecord | None:
     path = Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir()) / f"rawless-crashes-{os.geteuid()}"
     try:
         record = CrashRecord(path)
@@ -274,7 +281,9 @@ def _fill(file: int) -> None:
     if os.fstat(file).st_size == _SIZE and os.pread(file, len(_KIND), 0) == _KIND:
         return
     os.ftruncate(file, 0)
-    os.pwrite(file, bytes(_SIZE), 0)
+    if os.pwrite(file, bytes(_SIZE), 0) < _SIZE:
+        os.ftruncate(file, 0)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.pwrite(file, _HEADER.pack(_KIND, 0, secrets.token_bytes(32)), 0)
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import lru_cache
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import ClassVar, NamedTuple
 from weakref import ref
 
@@ -33,6 +34,7 @@ MAX_PENDING = 2 * THREADS
 """Events of a bundle that may wait for their objects, so that no thread waits for the bundle to go on."""
 WAIT_SECONDS = 600.0
 """How long a bundle waits for its next object: longer than a request with its retries, after those before it."""
+_making = Lock()
 
 
 class _Fetched(NamedTuple):
@@ -98,9 +100,14 @@ def _oldest_unread(fetcher: Fetcher) -> float:
     return age_of_oldest(list(fetcher._unread))
 
 
-@lru_cache(maxsize=1)
 def fetcher() -> Fetcher:
     """Return the fetcher of this process."""
+    with _making:  # two would read twice as many objects and bytes
+        return _fetcher()
+
+
+@lru_cache(maxsize=1)
+def _fetcher() -> Fetcher:
     return Fetcher(read_object)
 
 
@@ -152,7 +159,7 @@ class Fetch(Step[CheckedEvent, ParsedEvent]):
             yield self._rejection_row(outcome, fetched)
         else:
             self._give_up()
-            raise outcome
+            raise Unavailable(str(outcome))  # not one that a frame names, which would keep the bundle in memory
 
     def _wait(self) -> _Fetched:
         try:

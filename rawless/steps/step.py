@@ -27,7 +27,7 @@ class Step(ABC, Generic[In, Out]):
         """Load what the step needs. Raises UserError or Unavailable."""
 
     def start(self) -> None:
-        """Begin a bundle."""
+        """Begin a bundle, and drop what is kept of one that failed."""
 
     @abstractmethod
     def process(self, element: In) -> Iterator[Out | RejectionRow]:

@@ -16,6 +16,8 @@ from rawless.warehouse.append_stream import MAX_REQUEST_BYTES, AppendStream
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.rows import Row, arrow_bytes, is_valid
 
+_making = Lock()
+
 
 class Appending:
     """Rows that are being appended."""
@@ -108,9 +110,14 @@ class StorageWriter:
             ) from None
 
 
-@lru_cache(maxsize=8)
 def storage_writer(warehouse: Warehouse) -> StorageWriter:
     """Return the process's writer for a warehouse: some runners create their steps again for every few events."""
+    with _making:  # two would have connections of their own
+        return _storage_writer(warehouse)
+
+
+@lru_cache(maxsize=8)
+def _storage_writer(warehouse: Warehouse) -> StorageWriter:
     return StorageWriter(warehouse)
 
 

@@ -33,6 +33,8 @@ RESPONSE_SECONDS = 30.0
 CHECK_SECONDS = 1.0
 """How often a caller that waits looks for such connections."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
+_MOST_FAILURES = 10
+"""After which the delay is the longest one."""
 _TRANSIENT = (
     exceptions.ServiceUnavailable,
     exceptions.InternalServerError,
@@ -117,7 +119,7 @@ class AppendStream:
         self._waiting: deque[_Append] = deque()
         self._connections: set[_Connection] = set()
         self._failures = 0
-        """Consecutive failures, since the last response."""
+        """Consecutive failures, since the last response, as far as they are counted."""
         self._last_failure: Exception = exceptions.DeadlineExceeded("no response")
         self._table = name.partition("/tables/")[2].partition("/")[0]
         metrics.QUEUE_ITEMS.watch(self, _waiting_rows, "", "append")
@@ -147,12 +149,16 @@ class AppendStream:
         limit = time.monotonic() + self._retry_seconds + 2 * RESPONSE_SECONDS
         while time.monotonic() < limit:
             try:
-                return outcome.result(timeout=CHECK_SECONDS)
+                error = outcome.exception(timeout=CHECK_SECONDS)
             except TimeoutError:
                 with self._changed:
                     for connection in self._connections:
                         connection.cancel_if_stalled()
-        raise self._last_failure
+                continue
+            if error is None:
+                return outcome.result()
+            raise _of_one_caller(error)
+        raise _of_one_caller(self._last_failure)
 
     def _run(self, connection: _Connection) -> None:
         """Append rows in one connection after the other, each opened in place of the one before, while rows come."""
@@ -294,7 +300,7 @@ class AppendStream:
         if isinstance(error, _TRANSIENT):
             with self._changed:
                 self._last_failure = error
-                self._failures += 1
+                self._failures = min(self._failures + 1, _MOST_FAILURES)
         self._wait_again(again)
 
     def _wait_again(self, appends: list[_Append]) -> None:
@@ -330,6 +336,11 @@ def _error(response: types.AppendRowsResponse) -> Exception | None:
         return None
     error: Exception = exceptions.from_grpc_status(response.error.code, "append refused")
     return error
+
+
+def _of_one_caller(error: BaseException) -> BaseException:
+    """Return an error of this kind for one caller: as long as one exists, it keeps the frames that it has passed."""
+    return type(error)("rows were not appended")
 
 
 def _request(stream: str, appends: list[_Append]) -> types.AppendRowsRequest | None:

@@ -123,7 +123,7 @@ class KafkaReader(MessageReader):
                 try:
                     self._consumer.seek(TopicPartition(self._source.name, partition.number, first))
                 except KafkaException as error:
-                    self._failure = self._lasting = _ended(error.args[0])
+                    self._lasting = _ended(error.args[0])
 
     def renew(self) -> None:
         """See `MessageReader.renew`."""
@@ -210,7 +210,7 @@ class KafkaReader(MessageReader):
         if message is None:
             return None
         if (error := message.error()) is not None:
-            self._failure = _as_failure(error, self._source)
+            self._on_error(error)
             return None
         with self._lock:
             partition = self._partitions.setdefault(message.partition(), _Partition(message.partition()))
@@ -218,9 +218,8 @@ class KafkaReader(MessageReader):
         return partition, message
 
     def _raise_failure(self) -> None:
-        failure = self._failure
+        failure, self._failure = self._lasting or self._failure, None
         if failure is not None:
-            self._failure = self._lasting
             raise type(failure)(str(failure))
 
     def _delivery(self, message: Any) -> Delivery:

@@ -17,6 +17,8 @@ from rawless.worker.reader import MessageReader
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """How long a thread waits after a failure, which doubles until a bundle succeeds."""
+_MOST_FAILURES = 10
+"""After which that is the longest delay."""
 _INTERNAL = "The worker failed with an internal error; nothing was dropped: run the same command again."
 
 
@@ -106,9 +108,11 @@ class _Run:
             while not self._is_stopping():
                 try:
                     failures = 0 if self._next(chain) else failures
+                    continue
                 except Unavailable:  # which `_next` has counted
-                    self._pause(min(FIRST_DELAY * 2**failures, LONGEST_DELAY))
-                    failures += 1
+                    failures = min(failures + 1, _MOST_FAILURES)
+                # Outside of the handler, whose exception keeps the bundle in memory.
+                self._pause(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
         except _OutOfPatience as error:
             self._fail(Unavailable(str(error)))
         except RawlessError as error:
@@ -173,8 +177,8 @@ class _Patience:
         except Unavailable as error:
             now = time.monotonic()
             self._failing_since = since = self._failing_since or now
-            ending = _OutOfPatience(str(error)) if now - since >= self._seconds else Unavailable(str(error))
+            kind, text = _OutOfPatience if now - since >= self._seconds else Unavailable, str(error)
         else:
             self._failing_since = None
             return
-        raise ending
+        raise kind(text)  # which no frame names, since its traceback keeps the bundle in memory

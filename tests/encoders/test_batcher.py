@@ -394,3 +394,17 @@ def test_a_batcher_that_was_idle_for_long_is_not_stuck(model: Model, monkeypatch
         shared.check_progress()
     model.gate.set()
     waiting.result(LIMIT)
+
+
+@pytest.mark.parametrize("threads", ["_preparing", "_running"])
+def test_items_that_arrive_while_their_process_ends_do_not_mean_that_it_is_broken(
+    model: Model, monkeypatch: pytest.MonkeyPatch, threads: str
+) -> None:
+    monkeypatch.setattr(broken_process, "_is_broken", False)
+    shared = batcher(model)
+    getattr(shared, threads).shutdown()
+
+    for outcome in submit(shared, 1, 2):
+        with pytest.raises(Unavailable, match="cannot start a thread"):
+            outcome.result(LIMIT)
+    assert not broken_process.is_broken()

@@ -1,8 +1,10 @@
 """Images are decoded in child processes: with the same outcomes, and faults that cost one item."""
 
 import ast
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -227,6 +229,16 @@ def test_children_that_are_killed_while_they_start_cost_no_item(
     monkeypatch.setattr(pool_module._Child, "is_ready", kill_first)
     assert read(good) == outcomes(read_pixels, good, HOW)
     assert len(killed) == 4
+
+
+def test_a_process_that_may_open_no_more_files_rejects_nothing(monkeypatch: pytest.MonkeyPatch, good: bytes) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(images, "POOL", Pool("encoders.child.images:read", decoding.acquire))
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    with pytest.raises(Unavailable, match=r"^This machine refuses to start a process"):
+        read(good)
 
 
 def test_items_wait_no_longer_where_no_child_can_be_started(monkeypatch: pytest.MonkeyPatch, good: bytes) -> None:

@@ -1,11 +1,14 @@
 """What killed a process is known to the next one, and nothing else is held against it."""
 
+import atexit
 import multiprocessing
 import os
+import resource
 import signal
 import stat
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -212,12 +215,45 @@ def test_a_file_that_somebody_else_could_have_placed_is_not_used(path: Path, wha
         CrashRecord(path)
 
 
+def test_a_file_for_which_there_is_no_space_is_not_used(path: Path) -> None:
+    """The space may end within the file, which is no error of the write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            CrashRecord(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.stat().st_size == 0
+    CrashRecord(path).close()
+
+
 def test_a_process_without_a_record_goes_on_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(crash_record.FOLDER_VARIABLE, str(tmp_path / "missing"))
-    crash_record.crash_record.cache_clear()
+    crash_record._crash_record.cache_clear()
     with suppress(OSError):
         assert crash_record.crash_record() is None
-    crash_record.crash_record.cache_clear()
+    crash_record._crash_record.cache_clear()
     assert "cannot be recorded (FileNotFoundError)" in caplog.text
+
+
+def test_threads_that_start_at_the_same_time_have_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would write to the same part of the file, and one make suspects of what the other has in progress."""
+    monkeypatch.setenv(crash_record.FOLDER_VARIABLE, str(tmp_path))
+    crash_record._crash_record.cache_clear()
+    start = threading.Barrier(8)
+
+    def record_of_thread(_: int) -> CrashRecord | None:
+        start.wait(LIMIT)
+        return crash_record.crash_record()
+
+    with ThreadPoolExecutor(8) as threads:
+        records = set(threads.map(record_of_thread, range(8)))
+    crash_record._crash_record.cache_clear()
+
+    assert len(records) == 1
+    for record in filter(None, records):
+        atexit.unregister(record.close)
+        record.close()

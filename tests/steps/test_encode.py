@@ -1,10 +1,13 @@
 """The encode step: small bundles in many threads share full batches, and each gets the rows of its own events."""
 
 import ctypes
+import gc
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -230,6 +233,28 @@ def test_a_worker_that_has_no_memory_even_for_the_probe_is_not_broken(monkeypatc
     with pytest.raises(Unavailable, match="out of memory"):
         bundle(step(monkeypatch, encoder), event(1))
     assert not broken_process.is_broken()
+
+
+class Kept:
+    """What the frame of a bundle names."""
+
+
+def test_a_bundle_whose_items_have_no_outcome_is_in_memory_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exception names its frames, so no frame may name the exception, not even by a future."""
+    encode_step = step(monkeypatch, Numbers())
+
+    def fail() -> ref[Kept]:
+        kept = Kept()
+        with suppress(Unavailable):
+            bundle(encode_step, event(1), event(2))
+        return ref(kept)
+
+    monkeypatch.setattr(NumberModel, "prepare", lambda *_: -1)
+    gc.disable()
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
 
 
 def test_a_worker_that_lacks_the_decoder_of_a_format_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

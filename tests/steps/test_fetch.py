@@ -7,7 +7,9 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
+from weakref import ref
 
 import pytest
 
@@ -21,10 +23,12 @@ from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps import fetch
+from rawless.steps.chain import Chain
 from rawless.steps.elements import CheckedEvent, ParsedEvent
 from rawless.steps.fetch import Fetch, Fetcher
 from rawless.steps.meter import NoMeter
 from rawless.steps.parse import Parse
+from rawless.steps.step import Step
 from rawless.warehouse.rows import RejectionRow
 from tests.measured import measured
 from tests.object_server import Store, Stored, serving
@@ -248,6 +252,58 @@ def test_an_object_that_cannot_be_read_now_fails_the_bundle_and_gives_back_its_b
     assert contents(bundle(fetch_step, checked(1), checked(2))) == {"1": b"1", "2": b"2"}
     with fetcher._bytes.acquire(202):  # all were given back
         pass
+
+
+class Kept:
+    """What the frame of a bundle names."""
+
+
+def test_a_bundle_whose_object_cannot_be_read_is_in_memory_no_longer() -> None:
+    fetch_step = step(Fetcher(failing, threads=1))
+
+    def fail() -> ref[Kept]:
+        kept = Kept()
+        with suppress(Unavailable):
+            bundle(fetch_step, checked("bad"))
+        return ref(kept)
+
+    gc.disable()
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
+
+
+class Fails(Step[ParsedEvent, ParsedEvent]):
+    """Fails at its first event, and lets others be read then."""
+
+    def __init__(self, reads: threading.Event) -> None:
+        self._reads = reads
+
+    def setup(self, meter: object) -> None:
+        """See `Step.setup`."""
+
+    def process(self, element: ParsedEvent) -> Iterator[ParsedEvent | RejectionRow]:
+        """See `Step.process`."""
+        self._reads.set()
+        raise Unavailable("The warehouse is away.")
+
+
+def test_what_is_read_for_a_bundle_that_fails_in_a_later_step_takes_no_bytes() -> None:
+    """Its thread in a worker may be without a new bundle for as long as others wait for these bytes."""
+    reads = threading.Event()
+
+    def read(location: ObjectLocation, limit: int) -> bytes:
+        assert reads.wait(LIMIT)
+        return bytes(100)
+
+    fetcher = Fetcher(read, threads=2, max_bytes=202)
+    chain = Chain([step(fetcher), Fails(reads)], Fails(reads))
+    with pytest.raises(Unavailable, match="The warehouse is away"):
+        chain.run([checked(1), checked(2), checked("inline", text="hello")])
+
+    fetcher._threads.shutdown()  # waits until all that was submitted is read or dropped
+    assert fetcher._bytes._available == 202
 
 
 def test_what_is_read_for_a_bundle_that_was_given_up_is_dropped() -> None:

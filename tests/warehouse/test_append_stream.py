@@ -1,5 +1,6 @@
 """Connections that threads share: few of them, each caller gets the outcome of its own rows, none waits for ever."""
 
+import gc
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import grpc
 import numpy as np
@@ -275,6 +277,49 @@ def test_rows_are_sent_again_when_the_warehouse_ends_a_call_in_order_without_a_r
         yield accepted()
 
     assert Calls(end, answer).append(make_row(event_id="event-1")) == []
+
+
+def test_a_warehouse_that_was_away_for_hours_is_written_to_when_it_is_back(
+    make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_FIRST_DELAY", "_LONGEST_DELAY"):
+        monkeypatch.setattr(f"rawless.warehouse.append_stream.{name}", 1e-6)
+    failures = 1_200
+
+    def fail(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield types.AppendRowsResponse(error=status_pb2.Status(code=code_pb2.UNAVAILABLE))
+
+    def answer(call: Call) -> Iterator[types.AppendRowsResponse]:
+        next(call.requests)
+        yield accepted()
+
+    calls = Calls(*[fail] * failures, answer)
+    calls.stream._retry_seconds = 60.0
+
+    assert calls.append(make_row(event_id="event-1")) == []
+    assert len(calls.made) == failures + 1
+
+
+class Event:
+    """What the frame of a caller names."""
+
+
+def test_a_failure_keeps_nothing_of_its_callers_in_memory(write_server: Served, make_row: MakeRow) -> None:
+    server, warehouse = write_server
+    server.answer = lambda sent: grpc.StatusCode.UNAVAILABLE
+    writer = StorageWriter(replace(warehouse, retry_seconds=0.1))
+
+    def call() -> ref[Event]:
+        event = Event()
+        with pytest.raises(Unavailable):
+            writer.append([make_row(event_id="event-1")])
+        return ref(event)
+
+    called = [call(), call()]
+    gc.collect()
+
+    assert [each() for each in called] == [None, None]
 
 
 def test_requests_are_measured_with_their_rows_retries_and_connections(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,33 @@ def test_a_partition_that_cannot_be_read_again_ends_the_worker(
     with pytest.raises(RawlessError, match=r"^Kafka's client cannot go on \(_STATE\); nothing was lost"):
         setting.on(topic).run(patience=LIMIT_SECONDS, until_idle=None)
     assert max(cluster.committed(topic.name, topic.group)) < 0
+
+
+def test_an_error_that_passes_does_not_hide_that_a_partition_cannot_be_read_again(
+    cluster: Cluster, topic: Topic, open_reader: Callable[[Topic], KafkaReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck(Consumer):
+        has_failed = False
+
+        def seek(self, *_: Any) -> None:
+            self.has_failed = True
+            raise KafkaException(KafkaError(KafkaError._STATE))
+
+        def poll(self, *arguments: Any) -> Any:
+            passing = SimpleNamespace(error=lambda: KafkaError(KafkaError._TRANSPORT))
+            return passing if self.has_failed else super().poll(*arguments)
+
+    monkeypatch.setattr(kafka, "Consumer", Stuck)
+    monkeypatch.setattr(kafka, "POLL_SECONDS", 0.0)
+    cluster.send(topic.name, [event()])
+    reader = open_reader(topic)
+    reader.give_back(next_bundle(reader))
+
+    reader.renew()
+
+    for _ in range(2):  # by whichever thread
+        with pytest.raises(RawlessError, match=r"^Kafka's client cannot go on \(_STATE\)"):
+            reader.read()
 
 
 @pytest.mark.full

@@ -1,10 +1,12 @@
 """A worker acknowledges a message after its rows are written, goes on after failures that pass, and ends in order."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -92,6 +94,36 @@ def test_a_failure_that_passes_costs_nothing(
 
     assert logged() == [f"e-{number}" for number in range(5)]
     assert summary["read"] > 5  # those of the bundles that failed came again
+
+
+class Content:
+    """What a frame of a step may name."""
+
+
+def test_nothing_of_a_failed_bundle_is_in_memory_while_its_thread_waits(
+    setting: Setting, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, alive, process = list[ref[Content]](), list[bool](), Parse.process
+
+    def fail_once(self: Parse, element: Any) -> Any:
+        monkeypatch.setattr(Parse, "process", process)
+        content = Content()
+        made.append(ref(content))
+        raise Unavailable("not now")
+
+    def look(*_: Any) -> None:
+        alive.append(made[0]() is not None)
+
+    monkeypatch.setattr(Parse, "process", fail_once)
+    monkeypatch.setattr(run._Run, "_pause", look)
+    send({"event_id": "e"})
+    gc.disable()
+    try:
+        assert setting.run(patience=LIMIT_SECONDS, until_idle=1.0)["embeddings"] == 1
+    finally:
+        gc.enable()
+
+    assert alive == [False]
 
 
 def test_a_worker_that_only_fails_ends(setting: Setting, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
