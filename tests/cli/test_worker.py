@@ -126,8 +126,14 @@ def test_messages_of_both_sources_get_the_same_rows_and_summary(
 
 
 MISTAKES = {
-    "A worker reads messages, from kafka: or pubsub:; events of other sources are read by `rawless ingest`": [
-        "--source", "jsonl:{file}",
+    "--source is a jsonl: source, which has no messages: name one of kafka:BROKERS/TOPIC?group=G, pubsub:projects/P/": [
+        "--source", "jsonl:missing",
+    ],
+    "--source is a bigquery: source, which has no messages": ["--source", "bigquery:uploads.photos"],
+    "--source is 's3:a', but must be one of: kafka:BROKERS/TOPIC?group=G, pubsub:": ["--source", "s3:a"],
+    "with a PORT of 1 to 65535": ["--source", "kafka:127.0.0.1:65536/t?group=g"],
+    "--kafka-config names missing, but that cannot be read as text in UTF-8 (FileNotFoundError): check the path": [
+        "--source", "kafka:127.0.0.1:9/t?group=g", "--kafka-config", "missing",
     ],
     "--kafka-config is for kafka: sources only": [
         "--source", "pubsub:projects/local-dev/subscriptions/abc", "--kafka-config", "{file}",
@@ -165,7 +171,7 @@ def test_beam_does_not_read_kafka(rawless: Rawless, stream_of: Callable[..., Pat
     done = rawless("ingest", "--stream", stream_of("beam_kafka"), "--source", "kafka:127.0.0.1:9/t?group=g")
 
     assert done.code == 2
-    assert "Messages of kafka: are read by `rawless worker`" in done.err
+    assert "--source is a kafka: source, which Beam does not read: read it by `rawless worker`." in done.err
 
 
 def test_sigterm_finishes_what_was_read(

@@ -45,11 +45,11 @@ def worker(
 
     SIGTERM and Ctrl-C finish the messages that were already read; a second one stops immediately.
     """
-    from rawless.events.sources import open_source
+    from rawless.events.sources import open_message_source
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    opened = open_source(source, loaded)  # reports a wrong source before torch is imported
+    opened = open_message_source(source, loaded)  # reports a wrong source before torch is imported
     from rawless.steps.progress import describe
     from rawless.worker.launch import WorkerRequest, prepare
     from rawless.worker.run import Limits, OutOfTime
