@@ -30,7 +30,7 @@ def worker(
         float, typer.Option(min=0, help="Seconds within which it finishes what it has read when it is stopped.")
     ] = 25,
     kafka_config: Annotated[
-        Path | None, typer.Option("--kafka-config", help="For Kafka: a file of properties of librdkafka.")
+        Path | None, typer.Option("--kafka-config", help="For Kafka: a file of librdkafka's properties, NAME=VALUE.")
     ] = None,
     device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
@@ -40,8 +40,9 @@ def worker(
 ) -> None:
     """Encode messages and log their embeddings, in one process and without Beam.
 
-    A source is pubsub:projects/P/subscriptions/S or kafka:BROKERS/TOPIC?group=G. A message is acknowledged, or its
-    offset committed, after its rows are written.
+    A source is pubsub:projects/P/subscriptions/S or kafka:BROKERS/TOPIC?group=G.
+
+    A message is acknowledged, or its offset committed, after its rows are written.
 
     SIGTERM and Ctrl-C finish the messages that were already read; a second one stops immediately.
     """
