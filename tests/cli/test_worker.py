@@ -25,6 +25,7 @@ from tests.command_lines import problem
 from tests.conftest import event
 from tests.kafka import Cluster, running_cluster
 from tests.programs import Program
+from tests.stored import count_events, count_rows
 from tests.streams import ANY_ID
 
 Rawless = Callable[..., Outcome]
@@ -73,19 +74,6 @@ def start() -> Iterator[Callable[..., Program]]:
     for program in programs:
         program.kill()
         program.communicate()
-
-
-def count(warehouse: Warehouse, stream: str) -> int:
-    """Return how many rows a stream has."""
-    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = '{stream}'")
-    return int(row["n"])
-
-
-def seen(warehouse: Warehouse, stream: str) -> int:
-    """Return how many events of a stream a reader sees."""
-    between = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
-    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM events.embedding_event({between}) WHERE stream = '{stream}'")
-    return int(row["n"])
 
 
 def wait_for(condition: Callable[[], bool], program: Program) -> None:
@@ -182,14 +170,14 @@ def test_sigterm_finishes_what_was_read(
     command = ["worker", "--stream", stream_of("stopped_worker"), "--source", cluster.source("stopped_worker")]
 
     program = start(*command, "--json")
-    wait_for(lambda: count(warehouse, "stopped_worker") > 0, program)
+    wait_for(lambda: count_rows(warehouse, "stopped_worker") > 0, program)
     program.send_signal(signal.SIGTERM)
     out, _ = program.communicate(timeout=LIMIT_SECONDS)
     summary = json.loads(out)
 
     assert program.returncode == 0
     assert summary["stopped"] is True
-    assert 0 < summary["read"] == summary["embeddings"] == count(warehouse, "stopped_worker")
+    assert 0 < summary["read"] == summary["embeddings"] == count_rows(warehouse, "stopped_worker")
     assert sum(max(0, each) for each in cluster.committed("stopped_worker", "stopped_worker")) == summary["read"]
 
 
@@ -217,11 +205,11 @@ def test_of_two_workers_of_a_group_one_takes_over_when_the_other_is_killed(
 
     for _ in range(5):
         send()
-    wait_for(lambda: count(warehouse, name) > 200, programs[1])
+    wait_for(lambda: count_rows(warehouse, name) > 200, programs[1])
     programs[0].kill()
     while not send():
         pass
-    wait_for(lambda: seen(warehouse, name) == total, programs[1])
+    wait_for(lambda: count_events(warehouse, name) == total, programs[1])
     programs[1].send_signal(signal.SIGTERM)
     out, err = programs[1].communicate(timeout=LIMIT_SECONDS)
 
@@ -243,9 +231,9 @@ def test_a_worker_that_is_killed_loses_no_message(
     command = ["worker", "--stream", stream, "--source", f"pubsub:{subscription}"]
 
     for _ in range(2):
-        before = count(warehouse, name)
+        before = count_rows(warehouse, name)
         program = start(*command)
-        wait_for(lambda before=before: count(warehouse, name) > before, program)
+        wait_for(lambda before=before: count_rows(warehouse, name) > before, program)
         program.kill()
         program.communicate()
         with PubSub(stack.pubsub, stack.token).subscriber() as client:
@@ -254,7 +242,7 @@ def test_a_worker_that_is_killed_loses_no_message(
     rest = rawless(*command, "--until-idle", "0.5", "--json").json
 
     assert rest["read"] > 0
-    assert seen(warehouse, name) == total
+    assert count_events(warehouse, name) == total
 
 
 @pytest.mark.full
