@@ -19,6 +19,7 @@ import yaml
 from rawless.connect import LOCAL_CONFIG
 from rawless.events.pubsub import PubSub
 from rawless.local.stack import Stack
+from rawless.steps.crash_record import FOLDER_VARIABLE
 from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
 from tests.command_lines import problem
@@ -279,7 +280,7 @@ def test_the_manifest_of_the_page_starts_a_worker_and_gives_it_time() -> None:
     assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
 
 
-def test_the_unit_of_the_page_starts_a_worker_and_gives_it_time() -> None:
+def test_the_unit_of_the_page_starts_a_worker_gives_it_time_and_keeps_its_crash_record() -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment]
     unit.read_string(_blocks("ini")[0])
@@ -288,3 +289,4 @@ def test_the_unit_of_the_page_starts_a_worker_and_gives_it_time() -> None:
     assert problem(service["ExecStart"].replace("/opt/rawless/bin/", "", 1)) is None
     assert service["RestartPreventExitStatus"] == "2"
     assert int(service["TimeoutStopSec"]) > 25
+    assert service["Environment"] == f"{FOLDER_VARIABLE}=/var/lib/{service['StateDirectory']}"
