@@ -277,7 +277,11 @@ def test_the_manifest_of_the_page_starts_a_worker_and_gives_it_time() -> None:
     (port,) = (int(each.split("=")[1]) for each in arguments if each.startswith("--metrics-port="))
     assert port == container["ports"][0]["containerPort"]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": container["ports"][0]["name"]}
-    assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert mounts.keys() == {each["name"] for each in pod["volumes"]}
+    (credentials,) = container["env"]
+    assert credentials["name"] == "GOOGLE_APPLICATION_CREDENTIALS"
+    assert credentials["value"].rpartition("/")[0] == mounts["google"]
 
 
 def test_the_unit_of_the_page_starts_a_worker_gives_it_time_and_keeps_its_crash_record() -> None:
@@ -289,4 +293,4 @@ def test_the_unit_of_the_page_starts_a_worker_gives_it_time_and_keeps_its_crash_
     assert problem(service["ExecStart"].replace("/opt/rawless/bin/", "", 1)) is None
     assert service["RestartPreventExitStatus"] == "2"
     assert int(service["TimeoutStopSec"]) > 25
-    assert service["Environment"] == f"{FOLDER_VARIABLE}=/var/lib/{service['StateDirectory']}"
+    assert f"{FOLDER_VARIABLE}=/var/lib/{service['StateDirectory']}" in service["Environment"].split()
