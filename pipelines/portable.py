@@ -82,8 +82,10 @@ def _check_program(options: PipelineOptions, runner: str) -> None:
     if program and not Path(program).is_file():
         raise UserError(f"The Beam option --{option} is {program!r}, but must be a file: nothing is downloaded.")
     if not portable.job_endpoint and not program:
-        alternative = f", or of a program that is not downloaded by --{option}=FILE" if option else ""
-        raise UserError(f"{runner} needs the address of a job server by --job_endpoint=localhost:PORT{alternative}.")
+        alternative = f", or a file with its program by --{option}=FILE, since nothing is downloaded" if option else ""
+        raise UserError(
+            f"{runner} needs a job server: give one that runs here by --job_endpoint=localhost:PORT{alternative}."
+        )
 
 
 def _complete_environment(options: PipelineOptions, runner: str) -> None:
@@ -99,9 +101,10 @@ def _complete_environment(options: PipelineOptions, runner: str) -> None:
     elif kind == LOOPBACK:
         valid, needs = not config and is_here, "an engine on this machine, and no --environment_config"
     else:
+        given = "missing" if kind is None else repr(kind)
         raise UserError(
-            f"The Beam option --environment_type is {kind!r}, but must be one of DOCKER, EXTERNAL, LOOPBACK with "
-            f"{runner}: workers run the code of their image, or of this process."
+            f"The Beam option --environment_type is {given}, but must be DOCKER or EXTERNAL, or LOOPBACK if {runner} "
+            "has its engine on this machine: workers run the code of their image, or of this process."
         )
     if not valid:
         raise UserError(f"The Beam option --environment_type={kind} needs {needs}.")

@@ -52,7 +52,7 @@ class MessageRead:
 def message_read(scheme: str) -> MessageRead:
     """Return how jobs read the unbounded sources of a scheme. Raises UserError if they do not."""
     if not _is_read(scheme):
-        raise UserError(f"Messages of {scheme}: are read by `rawless worker`, which takes the same options.")
+        raise UserError(f"--source is a {scheme}: source, which Beam does not read: read it by `rawless worker`.")
     read: MessageRead = import_module(f"pipelines.{scheme}").READ
     return read
 

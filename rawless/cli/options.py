@@ -22,7 +22,8 @@ Metadata = Annotated[
     typer.Option(
         "--metadata",
         metavar="FILE",
-        help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes.",
+        help="For files: a CSV with the columns file, event_id, occurred_at, subject_id and attributes; if they are in "
+        "a bucket, also a pattern or gs://BUCKET/GLOB.",
     ),
 ]
 SubjectForm = Annotated[

@@ -30,7 +30,7 @@ def serve_metrics(port: int, host: str = "127.0.0.1", is_healthy: Callable[[], b
     except OSError as error:
         reason = error.strerror or "no such address"
         raise UserError(
-            f"{host}:{port} cannot be bound for metrics ({reason}): choose another --metrics-port."
+            f"{host}:{port} cannot be bound for metrics ({reason}): choose another --metrics-port or --metrics-host."
         ) from None
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True)
     thread.start()

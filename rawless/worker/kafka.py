@@ -18,7 +18,6 @@ from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.events.event import Delivery
 from rawless.events.messages import decode_record
 from rawless.events.sources.kafka import Topic
-from rawless.loopback import is_loopback
 from rawless.privacy import Reason, guarded
 from rawless.privacy.logs import withheld
 from rawless.worker.kafka_settings import load_settings
@@ -144,13 +143,7 @@ class KafkaReader(MessageReader):
 
     def _connected(self) -> Consumer:
         source = self._source
-        given = load_settings(source.settings) if source.settings else {}
-        protocol = given.get("security.protocol", "plaintext").lower()
-        if not protocol.endswith("ssl") and not all(map(is_loopback, source.hosts)):
-            raise UserError(
-                f"The brokers {', '.join(source.brokers)} are on other machines, and messages would travel there "
-                "without encryption: give security.protocol=SSL or SASL_SSL in the file that --kafka-config names."
-            )
+        given = load_settings(source)
         own = {"bootstrap.servers": ",".join(source.brokers), "group.id": source.group, **_FIXED}
         silent = logging.Logger("librdkafka", logging.CRITICAL)
         silent.addHandler(logging.NullHandler())

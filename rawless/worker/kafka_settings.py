@@ -4,6 +4,8 @@ import fnmatch
 from pathlib import Path
 
 from rawless.errors import UserError
+from rawless.events.sources.kafka import Topic
+from rawless.loopback import is_loopback
 
 _NAMES = """
     security.protocol sasl.mechanism sasl.mechanisms sasl.username sasl.password sasl.kerberos.service.name
@@ -36,12 +38,27 @@ _REFUSED = {
 """Why a property is refused."""
 
 
-def load_settings(file: Path) -> dict[str, str]:
+def load_settings(topic: Topic) -> dict[str, str]:
+    """Return the properties of the client that reads a topic. Raises UserError, which never contains a value."""
+    settings = read_settings(topic.settings) if topic.settings else {}
+    protocol = settings.get("security.protocol", "plaintext").lower()
+    if not protocol.endswith("ssl") and not all(map(is_loopback, topic.hosts)):
+        raise UserError(
+            f"The brokers {', '.join(topic.brokers)} are on other machines, and messages would travel there "
+            "without encryption: give security.protocol=SSL or SASL_SSL in the file that --kafka-config names."
+        )
+    return settings
+
+
+def read_settings(file: Path) -> dict[str, str]:
     """Return the properties in a file, one NAME=VALUE a line. Raises UserError, which never contains a value."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read ({type(error).__name__}).") from None
+        raise UserError(
+            f"--kafka-config names {file}, but that cannot be read as text in UTF-8 ({type(error).__name__}): check "
+            "the path."
+        ) from None
     settings: dict[str, str] = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith(("#", "!")):

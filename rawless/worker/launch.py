@@ -28,6 +28,7 @@ from rawless.steps.summary import summarise, work
 from rawless.steps.write import Write
 from rawless.warehouse.leakage_gate import GATE_TABLES
 from rawless.worker.counts import Counts
+from rawless.worker.kafka_settings import load_settings
 from rawless.worker.reader import MessageReader
 from rawless.worker.run import Limits, run
 
@@ -97,13 +98,11 @@ def _reader(request: WorkerRequest, stream: Stream) -> Callable[[], MessageReade
     if isinstance(source, Topic):
         topic = replace(source, settings=request.kafka_config)
         kafka_reader = _kafka()
+        load_settings(topic)  # reports a wrong file before an encoder is loaded
         return lambda: kafka_reader(topic)
     if request.kafka_config is not None:
         raise UserError("--kafka-config is for kafka: sources only; leave it out.")
-    if not isinstance(source, Subscription):
-        raise UserError(
-            "A worker reads messages, from kafka: or pubsub:; events of other sources are read by `rawless ingest`."
-        )
+    assert isinstance(source, Subscription)  # noqa: S101 - what `open_message_source` returns
     pubsub = open_pubsub(request.warehouse)
     # A real subscription already has a topic; the stream's name must be valid for a topic only where one is created.
     topic_of_stream = topic_name(source.project, stream.stream) if pubsub.emulator else ""

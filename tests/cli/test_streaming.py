@@ -20,6 +20,7 @@ from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
 from tests.conftest import event
 from tests.programs import Program
+from tests.stored import count_events, count_rows
 from tests.streams import ANY_ID
 
 Rawless = Callable[..., Outcome]
@@ -211,11 +212,11 @@ def started(warehouse: Warehouse) -> Iterator[Callable[..., Program]]:
     processes: list[Program] = []
 
     def start(stream: str, *arguments: str | Path) -> Program:
-        before = _count(warehouse, stream)
+        before = count_rows(warehouse, stream)
         process = Program(*arguments, "--json")
         processes.append(process)
         limit = time.monotonic() + LIMIT_SECONDS
-        while _count(warehouse, stream) == before:
+        while count_rows(warehouse, stream) == before:
             assert not process.ends_within(0.1), process.communicate()
             assert time.monotonic() < limit
         return process
@@ -224,17 +225,6 @@ def started(warehouse: Warehouse) -> Iterator[Callable[..., Program]]:
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def _count(warehouse: Warehouse, stream: str) -> int:
-    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = '{stream}'")
-    return int(row["n"])
-
-
-def _seen(warehouse: Warehouse, stream: str) -> int:
-    between = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
-    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM events.embedding_event({between}) WHERE stream = '{stream}'")
-    return int(row["n"])
 
 
 def _long(stream: str, count: int) -> list[dict[str, Any] | bytes]:
@@ -268,7 +258,7 @@ def test_ctrl_c_finishes_what_was_read_and_a_second_stops_at_once(
     assert "Finishing the events that were read. Press Ctrl-C again to stop immediately." in err
     assert summary["stopped"] is True
     assert 0 < summary["read"] < count
-    assert summary["embeddings"] == summary["read"] == _count(warehouse, name)
+    assert summary["embeddings"] == summary["read"] == count_rows(warehouse, name)
 
     second = started(name, *command)
     os.kill(stack.pid, signal.SIGSTOP)  # without the warehouse it cannot finish before it is stopped
@@ -310,4 +300,4 @@ def test_a_streaming_job_that_is_killed_loses_no_message(
     rest = rawless(*command, "--until-idle", "0.5", "--json").json
 
     assert 0 < rest["read"] <= count
-    assert _seen(warehouse, name) == count
+    assert count_events(warehouse, name) == count

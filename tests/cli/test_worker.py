@@ -19,12 +19,14 @@ import yaml
 from rawless.connect import LOCAL_CONFIG
 from rawless.events.pubsub import PubSub
 from rawless.local.stack import Stack
+from rawless.steps.crash_record import FOLDER_VARIABLE
 from rawless.warehouse.client import Warehouse
 from tests.cli.conftest import Outcome
 from tests.command_lines import problem
 from tests.conftest import event
 from tests.kafka import Cluster, running_cluster
 from tests.programs import Program
+from tests.stored import count_events, count_rows
 from tests.streams import ANY_ID
 
 Rawless = Callable[..., Outcome]
@@ -75,19 +77,6 @@ def start() -> Iterator[Callable[..., Program]]:
         program.communicate()
 
 
-def count(warehouse: Warehouse, stream: str) -> int:
-    """Return how many rows a stream has."""
-    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = '{stream}'")
-    return int(row["n"])
-
-
-def seen(warehouse: Warehouse, stream: str) -> int:
-    """Return how many events of a stream a reader sees."""
-    between = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
-    (row,) = warehouse.query(f"SELECT COUNT(*) AS n FROM events.embedding_event({between}) WHERE stream = '{stream}'")
-    return int(row["n"])
-
-
 def wait_for(condition: Callable[[], bool], program: Program) -> None:
     limit = time.monotonic() + LIMIT_SECONDS
     while not condition():
@@ -126,8 +115,14 @@ def test_messages_of_both_sources_get_the_same_rows_and_summary(
 
 
 MISTAKES = {
-    "A worker reads messages, from kafka: or pubsub:; events of other sources are read by `rawless ingest`": [
-        "--source", "jsonl:{file}",
+    "--source is a jsonl: source, which has no messages: name one of kafka:BROKERS/TOPIC?group=G, pubsub:projects/P/": [
+        "--source", "jsonl:missing",
+    ],
+    "--source is a bigquery: source, which has no messages": ["--source", "bigquery:uploads.photos"],
+    "--source is 's3:a', but must be one of: kafka:BROKERS/TOPIC?group=G, pubsub:": ["--source", "s3:a"],
+    "with a PORT of 1 to 65535": ["--source", "kafka:127.0.0.1:65536/t?group=g"],
+    "--kafka-config names missing, but that cannot be read as text in UTF-8 (FileNotFoundError): check the path": [
+        "--source", "kafka:127.0.0.1:9/t?group=g", "--kafka-config", "missing",
     ],
     "--kafka-config is for kafka: sources only": [
         "--source", "pubsub:projects/local-dev/subscriptions/abc", "--kafka-config", "{file}",
@@ -165,7 +160,7 @@ def test_beam_does_not_read_kafka(rawless: Rawless, stream_of: Callable[..., Pat
     done = rawless("ingest", "--stream", stream_of("beam_kafka"), "--source", "kafka:127.0.0.1:9/t?group=g")
 
     assert done.code == 2
-    assert "Messages of kafka: are read by `rawless worker`" in done.err
+    assert "--source is a kafka: source, which Beam does not read: read it by `rawless worker`." in done.err
 
 
 def test_sigterm_finishes_what_was_read(
@@ -176,14 +171,14 @@ def test_sigterm_finishes_what_was_read(
     command = ["worker", "--stream", stream_of("stopped_worker"), "--source", cluster.source("stopped_worker")]
 
     program = start(*command, "--json")
-    wait_for(lambda: count(warehouse, "stopped_worker") > 0, program)
+    wait_for(lambda: count_rows(warehouse, "stopped_worker") > 0, program)
     program.send_signal(signal.SIGTERM)
     out, _ = program.communicate(timeout=LIMIT_SECONDS)
     summary = json.loads(out)
 
     assert program.returncode == 0
     assert summary["stopped"] is True
-    assert 0 < summary["read"] == summary["embeddings"] == count(warehouse, "stopped_worker")
+    assert 0 < summary["read"] == summary["embeddings"] == count_rows(warehouse, "stopped_worker")
     assert sum(max(0, each) for each in cluster.committed("stopped_worker", "stopped_worker")) == summary["read"]
 
 
@@ -211,11 +206,11 @@ def test_of_two_workers_of_a_group_one_takes_over_when_the_other_is_killed(
 
     for _ in range(5):
         send()
-    wait_for(lambda: count(warehouse, name) > 200, programs[1])
+    wait_for(lambda: count_rows(warehouse, name) > 200, programs[1])
     programs[0].kill()
     while not send():
         pass
-    wait_for(lambda: seen(warehouse, name) == total, programs[1])
+    wait_for(lambda: count_events(warehouse, name) == total, programs[1])
     programs[1].send_signal(signal.SIGTERM)
     out, err = programs[1].communicate(timeout=LIMIT_SECONDS)
 
@@ -237,9 +232,9 @@ def test_a_worker_that_is_killed_loses_no_message(
     command = ["worker", "--stream", stream, "--source", f"pubsub:{subscription}"]
 
     for _ in range(2):
-        before = count(warehouse, name)
+        before = count_rows(warehouse, name)
         program = start(*command)
-        wait_for(lambda before=before: count(warehouse, name) > before, program)
+        wait_for(lambda before=before: count_rows(warehouse, name) > before, program)
         program.kill()
         program.communicate()
         with PubSub(stack.pubsub, stack.token).subscriber() as client:
@@ -248,7 +243,7 @@ def test_a_worker_that_is_killed_loses_no_message(
     rest = rawless(*command, "--until-idle", "0.5", "--json").json
 
     assert rest["read"] > 0
-    assert seen(warehouse, name) == total
+    assert count_events(warehouse, name) == total
 
 
 @pytest.mark.full
@@ -282,10 +277,14 @@ def test_the_manifest_of_the_page_starts_a_worker_and_gives_it_time() -> None:
     (port,) = (int(each.split("=")[1]) for each in arguments if each.startswith("--metrics-port="))
     assert port == container["ports"][0]["containerPort"]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": container["ports"][0]["name"]}
-    assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert mounts.keys() == {each["name"] for each in pod["volumes"]}
+    (credentials,) = container["env"]
+    assert credentials["name"] == "GOOGLE_APPLICATION_CREDENTIALS"
+    assert credentials["value"].rpartition("/")[0] == mounts["google"]
 
 
-def test_the_unit_of_the_page_starts_a_worker_and_gives_it_time() -> None:
+def test_the_unit_of_the_page_starts_a_worker_gives_it_time_and_keeps_its_crash_record() -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment]
     unit.read_string(_blocks("ini")[0])
@@ -294,3 +293,4 @@ def test_the_unit_of_the_page_starts_a_worker_and_gives_it_time() -> None:
     assert problem(service["ExecStart"].replace("/opt/rawless/bin/", "", 1)) is None
     assert service["RestartPreventExitStatus"] == "2"
     assert int(service["TimeoutStopSec"]) > 25
+    assert f"{FOLDER_VARIABLE}=/var/lib/{service['StateDirectory']}" in service["Environment"].split()

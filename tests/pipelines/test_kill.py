@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +15,7 @@ from rawless.local.stack import Stack
 from rawless.warehouse.client import Warehouse
 from tests.object_server import Store
 from tests.programs import Program
+from tests.stored import count_rows
 from tests.streams import ANY_ID
 
 EVENTS = 6_000
@@ -71,7 +71,7 @@ def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing
         f"WHERE stream = '{name}' ORDER BY event_id"
     )
     assert [row["event_id"] for row in seen] == [f"e-{number:04d}" for number in range(EVENTS)]
-    assert _count(warehouse, name) > EVENTS  # the killed runs had written rows: this test is not about an empty table
+    assert count_rows(warehouse, name) > EVENTS  # rows of the killed runs: the test is not about an empty table
     rejected = warehouse.query(
         "SELECT reason FROM events.rejection(TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01') "
         f"WHERE stream = '{name}' ORDER BY reason"
@@ -80,18 +80,14 @@ def test_a_job_that_is_killed_twice_and_then_completes_loses_and_repeats_nothing
 
 
 def _kill_once_it_writes(command: list[str], warehouse: Warehouse, stream: str) -> None:
-    before = _count(warehouse, stream)
+    before = count_rows(warehouse, stream)
     process = Program(*command)
     limit = time.monotonic() + LIMIT_SECONDS
     try:
-        while _count(warehouse, stream) == before and time.monotonic() < limit:
+        while count_rows(warehouse, stream) == before and time.monotonic() < limit:
             if process.ends_within(0.1):
                 break
     finally:
         process.kill()
         process.communicate()
     assert process.returncode == -signal.SIGKILL, "the job ended, or wrote nothing, before it could be killed"
-
-
-def _count(warehouse: Warehouse, stream: str) -> Any:
-    return warehouse.query(f"SELECT COUNT(*) AS n FROM embedding_event_v1 WHERE stream = '{stream}'")[0]["n"]

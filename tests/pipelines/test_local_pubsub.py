@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from rawless.privacy.pseudonyms import KeySource
 from rawless.steps import progress, stop_signal
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
-from tests.conftest import event, topic_of
+from tests.messages import publish, waiting
 
 Run = Callable[..., dict[str, Any]]
 Send = Callable[..., None]
@@ -39,30 +40,10 @@ def go(job: Ingest) -> dict[str, Any]:
     return run(job, options.parse([], streaming=True), time.monotonic())
 
 
-def waiting(subscription: Subscription) -> int:
-    """Return the number of messages that are neither leased nor acknowledged, and lease them."""
-    count = 0
-    with subscription.pubsub.subscriber() as client:
-        while answer := client.pull(subscription=subscription.name, max_messages=1000).received_messages:
-            count += len(answer)
-    return count
-
-
 @pytest.fixture
 def send(subscription: Subscription) -> Send:
-    """Publishes events whose fields are attributes and whose text is the payload."""
-
-    def publish(*events: dict[str, Any]) -> None:
-        messages = []
-        for fields in events:
-            whole = event(**fields)
-            data = str(whole.pop("text", "")).encode()
-            messages.append({"data": data, "attributes": {**whole.pop("attributes", {}), **whole}})
-        with subscription.pubsub.publisher() as client:
-            for start in range(0, len(messages), 1000):
-                client.publish(request={"topic": topic_of(subscription), "messages": messages[start : start + 1000]})
-
-    return publish
+    """Publishes events; see `publish`."""
+    return partial(publish, subscription)
 
 
 def test_every_message_of_many_pulls_is_counted(

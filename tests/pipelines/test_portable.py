@@ -51,10 +51,16 @@ REFUSED = {
         ["--runner=FlinkRunner", HERE, "--artifact_endpoint=10.0.0.1:8098"],
         "--artifact_endpoint is '10.0.0.1:8098', but must be a port of this machine",
     ),
-    "no job server": (["--runner=PortableRunner"], "PortableRunner needs the address of a job server"),
-    "a binary to download": (["--runner=PrismRunner"], "not downloaded by --prism_location=FILE"),
-    "a jar to download": (["--runner=FlinkRunner"], "not downloaded by --flink_job_server_jar=FILE"),
-    "another jar to download": (["--runner=SparkRunner"], "not downloaded by --spark_job_server_jar=FILE"),
+    "no job server": (
+        ["--runner=PortableRunner"],
+        "PortableRunner needs a job server: give one that runs here by --job_endpoint=localhost:PORT.",
+    ),
+    "a binary to download": (["--runner=PrismRunner"], "or a file with its program by --prism_location=FILE, since"),
+    "a jar to download": (["--runner=FlinkRunner"], "or a file with its program by --flink_job_server_jar=FILE, since"),
+    "another jar to download": (
+        ["--runner=SparkRunner"],
+        "or a file with its program by --spark_job_server_jar=FILE, since",
+    ),
     "the address of a jar": (
         ["--runner=FlinkRunner", HERE, "--flink_job_server_jar=https://repository.example/a.jar"],
         "--flink_job_server_jar is 'https://repository.example/a.jar', but must be a file",
@@ -63,11 +69,11 @@ REFUSED = {
     "a jar of the job": (["--runner=FlinkRunner", HERE, "--output_executable_path=/tmp/a.jar"], "could run later"),
     "a process of one's own": (
         ["--runner=FlinkRunner", HERE, "--environment_type=PROCESS", '--environment_config={"command": "/bin/sh"}'],
-        "--environment_type is 'PROCESS', but must be one of DOCKER, EXTERNAL, LOOPBACK",
+        "--environment_type is 'PROCESS', but must be DOCKER or EXTERNAL, or LOOPBACK if FlinkRunner",
     ),
     "an environment by its URN": (
         ["--runner=FlinkRunner", HERE, "--environment_type=beam:env:process:v1"],
-        "but must be one of DOCKER, EXTERNAL, LOOPBACK",
+        "but must be DOCKER or EXTERNAL, or LOOPBACK",
     ),
     "environment options": (
         ["--runner=FlinkRunner", HERE, "--environment_option=process_command=/bin/sh"],
@@ -85,10 +91,10 @@ REFUSED = {
         [*CLUSTER, "--environment_type=LOOPBACK"],
         "--environment_type=LOOPBACK needs an engine on this machine",
     ),
-    "a cluster without an environment": (CLUSTER, "--environment_type is None, but must be one of"),
+    "a cluster without an environment": (CLUSTER, "--environment_type is missing, but must be DOCKER or EXTERNAL"),
     "a Spark cluster without an environment": (
         ["--runner=SparkRunner", HERE, "--spark_master_url=spark://spark.example:7077"],
-        "--environment_type is None, but must be one of",
+        "--environment_type is missing, but must be DOCKER or EXTERNAL",
     ),
     "Dataflow's image": (
         ["--runner=FlinkRunner", HERE, *DOCKER, "--sdk_container_image=another"],

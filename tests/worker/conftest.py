@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from rawless.worker.kafka import KafkaReader
 from rawless.worker.launch import PreparedWorker
 from rawless.worker.pubsub import PubSubReader
 from rawless.worker.run import Limits
-from tests.conftest import event, topic_of
 from tests.kafka import Cluster, running_cluster
+from tests.messages import publish
 
 LIMITS = Limits(threads=3, until_idle=0.3)
 EVER = "TIMESTAMP '1970-01-01', TIMESTAMP '2100-01-01'"
@@ -66,18 +67,8 @@ def setting(
 
 @pytest.fixture
 def send(subscription: Subscription) -> Callable[..., None]:
-    """Publishes events whose fields are attributes and whose text is the payload."""
-
-    def publish(*events: dict[str, Any]) -> None:
-        messages = []
-        for fields in events:
-            whole = event(**fields)
-            data = str(whole.pop("text", "")).encode()
-            messages.append({"data": data, "attributes": {**whole.pop("attributes", {}), **whole}})
-        with subscription.pubsub.publisher() as client:
-            client.publish(request={"topic": topic_of(subscription), "messages": messages})
-
-    return publish
+    """Publishes events; see `publish`."""
+    return partial(publish, subscription)
 
 
 @pytest.fixture

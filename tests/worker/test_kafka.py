@@ -18,7 +18,7 @@ from rawless.events.stream import Stream
 from rawless.steps.encode import Encode
 from rawless.worker import kafka, run
 from rawless.worker.kafka import KafkaReader
-from rawless.worker.kafka_settings import load_settings
+from rawless.worker.kafka_settings import read_settings
 from rawless.worker.offsets import Offsets
 from rawless.worker.reader import Bundle
 from tests.conftest import event
@@ -253,7 +253,7 @@ def test_properties_are_read_from_a_file(tmp_path: Path) -> None:
         "fetch.wait.max.ms=100\n"
     )
 
-    assert load_settings(file) == {
+    assert read_settings(file) == {
         "security.protocol": "SASL_SSL", "sasl.username": "me", "sasl.password": "a=b c", "fetch.wait.max.ms": "100",
     }  # fmt: skip
 
@@ -276,7 +276,7 @@ def test_other_properties_are_refused(line: str, sentence: str, tmp_path: Path) 
     (file := tmp_path / "kafka.properties").write_text(line)
 
     with pytest.raises(UserError) as raised:
-        load_settings(file)
+        read_settings(file)
     assert sentence in str(raised.value)
     assert "tell-no-one" not in str(raised.value)
 

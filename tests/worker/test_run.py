@@ -18,19 +18,11 @@ from rawless.steps.encode import Encode
 from rawless.steps.parse import Parse
 from rawless.warehouse.config import Emulator
 from rawless.worker import pubsub, reader, run
+from tests.messages import waiting
 from tests.worker.conftest import Setting
 
 Send = Callable[..., None]
 LIMIT_SECONDS = 60
-
-
-def waiting(subscription: Subscription) -> int:
-    """Return the number of messages that are neither leased nor acknowledged, and lease them."""
-    count = 0
-    with subscription.pubsub.subscriber() as client:
-        while answer := client.pull(subscription=subscription.name, max_messages=1000).received_messages:
-            count += len(answer)
-    return count
 
 
 def unacknowledged(subscription: Subscription) -> int:

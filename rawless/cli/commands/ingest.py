@@ -32,8 +32,9 @@ def ingest(
     """Encode the events of a source and log the embeddings. Options of Beam follow after --.
 
     A source is jsonl:PATH, files:GLOB, parquet:GLOB, bigquery:PROJECT.DATASET.TABLE or
-    pubsub:projects/P/subscriptions/S. PATH and GLOB may be gs://BUCKET/GLOB. Messages of kafka:BROKERS/TOPIC?group=G
-    are read by `rawless worker`.
+    pubsub:projects/P/subscriptions/S. PATH and GLOB may be gs://BUCKET/GLOB.
+
+    `rawless worker` reads Pub/Sub without Beam, and kafka:BROKERS/TOPIC?group=G.
 
     Ctrl-C finishes the events that were already read; a second Ctrl-C stops immediately.
     """

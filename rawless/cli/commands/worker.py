@@ -30,7 +30,7 @@ def worker(
         float, typer.Option(min=0, help="Seconds within which it finishes what it has read when it is stopped.")
     ] = 25,
     kafka_config: Annotated[
-        Path | None, typer.Option("--kafka-config", help="For Kafka: a file of properties of librdkafka.")
+        Path | None, typer.Option("--kafka-config", help="For Kafka: a file of librdkafka's properties, NAME=VALUE.")
     ] = None,
     device: DeviceName = "auto",
     warehouse: WarehouseFile = None,
@@ -40,16 +40,17 @@ def worker(
 ) -> None:
     """Encode messages and log their embeddings, in one process and without Beam.
 
-    A source is pubsub:projects/P/subscriptions/S or kafka:BROKERS/TOPIC?group=G. A message is acknowledged, or its
-    offset committed, after its rows are written.
+    A source is pubsub:projects/P/subscriptions/S or kafka:BROKERS/TOPIC?group=G.
+
+    A message is acknowledged, or its offset committed, after its rows are written.
 
     SIGTERM and Ctrl-C finish the messages that were already read; a second one stops immediately.
     """
-    from rawless.events.sources import open_source
+    from rawless.events.sources import open_message_source
     from rawless.events.stream import load_stream
 
     loaded = load_stream(stream)
-    opened = open_source(source, loaded)  # reports a wrong source before torch is imported
+    opened = open_message_source(source, loaded)  # reports a wrong source before torch is imported
     from rawless.steps.progress import describe
     from rawless.worker.launch import WorkerRequest, prepare
     from rawless.worker.run import Limits, OutOfTime

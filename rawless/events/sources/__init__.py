@@ -29,9 +29,21 @@ def open_source(
     """Return the source that `--source` names, with the CSV that `--metadata` names. `tables` opens BigQuery.
 
     Raises UserError if the scheme is unknown or the source cannot be read. Of an unbounded source only the name is
-    checked here; `pipelines.unbounded` connects to it.
+    checked here; whoever reads it connects to it.
     """
     return _open(text, SCHEMES, _options(stream, metadata, None, tables))
+
+
+def open_message_source(text: str, stream: Stream) -> Source:
+    """Return the unbounded source that `--source` names; see `open_source`."""
+    unbounded = {name: scheme for name, scheme in SCHEMES.items() if not scheme.is_bounded}
+    name, _, location = text.partition(":")
+    if location and name in SCHEMES.keys() - unbounded:
+        raise UserError(
+            f"--source is a {name}: source, which has no messages: name one of {_usages(unbounded)}, or read it by "
+            "`rawless ingest`."
+        )
+    return _open(text, unbounded, _options(stream, None, None, no_tables))
 
 
 def open_bounded_source(
@@ -58,11 +70,14 @@ def _options(
     return SourceOptions(stream, named, max_bytes or stream.max_bytes, tables)
 
 
+def _usages(schemes: dict[str, Scheme]) -> str:
+    return ", ".join(scheme.usage for scheme in schemes.values())
+
+
 def _open(text: str, schemes: dict[str, Scheme], options: SourceOptions) -> Source:
     name, _, location = text.partition(":")
     if name not in schemes or not location:
-        usages = ", ".join(scheme.usage for scheme in schemes.values())
-        raise UserError(f"--source is {text!r}, but must be one of: {usages}.")
+        raise UserError(f"--source is {text!r}, but must be one of: {_usages(schemes)}.")
     if options.metadata is not None and not schemes[name].takes_metadata:
         takers = ", ".join(f"{scheme.name}:" for scheme in schemes.values() if scheme.takes_metadata)
         raise UserError(f"--metadata is for {takers} sources only; leave it out for {name}:.")

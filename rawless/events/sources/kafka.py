@@ -13,7 +13,7 @@ from rawless.events.source import Scheme, SourceOptions
 USAGE = "kafka:BROKERS/TOPIC?group=G"
 KEYS = ("event_id", "subject_id")
 """The fields that the key of a message may be."""
-_BROKER = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}", re.A)
+_BROKER = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.A)
 _NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}", re.A)
 
 
@@ -42,10 +42,10 @@ class Topic:
 
     def check(self) -> None:
         """Raise UserError if a name is not valid."""
-        if not self.brokers or not all(map(_BROKER.fullmatch, self.brokers)):
+        if not self.brokers or not all(map(_is_broker, self.brokers)):
             raise UserError(
-                f"--source names the brokers {','.join(self.brokers)!r}, but must name each as HOST:PORT, separated by "
-                "commas."
+                f"--source names the brokers {','.join(self.brokers)!r}, but must name each as HOST:PORT, with a PORT "
+                "of 1 to 65535, separated by commas."
             )
         for what, name in (("topic", self.name), ("group", self.group)):
             if not _NAME.fullmatch(name):
@@ -65,6 +65,11 @@ class Topic:
             f"`kafka-consumer-groups {server} --reset-offsets --to-datetime TIME --execute`, with a TIME before they "
             f"were published{first}, and start the workers again: events that are logged twice count once."
         )
+
+
+def _is_broker(address: str) -> bool:
+    match = _BROKER.fullmatch(address)
+    return match is not None and 0 < int(match[2]) <= 65535
 
 
 def _open(location: str, _options: SourceOptions) -> Topic:

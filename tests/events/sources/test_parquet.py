@@ -331,8 +331,8 @@ def test_of_a_large_row_group_only_a_piece_of_each_column_is_in_memory(
     store: Store, write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = random.Random(1)
-    content = _table(500, text=..., payload=[noise.randbytes(4000) for _ in range(500)])
-    write(content, row_group_size=500, write_batch_size=4, data_page_size=10_000, use_dictionary=False)
+    content = _table(100, text=..., payload=[noise.randbytes(4000) for _ in range(100)])
+    write(content, row_group_size=100, write_batch_size=4, data_page_size=10_000, use_dictionary=False)
     store.put("a.parquet", (tmp_path / "a.parquet").read_bytes())
     monkeypatch.setattr(parquet, "SMALL", 0)
     monkeypatch.setattr(parquet, "_BUFFER", 20_000)
@@ -344,7 +344,7 @@ def test_of_a_large_row_group_only_a_piece_of_each_column_is_in_memory(
 
     monkeypatch.setattr(parquet, "read_object", read_object)
 
-    assert len(_deliveries("parquet:gs://bucket/a.parquet")) == 500
+    assert len(_deliveries("parquet:gs://bucket/a.parquet")) == 100
     assert max(requested) <= 1 << 16  # the footer
 
 
