@@ -239,9 +239,7 @@ def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     monkeypatch.delenv("RAWLESS_WEIGHTS", raising=False)
     monkeypatch.delenv(PUBSUB_VARIABLE, raising=False)
-    monkeypatch.setenv(
-        FOLDER_VARIABLE, str(home.parent)
-    )  # suspects of another run run alone
+    monkeypatch.setenv(FOLDER_VARIABLE, str(home.parent))  # suspects of another run run alone
     stop_signal.reset()
     monkeypatch.setattr(broken_process, "_ends", False)  # a job in this process may have set it
     monkeypatch.setattr(broken_process, "_is_broken", False)
