@@ -12,7 +12,6 @@ from encoders.catalogue import parse
 from encoders.encoder import Device, Encoder
 from encoders.families import family_of
 from encoders.family import Model
-from encoders.gpu import watch_gpu
 from encoders.probe import verify
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
@@ -75,6 +74,8 @@ def _load(spec_json: str, device: str) -> Encoder:
     spec = parse(json.loads(spec_json), "The encoder spec")
     refuse_unsealed(spec)
     import torch
+
+    from encoders.gpu import watch_gpu
 
     encoder = build(spec, torch.device(device))
     encoder.accelerate()
