@@ -31,7 +31,7 @@ from tests.streams import ANY_ID
 
 Rawless = Callable[..., Outcome]
 PAGE = (Path(__file__).parents[2] / "docs" / "worker.md").read_text(encoding="utf-8")
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 240
 
 
 @pytest.fixture
