@@ -21,6 +21,7 @@ from typing import ClassVar
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.metrics import Metrics
 
 import pipelines.ingest
 import rawless.steps.encode
@@ -99,6 +100,9 @@ def _run(location: str, workers: int) -> dict[str, float]:
     return {name: float(value) for name, value in json.loads(answer.splitlines()[-1]).items()}
 
 
+_NAMESPACE = "backfill"
+
+
 @lru_cache(maxsize=1)
 def _trivial() -> Trivial:
     return Trivial()
@@ -114,7 +118,7 @@ class TrivialEncode(Encode):
 
 
 class Count(Step[EncodedEvent | RejectionRow, EncodedEvent]):
-    """In place of `Write`: counts rows, and measures the process after each bundle."""
+    """In place of `Write`: counts rows, and measures the process after each bundle, by metrics that no job has."""
 
     output: ClassVar[type[EncodedEvent]] = EncodedEvent
     _lock: ClassVar[threading.Lock] = threading.Lock()
@@ -125,19 +129,18 @@ class Count(Step[EncodedEvent | RejectionRow, EncodedEvent]):
 
     def setup(self, meter: Meter) -> None:
         """See `Step.setup`."""
-        self._meter = meter
         self._measure()
 
     def process(self, element: EncodedEvent | RejectionRow) -> Iterator[EncodedEvent | RejectionRow]:
         """Count a row of an embedding."""
         if isinstance(element, EncodedEvent):
-            self._meter.count("rows")
+            Metrics.counter(_NAMESPACE, "rows").inc()
         yield from ()
 
     def finish(self) -> Iterator[EncodedEvent | RejectionRow]:
         """Record what this process has used."""
         self._measure()
-        self._meter.observe("peak_megabytes", peak_memory())
+        Metrics.distribution(_NAMESPACE, "peak_megabytes").update(round(peak_memory()))
         yield from ()
 
     def _measure(self) -> None:
@@ -145,7 +148,7 @@ class Count(Step[EncodedEvent | RejectionRow, EncodedEvent]):
         with Count._lock:
             used = time.process_time()
             if Count._used is not None:
-                self._meter.count("cpu_milliseconds", round(1000 * (used - Count._used)))
+                Metrics.counter(_NAMESPACE, "cpu_milliseconds").inc(round(1000 * (used - Count._used)))
             Count._used = used
 
 
