@@ -8,13 +8,14 @@ is compared with.
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import cycle
 from queue import Queue
 from typing import Any
 
+from benchmarks.chains import Count, chain_of, run_counted
 from benchmarks.figures import Figure, figure, peak_memory, ratios, rounds, seconds
 from benchmarks.object_store import serving
 from benchmarks.throughput import check_complete
@@ -25,11 +26,12 @@ from rawless.events.stream import Stream
 from rawless.privacy import Raw
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps import fetch
+from rawless.steps.chain import Chain
 from rawless.steps.encode import Encode
 from rawless.steps.fetch import Fetch, Fetcher
-from rawless.steps.meter import NoMeter
 from rawless.steps.parse import Parse
 from rawless.steps.step import Step
+from rawless.warehouse.rows import RejectionRow
 
 LATENCY_SECONDS = 0.05
 THREADS = 48
@@ -53,7 +55,7 @@ def _measure(work: Work, count: int) -> list[Figure]:
     inline = [_delivery(work, number, _carried(work, payload)) for number, payload in enumerate(work.payloads)]
     claims = [_delivery(work, number, {"uri": f"{_PREFIX}{number}"}) for number in range(len(inline))]
     kinds: Mapping[str, Callable[[Work, Sequence[Delivery]], int]] = {
-        f"one bundle of {len(inline):,}": lambda work, events: _run_bundle(_steps(work), events),
+        f"one bundle of {len(inline):,}": lambda work, events: run_counted(_steps(work), events),
         f"bundles of 1 to 5 in {THREADS} threads": _run_concurrently,
     }
 
@@ -92,20 +94,15 @@ def _delivery(work: Work, number: int, payload: Mapping[str, object]) -> Deliver
 
 
 def _steps(work: Work) -> list[Step[Any, Any]]:
-    return [*_reading_steps(work), _set_up(Encode([work.spec], "cpu", _stream(work), KeySource()))]
+    return [*_reading_steps(work), Encode([work.spec], "cpu", _stream(work), KeySource())]
 
 
 def _reading_steps(work: Work) -> list[Step[Any, Any]]:
-    return [_set_up(Parse(_stream(work), KeySource())), _set_up(Fetch(work.stream.stream))]
+    return [Parse(_stream(work), KeySource()), Fetch(work.stream.stream)]
 
 
 def _stream(work: Work) -> Stream:
     return work.stream.model_copy(update={"subject": "none", "uri_prefixes": (_PREFIX,)})
-
-
-def _set_up(step: Step[Any, Any]) -> Step[Any, Any]:
-    step.setup(NoMeter())
-    return step
 
 
 def _run_concurrently(work: Work, events: Sequence[Delivery]) -> int:
@@ -116,35 +113,29 @@ def _run_concurrently(work: Work, events: Sequence[Delivery]) -> int:
             break
         bundles.append(events[start : start + size])
         start += size
-    idle: Queue[list[Step[Any, Any]]] = Queue()
-    for _ in range(THREADS):
-        idle.put(_steps(work))
+    counts, idle = [Count() for _ in range(THREADS)], Queue[Chain]()
+    for counted in counts:
+        idle.put(chain_of(*_steps(work), counted))
 
-    def run(bundle: Sequence[Delivery]) -> int:
-        steps = idle.get()
+    def run(bundle: Sequence[Delivery]) -> None:
+        chain = idle.get()
         try:
-            return _run_bundle(steps, bundle)
+            chain.run(bundle)
         finally:
-            idle.put(steps)
+            idle.put(chain)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(run, bundles))
+        list(threads.map(run, bundles))
+    return sum(counted.rows for counted in counts)
 
 
-def _run_bundle(steps: Sequence[Step[Any, Any]], events: Sequence[Delivery]) -> int:
-    """Process a bundle as Beam does: each output goes through all later steps before the next one is asked for."""
-    for step in steps:
-        step.start()
-    rows = sum(_hand_on(steps, event) for event in events)
-    for position, step in enumerate(steps):
-        rows += sum(_hand_on(steps[position + 1 :], output) for output in step.finish())
-    return rows
+class _Slow(Count):
+    """A last step that takes 5 ms for each event."""
 
-
-def _hand_on(steps: Sequence[Step[Any, Any]], element: Any) -> int:
-    if not steps:
-        return 1
-    return sum(_hand_on(steps[1:], output) for output in steps[0].process(element))
+    def process(self, element: Any) -> Iterator[RejectionRow]:
+        """See `Step.process`."""
+        time.sleep(0.005)
+        return super().process(element)
 
 
 def _measure_memory(max_bytes: int | None) -> Figure:
@@ -164,15 +155,8 @@ def _read_slowly(max_bytes: int) -> float:
     before = peak_memory()
 
     def run(numbers: Sequence[int]) -> None:
-        parse, step = _reading_steps(work)
-        parse.start()
-        step.start()
-        for number in numbers:
-            for checked in parse.process(_delivery(work, number, {"uri": f"{_PREFIX}{number}"})):
-                for _ in step.process(checked):
-                    time.sleep(0.005)
-        for _ in step.finish():
-            time.sleep(0.005)
+        deliveries = [_delivery(work, number, {"uri": f"{_PREFIX}{number}"}) for number in numbers]
+        chain_of(*_reading_steps(work), _Slow()).run(deliveries)
 
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(run, [range(start, OBJECTS, 12) for start in range(12)]))

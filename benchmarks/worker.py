@@ -29,6 +29,7 @@ import torch
 import typer
 
 from benchmarks.append_server import OPEN_SECONDS, append_server
+from benchmarks.chains import chain_of
 from benchmarks.figures import Figure, figure
 from benchmarks.object_store import serving
 from benchmarks.report import show
@@ -46,15 +47,13 @@ from rawless.metering import table as metrics
 from rawless.privacy import Raw, Reason
 from rawless.privacy.pseudonyms import KeySource, create_key_file
 from rawless.steps import encode
+from rawless.steps.chain import Chain
 from rawless.steps.encode import Encode
 from rawless.steps.fetch import Fetch
-from rawless.steps.meter import NoMeter
 from rawless.steps.parse import Parse
-from rawless.steps.step import Step
 from rawless.steps.write import Write
 from rawless.warehouse.append import storage_writer
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import RejectionRow
 
 THREADS = 48
 RATES = (100, 1_000, 5_000)
@@ -293,51 +292,22 @@ class _Done:
     end: float
 
 
-_Chain = Sequence[Step[Any, Any]]
-
-
-def _chain(work: Work, warehouse: Warehouse, key: Path) -> _Chain:
+def _chain(work: Work, warehouse: Warehouse, key: Path) -> Chain:
     """Return the steps of one thread, each of which takes the outputs of the one before."""
     fields, attributes = work.stream.model_dump(exclude={"limits"}), {"channel": {"enum": ["chat", "email"]}}
     stream = Stream.model_validate({**fields, "attributes": attributes, "uri_prefixes": [_PREFIX]})
     source = KeySource(path=str(key))
-    steps: _Chain = (
-        Parse(stream, source),
-        Fetch(stream.stream),
-        Encode([work.spec], "cpu", stream, source),
-        Write(warehouse),
-    )
-    for step in steps:
-        step.setup(NoMeter())
-    return steps
+    encode = Encode([work.spec], "cpu", stream, source)
+    return chain_of(Parse(stream, source), Fetch(stream.stream), encode, Write(warehouse))
 
 
-def _run(chain: _Chain, arrivals: _Arrivals) -> list[_Done]:
+def _run(chain: Chain, arrivals: _Arrivals) -> list[_Done]:
     done = []
     while bundle := arrivals.take():
         started = time.perf_counter()
-        _process(chain, bundle)
+        chain.run(bundle)
         done.append(_Done(len(bundle), started, time.perf_counter()))
     return done
-
-
-def _process(chain: _Chain, bundle: Sequence[Delivery]) -> None:
-    """Run a bundle as Beam does with steps that are fused: each output passes the next step at once."""
-    for step in chain:
-        step.start()
-    for delivery in bundle:
-        _pass(chain, delivery)
-    for number, step in enumerate(chain):
-        for output in step.finish():
-            _pass(chain[number + 1 :], output)
-
-
-def _pass(chain: _Chain, element: Any) -> None:
-    if isinstance(element, RejectionRow):
-        raise SystemExit("The benchmark is invalid: an event was rejected.")
-    if chain:
-        for output in chain[0].process(element):
-            _pass(chain[1:], output)
 
 
 def main(
