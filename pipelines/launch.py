@@ -13,18 +13,14 @@ from pipelines import options
 from pipelines.ingest import Ingest
 from pipelines.run import OnResult, run
 from pipelines.unbounded import message_read
-from rawless.connect import JOB_TABLES, open_existing_warehouse, open_warehouse
 from rawless.errors import UserError
 from rawless.events.filtered_source import FilteredSource
 from rawless.events.source import BoundedSource, Source
 from rawless.events.stream import Stream
-from rawless.job import prepare_job
-from rawless.loopback import check_storage_address
+from rawless.job import check_objects, open_job_warehouse, prepare_job
 from rawless.privacy import Reason
 from rawless.steps.interrupts import stop_on_interrupt
-from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import load_warehouse_config
-from rawless.warehouse.leakage_gate import GATE_TABLES
 from rawless.warehouse.rejections import rejections
 
 MAX_REPLAYED = 100_000
@@ -97,17 +93,11 @@ def _checked_job(request: IngestRequest, stream: Stream) -> PreparedJob:
     beam = options.parse(request.beam, streaming=not request.source.is_bounded)
     _check(request, stream, beam)
     is_local = options.is_local(beam)
-    warehouse = _warehouse(request, stream, is_local)
+    warehouse = open_job_warehouse(stream, request.warehouse, creates=is_local)
     # A launcher need not have the device of the workers.
     job = prepare_job(stream, warehouse, request.device if is_local else None, registers=is_local)
     ingest = Ingest(stream, request.source, job.encoders, job.key, warehouse, request.device, restarts=not is_local)
     return PreparedJob(ingest, beam, job.warnings)
-
-
-def _warehouse(request: IngestRequest, stream: Stream, is_local: bool) -> Warehouse:
-    if is_local or request.warehouse is None:
-        return open_warehouse(request.warehouse)
-    return open_existing_warehouse(request.warehouse, (*JOB_TABLES, *(GATE_TABLES if stream.leakage else ())))
 
 
 def check_workers(beam: PipelineOptions, warehouse: Path | None) -> None:
@@ -131,8 +121,7 @@ def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> Non
     check_workers(beam, request.warehouse)
     if request.source.is_bounded and not options.is_local(beam):
         _check_reachable(request.source)
-    if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
-        check_storage_address()
+    check_objects(stream)
 
 
 def _check_reachable(source: BoundedSource) -> None:

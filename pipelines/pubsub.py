@@ -29,14 +29,10 @@ PubsubMessage.__repr__ = _redacted
 
 
 def connect(source: Subscription, stream: Stream, warehouse: Path | None, until_idle: float | None) -> Subscription:
-    """Return the subscription with its address. On an emulator it is created, on the topic named like the stream."""
-    from rawless.connect import open_pubsub, topic_name  # which workers do not need
+    """Return the subscription that a job reads; see `rawless.connect.connect_subscription`."""
+    from rawless.connect import connect_subscription  # which workers do not need
 
-    pubsub = open_pubsub(warehouse)
-    # A real subscription already has a topic; the stream's name must be valid for a topic only where one is created.
-    topic = topic_name(source.project, stream.stream) if pubsub.emulator else ""
-    pubsub.ensure_subscription(source.name, topic)
-    return replace(source, pubsub=pubsub, until_idle=until_idle)
+    return replace(connect_subscription(source, stream.stream, warehouse), until_idle=until_idle)
 
 
 def read_messages(source: Subscription) -> beam.PTransform:

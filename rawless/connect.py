@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rawless.errors import UserError
 from rawless.events.pubsub import PubSub, check_name
@@ -20,6 +22,9 @@ from rawless.privacy.pseudonyms import (
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
 from rawless.warehouse.table_streams import Tables
+
+if TYPE_CHECKING:  # its package imports the libraries of all sources
+    from rawless.events.sources.pubsub import Subscription
 
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
 JOB_TABLES = ("embedding_event_v1", "encoder_v1", "rejection_v1", "stream_pointer_v1")
@@ -85,6 +90,18 @@ def open_pubsub(file: Path | None = None) -> PubSub:
         return PubSub()
     local = stack.up(home.folder())
     return PubSub(local.pubsub, local.token)
+
+
+def connect_subscription(source: "Subscription", stream: str, file: Path | None) -> "Subscription":
+    """Return a subscription with its address. On an emulator it is created, on the topic named like the stream.
+
+    Raises UserError if it does not exist, Unavailable if Pub/Sub does not answer.
+    """
+    pubsub = open_pubsub(file)
+    # A real subscription already has a topic; the stream's name must be valid for a topic only where one is created.
+    topic = topic_name(source.project, stream) if pubsub.emulator else ""
+    pubsub.ensure_subscription(source.name, topic)
+    return replace(source, pubsub=pubsub)
 
 
 def default_topic(file: Path | None, stream: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from encoders.encoder import Device
 from encoders.image_formats import check_installed
@@ -10,13 +11,14 @@ from encoders.query_role import refuse_documents
 from encoders.release import needs_key
 from encoders.spec import EncoderSpec
 from encoders.weights import check_local_files
-from rawless.connect import open_key_source
+from rawless.connect import JOB_TABLES, open_existing_warehouse, open_key_source, open_warehouse
 from rawless.errors import UserError
 from rawless.events.stream import Stream
+from rawless.loopback import check_storage_address
 from rawless.privacy.pseudonyms import KeySource
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import is_registered, register, resolve
-from rawless.warehouse.leakage_gate import enforce_gate
+from rawless.warehouse.leakage_gate import GATE_TABLES, enforce_gate
 from rawless.warehouse.stream_pointers import refuse_retired
 
 
@@ -30,6 +32,22 @@ class Job:
     warehouse: Warehouse
     warnings: Sequence[str] = ()
     """What whoever starts the job should know, such as the waivers by which its encoders pass the leakage gate."""
+
+
+def check_objects(stream: Stream) -> None:
+    """Raise UserError if the events of a stream may name objects in an emulator on another machine."""
+    if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
+        check_storage_address()
+
+
+def open_job_warehouse(stream: Stream, file: Path | None, *, creates: bool) -> Warehouse:
+    """Open the warehouse of a stream's job. `creates` says whether tables that a warehouse file's lacks are created.
+
+    Raises UserError for a file that is not valid and, unless they are created, for a table that is missing or differs.
+    """
+    if creates or file is None:
+        return open_warehouse(file)
+    return open_existing_warehouse(file, (*JOB_TABLES, *(GATE_TABLES if stream.leakage else ())))
 
 
 def prepare_job(stream: Stream, warehouse: Warehouse, device: Device | None, *, registers: bool) -> Job:

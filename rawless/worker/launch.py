@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from encoders.encoder import Device
-from rawless.connect import JOB_TABLES, open_existing_warehouse, open_pubsub, open_warehouse, topic_name
+from rawless.connect import connect_subscription
 from rawless.errors import UserError
 from rawless.events.source import Source
 from rawless.events.sources.kafka import Topic
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
-from rawless.job import Job, prepare_job
-from rawless.loopback import check_storage_address
+from rawless.job import Job, check_objects, open_job_warehouse, prepare_job
 from rawless.metering.metric import Distribution
 from rawless.steps import stop_signal
 from rawless.steps.chain import Chain
@@ -26,7 +25,6 @@ from rawless.steps.interrupts import stop_on_interrupt
 from rawless.steps.parse import Parse
 from rawless.steps.summary import summarise, work
 from rawless.steps.write import Write
-from rawless.warehouse.leakage_gate import GATE_TABLES
 from rawless.worker.counts import Counts
 from rawless.worker.kafka_settings import load_settings
 from rawless.worker.reader import MessageReader
@@ -81,14 +79,11 @@ def _total(ref: str, metric: Distribution) -> tuple[float, int]:
 
 def prepare(request: WorkerRequest, stream: Stream) -> PreparedWorker:
     """Return a worker for a stream. Raises UserError if it cannot run as requested."""
-    if any(prefix.startswith("gs://") for prefix in stream.uri_prefixes):
-        check_storage_address()
+    check_objects(stream)
     open_reader = _reader(request, stream)
     # In a deployment its account may create no tables, and register no encoders.
-    tables = (*JOB_TABLES, *(GATE_TABLES if stream.leakage else ()))
-    file = request.warehouse
-    warehouse = open_existing_warehouse(file, tables) if file else open_warehouse()
-    job = prepare_job(stream, warehouse, request.device, registers=file is None)
+    warehouse = open_job_warehouse(stream, request.warehouse, creates=False)
+    job = prepare_job(stream, warehouse, request.device, registers=request.warehouse is None)
     return PreparedWorker(job, open_reader, request.limits, request.device)
 
 
@@ -103,13 +98,9 @@ def _reader(request: WorkerRequest, stream: Stream) -> Callable[[], MessageReade
     if request.kafka_config is not None:
         raise UserError("--kafka-config is for kafka: sources only; leave it out.")
     assert isinstance(source, Subscription)  # noqa: S101 - what `open_message_source` returns
-    pubsub = open_pubsub(request.warehouse)
-    # A real subscription already has a topic; the stream's name must be valid for a topic only where one is created.
-    topic_of_stream = topic_name(source.project, stream.stream) if pubsub.emulator else ""
-    pubsub.ensure_subscription(source.name, topic_of_stream)
+    connected = connect_subscription(source, stream.stream, request.warehouse)
     from rawless.worker.pubsub import PubSubReader
 
-    connected = replace(source, pubsub=pubsub)
     return lambda: PubSubReader(connected)
 
 

@@ -120,7 +120,7 @@ def test_no_job_starts_with_an_encoder_that_is_retired_for_its_stream(
     migration.forward("shadow")
     both, migration.stream = migration.stream, without(migration.stream, migration.new.ref)
     retire(migration.warehouse, planned(migration, migration.new), migration.pointers)
-    monkeypatch.setattr("pipelines.launch.open_warehouse", lambda _: migration.warehouse)
+    monkeypatch.setattr("rawless.job.open_warehouse", lambda _: migration.warehouse)
     (tmp_path / "events.jsonl").touch()
 
     with pytest.raises(UserError, match=r"tiny@1\.1\.0 is retired for message, so its rows were deleted: remove it"):
