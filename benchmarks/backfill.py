@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
+from unittest.mock import patch
 
 import apache_beam as beam
 import pyarrow as pa
@@ -113,7 +114,7 @@ class TrivialEncode(Encode):
 
     def setup(self, meter: Meter) -> None:
         """See `Step.setup`."""
-        vars(rawless.steps.encode)["load"] = lambda *_: _trivial()
+        patch.object(rawless.steps.encode, "load", lambda *_: _trivial()).start()
         super().setup(meter)
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 from queue import Queue
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.chains import Count, chain_of, run_counted
 from benchmarks.figures import Figure, figure, peak_memory, ratios, rounds, seconds
@@ -151,7 +152,7 @@ def _read_slowly(max_bytes: int) -> float:
     """Read the objects in twelve bundles, whose next step takes 5 ms for each, and return the MB that were gained."""
     work = Work("memory", minilm(1).spec, ())
     fetcher = Fetcher(read_object, max_bytes=max_bytes)
-    vars(fetch)["fetcher"] = lambda: fetcher
+    patch.object(fetch, "fetcher", lambda: fetcher).start()
     before = peak_memory()
 
     def run(numbers: Sequence[int]) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import yaml
 
@@ -109,7 +110,6 @@ def _patch(requests: list[int], *, loads: bool) -> None:
     from apache_beam.runners.dataflow.internal import apiclient
     from apache_beam.transforms.environments import DockerEnvironment
 
-    import pipelines.launch
     import rawless.job
 
     class Rendered:
@@ -124,11 +124,11 @@ def _patch(requests: list[int], *, loads: bool) -> None:
 
     Pipeline.run = render
     GoogleCloudOptions.validate = lambda *_: []  # it would look up the bucket
-    vars(pipelines.launch)["open_existing_warehouse"] = lambda *_: open_warehouse()
+    patch.object(rawless.job, "open_existing_warehouse", lambda *_: open_warehouse()).start()
     if loads:
         from encoders.load import load
 
-        vars(rawless.job)["check_local_files"] = lambda spec: load(spec, "cpu")
+        patch.object(rawless.job, "check_local_files", lambda spec: load(spec, "cpu")).start()
 
 
 if __name__ == "__main__":

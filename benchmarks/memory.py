@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import rawless.steps.encode
 from benchmarks import throughput
@@ -46,7 +47,7 @@ def _run_job(source: str, count: int) -> float:
     encoder = Trivial()
     rng = random.Random(1)  # noqa: S311
     payload = "".join(rng.choices(string.ascii_letters, k=EVENT_BYTES)).encode()
-    vars(rawless.steps.encode)["load"] = lambda *_: encoder
+    patch.object(rawless.steps.encode, "load", lambda *_: encoder).start()
     with tempfile.TemporaryDirectory() as folder:
         job = throughput.job(Work(f"memory_{source}", encoder.spec, [payload] * count), Path(folder) / "job")
         (throughput.time_messages if source == "messages" else throughput.time_lines)(job, count)
