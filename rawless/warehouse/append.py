@@ -26,9 +26,9 @@ class Appending:
         self._writer, self._table, self._refused = writer, table, set(refused)
         self._parts: list[Future[list[int]]] = []
 
-    def add(self, rows: Sequence[Row], positions: list[int]) -> None:
-        """Append rows, which fit into a request, with these positions among all."""
-        self._parts.append(self._writer.stream(self._table).submit(rows, positions))
+    def add(self, rows: Sequence[Row], positions: list[int], size: int) -> None:
+        """Append rows of this size in bytes, which fit into a request, with these positions among all."""
+        self._parts.append(self._writer.stream(self._table).submit(rows, positions, size))
 
     def is_done(self) -> bool:
         """Return whether `result` would return or raise at once."""
@@ -75,8 +75,8 @@ class StorageWriter:
         """Append rows of one type, at least one, in the background."""
         valid = [position for position, row in enumerate(rows) if is_valid(row)]
         appending = Appending(self, rows[0].TABLE, set(range(len(rows))) - set(valid))
-        for positions in _parts(rows, valid):
-            appending.add([rows[position] for position in positions], positions)
+        for positions, size in _parts(rows, valid):
+            appending.add([rows[position] for position in positions], positions, size)
         return appending
 
     def stream(self, table: str) -> AppendStream:
@@ -121,18 +121,19 @@ def _storage_writer(warehouse: Warehouse) -> StorageWriter:
     return StorageWriter(warehouse)
 
 
-def _parts(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[list[int]]:
-    """Divide positions into parts whose rows fit into one request each."""
+def _parts(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """Divide positions into parts whose rows fit into one request each, and yield them with the size of their rows."""
     part: list[int] = []
     size = 0
     for position in positions:
-        size += arrow_bytes(rows[position])
-        if part and size > MAX_REQUEST_BYTES:
-            yield part
-            part, size = [], arrow_bytes(rows[position])
+        more = arrow_bytes(rows[position])
+        if part and size + more > MAX_REQUEST_BYTES:
+            yield part, size
+            part, size = [], 0
         part.append(position)
+        size += more
     if part:
-        yield part
+        yield part, size
 
 
 def append_all(warehouse: Warehouse, rows: Sequence[Row]) -> None:

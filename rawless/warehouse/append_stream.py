@@ -18,7 +18,7 @@ from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 
 from rawless.metering import table as metrics
-from rawless.warehouse.rows import Row, arrow_bytes, to_arrow
+from rawless.warehouse.rows import Row, to_arrow
 
 MAX_REQUEST_BYTES = 8_000_000
 """The API accepts 10 MB, which includes the envelope."""
@@ -57,15 +57,12 @@ class _Append:
     positions: list[int]
     """Where the rows were in the call."""
     deadline: float
+    size: int
+    """Bytes of the rows in a request, at least, when they were submitted."""
     refused: list[int] = field(default_factory=list)
     alone: bool = False
     """Whether the rows must not share a request, because one with them was refused as a whole."""
     outcome: "Future[list[int]]" = field(default_factory=Future)
-    size: int = field(init=False)
-    """Bytes of the rows in a request, at least."""
-
-    def __post_init__(self) -> None:
-        self.size = sum(map(arrow_bytes, self.rows))
 
     def without(self, refused: set[int]) -> bool:
         """Leave out the rows at these indexes, and return whether any row is left."""
@@ -126,13 +123,13 @@ class AppendStream:
         metrics.QUEUE_OLDEST.watch(self, _oldest, "", "append")
         metrics.APPEND_CONNECTIONS.watch(self, _connections, self._table)
 
-    def submit(self, rows: Sequence[Row], positions: list[int]) -> "Future[list[int]]":
-        """Append rows in the background. `rows` fit into a request; `positions` are their names in the result.
+    def submit(self, rows: Sequence[Row], positions: list[int], size: int) -> "Future[list[int]]":
+        """Append rows of `size` bytes, which fit into a request, in the background. `positions` are names of the rows.
 
         The result is the positions of the rows that were refused; the others are in the table. It may also be an error
         of Google's client: a transient one after `retry_seconds`, a permanent one at once.
         """
-        append = _Append(rows, positions, time.monotonic() + self._retry_seconds)
+        append = _Append(rows, positions, time.monotonic() + self._retry_seconds, size)
         with self._changed:
             self._waiting.append(append)
             if not self._connections or (

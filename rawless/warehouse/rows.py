@@ -3,12 +3,13 @@
 The local BigQuery accepts rows that the real one refuses, so rows are validated here for both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
-from typing import Any, ClassVar, Literal, Protocol
+from operator import attrgetter
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -182,45 +183,42 @@ def size_bucket(size: int) -> str:
 
 def is_valid(row: Row) -> bool:
     """Return whether BigQuery accepts the row: required values present, text printable, times aware, vectors finite."""
-    required, numbers = _required_columns(row.TABLE), _float_columns(row.TABLE)
-    return all(
-        _is_valid(value, floats=field.name in numbers) and not (field.name in required and value is None)
-        for field in fields(row)
-        for value in (getattr(row, field.name),)
-    )
+    values, required, floats = _columns(row.TABLE)
+    return all(map(_is_valid, values(row), required, floats))
 
 
 @cache
-def _required_columns(name: str) -> frozenset[str]:
-    return frozenset(column.name for column in table(name).columns if column.mode != "NULLABLE")
+def _columns(name: str) -> tuple[Callable[[Row], tuple[Any, ...]], tuple[bool, ...], tuple[bool, ...]]:
+    """Return how to get the values of a table's row, and for each if it is required, and if floats may be in it."""
+    (kind,) = (kind for kind in get_args(Row) if kind.TABLE == name)
+    columns = {column.name: column for column in table(name).columns}
+    of = [columns[field.name] for field in fields(kind)]
+    required = tuple(column.mode != "NULLABLE" for column in of)
+    # A column of records has floats in it if one of their fields has.
+    floats = tuple("FLOAT64" in (column.type, *(field.type for field in column.fields)) for column in of)
+    return attrgetter(*(column.name for column in of)), required, floats
 
 
-@cache
-def _float_columns(name: str) -> frozenset[str]:
-    """Return the columns of floats, including those with floats in nested records."""
-    columns = table(name).columns
-    return frozenset(
-        column.name for column in columns if "FLOAT64" in (column.type, *(field.type for field in column.fields))
-    )
-
-
-def _is_valid(value: Any, *, floats: bool) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.ndim == 1 and value.size > 0 and bool(np.isfinite(value).all())
-    if isinstance(value, datetime):
-        return value.tzinfo is not None and _EARLIEST <= value <= _LATEST
+def _is_valid(value: Any, is_required: bool, has_floats: bool) -> bool:
     if isinstance(value, str):
         return value.isprintable()
+    if value is None:
+        return not is_required
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and _EARLIEST <= value <= _LATEST
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.size > 0 and bool(np.isfinite(value).all())
     if isinstance(value, tuple):
-        return all(_is_valid(part, floats=floats) for part in value)
+        return all(_is_valid(part, False, has_floats) for part in value)
     if isinstance(value, float):
-        return floats and isfinite(value)
-    return value is None or isinstance(value, bool | int)
+        return has_floats and isfinite(value)
+    return isinstance(value, bool | int)
 
 
 def arrow_bytes(row: Row) -> int:
     """Return at least the bytes that a row has in an Arrow batch, which Arrow itself takes far longer to count."""
-    return sum(_arrow_bytes(getattr(row, field.name)) for field in fields(row))
+    values, _, _ = _columns(row.TABLE)
+    return sum(map(_arrow_bytes, values(row)))
 
 
 def _arrow_bytes(value: Any) -> int:

@@ -183,7 +183,7 @@ class Calls:
         return self.made[-1]
 
     def append(self, row: EmbeddingRow) -> list[int]:
-        return self.stream.wait(self.stream.submit([row], [0]))
+        return self.stream.wait(self.stream.submit([row], [0], 1_000))
 
 
 class Call:
@@ -214,7 +214,7 @@ def test_a_call_that_has_ended_takes_no_rows_of_the_next(make_row: MakeRow) -> N
 
     def fail(call: Call) -> Iterator[types.AppendRowsResponse]:
         next(call.requests)
-        waiting.append(calls.stream.submit([make_row(event_id="event-2")], [0]))
+        waiting.append(calls.stream.submit([make_row(event_id="event-2")], [0], 1_000))
         yield from failing()
 
     def answer(call: Call) -> Iterator[types.AppendRowsResponse]:
@@ -354,7 +354,9 @@ def test_rows_that_cannot_be_converted_do_not_fail_those_of_others(
     monkeypatch.setattr("rawless.warehouse.append_stream.to_arrow", convert)
     stream = Calls(answer).stream
     with stream._changed:  # so that all of them are taken for one request
-        first, bad, last = (stream.submit([make_row(event_id=each)], [0]) for each in ("event-1", "bad", "event-2"))
+        first, bad, last = (
+            stream.submit([make_row(event_id=each)], [0], 1_000) for each in ("event-1", "bad", "event-2")
+        )
 
     assert (stream.wait(first), stream.wait(last)) == ([], [])
     with pytest.raises(exceptions.InvalidArgument):
