@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
+from rawless.garbage_collection import exempt_loaded
+
 _JOIN_SECONDS = 1.0
 
 
@@ -48,6 +50,7 @@ class Lifespan:
             for first, _interval in self._tasks:
                 with suppress(Exception):  # it is called again
                     await first()
+            exempt_loaded()
             tasks = [asyncio.create_task(self._repeat_task(*each)) for each in self._tasks]
             yield
             for running in tasks:

@@ -16,6 +16,7 @@ from encoders.together import Together
 from rawless.broken_process import end_when_broken
 from rawless.events.event import Event, Rejection
 from rawless.events.stream import Stream
+from rawless.garbage_collection import exempt_loaded
 from rawless.metering import table as metrics
 from rawless.privacy import Raw, Stage
 from rawless.privacy.pseudonyms import KeySource
@@ -88,6 +89,7 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
             has_key = self._stream.subject != "none" or self._stream.unchanged or noise_key
             secret = self._key.load().derive(CRASHES + self._stream.stream) if has_key else record.secret
             self._recorded = Recorded(record, secret, self._encoders)
+        exempt_loaded()
 
     def start(self) -> None:
         """See `Step.start`."""
