@@ -9,10 +9,13 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
+import certifi
+import urllib3
 from google.api_core.exceptions import (
     BadRequest,
     Forbidden,
@@ -20,12 +23,14 @@ from google.api_core.exceptions import (
     NotFound,
     PreconditionFailed,
     RequestRangeNotSatisfiable,
+    from_http_status,
 )
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.api_core.retry import Retry
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from google.auth.transport.urllib3 import AuthorizedHttp
 from google.cloud.storage import Client
-from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
-from requests.adapters import HTTPAdapter
+from requests.utils import get_auth_from_url, select_proxy
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.find_files import has_wildcard, matches
@@ -41,12 +46,15 @@ CONNECTIONS = 64
 """Connections that a process keeps open; further ones are opened as needed and closed after their request."""
 RETRY_SECONDS = 120.0
 """For how long a request is repeated while the store does not answer."""
+REQUEST_SECONDS = 60.0
+"""How long a request waits for a connection, and for the next bytes of an answer."""
 CHUNK = 8 << 20
 """The most bytes that a file object requests at once."""
 _FIRST_CHUNK = 1 << 18
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _FIELDS = "items(name,generation,size),nextPageToken"
-_FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, OSError)  # the errors of requests are OSErrors
+_FAILURES = (GoogleAPIError, GoogleAuthError, urllib3.exceptions.HTTPError, OSError)  # those of requests are OSErrors
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ObjectNotFound(Unavailable):
@@ -162,20 +170,11 @@ def download(
     name, UnreadableObject if the object may not be read, and Unavailable if the store does not answer.
     """
     refused: str | None = None
-    content = _Bounded(None if end is None else end - start)
     try:
-        with withheld(), suppress(_Full):
-            blob = _client().bucket(bucket).blob(name, generation=generation)
-            # Raw, because an object that is stored as compressed would be inflated, without a limit.
-            blob.download_to_file(
-                content,
-                start=start,
-                end=None if end is None else end - 1,
-                raw_download=True,
-                checksum=None,  # none exists for a part of an object
-                retry=DEFAULT_RETRY.with_timeout(RETRY_SECONDS),
-            )
-        return content.getvalue()
+        with withheld():
+            get = _retry.with_timeout(RETRY_SECONDS)(_store().get)
+            content: bytes = get(bucket, name, start, end, generation)
+        return content
     except RequestRangeNotSatisfiable:
         return b""
     except (NotFound, BadRequest):  # also an impossible name
@@ -184,7 +183,7 @@ def download(
         missing, of_object, kind, refused = False, False, "", str(error)
     except _FAILURES as error:
         missing, kind = False, type(error).__name__
-        of_object = isinstance(error, Forbidden | PreconditionFailed | DataCorruption)
+        of_object = isinstance(error, Forbidden | PreconditionFailed)
     if refused is not None:
         raise Unavailable(refused)
     if missing:
@@ -202,26 +201,6 @@ def open_object(found: CloudObject, where: str, start: int = 0, expected: int | 
     raw = _ObjectFile(found, where, expected)
     raw.seek(start)
     return io.BufferedReader(raw, 1 << 16)
-
-
-class _Full(Exception):
-    """More was sent than was asked for."""
-
-
-class _Bounded(io.BytesIO):
-    """Takes at most `limit` bytes: a store ignores ranges of an object that it inflates in spite of the request."""
-
-    def __init__(self, limit: int | None) -> None:
-        super().__init__()
-        self._limit = limit
-
-    def write(self, chunk: Any) -> int:
-        """See `io.BytesIO.write`. Raises _Full."""
-        left = len(chunk) if self._limit is None else self._limit - self.tell()
-        written = super().write(chunk[:left])
-        if len(chunk) > left:
-            raise _Full
-        return written
 
 
 class _ObjectFile(io.RawIOBase):
@@ -277,8 +256,8 @@ class _ObjectFile(io.RawIOBase):
 
 def _pages(pattern: ObjectPattern) -> Any:
     return (
-        _client()
-        .list_blobs(
+        _store()
+        .client.list_blobs(
             pattern.bucket,
             prefix=pattern.prefix,
             delimiter="/" if pattern._is_flat else None,
@@ -293,14 +272,91 @@ def _listed(pattern: ObjectPattern, blob: Any) -> CloudObject:
     return CloudObject(pattern.bucket, blob.name, int(blob.generation), int(blob.size))
 
 
+class _Store:
+    """The clients of this process: Google's for lists, and a smaller one for contents.
+
+    To read an object with Google's client costs three times as much of the processor (`python -m benchmarks claims`).
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._address = client._connection.API_BASE_URL
+        if _is_emulator(self._address):
+            client._http.trust_env = False
+        self._http = AuthorizedHttp(client._credentials, http=_connections(client._http, self._address))
+
+    def get(self, bucket: str, name: str, start: int, end: int | None, generation: int | None) -> bytes:
+        """Return the bytes of an object from `start` to before `end`. Raises errors of Google's and of urllib3's."""
+        of = "" if generation is None else f"&generation={generation}"
+        place = f"b/{quote(bucket, safe='')}/o/{quote(name, safe='')}?alt=media{of}"
+        response = self._http.urlopen(
+            "GET",
+            f"{self._address}/download/storage/v1/{place}",
+            # Compressed, because an object that is stored as compressed would be inflated, without a limit.
+            headers={"Accept-Encoding": "gzip", "Range": f"bytes={start}-{'' if end is None else end - 1}"},
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+            timeout=REQUEST_SECONDS,
+        )
+        if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            response.drain_conn()
+            raise from_http_status(response.status, "")
+        content = _read(response, None if end is None else end - start)
+        if not response.closed:  # a store ignores the range of an object that it inflates in spite of the request
+            response.close()  # the rest is not read, so the connection is not used again
+        return content
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.client.close()
+        self._http.http.clear()
+
+
+def _read(response: urllib3.BaseHTTPResponse, limit: int | None) -> bytes:
+    """Return at most `limit` bytes of an answer. Raises ProtocolError if it ends before its announced end."""
+    if limit is None:
+        return response.read(decode_content=False)
+    parts: list[bytes] = []
+    while limit > 0 and (part := response.read(limit, decode_content=False)):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
+
+
+def _connections(session: Any, address: str) -> urllib3.PoolManager:
+    """Return the connections of a process to a store, with proxy and certificates of the environment."""
+    settings = session.merge_environment_settings(address, {}, None, None, None)
+    proxy = None if _is_emulator(address) else select_proxy(address, settings["proxies"])
+    certificates = settings["verify"] if isinstance(settings["verify"], str) else certifi.where()
+    options: dict[str, Any] = {"maxsize": CONNECTIONS, "cert_reqs": "CERT_REQUIRED", "ca_certs": certificates}
+    if proxy is None:
+        return urllib3.PoolManager(**options)
+    user, password = get_auth_from_url(proxy)
+    headers = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+
+
+def _is_emulator(address: str) -> bool:
+    """Return whether an address is on this machine, so that it is never reached through a proxy."""
+    return address.startswith("http://")
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Return whether a request may succeed when it is repeated."""
+    return isinstance(error, urllib3.exceptions.HTTPError | TransportError) or getattr(error, "code", 0) in _TRANSIENT
+
+
+_retry = Retry(predicate=_is_transient)
 _lock = threading.Lock()
-_clients: list[Client] = []
+_stores: list[_Store] = []
 
 
-def _client() -> Client:
-    """Return the client of this process. Raises UserError for an emulator elsewhere, and without credentials."""
+def _store() -> _Store:
+    """Return the store of this process. Raises UserError for an emulator elsewhere, and without credentials."""
     with _lock:
-        if not _clients:
+        if not _stores:
             check_storage_address()
             try:
                 client = Client(project=None)
@@ -308,28 +364,12 @@ def _client() -> Client:
                 raise UserError(
                     "There are no Google credentials; run `gcloud auth application-default login`."
                 ) from None
-            _set_up(client)
-            _clients.append(client)
-        return _clients[0]
-
-
-def _set_up(client: Client) -> None:
-    """Let the client keep its connections, and read proxies and certificates from the environment now.
-
-    It would read the whole environment at each request, a seventh of what a request costs. An emulator is on this
-    machine, and so is never reached through a proxy.
-    """
-    session, address = client._http, client._connection.API_BASE_URL
-    settings = session.merge_environment_settings(address, {}, None, None, None)
-    session.proxies = {} if address.startswith("http://") else settings["proxies"]
-    session.verify, session.cert, session.trust_env = settings["verify"], settings["cert"], False
-    pool = HTTPAdapter(pool_maxsize=CONNECTIONS)
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, pool)
+            _stores.append(_Store(client))
+        return _stores[0]
 
 
 def forget_client() -> None:
     """Close the client of this process; the next request opens another."""
     with _lock:
-        while _clients:
-            _clients.pop().close()
+        while _stores:
+            _stores.pop().close()

@@ -6,14 +6,15 @@ import logging
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
+import urllib3
 from google.cloud.storage import Client
-from google.cloud.storage.retry import DEFAULT_RETRY
 
 from rawless.errors import Unavailable
 from rawless.events import cloud_objects, stored_objects
-from rawless.events.cloud_objects import forget_client
+from rawless.events.cloud_objects import ObjectPattern, forget_client, list_objects
 from rawless.events.objects import ObjectLocation, locate
 from rawless.events.stored_objects import read_object
 from rawless.privacy import Reason, Rejected, guarded
@@ -39,7 +40,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with serving() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
         for name, seconds in (("_initial", 0.01), ("_maximum", 0.05)):
-            monkeypatch.setattr(DEFAULT_RETRY, name, seconds)
+            monkeypatch.setattr(cloud_objects._retry, name, seconds)
         forget_client()
         yield server
         forget_client()
@@ -264,6 +265,7 @@ def test_an_emulator_is_not_reached_through_a_proxy(store: Store, monkeypatch: p
         monkeypatch.delenv(name, raising=False)
     store.objects["bucket/folder/a"] = Stored(b"content")
     assert read("a") == b"content"
+    assert [found.name for found in list_objects(ObjectPattern("bucket", "folder/*"), "here")] == ["folder/a"]
 
 
 def test_google_is_reached_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,11 +273,12 @@ def test_google_is_reached_as_the_environment_says(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/own.pem")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    client = Client.create_anonymous_client()
-    cloud_objects._set_up(client)
-    assert client._http.proxies["https"] == "http://proxy.example:3128"
-    assert client._http.verify == "/etc/own.pem"
-    client.close()
+    with closing(cloud_objects._Store(Client.create_anonymous_client())) as google:
+        connections = google._http.http
+        assert isinstance(connections, urllib3.ProxyManager)
+        assert connections.proxy.url == "http://proxy.example:3128"
+        assert connections.connection_pool_kw["ca_certs"] == "/etc/own.pem"
+        assert connections.connection_pool_kw["cert_reqs"] == "CERT_REQUIRED"
 
 
 def test_a_local_object_is_read_without_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
