@@ -98,7 +98,8 @@ class BatchEncoder(Generic[P]):
         self, item: Raw[bytes], limits: ImageLimits = _DEFAULT_LIMITS, role: Role = "document"
     ) -> "Future[Outcome]":
         """See `Encoder.submit`."""
-        return self._batcher.submit(partial(self.prepare, item, limits, role))
+        prepare = partial(self.prepare, item, limits, role)
+        return self._batcher.submit(prepare, is_quick=self._is_quick(item))
 
     def encode(
         self, items: Sequence[Raw[bytes]], limits: ImageLimits = _DEFAULT_LIMITS, role: Role = "document"
@@ -141,6 +142,10 @@ class BatchEncoder(Generic[P]):
     def submit_prepared(self, prepare: Callable[[], P | Reason]) -> "Future[Outcome]":
         """Return the future of an item as `submit` does; `prepare` returns it from `prepare_for_all`."""
         return self._batcher.submit(lambda: self._checked(prepare()))
+
+    def _is_quick(self, item: Raw[bytes]) -> bool:
+        size = guarded(_read, item, len) if self._model.quick_bytes else Reason.INTERNAL
+        return isinstance(size, int) and size <= self._model.quick_bytes
 
     def _checked(self, outcome: P | Reason) -> P | Reason:
         """Return the outcome of preparing an item. Raises Unavailable if preparing the probe fails too."""

@@ -10,7 +10,7 @@ import os
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Semaphore
@@ -31,7 +31,10 @@ STUCK_SECONDS = 600.0
 the slowest batch, of a large network on one core, takes one."""
 CHECK_SECONDS = 5.0
 """How often a caller that waits looks whether the batcher is stuck."""
+PREPARING = 1 + (os.cpu_count() or 1)
+"""Items that are prepared at a time: one more than there are cores, since each waits for its thread in between."""
 _NO_THREAD = "The encoder cannot start a thread; run the command again."
+_INTERRUPTED = "Encoding was interrupted; run the command again."
 
 
 class Budget(NamedTuple):
@@ -88,14 +91,14 @@ class Batcher(Generic[P]):
         self._unprepared: deque[float] = deque()
         """When each item was submitted that waits for a thread."""
         # The threads start with the first items, and end when the batcher is garbage collected.
-        self._preparing = ThreadPoolExecutor(os.cpu_count(), "prepare")
+        self._preparing = ThreadPoolExecutor(PREPARING, "prepare")
         self._running = ThreadPoolExecutor(budget.runs, "encode")
 
-    def submit(self, prepare: Callable[[], P | Reason]) -> "Future[Outcome]":
+    def submit(self, prepare: Callable[[], P | Reason], *, is_quick: bool = False) -> "Future[Outcome]":
         """Return the future outcome of one item; blocks while the capacity is used up. Raises as `check_progress` does.
 
-        `prepare` is called in another thread. It returns the prepared item or a reason, or raises Unavailable, which
-        the future then raises.
+        `prepare` is called in another thread, or in this one if it `is_quick`, since handing it over would take longer.
+        It returns the prepared item or a reason, or raises Unavailable, which the future then raises.
         """
         while not self._capacity.acquire(timeout=CHECK_SECONDS):
             self.check_progress()
@@ -105,13 +108,15 @@ class Batcher(Generic[P]):
             self._in_progress += 1
         outcome: Future[Outcome] = Future()
         outcome.set_running_or_notify_cancel()  # a future that is running cannot be cancelled before it is resolved
-        outcome.add_done_callback(self._release)
+        if is_quick:
+            self._prepare(prepare, outcome)
+            return outcome
         self._unprepared.append(time.monotonic())
         try:
-            self._preparing.submit(self._prepare, prepare, outcome)
+            self._preparing.submit(self._prepare_submitted, prepare, outcome)
         except RuntimeError:  # no thread can be started, or the interpreter is shutting down
             self._unprepared.pop()
-            _resolve(outcome, Unavailable(_NO_THREAD))
+            self._settle([(outcome, Unavailable(_NO_THREAD))])
         return outcome
 
     def measure(self, ref: str) -> None:
@@ -134,27 +139,40 @@ class Batcher(Generic[P]):
                 "hangs; restart the worker."
             )
 
-    def _release(self, _: "Future[Outcome]") -> None:
+    def _settle(self, outcomes: "Iterable[tuple[Future[Outcome], Outcome | Unavailable]]") -> None:
+        """Give each future its outcome, and then their places to other items."""
+        settled = 0
+        for future, outcome in outcomes:
+            _resolve(future, outcome)
+            settled += 1
         with self._counting:
-            self._in_progress -= 1
+            self._in_progress -= settled
             self._last_outcome = time.monotonic()
-        self._capacity.release()
+        self._capacity.release(settled)
+
+    def _prepare_submitted(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
+        self._unprepared.popleft()
+        self._prepare(prepare, outcome)
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         started = time.monotonic()
-        self._unprepared.popleft()
+        failure: Reason | Unavailable
         try:
             prepared = prepare()
             if self._ref is not None:
                 metrics.PREPARE.observe(time.monotonic() - started, self._ref)
-            if isinstance(prepared, Reason):
-                _resolve(outcome, prepared)
-            else:
+            if not isinstance(prepared, Reason):
                 self._enqueue(prepared, outcome)
+                return
+            failure = prepared
         except Unavailable as error:
-            _resolve(outcome, Unavailable(str(error)))
+            failure = Unavailable(str(error))
+        except KeyboardInterrupt:  # of the main thread, if the item is quick
+            self._settle([(outcome, Unavailable(_INTERRUPTED))])
+            raise
         except BaseException:  # noqa: BLE001 - it may contain content, and the caller must get an outcome
-            _resolve(outcome, _broken())
+            failure = _broken()
+        self._settle([(outcome, failure)])
 
     def _enqueue(self, prepared: P, outcome: "Future[Outcome]") -> None:
         cost = self._cost(prepared)
@@ -181,14 +199,13 @@ class Batcher(Generic[P]):
                 started = time.monotonic()
                 outcomes = self._outcomes(batch)
                 self._record(batch, outcomes, time.monotonic() - started)  # before a bundle ends that waits for it
-                for item, outcome in zip(batch, outcomes, strict=True):
-                    _resolve(item.outcome, outcome)
+                self._settle(zip((item.outcome for item in batch), outcomes, strict=True))
         except BaseException:  # noqa: BLE001 - it may contain content, and every caller must get an outcome
             with self._changed:
                 batch, self._waiting = batch + self._waiting, []
                 self._active -= 1
-            for item in batch:
-                _resolve(item.outcome, _broken())
+            broken = _broken()
+            self._settle((item.outcome, broken) for item in batch)
 
     def _outcomes(self, batch: list[_Waiting[P]]) -> list[Outcome | Unavailable]:
         """Return an outcome for each item, whatever happens: a caller without one would wait for ever."""

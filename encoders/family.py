@@ -40,6 +40,9 @@ class Model(ABC, Generic[P]):
     """From `inputs` to vectors of shape (batch, dimension), on the CPU, in evaluation mode."""
     budget: Budget
     """The limits of a batch, in units of `cost`."""
+    quick_bytes: int = 0
+    """Up to so many bytes, an item is prepared by the thread that submits it: another one would take longer to start.
+    It is a millisecond at most, since a service submits from the thread that answers all requests."""
 
     @abstractmethod
     def prepare(self, content: bytes, limits: ImageLimits) -> P:

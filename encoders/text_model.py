@@ -50,6 +50,9 @@ class _Prompt(NamedTuple):
 class TextModel(Model[Tokens]):
     """A network of tokens behind decoding, checks and tokenizing. Items are UTF-8 texts."""
 
+    quick_bytes = 2_000
+    """See `Model.quick_bytes`."""
+
     def __init__(
         self, tokenizer: Any, network: torch.nn.Module, preprocessing: TextPreprocessing, *, cuda: bool
     ) -> None:

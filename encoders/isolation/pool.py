@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from threading import Lock, Semaphore, Thread
 from typing import NamedTuple, TypeAlias
 
+from encoders.batcher import PREPARING
 from encoders.child import messages
 from rawless.child_environment import child_environment
 from rawless.errors import Unavailable
@@ -86,7 +87,7 @@ class Pool:
         self._task = task
         self._reserve = reserve
         self._cpu_seconds, self._seconds = cpu_seconds, seconds
-        self._size = size or os.cpu_count() or 1
+        self._size = size or PREPARING
         self._counts = dict.fromkeys(Counts._fields, 0.0)
         self._begin()
         atexit.register(self.close)

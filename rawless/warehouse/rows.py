@@ -190,7 +190,7 @@ def is_valid(row: Row) -> bool:
 @cache
 def _columns(name: str) -> tuple[Callable[[Row], tuple[Any, ...]], tuple[bool, ...], tuple[bool, ...]]:
     """Return how to get the values of a table's row, and for each if it is required, and if floats may be in it."""
-    (kind,) = (kind for kind in get_args(Row) if kind.TABLE == name)
+    (kind,) = (kind for kind in get_args(Row) if name == kind.TABLE)
     columns = {column.name: column for column in table(name).columns}
     of = [columns[field.name] for field in fields(kind)]
     required = tuple(column.mode != "NULLABLE" for column in of)

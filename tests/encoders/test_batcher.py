@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encoders import batcher as batching
-from encoders.batcher import Batcher, Budget, Outcome, batch_around
+from encoders.batcher import PREPARING, Batcher, Budget, Outcome, batch_around
 from encoders.encoder import Encoded
 from rawless import broken_process
 from rawless.errors import Unavailable
@@ -294,8 +293,7 @@ def test_the_queues_of_a_batcher_are_measured_with_the_age_of_their_oldest(model
         assert preparing.wait(LIMIT)
         return 4
 
-    threads = os.cpu_count() or 1
-    late = [shared.submit(prepare) for _ in range(threads + 2)]
+    late = [shared.submit(prepare) for _ in range(PREPARING + 2)]
 
     eventually(lambda: in_queue("prepare") == 2)
     assert 0 < measured("rawless_queue_oldest_seconds", encoder=REF, queue="prepare") < LIMIT
@@ -305,6 +303,31 @@ def test_the_queues_of_a_batcher_are_measured_with_the_age_of_their_oldest(model
     wait([*running, *waiting, *late], LIMIT)
     assert (in_queue("prepare"), in_queue("batch")) == (0, 0)
     assert measured("rawless_queue_oldest_seconds", encoder=REF, queue="prepare") == 0
+
+
+def test_a_quick_item_is_prepared_by_the_thread_that_submits_it(model: Model) -> None:
+    shared, threads = batcher(model), []
+
+    def prepare() -> int:
+        threads.append(threading.get_ident())
+        return 7
+
+    outcomes = [shared.submit(prepare, is_quick=is_quick) for is_quick in (True, False)]
+
+    assert [outcome.result(LIMIT) for outcome in outcomes] == [vector(7), vector(7)]
+    assert threads[0] == threading.get_ident() != threads[1]
+
+
+def test_an_item_that_is_interrupted_while_it_is_prepared_gives_its_place_to_others(model: Model) -> None:
+    def interrupt() -> int:
+        raise KeyboardInterrupt
+
+    shared = batcher(model, capacity=1)
+    with pytest.raises(KeyboardInterrupt):
+        shared.submit(interrupt, is_quick=True)
+
+    (next_one,) = submit(shared, 8)
+    assert next_one.result(LIMIT) == vector(8)
 
 
 def test_a_batch_is_measured_by_size_fill_padding_and_failures_before_its_callers_go_on() -> None:
