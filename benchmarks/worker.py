@@ -36,7 +36,7 @@ from benchmarks.report import show
 from benchmarks.work import Work, messages, minilm, resnet18
 from encoders.batch_encoder import BatchEncoder
 from encoders.family import Model
-from encoders.image_model import budget
+from encoders.image_model import ImageModel, budget
 from encoders.load import build, load_model
 from encoders.spec import Vector
 from encoders.text_model import CUDA_BUDGET
@@ -169,7 +169,10 @@ def _alone(case: Case) -> _Alone:
 def _on_stub(work: Work, batch_seconds: float, item_seconds: float, isolated: bool) -> BatchEncoder[Any]:
     """Return the encoder of a workload with a stub as its network, and batches as on a GPU."""
     model: Model[Any] = load_model(work.spec, cuda=False)
-    model.budget = budget(224, cuda=True) if work.spec.modality == "image" else CUDA_BUDGET
+    if isinstance(model, ImageModel):
+        model.budget, model._memory_format = budget(224, cuda=True), torch.channels_last
+    else:
+        model.budget = CUDA_BUDGET
     encoder: BatchEncoder[Any] = BatchEncoder(work.spec, model, torch.device("cpu"))
     encoder._runtime = Stub(work.spec.dimension, batch_seconds, item_seconds)
     encoder._turn = nullcontext()

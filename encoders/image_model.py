@@ -37,6 +37,7 @@ class ImageModel(Model[torch.Tensor]):
         self.budget = budget(preprocessing.crop, cuda=cuda)
         self._preprocessing = preprocessing
         self._cuda = cuda
+        self._memory_format = torch.channels_last if cuda else torch.contiguous_format
         self._is_isolated = False
 
     def isolate(self) -> None:
@@ -72,10 +73,18 @@ class ImageModel(Model[torch.Tensor]):
         return 1
 
     def inputs(self, batch: Sequence[torch.Tensor]) -> Inputs:
-        """See `Model.inputs`: pixels, uint8 of shape (batch, 3, crop, crop)."""
-        images = torch.empty((len(batch), *batch[0].shape), dtype=torch.uint8, pin_memory=self._cuda)
+        """See `Model.inputs`: pixels, uint8 of shape (batch, 3, crop, crop).
+
+        On CUDA they are channels last in memory, as decoders write them and as the device computes with them. To
+        transpose the pixels of an image takes longer than all other work of a batch for it.
+        """
+        shape = len(batch), *batch[0].shape
+        images = torch.empty(shape, dtype=torch.uint8, memory_format=self._memory_format, pin_memory=self._cuda)
         # Not by torch, whose threads would wait for cores on which other threads decode.
-        np.stack([pixels.numpy() for pixels in batch], out=images.numpy())
+        if self._memory_format is torch.channels_last:
+            np.stack([pixels.permute(1, 2, 0).numpy() for pixels in batch], out=images.permute(0, 2, 3, 1).numpy())
+        else:
+            np.stack([pixels.numpy() for pixels in batch], out=images.numpy())
         return (images,)
 
     def examples(self) -> list[Inputs]:

@@ -20,7 +20,7 @@ from encoders.batch_encoder import BatchEncoder
 from encoders.catalogue import lookup
 from encoders.encoder import Encoded, Encoder
 from encoders.families.torchvision_image import TorchvisionSpec, load_network
-from encoders.image_model import BATCH, budget
+from encoders.image_model import BATCH, ImageModel, budget
 from encoders.load import build, load
 from rawless.content import ImageLimits
 from rawless.errors import Unavailable
@@ -212,6 +212,22 @@ def test_items_are_run_in_batches_within_the_budget(image_encoder: BatchEncoder[
 @pytest.mark.parametrize(("crop", "capacity"), [(224, 32), (2000, 5), (4096, 1)])
 def test_the_capacity_is_bounded_by_bytes_or_one_item(crop: int, capacity: int) -> None:
     assert budget(crop, cuda=False).capacity == capacity
+
+
+def test_a_batch_for_cuda_has_the_same_pixels_channels_last(
+    image_encoder: BatchEncoder[Any], good: list[bytes]
+) -> None:
+    model = image_encoder.model
+    assert isinstance(model, ImageModel)
+    items = [model.prepare(each, ImageLimits()) for each in good]
+    (expected,) = model.inputs(items)
+
+    model._memory_format = torch.channels_last
+    (pixels,) = model.inputs(items)
+
+    assert torch.equal(pixels, expected)
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+    assert expected.is_contiguous()
 
 
 @pytest.mark.parametrize("at", range(8))
