@@ -9,7 +9,6 @@ compared with what decoding and the model alone allow, which is measured in the 
 """
 
 import logging
-import os
 import random
 import statistics
 import tempfile
@@ -35,6 +34,7 @@ from benchmarks.object_store import serving
 from benchmarks.report import show
 from benchmarks.work import Work, messages, minilm, resnet18
 from encoders.batch_encoder import BatchEncoder
+from encoders.batcher import PREPARING
 from encoders.family import Model
 from encoders.image_model import ImageModel, budget
 from encoders.load import build, load_model
@@ -184,7 +184,7 @@ def _on_stub(work: Work, batch_seconds: float, item_seconds: float, isolated: bo
 
 def _decoding(case: Case) -> float:
     """Return how many items a second the threads that prepare can do alone."""
-    items, workers = [Raw(payload) for payload in case.work.payloads], os.cpu_count() or 1
+    items = [Raw(payload) for payload in case.work.payloads]
 
     def prepare(first: int, limit: float) -> int:
         done = first
@@ -194,10 +194,10 @@ def _decoding(case: Case) -> float:
             done += 1
         return done - first
 
-    with ThreadPoolExecutor(workers) as threads:
-        list(threads.map(case.encoder.prepare, items[: 4 * workers]))  # children start with the first items
+    with ThreadPoolExecutor(PREPARING) as threads:
+        list(threads.map(case.encoder.prepare, items[: 4 * PREPARING]))  # children start with the first items
         started = time.perf_counter()
-        total = sum(threads.map(prepare, range(workers), [started + _ALONE_SECONDS] * workers))
+        total = sum(threads.map(prepare, range(PREPARING), [started + _ALONE_SECONDS] * PREPARING))
         return total / (time.perf_counter() - started)
 
 
