@@ -182,7 +182,17 @@ class Batcher(Generic[P]):
             self._submitted += 1
             item = _Waiting(cost, self._submitted, time.monotonic(), prepared, outcome)
             insort(self._waiting, item, key=lambda waiting: waiting.sort_key)
-            self._changed.notify()
+            if not self._surely_joins():
+                self._changed.notify()
+
+    def _surely_joins(self) -> bool:
+        """Return whether all items that wait are one batch, and others may join it, without looking at each of them.
+
+        A thread that waits for such a batch then has nothing to decide; each time it wakes up, all others wait for it.
+        """
+        size, lowest, highest = len(self._waiting), self._waiting[0].cost, self._waiting[-1].cost
+        has_room = size < self.budget.capacity and highest * (size + 1) <= self.budget.cost
+        return has_room and (highest - lowest) * size <= self.budget.run_cost
 
     def _start_running(self) -> None:
         """Run the items that wait in another thread, once the caller releases the lock."""
