@@ -16,7 +16,8 @@ from rawless.steps.rejections import counter, rejection_row
 from rawless.steps.step import Step
 from rawless.warehouse.append import Appending, storage_writer
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import RejectionRow
+from rawless.warehouse.rows import EmbeddingRow, RejectionRow
+from rawless.warehouse.tables import table
 
 MAX_ROWS = 500
 MAX_SECONDS = 5.0
@@ -45,6 +46,8 @@ class Write(Step[Output, RejectionRow]):
         """See `Step.setup`."""
         self._meter = meter
         self._appender = storage_writer(self._warehouse)
+        for kind in (EmbeddingRow, RejectionRow):
+            table(kind.TABLE)  # its schema is read now, and not by all threads at their first rows
 
     def start(self) -> None:
         """See `Step.start`."""
