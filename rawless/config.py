@@ -1,9 +1,11 @@
 """Read YAML files into validated models, and describe an invalid value in one sentence."""
 
 import re
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
@@ -164,22 +166,41 @@ def check(data: Any, model: type[M], *, where: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise UserError(f"{where}: {_sentence(error)}") from None
+        raise UserError(f"{where}: {_sentence(error, model)}") from None
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     field = ".".join(_field_name(part) for part in first["loc"] if not _is_tag(part)) or "the file"
     if first["type"] == "missing":
         return f"the field {field} is missing; add it."
     if first["type"] == "extra_forbidden":
-        return f"the field {field} is unknown; remove it or correct its name."
+        *around, name = first["loc"]
+        known = {known for each in _models_at(model, around) for known in each.model_fields}
+        similar = get_close_matches(str(name).lower(), sorted(known), n=1)
+        advice = f"correct its name to {similar[0]}, or remove it." if similar else "remove it or correct its name."
+        return f"the field {field} is unknown; {advice}"
     rule = " ".join(first["msg"].removeprefix("Value error, ").split())
     value = first["input"]
     if any(_SECRET.search(str(part)) for part in first["loc"] if part != _KEY_ITSELF):
         rule = rule.replace(str(value), _NOT_SHOWN) if value else rule  # a validator may quote it
         return f"{field} is {_NOT_SHOWN}, but the rule is: {rule}."
     return f"{field} is {_described(value)}, but the rule is: {rule}."
+
+
+def _models_at(annotation: Any, location: Sequence[int | str]) -> set[type[BaseModel]]:
+    """Return the models that a value at a location may have, which goes from an annotation through names and keys."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        of = [part for part in location if not _is_tag(part)]
+        if not of:
+            return {annotation}
+        field = annotation.model_fields.get(str(of[0]))
+        return _models_at(field.annotation, of[1:]) if field else set()
+    # A mapping or a list takes one part of the location, and a union takes none.
+    inner = get_args(annotation)
+    is_collection = isinstance(origin := get_origin(annotation), type) and issubclass(origin, Collection)
+    left = location[1:] if is_collection else location
+    return {model for each in inner for model in _models_at(each, left)}
 
 
 def _is_tag(part: int | str) -> bool:

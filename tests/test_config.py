@@ -229,8 +229,10 @@ def test_a_value_that_yaml_cannot_construct_is_reported_in_one_sentence(
     ("text", "sentence"),
     [
         ("colour: red\n", "the field title is missing; add it."),
-        ("title: a\ncolor: red\n", "the field color is unknown; remove it or correct its name."),
-        ("title: a\nshapes: {a: {side: 2, colour: red}}\n", "the field shapes.a.colour is unknown"),
+        ("title: a\ncolor: red\n", "the field color is unknown; correct its name to colour, or remove it."),
+        ("title: a\nlanguage: de\n", "the field language is unknown; remove it or correct its name."),
+        ("title: a\nshapes: {a: {side: 2, colour: red}}\n", "a.colour is unknown; remove it or correct its name."),
+        ("title: a\nshapes: {a: {radius: 2, fill: true}}\n", "a.fill is unknown; correct its name to filled,"),
         ("title: a\ncolour: green\n", "colour is 'green', but the rule is: Input should be 'red' or 'blue'."),
         ("title: 5\n", "title is 5, but the rule is: Input should be a valid string."),
         ("title: a\ntags: [a, 5]\n", "tags.1 is 5, but the rule is: Input should be a valid string."),

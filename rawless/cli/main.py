@@ -3,7 +3,10 @@
 import gc
 import logging
 import os
+import platform
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -59,11 +62,26 @@ from rawless.cli.output import printable
 from rawless.errors import RawlessError, UserError
 
 app = typer.Typer(
-    help="Turn sensitive images and texts into embeddings at the source, and log only the embeddings.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"rawless {metadata.version('rawless')}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Turn sensitive images and texts into embeddings at the source, and log only the embeddings."""
+
+
 app.command("callers")(callers.callers)
 app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)

@@ -1,4 +1,4 @@
-"""The home folder of the local stack: `.rawless/` in the current folder, or the one that RAWLESS_HOME names."""
+"""The home folder of the local stack: `.rawless/` in the current folder or one above it, or as RAWLESS_HOME says."""
 
 import os
 import stat
@@ -9,14 +9,18 @@ from rawless.errors import UserError
 from rawless.files import write_text
 
 HOME_VARIABLE = "RAWLESS_HOME"
+NAME = ".rawless"
 
 
 def folder() -> Path:
     """Return the absolute path of the home folder, which only its owner may open, and create it if missing.
 
+    Without RAWLESS_HOME it is searched for as Git searches for a repository, so that a command in a folder below has
+    the same warehouse and key. A folder of another user is not one of ours: that user could read what is left in it.
     Raises UserError if it cannot be written to, belongs to another user, or is shared like /tmp.
     """
-    path = Path(os.environ.get(HOME_VARIABLE) or ".rawless").expanduser().absolute()
+    named = os.environ.get(HOME_VARIABLE)
+    path = Path(named).expanduser().absolute() if named else _find() or Path(NAME).absolute()
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = path.stat()
@@ -35,6 +39,19 @@ def folder() -> Path:
             f"The home folder {path} cannot be written to ({type(error).__name__}): set {HOME_VARIABLE} to another."
         ) from None
     return path
+
+
+def _find() -> Path | None:
+    """Return the nearest home folder of this user, in the current folder or above."""
+    here = Path.cwd()
+    return next((path for path in (each / NAME for each in (here, *here.parents)) if _is_own(path)), None)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return path.is_dir() and path.stat().st_uid == os.geteuid()
+    except OSError:  # in a folder that this user may not open
+        return False
 
 
 def key_file() -> Path:

@@ -1,9 +1,11 @@
 """What each command does and prints, on the local stack."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +352,17 @@ def test_a_mistake_is_answered_without_importing_beam_or_torch(stream_file: Path
     )
 
     assert json.loads(done.stdout.splitlines()[-1]) == [[2] * len(mistakes), []]
+
+
+def test_the_version_is_printed(rawless: Rawless) -> None:
+    assert rawless("--version").out.startswith(f"rawless {metadata.version('rawless')}, Python 3.")
+
+
+def test_a_shell_completes_commands() -> None:
+    shell = {"_RAWLESS_COMPLETE": "complete_bash", "COMP_WORDS": "rawless enc", "COMP_CWORD": "1"}
+    program = Path(sys.executable).parent / "rawless"
+    done = subprocess.run([program], env=os.environ | shell, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["encoder"]
 
 
 def test_every_value_of_bigquery_has_a_json_form(rawless: Rawless) -> None:

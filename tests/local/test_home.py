@@ -51,3 +51,29 @@ def test_git_ignores_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     status = subprocess.run(["git", "status", "--porcelain"], check=True, capture_output=True, text=True)
     assert status.stdout == ""
+
+
+def test_the_home_folder_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a command in another folder would make a second, empty warehouse and another key."""
+    monkeypatch.delenv("RAWLESS_HOME")
+    below = tmp_path / "project" / "notebooks" / "deep"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    made = home.folder()
+
+    monkeypatch.chdir(below)
+    assert home.folder() == made == tmp_path / "project" / ".rawless"
+    monkeypatch.chdir(tmp_path)
+    assert home.folder() == tmp_path / ".rawless"
+
+
+def test_a_home_folder_above_that_belongs_to_another_user_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAWLESS_HOME")
+    (tmp_path / ".rawless").mkdir()
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    monkeypatch.setattr(home, "_is_own", lambda path: path.is_dir() and path.parent != tmp_path)
+
+    assert home.folder() == tmp_path / "mine" / ".rawless"
