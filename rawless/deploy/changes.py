@@ -77,7 +77,8 @@ def replace(jobs: Jobs, patience: Patience) -> Change:
     current, others = _current(jobs, found), _others(jobs, found)
     current = _running(jobs, current or _start_beside(jobs, found, others), patience, others)
     runs = f"{current} of the stream {jobs.file.stream} runs: {jobs.link(current)}"
-    old = [job for job in jobs.active() if job.job_id != current.job_id]
+    # Only those that were there before: of two replacements at once, neither may drain the job of the other.
+    old = [job for job in found if job.job_id != current.job_id]
     if not old:
         return Change(runs, (current,))
     ended = _drained(jobs, old, patience, f"rawless job replace {jobs.file.place}")

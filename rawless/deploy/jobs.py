@@ -182,14 +182,14 @@ class Jobs:
     def _ask(self, what: str, request: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
         try:
             return request()
-        except Denied:
-            raise UserError(self._denied(what)) from None
+        except Denied as denied:
+            raise UserError(self._denied(what, str(denied))) from None
         except Refused as refused:
             if what in _CHANGES:
                 raise
             raise self._wrong_request(refused) from None
 
-    def _denied(self, what: str) -> str:
+    def _denied(self, what: str, reason: str) -> str:
         project = self.file.project
         role = "roles/dataflow.viewer" if what in ("see", "list") else "roles/dataflow.developer"
         worker = (
@@ -198,9 +198,9 @@ class Jobs:
             else ""
         )
         return (
-            f"Google does not let this account {what} jobs in the project {project}: run as one of the deployment's "
-            f"launchers, or grant it {role} there{worker}; check that the Dataflow API is enabled, and call from "
-            "inside of the service perimeter."
+            f"Google does not let this account {what} jobs in the project {project}: {reason}. Run as one of the "
+            f"deployment's launchers, or grant it {role} there{worker}; check that the Dataflow API is enabled, and "
+            "call from inside of the service perimeter."
         )
 
     def _wrong_request(self, refused: Refused, instead: str = "") -> UserError:

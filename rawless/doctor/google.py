@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
 
 from rawless.errors import Unavailable, UserError
 
@@ -19,7 +19,7 @@ _MAX_DETAIL = 300
 
 
 class Denied(Exception):
-    """The account lacks the permission for a request."""
+    """The account lacks the permission for a request. Its text is the first line of the API's message."""
 
 
 class Refused(Unavailable):
@@ -72,11 +72,17 @@ class Google:
             if response.status_code == _MISSING:
                 return None
             if response.status_code == _DENIED:
-                raise Denied
+                raise Denied(_detail(response))
             if response.status_code in _REFUSED and response.status_code not in _BUSY:
                 raise Refused(service, response.status_code, _detail(response))
             response.raise_for_status()
             return dict(response.json())
+        except RefreshError as error:
+            if error.retryable:
+                raise Unavailable("Google issues no token at the moment; run the command again.") from None
+            raise UserError(
+                "Google does not accept the credentials of this account: run `gcloud auth application-default login`."
+            ) from None
         except (GoogleAuthError, OSError, ValueError) as error:  # the errors of requests are OSErrors
             raise Unavailable(f"{service} did not answer ({type(error).__name__}); run the command again.") from None
 

@@ -405,6 +405,25 @@ def test_a_replacement_is_named_for_its_request_whatever_the_old_job_is_called(
     assert old.condition == "drained"
 
 
+def test_of_two_replacements_at_once_neither_drains_the_job_of_the_other(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock
+) -> None:
+    old = dataflow.add(NAME, LABELS)
+    added: list[object] = []
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if not added:
+            added.append(dataflow.add("of-somebody-else", {**LABELS, "rawless-request": "0123456789abcdef"}))
+
+    changes.replace(jobs_of(), clock.patience(sleep=sleep))
+
+    assert old.state == "DRAINED"
+    assert [job.name for job in dataflow.jobs if job.state == "RUNNING"] == [
+        jobs_of().file.replacement_name(), "of-somebody-else"
+    ]  # fmt: skip
+
+
 def test_replace_starts_the_job_if_none_runs(dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock) -> None:
     assert changes.replace(jobs_of(), clock.patience()).jobs[0].name == NAME
 

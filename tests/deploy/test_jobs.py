@@ -21,7 +21,7 @@ LAUNCH, LIST = f"POST {PATH}/flexTemplates:launch", f"GET {PATH}/jobs"
             LIST,
             refused(403, "DENIED"),
             UserError,
-            "let this account list jobs in the project a-project: run as one of the dep",
+            "let this account list jobs in the project a-project: DENIED for a test. R",
         ),
         (
             LAUNCH,
@@ -102,6 +102,15 @@ def test_missing_credentials_are_one_sentence(
     with pytest.raises(
         UserError, match="No Google credentials were found: run `gcloud auth application-default login`"
     ):
+        changes.launch(jobs_of(), clock.patience())
+
+
+def test_credentials_that_google_does_not_accept_are_one_sentence(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock
+) -> None:
+    dataflow.google.answers["POST /token"] = lambda _: (400, {"error": "invalid_grant"})
+
+    with pytest.raises(UserError, match="does not accept the credentials of this account: run `gcloud auth applica"):
         changes.launch(jobs_of(), clock.patience())
 
 
