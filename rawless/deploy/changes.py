@@ -5,6 +5,7 @@ which stream it is, so a job that a former run started is found, even if that ru
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rawless.deploy.jobs import Job, Jobs, NameTaken
@@ -68,10 +69,11 @@ def drain(jobs: Jobs, patience: Patience) -> Change:
     return Change(f"{_ends(ended)} Messages wait in the subscription for at most seven days.", tuple(ended))
 
 
-def replace(jobs: Jobs, patience: Patience) -> Change:
-    """Start a job beside the one that runs, and drain the old one as soon as the new one runs.
+def replace(jobs: Jobs, patience: Patience, *, until_rows: bool = False) -> Change:
+    """Start a job beside the one that runs, and drain the old one as soon as the new one runs, or has written rows.
 
-    Raises JobNotReady if the new job does not run, in which case the old one runs on, or if draining takes too long.
+    Raises JobNotReady if the new job does not run, or writes nothing, in which case the old one runs on, and if
+    draining takes too long.
     """
     found = _determined(jobs, patience)
     current, others = _current(jobs, found), _others(jobs, found)
@@ -81,6 +83,8 @@ def replace(jobs: Jobs, patience: Patience) -> Change:
     old = [job for job in found if job.job_id != current.job_id]
     if not old:
         return Change(runs, (current,))
+    if until_rows and others:
+        _await_rows(jobs, current, others, patience)
     ended = _drained(jobs, old, patience, f"rawless job replace {jobs.file.place}")
     return Change(f"{runs} {_ends(ended)}", (current, *ended))
 
@@ -160,6 +164,23 @@ def _running(jobs: Jobs, started: Job, patience: Patience, beside: Sequence[Job]
         raise JobNotReady(_still(jobs, job, patience, f"rawless job status {jobs.file.place}"))
     rest = f" {_names(beside)} still {'runs' if len(beside) == 1 else 'run'}." if beside else ""
     raise JobNotReady(f"{job} did not start, it is {job.condition}: {jobs.link(job)} shows the reason.{rest}{instead}")
+
+
+def _await_rows(jobs: Jobs, new: Job, others: list[Job], patience: Patience) -> None:
+    """Return when a new job has written rows. Raises JobNotReady if it ends before, or if the limit is reached."""
+
+    def has_written(job: Job) -> bool:
+        with suppress(Unavailable):
+            return jobs.has_written(job)
+        return False
+
+    (job,) = wait_for(jobs, [new], lambda job: job.has_ended or has_written(job), patience)
+    if job.has_ended or not has_written(job):
+        raise JobNotReady(
+            f"{job} is {job.condition} and has written no rows within {patience.seconds:g} s, so {_names(others)} was "
+            f"not drained: see {jobs.link(job)}. To wait on, run the command again; to drain the old job nevertheless, "
+            "run it without --until-rows; to end the new one, `rawless job replace` with the job file of the old one."
+        )
 
 
 def _instead(jobs: Jobs) -> str:

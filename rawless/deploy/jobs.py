@@ -9,6 +9,7 @@ from typing import Any
 from rawless.deploy.job_file import REQUEST_LABEL, JobFile
 from rawless.doctor.google import Denied, Google, Refused
 from rawless.errors import Unavailable, UserError
+from rawless.metering.table import EMBEDDINGS
 
 _SERVICE = "dataflow"
 _PREFIX = "JOB_STATE_"
@@ -129,6 +130,12 @@ class Jobs:
                 "file."
             )
         return _job({"name": name, **answer.get("job", {})})
+
+    def has_written(self, job: Job) -> bool:
+        """Return whether a job has written rows of embeddings, as its own counter says."""
+        answer = self._ask("see", lambda: self.google.get(_SERVICE, f"{self._path}/jobs/{job.job_id}/metrics"))
+        metrics = (answer or {}).get("metrics", ())
+        return any(each["name"]["name"] == EMBEDDINGS.name and float(each.get("scalar") or 0) > 0 for each in metrics)
 
     def drain(self, job: Job) -> None:
         """Ask Dataflow to drain a job. Does nothing if it is not running any more."""

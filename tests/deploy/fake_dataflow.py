@@ -27,6 +27,8 @@ class FakeJob:
     labels: dict[str, str]
     states: list[str]
     replaces: "FakeJob | None" = None
+    rows: int = 0
+    """What its counter of embeddings says."""
     drained: int = 0
     """How often its drain was requested."""
 
@@ -91,6 +93,7 @@ class FakeDataflow:
         self.jobs.append(job)
         self.google.answers |= {
             f"GET {PATH}/jobs/{job.job_id}": lambda _: self._describe(job),
+            f"GET {PATH}/jobs/{job.job_id}/metrics": lambda _: (200, {"metrics": self._metrics(job)}),
             f"PUT {PATH}/jobs/{job.job_id}": lambda request: self._change(job, request),
         }
         return job
@@ -111,6 +114,16 @@ class FakeDataflow:
             described = job.description()
             job.advance()
         return 200, described
+
+    def _metrics(self, job: FakeJob) -> list[dict[str, Any]]:
+        context = {"namespace": "rawless/minilm@1.0.0", "step": "write", "tentative": "true"}
+        of_user = {"origin": "user", "context": context}
+        return [
+            {"name": {"origin": "dataflow/v1b3", "name": "SystemWatermark"}, "scalar": 12},
+            {"name": {**of_user, "name": "read"}, "kind": "SUM", "scalar": 3},
+            {"name": {**of_user, "name": "lag_milliseconds"}, "kind": "DISTRIBUTION", "distribution": {"count": 1}},
+            *([{"name": {**of_user, "name": "embeddings"}, "kind": "SUM", "scalar": job.rows}] if job.rows else []),
+        ]
 
     def _launch(self, request: dict[str, Any]) -> tuple[int | None, Any]:
         try:

@@ -405,6 +405,50 @@ def test_a_replacement_is_named_for_its_request_whatever_the_old_job_is_called(
     assert old.condition == "drained"
 
 
+def test_the_old_job_runs_until_the_new_one_has_written_rows(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock
+) -> None:
+    old = dataflow.add(NAME, LABELS)
+    seen: list[tuple[str, int]] = []
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        new = dataflow.jobs[-1]
+        seen.append((old.state, new.rows))
+        new.rows = 1 if clock.now >= 100 else 0
+
+    changes.replace(jobs_of(), clock.patience(sleep=sleep), until_rows=True)
+
+    assert all(state == "RUNNING" for state, rows in seen if not rows)
+    assert dataflow.states() == {"job-1": "DRAINED", "job-2": "RUNNING"}
+
+
+def test_a_new_job_that_writes_nothing_leaves_the_old_one_which_can_take_over_again(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock
+) -> None:
+    changes.launch(jobs_of(), clock.patience())
+
+    with pytest.raises(
+        JobNotReady, match=r"\(job-2\) is running and has written no rows within 900 s, so .*\(job-1\) was"
+    ):
+        changes.replace(jobs_of(OTHER), clock.patience(), until_rows=True)
+    assert dataflow.states() == {"job-1": "RUNNING", "job-2": "RUNNING"}
+
+    changes.replace(jobs_of(), clock.patience())
+    assert dataflow.states() == {"job-1": "RUNNING", "job-2": "DRAINED"}
+
+
+def test_a_new_job_that_ends_before_it_writes_leaves_the_old_one(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock
+) -> None:
+    old = dataflow.add(NAME, LABELS)
+    dataflow.starts = ("QUEUED", "RUNNING", "RUNNING", "FAILED")
+
+    with pytest.raises(JobNotReady, match=r"\(job-2\) is failed and has written no rows"):
+        changes.replace(jobs_of(), clock.patience(), until_rows=True)
+    assert old.state == "RUNNING"
+
+
 def test_of_two_replacements_at_once_neither_drains_the_job_of_the_other(
     dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock
 ) -> None:

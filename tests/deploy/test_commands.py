@@ -56,6 +56,15 @@ def test_a_stream_is_launched_changed_and_drained(job: Job, dataflow: FakeDatafl
     assert list(dataflow.states().values()) == ["UPDATED", "DRAINED", "DRAINED"]
 
 
+def test_a_replacement_can_wait_for_rows_of_the_new_job(job: Job, dataflow: FakeDataflow, file: str) -> None:
+    dataflow.add(NAME, LABELS)
+
+    code, _, errors = job("replace", file, "--until-rows", "--wait", "1")
+
+    assert (code, "has written no rows within 1 s" in errors) == (1, True)
+    assert list(dataflow.states().values()) == ["RUNNING", "RUNNING"]
+
+
 def test_status_says_by_its_code_whether_the_job_is_as_in_the_file(
     job: Job, dataflow: FakeDataflow, file: str, other: str
 ) -> None:

@@ -1,6 +1,7 @@
 """`rawless job launch|update|drain|replace|status`: the job of a stream on Dataflow."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,14 +54,21 @@ def drain(file: _File, wait: _Wait = _DRAIN_SECONDS, json: Json = False) -> None
 
 
 @app.command()
-def replace(file: _File, wait: _Wait = _START_SECONDS, json: Json = False) -> None:
+def replace(
+    file: _File,
+    until_rows: Annotated[
+        bool, typer.Option("--until-rows", help="Drain the old job only after the new one has written embeddings.")
+    ] = False,
+    wait: _Wait = _START_SECONDS,
+    json: Json = False,
+) -> None:
     """Start a new job beside the one that runs, and drain the old one as soon as the new one runs.
 
     No message waits. If it is interrupted, run it again. If the new job does not start, the old one runs on.
     """
     from rawless.deploy.changes import replace
 
-    _change(replace, file, wait, "Replacing", json)
+    _change(partial(replace, until_rows=until_rows), file, wait, "Replacing", json)
 
 
 @app.command()
