@@ -158,6 +158,11 @@ def _start(jobs: Jobs, name: str, *, update: bool = False) -> Job:
 def _running(jobs: Jobs, started: Job, patience: Patience, beside: Sequence[Job] = (), instead: str = "") -> Job:
     """Return a job that was started once it runs. Raises JobNotReady if it fails or the limit is reached."""
     (job,) = wait_for(jobs, [started], lambda job: not job.is_starting, patience)
+    if job.request_id and not jobs.is_current(job):  # somebody was faster, and its labels were not known yet
+        raise JobNotReady(
+            f"Somebody else started {job} meanwhile, by another request than that of {jobs.file.place}: run the "
+            "command again to change it."
+        )
     if job.is_running:
         return job
     if job.is_starting:

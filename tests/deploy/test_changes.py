@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from rawless.deploy import changes
+from rawless.deploy.jobs import Job, Jobs
 from rawless.deploy.waiting import JobNotReady
 from rawless.errors import Unavailable, UserError
 from tests.deploy.conftest import Clock, JobsOf
@@ -138,20 +139,41 @@ def test_a_queued_job_without_labels_is_waited_for_before_its_request_is_judged(
         changes.launch(jobs_of(), clock.patience())
 
 
-def test_two_persons_who_launch_at_once_start_one_job(dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock) -> None:
-    """The second list of jobs was read before the first launch."""
-    jobs = jobs_of()
-    launch_of = type(jobs).launch
+@pytest.fixture
+def race(dataflow: FakeDataflow, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function after which somebody else launches a request between our list of jobs and our launch."""
 
-    def launch_after_somebody_else(self: object, name: str, *, update: bool = False) -> object:
-        dataflow.add(name, {**LABELS, "rawless-request": jobs.file.request_id}, ("PENDING", "RUNNING"))
-        return launch_of(jobs, name, update=update)
+    def launch_before_us(request_id: str) -> None:
+        launch_of = Jobs.launch
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(type(jobs), "launch", launch_after_somebody_else)
-        done = changes.launch(jobs, clock.patience())
+        def launch(self: Jobs, name: str, *, update: bool = False) -> Job:
+            dataflow.add(name, {**LABELS, "rawless-request": request_id}, ("QUEUED", "QUEUED", "RUNNING"))
+            return launch_of(self, name, update=update)
+
+        monkeypatch.setattr(Jobs, "launch", launch)
+
+    return launch_before_us
+
+
+def test_two_persons_who_launch_at_once_start_one_job(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock, race: Callable[[str], None]
+) -> None:
+    race(jobs_of().file.request_id)
+
+    done = changes.launch(jobs_of(), clock.patience())
 
     assert (done.jobs[0].job_id, dataflow.launched) == ("job-1", [])
+
+
+def test_of_two_persons_who_launch_different_requests_the_slower_one_is_told(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock, race: Callable[[str], None]
+) -> None:
+    race(jobs_of(OTHER).file.request_id)
+
+    with pytest.raises(
+        JobNotReady, match=r"^Somebody else started rawless-message \(job-1\) meanwhile, by another requ"
+    ):
+        changes.launch(jobs_of(), clock.patience())
 
 
 def test_a_name_that_a_job_of_another_request_took_meanwhile_is_one_sentence(
