@@ -135,7 +135,8 @@ class Jobs:
         """Return whether a job has written rows of embeddings, as its own counter says."""
         answer = self._ask("see", lambda: self.google.get(_SERVICE, f"{self._path}/jobs/{job.job_id}/metrics"))
         metrics = (answer or {}).get("metrics", ())
-        return any(each["name"]["name"] == EMBEDDINGS.name and float(each.get("scalar") or 0) > 0 for each in metrics)
+        rows = [each.get("scalar") for each in metrics if each.get("name", {}).get("name") == EMBEDDINGS.name]
+        return any(isinstance(count, int | float) and count > 0 for count in rows)
 
     def drain(self, job: Job) -> None:
         """Ask Dataflow to drain a job. Does nothing if it is not running any more."""
