@@ -58,6 +58,7 @@ SLOW_FIXTURES = {
     "either",
     "evaluator",
     "google",
+    "dataflow",
     "own_home",
     "bench",
     "minilm",

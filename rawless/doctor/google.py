@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
 
 from rawless.errors import Unavailable, UserError
 
@@ -12,17 +12,32 @@ ENDPOINT = "https://{service}.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _SECONDS = 30.0
 _DENIED, _MISSING = 403, 404
+_REFUSED = range(400, 500)
+_BUSY = (408, 429)
+"""The request may succeed later."""
+_MAX_DETAIL = 300
 
 
 class Denied(Exception):
-    """The account lacks the permission for a request."""
+    """The account lacks the permission for a request. Its text is the first line of the API's message."""
+
+
+class Refused(Unavailable):
+    """An API refused a request for another reason than a permission: nothing was done."""
+
+    def __init__(self, service: str, status: int, detail: str) -> None:
+        super().__init__(f"{service} refused the request ({status}); run the command again.")
+        self.status = status
+        self.detail = detail
+        """The first line of the API's message."""
 
 
 @dataclass(frozen=True)
 class Google:
     """Google's REST APIs.
 
-    Requests raise Denied without permission, Unavailable if an API does not answer, UserError without credentials.
+    Requests raise Denied without permission, Refused if an API refuses one for another reason, Unavailable if it does
+    not answer, and UserError without credentials. A request that was not answered may have been carried out.
     """
 
     endpoint: str = ENDPOINT
@@ -46,6 +61,10 @@ class Google:
         """Send a POST request and return the JSON response, or None if the resource does not exist."""
         return self._request("POST", service, path, json=body)
 
+    def put(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Send a PUT request and return the JSON response, or None if the resource does not exist."""
+        return self._request("PUT", service, path, json=body)
+
     def _request(self, method: str, service: str, path: str, **options: Any) -> dict[str, Any] | None:
         url = f"{self.endpoint.format(service=service)}/{path}"
         try:
@@ -53,8 +72,25 @@ class Google:
             if response.status_code == _MISSING:
                 return None
             if response.status_code == _DENIED:
-                raise Denied
+                raise Denied(_detail(response))
+            if response.status_code in _REFUSED and response.status_code not in _BUSY:
+                raise Refused(service, response.status_code, _detail(response))
             response.raise_for_status()
             return dict(response.json())
+        except RefreshError as error:
+            if error.retryable:
+                raise Unavailable("Google issues no token at the moment; run the command again.") from None
+            raise UserError(
+                "Google does not accept the credentials of this account: run `gcloud auth application-default login`."
+            ) from None
         except (GoogleAuthError, OSError, ValueError) as error:  # the errors of requests are OSErrors
             raise Unavailable(f"{service} did not answer ({type(error).__name__}); run the command again.") from None
+
+
+def _detail(response: Any) -> str:
+    """Return the first line of the message of an error, as one that ends a sentence of ours."""
+    try:
+        line = str(response.json()["error"]["message"]).strip().splitlines()[0].rstrip(".")
+    except (ValueError, LookupError, TypeError):
+        return "without a reason"
+    return line if len(line) <= _MAX_DETAIL else line[: _MAX_DETAIL - 1] + "…"
