@@ -17,7 +17,7 @@ from terraform.checks.schema import PROVIDERS
 REPOSITORY = Path(__file__).parent.parent.parent
 INPUTS = ("terraform", "sql", "examples")
 """The folders that a plan reads."""
-_OPTIONS = ("-input=false", "-lock=false", "-var-file=example.tfvars")
+_OPTIONS = ("-input=false", "-lock=false")
 _PROVIDER = Path(__file__).parent / "provider.py"
 
 
@@ -45,18 +45,19 @@ def make_plan(tree: Path = REPOSITORY, *variables: str) -> list[Resource]:
     Raises PlanError when Terraform rejects the files.
     """
     with _copy(tree) as folder:
-        values = _plan(folder, *variables)["planned_values"]
+        values = _plan(folder, "example.tfvars", *variables)["planned_values"]
     return list(_resources(values["root_module"]))
 
 
-def changes_of_second_plan(tree: Path = REPOSITORY) -> dict[str, list[str]]:
-    """Return what a second apply would change although the first one has applied the same files.
+def changes_of_second_plan(tree: Path, file: str) -> dict[str, list[str]]:
+    """Return what a second apply would change although the first one has applied the same files and variables.
 
-    The keys are addresses of resources, the values their attributes. Raises PlanError when Terraform rejects the files.
+    The path of the file of variables is absolute or relative to terraform/. The keys are addresses of resources, the
+    values their attributes. Raises PlanError when Terraform rejects the files.
     """
     with _copy(tree) as folder:
-        _run(folder, "apply", *_OPTIONS, "-auto-approve")
-        changes = _plan(folder)["resource_changes"]
+        _run(folder, "apply", *_OPTIONS, f"-var-file={file}", "-auto-approve")
+        changes = _plan(folder, file)["resource_changes"]
     return {
         change["address"]: _changed_attributes(change["change"])
         for change in changes
@@ -69,9 +70,9 @@ def _changed_attributes(change: dict[str, Any]) -> list[str]:
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
-def _plan(folder: Path, *variables: str) -> dict[str, Any]:
+def _plan(folder: Path, file: str, *variables: str) -> dict[str, Any]:
     plan = folder.parent / "plan"
-    _run(folder, "plan", *_OPTIONS, *variables, f"-out={plan}")
+    _run(folder, "plan", *_OPTIONS, f"-var-file={file}", *variables, f"-out={plan}")
     shown: dict[str, Any] = json.loads(_run(folder, "show", "-json", str(plan)))
     return shown
 
