@@ -6,6 +6,10 @@ locals {
   # vCPU, each with its own encoder: they would share the accelerator's memory, but no batches.
   experiments = ["disable_always_on_exception_sampling", "no_use_multiple_sdk_containers"]
 
+  # Dataflow refuses a launch whose parameters do not match the template's patterns.
+  template              = jsondecode(file("${path.module}/../template/metadata.json"))
+  accepted_by_parameter = { for parameter in local.template.parameters : parameter.name => parameter.regexes[0] }
+
   jobs = { for name, stream in var.streams : name => {
     projectId = var.raw_project
     location  = var.region

@@ -271,6 +271,7 @@ ENVIRONMENT = {
 PARAMETERS = {
     "The Beam option --nonsense is unknown": {"nonsense": "1"},
     "the template has no parameter nonsense": {"nonsense": "1"},
+    "The option experiments is in the environment and among": {"experiments": "no_use_multiple_sdk_containers"},
     "The Beam option --save_main_session": {"save_main_session": "true"},
     "The option --pseudonym_key may not be given": {"pseudonym_key": "c2VjcmV0"},
     "do not match": {"device": "cpu"},

@@ -92,6 +92,14 @@ run "a_service_option_that_samples_memory_is_refused" {
   expect_failures = [var.streams]
 }
 
+run "a_service_option_that_the_template_does_not_have_is_refused" {
+  command = plan
+  variables {
+    streams = { digit_upload = { file = "../../examples/digit_upload/stream.yaml", service_options = ["enable_prime"] } }
+  }
+  expect_failures = [var.streams]
+}
+
 run "an_experiment_that_samples_elements_is_refused" {
   command = plan
   variables {
