@@ -64,7 +64,7 @@ def arguments(request: LaunchFlexTemplateRequest) -> list[str]:
     flags |= given
     return [
         "--runner=DataflowRunner",
-        *(f"--{name}={value}" if value else f"--{name}" for name, value in flags.items()),
+        *(f"--{name}" if value is None else f"--{name}={value}" for name, value in flags.items()),
     ]
 
 
