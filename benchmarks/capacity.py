@@ -232,6 +232,11 @@ def worker(machine: Machine | Kind, load: Load, precision: Precision = "fp32", *
     return Worker(machine, load, model, cores, process, most)
 
 
+def planned(load: Load) -> Worker:
+    """Return the worker to plan with: Terraform's default, with an L4, or one without a GPU where that is cheaper."""
+    return min((worker(kind, load) for kind in ("L4", "CPU")), key=lambda of: float(of.lowest_dollars))
+
+
 def _on_cores(machine: Machine, load: Load, source: str) -> Known:
     """Events per second of a machine without a GPU: as measured, but for a JPEG of another size or decoder."""
     base = next(each for each in LOADS if each.encoder == load.encoder)
@@ -364,8 +369,8 @@ def break_even(*, is_stored: bool = False) -> Known:
 
 
 def demands(load: Load) -> dict[str, Known]:
-    """Return how much one event per second uses of each limit, with workers of Terraform's default, an L4."""
-    workers = 1 / (worker("L4", load).throughput * assumed("proportional"))
+    """Return how much one event per second uses of each limit, with the workers to plan with."""
+    workers = 1 / (planned(load).throughput * assumed("proportional"))
     used = {
         "pubsub": load.message,
         "write": Known(load.row, Basis.PUBLISHED),  # by BigQuery's rule for sizes of columns

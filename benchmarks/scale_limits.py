@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks import capacity
-from benchmarks.capacity import LOADS, MILLION, RATES, Backfill, Load, limit, worker
+from benchmarks.capacity import LOADS, MILLION, RATES, Backfill, Load, limit
 from benchmarks.known import Known
 from benchmarks.marked_table import Marked, mark, table
 from rawless.datasets.cost import format_bytes
@@ -41,8 +41,8 @@ def _limits() -> str:
 
 **BigQuery is the first limit of texts and images: {texts} and {images} events a second in a region**, as Terraform
 requires one, by one encoder; two encoders, as in a migration, write twice the rows. The quota of GPUs comes before
-that: a new project has next to none. The events a second at which each limit is reached, with L4 workers and Pub/Sub in
-a large region:
+that: a new project has next to none. The events a second at which each limit is reached, by L4 workers, of photographs
+by CPU workers, which are cheaper, and with Pub/Sub in a large region:
 
 {table(("events", *NAMES.values()), rows)}
 
@@ -79,14 +79,24 @@ class _Quota:
 
 
 def _workers(load: Load) -> Known:
-    return worker("L4", load).workers_for(_ASKED)
+    return capacity.planned(load).workers_for(_ASKED)
+
+
+def _gpus(load: Load) -> Known | None:
+    return None if capacity.planned(load).machine.kind == "CPU" else _workers(load)
+
+
+def _cpus(load: Load) -> Known:
+    return _workers(load) * capacity.planned(load).machine.cpus
 
 
 def _quota_list() -> Iterator[_Quota]:
-    cpus = capacity.MACHINES["L4"].cpus
-    yield _Quota("`NVIDIA_L4_GPUS` of the region, and `GPUS_ALL_REGIONS`", _workers)
-    yield _Quota("`CPUS` of the region", lambda load: _workers(load) * cpus)
-    yield _Quota("`SSD_TOTAL_GB` of the region", lambda load: _workers(load) * capacity.setting("disk"))
+    yield _Quota("`NVIDIA_L4_GPUS` of the region, and `GPUS_ALL_REGIONS`", _gpus)
+    yield _Quota("`CPUS` of the region, or `N2_CPUS` for n2 machines", _cpus)
+    yield _Quota(
+        "`SSD_TOTAL_GB` of the region, or `DISKS_TOTAL_GB` for standard disks",
+        lambda load: _workers(load) * capacity.setting("disk"),
+    )
     connections = limit("connections")
     yield _Quota("Storage Write API: concurrent connections of a region", lambda load: 2 * _workers(load), connections)
     yield _Quota(
@@ -113,11 +123,17 @@ def _quotas() -> str:
     head = ("quota", "default", *(load.name for load in LOADS))
     return f"""## What to raise for {_ASKED:,} events a second
 
-**Ask for GPUs and vCPUs first, by an encoder and a stream.** `rawless doctor --warehouse FILE` names what a project
-lacks of both. While a job is replaced by a second one beside it, it needs the first four twice. With L4 workers as in
-Terraform's example, of {capacity.MACHINES["L4"].cpus} vCPUs; photographs are cheaper on
-[other machines](#photographs-of-12-megapixels). [Pub/Sub's page](https://cloud.google.com/pubsub/quotas) says how large
-a region is. Cells say *raise* where the default does not suffice:
+**Ask for GPUs and vCPUs first.** `rawless doctor --warehouse FILE` names what a project lacks of both. For one stream
+with one encoder:
+
+- Texts need GPUs, vCPUs and disks, all quotas of Compute Engine, and nothing else.
+- Images in messages also need Pub/Sub's throughput, unless the region is
+  [large](https://cloud.google.com/pubsub/quotas); claim checks do not.
+- Photographs also need the bandwidth of Cloud Storage, and connections to BigQuery, of which machines with more vCPUs
+  need fewer. They need no GPU: `{capacity.MACHINES["CPU"].name}` is cheaper than `{capacity.MACHINES["L4"].name}`.
+- While a job is replaced by a second one beside it, both run: ask for twice the first four.
+
+Texts and images by L4 workers, photographs by CPU workers. Cells say *raise* where the default does not suffice:
 
 {table(head, rows)}
 

@@ -41,8 +41,8 @@ help them.** On a CPU, the model and decoding share the cores, and their through
 assumed to reach {assumed("reached").value:.0%} of its [ceiling](#ceilings-of-a-gpu) in fp32. What the cores and the
 process do beside it was measured with [a stub of a GPU](../benchmarks/results/worker.md) on two cores; the cores are
 assumed to be proportional to the vCPUs, and photographs add their [decoding](../benchmarks/results/preparing.md).
-Workers are used to {capacity.setting("busy"):.0%}, as `utilization_hint` says. Machines are those of
-Terraform's example ({machines}).
+Workers are used to {capacity.setting("busy"):.0%}, as `utilization_hint` says. Machines:
+{machines}.
 
 {table(head, rows, labels=3)}"""
 

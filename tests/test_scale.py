@@ -243,7 +243,9 @@ def test_a_region_takes_89_000_texts_or_18_000_images_a_second() -> None:
 @pytest.mark.parametrize(
     ("quota", "raised"),
     [
-        ("NVIDIA_L4_GPUS", [load.name for load in LOADS]),
+        ("NVIDIA_L4_GPUS", [TEXTS.name, IMAGES.name]),
+        ("`CPUS`", [load.name for load in LOADS]),
+        ("concurrent connections", [PHOTOGRAPHS.name, DRAFTS.name]),
         ("append_bytes_region", []),
         ("subscribers', in a large region", []),
         ("subscribers', in a medium region", [IMAGES.name]),
