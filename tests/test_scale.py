@@ -76,8 +76,8 @@ def test_every_figure_names_its_source() -> None:
 
 
 def test_a_price_that_was_never_looked_up_counts_as_assumed() -> None:
-    assert "looked_up" not in capacity.figures()["prices"]["kms_key"]
-    assert capacity.price("kms_key").basis is Basis.ASSUMED
+    assert "looked_up" not in capacity.figures()["prices"]["disk_ssd"]
+    assert capacity.price("disk_ssd").basis is Basis.ASSUMED
     assert capacity.price("vcpu").basis is Basis.PUBLISHED
 
 
