@@ -1,6 +1,7 @@
 """The page about scale and cost is up to date, and its figures follow from the published prices."""
 
 import io
+import json
 import math
 import re
 
@@ -25,6 +26,7 @@ from benchmarks.capacity import (
 from benchmarks.decoding import SIZE
 from benchmarks.known import Basis, Known
 from benchmarks.preparing import photograph_of_12_megapixels
+from benchmarks.report import RESULTS
 from rawless.datasets import cost
 from rawless.datasets.cost import GIB
 from rawless.warehouse.tables import table
@@ -207,6 +209,18 @@ def test_a_photograph_is_as_large_as_those_of_phones() -> None:
 
     assert Image.open(io.BytesIO(content)).size == SIZE
     assert 3_500_000 < len(content) < 5_500_000
+
+
+def test_a_job_logs_nothing_for_an_event() -> None:
+    assert capacity.measured("preparing", "logs", "for an event") == 0
+
+
+@pytest.mark.parametrize("part", ["preparing", "throughput", "worker"])
+def test_results_are_of_a_machine_with_as_many_cores_as_a_cpu_worker(part: str) -> None:
+    machine = json.loads((RESULTS / f"{part}.json").read_text())["machine"]
+
+    assert f" {capacity.MEASURED_CORES} cores," in machine
+    assert MACHINES["CPU"].cpus == capacity.MEASURED_CORES
 
 
 def test_photographs_are_limited_by_the_cores_that_decode_them() -> None:
