@@ -52,7 +52,7 @@ def _million() -> str:
     head = ("events", "worker", "workers", "messages and objects", "rows", "logs", "together")
     return f"""## What a million events cost
 
-**Workers cost most, except for inline images, whose messages do.** Dollars at {_RATE:,} events a second, with the
+**Photographs cost their decoding, inline images their messages.** Dollars at {_RATE:,} events a second, with the
 cheapest worker. Messages include Streaming Engine; the objects of photographs exist, such as uploads.
 
 {table(head, rows, labels=2)}"""

@@ -3,7 +3,22 @@
 from collections.abc import Iterator
 
 from benchmarks import capacity, ceilings
-from benchmarks.capacity import DRAFTS, KINDS, LARGER, LOADS, PHOTOGRAPHS, RATES, Kind, Worker, assumed, worker
+from benchmarks.capacity import (
+    DRAFTS,
+    IMAGES,
+    KINDS,
+    LARGER,
+    LOADS,
+    PHOTOGRAPHS,
+    RATES,
+    TEXTS,
+    Kind,
+    Load,
+    Machine,
+    Worker,
+    assumed,
+    worker,
+)
 from benchmarks.known import Basis, Known
 from benchmarks.marked_table import Marked, both, mark, rate, table
 from encoders.precision import Precision
@@ -11,7 +26,7 @@ from rawless.datasets.cost import format_bytes
 
 _CARDS: tuple[Kind, ...] = ("T4", "L4")
 _NONE = "none"
-_ENCODERS = (capacity.TEXTS, capacity.IMAGES)
+_ENCODERS = (TEXTS, IMAGES)
 _COMPARED: tuple[Precision, ...] = ("fp32", "fp16")
 
 
@@ -29,15 +44,16 @@ def _one_worker() -> str:
     for load in LOADS:
         for kind in KINDS:
             of = worker(kind, load)
-            limits = (_maybe(each) for each in (of.ceiling, of.model, of.cores, of.process))
-            rows.append((load.name, load.encoder, kind, *limits, mark(of.throughput, rate), of.bottleneck))
+            most = (_maybe(each) for each in (of.ceiling, of.model, of.cores, of.process))
+            rows.append((load.name, load.encoder, kind, *most, mark(of.throughput, rate), of.bottleneck))
+    limits = ", ".join(f"{worker('L4', load).bottleneck} for {load.name}" for load in LOADS[:3])
     columns = ("ceiling", "model", "cores", "process", "used at")
     head = ("events", "encoder", "worker", *(f"{column}, events/s" for column in columns), "limited by")
     machines = ", ".join(f"{kind}: `{machine.name}`" for kind, machine in capacity.MACHINES.items())
     return f"""## Throughput of one worker
 
-**Beside a GPU, the cores or the one Python process of a worker limit texts and photographs; a faster card does not
-help them.** On a CPU, the model and decoding share the cores, and their throughput is that of whole jobs. A GPU is
+**An L4 worker is limited by {limits}; a faster card helps only where the GPU is the limit.**
+On a CPU, the model and decoding share the cores, and their throughput is that of whole jobs. A GPU is
 assumed to reach {assumed("reached").value:.0%} of its [ceiling](#ceilings-of-a-gpu) in fp32. What the cores and the
 process do beside it was measured with [a stub of a GPU](../benchmarks/results/worker.md) on two cores; the cores are
 assumed to be proportional to the vCPUs, and photographs add their [decoding](../benchmarks/results/preparing.md).
@@ -59,7 +75,7 @@ def _photographs() -> str:
             rows.append(
                 (f"`{load.decoder}`", f"`{machine.name}`", mark(of.throughput, rate), mark(of.lowest_dollars, ",.2f"))
             )
-    decoded = [mark(1_000 * load.decoding, rate) for load in (capacity.IMAGES, PHOTOGRAPHS, DRAFTS)]
+    decoded = [mark(1_000 * load.decoding, rate) for load in (IMAGES, PHOTOGRAPHS, DRAFTS)]
     head = ("decoder", "machine", "events/s", "dollars per million events")
     return f"""## Photographs of 12 megapixels
 
@@ -93,7 +109,7 @@ tensor cores for tf32 and bf16.
 {table(head, rows, labels=2)}"""
 
 
-def _ceiling(kind: Kind, load: capacity.Load, precision: Precision) -> str:
+def _ceiling(kind: Kind, load: Load, precision: Precision) -> str:
     if precision not in capacity.precisions(kind):
         return _NONE
     most, limit = capacity.ceiling(kind, load, precision)
@@ -101,10 +117,10 @@ def _ceiling(kind: Kind, load: capacity.Load, precision: Precision) -> str:
 
 
 def _precision() -> str:
-    rows = []
+    rows, (small, large) = [], LARGER[:2]
     for load in _ENCODERS:
         for precision in _COMPARED:
-            for machine in LARGER[:2]:
+            for machine in (small, large):
                 of = worker(machine, load, precision)
                 costs = mark(of.lowest_dollars, ",.2f")
                 row = (load.name, precision, f"`{machine.name}`", mark(of.model), mark(of.throughput), of.bottleneck)
@@ -120,11 +136,18 @@ def _precision() -> str:
     )
     return f"""## Precision
 
-**Half precision makes images cheaper, the more with more vCPUs beside the GPU, and texts not at all.** A precision is
-part of an encoder, and changes its vectors ([decision 24](decisions/0024-the-precision-of-an-encoder.md)). tf32 is as
-fast as fp32, and bf16 as fp16, since memory limits both. With one L4:
+**fp16 saves {_saved(IMAGES, small)} of the price of images, {_saved(IMAGES, large)} with twice the vCPUs, and
+{_saved(TEXTS, small)} of that of texts.**
+A precision is part of an encoder, and changes its vectors ([decision 24](decisions/0024-the-precision-of-an-encoder.md)).
+tf32 is as fast as fp32, and bf16 as fp16, since memory limits both. With one L4:
 
 {table(head, rows, labels=3)}"""
+
+
+def _saved(load: Load, machine: Machine) -> Marked:
+    """What fp16 on a machine saves of the price of a million events in fp32 on the smallest one."""
+    half, full = worker(machine, load, "fp16").lowest_dollars, worker(LARGER[0], load).lowest_dollars
+    return mark((full - half) / full, ".0%")
 
 
 def _rates() -> str:
