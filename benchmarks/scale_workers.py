@@ -138,7 +138,8 @@ def _precision() -> str:
 
 **fp16 saves {_saved(IMAGES, small)} of the price of images, {_saved(IMAGES, large)} with twice the vCPUs, and
 {_saved(TEXTS, small)} of that of texts.**
-A precision is part of an encoder, and changes its vectors ([decision 24](decisions/0024-the-precision-of-an-encoder.md)).
+A precision is part of an encoder, and changes its vectors
+([decision 24](decisions/0024-the-precision-of-an-encoder.md)).
 tf32 is as fast as fp32, and bf16 as fp16, since memory limits both. With one L4:
 
 {table(head, rows, labels=3)}"""
