@@ -76,9 +76,9 @@ def _measure(
     with ThreadPoolExecutor(os.cpu_count()) as threads:
 
         def side(name: str) -> float:
-            before = _cpu_seconds()
+            before = cpu_seconds()
             took = seconds(lambda: _batches(encoder, threads, sides[name], items))
-            used[name].append(_cpu_seconds() - before)
+            used[name].append(cpu_seconds() - before)
             return took
 
         times = rounds({name: lambda name=name: side(name) for name in sides}, count * SLICES)  # type: ignore[misc]
@@ -133,7 +133,7 @@ class _Tokens:
         self.ids, self.types, self.is_truncated = ids, np.zeros_like(ids), False
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """Return how long this process and its children have used the processor."""
     clocks = [time.clock_gettime(~pid << 3 | 2) for pid in _children()]  # the processor clock of another process
     return time.process_time() + sum(clocks)
