@@ -16,6 +16,7 @@ from terraform.checks import (
     policies,
     request,
     runbooks,
+    services,
     storage,
     tables,
 )
@@ -43,6 +44,7 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     yield from denials.violations(tree, resources)
     yield from break_glass.violations(resources)
     yield from images.violations(resources)
+    yield from services.violations(resources)
     yield from storage.violations(resources)
     yield from perimeter.violations(resources)
     yield from audit.violations(resources)
