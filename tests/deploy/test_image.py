@@ -30,6 +30,15 @@ def test_the_image_contains_what_its_lock_file_pins() -> None:
     assert [each.name for each in contents.packages] == sorted({each.name for each in contents.packages})
 
 
+def test_the_page_says_what_the_image_contains() -> None:
+    contents = image_contents(LOCK)
+    if contents.of_unknown_size:
+        pytest.skip("other versions are installed here")
+
+    page = " ".join((ROOT / "docs" / "container.md").read_text(encoding="utf-8").split())
+    assert f": {len(contents.packages)} packages of {contents.size / 1e9:.1f} GB, with CUDA {contents.cuda}." in page
+
+
 def test_the_cuda_runtime_is_the_one_of_torch() -> None:
     import torch
 

@@ -19,7 +19,7 @@ CHECKS = {
     "the services": Check(("rawless", "serve", "--help"), 0, "--role"),
     "the launcher's file": Check(("python", "/template/launch.py"), 2, "The template's parameters are not valid"),
     "an encoder of the user": Check(("rawless", "encoder", "show", "our-texts@1.0.0", "--json"), 0, '"sealed": true'),
-    "no other encoder": Check(("rawless", "encoder", "show", "not-named@1.0.0"), 2, "'not-named@1.0.0' is unknown"),
+    "no other encoder": Check(("rawless", "encoder", "seal", "not-named@1.0.0"), 2, "'not-named@1.0.0' is unknown"),
 }
 SERVICE_FILE = """
 heads: {topic: {stream: stream.yaml}}

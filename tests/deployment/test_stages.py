@@ -1,7 +1,7 @@
 """The last step of the build and the commands of the targets, without Docker: in folders, from the wheel.
 
-The environment of this checkout stands for the packages of the image, and folders for its root. Root lets another user
-run the commands, unless this interpreter is where only root may read.
+Links to the packages of this checkout stand for those of the image's lock file, and folders for its root. Root lets
+another user run the commands, unless this interpreter is where only root may read.
 """
 
 import os
@@ -18,8 +18,10 @@ from typing import Any
 import httpx
 import pytest
 
+from rawless.deploy.image import image_contents
 from tests.deployment.dockerfile import baking_of
 from tests.deployment.dockerfile import environment as variables_of
+from tests.deployment.packages import link_packages
 from tests.deployment.programs import CHECKS, Check
 
 pytestmark = pytest.mark.full
@@ -42,10 +44,12 @@ def dockerfile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def programs(environment: Path) -> dict[str, str]:
-    """Variables by which the programs of the wheel are found, and other packages where this interpreter has them."""
-    packages = Path(sys.prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    return {"PATH": f"{environment / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(packages)}
+def programs(environment: Path, public_folder: Path) -> dict[str, str]:
+    """Variables by which the programs of the wheel are found, and of other packages only those that the image has."""
+    site = Path(sys.prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    names = {package.name for package in image_contents(ROOT / "requirements.worker.lock").packages}
+    link_packages(names, site, public_folder / "packages")
+    return {"PATH": f"{environment / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(public_folder / "packages")}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +88,16 @@ def test_the_image_has_the_encoders_that_were_named_and_nothing_else(image: Path
         *(f"weights/our/our-texts/{name}" for name in ("config.json", "model.safetensors")),
         *(f"weights/our/our-texts/{name}" for name in ("tokenizer.json", "tokenizer_config.json")),
     ]
+
+
+def test_packages_that_the_image_lacks_are_not_found(variables: dict[str, str], image: Path) -> None:
+    """Otherwise the other tests would not notice an import of one."""
+    code = "import importlib.util as u, sys; print([u.find_spec(name) is not None for name in sys.argv[1:]])"
+    line = ["python", "-c", code, "rawless", "torch", "google.cloud.storage", "pytest", "duckdb", "bqemulator"]
+
+    done = subprocess.run(line, env=variables, cwd=image, capture_output=True, text=True, check=True, **WITHOUT_ROOT)
+
+    assert done.stdout.strip() == "[True, True, True, False, False, False]"
 
 
 def test_every_user_may_read_what_is_in_the_image(image: Path) -> None:
