@@ -71,7 +71,8 @@ bench-gpu: $(DONE)
 # To look up a digest: docker buildx imagetools inspect NAME:TAG --format '{{.Manifest.Digest}}'
 image:
 	docker build --target $(VARIANT) --build-arg ENCODERS="$(ENCODERS)" --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) \
-		--build-arg BEAM_DIGEST=$(BEAM_DIGEST) --build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) --tag $(IMAGE) .
+		--build-arg BEAM_DIGEST=$(BEAM_DIGEST) --build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) \
+		--build-arg CUDA_DIGEST=$(CUDA_DIGEST) --tag $(IMAGE) .
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

@@ -10,13 +10,21 @@ from dockerfile_parse import DockerfileParser
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "RAWLESS_HUB": "0"}
 _BASE = re.compile(r"(?P<name>[a-z0-9./_-]+[a-z0-9]):(?P<tag>[A-Za-z0-9._-]+)@\$\{(?P<digest>[A-Z_]+)\}")
+_STARTS = {"cpu": ["/opt/apache/beam/boot"], "cuda": ["/template/cuda.sh", "/opt/apache/beam/boot"]}
 _FINAL = ("cpu", "cuda", "service")
 
 
 def violations(file: Path, lock: Path) -> list[str]:
     """The violated rules, one sentence each."""
     steps = [step for step in DockerfileParser(str(file)).structure if step["instruction"] != "COMMENT"]
-    return [*_bases(steps), *_pythons(steps, lock), *_installs(steps), *_copies(steps), *_environment(steps)]
+    return [
+        *_bases(steps),
+        *_pythons(steps, lock),
+        *_installs(steps),
+        *_copies(steps),
+        *_driver(steps, lock),
+        *_environment(steps),
+    ]
 
 
 def parse_stages(steps: list[dict[str, Any]]) -> dict[str, tuple[str, list[dict[str, Any]]]]:
@@ -89,6 +97,21 @@ def _copies(steps: list[dict[str, Any]]) -> list[str]:
     return [f"The image must COPY {arguments}." for arguments in sorted(needed - copied)]
 
 
+def _driver(steps: list[dict[str, Any]], lock: Path) -> list[str]:
+    """The libcuda that replaces that of an older driver must be of the version of CUDA that torch needs."""
+    base = re.search(r"nvidia/cuda:(\d+\.\d+)\.", _origins(steps).get("compat", ""))
+    toolkit = re.search(r"^cuda-toolkit==(\d+\.\d+)\.", lock.read_text(), re.MULTILINE)
+    if not (base and toolkit):
+        return ["The stage compat must be based on NVIDIA's image of CUDA, of the version of cuda-toolkit in the lock."]
+    wrong = []
+    if base[1] != toolkit[1]:
+        wrong.append(f"The image has a libcuda of CUDA {base[1]}, but {lock.name} has CUDA {toolkit[1]}.")
+    copied = {step["value"] for step in parse_stages(steps)["cuda"][1] if step["instruction"] == "COPY"}
+    if f"--from=compat /usr/local/cuda-{base[1]}/compat /usr/local/cuda/compat" not in copied:
+        wrong.append("cuda must COPY the compatibility package.")
+    return wrong
+
+
 def _same_path(path: str) -> str:
     return f"{path} {path}"
 
@@ -104,10 +127,10 @@ def _environment(steps: list[dict[str, Any]]) -> list[str]:
             for word in shlex.split(step["value"])
         )
         wrong += [f"{name} must set {key}={value}." for key, value in OFFLINE.items() if environment.get(key) != value]
-    for name in ("cpu", "cuda"):
+    for name, start in _STARTS.items():
         points = [json.loads(step["value"]) for step in _lineage(stages, name) if step["instruction"] == "ENTRYPOINT"]
-        if points[-1:] != [["/opt/apache/beam/boot"]]:
-            wrong.append(f"{name} must start Beam's boot.")
+        if points[-1:] != [start]:
+            wrong.append(f"{name} must start Beam's boot by {shlex.join(start)}.")
     if not any(step["instruction"] == "USER" for step in _lineage(stages, "service")):
         wrong.append("The services must not run as root.")
     return wrong

@@ -34,7 +34,7 @@ ACCOUNT = "worker@a-project.iam.gserviceaccount.com"
 KEY = "projects/a-project/locations/europe-west4/keyRings/r/cryptoKeys/raw"
 SUBSCRIPTION = "projects/a-project/subscriptions/support"
 IMAGE = f"an-image@sha256:{'0' * 64}"
-L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx"
 OPTIONS = [
     "--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", f"--service_account_email={ACCOUNT}",
     f"--dataflow_kms_key={KEY}", f"--sdk_container_image={IMAGE}", "--no_use_public_ips",
@@ -314,13 +314,20 @@ def test_an_option_that_protects_content_is_required(option: str, missing: Docto
     assert [each["detail"].split()[2] for each in found if each["check"] == "option"] == [f"--{option}"]
 
 
-def test_an_accelerator_without_its_driver_is_named(missing: Doctor) -> None:
-    bare = [each.replace(";install-nvidia-driver", "") for each in OPTIONS]
+@pytest.mark.parametrize(
+    ("requested", "sentence"),
+    [
+        ("", "workers would see no GPU"),
+        (";install-nvidia-driver", "workers may get a driver that is too old for torch"),
+    ],
+)
+def test_an_accelerator_without_the_driver_that_torch_needs_is_named(
+    requested: str, sentence: str, missing: Doctor
+) -> None:
+    (found,) = missing(*(each.replace(";install-nvidia-driver:5xx", requested) for each in OPTIONS))
 
-    (found,) = missing(*bare)
-
-    assert "requested without its driver" in found["detail"]
-    assert L4 in found["command"]
+    assert sentence in found["detail"]
+    assert f"{L4}'" in found["command"]
 
 
 def test_without_options_only_the_warehouse_is_checked(

@@ -42,7 +42,7 @@ def test_the_request_of_a_job_has_the_planned_options(resources: list[Resource])
     assert environment.service_kms_key_name == "google_kms_crypto_key/raw/id"
     assert set(environment.experiments) == {"disable_always_on_exception_sampling", "no_use_multiple_sdk_containers"}
     assert list(environment.service_options) == [
-        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
+        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx",
         "streaming_mode_at_least_once",
         "min_num_workers=1",
         "worker_utilization_hint=0.8",

@@ -238,6 +238,9 @@ PARAMETERS = {
     "The Beam option --save_main_session": {"parameters": {"save_main_session": "true"}},
     "The option --pseudonym_key may not be given": {"parameters": {"pseudonym_key": "c2VjcmV0"}},
     "do not match": {"parameters": {"device": "cpu"}},
+    "too old for torch: install-nvidia-driver:5xx is missing": {
+        "parameters": {"dataflow_service_options": "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"}
+    },
 }
 
 
