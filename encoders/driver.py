@@ -85,6 +85,7 @@ def check_driver() -> None:
     """Log once for a process which driver torch will use. Raises UserError where torch can use no GPU."""
     driver = find_driver()
     if is_too_old(driver):
+        _log.error("%s", explain(driver))  # on a line of its own: runners wrap the exception in a traceback
         raise UserError(explain(driver))
     if not torch.cuda.is_available():
         raise UserError(

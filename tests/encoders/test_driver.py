@@ -45,7 +45,9 @@ def test_the_driver_is_logged_once_before_an_encoder_is_loaded(
     assert [record.getMessage() for record in caplog.records] == [sentence]
 
 
-def test_a_driver_that_is_too_old_stops_a_worker_with_what_there_is_and_what_helps(install: Install) -> None:
+def test_a_driver_that_is_too_old_stops_a_worker_with_what_there_is_and_what_helps(
+    install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
     install(*OLD, visible=False)
 
     with pytest.raises(UserError) as raised:
@@ -53,6 +55,7 @@ def test_a_driver_that_is_too_old_stops_a_worker_with_what_there_is_and_what_hel
 
     assert str(raised.value).startswith("This machine has the GPU driver 525.105.17 for CUDA 12.0, but torch ")
     assert "needs CUDA 13.0, thus a driver from 580 on: on Dataflow, request it with install-" in str(raised.value)
+    assert [record.getMessage() for record in caplog.records] == [str(raised.value)]
 
 
 def test_the_same_driver_is_new_enough_for_a_torch_of_an_earlier_cuda(install: Install) -> None:
