@@ -9,6 +9,8 @@ from rawless.doctor.finding import Finding
 from rawless.doctor.requirements import DRIVER, JobRequirements
 from rawless.errors import UserError
 
+SMALLEST_DISK = 50
+"""GB that hold the operating system, logs, and the image three times, as a worker unpacks it (docs/dataflow.md)."""
 _NAME = re.compile(r"(?:option|experiment) (?:--)?(\w+)")
 
 
@@ -43,6 +45,10 @@ def check(job: JobRequirements) -> Iterator[Finding]:
         "--sdk_container_image=IMAGE@sha256:DIGEST": (
             bool(job.image and "@sha256:" in job.image),
             "workers would run an image that is not pinned by digest",
+        ),
+        "--disk_size_gb=100": (
+            (job.disk or 0) >= SMALLEST_DISK,
+            f"a worker that unpacks the image needs {SMALLEST_DISK} GB at least, and Dataflow's default is less",
         ),
         "--dataflow_kms_key=KEY": (job.kms_key is not None, "the job's state would not be encrypted with your own key"),
     }

@@ -36,6 +36,8 @@ class JobRequirements:
     """Whether workers have private addresses only."""
     workers: int = 1
     machine: str | None = None
+    disk: int | None = None
+    """The size in GB of a worker's boot disk."""
     gpu: str | None = None
     """The GPU's model, such as L4."""
     gpus_per_worker: int = 0
@@ -79,6 +81,7 @@ def parse_requirements(
         private=given["use_public_ips"] is False,
         workers=given["max_num_workers"] or given["num_workers"] or 1,
         machine=given["machine_type"],
+        disk=given["disk_size_gb"],
         gpu=accelerator[1].upper() if accelerator else None,
         gpus_per_worker=int(accelerator[2]) if accelerator else 0,
         driver=(accelerator[3] or "") if accelerator else "",

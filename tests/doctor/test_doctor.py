@@ -38,7 +38,7 @@ L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx"
 OPTIONS = [
     "--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", f"--service_account_email={ACCOUNT}",
     f"--dataflow_kms_key={KEY}", f"--sdk_container_image={IMAGE}", "--no_use_public_ips",
-    "--max_num_workers=4", "--machine_type=g2-standard-4", f"--dataflow_service_options={L4}",
+    "--disk_size_gb=100", "--max_num_workers=4", "--machine_type=g2-standard-4", f"--dataflow_service_options={L4}",
 ]  # fmt: skip
 Doctor = Callable[..., list[dict[str, Any]]]
 REGION = "GET /compute/compute/v1/projects/a-project/regions/europe-west4"
@@ -307,11 +307,20 @@ def test_a_command_quotes_no_key(missing: Doctor) -> None:
     assert "MARKER" not in json.dumps(found)
 
 
-@pytest.mark.parametrize("option", ["no_use_public_ips", "region", "service_account_email", "sdk_container_image"])
+@pytest.mark.parametrize(
+    "option", ["no_use_public_ips", "region", "service_account_email", "sdk_container_image", "disk_size_gb"]
+)
 def test_an_option_that_protects_content_is_required(option: str, missing: Doctor) -> None:
     found = missing(*(each for each in OPTIONS if not each.startswith(f"--{option}")))
 
     assert [each["detail"].split()[2] for each in found if each["check"] == "option"] == [f"--{option}"]
+
+
+@pytest.mark.parametrize(("size", "is_enough"), [(30, False), (49, False), (50, True)])
+def test_a_disk_that_the_unpacked_image_fills_is_named(size: int, is_enough: bool, missing: Doctor) -> None:
+    found = missing(*(each.replace("disk_size_gb=100", f"disk_size_gb={size}") for each in OPTIONS))
+
+    assert [each["detail"].split()[2] for each in found] == ([] if is_enough else ["--disk_size_gb"])
 
 
 @pytest.mark.parametrize(
