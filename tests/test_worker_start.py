@@ -9,7 +9,8 @@ from benchmarks import worker_start
 from encoders.encoder import Encoder
 from rawless.doctor.job_options import SMALLEST_DISK
 
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def test_each_stage_of_a_start_is_timed_in_a_fresh_process(minilm: Encoder) -> None:
@@ -25,6 +26,7 @@ def test_the_smallest_disk_holds_the_image_three_times_beside_what_dataflow_requ
     image = worker_start.unpacked_packages()
 
     assert 30 + 3 * image <= SMALLEST_DISK
+    assert f"disk_size_gb >= {SMALLEST_DISK} " in (ROOT / "terraform" / "design" / "variables.tf").read_text()
     stored = json.loads((RESULTS / "worker-start.json").read_text())["figures"]
     assert [each["median"] for each in stored if each["of"] == "image"] == [pytest.approx(image, rel=0.05)]
 
