@@ -54,12 +54,7 @@ def resolve(open_warehouse: Callable[[], Warehouse], ref: str) -> EncoderSpec:
     if spec.sealed:
         return spec
     sealed_specs = registered(open_warehouse(), spec.name, spec.version)
-    return next((sealed for sealed in sealed_specs if _completes(sealed, spec)), spec)
-
-
-def _completes(sealed: EncoderSpec, spec: EncoderSpec) -> bool:
-    """Return whether the two differ only in digests that the unsealed spec leaves out."""
-    return all(change.before is None for change in changes(spec, sealed))
+    return next((sealed for sealed in sealed_specs if sealed.completes(spec)), spec)
 
 
 def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:

@@ -17,6 +17,7 @@ from terraform.checks import (
     request,
     runbooks,
     second_plan,
+    services,
     storage,
     tables,
 )
@@ -45,6 +46,7 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     yield from denials.violations(tree, resources)
     yield from break_glass.violations(resources)
     yield from images.violations(resources)
+    yield from services.violations(resources)
     yield from storage.violations(resources)
     yield from perimeter.violations(resources)
     yield from audit.violations(resources)
