@@ -38,17 +38,34 @@ class Resource:
         return "".join(part.partition("]")[2] if "]" in part else part for part in self.address.split("["))
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What Terraform would create, and the values of the variables with which it was planned."""
+
+    resources: list[Resource]
+    variables: dict[str, Any]
+
+
 def make_plan(tree: Path = REPOSITORY, *variables: str) -> list[Resource]:
     """Return every resource that a tree's files would create with example.tfvars and further `-var=…` arguments.
 
     Raises PlanError when Terraform rejects the files.
     """
+    return plan_with(tree, "example.tfvars", *variables).resources
+
+
+def plan_with(tree: Path, file: str, *variables: str) -> Plan:
+    """Return the plan of a tree's files with a file of variables, whose path is absolute or relative to terraform/.
+
+    Raises PlanError when Terraform rejects the files.
+    """
     with _copy(tree) as folder:
         _run(folder, "get")
-        plan = folder.parent / "plan"
-        _run(folder, "plan", "-input=false", "-lock=false", "-var-file=example.tfvars", *variables, f"-out={plan}")
-        values = json.loads(_run(folder, "show", "-json", str(plan)))["planned_values"]
-    return list(_resources(values["root_module"]))
+        plan = folder.parent / ".plan"
+        _run(folder, "plan", "-input=false", "-lock=false", f"-var-file={file}", *variables, f"-out={plan}")
+        shown = json.loads(_run(folder, "show", "-json", str(plan)))
+    resources = list(_resources(shown["planned_values"]["root_module"]))
+    return Plan(resources, {name: variable["value"] for name, variable in shown["variables"].items()})
 
 
 def _resources(module: dict[str, Any]) -> Iterator[Resource]:
@@ -66,22 +83,25 @@ def _copy(tree: Path) -> Iterator[Path]:
         folder = Path(temporary)
         for name in INPUTS:
             shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns(".terraform*", "__pycache__"))
-        (folder / "terraform" / "backend.tf").unlink()
+        for other in tree.iterdir():  # a file of a stream may be in any of them
+            if other.name not in INPUTS and not other.name.startswith("."):
+                (folder / other.name).symlink_to(other.resolve())
+        (folder / "terraform" / "backend.tf").unlink(missing_ok=True)
         overrides = []
         for provider in PROVIDERS:
-            plugin = folder / "plugins" / provider / f"terraform-provider-{provider}"
+            plugin = folder / ".plugins" / provider / f"terraform-provider-{provider}"
             plugin.parent.mkdir(parents=True)
             plugin.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{_PROVIDER}' {provider}\n", encoding="utf-8")
             plugin.chmod(0o755)
             overrides.append(f'"hashicorp/{provider}" = "{plugin.parent}"')
         configuration = "provider_installation {\n dev_overrides {\n" + "\n".join(overrides) + "\n }\n}\n"
-        (folder / "terraformrc").write_text(configuration, encoding="utf-8")
+        (folder / ".terraformrc").write_text(configuration, encoding="utf-8")
         yield folder / "terraform"
 
 
 def _run(folder: Path, *command: str) -> str:
     variables = {
-        "TF_CLI_CONFIG_FILE": str(folder.parent / "terraformrc"),
+        "TF_CLI_CONFIG_FILE": str(folder.parent / ".terraformrc"),
         "CHECKPOINT_DISABLE": "1",
         "TF_IN_AUTOMATION": "1",
     }
