@@ -1,6 +1,6 @@
 """All checks of a tree's files, on one plan."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,50 +36,57 @@ def violations(tree: Path = REPOSITORY) -> Iterator[str]:
         yield f"Terraform cannot plan the files.\n{error}"
         return
     yield from plan_violations(tree, resources)
-    yield from request.violations(resources)
 
 
 def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
-    """Every violation in a plan, except in the requests of the jobs, which take seconds to render."""
-    for found in _of_any_deployment(tree, resources, EXAMPLE).values():
+    """Every violation in the plan of the example."""
+    for _, found in _of_any_deployment(tree, resources, EXAMPLE).values():
         yield from found
     yield from runbooks.violations(tree, resources)
     for diagram in DIAGRAMS:
         yield from diagrams.violations(tree / diagram, resources)
 
 
-def _of_any_deployment(tree: Path, resources: Sequence[Resource], names: Deployment) -> dict[str, Iterator[str]]:
-    """The violations that the plan of any deployment can have, by the subject of their check."""
+def _of_any_deployment(
+    tree: Path, resources: Sequence[Resource], names: Deployment
+) -> dict[str, tuple[str, Iterator[str]]]:
+    """What holds for the plan of any deployment, by the subject of its check, and the violations."""
     return {
-        "tables": tables.violations(tree, resources),
-        "grants": access.violations(tree, resources, names),
-        "denials": denials.violations(tree, resources, names),
-        "break-glass": break_glass.violations(resources),
-        "images of services": images.violations(resources),
-        "storage and keys": storage.violations(resources),
-        "perimeters": perimeter.violations(resources),
-        "audit logs": audit.violations(resources),
-        "policies": policies.violations(resources, names),
+        "tables": ("they are those of sql/", tables.violations(tree, resources)),
+        "grants": (f"nobody has a role that {access.FILE} does not list", access.violations(tree, resources, names)),
+        "denials": (f"they have the exceptions of {access.FILE} only", denials.violations(tree, resources, names)),
+        "break-glass": ("one bucket, for some hours, after an approval", break_glass.violations(resources)),
+        "images": ("services have no root and run attested images only", images.violations(resources)),
+        "storage": ("private, and under keys of the customer's in an HSM", storage.violations(resources)),
+        "perimeters": ("each rule names who enters, from where and for what", perimeter.violations(resources)),
+        "audit logs": ("every call is recorded where nobody can delete it", audit.violations(resources)),
+        "policies": ("each project has all that are required", policies.violations(resources, names)),
+        "jobs": ("Google's and Beam's own classes accept each request", request.violations(resources)),
     }
 
 
 def report(tree: Path, file: Path) -> dict[str, Any]:
     """Return what the checks say of the deployment that a file of variables describes, for `rawless deploy check`.
 
-    `checks` are the violations by the subject of their check, `objects` the files that Terraform writes to buckets.
+    `checks` have a subject, what holds without violations, and the violations; `objects` are the files that Terraform
+    would write to buckets.
     """
     try:
         planned = plan.plan_with(tree, str(file.absolute()))
     except PlanError as error:
-        return {"checks": {"plan": [str(error)]}, "objects": {}}
+        return {"checks": [_result("plan", "", [str(error)])], "objects": {}}
     resources = planned.resources
     found = _of_any_deployment(tree, resources, deployment.of(planned.variables, resources))
-    found |= {"requests of jobs": request.violations(resources)}
+    plans = _result("plan", f"Terraform accepts the files and would create {len(resources)} resources", [])
     return {
-        "checks": {"plan": [], **{subject: list(messages) for subject, messages in found.items()}},
+        "checks": [plans, *(_result(subject, *result) for subject, result in found.items())],
         "objects": {
             resource.values["name"]: resource.values["content"]
             for resource in resources
             if resource.type == "google_storage_bucket_object" and resource.values["content"] is not None
         },
     }
+
+
+def _result(subject: str, holds: str, violations: Iterable[str]) -> dict[str, Any]:
+    return {"check": subject, "holds": holds, "violations": list(violations)}
