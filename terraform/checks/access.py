@@ -121,7 +121,7 @@ def violations(tree: Path, resources: Sequence[Resource], deployment: Deployment
     for grant in sorted(granted):
         if why := _why_forbidden(grant):
             yield f"{grant.grantee} must not have {grant.role} on {grant.target}: {why}"
-    yield from _stream_violations(resources)
+    yield from _stream_violations(resources, deployment)
     for resource in resources:
         if resource.type == "google_service_account_key" or resource.type.endswith(("_iam_policy", "_iam_binding")):
             yield f"{resource.address} is forbidden: account keys get copied, and policies remove other grants"
@@ -144,13 +144,15 @@ def _role_violations(
         yield f"The custom role worker must not have {', '.join(stored)}: it is granted for all streams at once"
 
 
-def _stream_violations(resources: Sequence[Resource]) -> Iterator[str]:
+def _stream_violations(resources: Sequence[Resource], deployment: Deployment) -> Iterator[str]:
     """Grants by which the worker of one stream would reach what another stream stores."""
-    streams = {match[1] for resource in resources if (match := _WORKER.match(str(resource.values.get("member"))))}
+    streams = "|".join(stream.replace("_", "-") for stream in deployment.streams)
+    stored = re.compile(rf"(?:^|-){deployment.prefix}-({streams})(?:-temp|-code|-ingest)?$")
     for resource in resources:
         worker = _WORKER.match(str(resource.values.get("member")))
         where = [str(resource.values.get(key, "")) for key in ("bucket", "subscription", "topic")]
-        if worker and any(stream in text for stream in streams - {worker[1]} for text in where):
+        owners = {match[1] for name in where if (match := stored.search(name))}
+        if worker and owners - {worker[1]}:
             yield f"{resource.address} lets the worker of {worker[1]} reach another stream"
 
 

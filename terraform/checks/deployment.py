@@ -52,7 +52,7 @@ class Deployment:
 
     def abbreviate(self, text: str) -> str:
         """A role or target as terraform/access.yaml names it, without the names of this deployment."""
-        streams = "|".join(stream.replace("_", "-") for stream in self.streams)
+        streams = "|".join(sorted((stream.replace("_", "-") for stream in self.streams), key=len, reverse=True))
         rules = (
             (rf"^{self.production}$", "production project"),
             (rf"^{self.warehouse}$", "warehouse project"),
