@@ -106,20 +106,17 @@ module "raw" {
   names         = each.value
   worker        = google_service_account.worker[each.key]
   roles         = local.worker_roles
-  job           = module.design.jobs[each.key]
-  template      = "gs://${google_storage_bucket.config.name}/templates/${var.prefix}.json"
+  request       = jsonencode(module.design.jobs[each.key])
   config_bucket = google_storage_bucket.config.name
   log_bucket    = google_storage_bucket.usage_logs.name
-  subnetwork    = module.perimeter.subnetwork
   key           = module.keys.keys.raw
   secret        = module.keys.secret
   repository    = module.design.names.repository
   retention     = module.design.retention
   publishers    = var.streams[each.key].publishers
   launchers     = local.launchers
-  prerequisites = concat(module.warehouse.worker_grants, module.perimeter.barriers)
+  prerequisites = concat(module.warehouse.worker_grants, module.perimeter.barriers, [google_storage_bucket_object.job_warehouse_file.id])
   channels      = var.channels
-  depends_on    = [google_storage_bucket_object.warehouse_file]
 }
 
 module "warehouse" {

@@ -10,6 +10,7 @@ import yaml
 from terraform.checks.plan import Resource
 
 _BUCKET = re.compile(r"gs://([^/]+)/")
+_MEMBER = "serviceAccount:"
 _ACCOUNTS = {
     "launcher": "launchers",
     "deployer": "deployers",
@@ -72,7 +73,8 @@ def of(variables: Mapping[str, Any], resources: Sequence[Resource]) -> Deploymen
     """Return what the checks must know of a plan that was made with these variables."""
     accounts = {role: frozenset(variables[name]) for role, name in _ACCOUNTS.items()}
     publishers = {member for stream in variables["streams"].values() for member in stream["publishers"]}
-    accounts["publisher"] |= {member.rpartition(":")[2] for member in publishers}
+    # Anybody else, such as a person or allUsers, stays what it is, and no list of grants has it.
+    accounts["publisher"] |= {member.removeprefix(_MEMBER) for member in publishers if member.startswith(_MEMBER)}
     groups = {role: frozenset([variables["groups"][name]]) for role, name in _GROUPS.items()}
     return Deployment(
         production=variables["raw_project"],

@@ -17,6 +17,8 @@ from terraform.checks.schema import PROVIDERS
 REPOSITORY = Path(__file__).parent.parent.parent
 INPUTS = ("terraform", "sql", "examples")
 """The folders that a plan reads."""
+EXAMPLE_FILE = "example.tfvars"
+_OPTIONS = ("-input=false", "-lock=false")
 _PROVIDER = Path(__file__).parent / "provider.py"
 
 
@@ -51,7 +53,7 @@ def make_plan(tree: Path = REPOSITORY, *variables: str) -> list[Resource]:
 
     Raises PlanError when Terraform rejects the files.
     """
-    return plan_with(tree, "example.tfvars", *variables).resources
+    return plan_with(tree, EXAMPLE_FILE, *variables).resources
 
 
 def plan_with(tree: Path, file: str, *variables: str) -> Plan:
@@ -60,12 +62,36 @@ def plan_with(tree: Path, file: str, *variables: str) -> Plan:
     Raises PlanError when Terraform rejects the files.
     """
     with _copy(tree) as folder:
-        _run(folder, "get")
-        plan = folder.parent / ".plan"
-        _run(folder, "plan", "-input=false", "-lock=false", f"-var-file={file}", *variables, f"-out={plan}")
-        shown = json.loads(_run(folder, "show", "-json", str(plan)))
+        shown = _plan(folder, file, *variables)
     resources = list(_resources(shown["planned_values"]["root_module"]))
     return Plan(resources, {name: variable["value"] for name, variable in shown["variables"].items()})
+
+
+def changes_of_second_plan(tree: Path = REPOSITORY, file: str = EXAMPLE_FILE) -> dict[str, list[str]]:
+    """Return what a second apply would change although the first one has applied the same files.
+
+    The keys are addresses of resources, the values their attributes. Raises PlanError when Terraform rejects the files.
+    """
+    with _copy(tree) as folder:
+        _run(folder, "apply", *_OPTIONS, f"-var-file={file}", "-auto-approve")
+        changes = _plan(folder, file)["resource_changes"]
+    return {
+        change["address"]: _changed_attributes(change["change"])
+        for change in changes
+        if change["change"]["actions"] not in (["no-op"], ["read"])
+    }
+
+
+def _changed_attributes(change: dict[str, Any]) -> list[str]:
+    before, after = change["before"] or {}, change["after"] or {}
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def _plan(folder: Path, file: str, *variables: str) -> dict[str, Any]:
+    plan = folder.parent / ".plan"
+    _run(folder, "plan", *_OPTIONS, f"-var-file={file}", *variables, f"-out={plan}")
+    shown: dict[str, Any] = json.loads(_run(folder, "show", "-json", str(plan)))
+    return shown
 
 
 def _resources(module: dict[str, Any]) -> Iterator[Resource]:
@@ -96,6 +122,7 @@ def _copy(tree: Path) -> Iterator[Path]:
             overrides.append(f'"hashicorp/{provider}" = "{plugin.parent}"')
         configuration = "provider_installation {\n dev_overrides {\n" + "\n".join(overrides) + "\n }\n}\n"
         (folder / ".terraformrc").write_text(configuration, encoding="utf-8")
+        _run(folder / "terraform", "get")
         yield folder / "terraform"
 
 

@@ -1,4 +1,4 @@
-"""All checks of a tree's files, on one plan."""
+"""All checks of a tree's files, on one plan and the plan after its apply."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +18,7 @@ from terraform.checks import (
     policies,
     request,
     runbooks,
+    second_plan,
     storage,
     tables,
 )
@@ -36,6 +37,7 @@ def violations(tree: Path = REPOSITORY) -> Iterator[str]:
         yield f"Terraform cannot plan the files.\n{error}"
         return
     yield from plan_violations(tree, resources)
+    yield from second_plan.violations(tree)
 
 
 def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
@@ -77,6 +79,7 @@ def report(tree: Path, file: Path) -> dict[str, Any]:
         return {"checks": [_result("plan", "", [str(error)])], "objects": {}}
     resources = planned.resources
     found = _of_any_deployment(tree, resources, deployment.of(planned.variables, resources))
+    found["second plan"] = ("it is empty", second_plan.violations(tree, str(file.absolute())))
     plans = _result("plan", f"Terraform accepts the files and would create {len(resources)} resources", [])
     return {
         "checks": [plans, *(_result(subject, *result) for subject, result in found.items())],

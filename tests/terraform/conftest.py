@@ -15,7 +15,7 @@ MakeMistakes = Callable[..., Path]
 @pytest.fixture(scope="session")
 def planned() -> Plan:
     """The plan of the example."""
-    return plan.plan_with(REPOSITORY, "example.tfvars")
+    return plan.plan_with(REPOSITORY, plan.EXAMPLE_FILE)
 
 
 @pytest.fixture(scope="session")
