@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from terraform.checks.schema import PROVIDERS
 REPOSITORY = Path(__file__).parent.parent.parent
 INPUTS = ("terraform", "sql", "examples")
 """The folders that a plan reads."""
+ROOTS = {"": ("example.tfvars",), "bootstrap": ("../example.tfvars", "example.tfvars")}
+"""The folders of terraform/ that are applied, each with its files of variables."""
 _PROVIDER = Path(__file__).parent / "provider.py"
 
 
@@ -33,22 +35,34 @@ class Resource:
     values: dict[str, Any]
 
     @property
+    def root(self) -> str:
+        """The name of the root that creates it, one of ROOTS."""
+        return next((root for root in ROOTS if root and self.address.startswith(f"{root}.")), "")
+
+    @property
     def block(self) -> str:
         """The address of the block in the files, which is the resource's address without indexes."""
         return "".join(part.partition("]")[2] if "]" in part else part for part in self.address.split("["))
 
 
-def make_plan(tree: Path = REPOSITORY, *variables: str) -> list[Resource]:
-    """Return every resource that a tree's files would create with example.tfvars and further `-var=…` arguments.
+def make_plans(tree: Path = REPOSITORY) -> list[Resource]:
+    """Return every resource that each of a tree's roots would create. Raises PlanError as `make_plan` does."""
+    return [resource for root in ROOTS for resource in make_plan(tree, root=root)]
 
-    Raises PlanError when Terraform rejects the files.
+
+def make_plan(tree: Path = REPOSITORY, *variables: str, root: str = "") -> list[Resource]:
+    """Return every resource that a root's files would create with its example and further `-var=…` arguments.
+
+    The addresses of the root `bootstrap` start with its name. Raises PlanError when Terraform rejects the files.
     """
     with _copy(tree) as folder:
-        _run(folder, "get")
+        files = [f"-var-file={file}" for file in ROOTS[root]]
         plan = folder.parent / "plan"
-        _run(folder, "plan", "-input=false", "-lock=false", "-var-file=example.tfvars", *variables, f"-out={plan}")
-        values = json.loads(_run(folder, "show", "-json", str(plan)))["planned_values"]
-    return list(_resources(values["root_module"]))
+        _run(folder, root, "get")
+        _run(folder, root, "plan", "-input=false", "-lock=false", *files, *variables, f"-out={plan}")
+        values = json.loads(_run(folder, root, "show", "-json", str(plan)))["planned_values"]
+    found = _resources(values["root_module"])
+    return [replace(resource, address=f"{root}.{resource.address}") if root else resource for resource in found]
 
 
 def _resources(module: dict[str, Any]) -> Iterator[Resource]:
@@ -66,7 +80,8 @@ def _copy(tree: Path) -> Iterator[Path]:
         folder = Path(temporary)
         for name in INPUTS:
             shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns(".terraform*", "__pycache__"))
-        (folder / "terraform" / "backend.tf").unlink()
+        for root in ROOTS:
+            (folder / "terraform" / root / "backend.tf").unlink()
         overrides = []
         for provider in PROVIDERS:
             plugin = folder / "plugins" / provider / f"terraform-provider-{provider}"
@@ -79,7 +94,7 @@ def _copy(tree: Path) -> Iterator[Path]:
         yield folder / "terraform"
 
 
-def _run(folder: Path, *command: str) -> str:
+def _run(folder: Path, root: str, *command: str) -> str:
     variables = {
         "TF_CLI_CONFIG_FILE": str(folder.parent / "terraformrc"),
         "CHECKPOINT_DISABLE": "1",
@@ -87,7 +102,7 @@ def _run(folder: Path, *command: str) -> str:
     }
     options: Sequence[str] = () if command[0] == "show" else ("-no-color",)
     line = ["terraform", *command, *options]
-    done = subprocess.run(line, cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True)
+    done = subprocess.run(line, cwd=folder / root, env={**os.environ, **variables}, capture_output=True, text=True)
     if done.returncode:
         raise PlanError(done.stderr.strip())
     return done.stdout

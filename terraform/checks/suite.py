@@ -15,7 +15,9 @@ from terraform.checks import (
     plan,
     policies,
     request,
+    rights,
     runbooks,
+    start,
     storage,
     tables,
 )
@@ -28,7 +30,7 @@ def violations(tree: Path = REPOSITORY) -> Iterator[str]:
     """Every violation in the files of a tree, one sentence each."""
     yield from functions.violations(tree)
     try:
-        resources = plan.make_plan(tree)
+        resources = plan.make_plans(tree)
     except PlanError as error:
         yield f"Terraform cannot plan the files.\n{error}"
         return
@@ -45,6 +47,8 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     yield from images.violations(resources)
     yield from storage.violations(resources)
     yield from perimeter.violations(resources)
+    yield from start.violations(resources)
+    yield from rights.violations(tree, resources)
     yield from audit.violations(resources)
     yield from policies.violations(resources)
     yield from runbooks.violations(tree, resources)

@@ -15,7 +15,7 @@ MakeMistakes = Callable[..., Path]
 @pytest.fixture(scope="session")
 def resources() -> list[Resource]:
     """Every resource that the files would create."""
-    return plan.make_plan()
+    return plan.make_plans()
 
 
 @pytest.fixture(scope="module")
