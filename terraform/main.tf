@@ -85,20 +85,17 @@ module "raw" {
   names         = merge(each.value, { claim_check_buckets = module.design.claim_checks.own[each.key] })
   worker        = local.worker_accounts[each.key]
   roles         = local.worker_roles
-  job           = module.design.jobs[each.key]
-  template      = "gs://${google_storage_bucket.config.name}/templates/${var.prefix}.json"
+  request       = jsonencode(module.design.jobs[each.key])
   config_bucket = google_storage_bucket.config.name
   log_bucket    = google_storage_bucket.usage_logs.name
-  subnetwork    = module.perimeter.subnetwork
   key           = module.keys.keys.raw
   secret        = module.keys.secret
   repository    = module.design.names.repository
   retention     = module.design.retention
   publishers    = var.streams[each.key].publishers
   launchers     = local.launchers
-  prerequisites = concat(module.warehouse.worker_grants, module.perimeter.barriers)
+  prerequisites = concat(module.warehouse.worker_grants, module.perimeter.barriers, [google_storage_bucket_object.job_warehouse_file.id])
   channels      = var.channels
-  depends_on    = [google_storage_bucket_object.warehouse_file]
 }
 
 module "warehouse" {

@@ -13,9 +13,9 @@ output "subscriptions" {
   value       = { for name, stream in module.raw : name => stream.subscription }
 }
 
-output "jobs" {
-  description = "Ids of the jobs, by stream."
-  value       = { for name, stream in module.raw : name => stream.job }
+output "job_files" {
+  description = "Addresses of the job files, by stream, for `rawless job`."
+  value       = { for name, stream in module.raw : name => stream.job_file }
 }
 
 output "pseudonym_secret" {

@@ -1,5 +1,5 @@
 # Resources of the production project that all streams share.
-# Configuration without any data: stream files, the warehouse file, service files, the Flex Template.
+# Configuration without any data: stream files, warehouse files, job files, service files, the Flex Template.
 resource "google_storage_bucket" "config" {
   project                     = var.raw_project
   name                        = module.design.names.config_bucket
@@ -18,11 +18,21 @@ resource "google_storage_bucket" "config" {
   }
 }
 
+# For the services.
 resource "google_storage_bucket_object" "warehouse_file" {
   bucket       = google_storage_bucket.config.name
   name         = "warehouse.yaml"
   content      = yamlencode(module.design.warehouse_file)
   content_type = "application/yaml"
+}
+
+# For the jobs; those of earlier jobs stay (raw/bucket.tf says why).
+resource "google_storage_bucket_object" "job_warehouse_file" {
+  bucket          = google_storage_bucket.config.name
+  name            = module.design.names.job_warehouse
+  content         = yamlencode(module.design.warehouse_file)
+  content_type    = "application/yaml"
+  deletion_policy = "ABANDON"
 }
 
 resource "google_storage_bucket" "usage_logs" {

@@ -39,18 +39,19 @@ variable "image" {
 variable "streams" {
   description = "The streams by name. docs/dataflow.md describes the fields."
   type = map(object({
-    file             = string
-    release          = optional(string, "a")
-    accelerator      = optional(string, "nvidia-l4")
-    machine_type     = optional(string, "g2-standard-4")
-    threads          = optional(number, 48)
-    min_workers      = optional(number, 1)
-    max_workers      = optional(number, 4)
-    utilization_hint = optional(number, 0.8)
-    at_least_once    = optional(bool, true)
-    experiments      = optional(list(string), [])
-    service_options  = optional(list(string), [])
-    publishers       = set(string)
+    file                  = string
+    accelerator           = optional(string, "nvidia-l4")
+    machine_type          = optional(string, "g2-standard-4")
+    disk_size_gb          = optional(number, 100)
+    launcher_machine_type = optional(string, "e2-standard-2")
+    threads               = optional(number, 48)
+    min_workers           = optional(number, 1)
+    max_workers           = optional(number, 4)
+    utilization_hint      = optional(number, 0.8)
+    at_least_once         = optional(bool, true)
+    experiments           = optional(list(string), [])
+    service_options       = optional(list(string), [])
+    publishers            = set(string)
   }))
 }
 

@@ -97,6 +97,7 @@ _FORBIDDEN = (
         "no person may have a role where raw content is",
     ),
     (r"^worker$", r"^(?!worker$)", r"^production project$", "it could reach what other streams store"),
+    (r"^launcher$", r"", r"^bucket code$", "it could replace the code that workers run"),
     (r"^worker$", r"^(?!staging_reader$)", r"^bucket code$", "it could replace the code that other workers run"),
     (
         r"^(worker|orchestrator|encoder)$",
@@ -174,6 +175,8 @@ def _role_violations(listed: dict[str, list[str]], resources: Sequence[Resource]
             yield f"The custom role {name} has the permissions {defined.get(name)}, but {FILE} lists {listed.get(name)}"
     if {"storage.objects.delete", "storage.objects.update"} & set(defined.get("staging_reader", ())):
         yield "The custom role staging_reader must not replace objects: workers would run what a worker wrote"
+    if [permission for permission in defined.get("launcher", ()) if "snapshot" in permission]:
+        yield "The custom role launcher must not snapshot jobs: a snapshot contains messages that are in progress"
     if stored := [permission for permission in defined.get("worker", ()) if _STORES_CONTENT.match(permission)]:
         yield f"The custom role worker must not have {', '.join(stored)}: it is granted for all streams at once"
 

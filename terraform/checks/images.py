@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from terraform.checks.job_files import worker_images
 from terraform.checks.plan import Resource
-from terraform.checks.request import JOB
 
 SERVICE = "google_cloud_run_v2_service"
 POLICY = "google_binary_authorization_policy"
@@ -12,7 +12,7 @@ _REQUIRED = ("REQUIRE_ATTESTATION", "ENFORCED_BLOCK_AND_AUDIT_LOG")
 
 def violations(resources: Sequence[Resource]) -> Iterator[str]:
     """Services that run as root or are exempt from the policy, and policies that admit an image without attestation."""
-    root_images = {resource.values["sdk_container_image"] for resource in resources if resource.type == JOB}
+    root_images = worker_images(resources)
     for service in (resource for resource in resources if resource.type == SERVICE):
         containers = service.values["template"][0]["containers"]
         if any(container["image"] in root_images or container["command"] for container in containers):

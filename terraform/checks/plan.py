@@ -19,6 +19,7 @@ INPUTS = ("terraform", "sql", "examples")
 """The folders that a plan reads."""
 ROOTS = {"": ("example.tfvars",), "bootstrap": ("../example.tfvars", "example.tfvars")}
 """The folders of terraform/ that are applied, each with its files of variables."""
+_OPTIONS = ("-input=false", "-lock=false")
 _PROVIDER = Path(__file__).parent / "provider.py"
 
 
@@ -56,13 +57,37 @@ def make_plan(tree: Path = REPOSITORY, *variables: str, root: str = "") -> list[
     The addresses of the root `bootstrap` start with its name. Raises PlanError when Terraform rejects the files.
     """
     with _copy(tree) as folder:
-        files = [f"-var-file={file}" for file in ROOTS[root]]
-        plan = folder.parent / "plan"
-        _run(folder, root, "get")
-        _run(folder, root, "plan", "-input=false", "-lock=false", *files, *variables, f"-out={plan}")
-        values = json.loads(_run(folder, root, "show", "-json", str(plan)))["planned_values"]
+        values = _plan(folder, root, ROOTS[root], *variables)["planned_values"]
     found = _resources(values["root_module"])
     return [replace(resource, address=f"{root}.{resource.address}") if root else resource for resource in found]
+
+
+def changes_of_second_plan(tree: Path, *files: str, root: str = "") -> dict[str, list[str]]:
+    """Return what a second apply of a root would change although the first has applied the same files and variables.
+
+    The paths of the files of variables are absolute or relative to the root. The keys are addresses of resources, the
+    values their attributes. Raises PlanError when Terraform rejects the files.
+    """
+    with _copy(tree) as folder:
+        _run(folder, root, "apply", *_OPTIONS, *(f"-var-file={file}" for file in files), "-auto-approve")
+        changes = _plan(folder, root, files)["resource_changes"]
+    return {
+        change["address"]: _changed_attributes(change["change"])
+        for change in changes
+        if change["change"]["actions"] not in (["no-op"], ["read"])
+    }
+
+
+def _changed_attributes(change: dict[str, Any]) -> list[str]:
+    before, after = change["before"] or {}, change["after"] or {}
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def _plan(folder: Path, root: str, files: Sequence[str], *variables: str) -> dict[str, Any]:
+    plan = folder.parent / "plan"
+    _run(folder, root, "plan", *_OPTIONS, *(f"-var-file={file}" for file in files), *variables, f"-out={plan}")
+    shown: dict[str, Any] = json.loads(_run(folder, root, "show", "-json", str(plan)))
+    return shown
 
 
 def _resources(module: dict[str, Any]) -> Iterator[Resource]:
@@ -91,6 +116,8 @@ def _copy(tree: Path) -> Iterator[Path]:
             overrides.append(f'"hashicorp/{provider}" = "{plugin.parent}"')
         configuration = "provider_installation {\n dev_overrides {\n" + "\n".join(overrides) + "\n }\n}\n"
         (folder / "terraformrc").write_text(configuration, encoding="utf-8")
+        for root in ROOTS:
+            _run(folder / "terraform", root, "get")
         yield folder / "terraform"
 
 

@@ -1,9 +1,10 @@
-"""A stand-in for Google's provider: it has the pinned schema, contacts no cloud, and can only validate and plan.
+"""A stand-in for Google's provider: it has the pinned schema, contacts no cloud, and creates nothing.
 
 Terraform starts it like any provider, through its plugin protocol. Hence `terraform validate` and `terraform plan` find
 in the real files what they would find with the real provider, as far as a schema can tell: unknown or missing
 attributes, wrong types, invalid references. They do not find what the provider itself would reject. Values that the
-cloud would assign to a resource (`id`, `email`) become texts that name the resource.
+cloud would assign to a resource (`id`, `email`) become texts that name the resource. An apply stores what was planned,
+and a read returns what is stored, except where the real provider is known to read something else.
 """
 
 import base64
@@ -29,6 +30,21 @@ _FOLDER = Path(__file__).parent
 _NESTING = {"struct": 1, "list": 2, "set": 3}
 _NAMING_ATTRIBUTES = ("name", "dataset_id", "secret_id", "role_id", "display_name", "service", "project")
 """A made-up id contains the first of these attributes that its resource has."""
+_READ_BACK: dict[str, dict[str, Any]] = {
+    "google_dataflow_flex_template_job": {
+        "num_workers": 0,
+        "max_workers": 0,
+        "machine_type": None,
+        "temp_location": None,
+        "staging_location": None,
+        "sdk_container_image": None,
+    }
+}
+"""What the real provider reads of a resource, whatever was written.
+
+Its Read looks up numWorkers, maxNumWorkers, tempLocation and the like among the options that a job reports, but the
+names of Beam's Python SDK are in snake case (terraform-provider-google#19909, #23797, magic-modules#14038).
+"""
 _COOKIE = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
 """Terraform sets it for its plugins, so that a plugin notices when it is started by hand."""
 
@@ -106,6 +122,19 @@ class Provider(services.ProviderServicer):  # type: ignore[name-defined]
         planned = self._fill("resource", request.type_name, request.proposed_new_state.msgpack)
         return proto.PlannedChange(planned_state=planned, legacy_type_system=True)
 
+    def ApplyResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Return what was planned as what now exists."""
+        return proto.AppliedResource(new_state=request.planned_state, legacy_type_system=True)
+
+    def UpgradeResourceState(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Return the stored state: there is one version of each schema only."""
+        return proto.UpgradedResource(upgraded_state=proto.DynamicValue(json=request.raw_state.json))
+
+    def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Return the resource as it was applied, but for what the real provider reads otherwise."""
+        value = _unpack(request.current_state.msgpack) | _READ_BACK.get(request.type_name, {})
+        return proto.ReadBack(new_state=_pack(value))
+
     def ReadDataSource(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Return the data source as it is written, with made-up values for what the cloud would return."""
         return proto.Data(state=self._fill("data", request.type_name, request.config.msgpack))
@@ -115,12 +144,20 @@ class Provider(services.ProviderServicer):  # type: ignore[name-defined]
         return proto.Nothing()
 
     def _fill(self, kind: str, type_name: str, packed: bytes) -> Any:
-        value = msgpack.unpackb(packed, ext_hook=msgpack.ExtType, raw=False)
+        value = _unpack(packed)
         if value is not None:  # None means that the resource is to be destroyed
             for name, (type_, mode) in self._schemas[kind][type_name]["attributes"].items():
                 if value[name] is None and type_ == "string" and (mode == "computed" or name == "id"):
                     value[name] = _assigned_value(type_name, name, value)
-        return proto.DynamicValue(msgpack=msgpack.packb(value))
+        return _pack(value)
+
+
+def _unpack(packed: bytes) -> Any:
+    return msgpack.unpackb(packed, ext_hook=msgpack.ExtType, raw=False)
+
+
+def _pack(value: Any) -> Any:
+    return proto.DynamicValue(msgpack=msgpack.packb(value))
 
 
 def _assigned_value(type_name: str, name: str, value: dict[str, Any]) -> str:

@@ -19,7 +19,6 @@ def _key(*path: str) -> Callable[[Mapping[str, Any]], Any]:
 _KEYS = {
     "google_pubsub_topic": _key("kms_key_name"),
     "google_storage_bucket": _key("encryption", "default_kms_key_name"),
-    "google_dataflow_flex_template_job": _key("kms_key_name"),
     "google_bigquery_dataset": _key("default_encryption_configuration", "kms_key_name"),
     "google_bigquery_table": _key("encryption_configuration", "kms_key_name"),
     "google_cloud_run_v2_service": _key("template", "encryption_key"),

@@ -1,4 +1,4 @@
-"""All checks of a tree's files, on one plan."""
+"""All checks of a tree's files, on one plan and the plan after its apply."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from terraform.checks import (
     request,
     rights,
     runbooks,
+    second_plan,
     start,
     storage,
     tables,
@@ -36,10 +37,11 @@ def violations(tree: Path = REPOSITORY) -> Iterator[str]:
         return
     yield from plan_violations(tree, resources)
     yield from request.violations(resources)
+    yield from second_plan.violations(tree)
 
 
 def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
-    """Every violation in a plan, except in the requests of the jobs, which take seconds to render."""
+    """Every violation in a plan, except in the jobs of its job files, which take seconds to render."""
     yield from tables.violations(tree, resources)
     yield from access.violations(tree, resources)
     yield from denials.violations(tree, resources)

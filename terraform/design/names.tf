@@ -10,8 +10,12 @@ locals {
     temp_bucket    = "${var.raw_project}-${var.prefix}-${local.dashed[name]}-temp"
     staging_bucket = "${var.raw_project}-${var.prefix}-${local.dashed[name]}-code"
     worker_account = "${var.prefix}-w-${local.dashed[name]}"
-    job            = "${var.prefix}-${local.dashed[name]}-${var.streams[name].release}"
+    job            = "${var.prefix}-${local.dashed[name]}"
+    job_file       = "jobs/${name}.json"
     file           = var.streams[name].file
+    # A file that a job reads when it starts has its content's hash in its name: an edit changes the job file too, so
+    # that `rawless job status` says that the job is to be updated.
+    stream_file = "streams/${name}-${substr(try(filesha256(var.streams[name].file), ""), 0, 12)}.yaml"
     contract = jsonencode({
       type = "record"
       name = name
@@ -56,4 +60,7 @@ locals {
     pseudonym_secret = local.secret_name
     worker_image     = var.image
   })
+  # The jobs' own copy. A job refuses workers of another image than its warehouse file names, so a job file that is older
+  # than the last release could not be launched again with the newest warehouse file.
+  job_warehouse_file = "warehouse-${substr(sha256(yamlencode(local.warehouse_file)), 0, 12)}.yaml"
 }

@@ -9,16 +9,17 @@ output "names" {
     network       = local.network
     secret        = local.secret
     repository    = local.repository
+    job_warehouse = local.job_warehouse_file
   }
 }
 
 output "streams" {
-  description = "Names of each stream's topic, subscription, bucket, account and job."
+  description = "Names of each stream's topic, subscription, buckets, account, files and job."
   value       = local.streams
 }
 
 output "jobs" {
-  description = "Launch options of each stream's job."
+  description = "The request that launches each stream's job, as a LaunchFlexTemplateRequest of Google's REST API."
   value       = local.jobs
 }
 

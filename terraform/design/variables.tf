@@ -71,17 +71,18 @@ variable "image" {
 variable "streams" {
   description = "The streams by name. docs/dataflow.md describes the fields."
   type = map(object({
-    file             = string
-    release          = optional(string, "a")
-    accelerator      = optional(string, "nvidia-l4")
-    machine_type     = optional(string, "g2-standard-4")
-    threads          = optional(number, 48)
-    min_workers      = optional(number, 1)
-    max_workers      = optional(number, 4)
-    utilization_hint = optional(number, 0.8)
-    at_least_once    = optional(bool, true)
-    experiments      = optional(list(string), [])
-    service_options  = optional(list(string), [])
+    file                  = string
+    accelerator           = optional(string, "nvidia-l4")
+    machine_type          = optional(string, "g2-standard-4")
+    disk_size_gb          = optional(number, 100)
+    launcher_machine_type = optional(string, "e2-standard-2")
+    threads               = optional(number, 48)
+    min_workers           = optional(number, 1)
+    max_workers           = optional(number, 4)
+    utilization_hint      = optional(number, 0.8)
+    at_least_once         = optional(bool, true)
+    experiments           = optional(list(string), [])
+    service_options       = optional(list(string), [])
   }))
   validation {
     condition     = length(var.streams) > 0 && alltrue([for name in keys(var.streams) : can(regex("^[a-z]([a-z0-9_]{0,16}[a-z0-9])?$", name))])
@@ -92,8 +93,16 @@ variable "streams" {
     error_message = "file must be a stream file with the same stream name as the key."
   }
   validation {
-    condition     = alltrue([for each in values(var.streams) : can(regex("^[a-z][a-z0-9]{0,7}$", each.release))])
-    error_message = "release must be up to 8 lower-case letters and digits and start with a letter: it is the end of the job's name."
+    condition     = alltrue([for each in values(var.streams) : each.disk_size_gb >= 50 && each.disk_size_gb <= 2000 && floor(each.disk_size_gb) == each.disk_size_gb])
+    error_message = "disk_size_gb must be an integer from 50 to 2000: a worker unpacks its image, several gigabytes, on its boot disk."
+  }
+  validation {
+    condition     = alltrue([for each in values(var.streams) : can(regex("^[a-z][a-z0-9]*-[a-z]+-[0-9]+$", each.launcher_machine_type))])
+    error_message = "launcher_machine_type must be a machine type such as e2-standard-2."
+  }
+  validation {
+    condition     = alltrue([for each in values(var.streams) : each.max_workers <= 1000 && floor(each.min_workers) == each.min_workers && floor(each.max_workers) == each.max_workers])
+    error_message = "min_workers and max_workers must be integers of at most 1000, the most that Dataflow accepts."
   }
   validation {
     condition = alltrue([for each in values(var.streams) : anytrue([

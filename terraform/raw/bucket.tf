@@ -61,13 +61,6 @@ resource "google_storage_bucket_iam_member" "worker_reads_staging" {
   member = var.worker.member
 }
 
-resource "google_storage_bucket_iam_member" "launcher_stages" {
-  for_each = var.launchers
-  bucket   = google_storage_bucket.staging.name
-  role     = "roles/storage.objectUser"
-  member   = each.value
-}
-
 # The producers' own buckets, for messages that only name an object (claim checks).
 resource "google_storage_bucket_iam_member" "worker_reads_objects" {
   for_each = toset(var.names.claim_check_buckets)
@@ -82,9 +75,12 @@ resource "google_storage_bucket_iam_member" "worker_reads_config" {
   member = var.worker.member
 }
 
+# Read once, by the launcher: workers get the stream with the job. The file of an earlier job stays, because the launcher
+# starts minutes after its request, an earlier job file can be launched again, and a running job names what it follows.
 resource "google_storage_bucket_object" "stream_file" {
-  bucket       = var.config_bucket
-  name         = "streams/${var.names.stream}.yaml"
-  content      = file(var.names.file)
-  content_type = "application/yaml"
+  bucket          = var.config_bucket
+  name            = var.names.stream_file
+  content         = file(var.names.file)
+  content_type    = "application/yaml"
+  deletion_policy = "ABANDON"
 }

@@ -8,7 +8,7 @@ output "subscription" {
   value       = google_pubsub_subscription.ingest.id
 }
 
-output "job" {
-  description = "Id of the job."
-  value       = google_dataflow_flex_template_job.ingest.job_id
+output "job_file" {
+  description = "Address of the job file, for `rawless job`."
+  value       = "gs://${google_storage_bucket_object.job_file.bucket}/${google_storage_bucket_object.job_file.name}"
 }

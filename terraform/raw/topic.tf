@@ -1,8 +1,7 @@
 # The topic of a stream, and the subscription that keeps its events until their rows are written.
 terraform {
   required_providers {
-    google      = { source = "hashicorp/google" }
-    google-beta = { source = "hashicorp/google-beta" }
+    google = { source = "hashicorp/google" }
   }
 }
 

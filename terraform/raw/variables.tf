@@ -16,7 +16,8 @@ variable "names" {
     schema              = string
     temp_bucket         = string
     staging_bucket      = string
-    job                 = string
+    job_file            = string
+    stream_file         = string
     file                = string
     contract            = string
     claim_check_buckets = list(string)
@@ -34,38 +35,9 @@ variable "roles" {
   description = "Names of the custom roles of workers: on the project, on the temp bucket, and on the staging bucket."
 }
 
-variable "job" {
-  description = "Launch options of the job, as terraform/design computes them."
-  type = object({
-    name                    = string
-    sdk_container_image     = string
-    machine_type            = string
-    num_workers             = number
-    max_workers             = number
-    autoscaling_algorithm   = string
-    enable_streaming_engine = bool
-    ip_configuration        = string
-    on_delete               = string
-    additional_experiments  = list(string)
-    temp_location           = string
-    staging_location        = string
-    labels                  = map(string)
-    parameters              = map(string)
-  })
-}
-
-variable "template" {
+variable "request" {
   type        = string
-  description = "Path of the Flex Template: gs://BUCKET/NAME.json."
-  validation {
-    condition     = can(regex("^gs://.+\\.json$", var.template))
-    error_message = "template must be gs://BUCKET/NAME.json."
-  }
-}
-
-variable "subnetwork" {
-  type        = string
-  description = "Self link of the subnetwork without internet access."
+  description = "The content of the job file, as terraform/design computes it."
 }
 
 variable "key" {
@@ -80,7 +52,7 @@ variable "secret" {
 
 variable "config_bucket" {
   type        = string
-  description = "Bucket of the stream files and the warehouse file."
+  description = "Bucket of the stream files, the warehouse file and the job files."
 }
 
 variable "log_bucket" {
@@ -123,7 +95,7 @@ variable "repository" {
 
 variable "prerequisites" {
   type        = list(string)
-  description = "Ids of further resources that must exist before the job starts: its roles in the warehouse and the egress restrictions."
+  description = "Ids of further resources that must exist before a job starts: its roles in the warehouse, the egress restrictions and its warehouse file."
 }
 
 variable "channels" {

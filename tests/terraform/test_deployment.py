@@ -13,8 +13,9 @@ from rawless.metering.metric import in_smaller_unit
 from rawless.metering.table import METRICS
 from rawless.serving.config import load_config
 from rawless.warehouse.config import load_warehouse_config
-from terraform.checks import request, schema, suite
+from terraform.checks import job_files, plan, request, schema, second_plan, suite
 from terraform.checks.plan import REPOSITORY, Resource
+from tests.terraform.conftest import MakeMistakes
 
 pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run, so that each is made once
 ROOT = REPOSITORY / "terraform"
@@ -25,23 +26,56 @@ def test_every_check_passes(resources: list[Resource]) -> None:
     assert not list(request.violations(resources))
 
 
-def test_the_request_of_a_job_has_the_planned_options(resources: list[Resource]) -> None:
-    job = next(job for job in resources if job.address == f'module.raw["photo_upload"].{request.JOB}.ingest')
+def test_a_second_plan_changes_nothing() -> None:
+    assert not list(second_plan.violations(REPOSITORY))
 
-    environment = request.render(job)
 
-    (pool,) = environment.worker_pools
-    assert pool.worker_harness_container_image == job.values["sdk_container_image"]
+def _job_file(resources: list[Resource], stream: str) -> Resource:
+    (found,) = [each for each in job_files.job_files(resources) if each.values["name"] == f"jobs/{stream}.json"]
+    return found
+
+
+def test_each_stream_has_a_job_file(resources: list[Resource]) -> None:
+    assert {each.address for each in job_files.job_files(resources)} == {
+        f'module.raw["{stream}"].google_storage_bucket_object.job_file'
+        for stream in ("photo_upload", "support_message")
+    }
+
+
+def test_a_job_file_is_the_request_of_googles_api(resources: list[Resource]) -> None:
+    request = job_files.parse(_job_file(resources, "photo_upload"))
+
+    launch = request.launch_parameter
+    assert (request.project_id, request.location) == ("acme-production", "europe-west4")
+    assert launch.job_name == "rawless-photo-upload"
+    assert launch.container_spec_gcs_path == "gs://acme-production-rawless-config/templates/rawless.json"
+    assert launch.environment.autoscaling_algorithm.name == "AUTOSCALING_ALGORITHM_BASIC"
+    assert launch.environment.launcher_machine_type == "e2-standard-2"
+    assert dict(launch.environment.additional_user_labels) == {"app": "rawless", "stream": "photo_upload"}
+
+
+def test_the_job_has_the_planned_options(resources: list[Resource]) -> None:
+    launch = job_files.parse(_job_file(resources, "photo_upload"))
+
+    job = request.render(launch)
+
+    (pool,) = job.environment.worker_pools
+    assert pool.worker_harness_container_image == launch.launch_parameter.environment.sdk_container_image
     assert "@sha256:" in pool.worker_harness_container_image
-    assert pool.machine_type == "g2-standard-4"
+    assert (pool.machine_type, pool.disk_size_gb) == ("g2-standard-4", 100)
     assert pool.ip_configuration.name == "WORKER_IP_PRIVATE"
-    assert pool.subnetwork == "google_compute_subnetwork/rawless-egress-denied/self_link"
+    assert pool.subnetwork == "regions/europe-west4/subnetworks/rawless-egress-denied"
     assert pool.num_threads_per_worker == 48
     assert (pool.num_workers, pool.autoscaling_settings.max_num_workers) == (1, 4)
-    assert environment.service_account_email == "rawless-w-photo-upload@acme-production.iam.gserviceaccount.com"
-    assert environment.service_kms_key_name == "google_kms_crypto_key/raw/id"
-    assert set(environment.experiments) == {"disable_always_on_exception_sampling", "no_use_multiple_sdk_containers"}
-    assert list(environment.service_options) == [
+    assert pool.autoscaling_settings.algorithm.name == "AUTOSCALING_ALGORITHM_BASIC"
+    assert job.environment.service_account_email == "rawless-w-photo-upload@acme-production.iam.gserviceaccount.com"
+    assert job.environment.service_kms_key_name.endswith("/keyRings/rawless/cryptoKeys/raw")
+    assert dict(job.labels) == {"app": "rawless", "stream": "photo_upload"}
+    assert set(job.environment.experiments) == {
+        "disable_always_on_exception_sampling",
+        "no_use_multiple_sdk_containers",
+    }
+    assert list(job.environment.service_options) == [
         "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
         "streaming_mode_at_least_once",
         "min_num_workers=1",
@@ -49,21 +83,39 @@ def test_the_request_of_a_job_has_the_planned_options(resources: list[Resource])
     ]
 
 
-def test_every_option_of_the_job_comes_from_the_tested_module() -> None:
+def test_the_job_file_comes_from_the_tested_module() -> None:
     """Otherwise the tests of terraform/design would not test the options that are used."""
-    text = (ROOT / "raw" / "job.tf").read_text(encoding="utf-8")
-    passed = dict(re.findall(r"^  (\w+) += (var[.]job[.]\w+)$", text, re.MULTILINE))
-    (declared,) = re.findall(r'variable "job" \{.*?object\(\{\n(.*?)\}\)', _variables("raw"), re.DOTALL)
-
-    assert passed == {name: f"var.job.{name}" for name in re.findall(r"^ +(\w+) +=", declared, re.MULTILINE)}
-    assert {"additional_experiments", "ip_configuration", "machine_type", "parameters"} <= set(passed)
+    assert "content      = var.request" in (ROOT / "raw" / "job.tf").read_text(encoding="utf-8")
+    main = (ROOT / "main.tf").read_text(encoding="utf-8")
+    assert re.search(r"^  request +=  *jsonencode\(module.design.jobs\[each.key\]\)$", main, re.MULTILINE)
 
 
-def _variables(module: str) -> str:
-    return (ROOT / module / "variables.tf").read_text(encoding="utf-8")
+def test_an_edit_of_a_file_that_a_job_reads_changes_the_job_file(
+    resources: list[Resource], mistakes: MakeMistakes
+) -> None:
+    edited = plan.make_plan(
+        mistakes(("example-stream.yaml", "modality: image", "# edited\nmodality: image")),
+        "-var=pseudonym_key_version=2",
+    )
+
+    before, after = (
+        job_files.parse(_job_file(each, "photo_upload")).launch_parameter.parameters for each in (resources, edited)
+    )
+    assert {name for name in before if before[name] != after[name]} == {"stream", "warehouse"}
 
 
-def test_a_job_starts_only_after_its_grants_and_egress_restrictions() -> None:
+def test_the_files_of_earlier_jobs_stay(resources: list[Resource]) -> None:
+    """A launcher that has started, or starts from an earlier job file, still finds what the request names."""
+    files = {each.values["name"]: each.values for each in resources if each.type == "google_storage_bucket_object"}
+
+    for file in job_files.job_files(resources):
+        parameters = job_files.parse(file).launch_parameter.parameters
+        for parameter in ("stream", "warehouse"):
+            name = parameters[parameter].split("/", 3)[3]
+            assert files[name]["deletion_policy"] == "ABANDON"
+
+
+def test_a_job_file_is_written_after_grants_and_egress_restrictions() -> None:
     text = (ROOT / "raw" / "job.tf").read_text(encoding="utf-8")
 
     assert "var.prerequisites" in text
@@ -72,7 +124,7 @@ def test_a_job_starts_only_after_its_grants_and_egress_restrictions() -> None:
 
 def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path) -> None:
     files = {
-        resource.values["name"]: resource.values["content"]
+        re.sub(r"-[0-9a-f]{12}\.", ".", resource.values["name"]): resource.values["content"]
         for resource in resources
         if "bucket_object" in resource.type
     }

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from terraform.checks import access, diagrams, functions, plan, request, runbooks, storage, suite, tables
+from terraform.checks import access, diagrams, functions, job_files, plan, request, runbooks, suite, tables
 from terraform.checks.plan import REPOSITORY, PlanError, Resource
 
 pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run, so that each is made once
@@ -27,6 +28,14 @@ TYPOS = {
 _TAG = '].name\n  role       = "roles/datacatalog.categoryFineGrainedReader"\n  member     = "group:'
 _QUERIES = 'role    = "roles/bigquery.jobUser"\n  member  = '
 _BUILDERS, _NOBODY = "= var.dataset_builders", "= toset([])"
+_JOB = """resource "google_dataflow_flex_template_job" "ingest" {
+  provider                = google-beta
+  name                    = "a-job"
+  container_spec_gcs_path = "gs://a-bucket/a.json"
+  max_workers             = 4
+}
+
+"""
 _ENCRYPTION = "  encryption_configuration {\n    kms_key_name = var.key\n  }\n"
 MISTAKES = {
     'google_storage_bucket.temp could be made public': ("raw/bucket.tf", '"enforced"', '"inherited"'),
@@ -169,6 +178,18 @@ MISTAKES = {
         "design/tables.tf", " if !try(table.per_snapshot, false)", "",
     ),
     "rejection_v1 has retention in days 30": ("design/tables.tf", "try(table.partition.days, null)", "30"),
+    "Invalid enum value THROUGHPUT_BASED for enum type google.dataflow.v1beta3.AutoscalingAlgorithm": (
+        "design/job.tf",
+        '"AUTOSCALING_ALGORITHM_BASIC"',
+        'name == "support_message" ? "THROUGHPUT_BASED" : "AUTOSCALING_ALGORITHM_BASIC"',
+    ),
+    '.google_dataflow_flex_template_job.ingest would be changed by every apply, since what is read differs in max_w': (
+        "raw/job.tf", 'resource "google_storage_bucket_object" "job_file"',
+        f'{_JOB}resource "google_storage_bucket_object" "job_file"',
+    ),
+    "The custom role launcher must not snapshot jobs": (
+        "access.tf", '"dataflow.jobs.list",', '"dataflow.jobs.list", "dataflow.jobs.snapshot",',
+    ),
     "The experiment enable_google_cloud_profiler is forbidden": (
         "design/job.tf", "stream.service_options,", 'stream.service_options, ["enable_google_cloud_profiler"],',
     ),
@@ -257,20 +278,39 @@ MISTAKES = {
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
     "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip
-PARAMETERS = {
-    "its workers have public addresses": {"ip_configuration": "WORKER_IP_PUBLIC"},
-    "exception sampling is on": {"additional_experiments": ["no_use_multiple_sdk_containers"]},
-    "every vCPU would load the encoder": {"additional_experiments": ["disable_always_on_exception_sampling"]},
-    "the machine type n2-standard-4 supports no accelerator": {"machine_type": "n2-standard-4"},
+ENVIRONMENT = {
+    "its workers have public addresses": {"ipConfiguration": "WORKER_IP_UNSPECIFIED"},
+    "exception sampling is on": {"additionalExperiments": ["no_use_multiple_sdk_containers"]},
+    "every vCPU would load the encoder": {"additionalExperiments": ["disable_always_on_exception_sampling"]},
+    "the machine type n2-standard-4 supports no accelerator": {"machineType": "n2-standard-4"},
     "its code is in the bucket of its temporary files": {
-        "staging_location": "gs://acme-production-rawless-photo-upload-temp/staging"
+        "stagingLocation": "gs://acme-production-rawless-photo-upload-temp/staging"
     },
-    "it does not run as the stream's worker": {"service_account_email": "1-compute@developer.gserviceaccount.com"},
-    "is not encrypted with a customer-managed key": {"kms_key_name": None},
-    "The Beam option --nonsense is unknown": {"parameters": {"nonsense": "1"}},
-    "The Beam option --save_main_session": {"parameters": {"save_main_session": "true"}},
-    "The option --pseudonym_key may not be given": {"parameters": {"pseudonym_key": "c2VjcmV0"}},
-    "do not match": {"parameters": {"device": "cpu"}},
+    "it does not run as the stream's worker": {"serviceAccountEmail": "1-compute@developer.gserviceaccount.com"},
+    "is not encrypted with a customer-managed key": {"kmsKeyName": ""},
+    "it does not scale with the backlog": {"autoscalingAlgorithm": "AUTOSCALING_ALGORITHM_NONE"},
+    "it asks for 1 to 0 workers": {"maxWorkers": 0},
+    "Couldn't parse integer: 4.5": {"maxWorkers": 4.5},
+    'no field named "max_num_workers"': {"max_num_workers": 4},
+    "it names 'regions/europe-west4/subnetworks/default', which": {
+        "subnetwork": "regions/europe-west4/subnetworks/default"
+    },
+    "its workers have Dataflow's default disk": {"diskSizeGb": 0},
+    "its labels do not have the form that Google accepts": {"additionalUserLabels": {"App": "rawless"}},
+    "`rawless job` would not find it by its labels": {"additionalUserLabels": {}},
+    "which option of Beam worker_zone: europe-west4-a becomes": {"workerZone": "europe-west4-a"},
+    "which option of Beam autoscaling_algorithm: 7 becomes": {"autoscalingAlgorithm": 7},
+}
+PARAMETERS = {
+    "The Beam option --nonsense is unknown": {"nonsense": "1"},
+    "the template has no parameter nonsense": {"nonsense": "1"},
+    "The Beam option --save_main_session": {"save_main_session": "true"},
+    "The option --pseudonym_key may not be given": {"pseudonym_key": "c2VjcmV0"},
+    "do not match": {"device": "cpu"},
+    "the template's pattern for device refuses 'gpu'": {"device": "gpu"},
+    "it names 'gs://acme-production-rawless-config/streams/photo_upload.yaml', which the plan does not create": {
+        "stream": "gs://acme-production-rawless-config/streams/photo_upload.yaml"
+    },
 }
 
 
@@ -307,15 +347,26 @@ def test_checkov_finds_a_public_bucket_too(tmp_path: Path) -> None:
     assert "CKV_GCP_114" in _checkov(tmp_path)
 
 
-@pytest.mark.parametrize("message", PARAMETERS)
-def test_a_forbidden_option_of_a_job_is_found(message: str, resources: list[Resource]) -> None:
-    job = next(
-        resource for resource in resources if resource.type == request.JOB and "photo_upload" in resource.address
-    )
-    parameters = {**job.values["parameters"], **PARAMETERS[message].get("parameters", {})}
-    wrong = replace(job, values={**job.values, **PARAMETERS[message], "parameters": parameters})
+@pytest.mark.parametrize("message", ENVIRONMENT)
+def test_a_mistake_in_the_environment_of_a_job_file_is_found(message: str, resources: list[Resource]) -> None:
+    assert any(message in violation for violation in _job_violations(resources, environment=ENVIRONMENT[message]))
 
-    assert any(message in violation for violation in [*request.violations([wrong]), *storage.violations([wrong])])
+
+@pytest.mark.parametrize("message", PARAMETERS)
+def test_a_mistake_in_the_parameters_of_a_job_file_is_found(message: str, resources: list[Resource]) -> None:
+    assert any(message in violation for violation in _job_violations(resources, parameters=PARAMETERS[message]))
+
+
+def _job_violations(resources: list[Resource], **changed: dict[str, Any]) -> list[str]:
+    """The violations after changes of parts of a job file."""
+    files = job_files.job_files(resources)
+    file = next(each for each in files if "photo_upload" in each.address)
+    content = json.loads(file.values["content"])
+    for part, values in changed.items():
+        content["launchParameter"][part] |= values
+    wrong = replace(file, values={**file.values, "content": json.dumps(content)})
+    rest = [each for each in resources if each not in files]
+    return list(request.violations([*rest, wrong]))
 
 
 def test_a_forbidden_role_of_the_scientist_is_found_even_if_the_file_allows_it(

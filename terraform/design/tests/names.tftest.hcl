@@ -2,7 +2,7 @@ run "names_consist_of_prefix_and_subject" {
   command = plan
 
   assert {
-    condition     = output.streams["digit_upload"].topic == "rawless-digit-upload" && output.streams["digit_upload"].job == "rawless-digit-upload-a"
+    condition     = output.streams["digit_upload"].topic == "rawless-digit-upload" && output.streams["digit_upload"].job == "rawless-digit-upload"
     error_message = "Topic and job must be named after prefix and stream."
   }
   assert {
@@ -20,7 +20,7 @@ run "the_longest_names_fit" {
   variables {
     prefix      = "rawlessr"
     raw_project = "abcdefghijklmnopqrstuvwxyz1234"
-    streams     = { abcdefghij_abcdefg = { file = "tests/uploads.yaml", release = "abcdefgh" } }
+    streams     = { abcdefghij_abcdefg = { file = "tests/uploads.yaml" } }
   }
 
   assert {
@@ -79,5 +79,26 @@ run "the_warehouse_file_names_the_image_of_the_workers" {
   assert {
     condition     = output.warehouse_file.worker_image == var.image
     error_message = "A job must refuse another image for its workers."
+  }
+}
+
+run "a_file_that_a_job_reads_is_named_after_its_content" {
+  command = plan
+
+  assert {
+    condition     = output.streams["digit_upload"].stream_file == "streams/digit_upload-${substr(filesha256("../../examples/digit_upload/stream.yaml"), 0, 12)}.yaml"
+    error_message = "The stream file's name must contain the hash of its content, so that an edit changes the job file."
+  }
+  assert {
+    condition     = endswith(output.jobs["digit_upload"].launchParameter.parameters.stream, output.streams["digit_upload"].stream_file)
+    error_message = "The job must read the stream file that is written."
+  }
+  assert {
+    condition     = output.names.job_warehouse == "warehouse-${substr(sha256(yamlencode(output.warehouse_file)), 0, 12)}.yaml"
+    error_message = "The warehouse file's name must contain the hash of its content."
+  }
+  assert {
+    condition     = endswith(output.jobs["digit_upload"].launchParameter.parameters.warehouse, output.names.job_warehouse)
+    error_message = "The job must read the warehouse file that is written."
   }
 }
