@@ -126,6 +126,7 @@ module "serving" {
   region        = var.region
   services      = module.design.names.services
   files         = module.design.service_files
+  warehouse     = yamlencode(module.design.warehouse_file)
   image         = var.service_image
   attestor      = var.attestor
   network       = { network = module.perimeter.network, subnetwork = module.perimeter.subnetwork }

@@ -18,6 +18,7 @@ from terraform.checks import (
     rights,
     runbooks,
     second_plan,
+    services,
     start,
     storage,
     tables,
@@ -47,6 +48,7 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     yield from denials.violations(tree, resources)
     yield from break_glass.violations(resources)
     yield from images.violations(resources)
+    yield from services.violations(resources)
     yield from storage.violations(resources)
     yield from perimeter.violations(resources)
     yield from start.violations(resources)

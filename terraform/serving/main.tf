@@ -6,6 +6,9 @@ terraform {
 }
 
 locals {
+  # An instance reads its files when it starts, so a change of one must create a revision.
+  configurations = { for role, file in var.files : role => substr(sha256("${file}${var.warehouse}"), 0, 12) }
+
   # All volumes are read-only, so that no service can store raw content.
   mounts = {
     encoder      = { config = var.config_bucket }
@@ -35,6 +38,7 @@ resource "google_cloud_run_v2_service" "of" {
     use_default = true
   }
   template {
+    labels                           = { configuration = local.configurations[each.key] }
     service_account                  = trimprefix(var.accounts[each.key], "serviceAccount:")
     encryption_key                   = var.key
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
@@ -66,12 +70,12 @@ resource "google_cloud_run_v2_service" "of" {
         period_seconds    = 10
         timeout_seconds   = 5
         http_get {
-          path = "/healthz"
+          path = "/health"
         }
       }
       liveness_probe {
         http_get {
-          path = "/healthz"
+          path = "/health"
         }
       }
       dynamic "volume_mounts" {

@@ -23,6 +23,11 @@ variable "files" {
   description = "Service files by role. A role without a file is not deployed."
 }
 
+variable "warehouse" {
+  type        = string
+  description = "Content of the warehouse file."
+}
+
 variable "sizes" {
   type = map(object({ cpu = string, memory = string, min = number, max = number }))
   default = {

@@ -159,6 +159,17 @@ MISTAKES = {
     '.of["encoder"] does not run the `service` image': (
         "serving/main.tf", " image = var.image", ' command = ["sh"]\n image = var.image',
     ),
+    '.of["classifier"] has the startup_probe /healthz, but Cloud Run keeps paths that end with z': (
+        "serving/main.tf", 'path = "/health"', 'path = each.key == "classifier" ? "/healthz" : "/health"',
+    ),
+    '.of["orchestrator"] would go on with the files that it read': (
+        "serving/main.tf", '"${file}${var.warehouse}"', 'role == "orchestrator" ? "" : "${file}${var.warehouse}"',
+    ),
+    '.of["encoder"] reads streams/other.yaml, which is no object of the plan': (
+        "design/serving.tf",
+        "lookup(local.stream_files, head.stream, head.stream)",
+        '"streams/other.yaml"',
+    ),
     '.of["encoder"] is exempt from Binary Authorization': ("serving/main.tf", "use_default = true", "policy = null"),
     "google_binary_authorization_policy.attested admits images without": (
         "serving/images.tf", "ENFORCED_BLOCK_AND_AUDIT_LOG", "DRYRUN_AUDIT_LOG_ONLY",
