@@ -43,6 +43,7 @@ from rawless.cli.commands import (
     head_import,
     ingest,
     inspect,
+    job,
     load,
     local,
     publish,
@@ -108,6 +109,7 @@ head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)
 head.app.command("rollback")(head_deploy.rollback)
 app.add_typer(head.app, name="head")
+app.add_typer(job.app, name="job")
 app.add_typer(local.app, name="local")
 app.add_typer(report.app, name="report")
 app.add_typer(stream.app, name="stream")
@@ -115,7 +117,10 @@ app.add_typer(subjects.app, name="subjects")
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 a dependency failed, 2 the user's mistake, 3 drift, 130 interrupted."""
+    """Run the command line and exit.
+
+    0: done; 1: a dependency failed; 2: the user's mistake; 3: drift, or another job than described; 130: interrupted.
+    """
     # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
     code = run(sys.argv[1:])
