@@ -17,8 +17,10 @@ from terraform.checks.schema import PROVIDERS
 REPOSITORY = Path(__file__).parent.parent.parent
 INPUTS = ("terraform", "sql", "examples")
 """The folders that a plan reads."""
-ROOTS = {"": ("example.tfvars",), "bootstrap": ("../example.tfvars", "example.tfvars")}
-"""The folders of terraform/ that are applied, each with its files of variables."""
+ROOTS = ("", "bootstrap")
+"""The folders of terraform/ that are applied."""
+EXAMPLE_FILES = ("example.tfvars", "bootstrap/example.tfvars")
+"""The files of variables of the example: the one that both roots read, and that of the bootstrap alone."""
 _OPTIONS = ("-input=false", "-lock=false")
 _PROVIDER = Path(__file__).parent / "provider.py"
 
@@ -46,31 +48,44 @@ class Resource:
         return "".join(part.partition("]")[2] if "]" in part else part for part in self.address.split("["))
 
 
-def make_plans(tree: Path = REPOSITORY) -> list[Resource]:
-    """Return every resource that each of a tree's roots would create. Raises PlanError as `make_plan` does."""
-    return [resource for root in ROOTS for resource in make_plan(tree, root=root)]
+@dataclass(frozen=True)
+class Plan:
+    """What Terraform would create, and the values of the variables with which it was planned."""
+
+    resources: list[Resource]
+    variables: dict[str, Any]
 
 
 def make_plan(tree: Path = REPOSITORY, *variables: str, root: str = "") -> list[Resource]:
-    """Return every resource that a root's files would create with its example and further `-var=…` arguments.
+    """Return every resource that a root's files would create with the example and further `-var=…` arguments.
 
     The addresses of the root `bootstrap` start with its name. Raises PlanError when Terraform rejects the files.
     """
     with _copy(tree) as folder:
-        values = _plan(folder, root, ROOTS[root], *variables)["planned_values"]
-    found = _resources(values["root_module"])
-    return [replace(resource, address=f"{root}.{resource.address}") if root else resource for resource in found]
+        return _planned(folder, root, EXAMPLE_FILES, *variables).resources
 
 
-def changes_of_second_plan(tree: Path, *files: str, root: str = "") -> dict[str, list[str]]:
-    """Return what a second apply of a root would change although the first has applied the same files and variables.
+def plan_with(tree: Path, files: Sequence[str] = EXAMPLE_FILES) -> Plan:
+    """Return the plans of all roots with files of variables, as EXAMPLE_FILES lists them, as one.
 
-    The paths of the files of variables are absolute or relative to the root. The keys are addresses of resources, the
-    values their attributes. Raises PlanError when Terraform rejects the files.
+    Their paths are absolute or relative to terraform/. Raises PlanError when Terraform rejects the files.
     """
     with _copy(tree) as folder:
-        _run(folder, root, "apply", *_OPTIONS, *(f"-var-file={file}" for file in files), "-auto-approve")
-        changes = _plan(folder, root, files)["resource_changes"]
+        plans = [_planned(folder, root, files) for root in ROOTS]
+    resources = [resource for each in plans for resource in each.resources]
+    return Plan(resources, {name: value for each in plans for name, value in each.variables.items()})
+
+
+def changes_of_second_plan(tree: Path, files: Sequence[str] = EXAMPLE_FILES) -> dict[str, list[str]]:
+    """Return what a second apply of each root would change although the first has applied the same files.
+
+    The keys are addresses of resources, the values their attributes. Raises PlanError when Terraform rejects the files.
+    """
+    changes = []
+    with _copy(tree) as folder:
+        for root in ROOTS:
+            _run(folder, root, "apply", *_OPTIONS, *_arguments(root, files), "-auto-approve")
+            changes += _plan(folder, root, files)["resource_changes"]
     return {
         change["address"]: _changed_attributes(change["change"])
         for change in changes
@@ -83,9 +98,22 @@ def _changed_attributes(change: dict[str, Any]) -> list[str]:
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
+def _arguments(root: str, files: Sequence[str]) -> list[str]:
+    """The `-var-file=…` arguments of a root. The first file is for all roots."""
+    own = files if root else files[:1]
+    return [f"-var-file={file if Path(file).is_absolute() or not root else Path('..', file)}" for file in own]
+
+
+def _planned(folder: Path, root: str, files: Sequence[str], *variables: str) -> Plan:
+    shown = _plan(folder, root, files, *variables)
+    found = _resources(shown["planned_values"]["root_module"])
+    resources = [replace(each, address=f"{root}.{each.address}") if root else each for each in found]
+    return Plan(resources, {name: variable["value"] for name, variable in shown["variables"].items()})
+
+
 def _plan(folder: Path, root: str, files: Sequence[str], *variables: str) -> dict[str, Any]:
-    plan = folder.parent / "plan"
-    _run(folder, root, "plan", *_OPTIONS, *(f"-var-file={file}" for file in files), *variables, f"-out={plan}")
+    plan = folder.parent / ".plan"
+    _run(folder, root, "plan", *_OPTIONS, *_arguments(root, files), *variables, f"-out={plan}")
     shown: dict[str, Any] = json.loads(_run(folder, root, "show", "-json", str(plan)))
     return shown
 
@@ -105,17 +133,20 @@ def _copy(tree: Path) -> Iterator[Path]:
         folder = Path(temporary)
         for name in INPUTS:
             shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns(".terraform*", "__pycache__"))
+        for other in tree.iterdir():  # a file of a stream may be in any of them
+            if other.name not in INPUTS and not other.name.startswith("."):
+                (folder / other.name).symlink_to(other.resolve())
         for root in ROOTS:
-            (folder / "terraform" / root / "backend.tf").unlink()
+            (folder / "terraform" / root / "backend.tf").unlink(missing_ok=True)
         overrides = []
         for provider in PROVIDERS:
-            plugin = folder / "plugins" / provider / f"terraform-provider-{provider}"
+            plugin = folder / ".plugins" / provider / f"terraform-provider-{provider}"
             plugin.parent.mkdir(parents=True)
             plugin.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{_PROVIDER}' {provider}\n", encoding="utf-8")
             plugin.chmod(0o755)
             overrides.append(f'"hashicorp/{provider}" = "{plugin.parent}"')
         configuration = "provider_installation {\n dev_overrides {\n" + "\n".join(overrides) + "\n }\n}\n"
-        (folder / "terraformrc").write_text(configuration, encoding="utf-8")
+        (folder / ".terraformrc").write_text(configuration, encoding="utf-8")
         for root in ROOTS:
             _run(folder / "terraform", root, "get")
         yield folder / "terraform"
@@ -123,7 +154,7 @@ def _copy(tree: Path) -> Iterator[Path]:
 
 def _run(folder: Path, root: str, *command: str) -> str:
     variables = {
-        "TF_CLI_CONFIG_FILE": str(folder.parent / "terraformrc"),
+        "TF_CLI_CONFIG_FILE": str(folder.parent / ".terraformrc"),
         "CHECKPOINT_DISABLE": "1",
         "TF_IN_AUTOMATION": "1",
     }

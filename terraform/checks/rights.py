@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from terraform.checks import access
+from terraform.checks.deployment import EXAMPLE, Deployment
 from terraform.checks.plan import Resource
 
 FILE = Path("terraform/rights.yaml")
@@ -14,13 +14,14 @@ _APPLIES = "deployer"
 """The grantee that applies terraform/."""
 
 
-def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
+def violations(tree: Path, resources: Sequence[Resource], deployment: Deployment = EXAMPLE) -> Iterator[str]:
     """Resources that whoever applies their root could not create, types without an entry, and unused entries."""
     rights = yaml.safe_load((tree / FILE).read_text(encoding="utf-8"))
     used = {resource.type for resource in resources}
     yield from (f"{FILE} does not say what {type_} needs" for type_ in sorted(used - set(rights["needs"])))
-    yield from (f"{FILE} lists {type_}, which no file uses" for type_ in sorted(set(rights["needs"]) - used))
-    granted = _granted(resources)
+    if deployment == EXAMPLE:  # another may have no services, for instance
+        yield from (f"{FILE} lists {type_}, which no file uses" for type_ in sorted(set(rights["needs"]) - used))
+    granted = _granted(resources, deployment)
     administrator = {role for roles in rights["bootstrap"].values() for role in roles}
     for type_, root, project in sorted({(r.type, r.root, str(r.values.get("project") or "")) for r in resources}):
         if root:
@@ -39,7 +40,7 @@ def _permissions(needs: Mapping[str, Sequence[str]]) -> set[str]:
     return {f"{name}.{action}" for name, actions in needs.items() for action in actions}
 
 
-def _granted(resources: Sequence[Resource]) -> list[tuple[str, set[str]]]:
+def _granted(resources: Sequence[Resource], deployment: Deployment) -> list[tuple[str, set[str]]]:
     """The projects on which the deployer has roles, each with a role, or with the permissions of a custom one."""
     custom = {
         role.values["name"]: set(role.values["permissions"])
@@ -49,7 +50,7 @@ def _granted(resources: Sequence[Resource]) -> list[tuple[str, set[str]]]:
     return [
         (grant.values["project"], custom.get(grant.values["role"], {grant.values["role"]}))
         for grant in resources
-        if grant.type == "google_project_iam_member" and access.grantee(grant.values["member"]) == _APPLIES
+        if grant.type == "google_project_iam_member" and deployment.grantee(grant.values["member"]) == _APPLIES
     ]
 
 

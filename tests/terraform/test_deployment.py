@@ -124,7 +124,7 @@ def test_a_job_file_is_written_after_grants_and_egress_restrictions() -> None:
 
 def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path) -> None:
     files = {
-        re.sub(r"-[0-9a-f]{12}\.", ".", resource.values["name"]): resource.values["content"]
+        resource.values["name"]: resource.values["content"]
         for resource in resources
         if "bucket_object" in resource.type
     }
@@ -138,7 +138,8 @@ def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path
     classifier, _ = load_config(tmp_path / "classifier.yaml")
 
     assert config.pseudonym_secret == "projects/acme-production/secrets/rawless-pseudonym-key/versions/1"
-    assert load_stream(tmp_path / "streams" / "photo_upload.yaml").uri_prefixes == ("gs://acme-uploads/photos/",)
+    (photos,) = (tmp_path / "streams").glob("photo_upload-*.yaml")
+    assert load_stream(photos).uri_prefixes == ("gs://acme-uploads/photos/",)
     assert set(served) == {"topic"}
     assert orchestrator.encoder is not None
     assert encoder.access is not None
