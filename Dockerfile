@@ -7,6 +7,12 @@ ARG PYTHON_DIGEST
 ARG BEAM_DIGEST
 ARG LAUNCHER_DIGEST
 
+# Specs and weights of the user's own. They are empty unless a build context has their name; `make image` passes the
+# folders SPECS and WEIGHTS as such.
+FROM scratch AS specs
+
+FROM scratch AS weights
+
 FROM apache/beam_python3.11_sdk:2.77.0@${BEAM_DIGEST} AS beam
 
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00@${LAUNCHER_DIGEST} AS launcher
@@ -19,8 +25,7 @@ ENV DO_NOT_TRACK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    RAWLESS_WEIGHTS=/opt/rawless/weights
+    PYTHONUNBUFFERED=1
 
 FROM base AS build
 # Beam's boot program expects the minor version of Python in Beam's image. The build fails if this file does not exist.
@@ -34,10 +39,13 @@ COPY encoders encoders
 COPY pipelines pipelines
 COPY rawless rawless
 RUN python -m pip install --no-build-isolation --no-deps . && python -m pip check
-# Downloads the weights from the hub, only here. Fails unless every file has the digest in the sealed spec and the encoder
-# reproduces its golden probe.
+# Takes specs and weights from the folders above, and other weights from the hub, only here. Fails unless every file has
+# the digest in the sealed spec and the encoder reproduces its golden probe.
 ARG ENCODERS="minilm@1.0.0"
-RUN RAWLESS_HUB=1 HF_HOME=/tmp/hub TORCH_HOME=/tmp/hub XDG_CACHE_HOME=/tmp/hub rawless encoder bake ${ENCODERS}
+RUN --mount=type=bind,from=specs,target=/specs --mount=type=bind,from=weights,target=/weights \
+    RAWLESS_SPECS=/specs RAWLESS_WEIGHTS=/weights RAWLESS_HUB=1 \
+    HF_HOME=/tmp/hub TORCH_HOME=/tmp/hub XDG_CACHE_HOME=/tmp/hub \
+    rawless encoder bake --into /opt/rawless ${ENCODERS}
 
 # The CPU variant. It contains the CUDA libraries unused, because the lock file has only the build of torch with CUDA.
 FROM base AS cpu
@@ -52,6 +60,8 @@ ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py \
     HOME=/tmp \
     RAWLESS_HOME=/tmp/rawless \
     RAWLESS_HUB=0 \
+    RAWLESS_SPECS=/opt/rawless/specs \
+    RAWLESS_WEIGHTS=/opt/rawless/weights \
     RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
     TRANSFORMERS_OFFLINE=1
 # Runs as root, because Dataflow's boot program writes where only root may. The services below do not.

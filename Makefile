@@ -8,6 +8,8 @@ PYTHON ?= python3
 IMAGE ?= rawless
 VARIANT ?= cuda
 ENCODERS ?= minilm@1.0.0
+SPECS ?=
+WEIGHTS ?=
 BIN := .venv/bin
 DONE := .venv/.done
 
@@ -68,10 +70,13 @@ bench: $(DONE)
 bench-gpu: $(DONE)
 	$(BIN)/python -m benchmarks.gpu
 
+# SPECS and WEIGHTS are folders of the user's own (docs/container.md).
 # To look up a digest: docker buildx imagetools inspect NAME:TAG --format '{{.Manifest.Digest}}'
+CONTEXTS = $(if $(SPECS),--build-context specs="$(SPECS)") $(if $(WEIGHTS),--build-context weights="$(WEIGHTS)")
 image:
-	docker build --target $(VARIANT) --build-arg ENCODERS="$(ENCODERS)" --build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) \
-		--build-arg BEAM_DIGEST=$(BEAM_DIGEST) --build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) --tag $(IMAGE) .
+	docker build --target $(VARIANT) $(CONTEXTS) --build-arg ENCODERS="$(ENCODERS)" \
+		--build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --build-arg BEAM_DIGEST=$(BEAM_DIGEST) \
+		--build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) --tag $(IMAGE) .
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

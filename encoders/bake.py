@@ -6,6 +6,7 @@ from pathlib import Path
 from encoders import weights
 from encoders.composite import CompositeSpec
 from encoders.digests import check
+from encoders.importing.spec_file import write_sealed
 from encoders.seeded import Seeded
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
@@ -19,11 +20,23 @@ def bake(spec: EncoderSpec, root: Path) -> tuple[Path, ...]:
     """
     if not spec.sealed:
         raise UserError(
-            f"The encoder {spec.ref} is not sealed, so its files cannot be verified: bake the sealed spec, which "
-            f"`rawless encoder show {spec.ref} --json` prints once it is registered."
+            f"The encoder {spec.ref} is not sealed, so its files cannot be verified: bake the spec that "
+            f"`rawless encoder seal {spec.ref}` writes where its weights are."
         )
     singles = [part.encoder for part in spec.parts] if isinstance(spec, CompositeSpec) else [spec]
     return tuple(dict.fromkeys(folder for single in singles if (folder := _copy(single, root))))
+
+
+def bake_into(spec: EncoderSpec, image: Path) -> tuple[Path, ...]:
+    """Copy a sealed encoder's files and its spec to a folder with `weights` and `specs`, and return the files' folders.
+
+    RAWLESS_WEIGHTS and RAWLESS_SPECS name these two in a container image. Raises UserError as `bake` does.
+    """
+    folders = bake(spec, image / "weights")
+    specs = image / "specs"
+    specs.mkdir(parents=True, exist_ok=True)
+    write_sealed(specs / f"{spec.ref}.yaml", spec, force=True)
+    return folders
 
 
 def _copy(spec: EncoderSpec, root: Path) -> Path | None:

@@ -238,6 +238,7 @@ def _clean_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAWLESS_HOME", str(home))
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     monkeypatch.delenv("RAWLESS_WEIGHTS", raising=False)
+    monkeypatch.delenv("RAWLESS_SPECS", raising=False)
     monkeypatch.delenv(PUBSUB_VARIABLE, raising=False)
     monkeypatch.setenv(FOLDER_VARIABLE, str(home.parent))  # suspects of another run run alone
     stop_signal.reset()

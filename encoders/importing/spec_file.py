@@ -20,8 +20,18 @@ _LAST = ("tolerance", "defence", "adapter", "training_domain", "parent")
 def write_spec(path: Path, spec: EncoderSpec, decisions: Decisions, source: str, *, force: bool) -> None:
     """Write a sealed spec to a file. Raises UserError if the file exists and `force` is false, or cannot be written."""
     check_free(path, force=force)
+    _write(path, render(spec, decisions, source))
+
+
+def write_sealed(path: Path, spec: EncoderSpec, *, force: bool) -> None:
+    """Write a sealed spec that was no import to a file. Raises UserError as `write_spec` does."""
+    check_free(path, force=force)
+    _write(path, _text(spec, Decisions(), f"# {spec.ref}, sealed with the files whose digests it names."))
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        write_text(path, render(spec, decisions, source), mode=0o644)
+        write_text(path, text, mode=0o644)
     except OSError as error:
         raise UserError(f"--out names {path}, which cannot be written ({type(error).__name__}): correct it.") from None
 
@@ -37,12 +47,17 @@ def check_free(path: Path, *, force: bool) -> None:
 
 
 def render(spec: EncoderSpec, decisions: Decisions, source: str) -> str:
-    """Return the text of the file: the identity of the spec in the order of the shipped specs, then its probe."""
+    """Return the text of the file of an import."""
+    source = ascii(source)[1:-1]
+    return _text(spec, decisions, f"# {spec.ref}, imported from {source}; beside each value is where it came from.")
+
+
+def _text(spec: EncoderSpec, decisions: Decisions, title: str) -> str:
+    """Return the title, the identity of the spec in the order of the shipped specs, then its probe."""
     identity = spec.identity()
     middle = [name for name in identity if name not in (*_FIRST, *_LAST)]
     ordered = {name: identity[name] for name in (*_FIRST, *middle, *_LAST) if name in identity}
     ordered["probe"] = spec.model_dump(mode="json")["probe"]
-    title = f"# {spec.ref}, imported from {ascii(source)[1:-1]}; beside each value is where it came from."
     return "\n".join([title, _ADVICE, *_lines(ordered, decisions, "", "")]) + "\n"
 
 

@@ -36,6 +36,7 @@ from rawless.cli.commands import (
     encoder_probe,
     encoder_retire,
     encoder_saliency,
+    encoder_seal,
     encoder_tune_queries,
     erase,
     head,
@@ -100,6 +101,7 @@ encoder.app.command("defend")(encoder_defend.defend)
 encoder.app.command("import")(encoder_import.import_encoder)
 encoder.app.command("probe")(encoder_probe.probe)
 encoder.app.command("saliency")(encoder_saliency.saliency)
+encoder.app.command("seal")(encoder_seal.seal)
 encoder.app.command("plan")(encoder_plan.plan)
 encoder.app.command("retire")(encoder_retire.retire)
 encoder.app.command("tune-queries")(encoder_tune_queries.tune_queries)

@@ -34,7 +34,7 @@ MetricsPort = Annotated[
     int | None,
     typer.Option(
         "--metrics-port", min=0, max=65535,
-        help="Serve metrics for Prometheus at /metrics, and /healthz, on this port; 0 picks a free one.",
+        help="Serve metrics for Prometheus at /metrics, and /health, on this port; 0 picks a free one.",
     ),
 ]  # fmt: skip
 MetricsHost = Annotated[

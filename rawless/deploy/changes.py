@@ -75,8 +75,7 @@ def replace(jobs: Jobs, patience: Patience) -> Change:
     """
     found = _determined(jobs, patience)
     current, others = _current(jobs, found), _others(jobs, found)
-    if current is None or not current.is_running:
-        current = _running(jobs, current or _start_beside(jobs, found, others), patience, others)
+    current = _running(jobs, current or _start_beside(jobs, found, others), patience, others)
     runs = f"{current} of the stream {jobs.file.stream} runs: {jobs.link(current)}"
     old = [job for job in jobs.active() if job.job_id != current.job_id]
     if not old:

@@ -16,14 +16,14 @@ _JOBS = "jobs/"
 _WAREHOUSE = "warehouse.yaml"
 
 
-def check_deployment(folder: Path, variables: Path, quota_files: Sequence[Path]) -> list[Finding]:
-    """Check the plan of a folder of Terraform files with a file of variables, and the files that it would write.
+def check_deployment(folder: Path, variables: Path, bootstrap: Path, quota_files: Sequence[Path]) -> list[Finding]:
+    """Check the plan of a folder of Terraform files with files of variables, and the files that it would write.
 
     Raises UserError for what is no mistake of the deployment but of the command: files that are missing or of another
     kind.
     """
     described = [quotas.read(file) for file in quota_files]
-    planned = read_plan(folder, variables)
+    planned = read_plan(folder, variables, bootstrap)
     findings = list(planned.findings)
     if not planned.objects:  # Terraform refused the files
         return findings

@@ -198,8 +198,9 @@ class Jobs:
             else ""
         )
         return (
-            f"Google does not let this account {what} jobs in the project {project}: grant it {role} there{worker}, "
-            "check that the Dataflow API is enabled, and call from inside of the service perimeter."
+            f"Google does not let this account {what} jobs in the project {project}: run as one of the deployment's "
+            f"launchers, or grant it {role} there{worker}; check that the Dataflow API is enabled, and call from "
+            "inside of the service perimeter."
         )
 
     def _wrong_request(self, refused: Refused, instead: str = "") -> UserError:

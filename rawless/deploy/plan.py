@@ -14,6 +14,8 @@ from rawless.errors import RawlessError, UserError
 
 _CHECKS = "terraform.checks"
 _VERSION = "1.9"
+_EXAMPLE = "terraform/example.tfvars"
+_BOOTSTRAP = "terraform/bootstrap/example.tfvars"
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,15 @@ class Planned:
     objects: Mapping[str, str]
 
 
-def read_plan(folder: Path, variables: Path) -> Planned:
-    """Return the plan of a folder of Terraform files with a file of variables.
+def read_plan(folder: Path, variables: Path, bootstrap: Path) -> Planned:
+    """Return the plan of a folder of Terraform files with a file of variables, and of its bootstrap with one more.
 
     The checks are those of the checkout that the folder belongs to, because they are part of its files and not of the
     installed package. Raises UserError if there is none, if there is no such file, or if Terraform is not installed.
     """
-    if not variables.is_file():
-        raise UserError(
-            f"--vars is {variables}, which is no file: copy terraform/example.tfvars and replace its values."
-        )
+    for option, file, example in (("--vars", variables, _EXAMPLE), ("--bootstrap-vars", bootstrap, _BOOTSTRAP)):
+        if not file.is_file():
+            raise UserError(f"{option} is {file}, which is no file: copy {example} and replace its values.")
     if not (folder / "checks" / "suite.py").is_file():
         raise UserError(
             f"--terraform is {folder}, which is not the folder terraform of a checkout of Rawless: clone the "
@@ -41,14 +42,14 @@ def read_plan(folder: Path, variables: Path) -> Planned:
         )
     if shutil.which("terraform") is None:
         raise UserError(f"Terraform is not installed: install version {_VERSION} or newer, and put it on the PATH.")
-    return _parse(_run(folder.absolute().parent, variables.absolute()))
+    return _parse(_run(folder.absolute().parent, variables.absolute(), bootstrap.absolute()))
 
 
-def _run(checkout: Path, variables: Path) -> str:
+def _run(checkout: Path, *variables: Path) -> str:
     """Return what the checks of a checkout print; they run with the modules of that checkout."""
     path = os.pathsep.join([str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", _CHECKS, str(variables)],
+        [sys.executable, "-m", _CHECKS, *map(str, variables)],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""An HTTP endpoint for Prometheus and for whatever watches over a process: `/metrics` and `/healthz`."""
+"""An HTTP endpoint for Prometheus and for whatever watches over a process: `/metrics` and `/health`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +23,8 @@ _TIMEOUT_SECONDS = 10.0
 def serve_metrics(port: int, host: str = "127.0.0.1", is_healthy: Callable[[], bool] = lambda: True) -> Iterator[str]:
     """Serve the metrics of this process in a thread, and yield the URL; port 0 picks a free one.
 
-    `/healthz` answers 503 while `is_healthy` returns False. Raises UserError if the address cannot be bound.
+    `/health`, also named `/healthz`, answers 503 while `is_healthy` returns False. Raises UserError if the address
+    cannot be bound.
     """
     try:
         server = _Server(host, port, is_healthy)
@@ -73,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.FORBIDDEN)
         elif self.path == "/metrics":
             self._answer(HTTPStatus.OK, generate_latest(registry), CONTENT_TYPE_LATEST)
-        elif self.path == "/healthz":
+        elif self.path in ("/health", "/healthz"):
             self._answer(HTTPStatus.OK if self.server.is_healthy() else HTTPStatus.SERVICE_UNAVAILABLE)
         else:
             self._answer(HTTPStatus.NOT_FOUND)

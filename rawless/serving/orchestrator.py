@@ -88,7 +88,7 @@ class Orchestrator:
         try:
             fingerprints, loaded = await asyncio.gather(self._encoder.loaded(), self._classifier.loaded())
             await asyncio.to_thread(self._switch.update, fingerprints, loaded)
-        except RequestError:  # a service is unavailable, as the answers and /readyz say
+        except RequestError:  # a service is unavailable, as the answers and /ready say
             return
         except UserError as error:
             self._switch.tell_obstacle(error)

@@ -62,7 +62,7 @@ class _ServiceClient:
 
     async def check_ready(self) -> None:
         """Raise RequestError while the service is not ready."""
-        await self._request("GET", "/readyz", headers=await self._authorization())
+        await self._request("GET", "/ready", headers=await self._authorization())
 
     async def call(
         self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None

@@ -51,8 +51,11 @@ class Service:
         self._authenticator, self._limits, self._metrics = authenticator, limits, metrics
         self._readiness = Readiness(check_ready)
         self._in_progress = 0
-        self.add_route("GET", "/healthz", "none", self._health, (), Health, "Whether the process is alive")
-        self.add_route("GET", "/readyz", "none", self._ready, (503,), Health, "Whether requests can be answered")
+        self.add_route("GET", "/health", "none", self._health, (), Health, "Whether the process is alive")
+        self.add_route("GET", "/ready", "none", self._ready, (503,), Health, "Whether requests can be answered")
+        # The same under the names of Kubernetes. Google's front ends keep some paths that end with z for themselves.
+        self.add_route("GET", "/healthz", "none", self._health, (), Health, "As /health, except on Cloud Run")
+        self.add_route("GET", "/readyz", "none", self._ready, (503,), Health, "As /ready, except on Cloud Run")
         text = {"responses": {"200": {"description": "in Prometheus' text format", "content": _TEXT}}}
         self.add_route("GET", "/openapi.json", "any", self._openapi, (), dict[str, Any], "This OpenAPI document")
         self.add_route("GET", "/metrics", "metrics", self._prometheus, (), None, "Metrics for Prometheus", **text)

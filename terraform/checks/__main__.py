@@ -1,6 +1,7 @@
 """`python -m terraform.checks`: print every violation on a line of its own and exit with 1 if there is one.
 
-With the path of a file of variables, check the deployment that it describes instead, and print what was found as JSON.
+With the paths of two files of variables, that of all roots and that of the bootstrap, check the deployment that they
+describe instead, and print what was found as JSON.
 """
 
 import json
@@ -12,7 +13,7 @@ from terraform.checks.suite import report, violations
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        json.dump(report(REPOSITORY, Path(sys.argv[1])), sys.stdout)
+        json.dump(report(REPOSITORY, Path(sys.argv[1]), Path(sys.argv[2])), sys.stdout)
         sys.exit()
     messages = list(violations())
     print("\n".join(messages) or "terraform: all checks passed.")

@@ -27,6 +27,8 @@ _TARGETS = {
     "google_data_catalog_policy_tag_iam_member": "tag {policy_tag}",
     "google_data_catalog_taxonomy_iam_member": "taxonomy",
 }
+_OBJECTS_OF_BUCKET = re.compile(r'resource\.name\.startsWith\("projects/_/buckets/([a-z0-9._-]+)/"\)')
+"""A condition by which a role on a project holds for the objects of one bucket."""
 _SERVICE_AGENTS = "module.keys.google_kms_crypto_key_iam_member.agent_uses_key"
 _WORKER = re.compile(r"serviceAccount:\w+-w-([\w-]+)@")
 _STORES_CONTENT = re.compile(r"^(storage|pubsub|secretmanager|cloudkms)\.")
@@ -90,7 +92,16 @@ _FORBIDDEN = (
         "who computes pseudonyms and deletes rows must not see vectors, nor change the audit logs",
     ),
     (r"^eraser$", r"WRITER", r"events|snapshots", "it deletes rows, but no table"),
-    (r"", r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$", r"", "the role is wider than any task requires"),
+    (r"", r"roles/(owner|editor|viewer)$|^OWNER$", r"", "the role is wider than any task requires"),
+    (r"^(?!deployer$)", r"[aA]dmin$", r"", "the role is wider than any task requires"),
+    (
+        r"^deployer$",
+        r"roles/(storage|pubsub|bigquery|secretmanager|run|dataflow|artifactregistry|iam\.serviceAccount)\.?(?!User$)",
+        r"project$",
+        "who changes the deployment must read no content, rows or key, and launch nothing",
+    ),
+    (r"^deployer$", r"", r"^account worker$", "who changes the deployment must not launch code"),
+    (r"^custodian$", r"^(?!roles/secretmanager\.secretVersionAdder$)", r"", "it adds the pseudonym key, and no more"),
 )
 """Patterns of grantee, role and target, and why no such grant may exist, whatever the file lists."""
 _CUSTOM_ROLES = "custom roles"
@@ -172,6 +183,9 @@ def _grants(resources: Sequence[Resource], deployment: Deployment) -> Iterator[G
         if target is None or resource.values.get("routine"):
             continue
         values = resource.values
+        conditions = [condition["expression"] for condition in values.get("condition") or ()]
+        if conditions and (bucket := _OBJECTS_OF_BUCKET.fullmatch(conditions[0])):
+            target = f"bucket {bucket[1]}"
         member = str(values.get("member") or values.get("user_by_email") or values.get("group_by_email"))
         if resource.block == _SERVICE_AGENTS:  # some are known only after the services are enabled
             member = "agent"

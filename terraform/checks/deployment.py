@@ -21,7 +21,7 @@ _ACCOUNTS = {
     "publisher": "callers",
 }
 """The variable that lists the accounts of a role in terraform/access.yaml. Who publishes may also call."""
-_GROUPS = {"scientist": "scientists", "auditor": "auditors"}
+_GROUPS = {"scientist": "scientists", "auditor": "auditors", "custodian": "custodians"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Deployment:
             (r"google_\w+/([\w-]+)/\w+", r"\1"),
             (rf"(?<!table )\b{self.prefix}[-_](?!w-)", ""),
             (r"projects/[^ ]*-w-[^ ]*|[\w/-]*-w-[^ ]+", "worker"),
+            (rf"@{self.production}\.iam\.gserviceaccount\.com$", ""),
         )
         for pattern, short in rules:
             text = re.sub(pattern, short, text)
@@ -123,6 +124,7 @@ EXAMPLE = Deployment(
         "publisher": _account("shop", "acme-shop") | _account("helpdesk", "acme-shop"),
         "scientist": frozenset(["data-scientists@acme.example"]),
         "auditor": frozenset(["privacy-office@acme.example"]),
+        "custodian": frozenset(["key-custodians@acme.example"]),
     },
 )
 """The deployment of example.tfvars, with which the files of the repository are checked."""

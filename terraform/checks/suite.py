@@ -13,12 +13,16 @@ from terraform.checks import (
     diagrams,
     functions,
     images,
+    pages,
     perimeter,
     plan,
     policies,
     request,
+    rights,
     runbooks,
     second_plan,
+    services,
+    start,
     storage,
     tables,
 )
@@ -32,7 +36,7 @@ def violations(tree: Path = REPOSITORY) -> Iterator[str]:
     """Every violation in the files of a tree, one sentence each."""
     yield from functions.violations(tree)
     try:
-        resources = plan.make_plan(tree)
+        resources = plan.plan_with(tree).resources
     except PlanError as error:
         yield f"Terraform cannot plan the files.\n{error}"
         return
@@ -45,6 +49,7 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     for _, found in _of_any_deployment(tree, resources, EXAMPLE).values():
         yield from found
     yield from runbooks.violations(tree, resources)
+    yield from pages.violations(tree, resources)
     for diagram in DIAGRAMS:
         yield from diagrams.violations(tree / diagram, resources)
 
@@ -58,6 +63,9 @@ def _of_any_deployment(
         "grants": (f"nobody has a role that {access.FILE} does not list", access.violations(tree, resources, names)),
         "denials": (f"they have the exceptions of {access.FILE} only", denials.violations(tree, resources, names)),
         "break-glass": ("one bucket, for some hours, after an approval", break_glass.violations(resources)),
+        "rights": ("whoever applies a root has what its resources need", rights.violations(tree, resources, names)),
+        "start": ("every name and call of a worker's start is let through", start.violations(resources)),
+        "services": ("each is probed where it answers", services.violations(resources)),
         "images": ("services have no root and run attested images only", images.violations(resources)),
         "storage": ("private, and under keys of the customer's in an HSM", storage.violations(resources)),
         "perimeters": ("each rule names who enters, from where and for what", perimeter.violations(resources)),
@@ -67,19 +75,20 @@ def _of_any_deployment(
     }
 
 
-def report(tree: Path, file: Path) -> dict[str, Any]:
-    """Return what the checks say of the deployment that a file of variables describes, for `rawless deploy check`.
+def report(tree: Path, file: Path, bootstrap_file: Path) -> dict[str, Any]:
+    """Return what the checks say of the deployment that two files of variables describe, for `rawless deploy check`.
 
     `checks` have a subject, what holds without violations, and the violations; `objects` are the files that Terraform
     would write to buckets.
     """
+    files = (str(file.absolute()), str(bootstrap_file.absolute()))
     try:
-        planned = plan.plan_with(tree, str(file.absolute()))
+        planned = plan.plan_with(tree, files)
     except PlanError as error:
         return {"checks": [_result("plan", "", [str(error)])], "objects": {}}
     resources = planned.resources
     found = _of_any_deployment(tree, resources, deployment.of(planned.variables, resources))
-    found["second plan"] = ("it is empty", second_plan.violations(tree, str(file.absolute())))
+    found["second plan"] = ("it is empty", second_plan.violations(tree, files))
     plans = _result("plan", f"Terraform accepts the files and would create {len(resources)} resources", [])
     return {
         "checks": [plans, *(_result(subject, *result) for subject, result in found.items())],

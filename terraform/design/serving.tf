@@ -7,6 +7,12 @@ locals {
   }
   service = try(yamldecode(file(var.service_file)), {})
 
+  # A service file names a stream file as the bucket's folder; the name of the object has the hash of its content.
+  stream_files = { for name, stream in local.streams : "streams/${name}.yaml" => try(stream.stream_file, "streams/${name}.yaml") }
+  heads = { for name, head in try(local.service.heads, {}) : name => merge(
+    head, { for field in ["stream"] : field => lookup(local.stream_files, head.stream, head.stream) if can(head.stream) }
+  ) }
+
   callers = {
     encoder      = { (local.emails.orchestrator) = ["encode"] }
     classifier   = { (local.emails.orchestrator) = ["classify"] }
@@ -14,6 +20,7 @@ locals {
   }
   service_files = { for role in keys(local.services) : role => yamlencode(merge(
     local.service,
+    { for field in ["heads"] : field => local.heads if can(local.service.heads) },
     { access = { google = { audience = local.urls[role], accounts = local.callers[role] } } },
     { for name in ["classifier"] : "head_folder" => "/heads" if role == name },
     { for name in ["encoder", "classifier"] : name => { url = local.urls[name], identity = "google" } if role == "orchestrator" },

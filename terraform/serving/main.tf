@@ -6,19 +6,15 @@ terraform {
 }
 
 locals {
+  # An instance reads its files when it starts, so a change of one must create a revision.
+  configurations = { for role, file in var.files : role => substr(sha256("${file}${var.warehouse}"), 0, 12) }
+
   # All volumes are read-only, so that no service can store raw content.
   mounts = {
     encoder      = { config = var.config_bucket }
     classifier   = { config = var.config_bucket, heads = google_storage_bucket.heads.name }
     orchestrator = { config = var.config_bucket }
   }
-}
-
-resource "google_service_account" "of" {
-  for_each     = var.services
-  project      = var.project
-  account_id   = each.value.account
-  display_name = "Rawless ${each.key} service"
 }
 
 resource "google_storage_bucket_object" "file" {
@@ -42,7 +38,8 @@ resource "google_cloud_run_v2_service" "of" {
     use_default = true
   }
   template {
-    service_account                  = google_service_account.of[each.key].email
+    labels                           = { configuration = local.configurations[each.key] }
+    service_account                  = trimprefix(var.accounts[each.key], "serviceAccount:")
     encryption_key                   = var.key
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
     max_instance_request_concurrency = 64
@@ -73,12 +70,12 @@ resource "google_cloud_run_v2_service" "of" {
         period_seconds    = 10
         timeout_seconds   = 5
         http_get {
-          path = "/healthz"
+          path = "/health"
         }
       }
       liveness_probe {
         http_get {
-          path = "/healthz"
+          path = "/health"
         }
       }
       dynamic "volume_mounts" {

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from encoders.huggingface_processor import stated_fields
 from rawless.events.sources import SCHEMES
 from rawless.local.stack import Stack
-from tests import tiny_image_encoder
+from tests import tiny_image_encoder, tiny_text_encoder
 
 Rawless = Callable[..., Any]
 
@@ -171,6 +172,31 @@ def test_encoders_are_baked_where_the_image_looks_for_them(
     assert without.code == 2
     assert "RAWLESS_WEIGHTS is not set" in without.err
     assert [row["folders"] for row in done.json] == [[f"{tmp_path}/sentence-transformers/all-MiniLM-L6-v2"], []]
+
+
+def test_an_encoder_is_sealed_in_a_file_and_baked_with_it(
+    rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user does for the image, with weights that no hub has."""
+    weights, specs, image = (tmp_path / name for name in ("weights", "specs", "image"))
+    tiny_text_encoder.write_model(weights / "our" / "texts")
+    unsealed = tiny_text_encoder.make_spec(weights, name="our-texts", version="1.0.0", source="hf:our/texts")
+    (tmp_path / "unsealed.yaml").write_text(yaml.safe_dump(unsealed.model_dump(mode="json")))
+    specs.mkdir()
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(weights))
+
+    sealed = rawless("encoder", "seal", tmp_path / "unsealed.yaml", "--out", specs / "our-texts@1.0.0.yaml", "--json")
+    again = rawless("encoder", "seal", tmp_path / "unsealed.yaml", "--out", specs / "our-texts@1.0.0.yaml")
+    monkeypatch.setenv("RAWLESS_SPECS", str(specs))
+    baked = rawless("encoder", "bake", "our-texts@1.0.0", "--into", image, "--json")
+    monkeypatch.setenv("RAWLESS_WEIGHTS", str(image / "weights"))
+    monkeypatch.setenv("RAWLESS_SPECS", str(image / "specs"))
+    shown = rawless("encoder", "show", "our-texts@1.0.0", "--json")
+
+    assert again.code == 2
+    assert "exists already" in again.err
+    assert [row["folders"] for row in baked.json] == [[str(image / "weights" / "our" / "texts")]]
+    assert shown.json["fingerprint"] == sealed.json["fingerprint"] == baked.json[0]["fingerprint"]
 
 
 def test_doctor_finds_everything_here(rawless: Rawless) -> None:

@@ -51,7 +51,7 @@ def test_the_metrics_of_a_job_count_its_events_and_have_no_trace_of_them(
         assert _value(after, series) - _value(before, series) == more, series
     assert MARKER[:8] not in after.lower()
     with pytest.raises(httpx.ConnectError):
-        _get(port, "/healthz")
+        _get(port, "/health")
 
 
 def test_a_job_that_runs_elsewhere_serves_no_metrics(

@@ -276,7 +276,7 @@ def test_the_manifest_of_the_page_starts_a_worker_and_gives_it_time() -> None:
     assert pod["terminationGracePeriodSeconds"] > grace
     (port,) = (int(each.split("=")[1]) for each in arguments if each.startswith("--metrics-port="))
     assert port == container["ports"][0]["containerPort"]
-    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": container["ports"][0]["name"]}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/health", "port": container["ports"][0]["name"]}
     mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
     assert mounts.keys() == {each["name"] for each in pod["volumes"]}
     (credentials,) = container["env"]

@@ -394,6 +394,17 @@ def test_the_way_back_does_not_wait_for_a_drain(dataflow: FakeDataflow, jobs_of:
     assert [job.state for job in dataflow.jobs if job.is_active][-1] == "RUNNING"
 
 
+def test_a_replacement_is_named_for_its_request_whatever_the_old_job_is_called(
+    dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock
+) -> None:
+    dataflow.add("launched-by-terraform", LABELS)
+
+    new, old = changes.replace(jobs_of(), clock.patience()).jobs
+
+    assert new.name == f"{NAME}-{jobs_of().file.digest[:8]}"
+    assert old.condition == "drained"
+
+
 def test_replace_starts_the_job_if_none_runs(dataflow: FakeDataflow, jobs_of: JobsOf, clock: Clock) -> None:
     assert changes.replace(jobs_of(), clock.patience()).jobs[0].name == NAME
 

@@ -15,6 +15,7 @@ from rawless.warehouse.config import WarehouseConfig
 
 ROOT = Path(__file__).parent.parent.parent
 TERRAFORM = ROOT / "terraform"
+BOOTSTRAP = TERRAFORM / "bootstrap" / "example.tfvars"
 STREAM = "stream: ticket\nmodality: text\nencoders: [minilm@1.0.0]\nevent_id: uuid\nsubject: required\n"
 OWN_NAMES = {
     "acme-": "shop-",
@@ -35,7 +36,7 @@ Check = Callable[..., tuple[int, list[dict[str, Any]]]]
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
-    """Write the variables of a deployment with one stream and without services, and return their file."""
+    """Write the variables of a deployment with one stream and without services, and return the file of all roots."""
 
     def write(stream: str = STREAM, **changed: str) -> Path:
         (tmp_path / "ticket.yaml").write_text(stream, encoding="utf-8")
@@ -44,9 +45,11 @@ def deployment(tmp_path: Path) -> Deployment:
         after = rest.split("\n}\n", 1)[1]
         kept = [line for line in after.splitlines() if not line.startswith(("service_file", "callers"))]
         text = "\n".join([before, *kept])
+        bootstrap = BOOTSTRAP.read_text(encoding="utf-8")
         for name, own in OWN_NAMES.items():
-            assert name in text
-            text = text.replace(name, own)
+            assert name in text + bootstrap
+            text, bootstrap = text.replace(name, own), bootstrap.replace(name, own)
+        (tmp_path / "bootstrap.tfvars").write_text(bootstrap, encoding="utf-8")
         publishers = changed.pop("publishers", '"serviceAccount:desk@shop-front.iam.gserviceaccount.com"')
         fields = "\n".join(f"    {name} = {value}" for name, value in changed.items())
         text += f"""
@@ -73,7 +76,9 @@ def check(capfd: pytest.CaptureFixture[str]) -> Check:
 
     def look(variables: Path, *options: str) -> tuple[int, list[dict[str, Any]]]:
         capfd.readouterr()
-        code = run(["deploy", "check", "--vars", str(variables), "--terraform", str(TERRAFORM), "--json", *options])
+        bootstrap = variables.with_name("bootstrap.tfvars")
+        files = ["--vars", str(variables), "--bootstrap-vars", str(bootstrap), "--terraform", str(TERRAFORM)]
+        code = run(["deploy", "check", *files, "--json", *options])
         return code, json.loads(capfd.readouterr().out)
 
     return look
@@ -127,9 +132,9 @@ def test_a_deployment_that_terraform_refuses_fails_with_its_message(deployment: 
     assert "a number is required" in plan["detail"]
 
 
-def _refusal(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+def _refusal(capfd: pytest.CaptureFixture[str], *arguments: str, bootstrap: Path = BOOTSTRAP) -> str:
     capfd.readouterr()
-    code = run(["deploy", "check", *arguments])
+    code = run(["deploy", "check", "--bootstrap-vars", str(bootstrap), *arguments])
     printed, message = capfd.readouterr()
     assert (code, printed) == (2, "")
     return message
@@ -139,6 +144,14 @@ def test_variables_that_do_not_exist_are_the_users_mistake(capfd: pytest.Capture
     message = _refusal(capfd, "--vars", "none.tfvars", "--terraform", str(TERRAFORM))
 
     assert message.startswith("Error: --vars is none.tfvars, which is no file: copy terraform/example.tfvars")
+
+
+def test_the_variables_of_the_bootstrap_are_needed_too(capfd: pytest.CaptureFixture[str]) -> None:
+    example = str(TERRAFORM / "example.tfvars")
+
+    message = _refusal(capfd, "--vars", example, "--terraform", str(TERRAFORM), bootstrap=Path("none.tfvars"))
+
+    assert message.startswith("Error: --bootstrap-vars is none.tfvars, which is no file: copy terraform/bootstrap/")
 
 
 def test_a_folder_without_the_checks_is_the_users_mistake(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

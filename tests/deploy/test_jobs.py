@@ -21,7 +21,7 @@ LAUNCH, LIST = f"POST {PATH}/flexTemplates:launch", f"GET {PATH}/jobs"
             LIST,
             refused(403, "DENIED"),
             UserError,
-            "let this account list jobs in the project a-project: grant it roles/d",
+            "let this account list jobs in the project a-project: run as one of the dep",
         ),
         (
             LAUNCH,

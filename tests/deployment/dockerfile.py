@@ -9,6 +9,9 @@ from typing import Any
 from dockerfile_parse import DockerfileParser
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "RAWLESS_HUB": "0"}
+BAKED = {"RAWLESS_SPECS": "/opt/rawless/specs", "RAWLESS_WEIGHTS": "/opt/rawless/weights"}
+GIVEN = ("specs", "weights")
+"""The stages that a build context of the same name replaces."""
 _BASE = re.compile(r"(?P<name>[a-z0-9./_-]+[a-z0-9]):(?P<tag>[A-Za-z0-9._-]+)@\$\{(?P<digest>[A-Z_]+)\}")
 _FINAL = ("cpu", "cuda", "service")
 
@@ -16,7 +19,14 @@ _FINAL = ("cpu", "cuda", "service")
 def violations(file: Path, lock: Path) -> list[str]:
     """The violated rules, one sentence each."""
     steps = [step for step in DockerfileParser(str(file)).structure if step["instruction"] != "COMMENT"]
-    return [*_bases(steps), *_pythons(steps, lock), *_installs(steps), *_copies(steps), *_environment(steps)]
+    return [
+        *_bases(steps),
+        *_pythons(steps, lock),
+        *_installs(steps),
+        *_bakes(steps),
+        *_copies(steps),
+        *_environment(steps),
+    ]
 
 
 def parse_stages(steps: list[dict[str, Any]]) -> dict[str, tuple[str, list[dict[str, Any]]]]:
@@ -34,7 +44,7 @@ def parse_stages(steps: list[dict[str, Any]]) -> dict[str, tuple[str, list[dict[
 def _origins(steps: list[dict[str, Any]]) -> dict[str, str]:
     """The images on which stages are based, without stages that are based on other stages."""
     stages = parse_stages(steps)
-    return {name: origin for name, (origin, _) in stages.items() if origin not in stages}
+    return {name: origin for name, (origin, _) in stages.items() if origin not in (*stages, "scratch")}
 
 
 def _bases(steps: list[dict[str, Any]]) -> list[str]:
@@ -78,8 +88,38 @@ def _installs(steps: list[dict[str, Any]]) -> list[str]:
     ]
     if ["python", "-m", "pip", "check"] not in words:
         wrong.append("The build must run pip check.")
-    is_baked = any("encoder bake" in run for run in runs)
-    return wrong if is_baked else [*wrong, "The build must bake the encoders, which verifies their digests."]
+    return wrong
+
+
+def baking(steps: list[dict[str, Any]]) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """The stages that the step which bakes mounts, by their target, its own environment, and its command.
+
+    All are empty where no step bakes.
+    """
+    runs = [step["value"] for step in steps if step["instruction"] == "RUN" and "encoder bake" in step["value"]]
+    words = shlex.split(runs[0]) if runs else []
+    mounts = [
+        dict(part.partition("=")[::2] for part in word[8:].split(",")) for word in words if word[:8] == "--mount="
+    ]
+    rest = [word for word in words if word[:8] != "--mount="]
+    at = rest.index("rawless") if rest else 0
+    environment = dict(word.split("=", 1) for word in rest[:at])
+    return {mount["target"]: mount["from"] for mount in mounts}, environment, rest[at:]
+
+
+def _bakes(steps: list[dict[str, Any]]) -> list[str]:
+    mounted, environment, command = baking(steps)
+    if not command:
+        return ["The build must bake the encoders, which verifies their digests."]
+    stages, wrong = parse_stages(steps), []
+    if command != ["rawless", "encoder", "bake", "--into", "/opt/rawless", "${ENCODERS}"]:
+        wrong.append("The build must bake ENCODERS into /opt/rawless.")
+    for name in GIVEN:
+        if stages.get(name) != ("scratch", []):
+            wrong.append(f"The stage {name} must be empty, so that a build without a folder has none.")
+        if mounted.get(environment.get(f"RAWLESS_{name.upper()}", "")) != name:
+            wrong.append(f"The build must take {name} from the stage {name}, which a folder of the user's replaces.")
+    return wrong
 
 
 def _copies(steps: list[dict[str, Any]]) -> list[str]:
@@ -94,7 +134,7 @@ def _same_path(path: str) -> str:
 
 
 def _environment(steps: list[dict[str, Any]]) -> list[str]:
-    stages, wrong = parse_stages(steps), []
+    stages, wrong, needed = parse_stages(steps), [], (OFFLINE | BAKED).items()
     for name in _FINAL:
         lineage = _lineage(stages, name)
         environment = dict(
@@ -103,12 +143,13 @@ def _environment(steps: list[dict[str, Any]]) -> list[str]:
             if step["instruction"] == "ENV"
             for word in shlex.split(step["value"])
         )
-        wrong += [f"{name} must set {key}={value}." for key, value in OFFLINE.items() if environment.get(key) != value]
+        wrong += [f"{name} must set {key}={value}." for key, value in needed if environment.get(key) != value]
     for name in ("cpu", "cuda"):
         points = [json.loads(step["value"]) for step in _lineage(stages, name) if step["instruction"] == "ENTRYPOINT"]
         if points[-1:] != [["/opt/apache/beam/boot"]]:
             wrong.append(f"{name} must start Beam's boot.")
-    if not any(step["instruction"] == "USER" for step in _lineage(stages, "service")):
+    users = [step["value"] for step in _lineage(stages, "service") if step["instruction"] == "USER"]
+    if not users or users[-1].partition(":")[0] in ("root", "0"):
         wrong.append("The services must not run as root.")
     return wrong
 

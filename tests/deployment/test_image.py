@@ -1,6 +1,7 @@
 """The container image: its Dockerfile follows the rules, and deliberate mistakes in a copy are found."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,10 +49,20 @@ MISTAKES = {
     "a digest with a default": ("ARG BEAM_DIGEST", "ARG BEAM_DIGEST=sha256:0", "BEAM_DIGEST must be a build argument"),
     "an install without hashes": (" --require-hashes", "", "is not reproducible: install with --require-hashes"),
     "no pip check": (" && python -m pip check", "", "The build must run pip check"),
-    "no weights": ("rawless encoder bake ${ENCODERS}", "true", "The build must bake the encoders"),
+    "no weights": ("rawless encoder bake --into /opt/rawless ${ENCODERS}", "true", "The build must bake the encoders"),
+    "encoders elsewhere": ("--into /opt/rawless $", "--into /opt/other $", "must bake ENCODERS into /opt/rawless"),
+    "weights of the user in the way": (
+        "FROM scratch AS weights", "FROM base AS weights", "The stage weights must be empty",
+    ),
+    "no specs of the user": ("RAWLESS_SPECS=/specs ", "", "The build must take specs from the stage specs"),
+    "specs of another stage": ("from=specs", "from=weights", "The build must take specs from the stage specs"),
+    "specs that are not found": (
+        "RAWLESS_SPECS=/opt/rawless/specs", "RAWLESS_SPECS=/specs", "cuda must set RAWLESS_SPECS=/opt/rawless/specs",
+    ),
     "a hub at run time": ("HF_HUB_OFFLINE=1", "HF_HUB_OFFLINE=0", "cuda must set HF_HUB_OFFLINE=1"),
     "no boot": ('["/opt/apache/beam/boot"]', '["python"]', "cuda must start Beam's boot"),
     "services as root": ("USER 65532:65532\n", "", "The services must not run as root"),
+    "services as root by name": ("USER 65532:65532\n", "USER root\n", "The services must not run as root"),
     "no launcher": (
         "COPY --from=launcher", "# COPY --from=launcher", "The image must COPY --from=launcher /opt/google/dataflow",
     ),
@@ -86,6 +97,27 @@ def test_the_linter_passes() -> None:
 
 def _lint(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([HADOLINT, "--no-color", file], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "contexts"),
+    [
+        ((), []),
+        (("SPECS=my specs",), ["specs=my specs"]),
+        (("SPECS=specs", "WEIGHTS=/models"), ["specs=specs", "weights=/models"]),
+    ],
+)
+def test_make_image_passes_the_folders_of_the_user_as_build_contexts(
+    given: tuple[str, ...], contexts: list[str]
+) -> None:
+    line = ["make", "--dry-run", "--silent", "image", *given, "ENCODERS=minilm@1.0.0 resnet50@1.0.0", "VARIANT=service"]
+    printed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    words = shlex.split(printed.replace("\\\n", " "))
+    assert words[:2] == ["docker", "build"]
+    assert [words[at + 1] for at, word in enumerate(words) if word == "--build-context"] == contexts
+    assert "ENCODERS=minilm@1.0.0 resnet50@1.0.0" in words
+    assert words[words.index("--target") + 1] == "service"
 
 
 def test_make_check_fails_without_its_linter(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Finding specs by name and by path."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,64 @@ def test_a_spec_of_a_user_is_found_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     shutil.copy(FOLDER / "minilm@1.0.0.yaml", path)
     assert lookup(str(path)) == lookup("minilm@1.0.0")
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes a shipped spec with changed text into the folder that RAWLESS_SPECS names."""
+    monkeypatch.setenv("RAWLESS_SPECS", str(tmp_path))
+
+    def put(shipped: str, named: str, **changed: str) -> Path:
+        text = (FOLDER / f"{shipped}.yaml").read_text(encoding="utf-8")
+        for before, after in changed.items():
+            assert re.search(rf"(?m)^ *{before}: ", text)
+            text = re.sub(rf"(?m)^( *{before}: ).*$", rf"\g<1>{after}", text)
+        path = tmp_path / f"{named}.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return put
+
+
+def test_a_spec_in_the_folder_of_the_user_is_found_by_its_name(own: Callable[..., Path]) -> None:
+    path = own("minilm@1.0.0", "our-texts@2.0.0", name="our-texts", version="2.0.0")
+
+    assert lookup("our-texts@2.0.0") == lookup(str(path))
+    assert {"our-texts@2.0.0", "minilm@1.0.0"} <= set(refs())
+    with pytest.raises(UserError, match=r"'our-texts' needs its version, as in our-texts@2\.0\.0"):
+        lookup("our-texts")
+
+
+def test_the_folder_of_the_user_completes_an_unsealed_spec_of_the_catalogue(
+    own: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own("resnet18@1.0.0", "resnet18@1.0.0", **{r"resnet18-f37072fd\.pth": "ab" * 32})
+
+    assert lookup("resnet18@1.0.0").files == {"resnet18-f37072fd.pth": "ab" * 32}
+    monkeypatch.delenv("RAWLESS_SPECS")
+    assert lookup("resnet18@1.0.0").files == {"resnet18-f37072fd.pth": None}
+
+
+@pytest.mark.parametrize("shipped", ["minilm@1.0.0", "resnet18@1.0.0"])
+def test_a_spec_of_the_user_does_not_replace_one_of_the_catalogue(shipped: str, own: Callable[..., Path]) -> None:
+    own(shipped, shipped, training_domain="something else")
+
+    with pytest.raises(UserError, match=f"is another encoder than {shipped} of the catalogue: give it another name"):
+        lookup(shipped)
+
+
+def test_a_spec_in_the_folder_of_the_user_is_named_as_its_file(own: Callable[..., Path]) -> None:
+    own("minilm@1.0.0", "our-texts@1.0.0")
+
+    with pytest.raises(UserError, match=r"our-texts@1.0.0.yaml is of minilm@1.0.0: name its file minilm@1.0.0.yaml"):
+        lookup("our-texts@1.0.0")
+
+
+def test_a_folder_of_specs_that_is_missing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWLESS_SPECS", str(tmp_path / "missing"))
+
+    with pytest.raises(UserError, match=r"RAWLESS_SPECS names .*missing, which is no folder"):
+        lookup("minilm@1.0.0")
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,11 @@ def test_metrics_are_in_the_format_of_prometheus_with_those_of_the_process(url: 
     assert "_created" not in answer.text
 
 
-def test_health_is_what_the_process_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+@pytest.mark.parametrize("path", ["/health", "/healthz"])
+def test_health_is_what_the_process_says(path: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert httpx.get(url + path, trust_env=False).status_code == 200
     monkeypatch.setitem(HEALTH, "healthy", False)
-    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 503
+    assert httpx.get(url + path, trust_env=False).status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_caller_that_sends_nonsense_is_not_quoted_and_harms_nobody(
 
     assert b"Rosalind" not in answer
     assert capfd.readouterr() == ("", "")
-    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
 
 
 def test_a_port_that_is_taken_is_a_mistake_of_the_user(url: str) -> None:

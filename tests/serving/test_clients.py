@@ -133,7 +133,7 @@ def test_the_service_is_no_proxy(client: httpx.Client) -> None:
         assert connection.ends()
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/heads"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/heads"])
 def test_head_is_answered_as_get_without_a_body(client: httpx.Client, path: str) -> None:
     with _Connection(client) as connection:
         connection.send(_request({}, method="HEAD", path=path))

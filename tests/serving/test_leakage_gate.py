@@ -19,10 +19,10 @@ def test_a_service_logs_only_what_the_gate_of_its_stream_lets_pass(tiny_bench: B
     tiny_bench.deploy("topic")
     logged = {"topic": {"stream": "gated.yaml", "log": True}}
 
-    assert tiny_bench.start({"topic": {"stream": "gated.yaml"}}).get("/healthz").status_code == 200
+    assert tiny_bench.start({"topic": {"stream": "gated.yaml"}}).get("/health").status_code == 200
     with pytest.raises(UserError, match=r"The leakage gate of gated refuses .*: words_f1 must be at most 0\.5, but no"):
         tiny_bench.start(logged, warehouse=warehouse)
 
     audit(warehouse, encoder_fingerprint=tiny_bench.spec.fingerprint, high=0.4, audited_at=datetime.now(UTC))
-    assert tiny_bench.start(logged, warehouse=warehouse).get("/healthz").status_code == 200
+    assert tiny_bench.start(logged, warehouse=warehouse).get("/health").status_code == 200
     assert tiny_bench.messages == []

@@ -75,7 +75,7 @@ def test_requests_beyond_the_queue_are_answered_with_retry_after(bench: Bench, b
     eventually(lambda: "rawless_requests_in_progress 3.0" in client.get("/metrics").text)
 
     refused = client.post(PREDICT, json=TEXT)
-    probe = client.get("/healthz")
+    probe = client.get("/health")
     blocked.released.set()
     for thread in threads:
         thread.join()
@@ -141,7 +141,7 @@ def test_a_service_whose_encoder_is_stuck_is_not_ready_and_queues_nothing_more(
     blocked.is_stuck = True
 
     assert client.post(PREDICT, json=TEXT).status_code == 503
-    eventually(lambda: client.get("/readyz").status_code == 503)
+    eventually(lambda: client.get("/ready").status_code == 503)
 
 
 def test_an_internal_error_does_not_reveal_its_text(
@@ -241,7 +241,7 @@ def _send_endlessly(client: httpx.Client, sent: bytes, more: bytes) -> bytes:
             return b""
 
 
-@pytest.mark.parametrize("before", [b"GET /", b"GET /healthz HTTP/1.1\r\nX: "])
+@pytest.mark.parametrize("before", [b"GET /", b"GET /health HTTP/1.1\r\nX: "])
 def test_endless_headers_are_rejected(bench: Bench, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
     """The parser would keep all of them in memory, in quadratic time."""
     monkeypatch.setattr("rawless.serving.connection.TIMEOUT_SECONDS", 60)
@@ -251,7 +251,7 @@ def test_endless_headers_are_rejected(bench: Bench, monkeypatch: pytest.MonkeyPa
     answer = _send_endlessly(client, before, b"a" * (1 << 20))
 
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
-    assert client.get("/healthz").status_code == 200
+    assert client.get("/health").status_code == 200
 
 
 def test_too_many_headers_are_rejected(bench: Bench) -> None:
@@ -299,7 +299,7 @@ def test_metadata_that_is_sent_twice_is_rejected(bench: Bench) -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 422")
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: l"])
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: l"])
 def test_headers_that_do_not_arrive_time_out(bench: Bench, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     monkeypatch.setattr("rawless.serving.connection.TIMEOUT_SECONDS", 0.2)
     bench.deploy("topic")
@@ -325,7 +325,7 @@ def test_the_rest_of_a_rejected_body_times_out(bench: Bench, monkeypatch: pytest
 
 def test_a_request_to_upgrade_the_protocol_is_answered_over_http(bench: Bench) -> None:
     bench.deploy("topic")
-    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
     with _send(bench.start({"topic": {}}), request) as connection:
         answer = connection.recv(4096)

@@ -40,9 +40,11 @@ def test_the_document_is_complete(service: httpx.Client) -> None:
     document = service.get("/openapi.json").json()
 
     assert sorted(document["paths"]) == [
+        "/health",
         "/healthz",
         "/metrics",
         "/openapi.json",
+        "/ready",
         "/readyz",
         "/v1/heads",
         "/v1/heads/digit/predict",
@@ -102,7 +104,7 @@ def test_responses_match_the_document(service: httpx.Client) -> None:
             case.call_and_validate(excluded_checks=_EXCLUDED_CHECKS)
 
         check()
-    assert len(operations) == 7  # all but the document itself
+    assert len(operations) == 9  # all but the document itself
 
 
 _BODIES = st.binary(max_size=3000) | st.builds(lambda text: b'{"text": ' + text + b"}", st.binary(max_size=300))

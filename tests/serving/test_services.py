@@ -69,7 +69,7 @@ def test_separate_services_give_the_same_answers_as_one_process(bench: Bench, re
             client.post("/v1/heads/topic/predict", json={"text": "\0"}),
             client.post("/v1/heads/digit/predict", content=b"none", headers={"content-type": "image/png"}),
             client.get("/v1/heads"),
-            client.get("/readyz"),
+            client.get("/ready"),
         ]
         return [response.json() for response in responses]
 
@@ -220,7 +220,7 @@ def test_an_unavailable_service_is_answered_with_503(bench: Bench) -> None:
         client = bench.start({"topic": {}}, "orchestrator", encoder={"url": url}, classifier={"url": url})
 
         predictions = [client.post("/v1/heads/topic/predict", json={"text": TEXT}) for _ in range(3)]
-        ready, listed = client.get("/readyz"), client.get("/v1/heads")
+        ready, listed = client.get("/ready"), client.get("/v1/heads")
 
     assert [response.status_code for response in (*predictions, ready, listed)] == [503] * 5
     assert {response.json()["reason"] for response in predictions} == {"unavailable"}
@@ -235,11 +235,11 @@ def test_probes_of_an_orchestrator_cost_its_services_one_check(bench: Bench, mon
 
     async def flood() -> list[int]:
         async with httpx.AsyncClient(base_url=client.base_url, timeout=60, verify=NO_AUTHORITIES) as probes:
-            return [probe.status_code for probe in await asyncio.gather(*(probes.get("/readyz") for _ in range(20)))]
+            return [probe.status_code for probe in await asyncio.gather(*(probes.get("/ready") for _ in range(20)))]
 
-    assert [*asyncio.run(flood()), *(client.get("/readyz").status_code for _ in range(20))] == [200] * 40
+    assert [*asyncio.run(flood()), *(client.get("/ready").status_code for _ in range(20))] == [200] * 40
     metrics = service.get("/metrics", headers={"authorization": f"Bearer {SERVICE}"}).text
-    assert 'rawless_requests_total{route="/readyz",status="200"} 2.0' in metrics  # as encoder and as classifier
+    assert 'rawless_requests_total{route="/ready",status="200"} 2.0' in metrics  # as encoder and as classifier
 
 
 def test_a_service_is_checked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

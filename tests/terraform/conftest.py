@@ -15,7 +15,7 @@ MakeMistakes = Callable[..., Path]
 @pytest.fixture(scope="session")
 def planned() -> Plan:
     """The plan of the example."""
-    return plan.plan_with(REPOSITORY, plan.EXAMPLE_FILE)
+    return plan.plan_with(REPOSITORY)
 
 
 @pytest.fixture(scope="session")

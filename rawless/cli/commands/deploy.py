@@ -21,7 +21,10 @@ def _group() -> None:
 @app.command()
 def check(
     variables: Annotated[
-        Path, typer.Option("--vars", help="The file of variables that `terraform apply` gets: FILE.tfvars.")
+        Path, typer.Option("--vars", help="The file of variables that every `terraform apply` gets: FILE.tfvars.")
+    ],
+    bootstrap: Annotated[
+        Path, typer.Option("--bootstrap-vars", help="The file of variables that the bootstrap gets beside it.")
     ],
     terraform: Annotated[Path, typer.Option(help="The folder terraform of a checkout of Rawless.")] = Path("terraform"),
     quotas: Annotated[
@@ -41,7 +44,7 @@ def check(
     from rawless.deploy.check import check_deployment
 
     with progress("Checking"):
-        findings = check_deployment(terraform, variables, quotas or ())
+        findings = check_deployment(terraform, variables, bootstrap, quotas or ())
     print_findings(findings, json=json)
     if not quotas:
         warn("Quotas were not compared: pass what gcloud prints of the region and the project as --quotas.")
