@@ -10,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure, figure, peak_memory, seconds
+from rawless.deploy.image import image_contents
 
 if TYPE_CHECKING:
     from encoders.spec import EncoderSpec
@@ -31,7 +30,8 @@ def measure(count: int) -> list[Figure]:
     """
     from benchmarks.work import minilm, resnet50  # with torch, which the process that starts must import by itself
 
-    figures = [figure("worker-start", "image", "packages of the lock, unpacked", [unpacked_packages()], "GB")]
+    image = image_contents(LOCK).size / 1e9
+    figures = [figure("worker-start", "image", "packages of the lock, unpacked", [image], "GB")]
     for work in (minilm(1), resnet50(1)):
         start(work.spec)  # the first one reads the files from the disk
         starts = [start(work.spec) for _ in range(count)]
@@ -54,35 +54,6 @@ def start(spec: "EncoderSpec") -> dict[str, Any]:
         command, output = [sys.executable, "-m", "benchmarks.worker_start", str(file)], list[bytes]()
         duration = seconds(lambda: output.append(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
     return {**json.loads(output[0].splitlines()[-1]), "seconds": duration}
-
-
-def unpacked_packages() -> float:
-    """Return the GB of the files of all packages that the image installs, as they are installed here.
-
-    Raises ValueError if another version of one is installed here.
-    """
-    return sum(_bytes(name, version) for name, version in _locked()) / 1e9
-
-
-def _locked() -> Iterator[tuple[str, str]]:
-    """Yield name and version of each package that this lock installs on Linux."""
-    from packaging.requirements import Requirement
-
-    for line in LOCK.read_text().splitlines():
-        if not line.startswith((" ", "#")) and "==" in line:
-            requirement = Requirement(line.rstrip("\\ "))
-            if requirement.marker is None or requirement.marker.evaluate():
-                yield requirement.name, str(requirement.specifier).removeprefix("==")
-
-
-def _bytes(name: str, version: str) -> int:
-    try:
-        found = distribution(name)
-    except PackageNotFoundError:
-        raise ValueError(f"{name} {version} is not installed here: run `make setup`.") from None
-    if found.version != version:
-        raise ValueError(f"{name} is {found.version} here and {version} in {LOCK.name}: run `make setup`.")
-    return sum(file.size or 0 for file in found.files or ())
 
 
 def _start(file: Path) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-Answer = Callable[[dict[str, Any]], tuple[int, Any]]
-"""Maps a request's JSON to a status and a body: a JSON value, or bytes that are sent unchanged."""
+Answer = Callable[[dict[str, Any]], tuple[int | None, Any]]
+"""Maps a request's JSON, or its query, to a status and a body: a JSON value, or bytes that are sent unchanged.
+
+Without a status (None) the connection is closed without an answer.
+"""
 
 
 class FakeGoogle:
@@ -39,6 +42,9 @@ class FakeGoogle:
             def do_POST(self) -> None:
                 fake.answer(self)
 
+            def do_PUT(self) -> None:
+                fake.answer(self)
+
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -51,10 +57,13 @@ class FakeGoogle:
         name = f"{request.command} {unquote(urlsplit(request.path).path)}"
         with self.lock:
             self.requests.append(name)
-        answer = self.answers.get(name, lambda _: (404, _refusal(404, "NOT_FOUND")))
+        answer = self.answers.get(name, lambda _: (404, refusal(404, "NOT_FOUND")))
         is_json = request.headers.get("Content-Type", "").startswith("application/json")
-        fields = json.loads(body) if is_json and body else {}
+        fields = json.loads(body) if is_json and body else dict(parse_qsl(urlsplit(request.path).query))
         status, content = answer(fields) if callable(answer) else (200, answer)
+        if status is None:
+            request.close_connection = True
+            return
         response = content if isinstance(content, bytes) else json.dumps(content).encode()
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
@@ -71,10 +80,11 @@ class FakeGoogle:
 
 def refused(status: int, reason: str) -> Answer:
     """Return an answer that is an error in Google's format."""
-    return lambda _: (status, _refusal(status, reason))
+    return lambda _: (status, refusal(status, reason))
 
 
-def _refusal(status: int, reason: str) -> dict[str, Any]:
+def refusal(status: int, reason: str) -> dict[str, Any]:
+    """Return the body of an error in Google's format."""
     return {"error": {"code": status, "message": f"{reason} for a test", "status": reason}}
 
 

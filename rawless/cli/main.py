@@ -20,6 +20,7 @@ from rawless.cli.commands import (
     callers,
     dataset,
     demo,
+    deploy,
     doctor,
     drift,
     encoder,
@@ -43,6 +44,7 @@ from rawless.cli.commands import (
     head_import,
     ingest,
     inspect,
+    job,
     load,
     local,
     publish,
@@ -103,11 +105,13 @@ encoder.app.command("seal")(encoder_seal.seal)
 encoder.app.command("plan")(encoder_plan.plan)
 encoder.app.command("retire")(encoder_retire.retire)
 encoder.app.command("tune-queries")(encoder_tune_queries.tune_queries)
+app.add_typer(deploy.app, name="deploy")
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)
 head.app.command("rollback")(head_deploy.rollback)
 app.add_typer(head.app, name="head")
+app.add_typer(job.app, name="job")
 app.add_typer(local.app, name="local")
 app.add_typer(report.app, name="report")
 app.add_typer(stream.app, name="stream")
@@ -115,7 +119,10 @@ app.add_typer(subjects.app, name="subjects")
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 a dependency failed, 2 the user's mistake, 3 drift, 130 interrupted."""
+    """Run the command line and exit.
+
+    0: done; 1: a dependency failed; 2: the user's mistake; 3: drift, or another job than described; 130: interrupted.
+    """
     # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
     code = run(sys.argv[1:])

@@ -46,6 +46,8 @@ CHUNK = 8 << 20
 _FIRST_CHUNK = 1 << 18
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _FIELDS = "items(name,generation,size),nextPageToken"
+_BLOCKED = "vpcServiceControlsUniqueIdentifier"
+"""What the answer contains if a service perimeter blocks a call that the bucket's roles allow."""
 _FAILURES = (GoogleAPIError, GoogleAuthError, DataCorruption, OSError)  # the errors of requests are OSErrors
 
 
@@ -162,6 +164,7 @@ def download(
     name, UnreadableObject if the object may not be read, and Unavailable if the store does not answer.
     """
     refused: str | None = None
+    why, remedy = "", "grant access"
     content = _Bounded(None if end is None else end - start)
     try:
         with withheld(), suppress(_Full):
@@ -185,12 +188,15 @@ def download(
     except _FAILURES as error:
         missing, kind = False, type(error).__name__
         of_object = isinstance(error, Forbidden | PreconditionFailed | DataCorruption)
+        if isinstance(error, Forbidden) and _BLOCKED in str(error):
+            why = ", because a service perimeter blocks it"
+            remedy = "name the bucket's project in claim_check_projects and apply terraform/bootstrap"
     if refused is not None:
         raise Unavailable(refused)
     if missing:
         raise ObjectNotFound(f"{where}: an object does not exist.")
     failure = UnreadableObject if of_object else Unavailable
-    raise failure(f"{where}: an object cannot be read ({kind}); grant access, then run again.")
+    raise failure(f"{where}: an object cannot be read ({kind}){why}; {remedy}, then run again.")
 
 
 def open_object(found: CloudObject, where: str, start: int = 0, expected: int | None = None) -> io.BufferedReader:
