@@ -116,7 +116,7 @@ def test_what_is_wrong_with_a_deployment_is_found_in_one_run(
     quota_file.write_text(json.dumps({"kind": "compute#region", "name": "europe-west1", "quotas": [quota]}))
     unsealed = STREAM.replace("ticket\nmodality: text", "ticket\nmodality: image").replace("minilm", "resnet50")
 
-    code, found = check(deployment(unsealed, service_options='["shuffle_anywhere"]'), "--quotas", str(quota_file))
+    code, found = check(deployment(unsealed, utilization_hint="0.125"), "--quotas", str(quota_file))
 
     failed = {each["check"]: each["detail"] for each in found if not each["ok"]}
     assert code == 3
