@@ -35,6 +35,7 @@ from benchmarks import (
     throughput,
     unchanged,
     worker,
+    worker_start,
 )
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
@@ -54,6 +55,7 @@ PARTS = {
     "metering": metering.measure,
     "start-up": startup.measure,
     "launching": launching.measure,
+    "worker-start": worker_start.measure,
     "runtimes": runtimes.measure,
     "decoding": decoding.measure,
     "preparing": preparing.measure,

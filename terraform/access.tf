@@ -1,12 +1,4 @@
-# Roles in the production project that belong to no stream. No person has one; break_glass.tf is the exception.
-resource "google_service_account" "worker" {
-  for_each     = module.design.streams
-  project      = var.raw_project
-  account_id   = each.value.worker_account
-  display_name = "Encodes ${each.key}"
-  depends_on   = [google_project_service.raw]
-}
-
+# Roles in the production project that belong to no stream. No person has one; bootstrap/break_glass.tf is the exception.
 # What roles/dataflow.worker permits without objects, which that role could read and write in every bucket. Jobs have no
 # policies of their own, so this is granted on the project; what a stream stores is granted on its own resources (raw/).
 resource "google_project_iam_custom_role" "worker" {
@@ -90,4 +82,11 @@ resource "google_secret_manager_secret_iam_member" "mapper_reads_pseudonym_key" 
   secret_id = module.keys.secret
   role      = "roles/secretmanager.secretAccessor"
   member    = each.value
+}
+
+# Who replaces the pseudonym key adds a version, and can read none.
+resource "google_secret_manager_secret_iam_member" "custodian_adds_pseudonym_key" {
+  secret_id = module.keys.secret
+  role      = "roles/secretmanager.secretVersionAdder"
+  member    = "group:${var.groups.custodians}"
 }

@@ -1,4 +1,5 @@
-# Copy this file and replace the values. All other variables have defaults: see variables.tf.
+# For both steps, bootstrap/ and this folder. Copy this file and replace the values. All other variables have defaults: see
+# variables.tf.
 raw_project       = "acme-production"
 warehouse_project = "acme-embeddings"
 audit_project     = "acme-audit"
@@ -20,6 +21,9 @@ streams = {
   }
 }
 
+# The project of each bucket that a stream file's uri_prefixes name: raw_project, or a producer's own.
+claim_check_projects = { acme-uploads = "acme-production" }
+
 service_file     = "example-service.yaml"
 callers          = ["shop@acme-shop.iam.gserviceaccount.com"]
 deployers        = ["terraform@acme-build.iam.gserviceaccount.com"]
@@ -32,21 +36,7 @@ groups = {
   owners     = "warehouse-owners@acme.example"
   scientists = "data-scientists@acme.example"
   auditors   = "privacy-office@acme.example"
-}
-break_glass = {
-  readers   = "on-call@acme.example"
-  approvers = "privacy-office@acme.example"
+  custodians = "key-custodians@acme.example"
 }
 channels           = ["projects/acme-production/notificationChannels/1234567890"]
 warehouse_channels = ["projects/acme-embeddings/notificationChannels/1234567890"]
-access_policy      = "123456789"
-customer           = "C0abc123d"
-# Each level describes where its group calls from, such as the addresses of a network or the company's devices.
-access_levels = {
-  producers  = ["accessPolicies/123456789/accessLevels/shop"]
-  builders   = ["accessPolicies/123456789/accessLevels/build"]
-  scientists = ["accessPolicies/123456789/accessLevels/company_devices"]
-  auditors   = ["accessPolicies/123456789/accessLevels/company_devices"]
-  owners     = ["accessPolicies/123456789/accessLevels/company_devices"]
-  delivery   = ["accessPolicies/123456789/accessLevels/build"]
-}

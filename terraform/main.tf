@@ -16,15 +16,22 @@ locals {
   numbers = {
     raw = data.google_project.raw.number, warehouse = data.google_project.warehouse.number, audit = data.google_project.audit.number
   }
-  workers  = { for name, account in google_service_account.worker : name => account.member }
-  services = module.serving.accounts
+  # bootstrap/ creates the accounts, because the perimeters and denials name them.
+  worker_accounts = { for name, stream in module.design.streams : name => {
+    name   = "projects/${var.raw_project}/serviceAccounts/${stream.worker_account}@${var.raw_project}.iam.gserviceaccount.com"
+    email  = "${stream.worker_account}@${var.raw_project}.iam.gserviceaccount.com"
+    member = "serviceAccount:${stream.worker_account}@${var.raw_project}.iam.gserviceaccount.com"
+  } }
+  workers = { for name, account in local.worker_accounts : name => account.member }
+  services = {
+    for role, service in module.design.names.services : role => "serviceAccount:${service.account}@${var.raw_project}.iam.gserviceaccount.com"
+  }
   worker_roles = {
     worker         = google_project_iam_custom_role.worker.name
     temp_user      = google_project_iam_custom_role.temp_user.name
     staging_reader = google_project_iam_custom_role.staging_reader.name
   }
   # As IAM members.
-  deployers = toset([for email in var.deployers : "serviceAccount:${email}"])
   launchers = toset([for email in var.launchers : "serviceAccount:${email}"])
   mappers   = toset([for email in var.subject_mappers : "serviceAccount:${email}"])
   erasers   = toset([for email in var.erasers : "serviceAccount:${email}"])
@@ -44,58 +51,30 @@ module "design" {
   service_image         = var.service_image
   attestor              = var.attestor
   callers               = var.callers
+  claim_check_projects  = var.claim_check_projects
   accounts = {
     deployers = var.deployers, launchers = var.launchers, mappers = var.subject_mappers, erasers = var.erasers,
     builders  = var.dataset_builders, managers = var.encoder_managers
   }
 }
 
-module "policies" {
-  source             = "./policies"
-  for_each           = local.projects
-  project            = each.value
-  region             = var.region
-  customer           = var.customer
-  has_usage_logs     = each.key == "raw"
-  encrypted_services = [for agent in distinct(flatten(values(module.design.keys)[*].agents)) : "${agent}.googleapis.com"]
-  depends_on         = [google_project_service.raw, google_project_service.warehouse, google_project_service.audit]
-}
-
 module "keys" {
-  source     = "./keys"
-  projects   = local.projects
-  numbers    = local.numbers
-  region     = var.region
-  prefix     = var.prefix
-  keys       = module.design.keys
-  retention  = module.design.retention
-  secret     = module.design.names.secret
-  depends_on = [google_project_service.raw, google_project_service.warehouse, google_project_service.audit]
+  source    = "./keys"
+  projects  = local.projects
+  numbers   = local.numbers
+  region    = var.region
+  prefix    = var.prefix
+  keys      = module.design.keys
+  retention = module.design.retention
+  secret    = module.design.names.secret
 }
 
 module "perimeter" {
-  source          = "./perimeter"
-  project         = var.raw_project
-  numbers         = local.numbers
-  region          = var.region
-  network         = module.design.names.network
-  cidr            = var.cidr
-  access_policy   = var.access_policy
-  access_levels   = var.access_levels
-  driver_projects = var.driver_projects
-  writers         = setunion(values(local.workers), [local.services.encoder, local.services.orchestrator])
-  readers         = [local.services.classifier]
-  log_writers     = module.audit.log_writers
-  identities = {
-    producers   = toset(flatten([for stream in values(var.streams) : tolist(stream.publishers)]))
-    mappers     = setunion(local.mappers, local.erasers)
-    builders    = toset([for email in setunion(var.dataset_builders, var.encoder_managers) : "serviceAccount:${email}"])
-    scientists  = ["group:${var.groups.scientists}"]
-    auditors    = ["group:${var.groups.auditors}"]
-    owners      = ["group:${var.groups.owners}"]
-    delivery    = setunion(local.deployers, local.launchers)
-    break_glass = ["group:${var.break_glass.readers}"]
-  }
+  source  = "./perimeter"
+  project = var.raw_project
+  region  = var.region
+  network = module.design.names.network
+  cidr    = var.cidr
 }
 
 module "raw" {
@@ -103,8 +82,8 @@ module "raw" {
   for_each      = module.design.streams
   project       = var.raw_project
   region        = var.region
-  names         = each.value
-  worker        = google_service_account.worker[each.key]
+  names         = merge(each.value, { claim_check_buckets = module.design.claim_checks.own[each.key] })
+  worker        = local.worker_accounts[each.key]
   roles         = local.worker_roles
   request       = jsonencode(module.design.jobs[each.key])
   config_bucket = google_storage_bucket.config.name
@@ -156,6 +135,7 @@ module "serving" {
   config_bucket = google_storage_bucket.config.name
   heads_bucket  = module.design.names.heads_bucket
   log_bucket    = google_storage_bucket.usage_logs.name
+  accounts      = local.services
   callers       = var.callers
   deployers     = local.launchers
 }

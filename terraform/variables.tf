@@ -109,8 +109,8 @@ variable "erasers" {
 }
 
 variable "groups" {
-  type        = object({ owners = string, scientists = string, auditors = string })
-  description = "Email addresses of the groups of warehouse administrators, data scientists and the privacy office."
+  type        = object({ owners = string, scientists = string, auditors = string, custodians = string })
+  description = "Email addresses of the groups of warehouse administrators, data scientists, the privacy office, and those who add the pseudonym key."
 }
 
 variable "channels" {
@@ -123,49 +123,14 @@ variable "warehouse_channels" {
   description = "Ids of the notification channels of the warehouse project, because an alert only notifies channels of its own."
 }
 
-variable "customer" {
-  type        = string
-  description = "Customer id of the organisation, whose accounts and groups are the only ones that may be granted a role."
-}
-
-variable "access_policy" {
-  type        = string
-  description = "Number of the organisation's access policy."
-}
-
-variable "access_levels" {
-  type = object({
-    producers = set(string), builders = set(string), scientists = set(string), auditors = set(string), owners = set(string),
-    delivery  = set(string)
-  })
-  description = "Access levels of the organisation (networks, devices) from which each group may enter, by their full names."
+variable "claim_check_projects" {
+  type        = map(string)
+  default     = {}
+  description = "Id of the project of each bucket that events may name (claim checks), by bucket."
 }
 
 variable "cidr" {
   type        = string
   default     = "10.80.0.0/20"
   description = "IP address range of the workers' subnetwork."
-}
-
-variable "driver_projects" {
-  type        = set(string)
-  default     = []
-  description = "Numbers of the Google projects that workers download the GPU driver from, if the perimeter blocks it (docs/dataflow.md)."
-  validation {
-    condition     = alltrue([for each in var.driver_projects : can(regex("^[0-9]+$", each))])
-    error_message = "driver_projects must be project numbers."
-  }
-}
-
-variable "break_glass" {
-  type        = object({ readers = string, approvers = string, hours = optional(number, 4) })
-  description = "Email addresses of the group whose members may ask to read a bucket of raw content and of the group that approves it, and for how many hours."
-  validation {
-    condition     = var.break_glass.readers != var.break_glass.approvers
-    error_message = "break_glass.approvers must be another group than break_glass.readers."
-  }
-  validation {
-    condition     = var.break_glass.hours >= 1 && var.break_glass.hours <= 8
-    error_message = "break_glass.hours must be 1 to 8."
-  }
 }

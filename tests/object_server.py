@@ -25,6 +25,8 @@ class Stored:
     """The number of responses that end after half of their body."""
     ignores_range: bool = False
     """Whether all of it is sent, as the store does where it inflates an object."""
+    refusal: str = "No"
+    """Why it is refused, as the store says."""
     generation: int = field(default_factory=count(1_700_000_000_000_000).__next__)
 
 
@@ -118,7 +120,7 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _media(self, stored: Stored) -> None:
         if (status := _next(stored.media_status)) != 200:
-            return self._refuse(status)
+            return self._refuse(status, stored.refusal)
         if stored.ignores_range:
             return self._send(200, stored.content, {})
         first, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
@@ -135,8 +137,8 @@ class _Answer(BaseHTTPRequestHandler):
             return self._send(206, part[: len(part) // 2], {**headers, "Content-Length": str(len(part))})
         return self._send(206, part, headers)
 
-    def _refuse(self, status: int) -> None:
-        self._send(status, json.dumps({"error": {"code": status, "message": f"No: {self.path}"}}).encode(), {})
+    def _refuse(self, status: int, why: str = "No") -> None:
+        self._send(status, json.dumps({"error": {"code": status, "message": f"{why}: {self.path}"}}).encode(), {})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -83,6 +83,7 @@ _FILE_SINKS = (
         (
             "encoders.huggingface_folder", "rawless.audit.formats.source", "rawless.cli.commands.demo",
             "rawless.cli.flex_template", "rawless.demo.digits", "rawless.demo.run", "rawless.demo.texts",
+            "rawless.deploy.configuration",
             "rawless.heads.importing.saved_model", "rawless.heads.importing.tensorflow_converter",
             "rawless.local.stack",
         ),

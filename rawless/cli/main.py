@@ -23,6 +23,7 @@ from rawless.cli.commands import (
     callers,
     dataset,
     demo,
+    deploy,
     doctor,
     drift,
     encoder,
@@ -122,6 +123,7 @@ encoder.app.command("seal")(encoder_seal.seal)
 encoder.app.command("plan")(encoder_plan.plan)
 encoder.app.command("retire")(encoder_retire.retire)
 encoder.app.command("tune-queries")(encoder_tune_queries.tune_queries)
+app.add_typer(deploy.app, name="deploy")
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
 head.app.command("deploy")(head_deploy.deploy)

@@ -1,35 +1,58 @@
 """Check the quotas of Compute Engine that the job needs at its maximum number of workers."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rawless.doctor.finding import Finding
 from rawless.doctor.google import Google
 from rawless.doctor.requirements import JobRequirements
 
+Quotas = Mapping[str, Mapping[str, Any]]
+"""Limit and usage by the name of a metric, as Compute Engine describes them."""
+_CORES = re.compile(r"-(\d+)$")
+
 
 def check(google: Google, job: JobRequirements) -> Iterator[Finding]:
     """Check each quota in the region, and over all regions."""
     if not job.region:
         return
-    regional = _by_metric(google.get("compute", f"compute/v1/projects/{job.project}/regions/{job.region}"))
-    if job.gpu:
-        gpus = job.workers * job.gpus_per_worker
-        worldwide = _by_metric(google.get("compute", f"compute/v1/projects/{job.project}"))
-        yield _check_quota(job, regional, f"NVIDIA_{job.gpu}_GPUS", gpus, job.region)
-        yield _check_quota(job, worldwide, "GPUS_ALL_REGIONS", gpus, None)
-    if job.machine and (cores := re.search(r"-(\d+)$", job.machine)):
-        yield _check_quota(job, regional, "CPUS", job.workers * int(cores[1]), job.region)
+    regional = by_metric(google.get("compute", f"compute/v1/projects/{job.project}/regions/{job.region}"))
+    worldwide = by_metric(google.get("compute", f"compute/v1/projects/{job.project}")) if job.gpu else {}
+    yield from compare([job], regional, worldwide)
 
 
-def _by_metric(answer: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+def by_metric(answer: Mapping[str, Any] | None) -> Quotas:
+    """Return the quotas in a description of a region or project, by their metric."""
     return {quota["metric"]: quota for quota in (answer or {}).get("quotas", ())}
 
 
-def _check_quota(
-    job: JobRequirements, quotas: dict[str, dict[str, Any]], metric: str, needed: int, region: str | None
-) -> Finding:
+def compare(jobs: Sequence[JobRequirements], regional: Quotas, worldwide: Quotas | None) -> Iterator[Finding]:
+    """Compare quotas with what jobs of one project and region need together.
+
+    None as `worldwide` means that the quotas over all regions are not known, so they are not compared.
+    """
+    needed = Counter[str]()
+    for job in jobs:
+        if job.gpu:
+            needed[f"NVIDIA_{job.gpu}_GPUS"] += job.workers * job.gpus_per_worker
+        if job.machine and (cores := _CORES.search(job.machine)):
+            needed[_metric_of_cores(job.machine, regional)] += job.workers * int(cores[1])
+    first = jobs[0]
+    for metric, count in needed.items():
+        yield _check_quota(first, regional, metric, count, first.region)
+    if (gpus := sum(job.workers * job.gpus_per_worker for job in jobs)) and worldwide is not None:
+        yield _check_quota(first, worldwide, "GPUS_ALL_REGIONS", gpus, None)
+
+
+def _metric_of_cores(machine: str, regional: Quotas) -> str:
+    """The quota that a machine's cores count against: that of its series if there is one, such as N2_CPUS."""
+    own = f"{machine.split('-')[0].upper()}_CPUS"
+    return own if own in regional else "CPUS"
+
+
+def _check_quota(job: JobRequirements, quotas: Quotas, metric: str, needed: int, region: str | None) -> Finding:
     quota = quotas.get(metric, {})
     limit, used = int(quota.get("limit", 0)), int(quota.get("usage", 0))
     where = region or "all regions"

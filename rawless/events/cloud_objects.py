@@ -53,7 +53,10 @@ CHUNK = 8 << 20
 _FIRST_CHUNK = 1 << 18
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _FIELDS = "items(name,generation,size),nextPageToken"
+_BLOCKED = "vpcServiceControlsUniqueIdentifier"
+"""What the answer contains if a service perimeter blocks a call that the bucket's roles allow."""
 _FAILURES = (GoogleAPIError, GoogleAuthError, urllib3.exceptions.HTTPError, OSError)  # those of requests are OSErrors
+_MOST_OF_AN_ERROR = 1 << 16
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -170,6 +173,7 @@ def download(
     name, UnreadableObject if the object may not be read, and Unavailable if the store does not answer.
     """
     refused: str | None = None
+    why, remedy = "", "grant access"
     try:
         with withheld():
             get = _retry.with_timeout(RETRY_SECONDS)(_store().get)
@@ -184,12 +188,15 @@ def download(
     except _FAILURES as error:
         missing, kind = False, type(error).__name__
         of_object = isinstance(error, Forbidden | PreconditionFailed)
+        if isinstance(error, Forbidden) and _BLOCKED in str(error):
+            why = ", because a service perimeter blocks it"
+            remedy = "name the bucket's project in claim_check_projects and apply terraform/bootstrap"
     if refused is not None:
         raise Unavailable(refused)
     if missing:
         raise ObjectNotFound(f"{where}: an object does not exist.")
     failure = UnreadableObject if of_object else Unavailable
-    raise failure(f"{where}: an object cannot be read ({kind}); grant access, then run again.")
+    raise failure(f"{where}: an object cannot be read ({kind}){why}; {remedy}, then run again.")
 
 
 def open_object(found: CloudObject, where: str, start: int = 0, expected: int | None = None) -> io.BufferedReader:
@@ -301,8 +308,9 @@ class _Store:
             timeout=REQUEST_SECONDS,
         )
         if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            reason = _BLOCKED if _BLOCKED.encode() in response.read(_MOST_OF_AN_ERROR) else ""
             response.drain_conn()
-            raise from_http_status(response.status, "")
+            raise from_http_status(response.status, reason)
         content = _read(response, None if end is None else end - start)
         if not response.closed:  # a store ignores the range of an object that it inflates in spite of the request
             response.close()  # the rest is not read, so the connection is not used again

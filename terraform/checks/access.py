@@ -7,26 +7,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from terraform.checks.deployment import EXAMPLE, Deployment
 from terraform.checks.plan import Resource
 
 FILE = Path("terraform/access.yaml")
-_GRANTEES = (
-    ("worker", r"serviceAccount:\w+-w-[\w-]+@"),
-    ("encoder", r"serviceAccount:\w+-encoder@"),
-    ("classifier", r"(serviceAccount:)?\w+-classifier@"),
-    ("orchestrator", r"serviceAccount:\w+-orchestrator@"),
-    ("launcher", r"serviceAccount:delivery@"),
-    ("deployer", r"serviceAccount:terraform@"),
-    ("mapper", r"(serviceAccount:)?mapper@"),
-    ("eraser", r"(serviceAccount:)?eraser@"),
-    ("builder", r"(serviceAccount:)?builder@"),
-    ("encoder manager", r"(serviceAccount:)?ml-engineering@"),
-    ("publisher", r"serviceAccount:(shop|helpdesk)@"),
-    ("scientist", r"(group:)?data-scientists@"),
-    ("auditor", r"(group:)?privacy-office@"),
-    ("log delivery", r"group:cloud-storage-analytics@google\.com|(serviceAccount:)?google_logging_project_sink/"),
-)
-"""The roles of the accounts and groups in example.tfvars and of the accounts that Terraform creates."""
 _TARGETS = {
     "google_project_iam_member": "{project}",
     "google_pubsub_topic_iam_member": "topic",
@@ -43,16 +27,8 @@ _TARGETS = {
     "google_data_catalog_policy_tag_iam_member": "tag {policy_tag}",
     "google_data_catalog_taxonomy_iam_member": "taxonomy",
 }
-_ABBREVIATIONS = (
-    (r"^acme-production$", "production project"),
-    (r"^acme-embeddings$", "warehouse project"),
-    (r"^acme-audit$", "audit project"),
-    (r"acme-uploads", "claim checks"),
-    (r"acme-production-rawless-(?:photo-upload-|support-message-)?", ""),
-    (r"google_\w+/([\w-]+)/\w+", r"\1"),
-    (r"rawless[-_](?!w-)", ""),
-    (r"projects/[^ ]*-w-[^ ]*|[\w/-]*-w-[^ ]+", "worker"),
-)
+_OBJECTS_OF_BUCKET = re.compile(r'resource\.name\.startsWith\("projects/_/buckets/([a-z0-9._-]+)/"\)')
+"""A condition by which a role on a project holds for the objects of one bucket."""
 _SERVICE_AGENTS = "module.keys.google_kms_crypto_key_iam_member.agent_uses_key"
 _WORKER = re.compile(r"serviceAccount:\w+-w-([\w-]+)@")
 _STORES_CONTENT = re.compile(r"^(storage|pubsub|secretmanager|cloudkms)\.")
@@ -116,7 +92,16 @@ _FORBIDDEN = (
         "who computes pseudonyms and deletes rows must not see vectors, nor change the audit logs",
     ),
     (r"^eraser$", r"WRITER", r"events|snapshots", "it deletes rows, but no table"),
-    (r"", r"roles/(owner|editor|viewer)$|^OWNER$|[aA]dmin$", r"", "the role is wider than any task requires"),
+    (r"", r"roles/(owner|editor|viewer)$|^OWNER$", r"", "the role is wider than any task requires"),
+    (r"^(?!deployer$)", r"[aA]dmin$", r"", "the role is wider than any task requires"),
+    (
+        r"^deployer$",
+        r"roles/(storage|pubsub|bigquery|secretmanager|run|dataflow|artifactregistry|iam\.serviceAccount)\.?(?!User$)",
+        r"project$",
+        "who changes the deployment must read no content, rows or key, and launch nothing",
+    ),
+    (r"^deployer$", r"", r"^account worker$", "who changes the deployment must not launch code"),
+    (r"^custodian$", r"^(?!roles/secretmanager\.secretVersionAdder$)", r"", "it adds the pseudonym key, and no more"),
 )
 """Patterns of grantee, role and target, and why no such grant may exist, whatever the file lists."""
 _CUSTOM_ROLES = "custom roles"
@@ -132,28 +117,33 @@ class Grant(NamedTuple):
     target: str
 
 
-def violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
-    """Grants that are not listed or not granted, and grants that are forbidden even if the file lists them."""
+def violations(tree: Path, resources: Sequence[Resource], deployment: Deployment = EXAMPLE) -> Iterator[str]:
+    """Grants that are not listed or not granted, and grants that are forbidden even if the file lists them.
+
+    Only the example needs every listed grant: another deployment may have neither services nor claim checks.
+    """
     access = yaml.safe_load((tree / FILE).read_text(encoding="utf-8"))
-    yield from _role_violations(access.pop(_CUSTOM_ROLES), resources)
+    yield from _role_violations(access.pop(_CUSTOM_ROLES), resources, deployment)
     del access[DENIALS]
-    granted, allowed = set(_grants(resources)), _allowed(access)
+    granted, allowed = set(_grants(resources, deployment)), _allowed(access)
     for grantee, role, target in sorted(granted - allowed):
         yield f"{grantee} is granted {role} on {target}, which {FILE} does not allow"
-    for grantee, role, target in sorted(allowed - granted):
+    for grantee, role, target in sorted(allowed - granted if deployment is EXAMPLE else ()):
         yield f"{FILE} lists {role} on {target} for {grantee}, but no resource grants it"
     for grant in sorted(granted):
         if why := _why_forbidden(grant):
             yield f"{grant.grantee} must not have {grant.role} on {grant.target}: {why}"
-    yield from _stream_violations(resources)
+    yield from _stream_violations(resources, deployment)
     for resource in resources:
         if resource.type == "google_service_account_key" or resource.type.endswith(("_iam_policy", "_iam_binding")):
             yield f"{resource.address} is forbidden: account keys get copied, and policies remove other grants"
 
 
-def _role_violations(listed: dict[str, list[str]], resources: Sequence[Resource]) -> Iterator[str]:
+def _role_violations(
+    listed: dict[str, list[str]], resources: Sequence[Resource], deployment: Deployment
+) -> Iterator[str]:
     defined = {
-        _abbreviate(role.values["role_id"]): sorted(role.values["permissions"])
+        deployment.abbreviate(role.values["role_id"]): sorted(role.values["permissions"])
         for role in resources
         if role.type == "google_project_iam_custom_role"
     }
@@ -168,13 +158,15 @@ def _role_violations(listed: dict[str, list[str]], resources: Sequence[Resource]
         yield f"The custom role worker must not have {', '.join(stored)}: it is granted for all streams at once"
 
 
-def _stream_violations(resources: Sequence[Resource]) -> Iterator[str]:
+def _stream_violations(resources: Sequence[Resource], deployment: Deployment) -> Iterator[str]:
     """Grants by which the worker of one stream would reach what another stream stores."""
-    streams = {match[1] for resource in resources if (match := _WORKER.match(str(resource.values.get("member"))))}
+    streams = "|".join(stream.replace("_", "-") for stream in deployment.streams)
+    stored = re.compile(rf"(?:^|-){deployment.prefix}-({streams})(?:-temp|-code|-ingest)?$")
     for resource in resources:
         worker = _WORKER.match(str(resource.values.get("member")))
         where = [str(resource.values.get(key, "")) for key in ("bucket", "subscription", "topic")]
-        if worker and any(stream in text for stream in streams - {worker[1]} for text in where):
+        owners = {match[1] for name in where if (match := stored.search(name))}
+        if worker and owners - {worker[1]}:
             yield f"{resource.address} lets the worker of {worker[1]} reach another stream"
 
 
@@ -183,7 +175,7 @@ def _why_forbidden(grant: Grant) -> str | None:
     return next(rules, None)
 
 
-def _grants(resources: Sequence[Resource]) -> Iterator[Grant]:
+def _grants(resources: Sequence[Resource], deployment: Deployment) -> Iterator[Grant]:
     for resource in resources:
         target = _TARGETS.get(resource.type)
         if target is None and resource.type.endswith("_iam_member"):
@@ -191,21 +183,14 @@ def _grants(resources: Sequence[Resource]) -> Iterator[Grant]:
         if target is None or resource.values.get("routine"):
             continue
         values = resource.values
+        conditions = [condition["expression"] for condition in values.get("condition") or ()]
+        if conditions and (bucket := _OBJECTS_OF_BUCKET.fullmatch(conditions[0])):
+            target = f"bucket {bucket[1]}"
         member = str(values.get("member") or values.get("user_by_email") or values.get("group_by_email"))
         if resource.block == _SERVICE_AGENTS:  # some are known only after the services are enabled
             member = "agent"
-        yield Grant(grantee(member), _abbreviate(str(values["role"])), _abbreviate(target.format(**values)))
-
-
-def grantee(member: str) -> str:
-    """The role of a member in the files, or the member itself."""
-    return next((name for name, pattern in _GRANTEES if re.match(pattern, member)), member)
-
-
-def _abbreviate(text: str) -> str:
-    for pattern, short in _ABBREVIATIONS:
-        text = re.sub(pattern, short, text)
-    return text
+        role, where = str(values["role"]), target.format(**values)
+        yield Grant(deployment.grantee(member), deployment.abbreviate(role), deployment.abbreviate(where))
 
 
 def _allowed(access: dict[str, Any]) -> set[Grant]:

@@ -23,7 +23,7 @@ EVERY_METHOD = {
 }
 """The rules that allow every method of a service, each with the reason."""
 READS: dict[str, set[str]] = {
-    "google.storage.objects.get": {"Break-glass", "Delivery pipeline", "GPU driver"},
+    "google.storage.objects.get": {"Break-glass", "Claim checks", "Delivery pipeline", "GPU driver"},
     "google.cloud.secretmanager.v1.SecretManagerService.AccessSecretVersion": {"Pseudonym key for the subject map"},
     "Subscriber.Pull": set(),
     "Subscriber.StreamingPull": set(),
@@ -33,7 +33,14 @@ READS: dict[str, set[str]] = {
     "bigquery.tables.updateData": {"Audit logs"},
 }
 """Methods that return content or can carry it, and the only rules that may allow them by name."""
-RESOLVED = {"googleapis.com.", "pkg.dev.", "run.app.", "internal."}
+ANYBODY: dict[str, tuple[str, set[str]]] = {
+    "Installer of the GPU driver": (
+        "Google's registry pulls an image of gcr.io for nobody that a rule could name",
+        {"artifactregistry.googleapis.com/DockerRead"},
+    ),
+}
+"""The rules that name no identity, each with the reason and the only methods that it may allow."""
+RESOLVED = {"googleapis.com.", "pkg.dev.", "gcr.io.", "run.app.", "internal."}
 """Google's restricted APIs, and the machines of the network and their metadata server."""
 
 
@@ -41,7 +48,9 @@ def violations(resources: Sequence[Resource]) -> Iterator[str]:
     """Rules with an unnamed origin, identity or method, methods that a rule must not allow, and names that resolve."""
     for perimeter in resources:
         if perimeter.type == "google_access_context_manager_service_perimeter":
-            (status,) = perimeter.values["status"]
+            if not perimeter.values["status"]:
+                yield f"{perimeter.address} is not enforced"
+            (status,) = perimeter.values["status"] or perimeter.values["spec"]
             for rule in status["ingress_policies"]:
                 yield from _origin_violations(perimeter, rule)
             for rule in status["ingress_policies"]:
@@ -85,7 +94,8 @@ def _rule_violations(perimeter: Resource, rule: dict[str, Any], direction: str) 
     title = rule["title"]
     (origin,) = rule[f"{direction}_from"]
     (target,) = rule[f"{direction}_to"]
-    if origin["identity_type"] or not origin["identities"]:
+    names = {selector["method"] for operation in target["operations"] for selector in operation["method_selectors"]}
+    if (origin["identity_type"] or not origin["identities"]) and not names <= ANYBODY.get(title, ("", set()))[1]:
         yield f"{perimeter.address} does not name the identities of “{title}”"
     if not target["operations"] or "*" in target["resources"]:
         yield f"{perimeter.address} allows “{title}” every service or project"

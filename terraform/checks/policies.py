@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from terraform.checks.deployment import EXAMPLE, Deployment
 from terraform.checks.plan import Resource
 
 _ENFORCED = (
@@ -15,17 +16,16 @@ _ENFORCED = (
     "storage.uniformBucketLevelAccess",
 )
 _GOOGLE = "C02h8e9nw"
-_CUSTOMER = "C0abc123d"
-"""The organisation of example.tfvars. Google delivers the usage logs of the production project's buckets."""
+"""Google's own organisation, which delivers the usage logs of the production project's buckets."""
 _ENCRYPTED = ("bigquery", "compute", "dataflow", "logging", "pubsub", "run", "secretmanager", "storage")
 
 
-def violations(resources: Sequence[Resource]) -> Iterator[str]:
+def violations(resources: Sequence[Resource], deployment: Deployment = EXAMPLE) -> Iterator[str]:
     """Projects in which a policy is missing or differs."""
     planned = {r.values["name"]: _rule(r) for r in resources if r.type == "google_org_policy_policy"}
     raw = {r.values["project"] for r in resources if r.type == "google_pubsub_topic"}
     for project in sorted({r.values["project"] for r in resources if r.type == "google_project_service"}):
-        for constraint, expected in _required(project, has_usage_logs=project in raw).items():
+        for constraint, expected in _required(project, deployment, has_usage_logs=project in raw).items():
             actual = planned.get(f"projects/{project}/policies/{constraint}")
             if actual is None:
                 yield f"{project} has no policy {constraint}"
@@ -33,15 +33,17 @@ def violations(resources: Sequence[Resource]) -> Iterator[str]:
                 yield f"{project} has the policy {constraint} {actual}, but {expected} is required"
 
 
-def _required(project: str, *, has_usage_logs: bool) -> dict[str, dict[str, Any]]:
+def _required(project: str, deployment: Deployment, *, has_usage_logs: bool) -> dict[str, dict[str, Any]]:
     """The rule of each constraint."""
     return {
         **{constraint: {"enforce": "TRUE"} for constraint in _ENFORCED},
         "compute.vmExternalIpAccess": {"deny_all": "TRUE"},
-        "gcp.resourceLocations": {"allowed": ["in:europe-west4-locations"]},
+        "gcp.resourceLocations": {"allowed": [f"in:{deployment.region}-locations"]},
         "gcp.restrictCmekCryptoKeyProjects": {"allowed": [f"projects/{project}"]},
         "gcp.restrictNonCmekServices": {"denied": [f"{service}.googleapis.com" for service in _ENCRYPTED]},
-        "iam.allowedPolicyMemberDomains": {"allowed": sorted([_CUSTOMER, *([_GOOGLE] if has_usage_logs else [])])},
+        "iam.allowedPolicyMemberDomains": {
+            "allowed": sorted([deployment.customer, *([_GOOGLE] if has_usage_logs else [])])
+        },
     }
 
 

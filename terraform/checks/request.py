@@ -175,8 +175,9 @@ def _violations(request: LaunchFlexTemplateRequest, job: Job) -> Iterator[str]:
 
 def _accelerator_violations(device: str, machine: str, service_options: list[str]) -> Iterator[str]:
     accelerators = [option for option in service_options if option.startswith("worker_accelerator=")]
-    has_driver = all(option.endswith(";install-nvidia-driver") for option in accelerators)
-    if len(accelerators) != (device == "cuda") or not has_driver:
+    if len(accelerators) != (device == "cuda"):
         yield f"the device {device} and the accelerators {accelerators} do not match"
+    if not all(option.endswith(";install-nvidia-driver:5xx") for option in accelerators):
+        yield "its workers would get no driver, or one that is too old for torch: install-nvidia-driver:5xx is missing"
     if accelerators and not machine.startswith(("g2-", "n1-")):
         yield f"the machine type {machine} supports no accelerator"

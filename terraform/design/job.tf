@@ -42,7 +42,7 @@ locals {
         # Dataflow options for which the launch request has no field.
         number_of_worker_harness_threads = tostring(stream.threads)
         dataflow_service_options = join(",", concat(
-          stream.accelerator == "" ? [] : ["worker_accelerator=type:${stream.accelerator};count:1;install-nvidia-driver"],
+          stream.accelerator == "" ? [] : ["worker_accelerator=type:${stream.accelerator};count:1;install-nvidia-driver:5xx"],
           stream.at_least_once ? ["streaming_mode_at_least_once"] : [],
           ["min_num_workers=${stream.min_workers}", "worker_utilization_hint=${stream.utilization_hint}"],
           stream.service_options,

@@ -19,7 +19,7 @@ locals {
   filters = {
     # The message of rawless/warehouse/append.py.
     bigquery_away = "resource.type=\"dataflow_step\" \"The warehouse accepted no rows for\""
-    perimeter     = "${local.audited} protoPayload.metadata.\"@type\"=\"type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata\""
+    perimeter     = "${local.audited} protoPayload.metadata.\"@type\"=\"type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata\" NOT protoPayload.metadata.dryRun=true"
     human_on_raw  = "logName:\"cloudaudit.googleapis.com%2Fdata_access\" protoPayload.serviceName=(${local.raw_services}) (${local.by_person})"
     key_destroyed = "${local.audited} protoPayload.methodName=~\"(DestroyCryptoKeyVersion|DestroySecretVersion|DeleteSecret)$\""
   }

@@ -2,7 +2,7 @@
 # query could carry content to the owner of a domain, although no connection to it is possible.
 locals {
   restricted_addresses = [for number in range(4) : cidrhost(local.restricted_range, number)]
-  restricted_domains   = { googleapis = "googleapis.com.", registry = "pkg.dev.", run = "run.app." }
+  restricted_domains   = { googleapis = "googleapis.com.", registry = "pkg.dev.", containers = "gcr.io.", run = "run.app." }
   # The metadata server and other machines are under internal., and only below it.
   resolved = merge([for name, domain in merge(local.restricted_domains, { machines = "internal." }) :
     { (name) = domain, "${name}-names" = "*.${domain}" }

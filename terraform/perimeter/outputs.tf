@@ -11,8 +11,7 @@ output "network" {
 output "barriers" {
   description = "Ids of the resources that restrict egress. They must exist before anything runs inside."
   value = concat(
-    values(google_access_context_manager_service_perimeter.of)[*].id, [google_compute_firewall.deny_egress.id],
-    [google_compute_firewall.worker_reaches_apis.id, google_compute_route.to_restricted_apis.id],
+    [google_compute_firewall.deny_egress.id, google_compute_firewall.worker_reaches_apis.id, google_compute_route.to_restricted_apis.id],
     values(google_dns_record_set.addresses)[*].id,
     values(google_dns_record_set.names)[*].id,
     [google_dns_response_policy_rule.nothing_else.id], values(google_dns_response_policy_rule.resolved)[*].id,

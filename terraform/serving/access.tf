@@ -14,7 +14,7 @@ resource "google_cloud_run_v2_service_iam_member" "orchestrator_calls_encoder" {
   location = var.region
   name     = google_cloud_run_v2_service.of["encoder"].name
   role     = "roles/run.invoker"
-  member   = google_service_account.of["orchestrator"].member
+  member   = var.accounts["orchestrator"]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "orchestrator_calls_classifier" {
@@ -23,18 +23,18 @@ resource "google_cloud_run_v2_service_iam_member" "orchestrator_calls_classifier
   location = var.region
   name     = google_cloud_run_v2_service.of["classifier"].name
   role     = "roles/run.invoker"
-  member   = google_service_account.of["orchestrator"].member
+  member   = var.accounts["orchestrator"]
 }
 
 resource "google_secret_manager_secret_iam_member" "orchestrator_reads_pseudonym_key" {
   secret_id = var.secret
   role      = "roles/secretmanager.secretAccessor"
-  member    = google_service_account.of["orchestrator"].member
+  member    = var.accounts["orchestrator"]
 }
 
 resource "google_storage_bucket_iam_member" "service_reads_config" {
   for_each = var.services
   bucket   = var.config_bucket
   role     = "roles/storage.objectViewer"
-  member   = google_service_account.of[each.key].member
+  member   = var.accounts[each.key]
 }

@@ -21,7 +21,7 @@ resource "google_storage_bucket" "heads" {
 resource "google_storage_bucket_iam_member" "classifier_reads_heads" {
   bucket = google_storage_bucket.heads.name
   role   = "roles/storage.objectViewer"
-  member = google_service_account.of["classifier"].member
+  member = var.accounts["classifier"]
 }
 
 resource "google_storage_bucket_iam_member" "deployer_writes_heads" {

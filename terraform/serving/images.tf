@@ -10,17 +10,3 @@ resource "google_binary_authorization_policy" "attested" {
     require_attestations_by = [var.attestor]
   }
 }
-
-# A service could otherwise be deployed without the policy.
-resource "google_org_policy_policy" "attested" {
-  name   = "projects/${var.project}/policies/run.allowedBinaryAuthorizationPolicies"
-  parent = "projects/${var.project}"
-
-  spec {
-    rules {
-      values {
-        allowed_values = ["default"]
-      }
-    }
-  }
-}

@@ -17,13 +17,6 @@ locals {
   }
 }
 
-resource "google_service_account" "of" {
-  for_each     = var.services
-  project      = var.project
-  account_id   = each.value.account
-  display_name = "Rawless ${each.key} service"
-}
-
 resource "google_storage_bucket_object" "file" {
   for_each     = var.files
   bucket       = var.config_bucket
@@ -46,7 +39,7 @@ resource "google_cloud_run_v2_service" "of" {
   }
   template {
     labels                           = { configuration = local.configurations[each.key] }
-    service_account                  = google_service_account.of[each.key].email
+    service_account                  = trimprefix(var.accounts[each.key], "serviceAccount:")
     encryption_key                   = var.key
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
     max_instance_request_concurrency = 64

@@ -13,6 +13,11 @@ variable "services" {
   description = "Names of the services and their accounts, by role."
 }
 
+variable "accounts" {
+  type        = map(string)
+  description = "Service accounts of the services by role, as IAM members."
+}
+
 variable "files" {
   type        = map(string)
   description = "Service files by role. A role without a file is not deployed."

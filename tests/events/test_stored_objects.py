@@ -173,6 +173,19 @@ def test_a_store_that_denies_access_is_unavailable_and_no_object_is_rejected(
     assert MARKER not in caplog.text
 
 
+def test_a_perimeter_that_blocks_every_read_is_named_with_what_to_do(store: Store) -> None:
+    blocked = "Request is prohibited by organization's policy. vpcServiceControlsUniqueIdentifier: 1a2b"
+    store.objects[f"bucket/folder/{MARKER}"] = Stored(b"content", media_status=[403], refusal=blocked)
+
+    with pytest.raises(Unavailable) as raised:
+        read(MARKER)
+
+    assert str(raised.value) == (
+        f"{PREFIX}: an object cannot be read (Forbidden), because a service perimeter blocks it; name the bucket's "
+        "project in claim_check_projects and apply terraform/bootstrap, then run again."
+    )
+
+
 @pytest.mark.parametrize("status", [403, 412])
 def test_an_object_that_cannot_be_read_among_others_that_can_is_rejected(status: int, store: Store) -> None:
     store.objects[f"bucket/folder/{MARKER}/bad"] = Stored(b"content", media_status=[status])

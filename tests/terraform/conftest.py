@@ -7,15 +7,21 @@ from pathlib import Path
 import pytest
 
 from terraform.checks import plan
-from terraform.checks.plan import REPOSITORY, Resource
+from terraform.checks.plan import REPOSITORY, Plan, Resource
 
 MakeMistakes = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def resources() -> list[Resource]:
+def planned() -> Plan:
+    """The plan of the example."""
+    return plan.plan_with(REPOSITORY)
+
+
+@pytest.fixture(scope="session")
+def resources(planned: Plan) -> list[Resource]:
     """Every resource that the files would create."""
-    return plan.make_plan()
+    return planned.resources
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,8 @@ def _term(tokens: list[str], entry: dict[str, Any]) -> bool:
         result = _conjunction(tokens, entry)
         assert tokens.pop(0) == ")"
         return result
+    while token.endswith("."):  # a part of the field's name is quoted
+        token += tokens.pop(0).strip('"')
     values = list(_values(entry, token.split(".")))
     operator = tokens.pop(0)
     wanted = [tokens.pop(0)]

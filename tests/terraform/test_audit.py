@@ -116,6 +116,17 @@ BY_ACCOUNT = {
 }
 
 
+@pytest.mark.parametrize(("metadata", "raises"), [({}, True), ({"dryRun": "true"}, False)])
+def test_a_perimeter_that_only_logs_raises_no_alert(
+    metadata: dict[str, str], raises: bool, resources: list[Resource]
+) -> None:
+    (text,) = [r.values["filter"] for r in resources if r.values.get("name") == "rawless/perimeter"]
+    kind = "type.googleapis.com/google.cloud.audit.VpcServiceControlAuditMetadata"
+    entry = {"logName": DATA_ACCESS, "protoPayload": {"metadata": {"@type": kind, **metadata}}}
+
+    assert matches(text, entry) is raises
+
+
 @pytest.mark.parametrize(("what", "raises"), [*((w, True) for w in BY_PERSON), *((w, False) for w in BY_ACCOUNT)])
 def test_the_alert_sees_a_person_also_behind_a_service_account(
     what: str, raises: bool, resources: list[Resource]

@@ -76,7 +76,7 @@ def test_the_job_has_the_planned_options(resources: list[Resource]) -> None:
         "no_use_multiple_sdk_containers",
     }
     assert list(job.environment.service_options) == [
-        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
+        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx",
         "streaming_mode_at_least_once",
         "min_num_workers=1",
         "worker_utilization_hint=0.8",
@@ -124,7 +124,7 @@ def test_a_job_file_is_written_after_grants_and_egress_restrictions() -> None:
 
 def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path) -> None:
     files = {
-        re.sub(r"-[0-9a-f]{12}\.", ".", resource.values["name"]): resource.values["content"]
+        resource.values["name"]: resource.values["content"]
         for resource in resources
         if "bucket_object" in resource.type
     }
@@ -138,7 +138,8 @@ def test_the_generated_files_are_valid(resources: list[Resource], tmp_path: Path
     classifier, _ = load_config(tmp_path / "classifier.yaml")
 
     assert config.pseudonym_secret == "projects/acme-production/secrets/rawless-pseudonym-key/versions/1"
-    assert load_stream(tmp_path / "streams" / "photo_upload.yaml").uri_prefixes == ("gs://acme-uploads/photos/",)
+    (photos,) = (tmp_path / "streams").glob("photo_upload-*.yaml")
+    assert load_stream(photos).uri_prefixes == ("gs://acme-uploads/photos/",)
     assert set(served) == {"topic"}
     assert orchestrator.encoder is not None
     assert encoder.access is not None
@@ -189,6 +190,7 @@ def test_what_leaves_production_is_what_the_warehouse_lets_in_from_there(resourc
     leaving = {
         (frozenset(rule["egress_from"][0]["identities"]), frozenset(_calls(rule["egress_to"][0])))
         for rule in perimeters["production"]["egress_policies"]
+        if set(rule["egress_to"][0]["resources"]) & set(perimeters["warehouse"]["resources"])
     }
     entering = {
         (frozenset(rule["ingress_from"][0]["identities"]), frozenset(_calls(rule["ingress_to"][0])))
@@ -206,15 +208,6 @@ def _calls(target: dict[str, Any]) -> set[str]:
         for operation in target["operations"]
         for selector in operation["method_selectors"]
     }
-
-
-def test_an_access_level_must_be_one_of_the_organisation() -> None:
-    groups = ("builders", "scientists", "auditors", "owners")
-    levels = {group: ["accessPolicies/123456789/accessLevels/office"] for group in groups}
-    levels |= {"producers": ["*"], "delivery": ["accessPolicies/987654321/accessLevels/other"]}
-
-    with pytest.raises(plan.PlanError, match="access_levels must be names such as"):
-        plan.make_plan(REPOSITORY, f"-var=access_levels={json.dumps(levels)}")
 
 
 def dashboard_queries(resources: list[Resource]) -> str:

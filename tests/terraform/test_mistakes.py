@@ -142,15 +142,19 @@ MISTAKES = {
         'changed: docs/runbooks.md#changed-records"\n    content   = "Follow docs/runbooks.md#changed-records',
         'changed: docs/runbooks.md#nowhere-at-all"\n    content   = "Follow docs/runbooks.md#nowhere-at-all',
     ),
-    '.break_glass["acme-uploads"] lasts for more than 8 hours': ("break_glass.tf", "* 60 * 60", "* 60 * 60 * 24"),
-    '.break_glass["acme-uploads"] needs no justification': ("break_glass.tf", " unstructured {}", " not_mandatory {}"),
+    '.break_glass["acme-uploads"] lasts for more than 8 hours': (
+        "bootstrap/break_glass.tf", "* 60 * 60", "* 60 * 60 * 24",
+    ),
+    '.break_glass["acme-uploads"] needs no justification': (
+        "bootstrap/break_glass.tf", " unstructured {}", " not_mandatory {}",
+    ),
     '.break_glass["acme-uploads"] needs no approval by another group': (
-        "break_glass.tf",
+        "bootstrap/break_glass.tf",
         'principals = ["group:${var.break_glass.approvers}"]',
         'principals = ["group:${var.break_glass.readers}"]',
     ),
     "grants roles/storage.objectViewer on more than the objects of one bucket": (
-        "break_glass.tf", "projects/_/buckets/${each.value}/", "projects/_/buckets/",
+        "bootstrap/break_glass.tf", "projects/_/buckets/${each.value}/", "projects/_/buckets/",
     ),
     '.of["encoder"] does not run the `service` image': (
         "serving/main.tf", " image = var.image", ' command = ["sh"]\n image = var.image',
@@ -171,11 +175,11 @@ MISTAKES = {
         "serving/images.tf", "ENFORCED_BLOCK_AND_AUDIT_LOG", "DRYRUN_AUDIT_LOG_ONLY",
     ),
     "topics.attachSubscription is denied except to deployer, mapper, but": (
-        "deny.tf",
+        "bootstrap/deny.tf",
         'snapshots.create"]\n      except      = [for member in local.deployers',
         'snapshots.create"]\n      except      = [for member in setunion(local.deployers, local.mappers)',
     ),
-    "versions.access is denied except to everybody, but": ("deny.tf", "/versions.access", "/secrets.delete"),
+    "versions.access is denied except to everybody, but": ("bootstrap/deny.tf", "/versions.access", "/secrets.delete"),
     "embedding_event_v1 has the columns": ("design/tables.tf", "mode        = column.mode", 'mode        = "NULLABLE"'),
     "embedding_event_v1 has the clusters": ("design/tables.tf", "= table.cluster", "= reverse(table.cluster)"),
     "embedding_event_v1 has a required filter False": (
@@ -201,23 +205,23 @@ MISTAKES = {
         "design/job.tf", "stream.service_options,", 'stream.service_options, ["enable_google_cloud_profiler"],',
     ),
     "lets “Pseudonym key for the subject map” in from *, which is no access level": (
-        "perimeter/perimeter.tf",
+        "bootstrap/perimeter/perimeter.tf",
         "access_level = sources.value",
         'access_level = rule.value.title == "Pseudonym key for the subject map" ? "*" : sources.value',
     ),
     "allows “Embeddings to the warehouse” every method of bigquery.googleapis.com": (
-        "perimeter/rules.tf", '["BigQueryWrite.AppendRows"]', '["*"]',
+        "bootstrap/perimeter/rules.tf", '["BigQueryWrite.AppendRows"]', '["*"]',
     ),
     "allows “Embeddings from production” to call bigquery.jobs.create": (
-        "perimeter/rules.tf",
+        "bootstrap/perimeter/rules.tf",
         'permissions = ["bigquery.tables.get", "bigquery.tables.getData"]',
         'permissions = ["bigquery.tables.get", "bigquery.jobs.create"]',
     ),
     "allows “Producers” to call Subscriber.Pull": (
-        "perimeter/rules.tf", '["Publisher.Publish"]', '["Publisher.Publish", "Subscriber.Pull"]',
+        "bootstrap/perimeter/rules.tf", '["Publisher.Publish"]', '["Publisher.Publish", "Subscriber.Pull"]',
     ),
     "lets “Classifier” in from anywhere": (
-        "perimeter/rules.tf",
+        "bootstrap/perimeter/rules.tf",
         'title = "Classifier", identities = var.readers, from = merge(local.nowhere, { projects = local.raw })',
         'title = "Classifier", identities = var.readers, from = local.nowhere',
     ),
@@ -248,11 +252,40 @@ MISTAKES = {
         "perimeter/dns.tf", '{ machines = "internal." }', '{ machines = "internal.", hub = "github.com." }',
     ),
     "does not log which names are asked for": ("perimeter/dns.tf", "enable_logging = true", "enable_logging = false"),
-    "acme-production has no policy compute.requireOsLogin": ("policies/main.tf", '"compute.requireOsLogin", ', ""),
-    "acme-embeddings has the policy gcp.restrictCmekCryptoKeyProjects {'allowed': ['projects/acme-keys']}": (
-        "policies/main.tf", '["projects/${var.project}"]', '["projects/acme-keys"]',
+    "acme-production has no policy compute.requireOsLogin": (
+        "bootstrap/policies/main.tf", '"compute.requireOsLogin", ', "",
     ),
-    "acme-audit has the policy compute.vmExternalIpAccess {}": ("policies/main.tf", '      deny_all = "TRUE"\n', ""),
+    "acme-embeddings has the policy gcp.restrictCmekCryptoKeyProjects {'allowed': ['projects/acme-keys']}": (
+        "bootstrap/policies/main.tf", '["projects/${var.project}"]', '["projects/acme-keys"]',
+    ),
+    "acme-audit has the policy compute.vmExternalIpAccess {}": (
+        "bootstrap/policies/main.tf", '      deny_all = "TRUE"\n', "",
+    ),
+    "A worker cannot reach gcr.io (Dataflow's own images): no zone resolves gcr.io.": (
+        "perimeter/dns.tf", 'containers = "gcr.io."', 'containers = "cloud.run."',
+    ),
+    "A worker cannot reach bigquerystorage.googleapis.com (the rows that it writes): bigquerystorage is no": (
+        "bootstrap/perimeter/perimeter.tf", '"bigquerystorage.googleapis.com",', "",
+    ),
+    "rawless-w-photo-upload@acme-production.iam.gserviceaccount.com cannot install the GPU driver: no rule of egress "
+    "allows artifactregistry.googleapis.com/DockerRead": (
+        "bootstrap/perimeter/rules.tf", "googleapis.com/DockerRead", "googleapis.com/DockerWrite",
+    ),
+    "does not name the identities of “GPU driver”": (
+        "bootstrap/perimeter/rules.tf", "identities = var.gpu_workers", "identities = []",
+    ),
+    "google_logging_log_view_iam_member needs logging.views.setIamPolicy, which the deployer does not have": (
+        "bootstrap/deployer.tf", '"logging.views" = ["getIamPolicy", "setIamPolicy"]', '"logging.views" = ["get"]',
+    ),
+    "google_dns_policy needs dns.networks.bindPrivateDNSPolicy, which the deployer does not have in acme-production": (
+        "bootstrap/deployer.tf", '"roles/dns.admin", ', "",
+    ),
+    "google_iam_deny_policy needs iam.denypolicies.create, which the administrator of the organisation does not have": (
+        "rights.yaml", "roles/iam.denyAdmin, roles/orgpolicy", "roles/orgpolicy",
+    ),
+    "deployer must not have roles/storage.objectUser on production project": (
+        "bootstrap/deployer.tf", '.config_bucket}/\\")"', '.config_bucket}/\\") || true"',
+    ),
     "names nowhere-at-all": ("observability/alerts.tf", 'anchor = "revoke-a-token"', 'anchor = "nowhere-at-all"'),
     "No alert counts rejections for encoder_failed": ("design/alerts.tf", '"encoder_failed", ', ""),
 }  # fmt: skip
@@ -286,6 +319,9 @@ PARAMETERS = {
     "The Beam option --save_main_session": {"save_main_session": "true"},
     "The option --pseudonym_key may not be given": {"pseudonym_key": "c2VjcmV0"},
     "do not match": {"device": "cpu"},
+    "too old for torch: install-nvidia-driver:5xx is missing": {
+        "dataflow_service_options": "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+    },
     "the template's pattern for device refuses 'gpu'": {"device": "gpu"},
     "it names 'gs://acme-production-rawless-config/streams/photo_upload.yaml', which the plan does not create": {
         "stream": "gs://acme-production-rawless-config/streams/photo_upload.yaml"

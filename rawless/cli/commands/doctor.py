@@ -1,13 +1,13 @@
 """`rawless doctor`: check the local machine, or what a job on Google Cloud needs."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rawless.cli.findings import print_findings
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import echo, print_json, progress
+from rawless.cli.output import progress
 from rawless.errors import UserError
 
 
@@ -38,12 +38,6 @@ def doctor(
             from rawless.doctor.machine import check_machine
 
             findings = check_machine()
-    if json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        for finding in findings:
-            echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check}: {finding.detail}")
-            if finding.command:
-                echo(f"     {finding.command}")
+    print_findings(findings, json=json)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(2 if warehouse else 1)

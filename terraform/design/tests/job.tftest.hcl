@@ -4,7 +4,7 @@ run "a_job_encodes_on_one_accelerator_in_one_process" {
   assert {
     condition = contains(
       split(",", output.jobs["digit_upload"].launchParameter.parameters.dataflow_service_options),
-      "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+      "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx"
     )
     error_message = "The accelerator must be a service option, with its driver."
   }

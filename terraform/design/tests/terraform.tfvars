@@ -6,3 +6,4 @@ streams = {
   digit_upload    = { file = "../../examples/digit_upload/stream.yaml" }
   support_message = { file = "../../examples/support_message/stream.yaml", accelerator = "", machine_type = "n2-standard-4" }
 }
+claim_check_projects = { acme-uploads = "acme-production", acme-scans = "acme-shop" }

@@ -17,9 +17,9 @@ variable "customer" {
   }
 }
 
-variable "has_usage_logs" {
+variable "runs_raw_content" {
   type        = bool
-  description = "Whether the project has a bucket to which Google delivers usage logs."
+  description = "Whether it is the production project, which has services, and a bucket to which Google delivers usage logs."
 }
 
 variable "encrypted_services" {

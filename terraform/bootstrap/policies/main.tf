@@ -19,7 +19,7 @@ locals {
     "gcp.resourceLocations" = ["in:${var.region}-locations"]
     # Keys of another project could be withdrawn, or used, by its administrators.
     "gcp.restrictCmekCryptoKeyProjects" = ["projects/${var.project}"]
-    "iam.allowedPolicyMemberDomains"    = concat([var.customer], var.has_usage_logs ? [local.google] : [])
+    "iam.allowedPolicyMemberDomains"    = concat([var.customer], var.runs_raw_content ? [local.google] : [])
   }
 }
 
@@ -69,6 +69,21 @@ resource "google_org_policy_policy" "customer_managed_keys" {
     rules {
       values {
         denied_values = var.encrypted_services
+      }
+    }
+  }
+}
+
+# A service could otherwise be deployed without the policy of Binary Authorization (serving/images.tf).
+resource "google_org_policy_policy" "attested" {
+  count  = var.runs_raw_content ? 1 : 0
+  name   = "projects/${var.project}/policies/run.allowedBinaryAuthorizationPolicies"
+  parent = "projects/${var.project}"
+
+  spec {
+    rules {
+      values {
+        allowed_values = ["default"]
       }
     }
   }

@@ -2,7 +2,7 @@
 # has approved. Every call is in the audit log and raises an alert (docs/runbooks.md#perimeter-violation). The perimeter
 # additionally requires an access level. There is no such way to messages, nor to buckets of other projects.
 locals {
-  readable_buckets = toset(flatten([for stream in values(module.design.streams) : concat([stream.temp_bucket], stream.claim_check_buckets)]))
+  readable_buckets = toset(flatten([for name, stream in module.design.streams : concat([stream.temp_bucket], module.design.claim_checks.own[name])]))
 }
 
 resource "google_privileged_access_manager_entitlement" "break_glass" {

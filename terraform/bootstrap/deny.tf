@@ -45,6 +45,4 @@ resource "google_iam_deny_policy" "production" {
       }
     }
   }
-  # Whoever applies for the first time is not yet a deployer and attaches the subscriptions.
-  depends_on = [module.raw]
 }

@@ -5,7 +5,15 @@ locals {
   warehouse = ["projects/${var.numbers.warehouse}"]
   audit     = ["projects/${var.numbers.audit}"]
   nowhere   = { levels = [], projects = [] }
-  from      = { for name, levels in var.access_levels : name => { levels = levels, projects = [] } }
+
+  # A worker with a GPU installs the driver when it starts: Container-Optimized OS runs cos-gpu-installer, an image of
+  # Google's project cos-cloud at gcr.io, which reads the driver and its signature from gs://cos-nvidia-gpu-drivers and
+  # gs://cos-tools, -eu or -asia. Google publishes these names, and not the numbers of the projects.
+  driver_projects = [for number in var.driver_projects : "projects/${number}"]
+  from = { for group, origin in var.origins : group => {
+    levels   = concat(tolist(origin.access_levels), [for each, level in google_access_context_manager_access_level.network : level.name if each == group])
+    projects = []
+  } }
 
   # Appending rows, and reading encoder_v1 without a query, because raw content would fit into the text of a query. The
   # methods of the Storage Write API belong to this service.
@@ -86,10 +94,25 @@ locals {
         { title = "Embeddings to the warehouse", identities = var.writers, to = local.warehouse, operations = local.append },
         { title = "Snapshots for the classifier", identities = var.readers, to = local.warehouse, operations = local.read },
         ], [
-        for number in var.driver_projects : {
-          title      = "GPU driver", identities = var.writers, to = ["projects/${number}"],
+        for project, workers in var.claim_checks : {
+          title      = "Claim checks", identities = workers, to = ["projects/${project}"],
           operations = [{ service = "storage.googleapis.com", methods = ["google.storage.objects.get"], permissions = [] }]
         }
+        ], length(var.gpu_workers) == 0 || length(var.driver_projects) == 0 ? [] : [
+        {
+          title = "GPU driver", identities = var.gpu_workers, to = local.driver_projects
+          operations = [{
+            service = "storage.googleapis.com", methods = ["google.storage.objects.get", "google.storage.objects.list"], permissions = []
+          }]
+        },
+        # An image at gcr.io is pulled by no identity that a rule could name, says
+        # https://cloud.google.com/artifact-registry/docs/securing-with-vpc-sc. The projects are Google's, and nothing is written.
+        {
+          title = "Installer of the GPU driver", identities = [], to = local.driver_projects
+          operations = [{
+            service = "artifactregistry.googleapis.com", methods = ["artifactregistry.googleapis.com/DockerRead"], permissions = []
+          }]
+        },
       ])
       ingress = [
         {
@@ -97,6 +120,14 @@ locals {
           operations = [{
             service     = "secretmanager.googleapis.com"
             methods     = ["google.cloud.secretmanager.v1.SecretManagerService.AccessSecretVersion"]
+            permissions = []
+          }]
+        },
+        {
+          title = "Custodians of the pseudonym key", identities = var.identities.custodians, from = local.from.owners, to = local.raw
+          operations = [{
+            service     = "secretmanager.googleapis.com"
+            methods     = ["google.cloud.secretmanager.v1.SecretManagerService.AddSecretVersion"]
             permissions = []
           }]
         },
