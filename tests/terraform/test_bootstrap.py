@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from terraform.checks import perimeter, plan, rights
 from terraform.checks.plan import REPOSITORY, PlanError, Resource
@@ -126,3 +127,18 @@ def test_nothing_of_the_bootstrap_calls_an_api_that_a_perimeter_protects(resourc
     assert {type_.split("_")[1] for type_ in of_bootstrap} == {
         "access", "iam", "org", "privileged", "project", "service",
     }  # fmt: skip
+
+
+def test_the_runbook_names_every_role_that_the_administrator_needs() -> None:
+    needed = yaml.safe_load((REPOSITORY / rights.FILE).read_text(encoding="utf-8"))["bootstrap"]
+    runbook = (REPOSITORY / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    section = runbook.split("## First deploy", 1)[1].split("\n## ", 1)[0]
+
+    assert [role for roles in needed.values() for role in roles if f"`{role}`" not in section] == []
+
+
+def test_everything_but_the_services_can_be_applied_before_there_is_an_image() -> None:
+    types = {resource.type for resource in plan.make_plan(REPOSITORY, "-var=service_file=")}
+
+    assert "google_cloud_run_v2_service" not in types
+    assert {"google_secret_manager_secret", "google_storage_bucket"} <= types
