@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 
 from encoders import families
 from encoders.spec import EncoderSpec
-from encoders.versions import completes
 from rawless.config import check, read_mapping
 from rawless.content import Modality
 from rawless.errors import UserError
@@ -53,7 +52,7 @@ def _named(ref: str) -> EncoderSpec:
     spec = _read(own)
     if spec.ref != ref:
         raise UserError(f"The encoder spec {own} is of {spec.ref}: name its file {spec.ref}.yaml.")
-    if shipped.is_file() and not completes(spec, _read(shipped)):
+    if shipped.is_file() and not spec.completes(_read(shipped)):
         raise UserError(
             f"The encoder spec {own} is another encoder than {ref} of the catalogue: give it another name or version."
         )

@@ -229,6 +229,11 @@ class EncoderSpec(FrozenModel):
             new["adapter"] = self.adapter.model_copy(update={"sha256": digests[self.adapter.file]})
         return self.model_copy(update=new)
 
+    def completes(self, spec: "EncoderSpec") -> bool:
+        """Return whether the two differ only in digests that `spec` leaves out."""
+        digests = {name: digest or self.files.get(name) or "" for name, digest in spec.files.items()}
+        return self.identity() in (spec.identity(), spec.with_digests(digests).identity())
+
     def network_alone(self) -> Self:
         """Return the spec of the network without defence and adapter, from which it is loaded. It has no identity."""
         if self.adapter:

@@ -98,11 +98,6 @@ def follows(before: EncoderSpec, after: EncoderSpec) -> bool:
     return order(after.version) >= order(next_version(before.version, required_bump(changes(before, after))))
 
 
-def completes(sealed: EncoderSpec, spec: EncoderSpec) -> bool:
-    """Return whether the two differ only in digests that `spec` leaves out."""
-    return all(change.before is None for change in changes(spec, sealed))
-
-
 def order(version: str) -> tuple[int, ...]:
     """Return a version as a key by which versions are sorted."""
     return tuple(map(int, version.split(".")))

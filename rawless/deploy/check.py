@@ -6,14 +6,17 @@ from pathlib import Path
 from rawless.config import check as check_fields
 from rawless.config import parse_mapping
 from rawless.deploy import configuration, quotas
-from rawless.deploy.job_file import JobFile, parse_job_file
+from rawless.deploy.image import ImageContents, image_contents
+from rawless.deploy.job_file import parse_job_file
 from rawless.deploy.plan import read_plan
 from rawless.doctor.finding import Finding
+from rawless.doctor.requirements import JobRequirements
 from rawless.errors import UserError
 from rawless.warehouse.config import WarehouseConfig
 
 _JOBS = "jobs/"
 _WAREHOUSE = "warehouse.yaml"
+_LOCK = "requirements.worker.lock"
 
 
 def check_deployment(folder: Path, variables: Path, bootstrap: Path, quota_files: Sequence[Path]) -> list[Finding]:
@@ -27,24 +30,38 @@ def check_deployment(folder: Path, variables: Path, bootstrap: Path, quota_files
     findings = list(planned.findings)
     if not planned.objects:  # Terraform refused the files
         return findings
-    jobs: list[JobFile] = []
+    contents = image_contents(folder.absolute().parent / _LOCK)
+    jobs: list[JobRequirements] = []
     findings += _check_job_files(planned.objects, jobs)
-    findings += configuration.check(planned.objects)
-    if described and jobs:
-        findings += quotas.check(described, jobs, _warehouse(planned.objects))
+    findings += configuration.check(planned.objects, contents)
+    findings += check_image(contents, jobs)
+    findings += quotas.check(described, jobs) if described else ()
     return findings
 
 
-def _check_job_files(objects: Mapping[str, str], jobs: list[JobFile]) -> Iterator[Finding]:
-    """Check each job file, and append those that are valid to `jobs`."""
+def _check_job_files(objects: Mapping[str, str], jobs: list[JobRequirements]) -> Iterator[Finding]:
+    """Check each job file, and append what those that are valid require to `jobs`."""
+    config = _warehouse(objects)
     for name in sorted(name for name in objects if name.startswith(_JOBS)):
         try:
             job = parse_job_file(objects[name].encode(), name)
+            jobs.append(quotas.requirements(job, config))
         except UserError as error:
             yield Finding("job file", False, str(error))
         else:
-            jobs.append(job)
             yield Finding("job file", True, f"{name} is a request that Google's class accepts, {job.request_id}")
+
+
+def check_image(contents: ImageContents, jobs: Sequence[JobRequirements]) -> Iterator[Finding]:
+    """Check that torch of the lock file can use the GPUs that jobs ask for."""
+    torch, cuda = contents.version("torch"), contents.cuda
+    if cuda is None and (gpus := sorted({job.gpu for job in jobs if job.gpu})):
+        detail = f"Jobs ask for NVIDIA {', '.join(gpus)}, but torch {torch} in {_LOCK} has no CUDA: run `make lock`."
+        yield Finding("image", False, detail)
+        return
+    size = "" if contents.of_unknown_size else f" of {contents.size / 1e9:.1f} GB"
+    runtime = f"CUDA {cuda}" if cuda else "no CUDA"
+    yield Finding("image", True, f"{len(contents.packages)} packages{size}, torch {torch} with {runtime}")
 
 
 def _warehouse(objects: Mapping[str, str]) -> WarehouseConfig:

@@ -7,17 +7,20 @@ from pathlib import Path
 from encoders.catalogue import lookup
 from encoders.load import refuse_unsealed
 from encoders.query_role import refuse_documents
+from rawless.deploy.image import ImageContents
 from rawless.doctor.finding import Finding
 from rawless.errors import UserError
 from rawless.events.stream import Stream, load_stream
 from rawless.serving.config import load_config
 
+_HEIC = "pillow-heif"
+_ADD_HEIC = "add `--extra heic` to the second lock of `make lock`, or remove the format"
 _STREAMS = "streams/"
 _WAREHOUSE = "warehouse"
 
 
-def check(objects: Mapping[str, str]) -> Iterator[Finding]:
-    """Check each stream file with its encoders, and each service file.
+def check(objects: Mapping[str, str], contents: ImageContents) -> Iterator[Finding]:
+    """Check each stream file with its encoders and what it needs of the image, and each service file.
 
     Encoders are looked up where the image has them from: among the shipped specs and in the folder that RAWLESS_SPECS
     names.
@@ -29,25 +32,27 @@ def check(objects: Mapping[str, str]) -> Iterator[Finding]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
         files = sorted(name for name in objects if name.endswith(".yaml"))
-        for finding in _check_files(folder, files):
+        for finding in _check_files(folder, files, contents):
             yield Finding(finding.check, finding.ok, finding.detail.replace(f"{folder}/", ""), finding.command)
 
 
-def _check_files(folder: Path, names: list[str]) -> Iterator[Finding]:
+def _check_files(folder: Path, names: list[str], contents: ImageContents) -> Iterator[Finding]:
     for name in names:
         if name.startswith(_STREAMS):
-            yield from _check_stream(folder, name)
+            yield from _check_stream(folder, name, contents)
         elif "/" not in name and not name.startswith(_WAREHOUSE):
             yield _check_service(folder, name)
 
 
-def _check_stream(folder: Path, name: str) -> Iterator[Finding]:
+def _check_stream(folder: Path, name: str, contents: ImageContents) -> Iterator[Finding]:
     try:
         stream = load_stream(folder / name)
     except UserError as error:
         yield Finding("stream file", False, str(error))
         return
     yield Finding("stream file", True, f"{name} is valid")
+    if "heic" in stream.limits.formats and contents.version(_HEIC) is None:
+        yield Finding("image", False, f"{stream.stream} allows heic, for which the image needs {_HEIC}: {_ADD_HEIC}.")
     for ref in stream.encoders:
         yield _check_encoder(stream, ref)
 

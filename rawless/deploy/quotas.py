@@ -44,19 +44,19 @@ def read(file: Path) -> Description:
     return read_yaml(file, Description, what="quotas file")
 
 
-def check(described: Sequence[Description], jobs: Sequence[JobFile], config: WarehouseConfig) -> Iterator[Finding]:
+def check(described: Sequence[Description], jobs: Sequence[JobRequirements]) -> Iterator[Finding]:
     """Compare the quotas of regions and projects with what the jobs need at their maximum numbers of workers."""
     regions = {each.name: by_metric(each.model_dump()) for each in described if each.kind == _REGION}
     projects = {each.name: by_metric(each.model_dump()) for each in described if each.kind == _PROJECT}
     places = defaultdict(list)
     for job in jobs:
-        places[job.project, job.location].append(requirements(job, config))
+        places[job.project, str(job.region)].append(job)
     for (project, region), needs in places.items():
         yield from _check_place(project, region, needs, regions, projects)
 
 
 def requirements(job: JobFile, config: WarehouseConfig) -> JobRequirements:
-    """Return what the job of a job file requires of its project."""
+    """Return what the job of a job file requires of its project. Raises UserError for options that `ingest` refuses."""
     launch = job.request["launchParameter"]
     environment, parameters = launch["environment"], launch.get("parameters", {})
     options = {"project": job.project, "region": job.location}

@@ -7,7 +7,7 @@ from itertools import pairwise
 from encoders import catalogue
 from encoders.query_role import check_fits, refuse_documents
 from encoders.spec import EncoderSpec, canonical_json
-from encoders.versions import changes, completes, follows, next_version, order, required_bump
+from encoders.versions import changes, follows, next_version, order, required_bump
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
@@ -54,7 +54,7 @@ def resolve(open_warehouse: Callable[[], Warehouse], ref: str) -> EncoderSpec:
     if spec.sealed:
         return spec
     sealed_specs = registered(open_warehouse(), spec.name, spec.version)
-    return next((sealed for sealed in sealed_specs if completes(sealed, spec)), spec)
+    return next((sealed for sealed in sealed_specs if sealed.completes(spec)), spec)
 
 
 def register(warehouse: Warehouse, spec: EncoderSpec) -> bool:

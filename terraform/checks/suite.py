@@ -13,6 +13,7 @@ from terraform.checks import (
     diagrams,
     functions,
     images,
+    pages,
     perimeter,
     plan,
     policies,
@@ -48,6 +49,7 @@ def plan_violations(tree: Path, resources: Sequence[Resource]) -> Iterator[str]:
     for _, found in _of_any_deployment(tree, resources, EXAMPLE).values():
         yield from found
     yield from runbooks.violations(tree, resources)
+    yield from pages.violations(tree, resources)
     for diagram in DIAGRAMS:
         yield from diagrams.violations(tree / diagram, resources)
 

@@ -9,8 +9,11 @@ import pytest
 
 from rawless.cli.main import run
 from rawless.deploy import configuration, quotas
-from rawless.deploy.job_file import JobFile, parse_job_file
+from rawless.deploy.check import check_image
+from rawless.deploy.image import ImageContents, Package
+from rawless.deploy.job_file import parse_job_file
 from rawless.doctor.finding import Finding
+from rawless.doctor.requirements import JobRequirements
 from rawless.warehouse.config import WarehouseConfig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,6 +33,7 @@ OWN_NAMES = {
     'attestor ': 'prefix = "emb"\nattestor ',
 }  # fmt: skip
 """What another company writes instead of the names in example.tfvars."""
+IMAGE = ImageContents((Package("torch", "2.13.0", 1),))
 Deployment = Callable[..., Path]
 Check = Callable[..., tuple[int, list[dict[str, Any]]]]
 
@@ -173,7 +177,7 @@ def test_without_terraform_the_command_says_what_to_install(
 def test_a_stream_that_names_the_file_of_an_encoder_is_refused() -> None:
     stream = STREAM.replace("minilm@1.0.0", "own/encoder.yaml")
 
-    valid, encoder = configuration.check({"streams/ticket-1.yaml": stream})
+    valid, encoder = configuration.check({"streams/ticket-1.yaml": stream}, IMAGE)
 
     assert valid == Finding("stream file", True, "streams/ticket-1.yaml is valid")
     assert not encoder.ok
@@ -183,16 +187,39 @@ def test_a_stream_that_names_the_file_of_an_encoder_is_refused() -> None:
 def test_an_encoder_of_another_modality_than_its_stream_is_found() -> None:
     stream = STREAM.replace("modality: text", "modality: image")
 
-    _, encoder = configuration.check({"streams/ticket-1.yaml": stream})
+    _, encoder = configuration.check({"streams/ticket-1.yaml": stream}, IMAGE)
 
     assert not encoder.ok
     assert "The modality of stream ticket is image, but its encoder minilm@1.0.0 takes text" in encoder.detail
 
 
+def test_a_format_whose_library_is_not_in_the_image_is_found() -> None:
+    stream = STREAM.replace("text", "image").replace("minilm", "resnet18") + "limits: {formats: [jpeg, heic]}\n"
+
+    missing = [finding for finding in configuration.check({"streams/ticket-1.yaml": stream}, IMAGE) if not finding.ok]
+    with_it = ImageContents((*IMAGE.packages, Package("pillow-heif", "1.8.0", 1)))
+    found = configuration.check({"streams/ticket-1.yaml": stream}, with_it)
+
+    assert missing[0].check == "image"
+    assert missing[0].detail.startswith("ticket allows heic, for which the image needs pillow-heif: add `--extra heic`")
+    assert "image" not in {finding.check for finding in found}
+
+
+def test_jobs_with_a_gpu_need_torch_with_cuda_in_the_image() -> None:
+    (missing,) = check_image(IMAGE, JOBS)
+    cuda = Package("nvidia-cuda-runtime", "13.0.96", 2_000_000_000)
+    (found,) = check_image(ImageContents((*IMAGE.packages, cuda)), JOBS)
+
+    assert missing.detail == (
+        "Jobs ask for NVIDIA L4, but torch 2.13.0 in requirements.worker.lock has no CUDA: run `make lock`."
+    )
+    assert found == Finding("image", True, "2 packages of 2.0 GB, torch 2.13.0 with CUDA 13.0")
+
+
 def test_a_service_file_that_names_a_stream_file_which_is_not_written_is_found() -> None:
     service = "heads:\n  topic: {stream: streams/ticket.yaml}\n"
 
-    found = {finding.check: finding for finding in configuration.check({"orchestrator.yaml": service})}
+    found = {finding.check: finding for finding in configuration.check({"orchestrator.yaml": service}, IMAGE)}
 
     assert found["service file"].detail == "The stream file streams/ticket.yaml does not exist: check the path."
 
@@ -201,7 +228,7 @@ CONFIG = WarehouseConfig(project="shop-vectors", events="e", snapshots="s", buil
 GPUS = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver,min_num_workers=1"
 
 
-def _job(name: str, machine: str, workers: int, service_options: str = "") -> JobFile:
+def _job(name: str, machine: str, workers: int, service_options: str = "") -> JobRequirements:
     request = {
         "projectId": "shop-raw",
         "location": "europe-west1",
@@ -217,7 +244,7 @@ def _job(name: str, machine: str, workers: int, service_options: str = "") -> Jo
             },
         },
     }
-    return parse_job_file(json.dumps(request).encode(), f"jobs/{name}.json")
+    return quotas.requirements(parse_job_file(json.dumps(request).encode(), f"jobs/{name}.json"), CONFIG)
 
 
 JOBS = [
@@ -244,7 +271,7 @@ def described(tmp_path: Path) -> list[quotas.Description]:
 
 
 def test_quotas_are_compared_with_what_all_jobs_need_together(described: list[quotas.Description]) -> None:
-    found = {finding.detail: finding for finding in quotas.check(described, JOBS, CONFIG)}
+    found = {finding.detail: finding for finding in quotas.check(described, JOBS)}
 
     assert sorted(detail for detail, finding in found.items() if finding.ok) == [
         "CPUS in europe-west1: 20 needed, 20 of 24 free",
@@ -257,7 +284,7 @@ def test_quotas_are_compared_with_what_all_jobs_need_together(described: list[qu
 
 
 def test_a_region_and_a_project_that_no_file_describes_are_named(described: list[quotas.Description]) -> None:
-    found = [*quotas.check(described[:1], JOBS, CONFIG), *quotas.check(described[1:], JOBS, CONFIG)]
+    found = [*quotas.check(described[:1], JOBS), *quotas.check(described[1:], JOBS)]
 
     assert [finding.detail for finding in found if "No --quotas file" in finding.detail] == [
         "No --quotas file describes the project shop-raw, which limits its GPUs.",

@@ -29,6 +29,17 @@ def violations(file: Path, lock: Path) -> list[str]:
     ]
 
 
+def environment(file: Path, target: str) -> dict[str, str]:
+    """The variables that a stage sets."""
+    stages = parse_stages(DockerfileParser(str(file)).structure)
+    return _variables(_lineage(stages, target))
+
+
+def baking_of(file: Path) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """What `baking` returns for a Dockerfile."""
+    return baking(DockerfileParser(str(file)).structure)
+
+
 def parse_stages(steps: list[dict[str, Any]]) -> dict[str, tuple[str, list[dict[str, Any]]]]:
     """The origin and the instructions of each stage."""
     stages: dict[str, tuple[str, list[dict[str, Any]]]] = {}
@@ -136,14 +147,8 @@ def _same_path(path: str) -> str:
 def _environment(steps: list[dict[str, Any]]) -> list[str]:
     stages, wrong, needed = parse_stages(steps), [], (OFFLINE | BAKED).items()
     for name in _FINAL:
-        lineage = _lineage(stages, name)
-        environment = dict(
-            word.split("=", 1)
-            for step in lineage
-            if step["instruction"] == "ENV"
-            for word in shlex.split(step["value"])
-        )
-        wrong += [f"{name} must set {key}={value}." for key, value in needed if environment.get(key) != value]
+        variables = _variables(_lineage(stages, name))
+        wrong += [f"{name} must set {key}={value}." for key, value in needed if variables.get(key) != value]
     for name in ("cpu", "cuda"):
         points = [json.loads(step["value"]) for step in _lineage(stages, name) if step["instruction"] == "ENTRYPOINT"]
         if points[-1:] != [["/opt/apache/beam/boot"]]:
@@ -152,6 +157,11 @@ def _environment(steps: list[dict[str, Any]]) -> list[str]:
     if not users or users[-1].partition(":")[0] in ("root", "0"):
         wrong.append("The services must not run as root.")
     return wrong
+
+
+def _variables(lineage: list[dict[str, Any]]) -> dict[str, str]:
+    words = [shlex.split(step["value"]) for step in lineage if step["instruction"] == "ENV"]
+    return dict(word.split("=", 1) for each in words for word in each)
 
 
 def _lineage(stages: dict[str, tuple[str, list[dict[str, Any]]]], name: str) -> list[dict[str, Any]]:

@@ -1,50 +1,11 @@
 """The wheel: three packages and their data, and nothing else, which work from an environment of their own."""
 
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.deployment.programs import output
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("rawless", "encoders", "pipelines", "sql", "pyproject.toml", "README.md", "LICENSE")
-UV = Path(sys.executable).parent / "uv"
-
-
-def _run(*command: str | Path, folder: Path) -> str:
-    done = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment into which the wheel is installed, without what it depends on."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-            )
-        else:
-            shutil.copy(ROOT / name, source)
-    build = ("build", "--quiet", "--offline", "--wheel", "--no-build-isolation", "--python", sys.executable)
-    _run(UV, *build, "--out-dir", folder, source, folder=folder)
-    (wheel,) = folder.glob("*.whl")
-    _run(UV, "venv", "--quiet", "--offline", "--python", sys.executable, folder / "environment", folder=folder)
-    python = folder / "environment" / "bin" / "python"
-    _run(UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel, folder=folder)
-    return folder / "environment"
-
-
-@pytest.fixture(scope="module")
-def installed(environment: Path) -> Path:
-    """Where the packages are in that environment."""
-    (site,) = environment.glob("lib/python*/site-packages")
-    return site
 
 
 def test_it_gives_three_packages_and_nothing_else(environment: Path, installed: Path) -> None:
@@ -84,6 +45,6 @@ def test_commands_work_from_it(installed: Path, tmp_path: Path) -> None:
         "assert len(names()) > 10\n"
         "sys.exit(main.run(sys.argv[1:]))\n"
     )
-    listed = _run(sys.executable, "-P", "-c", code, installed, "encoder", "show", "minilm@1.0.0", folder=tmp_path)
+    listed = output(sys.executable, "-P", "-c", code, installed, "encoder", "show", "minilm@1.0.0", folder=tmp_path)
 
     assert "minilm" in listed
