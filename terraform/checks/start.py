@@ -38,8 +38,9 @@ CALLS = (
 )
 """What workers call. Google's images at gcr.io/cloud-dataflow may be read through any perimeter, says
 https://cloud.google.com/vpc-service-controls/docs/supported-products; those of other projects may not."""
+_READS_OBJECTS = {"google.storage.objects.get", "google.storage.objects.list"}
 DRIVER = {
-    "storage.googleapis.com": {"google.storage.objects.get", "google.storage.objects.list"},
+    "storage.googleapis.com": _READS_OBJECTS,
     "artifactregistry.googleapis.com": {"artifactregistry.googleapis.com/DockerRead"},
 }
 """What a worker with a GPU calls in Google's projects, to install the driver."""
@@ -101,10 +102,10 @@ def _methods(rule: Mapping[str, Any], worker: str, service: str) -> Iterator[str
 
 
 def _claim_check_violations(perimeter: Mapping[str, Any]) -> Iterator[str]:
-    """Rules for claim checks that allow more than reading an object, or anybody but workers."""
+    """Rules for claim checks that allow other than reading and listing objects, or anybody but workers."""
     for rule in perimeter["egress_policies"]:
         if rule["title"] == "Claim checks":
             (origin,), (target,) = rule["egress_from"], rule["egress_to"]
             methods = {s["method"] for operation in target["operations"] for s in operation["method_selectors"]}
-            if methods != {"google.storage.objects.get"} or not all("-w-" in each for each in origin["identities"]):
-                yield f"The rule of egress for claim checks in {target['resources']} allows more than workers to read"
+            if methods != _READS_OBJECTS or not all("-w-" in each for each in origin["identities"]):
+                yield f"The rule of egress for claim checks in {target['resources']} allows other than workers to read"

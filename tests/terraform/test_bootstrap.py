@@ -1,11 +1,13 @@
 """What the administrator of the organisation applies before the deployer: perimeters, origins, rights."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
-from terraform.checks import perimeter, plan, rights
+from terraform.checks import perimeter, plan, rights, start
 from terraform.checks.plan import REPOSITORY, PlanError, Resource
 from terraform.checks.start import PERIMETER
 
@@ -52,17 +54,36 @@ def test_a_gpu_stream_needs_the_projects_of_the_driver_before_perimeters_block()
         plan.make_plan(REPOSITORY, "-var=driver_projects=[]", root="bootstrap")
 
 
-def test_claim_checks_of_a_producers_project_have_a_rule_of_egress_for_the_streams_worker() -> None:
-    resources = plan.make_plan(REPOSITORY, ELSEWHERE, root="bootstrap")
+@pytest.fixture(scope="module")
+def elsewhere() -> list[Resource]:
+    """The bootstrap of a deployment with claim checks in a producer's project."""
+    return plan.make_plan(REPOSITORY, ELSEWHERE, root="bootstrap")
 
-    (production,) = _perimeters(resources)["production"]
+
+def test_claim_checks_of_a_producers_project_have_a_rule_of_egress_for_the_streams_worker(
+    elsewhere: list[Resource],
+) -> None:
+    (production,) = _perimeters(elsewhere)["production"]
     (rule,) = [rule for rule in production["egress_policies"] if rule["title"] == "Claim checks"]
     (operation,) = rule["egress_to"][0]["operations"]
-    entitlements = [r for r in resources if r.type == "google_privileged_access_manager_entitlement"]
+    entitlements = [r for r in elsewhere if r.type == "google_privileged_access_manager_entitlement"]
     assert rule["egress_from"][0]["identities"] == [PHOTOS]
     assert len(rule["egress_to"][0]["resources"]) == 1
-    assert [selector["method"] for selector in operation["method_selectors"]] == ["google.storage.objects.get"]
+    assert {selector["method"] for selector in operation["method_selectors"]} == {
+        "google.storage.objects.get", "google.storage.objects.list",
+    }  # fmt: skip
+    assert [each for each in start.violations(elsewhere) if "claim checks" in each] == []
     assert "acme-uploads" not in str(entitlements)  # a grant in the production project would not hold there
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("google.storage.objects.list", "google.storage.objects.create"), ("rawless-w-photo-upload@", "rawless-encoder@")],
+)
+def test_a_rule_for_claim_checks_that_allows_more_is_found(right: str, wrong: str, elsewhere: list[Resource]) -> None:
+    mistaken = [replace(r, values=json.loads(json.dumps(r.values).replace(right, wrong))) for r in elsewhere]
+
+    assert any("The rule of egress for claim checks in" in each for each in start.violations(mistaken))
 
 
 def test_access_to_a_producers_bucket_is_granted_by_the_producer() -> None:
@@ -126,3 +147,18 @@ def test_nothing_of_the_bootstrap_calls_an_api_that_a_perimeter_protects(resourc
     assert {type_.split("_")[1] for type_ in of_bootstrap} == {
         "access", "iam", "org", "privileged", "project", "service",
     }  # fmt: skip
+
+
+def test_the_runbook_names_every_role_that_the_administrator_needs() -> None:
+    needed = yaml.safe_load((REPOSITORY / rights.FILE).read_text(encoding="utf-8"))["bootstrap"]
+    runbook = (REPOSITORY / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    section = runbook.split("## First deploy", 1)[1].split("\n## ", 1)[0]
+
+    assert [role for roles in needed.values() for role in roles if f"`{role}`" not in section] == []
+
+
+def test_everything_but_the_services_can_be_applied_before_there_is_an_image() -> None:
+    types = {resource.type for resource in plan.make_plan(REPOSITORY, "-var=service_file=")}
+
+    assert "google_cloud_run_v2_service" not in types
+    assert {"google_secret_manager_secret", "google_storage_bucket"} <= types

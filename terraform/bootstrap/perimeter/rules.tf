@@ -94,9 +94,12 @@ locals {
         { title = "Embeddings to the warehouse", identities = var.writers, to = local.warehouse, operations = local.append },
         { title = "Snapshots for the classifier", identities = var.readers, to = local.warehouse, operations = local.read },
         ], [
+        # Lists too: an object that cannot be read is rejected if another one of its folder can, and retried for ever if none.
         for project, workers in var.claim_checks : {
-          title      = "Claim checks", identities = workers, to = ["projects/${project}"],
-          operations = [{ service = "storage.googleapis.com", methods = ["google.storage.objects.get"], permissions = [] }]
+          title = "Claim checks", identities = workers, to = ["projects/${project}"]
+          operations = [{
+            service = "storage.googleapis.com", methods = ["google.storage.objects.get", "google.storage.objects.list"], permissions = []
+          }]
         }
         ], length(var.gpu_workers) == 0 || length(var.driver_projects) == 0 ? [] : [
         {
