@@ -277,7 +277,7 @@ MISTAKES = {
     "google_logging_log_view_iam_member needs logging.views.setIamPolicy, which the deployer does not have": (
         "bootstrap/deployer.tf", '"logging.views" = ["getIamPolicy", "setIamPolicy"]', '"logging.views" = ["get"]',
     ),
-    "google_monitoring_alert_policy in acme-embeddings needs monitoring, for which the perimeter does not let deployers in": (
+    "needs monitoring, for which the perimeter does not let deployers in": (
         "bootstrap/perimeter/rules.tf",
         'concat(local.manage_everywhere, [{ service = "monitoring.googleapis.com"',
         'concat(local.manage_everywhere, [{ service = "cloudkms.googleapis.com"',
