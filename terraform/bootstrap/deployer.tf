@@ -35,7 +35,7 @@ locals {
       name        = "content"
       description = "Manages topics, buckets, secrets, services and access to them, and reads no content"
       permissions = {
-        "artifactregistry.repositories" = ["getIamPolicy", "setIamPolicy"]
+        "artifactregistry.repositories" = ["downloadArtifacts", "getIamPolicy", "setIamPolicy"]
         "iam.serviceAccounts"           = ["get", "getIamPolicy", "list", "setIamPolicy"]
         "pubsub.schemas"                = ["create", "delete", "get", "list", "validate"]
         "pubsub.subscriptions"          = ["create", "delete", "get", "getIamPolicy", "list", "setIamPolicy", "update"]

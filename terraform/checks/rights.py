@@ -8,6 +8,7 @@ import yaml
 
 from terraform.checks.deployment import EXAMPLE, Deployment
 from terraform.checks.plan import Resource
+from terraform.checks.start import PERIMETER
 
 FILE = Path("terraform/rights.yaml")
 _APPLIES = "deployer"
@@ -22,6 +23,7 @@ def violations(tree: Path, resources: Sequence[Resource], deployment: Deployment
     if deployment == EXAMPLE:  # another may have no services, for instance
         yield from (f"{FILE} lists {type_}, which no file uses" for type_ in sorted(set(rights["needs"]) - used))
     granted = _granted(resources, deployment)
+    yield from _locked_out(rights["needs"], resources, deployment)
     administrator = {role for roles in rights["bootstrap"].values() for role in roles}
     for type_, root, project in sorted({(r.type, r.root, str(r.values.get("project") or "")) for r in resources}):
         if root:
@@ -34,6 +36,27 @@ def violations(tree: Path, resources: Sequence[Resource], deployment: Deployment
                 yield f"{type_} needs {permission}, a right at the organisation: it belongs into bootstrap/"
             elif not _has(permission, has, rights["roles"]):
                 yield f"{type_} needs {permission}, which {who} does not have{where}"
+
+
+def _locked_out(
+    needs: Mapping[str, Mapping[str, Sequence[str]]], resources: Sequence[Resource], deployment: Deployment
+) -> Iterator[str]:
+    """Resources of a service that a perimeter protects, and for which it does not let the deployer in."""
+    for perimeter in (resource for resource in resources if resource.type == PERIMETER):
+        (config,) = perimeter.values["status"] or perimeter.values["spec"]
+        protected = {service.partition(".")[0] for service in config["restricted_services"]}
+        let_in = {
+            operation["service_name"].partition(".")[0]
+            for rule in config["ingress_policies"]
+            if _APPLIES in map(deployment.grantee, rule["ingress_from"][0]["identities"])
+            for operation in rule["ingress_to"][0]["operations"]
+        }
+        is_production = '"production"' in perimeter.address
+        for type_, project in sorted({(r.type, str(r.values.get("project") or "")) for r in resources if not r.root}):
+            if project and (project == deployment.production) == is_production:
+                services = {name.partition(".")[0] for name in needs.get(type_, ())}
+                for service in sorted(services & protected - let_in):
+                    yield f"{type_} in {project} needs {service}, for which the perimeter does not let {_APPLIES}s in"
 
 
 def _permissions(needs: Mapping[str, Sequence[str]]) -> set[str]:

@@ -277,6 +277,11 @@ MISTAKES = {
     "google_logging_log_view_iam_member needs logging.views.setIamPolicy, which the deployer does not have": (
         "bootstrap/deployer.tf", '"logging.views" = ["getIamPolicy", "setIamPolicy"]', '"logging.views" = ["get"]',
     ),
+    "needs monitoring, for which the perimeter does not let deployers in": (
+        "bootstrap/perimeter/rules.tf",
+        'concat(local.manage_everywhere, [{ service = "monitoring.googleapis.com"',
+        'concat(local.manage_everywhere, [{ service = "cloudkms.googleapis.com"',
+    ),
     "google_dns_policy needs dns.networks.bindPrivateDNSPolicy, which the deployer does not have in acme-production": (
         "bootstrap/deployer.tf", '"roles/dns.admin", ', "",
     ),

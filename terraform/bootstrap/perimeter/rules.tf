@@ -10,6 +10,7 @@ locals {
   # Google's project cos-cloud at gcr.io, which reads the driver and its signature from gs://cos-nvidia-gpu-drivers and
   # gs://cos-tools, -eu or -asia. Google publishes these names, and not the numbers of the projects.
   driver_projects = [for number in var.driver_projects : "projects/${number}"]
+
   from = { for group, origin in var.origins : group => {
     levels   = concat(tolist(origin.access_levels), [for each, level in google_access_context_manager_access_level.network : level.name if each == group])
     projects = []
@@ -77,7 +78,7 @@ locals {
       permissions = []
     },
   ])
-  manage_warehouse = concat(local.manage_everywhere, [{
+  manage_warehouse = concat(local.manage_everywhere, [{ service = "monitoring.googleapis.com", methods = ["*"], permissions = [] }], [{
     service = "bigquery.googleapis.com"
     methods = []
     permissions = [for action in concat(
