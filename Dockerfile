@@ -6,6 +6,7 @@
 ARG PYTHON_DIGEST
 ARG BEAM_DIGEST
 ARG LAUNCHER_DIGEST
+ARG CUDA_DIGEST
 
 # Specs and weights of the user's own. They are empty unless a build context has their name; `make image` passes the
 # folders SPECS and WEIGHTS as such.
@@ -16,6 +17,9 @@ FROM scratch AS weights
 FROM apache/beam_python3.11_sdk:2.77.0@${BEAM_DIGEST} AS beam
 
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00@${LAUNCHER_DIGEST} AS launcher
+
+# Only the libcuda of NVIDIA's compatibility package is taken from it.
+FROM nvidia/cuda:13.0.3-base-ubuntu24.04@${CUDA_DIGEST} AS compat
 
 FROM python:3.11.14-slim-bookworm@${PYTHON_DIGEST} AS base
 ENV DO_NOT_TRACK=1 \
@@ -73,9 +77,12 @@ USER 65532:65532
 ENTRYPOINT ["rawless", "serve"]
 CMD ["--help"]
 
-# The CUDA variant. It is last, so that it is the default target. Dataflow mounts the driver below /usr/local/nvidia.
+# The CUDA variant. It is last, so that it is the default target. Dataflow mounts the driver below /usr/local/nvidia; if it
+# is too old for torch, the start program puts the libcuda of NVIDIA's compatibility package first.
 FROM cpu AS cuda
+COPY --from=compat /usr/local/cuda-13.0/compat /usr/local/cuda/compat
 ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_VISIBLE_DEVICES=all \
     PATH=/usr/local/nvidia/bin:$PATH
+ENTRYPOINT ["/template/cuda.sh", "/opt/apache/beam/boot"]

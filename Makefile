@@ -76,7 +76,7 @@ CONTEXTS = $(if $(SPECS),--build-context specs="$(SPECS)") $(if $(WEIGHTS),--bui
 image:
 	docker build --target $(VARIANT) $(CONTEXTS) --build-arg ENCODERS="$(ENCODERS)" \
 		--build-arg PYTHON_DIGEST=$(PYTHON_DIGEST) --build-arg BEAM_DIGEST=$(BEAM_DIGEST) \
-		--build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) --tag $(IMAGE) .
+		--build-arg LAUNCHER_DIGEST=$(LAUNCHER_DIGEST) --build-arg CUDA_DIGEST=$(CUDA_DIGEST) --tag $(IMAGE) .
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

@@ -34,6 +34,7 @@ from benchmarks import (
     throughput,
     unchanged,
     worker,
+    worker_start,
 )
 from benchmarks.report import RESULTS, show, store
 from benchmarks.work import temporary_home
@@ -53,6 +54,7 @@ PARTS = {
     "metering": metering.measure,
     "start-up": startup.measure,
     "launching": launching.measure,
+    "worker-start": worker_start.measure,
     "runtimes": runtimes.measure,
     "decoding": decoding.measure,
     "composite": composite.measure,

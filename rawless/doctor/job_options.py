@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rawless.doctor.finding import Finding
-from rawless.doctor.requirements import JobRequirements
+from rawless.doctor.requirements import DRIVER, JobRequirements
 from rawless.errors import UserError
 
+SMALLEST_DISK = 50
+"""GB that hold the operating system, logs, and the image three times, as a worker unpacks it (docs/dataflow.md)."""
 _NAME = re.compile(r"(?:option|experiment) (?:--)?(\w+)")
 
 
@@ -44,6 +46,10 @@ def check(job: JobRequirements) -> Iterator[Finding]:
             bool(job.image and "@sha256:" in job.image),
             "workers would run an image that is not pinned by digest",
         ),
+        "--disk_size_gb=100": (
+            (job.disk or 0) >= SMALLEST_DISK,
+            f"a worker that unpacks the image needs {SMALLEST_DISK} GB at least, and Dataflow's default is less",
+        ),
         "--dataflow_kms_key=KEY": (job.kms_key is not None, "the job's state would not be encrypted with your own key"),
     }
     for option, (is_set, consequence) in required.items():
@@ -51,11 +57,18 @@ def check(job: JobRequirements) -> Iterator[Finding]:
         detail = f"{name} is set" if is_set else f"The option {name} is missing or insufficient: {consequence}."
         rest = [argument for argument in job.arguments if argument.split("=")[0] != name]
         yield Finding("option", is_set, detail, "" if is_set else _doctor_command(job.file, [*rest, option]))
-    if job.gpu and not job.driver:
-        count = f"count:{job.gpus_per_worker}"
-        fixed = [argument.replace(count, f"{count};install-nvidia-driver") for argument in job.arguments]
-        detail = "The accelerator is requested without its driver: workers would see no GPU."
-        yield Finding("option", False, detail, _doctor_command(job.file, fixed))
+    if job.gpu:
+        yield _driver(job)
+
+
+def _driver(job: JobRequirements) -> Finding:
+    if job.driver == DRIVER:
+        return Finding("option", True, "the accelerator is requested with a driver that torch can use")
+    count = f"count:{job.gpus_per_worker}"
+    fixed = [argument.replace(count + job.driver, count + DRIVER) for argument in job.arguments]
+    consequence = "workers may get a driver that is too old for torch" if job.driver else "workers would see no GPU"
+    detail = f"The accelerator is requested without {DRIVER[1:]}: {consequence}."
+    return Finding("option", False, detail, _doctor_command(job.file, fixed))
 
 
 def _doctor_command(file: Path, arguments: Sequence[str]) -> str:

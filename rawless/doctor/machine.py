@@ -60,7 +60,14 @@ def _key() -> str:
 def _device() -> str:
     import torch
 
-    return f"CUDA, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "CPU (torch sees no CUDA device)"
+    from encoders.driver import explain, find_driver, is_too_old
+
+    driver = find_driver()
+    if is_too_old(driver):
+        raise RawlessError(explain(driver))
+    if not torch.cuda.is_available():
+        return f"CPU (torch sees no CUDA device; {driver})"
+    return f"CUDA, {torch.cuda.get_device_name()}, {driver}; torch needs CUDA {torch.version.cuda}"
 
 
 def _encoder(ref: str) -> str:

@@ -9,7 +9,11 @@ from rawless.errors import UserError
 from rawless.events.pubsub import check_name
 from rawless.warehouse.config import WarehouseConfig
 
-_ACCELERATOR = re.compile(r"worker_accelerator=type:nvidia-(?:tesla-)?(\w+);count:(\d+)(;install-nvidia-driver)?")
+_ACCELERATOR = re.compile(
+    r"worker_accelerator=type:nvidia-(?:tesla-)?(\w+);count:(\d+)(;install-nvidia-driver(?::5xx)?)?"
+)
+DRIVER = ";install-nvidia-driver:5xx"
+"""What requests a driver of the branches 5xx: torch needs 580, or 535 with the libcuda that the image contains."""
 
 _KEY_FORM = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
 _KEY = re.compile(re.sub("[A-Z]$|[A-Z](?=/)", "[^/]+", _KEY_FORM))
@@ -32,10 +36,13 @@ class JobRequirements:
     """Whether workers have private addresses only."""
     workers: int = 1
     machine: str | None = None
+    disk: int | None = None
+    """The size in GB of a worker's boot disk."""
     gpu: str | None = None
     """The GPU's model, such as L4."""
     gpus_per_worker: int = 0
-    driver: bool = False
+    driver: str = ""
+    """What of the accelerator's option requests the driver, such as `DRIVER`; empty if nothing does."""
     subscription: str | None = None
     stream: Path | None = None
     """The file of the stream whose leakage gate is checked."""
@@ -74,9 +81,10 @@ def parse_requirements(
         private=given["use_public_ips"] is False,
         workers=given["max_num_workers"] or given["num_workers"] or 1,
         machine=given["machine_type"],
+        disk=given["disk_size_gb"],
         gpu=accelerator[1].upper() if accelerator else None,
         gpus_per_worker=int(accelerator[2]) if accelerator else 0,
-        driver=bool(accelerator and accelerator[3]),
+        driver=(accelerator[3] or "") if accelerator else "",
         subscription=subscription,
     )
 

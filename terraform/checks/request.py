@@ -51,28 +51,40 @@ _OF_THE_LAUNCHER = {"launcher_machine_type"}
 def arguments(request: LaunchFlexTemplateRequest) -> list[str]:
     """The arguments that the template launcher passes to the command.
 
-    Raises UserError for a field whose option is not known.
+    Raises UserError for a field whose option is not known, and for an option that the parameters repeat, which Dataflow
+    refuses (terraform-provider-google#14679).
     """
     launch = request.launch_parameter
     flags = {"project": request.project_id, "region": request.location, "job_name": launch.job_name}
-    switches = []
     for field, value in _set_fields(launch.environment).items():
-        if field in _FIELDS:
-            flags[_FIELDS[field]] = value
-        elif field == "autoscaling_algorithm" and value in _ALGORITHMS:
-            flags[field] = _ALGORITHMS[value]
-        elif field == "additional_experiments":
-            flags["experiments"] = ",".join(value)
-        elif field == "additional_user_labels":
-            flags["labels"] = json.dumps(value, sort_keys=True)
-        elif (field, value) == ("ip_configuration", "WORKER_IP_PRIVATE"):
-            switches.append("--no_use_public_ips")
-        elif (field, value) == ("enable_streaming_engine", True):
-            switches.append("--enable_streaming_engine")
-        elif field not in _OF_THE_LAUNCHER:
-            raise UserError(f"It is not known which option of Beam {field}: {value} becomes; add it to request.py.")
-    flags |= {name: value for name, value in launch.parameters.items() if name not in _COMMAND_PARAMETERS}
-    return ["--runner=DataflowRunner", *(f"--{name}={value}" for name, value in sorted(flags.items())), *switches]
+        flags |= _flags(field, value)
+    given = {name: value for name, value in launch.parameters.items() if name not in _COMMAND_PARAMETERS}
+    if twice := sorted(set(given) & set(flags)):
+        raise UserError(f"The option {twice[0]} is in the environment and among the parameters; remove the parameter.")
+    flags |= given
+    return [
+        "--runner=DataflowRunner",
+        *(f"--{name}" if value is None else f"--{name}={value}" for name, value in flags.items()),
+    ]
+
+
+def _flags(field: str, value: Any) -> dict[str, Any]:
+    """The options of Beam for a field of the environment, with None for an option that has no value."""
+    if field in _FIELDS:
+        return {_FIELDS[field]: value}
+    if field == "autoscaling_algorithm" and value in _ALGORITHMS:
+        return {field: _ALGORITHMS[value]}
+    if field == "additional_experiments":
+        return {"experiments": ",".join(value)}
+    if field == "additional_user_labels":
+        return {"labels": json.dumps(value, sort_keys=True)}
+    if (field, value) == ("ip_configuration", "WORKER_IP_PRIVATE"):
+        return {"no_use_public_ips": None}
+    if (field, value) == ("enable_streaming_engine", True):
+        return {"enable_streaming_engine": None}
+    if field in _OF_THE_LAUNCHER:
+        return {}
+    raise UserError(f"It is not known which option of Beam {field}: {value} becomes; add it to request.py.")
 
 
 def _set_fields(environment: FlexTemplateRuntimeEnvironment) -> dict[str, Any]:
@@ -163,8 +175,9 @@ def _violations(request: LaunchFlexTemplateRequest, job: Job) -> Iterator[str]:
 
 def _accelerator_violations(device: str, machine: str, service_options: list[str]) -> Iterator[str]:
     accelerators = [option for option in service_options if option.startswith("worker_accelerator=")]
-    has_driver = all(option.endswith(";install-nvidia-driver") for option in accelerators)
-    if len(accelerators) != (device == "cuda") or not has_driver:
+    if len(accelerators) != (device == "cuda"):
         yield f"the device {device} and the accelerators {accelerators} do not match"
+    if not all(option.endswith(";install-nvidia-driver:5xx") for option in accelerators):
+        yield "its workers would get no driver, or one that is too old for torch: install-nvidia-driver:5xx is missing"
     if accelerators and not machine.startswith(("g2-", "n1-")):
         yield f"the machine type {machine} supports no accelerator"

@@ -6,6 +6,10 @@ locals {
   # vCPU, each with its own encoder: they would share the accelerator's memory, but no batches.
   experiments = ["disable_always_on_exception_sampling", "no_use_multiple_sdk_containers"]
 
+  # Dataflow refuses a launch whose parameters do not match the template's patterns.
+  template              = jsondecode(file("${path.module}/../template/metadata.json"))
+  accepted_by_parameter = { for parameter in local.template.parameters : parameter.name => parameter.regexes[0] }
+
   jobs = { for name, stream in var.streams : name => {
     projectId = var.raw_project
     location  = var.region
@@ -38,7 +42,7 @@ locals {
         # Dataflow options for which the launch request has no field.
         number_of_worker_harness_threads = tostring(stream.threads)
         dataflow_service_options = join(",", concat(
-          stream.accelerator == "" ? [] : ["worker_accelerator=type:${stream.accelerator};count:1;install-nvidia-driver"],
+          stream.accelerator == "" ? [] : ["worker_accelerator=type:${stream.accelerator};count:1;install-nvidia-driver:5xx"],
           stream.at_least_once ? ["streaming_mode_at_least_once"] : [],
           ["min_num_workers=${stream.min_workers}", "worker_utilization_hint=${stream.utilization_hint}"],
           stream.service_options,

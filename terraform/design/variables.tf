@@ -129,6 +129,12 @@ variable "streams" {
     error_message = "A service option must not contain a comma and at most one =, because Beam splits the list at commas."
   }
   validation {
+    condition = alltrue([for option in flatten(values(var.streams)[*].service_options) :
+      can(regex(local.accepted_by_parameter.dataflow_service_options, option))
+    ])
+    error_message = "A service option must match the pattern of dataflow_service_options in template/metadata.json: Dataflow refuses to launch with another."
+  }
+  validation {
     # The job refuses these too (pipelines/allowed_options.py), but only when it is launched.
     condition = alltrue([for option in flatten([for each in values(var.streams) : concat(each.experiments, each.service_options)]) :
       !contains(["enable_data_sampling", "enable_always_on_exception_sampling", "enable_google_cloud_profiler", "enable_google_cloud_heap_sampling", "enable_heap_dump", "core_pattern", "runner_harness_container_image"], split("=", option)[0])

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 METADATA = json.loads((ROOT / "terraform" / "template" / "metadata.json").read_text())
 PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters"]}
 OWN = {"stream", "source", "warehouse", "device"}
-L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx"
 IMAGE = f"europe-west4-docker.pkg.dev/a-project/rawless/rawless@sha256:{'0' * 64}"
 STREAM = {"stream": "message", "modality": "text", "encoders": ["minilm@1.0.0"], "event_id": ANY_ID}
 ACCEPTED = {
@@ -39,8 +39,8 @@ ACCEPTED = {
     "device": ["cuda", "cpu", "auto"],
     "sdk_container_image": [IMAGE],
     "dataflow_service_options": [
-        L4, f"{L4}:5xx,streaming_mode_at_least_once", "min_num_workers=2,worker_utilization_hint=0.8",
-        "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver",
+        L4, f"{L4},streaming_mode_at_least_once", "min_num_workers=2,worker_utilization_hint=0.8",
+        "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver:5xx",
     ],
     "experiments": ["no_use_multiple_sdk_containers", "disable_always_on_exception_sampling"],
     "number_of_worker_harness_threads": ["1", "32"],
@@ -53,7 +53,7 @@ REFUSED = {
     "sdk_container_image": ["europe-west4-docker.pkg.dev/a-project/rawless/rawless:latest", f"a-host/{IMAGE}"],
     "dataflow_service_options": [
         f"{L4},enable_google_cloud_profiler", "enable_google_cloud_heap_sampling",
-        "worker_accelerator=type:nvidia-l4;count:1", f"{L4};",
+        "worker_accelerator=type:nvidia-l4;count:1", f"{L4};", L4.removesuffix(":5xx"),
     ],
     "experiments": ["enable_data_sampling", "no_use_multiple_sdk_containers,enable_always_on_exception_sampling"],
     "number_of_worker_harness_threads": ["0", "1000", "a"],

@@ -116,7 +116,7 @@ def test_what_is_wrong_with_a_deployment_is_found_in_one_run(
     quota_file.write_text(json.dumps({"kind": "compute#region", "name": "europe-west1", "quotas": [quota]}))
     unsealed = STREAM.replace("ticket\nmodality: text", "ticket\nmodality: image").replace("minilm", "resnet50")
 
-    code, found = check(deployment(unsealed, service_options='["shuffle_anywhere"]'), "--quotas", str(quota_file))
+    code, found = check(deployment(unsealed, utilization_hint="0.125"), "--quotas", str(quota_file))
 
     failed = {each["check"]: each["detail"] for each in found if not each["ok"]}
     assert code == 3
@@ -225,7 +225,7 @@ def test_a_service_file_that_names_a_stream_file_which_is_not_written_is_found()
 
 
 CONFIG = WarehouseConfig(project="shop-vectors", events="e", snapshots="s", builds="b", subjects="u", audit="a")
-GPUS = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver,min_num_workers=1"
+GPUS = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx,min_num_workers=1"
 
 
 def _job(name: str, machine: str, workers: int, service_options: str = "") -> JobRequirements:

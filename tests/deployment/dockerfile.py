@@ -13,6 +13,7 @@ BAKED = {"RAWLESS_SPECS": "/opt/rawless/specs", "RAWLESS_WEIGHTS": "/opt/rawless
 GIVEN = ("specs", "weights")
 """The stages that a build context of the same name replaces."""
 _BASE = re.compile(r"(?P<name>[a-z0-9./_-]+[a-z0-9]):(?P<tag>[A-Za-z0-9._-]+)@\$\{(?P<digest>[A-Z_]+)\}")
+_STARTS = {"cpu": ["/opt/apache/beam/boot"], "cuda": ["/template/cuda.sh", "/opt/apache/beam/boot"]}
 _FINAL = ("cpu", "cuda", "service")
 
 
@@ -25,6 +26,7 @@ def violations(file: Path, lock: Path) -> list[str]:
         *_installs(steps),
         *_bakes(steps),
         *_copies(steps),
+        *_driver(steps, lock),
         *_environment(steps),
     ]
 
@@ -140,6 +142,21 @@ def _copies(steps: list[dict[str, Any]]) -> list[str]:
     return [f"The image must COPY {arguments}." for arguments in sorted(needed - copied)]
 
 
+def _driver(steps: list[dict[str, Any]], lock: Path) -> list[str]:
+    """The libcuda that replaces that of an older driver must be of the version of CUDA that torch needs."""
+    base = re.search(r"nvidia/cuda:(\d+\.\d+)\.", _origins(steps).get("compat", ""))
+    toolkit = re.search(r"^cuda-toolkit==(\d+\.\d+)\.", lock.read_text(), re.MULTILINE)
+    if not (base and toolkit):
+        return ["The stage compat must be based on NVIDIA's image of CUDA, of the version of cuda-toolkit in the lock."]
+    wrong = []
+    if base[1] != toolkit[1]:
+        wrong.append(f"The image has a libcuda of CUDA {base[1]}, but {lock.name} has CUDA {toolkit[1]}.")
+    copied = {step["value"] for step in parse_stages(steps)["cuda"][1] if step["instruction"] == "COPY"}
+    if f"--from=compat /usr/local/cuda-{base[1]}/compat /usr/local/cuda/compat" not in copied:
+        wrong.append("cuda must COPY the compatibility package.")
+    return wrong
+
+
 def _same_path(path: str) -> str:
     return f"{path} {path}"
 
@@ -149,10 +166,10 @@ def _environment(steps: list[dict[str, Any]]) -> list[str]:
     for name in _FINAL:
         variables = _variables(_lineage(stages, name))
         wrong += [f"{name} must set {key}={value}." for key, value in needed if variables.get(key) != value]
-    for name in ("cpu", "cuda"):
+    for name, start in _STARTS.items():
         points = [json.loads(step["value"]) for step in _lineage(stages, name) if step["instruction"] == "ENTRYPOINT"]
-        if points[-1:] != [["/opt/apache/beam/boot"]]:
-            wrong.append(f"{name} must start Beam's boot.")
+        if points[-1:] != [start]:
+            wrong.append(f"{name} must start Beam's boot by {shlex.join(start)}.")
     users = [step["value"] for step in _lineage(stages, "service") if step["instruction"] == "USER"]
     if not users or users[-1].partition(":")[0] in ("root", "0"):
         wrong.append("The services must not run as root.")

@@ -1,6 +1,6 @@
 """The image, built by `make image` and started, where a Docker engine answers.
 
-The digests of the base images are looked up, unless PYTHON_DIGEST, BEAM_DIGEST and LAUNCHER_DIGEST are set.
+The digests of the base images are looked up, unless they are set (PYTHON_DIGEST and the others of the Dockerfile).
 """
 
 import json
@@ -56,7 +56,7 @@ def image(request: pytest.FixtureRequest, digests: dict[str, str], given: Path) 
 
 
 def test_the_base_images_are_those_of_the_dockerfile() -> None:
-    assert len(_BASE.findall((ROOT / "Dockerfile").read_text(encoding="utf-8"))) == 3
+    assert len(_BASE.findall((ROOT / "Dockerfile").read_text(encoding="utf-8"))) == 4
 
 
 @pytest.mark.parametrize("what", CHECKS)
@@ -87,6 +87,12 @@ def test_a_worker_and_a_launcher_start_by_their_programs(image: str) -> None:
     assert boot.returncode != 0
     assert "No id provided" in boot.stdout + boot.stderr
     assert launcher.returncode == 0
+
+
+def test_only_the_image_for_gpus_has_a_libcuda_for_older_drivers(image: str) -> None:
+    looked_for = _docker("run", "--rm", "--entrypoint", "test", image, "-e", "/usr/local/cuda/compat/libcuda.so.1")
+
+    assert (looked_for.returncode == 0) == image.endswith(":cuda")
 
 
 def test_the_services_run_as_a_user_without_privileges(image: str) -> None:

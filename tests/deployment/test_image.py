@@ -60,7 +60,10 @@ MISTAKES = {
         "RAWLESS_SPECS=/opt/rawless/specs", "RAWLESS_SPECS=/specs", "cuda must set RAWLESS_SPECS=/opt/rawless/specs",
     ),
     "a hub at run time": ("HF_HUB_OFFLINE=1", "HF_HUB_OFFLINE=0", "cuda must set HF_HUB_OFFLINE=1"),
-    "no boot": ('["/opt/apache/beam/boot"]', '["python"]', "cuda must start Beam's boot"),
+    "no boot": ('["/opt/apache/beam/boot"]', '["python"]', "cpu must start Beam's boot by /opt/apache/beam/boot"),
+    "no start program": ('"/template/cuda.sh", ', "", "cuda must start Beam's boot by /template/cuda.sh"),
+    "another CUDA": ("nvidia/cuda:13.0.3", "nvidia/cuda:12.8.1", "The image has a libcuda of CUDA 12.8, but"),
+    "no libcuda": ("COPY --from=compat", "# COPY --from=compat", "cuda must COPY the compatibility package"),
     "services as root": ("USER 65532:65532\n", "", "The services must not run as root"),
     "services as root by name": ("USER 65532:65532\n", "USER root\n", "The services must not run as root"),
     "no launcher": (

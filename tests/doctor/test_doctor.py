@@ -34,11 +34,11 @@ ACCOUNT = "worker@a-project.iam.gserviceaccount.com"
 KEY = "projects/a-project/locations/europe-west4/keyRings/r/cryptoKeys/raw"
 SUBSCRIPTION = "projects/a-project/subscriptions/support"
 IMAGE = f"an-image@sha256:{'0' * 64}"
-L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+L4 = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx"
 OPTIONS = [
     "--runner=DataflowRunner", "--project=a-project", "--region=europe-west4", f"--service_account_email={ACCOUNT}",
     f"--dataflow_kms_key={KEY}", f"--sdk_container_image={IMAGE}", "--no_use_public_ips",
-    "--max_num_workers=4", "--machine_type=g2-standard-4", f"--dataflow_service_options={L4}",
+    "--disk_size_gb=100", "--max_num_workers=4", "--machine_type=g2-standard-4", f"--dataflow_service_options={L4}",
 ]  # fmt: skip
 Doctor = Callable[..., list[dict[str, Any]]]
 REGION = "GET /compute/compute/v1/projects/a-project/regions/europe-west4"
@@ -307,20 +307,36 @@ def test_a_command_quotes_no_key(missing: Doctor) -> None:
     assert "MARKER" not in json.dumps(found)
 
 
-@pytest.mark.parametrize("option", ["no_use_public_ips", "region", "service_account_email", "sdk_container_image"])
+@pytest.mark.parametrize(
+    "option", ["no_use_public_ips", "region", "service_account_email", "sdk_container_image", "disk_size_gb"]
+)
 def test_an_option_that_protects_content_is_required(option: str, missing: Doctor) -> None:
     found = missing(*(each for each in OPTIONS if not each.startswith(f"--{option}")))
 
     assert [each["detail"].split()[2] for each in found if each["check"] == "option"] == [f"--{option}"]
 
 
-def test_an_accelerator_without_its_driver_is_named(missing: Doctor) -> None:
-    bare = [each.replace(";install-nvidia-driver", "") for each in OPTIONS]
+@pytest.mark.parametrize(("size", "is_enough"), [(30, False), (49, False), (50, True)])
+def test_a_disk_that_the_unpacked_image_fills_is_named(size: int, is_enough: bool, missing: Doctor) -> None:
+    found = missing(*(each.replace("disk_size_gb=100", f"disk_size_gb={size}") for each in OPTIONS))
 
-    (found,) = missing(*bare)
+    assert [each["detail"].split()[2] for each in found] == ([] if is_enough else ["--disk_size_gb"])
 
-    assert "requested without its driver" in found["detail"]
-    assert L4 in found["command"]
+
+@pytest.mark.parametrize(
+    ("requested", "sentence"),
+    [
+        ("", "workers would see no GPU"),
+        (";install-nvidia-driver", "workers may get a driver that is too old for torch"),
+    ],
+)
+def test_an_accelerator_without_the_driver_that_torch_needs_is_named(
+    requested: str, sentence: str, missing: Doctor
+) -> None:
+    (found,) = missing(*(each.replace(";install-nvidia-driver:5xx", requested) for each in OPTIONS))
+
+    assert sentence in found["detail"]
+    assert f"{L4}'" in found["command"]
 
 
 def test_without_options_only_the_warehouse_is_checked(

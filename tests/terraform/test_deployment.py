@@ -76,7 +76,7 @@ def test_the_job_has_the_planned_options(resources: list[Resource]) -> None:
         "no_use_multiple_sdk_containers",
     }
     assert list(job.environment.service_options) == [
-        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
+        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx",
         "streaming_mode_at_least_once",
         "min_num_workers=1",
         "worker_utilization_hint=0.8",

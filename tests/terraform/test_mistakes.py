@@ -320,9 +320,13 @@ ENVIRONMENT = {
 PARAMETERS = {
     "The Beam option --nonsense is unknown": {"nonsense": "1"},
     "the template has no parameter nonsense": {"nonsense": "1"},
+    "The option experiments is in the environment and among": {"experiments": "no_use_multiple_sdk_containers"},
     "The Beam option --save_main_session": {"save_main_session": "true"},
     "The option --pseudonym_key may not be given": {"pseudonym_key": "c2VjcmV0"},
     "do not match": {"device": "cpu"},
+    "too old for torch: install-nvidia-driver:5xx is missing": {
+        "dataflow_service_options": "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+    },
     "the template's pattern for device refuses 'gpu'": {"device": "gpu"},
     "it names 'gs://acme-production-rawless-config/streams/photo_upload.yaml', which the plan does not create": {
         "stream": "gs://acme-production-rawless-config/streams/photo_upload.yaml"

@@ -4,7 +4,7 @@ run "a_job_encodes_on_one_accelerator_in_one_process" {
   assert {
     condition = contains(
       split(",", output.jobs["digit_upload"].launchParameter.parameters.dataflow_service_options),
-      "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+      "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx"
     )
     error_message = "The accelerator must be a service option, with its driver."
   }
@@ -88,6 +88,14 @@ run "a_service_option_that_samples_memory_is_refused" {
   command = plan
   variables {
     streams = { digit_upload = { file = "../../examples/digit_upload/stream.yaml", service_options = ["enable_google_cloud_profiler=x"] } }
+  }
+  expect_failures = [var.streams]
+}
+
+run "a_service_option_that_the_template_does_not_have_is_refused" {
+  command = plan
+  variables {
+    streams = { digit_upload = { file = "../../examples/digit_upload/stream.yaml", service_options = ["enable_prime"] } }
   }
   expect_failures = [var.streams]
 }
