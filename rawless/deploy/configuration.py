@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from encoders.catalogue import lookup
-from encoders.load import refuse_unsealed
 from encoders.query_role import refuse_documents
 from rawless.deploy.image import ImageContents
 from rawless.doctor.finding import Finding
@@ -68,9 +67,14 @@ def _check_encoder(stream: Stream, ref: str) -> Finding:
         spec = lookup(ref)
         refuse_documents(spec, f"An encoder of the stream {stream.stream}")
         stream.check_modality(ref, spec.modality, spec.reads)
-        refuse_unsealed(spec)
     except UserError as error:
         return Finding("encoder", False, f"{stream.stream}: {error}")
+    if not spec.sealed:
+        problem = (
+            f"{stream.stream}: The encoder {ref} is not sealed: seal it on a machine that has its weights, and name "
+            "the folder of its spec as RAWLESS_SPECS here and as SPECS of `make image`."
+        )
+        return Finding("encoder", False, problem, f"rawless encoder seal {ref} --out specs/{ref}.yaml")
     return Finding("encoder", True, f"{ref} of {stream.stream} is sealed; ENCODERS of `make image` must contain it")
 
 

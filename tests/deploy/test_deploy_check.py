@@ -121,7 +121,7 @@ def test_what_is_wrong_with_a_deployment_is_found_in_one_run(
     failed = {each["check"]: each["detail"] for each in found if not each["ok"]}
     assert code == 3
     assert "the template's pattern for dataflow_service_options refuses" in failed["jobs"]
-    assert failed["encoder"].startswith("ticket: The encoder resnet50@1.0.0 is not sealed: run ")
+    assert failed["encoder"].startswith("ticket: The encoder resnet50@1.0.0 is not sealed: seal it on a machine")
     assert failed["quota"] == "The quota CPUS in europe-west1 is 8 with 0 used, but the job may need 16 more."
     assert failed.keys() == {"jobs", "encoder", "quota"}
 
