@@ -8,6 +8,7 @@ os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OM
 import gc
 import itertools
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -125,8 +126,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Exempt what imports made from garbage collection: looking through all of it takes 0.4 seconds each time."""
+    _pass_on_logs_of_torch()
     gc.collect()
     gc.freeze()
+
+
+def _pass_on_logs_of_torch() -> None:
+    """Let torch's fifty loggers pass records on to the root, so that pytest need not add handlers to each of them.
+
+    It adds and removes two in each phase of a test, which would take longer than most tests.
+    """
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.split(".")[0] == "torch" and isinstance(logger, logging.Logger):
+            logger.propagate = True
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,11 @@ from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig
 from rawless.warehouse.tables import ROLES, names
 
-RESTING = 8
-"""Warehouses that rest before one is used again, so that what a test left running cannot write into the next test's."""
+RESTING = 2
+"""Warehouses that rest before one is used again, so that what a test left running cannot write into the next test's.
+
+They are few, since the local BigQuery keeps the translations of its latest statements, which name their datasets.
+"""
 
 
 class WarehousePool:

@@ -133,19 +133,25 @@ def _positions(spec: TorchvisionSpec) -> tuple[int, ...]:
 
 
 def _output_shape(spec: TorchvisionSpec, side: int) -> tuple[int, ...]:
-    """Return the shape of the layer's output for an image of `side` pixels a side, without computing it."""
-    import torch
-    from torchvision.models.feature_extraction import create_feature_extractor
-
+    """Return the shape of the layer's output for an image of `side` pixels a side. Raises UserError if it has none."""
     try:
-        model = _empty(spec.architecture, side).to("meta")
-        output = create_feature_extractor(model, {spec.layer: "features"})(torch.zeros(1, 3, side, side, device="meta"))
-        return tuple(output["features"].shape)
+        return _traced_shape(spec.architecture, spec.layer, side)
     except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{spec.ref} crops images to {spec.preprocessing.crop} pixels, but {spec.architecture} computes no "
             f"{spec.layer} of tensors from images of {side} ({type(error).__name__}): correct crop or layer."
         ) from None
+
+
+@cache
+def _traced_shape(architecture: str, layer: str, side: int) -> tuple[int, ...]:
+    """Return the shape without computing the output. This is kept, since it takes most of the time of loading."""
+    import torch
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    model = _empty(architecture, side).to("meta")
+    output = create_feature_extractor(model, {layer: "features"})(torch.zeros(1, 3, side, side, device="meta"))
+    return tuple(output["features"].shape)
 
 
 def _load(spec: TorchvisionSpec) -> "torch.nn.Module":

@@ -65,6 +65,21 @@ ORDERED = [HERE / f"test_{name}" for name in (
 """Cases in which rows are ranked: the order in which they are inserted must not matter."""
 
 
+VARIANTS = [HERE / f"test_{name}" for name in (
+    "closed_then_reopened", "decision_with_reversal_as_a_label", "near_duplicates_of_zero_vectors",
+    "occurred_within_a_month_of_which_the_day_is_missing", "outcome_within_of_the_event_itself",
+    "own_rule_named_like_one_of_ours", "pair_label_known_before_its_events", "subject_labels_within_a_window",
+    "class_that_is_a_whole_number", "decision_that_is_a_float", "decision_that_is_a_number",
+    "source_with_a_known_time_of_no_zone", "split_of_the_working_table", "too_few_rows_of_a_label",
+)]  # fmt: skip
+"""Cases that vary a rule of another case, which `make test` leaves to `make test-full`."""
+
+
+def variants_in_full(cases: list[Path]) -> list[Any]:
+    """Return cases as parameters of a test, the variants marked as full."""
+    return [pytest.param(case, marks=pytest.mark.full if case in VARIANTS else ()) for case in cases]
+
+
 def case_id(value: Path | bool) -> str:
     return value.name.removeprefix("test_") if isinstance(value, Path) else "reversed" if value else "as written"
 
@@ -211,6 +226,7 @@ def check_warnings(built: BuildResult, rows: Rows, wanted: list[str]) -> None:
 def test_the_cases_are_found() -> None:
     assert len(BUILT) >= 35
     assert len(REFUSED) >= 15
+    assert {*VARIANTS} <= {*BUILT, *REFUSED}
     assert {path.name for path in HERE.iterdir() if path.is_dir()} == {"labels", *(case.name for case in CASES)}
 
 
@@ -247,7 +263,10 @@ def check_refused(warehouse: Warehouse, case: Path, folder: Path, *, is_reversed
 
 @pytest.mark.parametrize(
     ("case", "is_reversed"),
-    [*((case, False) for case in BUILT), *(pytest.param(case, True, marks=pytest.mark.full) for case in ORDERED)],
+    [
+        *(pytest.param(*each.values, False, marks=each.marks) for each in variants_in_full(BUILT)),
+        *(pytest.param(case, True, marks=pytest.mark.full) for case in ORDERED),
+    ],
     ids=case_id,
 )
 def test_a_dataset_builds_exactly_the_rows_of_the_case(
@@ -256,7 +275,7 @@ def test_a_dataset_builds_exactly_the_rows_of_the_case(
     check_built(warehouse, case, tmp_path, is_reversed=is_reversed)
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=case_id)
+@pytest.mark.parametrize("case", variants_in_full(REFUSED), ids=case_id)
 def test_a_dataset_that_cannot_be_built_is_refused_in_one_sentence_and_leaves_nothing(
     warehouse: Warehouse, case: Path, tmp_path: Path
 ) -> None:
