@@ -173,9 +173,10 @@ def test_a_run_sends_two_statements_however_many_customers_are_new(
     sent, query = [], warehouse.client.query
 
     def watched(statement: str, **options: Any) -> bigquery.QueryJob:
+        job = query(statement, **options)  # raises Conflict if an earlier test's job in this warehouse has its id
         if not options["job_config"].dry_run:
             sent.append(statement)
-        return query(statement, **options)
+        return job
 
     monkeypatch.setattr(subjects, "LOAD_ROWS", 3)
     monkeypatch.setattr(warehouse.client, "query", watched)
