@@ -14,8 +14,8 @@ from rawless.warehouse.append import StorageWriter
 from rawless.warehouse.client import Warehouse
 
 THREADS = 48
-BUNDLES = 400
-"""Bundles of each thread."""
+BUNDLES = 3_000
+"""Bundles of each thread: ten seconds, in which the start, when the first connection opens, is a small part."""
 REQUIRED = ">= 0.95"
 
 
