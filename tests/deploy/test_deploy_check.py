@@ -88,7 +88,7 @@ def check(capfd: pytest.CaptureFixture[str]) -> Check:
     return look
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_deployment_with_names_of_its_own_passes_every_check(deployment: Deployment, check: Check) -> None:
     code, found = check(deployment())
 
@@ -107,7 +107,7 @@ def test_a_deployment_with_names_of_its_own_passes_every_check(deployment: Deplo
     } <= {each["check"] for each in found}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_is_wrong_with_a_deployment_is_found_in_one_run(
     deployment: Deployment, check: Check, tmp_path: Path
 ) -> None:
@@ -126,7 +126,7 @@ def test_what_is_wrong_with_a_deployment_is_found_in_one_run(
     assert failed.keys() == {"jobs", "encoder", "quota"}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_deployment_that_terraform_refuses_fails_with_its_message(deployment: Deployment, check: Check) -> None:
     code, found = check(deployment(min_workers='"many"'))
 

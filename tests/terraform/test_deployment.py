@@ -21,11 +21,13 @@ pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run,
 ROOT = REPOSITORY / "terraform"
 
 
+@pytest.mark.full  # as `make check` does
 def test_every_check_passes(resources: list[Resource]) -> None:
     assert not list(suite.plan_violations(REPOSITORY, resources))
     assert not list(request.violations(resources))
 
 
+@pytest.mark.full  # as `make check` does
 def test_a_second_plan_changes_nothing() -> None:
     assert not list(second_plan.violations(REPOSITORY))
 

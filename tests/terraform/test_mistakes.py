@@ -17,7 +17,8 @@ import pytest
 from terraform.checks import access, diagrams, functions, job_files, plan, request, runbooks, suite, tables
 from terraform.checks.plan import REPOSITORY, PlanError, Resource
 
-pytestmark = pytest.mark.xdist_group("plans")  # in one process of the test run, so that each is made once
+# Each plan takes seconds; `make check` makes that of the files as they are.
+pytestmark = pytest.mark.full
 MakeMistakes = Callable[..., Path]
 TYPOS = {
     "public_acess_prevention": ("raw/bucket.tf", "public_access_prevention ", "public_acess_prevention "),
