@@ -46,8 +46,10 @@ by CPU workers, which are cheaper, and with Pub/Sub in a large region:
 
 {table(("events", *NAMES.values()), rows)}
 
-All but the workers of one job can be raised; a bucket serves more reads than at first after some minutes of them. To
-exceed what one job can have, divide a stream, or use a subscription and a job for each region. BigQuery's older
+All but the workers of one job can be raised; a bucket serves more reads than at first after some minutes of them. The
+page of quotas says {mark(limit("workers"))} workers of one job, the API's description of a launch 1,000, and Terraform
+accepts no more than that. To exceed what one job can have, divide a stream, or use a subscription and a job for each
+region. BigQuery's older
 streaming inserts, which have a separate quota, are not used."""
 
 
@@ -138,8 +140,8 @@ Texts and images by L4 workers, photographs by CPU workers. Cells say *raise* wh
 {table(head, rows)}
 
 A bucket starts with {mark(limit("object_reads"))} reads a second and serves more after some minutes of load: start
-photographs slowly, or spread them over several buckets. The subnetwork of Terraform, a /20, has addresses for about as
-many workers as one job can have."""
+photographs slowly, or spread them over several buckets. The subnetwork of Terraform, a /20, has
+4,092 addresses, for all jobs and services together."""
 
 
 def backfills() -> Iterator[Backfill]:
