@@ -133,7 +133,7 @@ with one encoder:
   [large](https://cloud.google.com/pubsub/quotas); claim checks do not.
 - Photographs also need the bandwidth of Cloud Storage, and connections to BigQuery, of which machines with more vCPUs
   need fewer. They need no GPU: `{capacity.MACHINES["CPU"].name}` is cheaper than `{capacity.MACHINES["L4"].name}`. For
-  more than 1,000 workers, which Terraform accepts of a job at most, take machines with more vCPUs, or divide the stream.
+  more than 1,000 workers, the most that Terraform accepts for a job, take more vCPUs each, or divide the stream.
 - While a job is replaced by a second one beside it, both run: ask for twice the first four.
 
 Texts and images by L4 workers, photographs by CPU workers. Cells say *raise* where the default does not suffice:
