@@ -87,7 +87,7 @@ looked up was written from memory, and counts as assumed.
 
 
 def _source(kind: str, figure: dict[str, Any]) -> tuple[str, ...]:
-    value = f"{float(figure['value']):,.10g}"
+    value = f"{float(figure['value']):,.8f}".rstrip("0").rstrip(".")
     text = (
         f"{value} {figure['unit']}"
         if kind == "settings"

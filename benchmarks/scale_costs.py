@@ -12,6 +12,7 @@ _SIZES = (1024, 10 * 1024, 100 * 1024, 1024 * 1024, 4 * 1024 * 1024)
 _DIMENSIONS = (384, 2048)
 _RATE = 1_000
 _CENTS = ",.2f"
+_KEYS = "keys, and the pseudonym key's secret; each rotation, every 90 days, adds a version of each key"
 
 
 def sections() -> Iterator[str]:
@@ -32,7 +33,7 @@ def at_rest() -> str:
     rows = [
         *((f"a stream's job, one {kind} worker", mark(MACHINES[kind].hourly() * month)) for kind in KINDS),
         ("encoder, classifier and orchestrator, one instance each", mark(services * month * HOUR)),
-        ("keys, and the pseudonym key's secret", mark(setting("keys") * price("kms_key") + price("secret"), _CENTS)),
+        (_KEYS, mark(setting("keys") * price("kms_key") + price("secret"), _CENTS)),
         ("topics, subscriptions, buckets, tables, network, perimeter, alerts", "none, except for what they contain"),
     ]
     return f"""## At rest
@@ -131,8 +132,8 @@ def _disks() -> str:
     return f"""## Boot disk
 
 **A worker's boot disk costs little beside its processors**: do not save on it. `disk_size_gb` has to hold the image
-twice, once compressed, and the driver of a GPU. G2 machines, which have L4s, have no standard disks: theirs count
-against `SSD_TOTAL_GB`. Dollars a month:
+[three times and 30 GB](dataflow.md#starting-a-worker) for the machine; Terraform refuses less than 50. G2 machines,
+which have L4s, have no standard disks: theirs count against `SSD_TOTAL_GB`. Dollars a month:
 
 {table(("disk of a worker", "standard", "SSD"), rows)}"""
 

@@ -46,8 +46,10 @@ by CPU workers, which are cheaper, and with Pub/Sub in a large region:
 
 {table(("events", *NAMES.values()), rows)}
 
-All but the workers of one job can be raised; a bucket serves more reads than at first after some minutes of them. To
-exceed what one job can have, divide a stream, or use a subscription and a job for each region. BigQuery's older
+All but the workers of one job can be raised; a bucket serves more reads than at first after some minutes of them. The
+page of quotas says {mark(limit("workers"))} workers of one job, the API's description of a launch 1,000, and Terraform
+accepts no more than that. To exceed what one job can have, divide a stream, or use a subscription and a job for each
+region. BigQuery's older
 streaming inserts, which have a separate quota, are not used."""
 
 
@@ -130,7 +132,8 @@ with one encoder:
 - Images in messages also need Pub/Sub's throughput, unless the region is
   [large](https://cloud.google.com/pubsub/quotas); claim checks do not.
 - Photographs also need the bandwidth of Cloud Storage, and connections to BigQuery, of which machines with more vCPUs
-  need fewer. They need no GPU: `{capacity.MACHINES["CPU"].name}` is cheaper than `{capacity.MACHINES["L4"].name}`.
+  need fewer. They need no GPU: `{capacity.MACHINES["CPU"].name}` is cheaper than `{capacity.MACHINES["L4"].name}`. For
+  more than 1,000 workers, the most that Terraform accepts for a job, take more vCPUs each, or divide the stream.
 - While a job is replaced by a second one beside it, both run: ask for twice the first four.
 
 Texts and images by L4 workers, photographs by CPU workers. Cells say *raise* where the default does not suffice:
@@ -138,8 +141,8 @@ Texts and images by L4 workers, photographs by CPU workers. Cells say *raise* wh
 {table(head, rows)}
 
 A bucket starts with {mark(limit("object_reads"))} reads a second and serves more after some minutes of load: start
-photographs slowly, or spread them over several buckets. The subnetwork of Terraform, a /20, has addresses for about as
-many workers as one job can have."""
+photographs slowly, or spread them over several buckets. The subnetwork of Terraform, a /20, has
+4,092 addresses, for all jobs and services together."""
 
 
 def backfills() -> Iterator[Backfill]:

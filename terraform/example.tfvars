@@ -24,6 +24,7 @@ streams = {
 # The project of each bucket that a stream file's uri_prefixes name: raw_project, or a producer's own.
 claim_check_projects = { acme-uploads = "acme-production" }
 
+# The services are applied last, when their heads are deployed; until then `-var=service_file=` leaves them out.
 service_file     = "example-service.yaml"
 callers          = ["shop@acme-shop.iam.gserviceaccount.com"]
 deployers        = ["terraform@acme-build.iam.gserviceaccount.com"]

@@ -102,7 +102,7 @@ variable "streams" {
   }
   validation {
     condition     = alltrue([for each in values(var.streams) : each.max_workers <= 1000 && floor(each.min_workers) == each.min_workers && floor(each.max_workers) == each.max_workers])
-    error_message = "min_workers and max_workers must be integers of at most 1000, the most that Dataflow accepts."
+    error_message = "min_workers and max_workers must be integers of at most 1000, the most that the API's description of a launch allows."
   }
   validation {
     condition = alltrue([for each in values(var.streams) : anytrue([
