@@ -11,7 +11,7 @@ import time
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Semaphore
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -115,7 +115,6 @@ class Batcher(Generic[P]):
         try:
             self._preparing.submit(self._prepare_submitted, prepare, outcome)
         except RuntimeError:  # no thread can be started, or the interpreter is shutting down
-            self._unprepared.pop()
             self._settle([(outcome, Unavailable(_NO_THREAD))])
         return outcome
 
@@ -140,19 +139,22 @@ class Batcher(Generic[P]):
             )
 
     def _settle(self, outcomes: "Iterable[tuple[Future[Outcome], Outcome | Unavailable]]") -> None:
-        """Give each future its outcome, and then their places to other items."""
+        """Give each future that has no outcome yet its own, and then the places of these to other items."""
         settled = 0
-        for future, outcome in outcomes:
-            _resolve(future, outcome)
-            settled += 1
-        with self._counting:
-            self._in_progress -= settled
-            self._last_outcome = time.monotonic()
-        self._capacity.release(settled)
+        try:
+            for future, outcome in outcomes:
+                settled += _resolve(future, outcome)
+        finally:
+            if settled:
+                with self._counting:
+                    self._in_progress -= settled
+                    self._last_outcome = time.monotonic()
+                self._capacity.release(settled)
 
     def _prepare_submitted(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         self._unprepared.popleft()
-        self._prepare(prepare, outcome)
+        if not outcome.done():  # as that of an item for which no thread could be started, but which stayed in the queue
+            self._prepare(prepare, outcome)
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         started = time.monotonic()
@@ -303,10 +305,13 @@ def _broken() -> Unavailable:
     return give_up("The encoder failed outside of its model; restart the worker.")
 
 
-def _resolve(future: "Future[Outcome]", outcome: Outcome | Unavailable) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, Unavailable):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+def _resolve(future: "Future[Outcome]", outcome: Outcome | Unavailable) -> bool:
+    """Give a future its outcome, and return whether it had none yet."""
+    try:
+        if isinstance(outcome, Unavailable):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+    except InvalidStateError:
+        return False
+    return True

@@ -1,5 +1,6 @@
 """A small Google Cloud Storage on this machine, whose answers can be late, cut off or refused."""
 
+import gzip
 import json
 import threading
 import time
@@ -138,7 +139,11 @@ class _Answer(BaseHTTPRequestHandler):
         return self._send(206, part, headers)
 
     def _refuse(self, status: int, why: str = "No") -> None:
-        self._send(status, json.dumps({"error": {"code": status, "message": f"{why}: {self.path}"}}).encode(), {})
+        """Answer with an error, compressed for who accepts that, as Google's servers do."""
+        body = json.dumps({"error": {"code": status, "message": f"{why}: {self.path}"}}).encode()
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            return self._send(status, gzip.compress(body), {"Content-Encoding": "gzip"})
+        return self._send(status, body, {})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

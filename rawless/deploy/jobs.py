@@ -14,9 +14,11 @@ from rawless.metering.table import EMBEDDINGS
 _SERVICE = "dataflow"
 _PREFIX = "JOB_STATE_"
 _ENDED = frozenset({"DONE", "FAILED", "CANCELLED", "UPDATED", "DRAINED"})
-_ENDING = frozenset({"DRAINING", "CANCELLING"})
+_ENDING = frozenset({"DRAINING", "CANCELLING", "RESOURCE_CLEANING_UP"})
 _RUNNING = "RUNNING"
 _UNKNOWN = "UNKNOWN"
+_STARTING = frozenset({_UNKNOWN, "STOPPED", "QUEUED", "PENDING"})
+"""Google calls a job stopped before it starts. Others, such as PAUSED, are of jobs that have read messages."""
 _CONFLICT = 409
 _CHANGES = ("launch", "drain")
 """The requests that Dataflow may refuse because of the state of a job."""
@@ -65,7 +67,7 @@ class Job:
     @property
     def is_starting(self) -> bool:
         """Whether it reads no messages yet."""
-        return not (self.is_running or self.is_ending or self.has_ended)
+        return self.state in _STARTING
 
     @property
     def is_undetermined(self) -> bool:

@@ -11,7 +11,8 @@ from rawless.doctor.requirements import JobRequirements
 
 Quotas = Mapping[str, Mapping[str, Any]]
 """Limit and usage by the name of a metric, as Compute Engine describes them."""
-_CORES = re.compile(r"-(\d+)$")
+_CORES = re.compile(r"-(\d+)(-\d+(-ext)?)?$")
+"""In the name of a machine type; that of a custom one ends with its memory in MB."""
 
 
 def check(google: Google, job: JobRequirements) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -27,10 +28,11 @@ from google.api_core.exceptions import (
 )
 from google.api_core.retry import Retry
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from google.auth.transport.requests import Request as AuthRequest
 from google.auth.transport.urllib3 import AuthorizedHttp
 from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
-from requests.utils import get_auth_from_url, select_proxy
+from requests.utils import get_auth_from_url, prepend_scheme_if_needed, select_proxy
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.find_files import has_wildcard, matches
@@ -291,6 +293,8 @@ class _Store:
         if _is_emulator(self._address):
             client._http.trust_env = False
         self._http = AuthorizedHttp(client._credentials, http=_connections(client._http, self._address))
+        # Tokens come from other addresses, such as the machine's own server of metadata, which no proxy may answer for.
+        self._http._request = AuthRequest()
 
     def get(self, bucket: str, name: str, start: int, end: int | None, generation: int | None) -> bytes:
         """Return the bytes of an object from `start` to before `end`. Raises errors of Google's and of urllib3's."""
@@ -308,9 +312,12 @@ class _Store:
             timeout=REQUEST_SECONDS,
         )
         if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-            reason = _BLOCKED if _BLOCKED.encode() in response.read(_MOST_OF_AN_ERROR) else ""
+            answer = response.read(_MOST_OF_AN_ERROR, decode_content=True)
             response.drain_conn()
-            raise from_http_status(response.status, reason)
+            raise from_http_status(response.status, _BLOCKED if _BLOCKED.encode() in answer else "")
+        if start and response.status == HTTPStatus.OK:
+            response.close()
+            raise GoogleAPIError("The range was ignored, so the answer begins elsewhere.")
         content = _read(response, None if end is None else end - start)
         if not response.closed:  # a store ignores the range of an object that it inflates in spite of the request
             response.close()  # the rest is not read, so the connection is not used again
@@ -338,9 +345,11 @@ def _connections(session: Any, address: str) -> urllib3.PoolManager:
     settings = session.merge_environment_settings(address, {}, None, None, None)
     proxy = None if _is_emulator(address) else select_proxy(address, settings["proxies"])
     certificates = settings["verify"] if isinstance(settings["verify"], str) else certifi.where()
-    options: dict[str, Any] = {"maxsize": CONNECTIONS, "cert_reqs": "CERT_REQUIRED", "ca_certs": certificates}
-    if proxy is None:
+    form = "ca_cert_dir" if Path(certificates).is_dir() else "ca_certs"
+    options: dict[str, Any] = {"maxsize": CONNECTIONS, "cert_reqs": "CERT_REQUIRED", form: certificates}
+    if not proxy:
         return urllib3.PoolManager(**options)
+    proxy = prepend_scheme_if_needed(proxy, "http")
     user, password = get_auth_from_url(proxy)
     headers = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
     return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)

@@ -27,7 +27,8 @@ def folder() -> Path:
         mode = status.st_mode
         if mode & stat.S_ISVTX:
             raise UserError(f"The home folder {path} is shared with other users: set {HOME_VARIABLE} to another.")
-        if status.st_uid != os.geteuid():  # whose owner can open it again, and may have left a key and a token there
+        owners = {status.st_uid} if named else {status.st_uid, path.lstat().st_uid}
+        if owners != {os.geteuid()}:  # whose owner can open it again, and may have left a key and a token there
             raise UserError(f"The home folder {path} belongs to another user: set {HOME_VARIABLE} to another.")
         if mode & 0o077:
             path.chmod(0o700)
@@ -42,14 +43,17 @@ def folder() -> Path:
 
 
 def _find() -> Path | None:
-    """Return the nearest home folder of this user, in the current folder or above."""
+    """Return the nearest home folder of this user, in the current folder or above.
+
+    A link of another user is none: it could lead into any folder of this user, which would then be written to.
+    """
     here = Path.cwd()
     return next((path for path in (each / NAME for each in (here, *here.parents)) if _is_own(path)), None)
 
 
 def _is_own(path: Path) -> bool:
     try:
-        return path.is_dir() and path.stat().st_uid == os.geteuid()
+        return path.is_dir() and path.stat().st_uid == path.lstat().st_uid == os.geteuid()
     except OSError:  # in a folder that this user may not open
         return False
 

@@ -17,6 +17,8 @@ from terraform.checks.schema import PROVIDERS
 REPOSITORY = Path(__file__).parent.parent.parent
 INPUTS = ("terraform", "sql", "examples")
 """The folders that a plan reads."""
+_NO_INPUTS = (".terraform*", "*.tfstate", "*.tfstate.*", "__pycache__")
+"""What these folders may contain after an apply. With a state, a plan would create only what is missing."""
 ROOTS = ("", "bootstrap")
 """The folders of terraform/ that are applied."""
 EXAMPLE_FILES = ("example.tfvars", "bootstrap/example.tfvars")
@@ -132,7 +134,7 @@ def _copy(tree: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name in INPUTS:
-            shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns(".terraform*", "__pycache__"))
+            shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns(*_NO_INPUTS))
         for other in tree.iterdir():  # a file of a stream may be in any of them
             if other.name not in INPUTS and not other.name.startswith("."):
                 (folder / other.name).symlink_to(other.resolve())

@@ -283,6 +283,15 @@ def test_quotas_are_compared_with_what_all_jobs_need_together(described: list[qu
     assert "--quota-id=NVIDIA-L4-GPUS-per-project-region --preferred-value=5" in missing.command
 
 
+def test_the_number_at_the_end_of_a_custom_machine_type_is_its_memory(described: list[quotas.Description]) -> None:
+    jobs = [_job("text", "n2-custom-4-16384", 2), _job("log", "custom-2-5120-ext", 1)]
+
+    assert sorted(finding.detail for finding in quotas.check(described, jobs)) == [
+        "CPUS in europe-west1: 2 needed, 20 of 24 free",
+        "N2_CPUS in europe-west1: 8 needed, 16 of 16 free",
+    ]
+
+
 def test_a_region_and_a_project_that_no_file_describes_are_named(described: list[quotas.Description]) -> None:
     found = [*quotas.check(described[:1], JOBS), *quotas.check(described[1:], JOBS)]
 

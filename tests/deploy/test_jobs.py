@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from google.cloud.dataflow_v1beta3 import JobState
 
 from rawless.deploy import changes
+from rawless.deploy.jobs import Job
 from rawless.errors import RawlessError, Unavailable, UserError
 from tests.deploy.conftest import Clock, JobsOf
 from tests.deploy.fake_dataflow import PATH, FakeDataflow
@@ -12,6 +14,15 @@ from tests.deploy.job_files import LABELS, NAME, changed
 from tests.fake_google import Answer, refused
 
 LAUNCH, LIST = f"POST {PATH}/flexTemplates:launch", f"GET {PATH}/jobs"
+
+
+def test_only_a_job_that_never_ran_counts_as_one_that_has_read_nothing() -> None:
+    """`rawless job drain` says of such a job that to cancel it loses nothing."""
+    states = [state.name.removeprefix("JOB_STATE_") for state in JobState]
+    jobs = [Job("job-1", "name", state, None, {}) for state in states]
+
+    assert {job.state for job in jobs if job.is_starting} == {"UNKNOWN", "STOPPED", "QUEUED", "PENDING"}
+    assert {job.state for job in jobs if job.is_ending} == {"DRAINING", "CANCELLING", "RESOURCE_CLEANING_UP"}
 
 
 @pytest.mark.parametrize(

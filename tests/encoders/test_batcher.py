@@ -330,6 +330,51 @@ def test_an_item_that_is_interrupted_while_it_is_prepared_gives_its_place_to_oth
     assert next_one.result(LIMIT) == vector(8)
 
 
+def test_an_item_that_is_interrupted_after_it_joined_a_batch_gives_its_place_away_once(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Batcher[int]) -> bool:
+        raise KeyboardInterrupt
+
+    shared = batcher(model, capacity=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Batcher, "_surely_joins", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            shared.submit(lambda: 7, is_quick=True)
+    (after,) = submit(shared, 8)
+    assert after.result(LIMIT) == vector(8)
+
+    model.started.clear()
+    model.gate.clear()
+    in_progress = submit(shared, 9)
+    assert model.started.wait(LIMIT)
+    thread = threading.Thread(target=lambda: in_progress.extend(submit(shared, 10)))
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()  # since the only place is taken
+    model.gate.set()
+    thread.join(LIMIT)
+    assert [number_of(each.result(LIMIT)) for each in in_progress] == [9, 10]
+
+
+def test_an_item_for_which_no_thread_starts_does_not_harm_the_next_one(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    shared = batcher(model)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        (refused,) = submit(shared, 1)
+    with pytest.raises(Unavailable, match="cannot start a thread"):
+        refused.result(LIMIT)
+
+    (next_one,) = submit(shared, 2)
+    assert next_one.result(LIMIT) == vector(2)
+    assert model.batches == [[2]]
+
+
 def test_a_batch_is_measured_by_size_fill_padding_and_failures_before_its_callers_go_on() -> None:
     def run(batch: Sequence[int]) -> list[Outcome | Unavailable]:
         return [Unavailable("no") if number == 6 else vector(number) for number in batch]

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -14,7 +15,7 @@ from google.cloud.storage import Client
 
 from rawless.errors import Unavailable
 from rawless.events import cloud_objects, stored_objects
-from rawless.events.cloud_objects import ObjectPattern, forget_client, list_objects
+from rawless.events.cloud_objects import CloudObject, ObjectPattern, forget_client, list_objects
 from rawless.events.objects import ObjectLocation, locate
 from rawless.events.stored_objects import read_object
 from rawless.privacy import Reason, Rejected, guarded
@@ -126,6 +127,14 @@ def test_a_store_that_sends_more_than_was_asked_for_is_cut_off(store: Store) -> 
     store.objects["bucket/folder/a"] = Stored(bytes(8 << 20), ignores_range=True)
     assert read("a") == bytes(1001)
     assert len(store.asked) == 1
+
+
+def test_a_part_of_an_object_is_never_taken_from_elsewhere_in_it(store: Store) -> None:
+    stored = store.put("a", b"0123456789", ignores_range=True)
+    found = CloudObject("bucket", "a", stored.generation, 10)
+    assert cloud_objects.read_object(found, "here", 0, 5) == b"01234"
+    with pytest.raises(Unavailable):
+        cloud_objects.read_object(found, "here", 5)
 
 
 BOMB = gzip.compress(bytes(4 << 20))
@@ -281,17 +290,30 @@ def test_an_emulator_is_not_reached_through_a_proxy(store: Store, monkeypatch: p
     assert [found.name for found in list_objects(ObjectPattern("bucket", "folder/*"), "here")] == ["folder/a"]
 
 
-def test_google_is_reached_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/own.pem")
-    for name in ("no_proxy", "NO_PROXY"):
+@pytest.mark.parametrize("proxy", ["http://proxy.example:3128", "proxy.example:3128"])
+def test_google_is_reached_as_the_environment_says(proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", proxy)
+    for certificates, form in (("/etc/own.pem", "ca_certs"), (str(tmp_path), "ca_cert_dir")):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates)
+        with closing(cloud_objects._Store(Client.create_anonymous_client())) as google:
+            connections = google._http.http
+            assert isinstance(connections, urllib3.ProxyManager)
+            assert connections.proxy.url == "http://proxy.example:3128"
+            assert connections.connection_pool_kw[form] == certificates
+            assert connections.connection_pool_kw["cert_reqs"] == "CERT_REQUIRED"
+
+
+def test_a_proxy_is_not_asked_for_tokens_of_this_machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would get no answer, or the token of the proxy's own account."""
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     with closing(cloud_objects._Store(Client.create_anonymous_client())) as google:
-        connections = google._http.http
-        assert isinstance(connections, urllib3.ProxyManager)
-        assert connections.proxy.url == "http://proxy.example:3128"
-        assert connections.connection_pool_kw["ca_certs"] == "/etc/own.pem"
-        assert connections.connection_pool_kw["cert_reqs"] == "CERT_REQUIRED"
+        assert google._http._request(url=f"{store.address}/token").status == 404  # the store stands for the server
+    assert store.asked == ["/token"]
 
 
 def test_a_local_object_is_read_without_a_client(monkeypatch: pytest.MonkeyPatch) -> None:

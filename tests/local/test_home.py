@@ -77,3 +77,22 @@ def test_a_home_folder_above_that_belongs_to_another_user_is_not_used(
     monkeypatch.setattr(home, "_is_own", lambda path: path.is_dir() and path.parent != tmp_path)
 
     assert home.folder() == tmp_path / "mine" / ".rawless"
+
+
+def test_a_link_of_another_user_to_a_folder_of_this_one_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAWLESS_HOME")
+    (tmp_path / "documents").mkdir(mode=0o755)
+    (tmp_path / ".rawless").symlink_to(tmp_path / "documents")
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    other = os.stat_result((stat.S_IFLNK, *[os.geteuid() + 1] * 9))  # as only root could create a link of somebody else
+    own = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: other if path == tmp_path / ".rawless" else own(path))
+
+    assert home.folder() == tmp_path / "mine" / ".rawless"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="belongs to another user"):
+        home.folder()
+    assert list((tmp_path / "documents").iterdir()) == []

@@ -32,6 +32,16 @@ def test_a_second_plan_changes_nothing() -> None:
     assert not list(second_plan.violations(REPOSITORY))
 
 
+def test_a_state_of_an_apply_is_not_what_a_plan_begins_with(mistakes: MakeMistakes) -> None:
+    tree = mistakes()
+    for root in plan.ROOTS:
+        (tree / "terraform" / root / "terraform.tfstate").write_text("{}", encoding="utf-8")
+        (tree / "terraform" / root / "terraform.tfstate.backup").write_text("{}", encoding="utf-8")
+
+    with plan._copy(tree) as folder:
+        assert [*folder.rglob("*.tfstate*")] == []
+
+
 def _job_file(resources: list[Resource], stream: str) -> Resource:
     (found,) = [each for each in job_files.job_files(resources) if each.values["name"] == f"jobs/{stream}.json"]
     return found
