@@ -214,15 +214,16 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """An empty Cloud Storage on this machine, to which sources are directed, and whose faults are retried quickly."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    from rawless.events.cloud_objects import forget_client
+    from rawless.events import cloud_objects
 
     with serving() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
-        monkeypatch.setattr(DEFAULT_RETRY, "_initial", 0.01)
-        monkeypatch.setattr(DEFAULT_RETRY, "_maximum", 0.05)
-        forget_client()
+        for retry in (DEFAULT_RETRY, cloud_objects._retry):  # of lists, and of contents
+            monkeypatch.setattr(retry, "_initial", 0.01)
+            monkeypatch.setattr(retry, "_maximum", 0.05)
+        cloud_objects.forget_client()
         yield server
-        forget_client()
+        cloud_objects.forget_client()
     gc.collect()  # the client abandons the connection of a refused download without closing it
 
 

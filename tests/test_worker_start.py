@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
 
+@pytest.mark.full
 def test_each_stage_of_a_start_is_timed_in_a_fresh_process(minilm: Encoder) -> None:
     started = worker_start.start(minilm.spec)
 

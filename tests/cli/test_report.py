@@ -26,6 +26,7 @@ def shop(shop: Shop) -> Shop:
     return shop
 
 
+@pytest.mark.full
 def test_a_report_on_a_snapshot_and_its_head(rawless: Rawless, shop: Shop, home: Path, tmp_path: Path) -> None:
     trained = rawless("head", "train", shop.folder / "head.yaml", "--json").json
     alone = rawless("report", "dataset", "pictured", "--json").json

@@ -88,6 +88,7 @@ def test_headers_and_key_are_the_fields_and_what_is_malformed_is_rejected_by_its
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.full
 def test_a_bundle_that_fails_is_read_again_and_nothing_after_it_is_committed(
     setting: Setting, cluster: Cluster, topic: Topic, logged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_bundle_that_fails_is_read_again_and_nothing_after_it_is_committed(
     assert cluster.committed(topic.name, topic.group) == [25] * PARTITIONS
 
 
+@pytest.mark.full
 def test_a_partition_that_cannot_be_read_again_ends_the_worker(
     setting: Setting, cluster: Cluster, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +134,7 @@ def test_a_partition_that_cannot_be_read_again_ends_the_worker(
     assert max(cluster.committed(topic.name, topic.group)) < 0
 
 
+@pytest.mark.full
 def test_an_error_that_passes_does_not_hide_that_a_partition_cannot_be_read_again(
     cluster: Cluster, topic: Topic, open_reader: Callable[[Topic], KafkaReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +192,7 @@ def test_partitions_that_another_member_takes_over_are_read_again_and_not_commit
     assert {number for number, offset in enumerate(cluster.committed(topic.name, topic.group)) if offset == 3} == kept
 
 
+@pytest.mark.full
 def test_a_member_whose_threads_all_work_stays_in_its_group(
     cluster: Cluster, topic: Topic, open_reader: Callable[[Topic], KafkaReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
