@@ -224,7 +224,6 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         cloud_objects.forget_client()
         yield server
         cloud_objects.forget_client()
-    gc.collect()  # the client abandons the connection of a refused download without closing it
 
 
 @pytest.fixture

@@ -154,7 +154,6 @@ def test_no_marker_escapes_from_a_worker_process(run: Callable[..., set[Trace]])
     assert run(*_everywhere(), beam_options=("--direct_running_mode=multi_processing",)) == set()
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize(
     ("status", "beam"),
     [(200, ()), (403, ()), pytest.param(200, ("--direct_running_mode=multi_processing",), marks=pytest.mark.full)],

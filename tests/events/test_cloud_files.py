@@ -23,8 +23,6 @@ from rawless.privacy import Raw, Reason
 from tests.object_server import Store
 from tests.streams import ANY_ID
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 NOW = datetime(2026, 6, 15, 12, 0, 0, tzinfo=UTC)
 HEADER = "file,event_id,occurred_at,subject_id,channel"
 STREAM = Stream.model_validate(

@@ -28,9 +28,6 @@ from rawless.events.objects import UnreadableObject
 from rawless.privacy.boundary import guarded
 from tests.object_server import Store, Stored
 
-# The client abandons the connection of a refused download without closing it.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 WHERE = "gs://bucket/2026/*"
 MARKER = "Rosalind-0815"
 

@@ -24,8 +24,6 @@ from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected
 from tests.object_server import Store
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 MARK = b"\xef\xbb\xbf"
 STREAM = Stream(stream="message", modality="text", encoders=("minilm@1.0.0",))
 SOURCE = "jsonl:gs://bucket/2026/*.jsonl*"

@@ -1,11 +1,9 @@
 """Objects in a bucket that events name, read from a small Google Cloud Storage server in this process."""
 
-import gc
 import gzip
 import logging
 import random
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,32 +17,10 @@ from rawless.events.cloud_objects import CloudObject, ObjectPattern, forget_clie
 from rawless.events.objects import ObjectLocation, locate
 from rawless.events.stored_objects import read_object
 from rawless.privacy import Reason, Rejected, guarded
-from tests.object_server import Store, Stored, serving
-
-# The client abandons the connection of a refused download without closing it.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+from tests.object_server import Store, Stored
 
 PREFIX = "gs://bucket/folder/"
 MARKER = "Rosalind-0815"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected() -> Iterator[None]:
-    """Collects the garbage of clients here, so that a warning about it does not appear in an unrelated test."""
-    yield
-    gc.collect()
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store, to which the client is directed."""
-    with serving() as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
-        for name, seconds in (("_initial", 0.01), ("_maximum", 0.05)):
-            monkeypatch.setattr(cloud_objects._retry, name, seconds)
-        forget_client()
-        yield server
-        forget_client()
 
 
 @pytest.fixture

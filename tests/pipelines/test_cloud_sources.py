@@ -13,8 +13,6 @@ from rawless.events.sources import open_source
 from rawless.events.stream import Stream
 from tests.object_server import Store
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 OBJECTS = 50
 Ingested = Callable[..., dict[str, Any]]
 Rows = Callable[[], list[dict[str, Any]]]
