@@ -26,7 +26,7 @@ from encoders.query_tower import Tower, trainable, unsealed_tower, write_tower
 from encoders.seal import seal
 from encoders.spec import EncoderSpec
 from rawless import broken_process
-from rawless.connect import PUBSUB_VARIABLE
+from rawless.connect import LOCAL_CONFIG, PUBSUB_VARIABLE
 from rawless.events.pubsub import PubSub
 from rawless.events.sources.pubsub import Subscription
 from rawless.events.stream import Stream
@@ -207,6 +207,15 @@ def google(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
         return
     with cloud_warehouse() as warehouse:
         yield warehouse
+
+
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home folder of a local stack of one module of tests, in which nobody else writes."""
+    home = tmp_path_factory.mktemp("own_home")
+    Warehouse(LOCAL_CONFIG, local_stack.up(home).bigquery).ensure()
+    yield home
+    local_stack.down(home)
 
 
 @pytest.fixture

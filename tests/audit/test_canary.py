@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -37,15 +37,6 @@ from tests.shop import make_row
 from tests.tiny_towers import Towers
 
 UUIDS = "event_id: uuid\n"
-
-
-@pytest.fixture(scope="module")
-def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home folder of a local stack that has no other tables."""
-    home = tmp_path_factory.mktemp("canary")
-    Warehouse(LOCAL_CONFIG, local_stack.up(home).bigquery).ensure()
-    yield home
-    local_stack.down(home)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ the job while Dataflow's job is active.
 import io
 import json
 import os
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +15,9 @@ import pytest
 
 from rawless.audit.canary import delivery
 from rawless.cli.main import run
-from rawless.connect import LOCAL_CONFIG, open_warehouse
+from rawless.connect import open_warehouse
 from rawless.events.pubsub import PubSub
 from rawless.local import stack as local_stack
-from rawless.warehouse.client import Warehouse
 from tests.deploy.canary_stream import Deployed, Rawless, count_rows, of_outputs, run_and_remove
 from tests.deploy.fake_dataflow import FakeDataflow
 from tests.deploy.job_files import changed
@@ -42,15 +40,6 @@ def rawless(capfd: pytest.CaptureFixture[str]) -> Rawless:
         return code, json.loads(printed)
 
     return call
-
-
-@pytest.fixture(scope="module")
-def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home folder of a local stack that has no other tables."""
-    home = tmp_path_factory.mktemp("canary_stream")
-    Warehouse(LOCAL_CONFIG, local_stack.up(home).bigquery).ensure()
-    yield home
-    local_stack.down(home)
 
 
 @pytest.fixture
