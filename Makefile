@@ -80,10 +80,10 @@ image:
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-# The second lock is the subset of the first that the image needs.
+# The second lock is the subset of the first that the image needs: jobs, workers and services.
 lock: $(DONE)
 	$(COMPILE) --all-extras --upgrade pyproject.toml --output-file requirements.lock
-	$(COMPILE) --no-annotate --extra kafka --constraint requirements.lock pyproject.toml --output-file requirements.worker.lock
+	$(COMPILE) --no-annotate --extra ingest --extra kafka --extra serve --constraint requirements.lock pyproject.toml --output-file requirements.worker.lock
 
 clean:
 	rm -rf .venv .rawless .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
