@@ -78,7 +78,12 @@ else:
         if name not in _SOURCES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module, _, attribute = _SOURCES[name].partition(":")
-        return globals().setdefault(name, getattr(import_module(module), attribute))
+        try:
+            return globals().setdefault(name, getattr(import_module(module), attribute))
+        except ImportError as error:
+            from rawless.extras import explain
+
+            raise explain(error, f"rawless.{name}") or error from error
 
     def __dir__() -> list[str]:
         return [*globals(), *_SOURCES, "__version__"]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rawless.errors import UserError
-from rawless.events.pubsub import PubSub, check_name
 from rawless.local import home, stack
 from rawless.loopback import emulator_address
 from rawless.privacy.pseudonyms import (
@@ -23,7 +22,8 @@ from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig, load_warehouse_config
 from rawless.warehouse.table_streams import Tables
 
-if TYPE_CHECKING:  # its package imports the libraries of all sources
+if TYPE_CHECKING:  # Pub/Sub's client, and the libraries of all sources, which not every command needs
+    from rawless.events.pubsub import PubSub
     from rawless.events.sources.pubsub import Subscription
 
 PUBSUB_VARIABLE = "PUBSUB_EMULATOR_HOST"
@@ -78,11 +78,13 @@ def open_tables(file: Path | None = None) -> Tables:
     return Tables(Warehouse(config, None if file else stack.up(home.folder()).bigquery))
 
 
-def open_pubsub(file: Path | None = None) -> PubSub:
+def open_pubsub(file: Path | None = None) -> "PubSub":
     """Open the Pub/Sub that PUBSUB_EMULATOR_HOST names; else Google's with a warehouse file, the local one without.
 
     Raises UserError if the variable names a host other than this machine.
     """
+    from rawless.events.pubsub import PubSub
+
     if host := emulator_address(PUBSUB_VARIABLE):
         local = stack.find(home.folder())
         return PubSub(host, local.token if local and local.pubsub == host else "")
@@ -111,6 +113,8 @@ def default_topic(file: Path | None, stream: str) -> str:
 
 def topic_name(project: str, stream: str) -> str:
     """Return the name of a stream's topic in a project. Raises UserError if Pub/Sub does not allow the name."""
+    from rawless.events.pubsub import check_name
+
     return check_name(f"projects/{project}/topics/{stream}", "topics", "The stream")
 
 

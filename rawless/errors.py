@@ -2,6 +2,7 @@
 
 RawlessError
 ├── UserError              the caller's mistake: one sentence with field, value, rule and fix (exit code 2)
+│   └── extras.MissingLibrary  a library of an extra is not installed (exit code 2)
 ├── Unavailable            a transient failure that outlived its retries; nothing was dropped (exit code 1)
 ├── deploy.JobNotReady     a job failed, or was not ready within the limit of a command (exit code 1)
 ├── privacy.Rejected       a permanent failure of one event: a closed `Reason`, never a text

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from PIL import Image
-
 from encoders.image_formats import heif
 from encoders.image_formats.bits import Bits
 from encoders.image_formats.reading import read_exactly
@@ -43,6 +41,8 @@ def is_installed() -> bool:
 
 def register() -> None:
     """Let Pillow decode HEICs, with one thread each. Raises Rejected when the library is not installed."""
+    from PIL import Image
+
     if "HEIF" in Image.OPEN:
         return
     if not is_installed():

@@ -60,6 +60,7 @@ from rawless.cli.commands import (
     subjects,
     worker,
 )
+from rawless.cli.extras import missing_library
 from rawless.cli.interrupts import INTERRUPTED
 from rawless.cli.output import printable
 from rawless.errors import RawlessError, UserError
@@ -173,10 +174,13 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), 1)
     except BrokenPipeError:
         return 1
+    except ImportError as error:
+        missing = missing_library(error, _command(arguments))
+        return _fail(str(missing), 2) if missing else _fail_internally(error)
     except OSError as error:
         return _fail(f"A file or connection could not be read or written ({type(error).__name__}, {error.errno}).", 1)
     except Exception as error:  # noqa: BLE001 - its text may hold content
-        return _fail(f"Internal error ({type(error).__name__}); please report it with the command that you ran.", 1)
+        return _fail_internally(error)
 
 
 def _call(arguments: list[str]) -> object:
@@ -187,6 +191,16 @@ def _call(arguments: list[str]) -> object:
         if isinstance(leaving.code, int | None):
             return leaving.code
     raise RuntimeError("a library ended the process with a text, which the interpreter would print")
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command that these arguments name, with its group if it has one."""
+    groups = {group.name for group in app.registered_groups}
+    return " ".join(arguments[: 2 if arguments[0] in groups else 1])
+
+
+def _fail_internally(error: Exception) -> int:
+    return _fail(f"Internal error ({type(error).__name__}); please report it with the command that you ran.", 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+from rawless import extras
 from rawless.doctor.finding import Finding
 from rawless.errors import RawlessError
 from rawless.local import home
 
 _FREE_BYTES = 2 * 10**9
+_OF_ENCODERS = {"device", "text encoder", "image encoder"}
 
 
 def check_machine() -> list[Finding]:
@@ -22,8 +24,19 @@ def _finding(name: str, check: Callable[[], str]) -> Finding:
         return Finding(name, True, check())
     except RawlessError as error:
         return Finding(name, False, str(error))
-    except (ImportError, OSError) as error:
-        return Finding(name, False, f"The check failed ({type(error).__name__}): run `make setup` again.")
+    except ImportError as error:
+        return _without_library(name, error)
+    except OSError as error:
+        return Finding(name, False, f"The check failed ({type(error).__name__}): install the package again.")
+
+
+def _without_library(name: str, error: ImportError) -> Finding:
+    """Return the finding of a check without its libraries: a machine that encodes nothing needs none for encoders."""
+    is_needed = name not in _OF_ENCODERS
+    what, extra = ("The warehouse", "science") if is_needed else ("An encoder", "encode")
+    if missing := extras.explain(error, what, extra):
+        return Finding(name, not is_needed, f"Not checked. {missing}")
+    return Finding(name, False, f"The check failed ({type(error).__name__}): install the package again.")
 
 
 def _python() -> str:

@@ -3,7 +3,7 @@
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rawless.config import check
 from rawless.errors import UserError
@@ -11,19 +11,22 @@ from rawless.files import owner_only
 from rawless.heads import artefact, registry
 from rawless.heads.artefact import DomainManifest, FolderExists, HeadManifest
 from rawless.heads.evaluation import Evaluation
-from rawless.heads.examples import Task
-from rawless.heads.onnx_graph import to_onnx
 from rawless.heads.registry import RegisteredHead
 from rawless.heads.spec import HeadSpec, spec_type
-from rawless.heads.training import TrainedHead
 from rawless.warehouse.client import Warehouse
+
+if TYPE_CHECKING:  # torch, which only training needs
+    from rawless.heads.examples import Task
+    from rawless.heads.training import TrainedHead
 
 _UNSET_OPTIONS: dict[str, Any] = {"hidden": [], "positive": None, "tenant": None}
 """Manifests record these options for heads of every kind, also of those that do not have them."""
 
 
-def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
+def manifest_of(trained: "TrainedHead", version: int = 1) -> HeadManifest:
     """Return the manifest of a trained head, without digests."""
+    from rawless.heads.onnx_graph import to_onnx
+
     task, snapshot, domain = trained.task, trained.task.manifest, trained.domain
     encoder, _, encoder_version = str(snapshot.spec["spec"]["encoder"]).partition("@")
     return HeadManifest(
@@ -48,8 +51,10 @@ def manifest_of(trained: TrainedHead, version: int = 1) -> HeadManifest:
     )
 
 
-def graphs_of(trained: TrainedHead) -> tuple[bytes, bytes | None]:
+def graphs_of(trained: "TrainedHead") -> tuple[bytes, bytes | None]:
     """Return the graph of a trained head, and that of its domain if it has one."""
+    from rawless.heads.onnx_graph import to_onnx
+
     dimension = trained.task.dimension
     graph = to_onnx(trained.head, dimension).SerializeToString(deterministic=True)
     if trained.domain is None:
@@ -57,7 +62,7 @@ def graphs_of(trained: TrainedHead) -> tuple[bytes, bytes | None]:
     return graph, to_onnx(trained.domain.module, dimension).SerializeToString(deterministic=True)
 
 
-def _hyperparameters(task: Task) -> dict[str, Any]:
+def _hyperparameters(task: "Task") -> dict[str, Any]:
     options = _UNSET_OPTIONS | task.spec.model_dump(mode="json", exclude={"head", "snapshot", "kind", "features"})
     return options | ({"positive": task.classes[-1]} if task.kind.is_of_pairs else {})
 
@@ -72,7 +77,7 @@ def spec_of(manifest: HeadManifest) -> HeadSpec:
     return check(fields | manifest.hyperparameters, spec_type(manifest.kind), where=where)
 
 
-def publish_trained(warehouse: Warehouse, trained: TrainedHead, home: Path) -> tuple[HeadManifest, Path]:
+def publish_trained(warehouse: Warehouse, trained: "TrainedHead", home: Path) -> tuple[HeadManifest, Path]:
     """Publish a trained head, see `publish`."""
     graph, domain = graphs_of(trained)
     return publish(warehouse, manifest_of(trained), graph, home, trained.evaluation, domain)

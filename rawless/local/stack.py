@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from rawless import extras
 from rawless.errors import Unavailable
 from rawless.files import owner_only
 from rawless.privacy.pseudonyms import KEY_VARIABLE
@@ -103,6 +104,7 @@ def _start(home: Path) -> Stack:
 
 
 def _launch(home: Path) -> subprocess.Popen[bytes]:
+    extras.require("local", "The local stack")
     (home / ADDRESS_FILE).unlink(missing_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     with owner_only(), (home / LOG_FILE).open("ab") as log:

@@ -9,8 +9,11 @@ from rawless.cli.options import Json, Metadata, WarehouseFile
 from rawless.cli.output import echo, print_json, print_table, progress_steps, warn
 
 if TYPE_CHECKING:
+    from rawless.datasets.snapshots import Manifest
     from rawless.heads.artefact import HeadManifest
     from rawless.heads.evaluation import Evaluation, OutOfScope
+    from rawless.heads.reevaluate import Reevaluation
+    from rawless.warehouse.client import Warehouse
 
 app = typer.Typer(help="Train, inspect, export and deploy shallow models on frozen embeddings.", no_args_is_help=True)
 
@@ -101,10 +104,7 @@ def show(
     from rawless.datasets import erasures
     from rawless.datasets.snapshots import find
     from rawless.heads import artefact, registry
-    from rawless.heads.out_of_scope import evaluate_out_of_scope
     from rawless.heads.publish import folder_of
-    from rawless.heads.reevaluate import reevaluate_folder
-    from rawless.heads.session import open_head
     from rawless.local import home
 
     opened = open_warehouse(warehouse)
@@ -113,9 +113,8 @@ def show(
     evaluation = artefact.read_evaluation(folder)
     erased = erasures.list_erasures(opened, manifest.snapshot_id) if manifest.snapshot_id else []
     other = find(opened, snapshot) if snapshot else None
-    judged = reevaluate_folder(opened, folder, other) if other else None
-    declared = find(opened, out_of_scope) if out_of_scope else None
-    separated = evaluate_out_of_scope(opened, open_head(folder), declared) if declared else None
+    judged = _judge(opened, folder, other) if other else None
+    separated = _separate(opened, folder, find(opened, out_of_scope)) if out_of_scope else None
     if to:
         _write_suspects(to, evaluation)
     if json:
@@ -139,6 +138,19 @@ def show(
             echo(f"Left out: {judged.left_out:,} test rows of events or persons that the head was trained on.")
     if separated:
         _print_out_of_scope(separated)
+
+
+def _judge(warehouse: "Warehouse", folder: Path, snapshot: "Manifest") -> "Reevaluation":
+    from rawless.heads.reevaluate import reevaluate_folder
+
+    return reevaluate_folder(warehouse, folder, snapshot)
+
+
+def _separate(warehouse: "Warehouse", folder: Path, snapshot: "Manifest") -> "OutOfScope":
+    from rawless.heads.out_of_scope import evaluate_out_of_scope
+    from rawless.heads.session import open_head
+
+    return evaluate_out_of_scope(warehouse, open_head(folder), snapshot)
 
 
 @app.command("list")

@@ -22,7 +22,6 @@ from rawless.heads.importing.model_signature import ModelSignature, TensorInfo, 
 from rawless.heads.importing.normal_form import finish, in_order, normal_form
 from rawless.heads.importing.onnx_reader import check, read_model
 from rawless.heads.importing.trial import ROWS, Array, TrialError, run_trial
-from rawless.heads.reevaluate import reevaluate
 from rawless.heads.session import HeadSession
 from rawless.heads.spec import CLASS, NAME, fits
 from rawless.warehouse.client import Warehouse
@@ -226,6 +225,8 @@ def evaluated(warehouse: Warehouse, imported: ImportedModel, snapshot: Manifest)
 
     Raises UserError when they do not fit together.
     """
+    from rawless.heads.reevaluate import reevaluate  # torch, which importing alone does not need
+
     ordered = _ordered(imported, snapshot)
     metrics = reevaluate(warehouse, HeadSession(ordered.manifest, ordered.graph), snapshot).metrics
     hyperparameters = ordered.manifest.hyperparameters | {"judged_on": snapshot.snapshot_id}
