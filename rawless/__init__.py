@@ -15,34 +15,16 @@ __all__ = [
     "Rejected",
     "Unavailable",
     "UserError",
-    "build_snapshot",
-    "frame",
-    "hugging_face",
-    "load_encoder",
-    "load_head_spec",
-    "load_stream",
-    "lookup_encoder",
-    "open_dataset",
-    "open_head",
-    "open_task",
-    "open_warehouse",
-    "torch_dataset",
-    "train_head",
+    "encoder",
+    "head",
+    "open",
 ]
 
 if TYPE_CHECKING:
-    from encoders.catalogue import lookup as lookup_encoder
-    from encoders.load import load as load_encoder
-    from rawless.connect import open_warehouse
-    from rawless.datasets.build import build as build_snapshot
-    from rawless.datasets.dataset import open_dataset
+    from rawless.api.encoder import encoder
+    from rawless.api.home import open_head as head
+    from rawless.api.home import open_home as open  # noqa: A004 - only as rawless.open
     from rawless.errors import RawlessError, Unavailable, UserError
-    from rawless.events.stream import load_stream
-    from rawless.heads.examples import open_task
-    from rawless.heads.readers import frame, hugging_face, torch_dataset
-    from rawless.heads.session import open_head
-    from rawless.heads.spec import load_head_spec
-    from rawless.heads.training import train as train_head
     from rawless.privacy import Raw, Rejected
 
     __version__: str
@@ -53,19 +35,9 @@ else:
         "Rejected": "rawless.privacy:Rejected",
         "Unavailable": "rawless.errors:Unavailable",
         "UserError": "rawless.errors:UserError",
-        "build_snapshot": "rawless.datasets.build:build",
-        "frame": "rawless.heads.readers:frame",
-        "hugging_face": "rawless.heads.readers:hugging_face",
-        "load_encoder": "encoders.load:load",
-        "load_head_spec": "rawless.heads.spec:load_head_spec",
-        "load_stream": "rawless.events.stream:load_stream",
-        "lookup_encoder": "encoders.catalogue:lookup",
-        "open_dataset": "rawless.datasets.dataset:open_dataset",
-        "open_head": "rawless.heads.session:open_head",
-        "open_task": "rawless.heads.examples:open_task",
-        "open_warehouse": "rawless.connect:open_warehouse",
-        "torch_dataset": "rawless.heads.readers:torch_dataset",
-        "train_head": "rawless.heads.training:train",
+        "encoder": "rawless.api.encoder:encoder",
+        "head": "rawless.api.home:open_head",
+        "open": "rawless.api.home:open_home",
     }
     """The module and name of each public name."""
 

@@ -45,9 +45,19 @@ def open_warehouse(file: Path | None = None) -> Warehouse:
     Without a file this is the warehouse of the local stack, which is started if it is not running. Raises UserError for
     a file that is not valid, Unavailable when the local stack does not start or the warehouse does not answer.
     """
-    warehouse = (
-        Warehouse(load_warehouse_config(file)) if file else Warehouse(LOCAL_CONFIG, stack.up(home.folder()).bigquery)
-    )
+    if file is None:
+        return open_local_warehouse(home.folder())
+    warehouse = Warehouse(load_warehouse_config(file))
+    warehouse.ensure()
+    return warehouse
+
+
+def open_local_warehouse(home_folder: Path) -> Warehouse:
+    """Open the warehouse of the local stack in a home folder, which is started if it is not running.
+
+    Raises Unavailable when it does not start.
+    """
+    warehouse = Warehouse(LOCAL_CONFIG, stack.up(home_folder).bigquery)
     warehouse.ensure()
     return warehouse
 

@@ -13,6 +13,10 @@ RawlessError
 class RawlessError(Exception):
     """Base class of every error that Rawless raises on purpose."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows of the error: its sentence, as the command line prints it, and no frames."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UserError(RawlessError):
     """A mistake of the caller, described in one sentence that names field, value, rule and fix."""

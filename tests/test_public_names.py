@@ -39,8 +39,8 @@ def test_the_names_for_type_checkers_are_the_names_at_run_time() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'rawless' has no attribute 'open'"):
-        rawless.open  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'rawless' has no attribute 'frame'"):
+        rawless.frame  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:

@@ -29,7 +29,12 @@ def open_dataset(path: Path, as_of: datetime | None = None) -> Dataset:
     spec = load_dataset(path)
     if as_of is not None:
         spec = spec.model_copy(update={"as_of": as_of.astimezone(UTC)})
-    folder = (path.parent / spec.folder).resolve()
+    return with_queries(spec, path.parent)
+
+
+def with_queries(spec: DatasetSpec, folder: Path) -> Dataset:
+    """Return a dataset with its label and rules; `folder` is that of its file. Raises UserError."""
+    folder = (folder / spec.folder).resolve()
     return Dataset(
         spec=spec,
         label=find_query("labels", spec.label.query, folder),

@@ -3,6 +3,7 @@
 A number is itself, a class the index of its class, and NaN is a missing value of either.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -22,6 +23,18 @@ class HeadFeature(ClosedValues):
         """Return name and values for people."""
         values = f"{self.range[0]:g} to {self.range[1]:g}" if self.range else ", ".join(self.classes)
         return f"{self.name} ({values})"
+
+    def encoded(self, value: object) -> float | None:
+        """Return a value as its column has it, rounded as in a snapshot; None for one that the feature cannot have."""
+        if value is None:
+            return math.nan
+        if isinstance(value, str) and value in self.classes:
+            return self.classes.index(value)
+        if self.range and self.step and isinstance(value, int | float) and not isinstance(value, bool):
+            lowest, highest = self.range
+            if lowest <= value <= highest:
+                return lowest + math.floor((value - lowest) / self.step + 0.5) * self.step
+        return None
 
 
 def choose_features(names: Literal["all"] | Sequence[str], snapshot: Manifest) -> tuple[HeadFeature, ...]:

@@ -33,7 +33,7 @@ def frame(warehouse: Warehouse, reference: str, split: Split | None = None) -> p
     None where a row lacks them, and features columns named `feature.NAME`, with None or NaN where they are missing.
     Where a snapshot has adapted rows, `encoder_fingerprint` says which they are.
     Pairs have the columns `left_event_id`, `right_event_id`, `embedding` and `right_embedding`. `frame.attrs` contains
-    the snapshot's id, dataset, fingerprint and classes. Raises UserError when there is no such snapshot.
+    the snapshot's id, dataset, fingerprint, space and classes. Raises UserError when there is no such snapshot.
     """
     manifest, rows = _read(warehouse, reference, split)
     table = pd.DataFrame({name: rows[name].to_pandas() for name in _scalar_columns(manifest)})
@@ -191,5 +191,6 @@ def _snapshot_attributes(manifest: Manifest) -> dict[str, Any]:
         "snapshot_id": manifest.snapshot_id,
         "dataset": manifest.dataset,
         "encoder_fingerprint": manifest.fingerprint,
+        "encoder_space": manifest.space,
         "classes": list(manifest.classes),
     }

@@ -21,13 +21,21 @@ def folder() -> Path:
     """
     named = os.environ.get(HOME_VARIABLE)
     path = Path(named).expanduser().absolute() if named else _find() or Path(NAME).absolute()
+    return prepare(path, may_be_link=bool(named))
+
+
+def prepare(path: Path, *, may_be_link: bool) -> Path:
+    """Return the path of a home folder, which only its owner may open, and create it if missing.
+
+    `may_be_link` says that the user named it, so that a link is as the user wants it. Raises UserError as `folder`.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = path.stat()
         mode = status.st_mode
         if mode & stat.S_ISVTX:
             raise UserError(f"The home folder {path} is shared with other users: set {HOME_VARIABLE} to another.")
-        owners = {status.st_uid} if named else {status.st_uid, path.lstat().st_uid}
+        owners = {status.st_uid} if may_be_link else {status.st_uid, path.lstat().st_uid}
         if owners != {os.geteuid()}:  # whose owner can open it again, and may have left a key and a token there
             raise UserError(f"The home folder {path} belongs to another user: set {HOME_VARIABLE} to another.")
         if mode & 0o077:

@@ -15,11 +15,16 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
 
+from rawless.errors import Unavailable, UserError
+
 _inside: ContextVar[bool] = ContextVar("rawless_inside_boundary", default=False)
 _handles_content = False
 _known_thread = threading.local()
 _WITHHELD = "withheld: logged while raw content was processed"
 _UNCAUGHT = "withheld: reported in a process that handles raw content"
+_OWN = (UserError, Unavailable)
+"""Errors whose sentence never contains content, which commands print too. What they were raised from may, and the
+frames too, so neither is shown."""
 _REPORTERS = frozenset({"asyncio", "concurrent.futures"})
 """Loggers by which the standard library reports exceptions that nothing caught, in whatever thread notices."""
 
@@ -104,7 +109,9 @@ def _guard_uncaught() -> None:
     report, report_in_thread, report_ignored = sys.excepthook, threading.excepthook, sys.unraisablehook
 
     def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if _handles_content:
+        if _handles_content and kind in _OWN:
+            error, trace = kind(str(error)), None
+        elif _handles_content:
             kind, error, trace = RuntimeError, _without_content(kind, trace), None
         report(kind, error, trace)
 

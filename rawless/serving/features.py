@@ -1,7 +1,6 @@
 """The features that a caller sends beside the content. They are never stored."""
 
 from collections.abc import Mapping, Sequence
-from math import floor
 
 import numpy as np
 import numpy.typing as npt
@@ -39,13 +38,6 @@ def feature_row(features: Sequence[HeadFeature], given: Features) -> npt.NDArray
 def _column(feature: HeadFeature, given: Features) -> float:
     if feature.name not in given:
         raise RequestError(ErrorCode.MISSING_FEATURE, feature.name)
-    value = given[feature.name]
-    if value is None:
-        return float("nan")
-    if isinstance(value, str) and value in feature.classes:
-        return feature.classes.index(value)
-    if feature.range and feature.step and isinstance(value, int | float) and not isinstance(value, bool):
-        lowest, highest = feature.range
-        if lowest <= value <= highest:  # rounded as in a snapshot
-            return lowest + floor((value - lowest) / feature.step + 0.5) * feature.step
-    raise RequestError(ErrorCode.BAD_FEATURE, feature.name)
+    if (encoded := feature.encoded(given[feature.name])) is None:
+        raise RequestError(ErrorCode.BAD_FEATURE, feature.name)
+    return encoded

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, GoogleAPICallError, GoogleAPIError, NotFound
@@ -23,6 +23,10 @@ from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.parameters import Parameters
 from rawless.warehouse.tables import FOLDER, ROLES, Table, functions, names, table
 from rawless.warehouse.templates import environment
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from google.cloud.bigquery.table import RowIterator
 
 EMULATOR_VARIABLE = "BIGQUERY_EMULATOR_HOST"
 PAGE_ROWS = 100_000
@@ -108,14 +112,25 @@ class Warehouse:
         BigQuery refuses a statement that would bill more than `max_bytes`. Its message about a statement that fails
         while it runs may quote a value of a row: the error contains that of a dry run, which reads no row, or none.
         """
+        with translated_errors(self._explain(statement, parameters)):
+            rows, job = self._start(statement, parameters, max_bytes)
+            return [dict(row) for row in rows], job  # items() would copy each value
+
+    def run_as_arrow(self, statement: str, parameters: Parameters = ()) -> "pa.Table":
+        """Run one statement as `query` does, and return its rows as an Arrow table with the types of its columns."""
+        with translated_errors(self._explain(statement, parameters)):
+            rows, _ = self._start(statement, parameters, None)
+            return rows.to_arrow(create_bqstorage_client=self.emulator is None)
+
+    def _start(
+        self, statement: str, parameters: Parameters, max_bytes: int | None
+    ) -> "tuple[RowIterator, bigquery.QueryJob]":
         config = self._config(parameters)
         config.maximum_bytes_billed = max_bytes
-        with translated_errors(self._explain(statement, parameters)):
-            # Not query_and_wait: there the local BigQuery returns an empty result when a statement fails.
-            job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
-            # With a size the first page is part of the answer that the job is done, instead of a request of its own.
-            rows = job.result(page_size=PAGE_ROWS, retry=self.retry, job_retry=None)
-            return [dict(row) for row in rows], job  # items() would copy each value
+        # Not query_and_wait: there the local BigQuery returns an empty result when a statement fails.
+        job = self.client.query(statement, job_config=config, retry=self.retry, job_retry=None)
+        # With a size the first page is part of the answer that the job is done, instead of a request of its own.
+        return job.result(page_size=PAGE_ROWS, retry=self.retry, job_retry=None), job
 
     def run_in_turn(self, key: str, statement: str, parameters: Parameters) -> bigquery.QueryJob | None:
         """Run one statement after every other that any process runs with the same key, and return its job.

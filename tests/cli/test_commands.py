@@ -126,7 +126,7 @@ def test_local_status_names_where_it_runs(rawless: Rawless, home: Path, stack: S
     assert status["home"] == str(home)
     assert status["bigquery_rest"].startswith("http://127.0.0.1:")
     shown = rawless("local", "status").out
-    assert "rawless.open_warehouse().client" in shown
+    assert "rawless.open().bigquery" in shown
     assert stack.token not in shown + json.dumps(status)
 
 

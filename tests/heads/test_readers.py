@@ -44,6 +44,7 @@ def test_a_frame_contains_the_rows_and_names_snapshot_and_encoder(built: tuple[S
         "snapshot_id": manifest.snapshot_id,
         "dataset": "uploads",
         "encoder_fingerprint": "f" * 64,
+        "encoder_space": "f" * 64,
         "classes": ["cat", "dog"],
     }
 

@@ -337,6 +337,16 @@ def test_an_exception_that_ends_the_process_is_reported_by_type_and_place() -> N
     assert MARKER not in done.stderr
 
 
+def test_an_error_of_rawless_that_ends_the_process_keeps_its_sentence_and_nothing_else() -> None:
+    start = (
+        "from rawless.privacy import guarded\nfrom rawless.errors import UserError\nguarded(int)\n"
+        f"try:\n    raise ValueError({MARKER!r})\nexcept ValueError:\n    raise UserError('The width is 3, not 4.')"
+    )
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "rawless.errors.UserError: The width is 3, not 4.\n"
+
+
 def test_an_exception_before_any_content_is_reported_as_usual() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import rawless.privacy\nraise ValueError('no such file')"],

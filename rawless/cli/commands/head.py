@@ -43,29 +43,18 @@ def train(
         raise UserError("A fine-tuning baseline needs --baseline finetune, --stream and --source together.")
     spec = load_head_spec(file)
     from rawless.connect import open_warehouse
-    from rawless.datasets.snapshots import find
-    from rawless.heads.examples import open_task
-    from rawless.heads.out_of_scope import check_out_of_scope, with_out_of_scope
     from rawless.heads.publish import publish_trained
-    from rawless.heads.training import train as train_head
+    from rawless.heads.train_spec import train_spec
     from rawless.lifecycle.finetune_baseline import Content, with_finetuned
     from rawless.local import home
 
     opened = open_warehouse(warehouse)
     with progress_steps(f"Training {spec.head}") as report_step:
-        report_step("reading")
-        found = find(opened, spec.snapshot)
-        task = open_task(opened, spec, found)
-        domain = task.kind.domain(spec, found)
-        out_of_scope = find(opened, domain.out_of_scope) if domain and domain.out_of_scope else None
-        if out_of_scope:
-            check_out_of_scope(task, out_of_scope)
-        trained = train_head(task, report_step)
-        if out_of_scope:
-            trained = with_out_of_scope(opened, trained, out_of_scope)
+        trained = train_spec(opened, spec, report_step)
         if stream and source:
             trained = with_finetuned(opened, trained, Content(stream, source, metadata, epochs), report_step)
         manifest, folder = publish_trained(opened, trained, home.heads())
+    found = trained.task.manifest
     for warning in trained.evaluation.warnings:
         warn(warning)
     if json:

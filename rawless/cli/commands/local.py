@@ -55,7 +55,7 @@ def _print_status(stack: "Stack | None", json: bool) -> None:
         echo(f"The local servers are not running (home {home.folder()}). Commands start them when needed.")
     else:
         echo(f"The local servers are running as process {stack.pid} (home {home.folder()}).")
-        echo(f"BigQuery: {stack.bigquery.rest}; Google's client in Python: rawless.open_warehouse().client")
+        echo(f"BigQuery: {stack.bigquery.rest}; Google's client in Python: rawless.open().bigquery")
         echo(f"Pub/Sub: {stack.pubsub}; Google's client in Python: rawless.connect.open_pubsub().publisher()")
 
 

@@ -1,0 +1,70 @@
+"""Charts of the reports as plotly figures, which a notebook draws and which can be changed."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rawless.errors import UserError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from rawless.report.chart import Chart
+
+_TITLE_PIXELS = 48
+_PAPER = "#ffffff"
+"""The colour behind a chart, whose template is that of the light page."""
+
+
+def one_of(charts: Iterable["Chart"], kind: str | None, what: str) -> "go.Figure":
+    """Return the figure of the chart whose key ends in `kind`, by default of the most telling one.
+
+    Raises UserError that names the kinds that there are.
+    """
+    found = {chart.key.rpartition("-")[2]: chart for chart in charts}
+    if not found:
+        raise UserError(f"{what} has no evaluation to draw: train it, or evaluate it on a snapshot.")
+    chosen = kind or next((name for name in ("confusion", "measures") if name in found), next(iter(found)))
+    if chosen not in found:
+        raise UserError(f"{what} has no chart {chosen!r}: its charts are {', '.join(found)}.")
+    return figure(found[chosen])
+
+
+def figure(chart: "Chart") -> "go.Figure":
+    """Return the figure of a chart with its title."""
+    import plotly.graph_objects as go
+
+    from rawless.report.chart import escape_html, templates
+
+    drawn = go.Figure(chart.figure)
+    margin = drawn.layout.margin
+    drawn.update_layout(
+        template=templates()["light"],
+        paper_bgcolor=_PAPER,
+        plot_bgcolor=_PAPER,
+        title={"text": escape_html(chart.title), "x": 0, "xref": "paper"},
+        height=chart.height + _TITLE_PIXELS,
+        margin={"t": (margin.t or 0) + _TITLE_PIXELS},
+    )
+    return drawn
+
+
+def map_figure(chart: "Chart", colour: str | None, projection: str | None) -> "go.Figure":
+    """Return the map in one projection and colouring, by default the first ones. Raises UserError."""
+    drawn = figure(chart)
+    rows: dict[str, Any] = drawn.layout.meta
+    colours = list(dict.fromkeys(trace.meta["colour"] for trace in drawn.data))
+    colour = _chosen(colour, colours, "colouring")
+    positions = rows["positions"][_chosen(projection, list(rows["positions"]), "projection")]
+    drawn.data = [trace for trace in drawn.data if trace.meta["colour"] == colour]
+    for trace in drawn.data:
+        own = trace.meta["rows"]
+        x, y = ([axis[row] for row in own] for axis in positions)
+        trace.update(x=x, y=y, text=[rows["hover"][row] for row in own], visible=True, meta=None)
+    drawn.update_layout(meta=None)
+    return drawn
+
+
+def _chosen(name: str | None, names: Sequence[str], what: str) -> str:
+    if name is not None and name not in names:
+        raise UserError(f"The map has no {what} {name!r}: choose among {', '.join(names)}.")
+    return name or names[0]
