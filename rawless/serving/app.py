@@ -86,7 +86,7 @@ class AppFactory:
         else:
             orchestrator = self._orchestrator(role)
             service = self._service("Rawless orchestrator", orchestrator.check_ready)
-            add_orchestrator_routes(service, orchestrator)
+            add_orchestrator_routes(service, orchestrator, self._config.limits, self._metrics)
         # Last, so that what an encoder needs is loaded after the roles were read.
         self._lifespan.add_periodic(self._follow_streams, self._config.limits.pointer_seconds)
         return close_before_body(answer_head(contain_exceptions(service.app)))

@@ -101,11 +101,18 @@ class RemoteConfig(FrozenModel):
     """How the orchestrator authenticates: the bearer token in RAWLESS_SERVICE_TOKEN, or a Google ID token."""
 
 
+_DEFAULT_ITEMS = 32
+
+
 class ServiceLimits(FrozenModel):
     """The limits of a service."""
 
     queue: StrictInt = Field(default=64, ge=1, le=10_000)
-    """Requests in progress; the next one is answered with 503."""
+    """Items in progress; a request for which there is no place is answered with 503."""
+    items: StrictInt | None = Field(default=None, ge=1, le=1_000)
+    """Items that one request may have; 32 by default, or `queue` if that is less."""
+    batch_bytes: StrictInt = Field(default=32 << 20, ge=1, le=1 << 30)
+    """Size of the body of a request with several items."""
     seconds: float = Field(default=10, gt=0, le=300)
     """Time for a request, including the reading of its body; then it is answered with 504."""
     log_rows: StrictInt = Field(default=10_000, ge=1, le=1_000_000)
@@ -114,6 +121,20 @@ class ServiceLimits(FrozenModel):
     """Interval between two checks of deployments and kill switches."""
     pointer_seconds: float = Field(default=5, gt=0, le=300)
     """Interval between two checks of which encoder of a stream is live."""
+
+    @model_validator(mode="after")
+    def _queue_holds_items(self) -> "ServiceLimits":
+        if self.items is not None and self.items > self.queue:
+            raise ValueError(
+                f"items is {self.items}, but queue has places for {self.queue}: a request with that many items would "
+                "never be answered; raise queue or lower items"
+            )
+        return self
+
+    @property
+    def max_items(self) -> int:
+        """The number of items that one request may have."""
+        return min(_DEFAULT_ITEMS, self.queue) if self.items is None else self.items
 
 
 class ServeConfig(FrozenModel):

@@ -24,6 +24,14 @@ class ErrorCode(StrEnum):
     HEAD_FAILED = "head_failed"
     MISSING_FEATURE = "missing_feature"
     BAD_FEATURE = "bad_feature"
+    NO_ITEMS = "no_items"
+    TOO_MANY_ITEMS = "too_many_items"
+    BATCH_TOO_LARGE = "batch_too_large"
+    DUPLICATE_EVENT_ID = "duplicate_event_id"
+    MALFORMED_FORM = "malformed_form"
+    UNKNOWN_FIELD = "unknown_field"
+    NOT_A_FILE = "not_a_file"
+    BAD_METADATA = "bad_metadata"
     QUEUE_FULL = "queue_full"
     UNAVAILABLE = "unavailable"
     TOO_SLOW = "too_slow"
@@ -43,6 +51,8 @@ _STATUSES: dict[Code, HTTPStatus] = {
     ErrorCode.HEAD_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
     ErrorCode.MISSING_FEATURE: HTTPStatus.UNPROCESSABLE_ENTITY,
     ErrorCode.BAD_FEATURE: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ErrorCode.TOO_MANY_ITEMS: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ErrorCode.BATCH_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.QUEUE_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.TOO_SLOW: HTTPStatus.GATEWAY_TIMEOUT,
@@ -60,17 +70,25 @@ _DETAILS: dict[Code, str] = {
     ErrorCode.MISDIRECTED: "Without access tokens, only programs that call a loopback name get answers, not web pages.",
     ErrorCode.HEAD_MISMATCH: "The deployed head takes the vectors of another encoder.",
     ErrorCode.HEAD_FAILED: "The head returned no finite value for this content.",
-    ErrorCode.MISSING_FEATURE: f"{_ANY_FEATURE} is missing in Rawless-Features; send null if it is not known.",
+    ErrorCode.MISSING_FEATURE: f"{_ANY_FEATURE} is missing among the features; send null if it is not known.",
     ErrorCode.BAD_FEATURE: f"{_ANY_FEATURE} has none of the classes, or is outside of the range, of GET /v1/heads.",
+    ErrorCode.NO_ITEMS: "The request has no items; send at least one.",
+    ErrorCode.TOO_MANY_ITEMS: "The request has too many items; GET /v1/heads says how many there may be as max_items.",
+    ErrorCode.BATCH_TOO_LARGE: "The body is too large; send fewer items, see max_request_bytes in GET /v1/heads.",
+    ErrorCode.DUPLICATE_EVENT_ID: "Two items of the request have the same event id; give each its own.",
+    ErrorCode.MALFORMED_FORM: "The form is no valid multipart/form-data, or is cut off; send it as curl -F does.",
+    ErrorCode.UNKNOWN_FIELD: "The form has a field that /openapi.json does not describe for this head.",
+    ErrorCode.NOT_A_FILE: "A field file of the form has no file name, so it is none; send it as curl -F file=@PATH.",
+    ErrorCode.BAD_METADATA: "The field metadata is not one JSON array with an object or null for each item.",
     ErrorCode.QUEUE_FULL: "The request queue is full; retry later.",
     ErrorCode.UNAVAILABLE: "A part of the service is unavailable; retry later.",
     ErrorCode.TOO_SLOW: "The request timed out; retry later.",
-    Reason.MISSING_EVENT_ID: "The event id is missing; send the header Rawless-Event-Id.",
-    Reason.BAD_EVENT_ID: "The header Rawless-Event-Id does not match the stream's pattern.",
-    Reason.BAD_OCCURRED_AT: "The header Rawless-Occurred-At is not an RFC 3339 time with offset, or is out of range.",
+    Reason.MISSING_EVENT_ID: "The event id is missing; send the header Rawless-Event-Id, or event_id of the item.",
+    Reason.BAD_EVENT_ID: "The event id does not match the stream's pattern.",
+    Reason.BAD_OCCURRED_AT: "The time of the event is not an RFC 3339 time with offset, or is out of range.",
     Reason.MISSING_SUBJECT: "Requests are logged and the stream requires a subject; send Rawless-Subject-Id.",
-    Reason.MISSING_PART: "The body lacks a part that the encoder reads.",
-    Reason.EMPTY_PAYLOAD: "The body is empty, or has no text.",
+    Reason.MISSING_PART: "The item lacks a part that the encoder reads.",
+    Reason.EMPTY_PAYLOAD: "The item is empty, or has no text.",
     Reason.PAYLOAD_TOO_LARGE: "The content exceeds the stream's size limit.",
     Reason.UNDECODABLE_IMAGE: "The image cannot be decoded.",
     Reason.UNSUPPORTED_IMAGE_FORMAT: "The stream does not accept this image format.",
@@ -78,9 +96,9 @@ _DETAILS: dict[Code, str] = {
     Reason.DECODER_CRASHED: "The image crashes its decoder, or needs more memory than an image of its size may.",
     Reason.DECODER_TIMEOUT: "Decoding the image takes too long.",
     Reason.EMPTY_TEXT: "The text is empty.",
-    Reason.INVALID_UTF8: "The body or a header is not valid UTF-8.",
+    Reason.INVALID_UTF8: "The item or a header is not valid UTF-8.",
     Reason.FORBIDDEN_CHARACTERS: "The text contains a NUL character or an unpaired surrogate.",
-    Reason.MALFORMED_EVENT: 'The body does not have the form {"text": "…"}, or a Rawless- header is malformed.',
+    Reason.MALFORMED_EVENT: 'Not {"text": "…"} or what /openapi.json describes, or a Rawless- header is malformed.',
     Reason.ENCODER_FAILED: "The encoder failed on this content.",
     Reason.NON_FINITE_EMBEDDING: "The encoder returned a vector that is not finite for this content.",
     Reason.INTERNAL: "Internal error.",

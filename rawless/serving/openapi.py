@@ -5,13 +5,18 @@ from typing import Any
 from rawless.events.stream import Enumerated, IdPattern, PartRule, Stream
 from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
 from rawless.serving import requests
-from rawless.serving.config import ServedHead
+from rawless.serving.config import ServedHead, ServiceLimits
+from rawless.serving.forms import FORM_TYPE
+from rawless.serving.items import CONTENT_FIELDS, FORM_FIELDS, METADATA_FIELD
 from rawless.serving.remote import BYTES
 from rawless.serving.vector_index import MAX_TOP
 
 DEFAULT_TOP = 10
 _ID_FORMATS = {"uuid": {"format": "uuid"}, "ulid": {"pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}}
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+_FILE: dict[str, Any] = {"type": "string", "contentEncoding": "base64", "minLength": 1}
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+"""A PNG of one pixel."""
 TOP_PARAMETER = {
     "name": "top", "in": "query", "description": "the number of matches",
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP, "default": DEFAULT_TOP},
@@ -64,8 +69,7 @@ def describe_request(head: ServedHead) -> dict[str, Any]:
     if stream.modality == "text":
         schema = _text_schema(stream.max_bytes)
     elif stream.modality == "parts":
-        parts = {name: _part_schema(part) for name, part in stream.parts.items()}
-        schema = {"type": "object", "properties": parts, "minProperties": 1}
+        schema = _parts_schema(stream)
     else:
         schema = _BINARY
     content = {content_type: {"schema": schema} for content_type in requests.content_types(stream)}
@@ -73,6 +77,77 @@ def describe_request(head: ServedHead) -> dict[str, Any]:
         "requestBody": {"required": True, "content": content},
         "parameters": _metadata_headers(stream, logged=head.log),
     }
+
+
+def describe_items(head: ServedHead, limits: ServiceLimits) -> dict[str, Any]:
+    """Describe the bodies and headers of requests to a served head with one item or with several."""
+    stream = head.stream
+    description = describe_request(head)
+    description["parameters"].append(FEATURES_PARAMETER)
+    metadata = _metadata_fields(stream, logged=head.log)
+    required = ["event_id"] if requests.needs_event_id(stream, logged=head.log) else []
+    content = description["requestBody"]["content"]
+    field = CONTENT_FIELDS[stream.modality]
+    item = {
+        "type": "object", "properties": {field: _item_schema(stream), **metadata}, "required": [field, *required],
+        "additionalProperties": False,
+    }  # fmt: skip
+    bounds = {"minItems": 1, "maxItems": limits.max_items}
+    array = {"type": "array", "items": item, **bounds}
+    several = {"type": "object", "properties": {"items": array}, "required": ["items"], "additionalProperties": False}
+    single = [content[requests.JSON_TYPE]["schema"]] if requests.JSON_TYPE in content else []
+    content[requests.JSON_TYPE] = {"schema": {"anyOf": [*single, several, array]}, "examples": _examples(stream)}
+    if form_field := FORM_FIELDS.get(stream.modality):
+        each = _BINARY if form_field == "file" else _item_schema(stream)
+        about = {"type": "object", "properties": metadata, "additionalProperties": False}
+        fields = {
+            form_field: {"type": "array", "items": each, **bounds},
+            METADATA_FIELD: {
+                "type": "array", "items": {"anyOf": [about, {"type": "null"}]}, **bounds,
+                "description": "of each item, in their order",
+            },
+        }  # fmt: skip
+        schema = {"type": "object", "properties": fields, "required": [form_field], "additionalProperties": False}
+        content[FORM_TYPE] = {"schema": schema, "encoding": {METADATA_FIELD: {"contentType": requests.JSON_TYPE}}}
+    return description
+
+
+def _examples(stream: Stream) -> dict[str, Any]:
+    """Return example bodies, which the page /docs offers."""
+    if stream.modality == "text":
+        texts = [{"text": "Where is my parcel?"}, {"text": "The app crashes."}]
+        return {"one item": {"value": texts[0]}, "several items": {"value": {"items": texts}}}
+    image = {"payload_base64": _PIXEL}
+    if stream.modality == "image":
+        return {"several items": {"value": {"items": [image, image]}}}
+    parts = {
+        name: {"text": "Where is my parcel?"} if part.modality == "text" else image
+        for name, part in stream.parts.items()
+    }
+    return {"one item": {"value": parts}, "several items": {"value": {"items": [{"parts": parts}]}}}
+
+
+def _item_schema(stream: Stream) -> dict[str, Any]:
+    """Describe the field of an item that has its content."""
+    if stream.modality == "text":
+        return {"type": "string", "minLength": 1, "maxLength": stream.max_bytes}
+    if stream.modality == "image":
+        return _FILE
+    return _parts_schema(stream)
+
+
+def _parts_schema(stream: Stream) -> dict[str, Any]:
+    parts = {name: _part_schema(part) for name, part in stream.parts.items()}
+    return {"type": "object", "properties": parts, "minProperties": 1}
+
+
+def _metadata_fields(stream: Stream, *, logged: bool) -> dict[str, Any]:
+    """Describe the fields of an item with the same metadata as the headers."""
+    fields: dict[str, Any] = {}
+    for header in [*_metadata_headers(stream, logged=logged), FEATURES_PARAMETER]:
+        name = header["name"].removeprefix("Rawless-").replace("-", "_").lower()
+        fields[name] = header.get("schema") or header["content"][requests.JSON_TYPE]["schema"]
+    return fields
 
 
 def _text_schema(max_bytes: int) -> dict[str, Any]:
@@ -83,8 +158,7 @@ def _text_schema(max_bytes: int) -> dict[str, Any]:
 def _part_schema(part: PartRule) -> dict[str, Any]:
     if part.modality == "text":
         return _text_schema(part.max_bytes)
-    file = {"type": "string", "contentEncoding": "base64", "minLength": 1}
-    return {"type": "object", "properties": {"payload_base64": file}, "required": ["payload_base64"]}
+    return {"type": "object", "properties": {"payload_base64": _FILE}, "required": ["payload_base64"]}
 
 
 def _metadata_headers(stream: Stream, *, logged: bool) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ class Orchestrator:
         self._assignment_secret = pseudonym_key.derive(PURPOSE) if pseudonym_key else b""
         self.served = served
         self._switch = switch
-        self._readers = {
+        self.readers: Mapping[str, RequestReader] = {
             name: RequestReader(head.stream, pseudonym_key, logged=head.log) for name, head in served.items()
         }
         self._encoder, self._classifier, self._metrics, self._log = encoder, classifier, metrics, log
@@ -102,10 +102,9 @@ class Orchestrator:
         """Raise RequestError while content cannot be encoded, or heads cannot be called."""
         await asyncio.gather(self._encoder.check_ready(), self._classifier.check_ready())
 
-    async def predict(self, name: str, http_request: Request) -> Prediction:
-        """Return the prediction of a served head for the item in a request. Raises RequestError or Unavailable."""
-        head, request = self.served[name], await self._readers[name].read(http_request)
-        plan = self._switch.plan
+    async def predict(self, name: str, request: InferenceRequest) -> Prediction:
+        """Return the prediction of a served head for an item. Raises RequestError or Unavailable."""
+        head, plan = self.served[name], self._switch.plan
         # Checked once: a kill switch may appear or disappear while the content is encoded.
         abstentions = {other: self._check_rules(other, request) for other in (name, *head.also)}
         answering = [self.served[other] for other, abstention in abstentions.items() if abstention is None]
@@ -130,7 +129,7 @@ class Orchestrator:
 
         Raises RequestError or Unavailable.
         """
-        head, request = self.served[name], await self._readers[name].read(http_request)
+        head, request = self.served[name], await self.readers[name].read(http_request)
         if abstention := self._check_rules(name, request):
             self._metrics.abstentions.labels(name, abstention.value).inc()
             return Scores(

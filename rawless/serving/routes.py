@@ -11,19 +11,23 @@ from rawless.events.stream import Stream
 from rawless.privacy import Reason
 from rawless.serving import openapi
 from rawless.serving.classification import LocalClassifierBackend
-from rawless.serving.config import ServedHead
+from rawless.serving.config import ServedHead, ServiceLimits
 from rawless.serving.encoding import LocalEncoderBackend
-from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.errors import Code, ErrorCode, RequestError
+from rawless.serving.item_answers import ItemAnswers
+from rawless.serving.item_reader import ItemReader, max_bytes_of_items
+from rawless.serving.metrics import Metrics
 from rawless.serving.orchestrator import Orchestrator
 from rawless.serving.remote import BYTES, FINGERPRINT, ROLE, TRUNCATED, vector_from_bytes, vector_to_bytes
 from rawless.serving.requests import (
     ATTRIBUTES,
+    InferenceRequest,
     check_content_type,
     read_attributes,
     read_body,
     read_features,
 )
-from rawless.serving.responses import Answer, Encoders, Loaded, Offers, Prediction, Ranking, Scores
+from rawless.serving.responses import Answer, Encoders, Loaded, Offer, Offers, Prediction, Ranking, Results, Scores
 from rawless.serving.service import Service, json_response
 from rawless.serving.vector_index import MAX_TOP
 
@@ -31,28 +35,53 @@ _CONTENT_ERRORS = (400, 413, 415, 422)
 _MAX_VECTOR_BYTES = 1 << 18
 
 
-def add_orchestrator_routes(service: Service, orchestrator: Orchestrator) -> None:
+def add_orchestrator_routes(
+    service: Service, orchestrator: Orchestrator, limits: ServiceLimits, metrics: Metrics
+) -> None:
     """Add a route for each served head, and one that lists them."""
     for head in orchestrator.served.values():
         if head.index is None:
-            _add_predict_route(service, orchestrator, head)
+            _add_predict_route(service, orchestrator, head, limits, metrics)
         else:
             _add_score_route(service, orchestrator, head)
 
     async def list_heads(_: Request) -> Response:
-        return json_response(Offers(heads=await orchestrator.offers(_path_of)))
+        offers = await orchestrator.offers(_path_of)
+        return json_response(Offers(heads=[_with_limits(offer, orchestrator.served, limits) for offer in offers]))
 
     service.add_route("GET", "/v1/heads", "any", list_heads, (503,), Offers, "The served heads")
 
 
-def _add_predict_route(service: Service, orchestrator: Orchestrator, head: ServedHead) -> None:
-    async def predict(request: Request) -> Response:
-        return json_response(await orchestrator.predict(head.name, request))
+def _with_limits(offer: Offer, served: Mapping[str, ServedHead], limits: ServiceLimits) -> Offer:
+    head = served[offer.head]
+    if head.index is not None:
+        return offer
+    max_bytes = max_bytes_of_items(head.stream, limits)
+    return offer.model_copy(update={"max_items": limits.max_items, "max_request_bytes": max_bytes})
 
-    description = openapi.describe_request(head)
-    description["parameters"].append(openapi.FEATURES_PARAMETER)
-    summary = f"The prediction of {head.name} for one {head.stream.modality}"
-    service.add_route("POST", _path_of(head), "predict", predict, _CONTENT_ERRORS, Prediction, summary, **description)
+
+def _add_predict_route(
+    service: Service, orchestrator: Orchestrator, head: ServedHead, limits: ServiceLimits, metrics: Metrics
+) -> None:
+    path = _path_of(head)
+
+    async def predict_item(item: InferenceRequest) -> Prediction:
+        return await orchestrator.predict(head.name, item)
+
+    def count(code: Code) -> None:
+        metrics.refusals.labels(path, code.value).inc()
+
+    reader = ItemReader(head.stream, orchestrator.readers[head.name], limits)
+    answers = ItemAnswers(reader, predict_item, limits.seconds, count)
+
+    async def predict(request: Request) -> Response:
+        return json_response(await answers.answer(request))
+
+    description = openapi.describe_items(head, limits)
+    summary = f"The prediction of {head.name} for one or several items ({head.stream.modality})"
+    service.add_route(
+        "POST", path, "predict", predict, _CONTENT_ERRORS, Prediction | Results, summary, **description
+    )  # fmt: skip
 
 
 def _add_score_route(service: Service, orchestrator: Orchestrator, head: ServedHead) -> None:

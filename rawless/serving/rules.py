@@ -1,26 +1,16 @@
 """Business rules of a served head, which decide when it abstains. They never call a model."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from rawless.answers import Abstention
 from rawless.config import FrozenModel
 from rawless.events.stream import Stream
 
-
-class Abstention(StrEnum):
-    """The reasons for which there is no prediction."""
-
-    KILL_SWITCH = "kill_switch"
-    DENIED = "denied"
-    NOT_ALLOWED = "not_allowed"
-    OUT_OF_DOMAIN = "out_of_domain"
-    LOW_CONFIDENCE = "low_confidence"
-
-
+__all__ = ["Abstention", "Rules"]
 Attributes = Mapping[str, str]
 AttributeValues = dict[str, tuple[str, ...]]
 """Values of attributes, by the attribute's name."""

@@ -20,6 +20,7 @@ from rawless.privacy import Reason
 from rawless.serving.authentication import Authenticator
 from rawless.serving.config import Scope, ServiceLimits
 from rawless.serving.errors import ErrorCode, RequestError
+from rawless.serving.item_queue import ItemQueue
 from rawless.serving.metrics import Metrics
 from rawless.serving.problems import describe_problems, handle_http_exception, problem_response
 from rawless.serving.readiness import Readiness
@@ -50,7 +51,7 @@ class Service:
         self.app.add_exception_handler(HTTPException, handle_http_exception)
         self._authenticator, self._limits, self._metrics = authenticator, limits, metrics
         self._readiness = Readiness(check_ready)
-        self._in_progress = 0
+        self._items = ItemQueue(limits.queue)
         self.add_route("GET", "/health", "none", self._health, (), Health, "Whether the process is alive")
         self.add_route("GET", "/ready", "none", self._ready, (503,), Health, "Whether requests can be answered")
         # The same under the names of Kubernetes. Google's front ends keep some paths that end with z for themselves.
@@ -102,7 +103,8 @@ class Service:
 
     async def _respond(self, route: str, permission: Permission, handler: Handler, request: Request) -> Response:
         try:
-            async with asyncio.timeout(self._limits.seconds):
+            async with asyncio.timeout(self._limits.seconds) as limit:
+                request.state.deadline = limit.when()
                 return await self._handle(permission, handler, request)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
@@ -124,17 +126,9 @@ class Service:
         request.state.credential = await self._authenticator.check(request.headers, scope)
         if permission not in _WITH_CONTENT:
             return await handler(request)
-        if self._in_progress >= self._limits.queue:  # each request in progress has its body in memory
-            raise RequestError(ErrorCode.QUEUE_FULL)
-        self._change_in_progress(1)
-        try:
+        with self._items.enter() as places, self._metrics.in_progress.track_inprogress():
+            request.state.places = places
             return await handler(request)
-        finally:
-            self._change_in_progress(-1)
-
-    def _change_in_progress(self, change: int) -> None:
-        self._in_progress += change
-        self._metrics.in_progress.set(self._in_progress)
 
     async def _health(self, _: Request) -> Response:
         return json_response(Health())

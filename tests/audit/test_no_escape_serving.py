@@ -43,6 +43,15 @@ def _requests() -> Iterator[tuple[str, bytes, dict[str, str]]]:
         yield path, good, {**METADATA, f"rawless-{name}": MARKER}
     yield path, good, {**METADATA, "rawless-attributes": json.dumps({"channel": MARKER, MARKER: "chat"})}
     yield path, good, {**METADATA, "content-type": f"text/{MARKER}"}
+    items = [{"text": MARKER}, {MARKER: MARKER}, {"text": MARKER, "event_id": MARKER}, {"text": f"{MARKER}\0"}]
+    yield path, json.dumps(items).encode(), {"rawless-subject-id": MARKER}
+    yield path, json.dumps([{"text": MARKER * 5000}] * 20).encode(), {}
+    yield path, json.dumps({"items": items, MARKER: MARKER}).encode(), {}
+    field = f'Content-Disposition: form-data; name="text"; filename="{MARKER}"\r\nX-{MARKER}: {MARKER}\r\n\r\n{MARKER}'
+    for fields in ([field] * 3, [field.replace('"text"', MARKER)], [f"{MARKER}: {MARKER}"], [field + MARKER * 50_000]):
+        form = "".join(f"--b\r\n{each}\r\n" for each in fields) + "--b--"
+        for sent in (form.encode(), form[:-9].encode(), MARKER.encode() + form.encode()):
+            yield path, sent, {"content-type": f"multipart/form-data; boundary=b; {MARKER}={MARKER}"}
     yield path, good, {**METADATA, "authorization": f"Bearer {MARKER}", "user-agent": MARKER, "traceparent": MARKER}
 
 

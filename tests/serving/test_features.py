@@ -31,7 +31,7 @@ ACCEPTED: tuple[tuple[dict[str, Any], tuple[float, float]], ...] = (
     ({"balance": 0.0, "plan": None}, (0, np.nan)),
 )
 REFUSED: dict[str, tuple[str, str, str | None]] = {
-    "{}": ("missing_feature", "The feature balance is missing in Rawless-Features; send null if it is", "balance"),
+    "{}": ("missing_feature", "The feature balance is missing among the features; send null if it is", "balance"),
     '{"balance": 1}': ("missing_feature", "The feature plan is missing", "plan"),
     '{"balance": 2.25, "plan": null}': ("bad_feature", "The feature balance has none of the classes, or", "balance"),
     '{"balance": "1", "plan": null}': ("bad_feature", "", "balance"),

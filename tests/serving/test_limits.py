@@ -100,6 +100,51 @@ def test_a_request_that_times_out_still_occupies_the_queue(bench: Bench, blocked
     assert full.json()["reason"] == "queue_full"
 
 
+def test_items_of_requests_share_the_queue(bench: Bench, blocked: _BlockedEncoder) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {}}, limits={"queue": 3})
+    responses: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: responses.append(client.post(PREDICT, json=[TEXT, TEXT])))
+    thread.start()
+    eventually(lambda: "rawless_requests_in_progress 1.0" in client.get("/metrics").text)
+
+    two = client.post(PREDICT, json=[TEXT, TEXT])
+    blocked.released.set()
+    thread.join()
+
+    assert (two.status_code, two.json()["reason"]) == (503, "queue_full")
+    assert [result["prediction"]["head"] for result in responses[0].json()["results"]] == ["topic"] * 2
+    assert len(client.post(PREDICT, json=[TEXT] * 3).json()["results"]) == 3
+
+
+def test_items_that_are_not_done_in_time_do_not_fail_the_others(bench: Bench, blocked: _BlockedEncoder) -> None:
+    bench.deploy("topic")
+    client = bench.start({"topic": {"rules": {"deny": {"channel": ["email"]}}}}, limits={"seconds": 0.5})
+
+    answer = client.post(PREDICT, json=[TEXT, TEXT | {"attributes": {"channel": "email"}}, {"text": ""}])
+    blocked.released.set()
+
+    first, second, third = answer.json()["results"]
+    assert (first["reason"], second["prediction"]["abstention"], third["reason"]) == (
+        "too_slow",
+        "denied",
+        "empty_text",
+    )
+    refusals = [line for line in client.get("/metrics").text.splitlines() if line.startswith("rawless_refusals_total")]
+    assert [line.split('reason="')[1].partition('"')[0] for line in refusals] == ["too_slow", "empty_text"]
+
+
+def test_items_wait_for_each_other_when_the_encoder_takes_fewer_at_once(bench: Bench, blocked: _BlockedEncoder) -> None:
+    bench.deploy("topic")
+    blocked.capacity = 2
+    blocked.released.set()
+    client = bench.start({"topic": {}})
+
+    results = client.post(PREDICT, json=[TEXT] * 7).json()["results"]
+
+    assert ["prediction" in result for result in results] == [True] * 7
+
+
 def test_a_kill_switch_that_is_removed_while_content_is_encoded_still_applies(
     bench: Bench, blocked: _BlockedEncoder
 ) -> None:

@@ -53,14 +53,17 @@ def test_the_document_is_complete(service: httpx.Client) -> None:
     ]
     predict = document["paths"]["/v1/heads/topic/predict"]["post"]
     assert set(predict["responses"]) == {"200", "400", "413", "415", "421", "422", "500", "503", "504"}
-    assert list(predict["requestBody"]["content"]) == ["application/json"]
+    assert list(predict["requestBody"]["content"]) == ["application/json", "multipart/form-data"]
     names = {parameter["name"] for parameter in predict["parameters"]}
     assert names == {
         f"Rawless-{name}"
         for name in ("Event-Id", "Occurred-At", "Subject-Id", "Attributes", "Assignment-Key", "Features")
     }
     images = document["paths"]["/v1/heads/digit/predict"]["post"]
-    assert list(images["requestBody"]["content"]) == ["image/png", "image/jpeg", "application/octet-stream"]
+    assert list(images["requestBody"]["content"]) == [
+        *("image/png", "image/jpeg", "application/octet-stream"),
+        *("application/json", "multipart/form-data"),
+    ]
     assert "Rawless-Subject-Id" not in {parameter["name"] for parameter in images["parameters"]}
 
 
@@ -107,8 +110,31 @@ def test_responses_match_the_document(service: httpx.Client) -> None:
     assert len(operations) == 9  # all but the document itself
 
 
-_BODIES = st.binary(max_size=3000) | st.builds(lambda text: b'{"text": ' + text + b"}", st.binary(max_size=300))
-_TYPES = st.sampled_from(["application/json", "image/png", "image/jpeg", "application/octet-stream", "text/html", ""])
+_SHORT = st.binary(max_size=300)
+_PIECES = st.sampled_from(
+    [
+        b"--b",
+        b"\r\n",
+        b"--",
+        b"Content-Disposition: form-data; name=",
+        b"file",
+        b"text",
+        b'"',
+        b";filename=",
+        b"[",
+        b"{",
+    ]
+)
+_BODIES = (
+    st.binary(max_size=3000)
+    | st.builds(lambda text: b'{"text": ' + text + b"}", _SHORT)
+    | st.builds(lambda items: b'[{"text": ' + b'}, {"text": '.join(items) + b"}]", st.lists(_SHORT, max_size=4))
+    | st.builds(b"".join, st.lists(_PIECES | _SHORT, max_size=40))
+)
+_FORM = "multipart/form-data; boundary=b"
+_TYPES = st.sampled_from(
+    ["application/json", "image/png", "image/jpeg", "application/octet-stream", _FORM, "text/html", ""]
+)
 _VALUES = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=300)
 _NAMES = st.sampled_from(["event-id", "occurred-at", "subject-id", "attributes", "assignment-key"])
 

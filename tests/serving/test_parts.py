@@ -84,7 +84,20 @@ def test_an_event_with_parts_gets_the_prediction_of_its_head(start: Start, spec:
     expected = open_head(tmp_path / "heads" / "topic" / "1").answer(embedding=outcome.vector[None])
     np.testing.assert_allclose(list(answer.json()["probabilities"].values()), expected["probabilities"][0], atol=1e-5)
     body = client.get("/openapi.json").json()["paths"]["/v1/heads/topic/predict"]["post"]["requestBody"]
-    assert sorted(body["content"]["application/json"]["schema"]["properties"]) == ["caption", "photo"]
+    single, *_ = body["content"]["application/json"]["schema"]["anyOf"]
+    assert sorted(single["properties"]) == ["caption", "photo"]
+
+
+def test_several_events_with_parts_in_one_request(start: Start) -> None:
+    client, parts = start(), {"photo": PHOTO, "caption": CAPTION}
+
+    answer = client.post(PREDICT, json={"items": [{"parts": parts}, {"parts": {"photo": PHOTO}}, parts]})
+    form = client.post(PREDICT, files={"photo": b"a"})
+
+    first, second, third = answer.json()["results"]
+    assert first["prediction"]["probabilities"] == client.post(PREDICT, json=parts).json()["probabilities"]
+    assert (second["reason"], third["reason"]) == ("missing_part", "malformed_event")
+    assert form.status_code == 415
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ MARKER = "Rosalind-0815-Quibble"
 JSON = {"content-type": "application/json"}
 INVALID = {
     "invalid JSON": (f"{{{MARKER}", {}, 422, "malformed_event"),
-    "not an object": (f'["{MARKER}"]', {}, 422, "malformed_event"),
+    "neither an object nor items": (f'"{MARKER}"', {}, 422, "malformed_event"),
     "another field": (json.dumps({"text": "a", MARKER: 1}), {}, 422, "malformed_event"),
     "no text": ("{}", {}, 422, "empty_payload"),
     "text of another type": (json.dumps({"text": [MARKER]}), {}, 422, "malformed_event"),
