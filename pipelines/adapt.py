@@ -5,9 +5,8 @@ a query has nothing in its text that came from content, since these workers have
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -21,11 +20,11 @@ from rawless.steps.elements import EncodedEvent
 from rawless.steps.meter import READ
 from rawless.steps.write import Write
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.read import embeddings_of, read
-from rawless.warehouse.rows import EmbeddingRow
-from rawless.warehouse.unadapted import Span, unadapted
+from rawless.warehouse.deliveries import read_deliveries, rows_of
+from rawless.warehouse.read import embeddings_of
+from rawless.warehouse.spans import Span
+from rawless.warehouse.unadapted import unadapted
 
-_COLUMNS = tuple(field.name for field in fields(EmbeddingRow))
 _MESSAGE_ID = "backfill"
 """In place of the id of a message, in the rejection of a row that the warehouse refuses."""
 
@@ -59,39 +58,19 @@ class _Adapt(beam.DoFn):
     def process(self, span: Span) -> Iterator[EncodedEvent]:
         if stop_signal.is_stop_requested():
             return
-        waiting = set(unadapted(self._warehouse, self._stream, self._encoder, span))
-        for batch in read(self._warehouse, self._warehouse.table_id(EmbeddingRow.TABLE), _COLUMNS, self._rows_of(span)):
-            chosen = []
-            for place, delivery in enumerate(_deliveries(batch)):
-                if delivery in waiting:
-                    waiting.discard(delivery)  # a delivery that is stored twice is read once
-                    chosen.append(place)
-            yield from self._adapted(batch.take(pa.array(chosen, pa.int64())))
+        source = self._encoder.adapter.source if self._encoder.adapter else ""
+        wanted = set(unadapted(self._warehouse, self._stream, self._encoder, span))
+        for batch in read_deliveries(self._warehouse, self._stream, source, span, wanted):
+            yield from self._adapted(batch)
             if stop_signal.is_stop_requested():
                 return
 
-    def _rows_of(self, span: Span) -> str:
-        source = self._encoder.adapter and self._encoder.adapter.source
-        return (
-            f"stream = '{self._stream}' AND encoder_fingerprint = '{source}' "
-            f"AND occurred_at >= TIMESTAMP '{span.start_at.isoformat()}' "
-            f"AND occurred_at < TIMESTAMP '{span.end_at.isoformat()}'"
-        )
-
     def _adapted(self, batch: pa.RecordBatch) -> Iterator[EncodedEvent]:
-        if not batch.num_rows:
-            return
         vectors = self._map.apply(embeddings_of(batch))
         BeamMeter().count(READ, batch.num_rows)
         progress.add(self._stream, "read", batch.num_rows)
         own = {"encoder": self._encoder.name, "encoder_version": self._encoder.version}
         own |= {"encoder_fingerprint": self._fingerprint}
-        for row, vector in zip(batch.drop_columns(["embedding"]).to_pylist(), vectors, strict=True):
-            attributes = tuple((each["key"], each["value"]) for each in row["attributes"] or ())
-            adapted: dict[str, Any] = {**row, **own, "attributes": attributes, "embedding": vector}
-            yield EncodedEvent(EmbeddingRow(**{**adapted, "logged_at": datetime.now(UTC)}), _MESSAGE_ID, size=0)
-
-
-def _deliveries(batch: pa.RecordBatch) -> Iterator[tuple[str, str, datetime]]:
-    columns = (batch.column(name).to_pylist() for name in ("event_id", "origin", "logged_at"))
-    return zip(*columns, strict=True)
+        for row, vector in zip(rows_of(batch, **own), vectors, strict=True):
+            adapted = replace(row, embedding=vector, logged_at=datetime.now(UTC))
+            yield EncodedEvent(adapted, _MESSAGE_ID, size=0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from google.cloud import bigquery
@@ -22,12 +22,14 @@ from rawless.errors import UserError
 from rawless.job import check_encoder
 from rawless.steps.interrupts import stop_on_interrupt
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.deliveries import encoders_of
 from rawless.warehouse.encoder_registry import resolve
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.rows import EmbeddingRow
+from rawless.warehouse.spans import EVER, Span
 from rawless.warehouse.stream_pointers import refuse_retired
 from rawless.warehouse.tables import FOLDER
-from rawless.warehouse.unadapted import EVER, Span, adapter_of, spans, values
+from rawless.warehouse.unadapted import adapter_of, spans, values
 
 Engine = Literal["beam", "sql"]
 MAX_LOCAL_PRODUCTS = 5_000_000
@@ -96,7 +98,7 @@ class Backfill:
         """Write the rows by one statement, and return their number. Two at a time would write rows twice."""
         weight, bias = _affine(self.encoder)
         adapter, own = adapter_of(self.encoder), self.encoder
-        source = _deliveries(self.warehouse, self.stream)[adapter.source]
+        source = encoders_of(self.warehouse, self.stream)[adapter.source]
         given: dict[str, Any] = values(self.stream, own, self.start_at, self.end_at)
         given |= {"source_encoder": source.encoder, "source_version": source.encoder_version}
         given |= {"l2_normalise": adapter.l2_normalise}
@@ -107,12 +109,6 @@ class Backfill:
             [*parameters(given), bigquery.ArrayQueryParameter("bias", "FLOAT64", bias)],
         )
         return (job and job.num_dml_affected_rows) or 0
-
-
-class _Deliveries(NamedTuple):
-    encoder: str
-    encoder_version: str
-    deliveries: int
 
 
 def prepare(request: BackfillRequest) -> Backfill:
@@ -132,7 +128,7 @@ def prepare(request: BackfillRequest) -> Backfill:
         raise UserError("--from must be before --until, whose day is not included.")
     refuse_retired(warehouse, request.stream, {encoder.ref: encoder})
     check_encoder(warehouse, encoder, "cpu" if is_local else None, registers=is_local)
-    deliveries = _deliveries(warehouse, request.stream)
+    deliveries = encoders_of(warehouse, request.stream)
     if adapter.source not in deliveries:
         raise UserError(
             f"No event of {request.stream} has a vector with the fingerprint {adapter.source[:12]}…, from which "
@@ -149,16 +145,6 @@ def prepare(request: BackfillRequest) -> Backfill:
         encoder, request.stream, tuple(found), read if found else 0, written, request.engine, warehouse, beam,
         request.start_at, request.end_at,
     )  # fmt: skip
-
-
-def _deliveries(warehouse: Warehouse, stream: str) -> dict[str, _Deliveries]:
-    """Return the encoders of a stream by fingerprint, with the number of their rows."""
-    rows = warehouse.query(warehouse.render(_STATEMENTS / "streams.sql"), parameters({"start_of_events": EVER[0]}))
-    return {
-        row["encoder_fingerprint"]: _Deliveries(row["encoder"], row["encoder_version"], row["deliveries"])
-        for row in rows
-        if row["stream"] == stream
-    }
 
 
 def _affine(encoder: EncoderSpec) -> tuple[list[str], list[float]]:

@@ -9,8 +9,8 @@ from apache_beam import coders
 
 from rawless.events.event import Delivery, Event
 from rawless.privacy.coder import RefusingCoder
-from rawless.steps.elements import CheckedEvent, EncodedEvent, ParsedEvent
-from rawless.warehouse.rows import EmbeddingRow, RejectionRow
+from rawless.steps.elements import CheckedEvent, EncodedEvent, ParsedEvent, PredictedEvent
+from rawless.warehouse.rows import EmbeddingRow, PredictionRow, RejectionRow
 
 MAX_NAME = 2_000
 """Characters of the longest text in a place: an object's name has at most 1,024 bytes."""
@@ -62,5 +62,5 @@ def _is_place(value: Any) -> bool:
 coders.registry.register_coder(Place, PlaceCoder)
 for raw in (Delivery, Event, CheckedEvent, ParsedEvent):
     coders.registry.register_coder(raw, RefusingCoder)
-for row in (EncodedEvent, EmbeddingRow, RejectionRow):
+for row in (EncodedEvent, PredictedEvent, EmbeddingRow, PredictionRow, RejectionRow):
     coders.registry.register_coder(row, RowCoder)

@@ -120,11 +120,11 @@ def _check(request: IngestRequest, stream: Stream, beam: PipelineOptions) -> Non
         )
     check_workers(beam, request.warehouse)
     if request.source.is_bounded and not options.is_local(beam):
-        _check_reachable(request.source)
+        check_reachable(request.source)
     check_objects(stream)
 
 
-def _check_reachable(source: BoundedSource) -> None:
+def check_reachable(source: BoundedSource) -> None:
     """Raise UserError if only this machine can read the source, while the workers run on others."""
     if part := source.only_here():
         raise UserError(

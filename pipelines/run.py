@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -14,7 +14,7 @@ from pipelines import local_pubsub as local_pubsub  # patches Beam's local runne
 from pipelines.adapt import Adapt
 from pipelines.ingest import Ingest
 from pipelines.options import is_local
-from pipelines.summary import launched, summarise
+from pipelines.summary import launched, summarise, summarise_predictions
 from pipelines.unbounded import LocalRead, read_locally
 from rawless.errors import RawlessError, Unavailable, UserError
 from rawless.metering.metric import take
@@ -28,6 +28,13 @@ _OWN_ERROR = re.compile(
 
 OnResult = Callable[[PipelineResult], None]
 T = TypeVar("T")
+
+
+class BatchJob(Protocol):
+    """A job that adds its steps to a pipeline."""
+
+    def build(self, pipeline: beam.Pipeline) -> None:
+        """Add the steps of the job to a pipeline."""
 
 
 def run(job: Ingest, options: PipelineOptions, started: float, on_result: OnResult | None = None) -> dict[str, Any]:
@@ -49,6 +56,16 @@ def run(job: Ingest, options: PipelineOptions, started: float, on_result: OnResu
     return {**summary, "stopped": stop_signal.is_stop_requested()}
 
 
+def run_predictions(
+    job: BatchJob, stream: str, encoder: str, options: PipelineOptions, started: float
+) -> dict[str, Any]:
+    """Run a job that predicts until it ends or is stopped, and return its summary, as `run` does."""
+    pipeline = _checked(job, options)
+    result = _with_own_errors(lambda: _waited_for(pipeline))
+    summary = summarise_predictions(result, stream, encoder, time.monotonic() - started)
+    return {**summary, "stopped": stop_signal.is_stop_requested()}
+
+
 def run_backfill(job: Adapt, options: PipelineOptions, started: float) -> dict[str, Any]:
     """Run a backfill job until it ends or is stopped, and return its summary, as `run` does."""
     pipeline = _checked(job, options)
@@ -58,7 +75,7 @@ def run_backfill(job: Adapt, options: PipelineOptions, started: float) -> dict[s
     return {**counts, "stopped": stop_signal.is_stop_requested()}
 
 
-def _checked(job: Ingest | Adapt, options: PipelineOptions) -> beam.Pipeline:
+def _checked(job: BatchJob, options: PipelineOptions) -> beam.Pipeline:
     """Return the pipeline of a job. Raises UserError if the graph check refuses it."""
     pipeline = beam.Pipeline(options=options)
     job.build(pipeline)

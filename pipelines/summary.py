@@ -16,13 +16,25 @@ def summarise(
     result: PipelineResult, stream: str, encoders: Sequence[str], seconds: float, idle: float = 0.0
 ) -> dict[str, Any]:
     """Return the counts of a finished job; see `rawless.steps.summary.summarise`."""
+    counts = _counts(result, encoders)
+    work = {encoder: summary.work(_totals(result, encoder)) for encoder in encoders}
+    return {**summary.summarise(counts, stream, encoders, seconds, idle), "work": work}
+
+
+def summarise_predictions(result: PipelineResult, stream: str, encoder: str, seconds: float) -> dict[str, Any]:
+    """Return the counts of a finished job that predicts; see `rawless.steps.summary.predictions`."""
+    counts = _counts(result, [encoder])
+    known = summary.summarise(counts, stream, [encoder], seconds)
+    kept = ("read", "rejections", "dropped_attributes", "seconds", "events_per_second")
+    return {**summary.predictions(counts), **{name: known[name] for name in kept}}
+
+
+def _counts(result: PipelineResult, encoders: Sequence[str]) -> dict[str | None, Counter[str]]:
     counts: dict[str, Counter[str]] = {}
     for counter in result.metrics().query()["counters"]:
         number = counter.result or 0  # a job server leaves out what is zero
         counts.setdefault(counter.key.metric.namespace, Counter())[counter.key.metric.name] += number
-    known = {encoder: counts.get(namespace(encoder), Counter()) for encoder in (None, *encoders)}
-    work = {encoder: summary.work(_totals(result, encoder)) for encoder in encoders}
-    return {**summary.summarise(known, stream, encoders, seconds, idle), "work": work}
+    return {encoder: counts.get(namespace(encoder), Counter()) for encoder in (None, *encoders)}
 
 
 def _totals(result: PipelineResult, encoder: str) -> summary.Total:

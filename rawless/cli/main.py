@@ -50,6 +50,7 @@ from rawless.cli.commands import (
     job,
     load,
     local,
+    predict,
     publish,
     replay,
     report,
@@ -94,6 +95,7 @@ app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest
 app.command("inspect")(inspect.inspect)
 app.command("erase")(erase.erase)
 app.command("load")(load.load)
+app.command("predict", context_settings={"allow_extra_args": True})(predict.predict)
 app.command("publish")(publish.publish)
 app.command("replay", context_settings={"allow_extra_args": True})(replay.replay)
 app.command("search")(search.search)

@@ -33,6 +33,7 @@ QUEUE = Label(
     "what is waited for: `fetch` an object, `prepare` a thread or process that decodes, `batch` a batch, `append` a "
     "request to the warehouse",
 )
+ABSTENTION = Label("abstention", ("out_of_domain", "low_confidence"), "why a prediction has no class")
 CAUSE = Label(
     "cause",
     ("crashed", "killed", "timed_out"),

@@ -6,7 +6,7 @@ runner of jobs has whole numbers, so that it is given milliseconds and percent.
 
 from collections.abc import Iterable
 
-from rawless.metering.labels import CAUSE, ENCODER, GPU, QUEUE, REASON, STAGE, TABLE
+from rawless.metering.labels import ABSTENTION, CAUSE, ENCODER, GPU, QUEUE, REASON, STAGE, TABLE
 from rawless.metering.metric import Count, Distribution, Level, Metric
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -24,6 +24,8 @@ def _oldest(ages: Iterable[float]) -> float:
 READ = Count("read", "Events that were read.")
 DROPPED_ATTRIBUTES = Count("dropped_attributes", "Attributes and fields that no stream allows, which were dropped.")
 EMBEDDINGS = Count("embeddings", "Rows of embeddings that were written.", ENCODER)
+PREDICTIONS = Count("predictions", "Rows of predictions that a batch job wrote.", ENCODER)
+ABSTAINED = Count("abstained", "Those of them that are abstentions.", ENCODER, ABSTENTION)
 REJECTED = Count("rejected", "Events that were rejected.", ENCODER, STAGE, REASON)
 CONTENT_UNCHANGED = Count("content_unchanged", "Results that were remembered and not computed again.", ENCODER)
 CONTENT_NEW = Count("content_new", "Results that were computed, in a stream that remembers contents.", ENCODER)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rawless.events.event import Event, UnreadEvent
-from rawless.warehouse.rows import EmbeddingRow
+from rawless.warehouse.rows import EmbeddingRow, PredictionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,29 @@ class EncodedEvent:
     """The row of an encoded event, and what its rejection records if the warehouse refuses the row."""
 
     row: EmbeddingRow
+    message_id: str
+    size: int
+    """Size of the payload in bytes."""
+
+    @property
+    def encoder(self) -> str:
+        """Name and version of the encoder."""
+        return f"{self.row.encoder}@{self.row.encoder_version}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the encoder."""
+        return self.row.encoder_fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedEvent:
+    """The row of a prediction, and what its rejection records if the warehouse refuses the row."""
+
+    row: PredictionRow
+    encoder: str
+    """Name and version of the encoder whose vector the head was given."""
+    fingerprint: str
     message_id: str
     size: int
     """Size of the payload in bytes."""

@@ -3,12 +3,13 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from encoders.encoder import Device, Encoded, result
 from encoders.image_formats import check_installed
 from encoders.load import load
-from encoders.release import PURPOSE, Release, needs_key
+from encoders.release import PURPOSE, Release, needs_key, round_off
 from encoders.remembering import PURPOSE as CONTENT_IDS
 from encoders.remembering import Remembering, remembering
 from encoders.spec import EncoderSpec
@@ -18,7 +19,7 @@ from rawless.events.event import Event, Rejection
 from rawless.events.stream import Stream
 from rawless.garbage_collection import exempt_loaded
 from rawless.metering import table as metrics
-from rawless.privacy import Raw, Stage
+from rawless.privacy import Raw, Reason, Stage
 from rawless.privacy.pseudonyms import KeySource
 from rawless.steps.crash_record import PURPOSE as CRASHES
 from rawless.steps.crash_record import crash_record
@@ -54,9 +55,13 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
         key: KeySource,
         *,
         restarts: bool = False,
+        is_for_heads: bool = False,
     ) -> None:
-        """`restarts` says whether something starts this process again when it ends; see `end_when_broken`."""
-        self._restarts = restarts
+        """`restarts` says whether something starts this process again when it ends; see `end_when_broken`.
+
+        `is_for_heads` says that the vectors are not written: heads take them as services give them, without noise.
+        """
+        self._restarts, self._is_for_heads = restarts, is_for_heads
         self._specs = tuple(specs)
         self._key = key
         self._device: Device = device
@@ -76,8 +81,11 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
         self._together = Together(self._encoders)
         # A digest over the whole spec, so it is computed once for each worker.
         self._fingerprints = [spec.fingerprint for spec in self._specs]
-        noise_key = self._key.load().derive(PURPOSE) if any(map(needs_key, self._specs)) else None
-        self._releases = [Release(spec, noise_key) for spec in self._specs]
+        has_noise = not self._is_for_heads and any(map(needs_key, self._specs))
+        noise_key = self._key.load().derive(PURPOSE) if has_noise else None
+        self._releases = [
+            partial(_rounded, spec) if self._is_for_heads else Release(spec, noise_key) for spec in self._specs
+        ]
         self._remembering: list[Remembering] = []
         if memory := self._stream.unchanged:
             secret = self._key.load().derive(CONTENT_IDS + self._stream.stream)
@@ -145,6 +153,10 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
                     now=now,
                     fingerprint=fingerprint,
                 )
+
+
+def _rounded(spec: EncoderSpec, outcome: Encoded | Reason, _: Event) -> Encoded | Reason:
+    return outcome if isinstance(outcome, Reason) else round_off(spec, outcome)
 
 
 def _events(step: Encode) -> int:

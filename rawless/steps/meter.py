@@ -10,6 +10,8 @@ READ, DROPPED = table.READ.name, table.DROPPED_ATTRIBUTES.name
 """Counters of deliveries, and of attributes and fields that no stream allows."""
 EMBEDDINGS = table.EMBEDDINGS.name
 """The counter of rows that were written."""
+PREDICTIONS, ABSTAINED = table.PREDICTIONS.name, table.ABSTAINED.name
+"""Counters of rows of predictions that were written, and of the abstentions among them."""
 UNCHANGED, NEW = table.CONTENT_UNCHANGED.name, table.CONTENT_NEW.name
 """Counters of a stream that remembers contents: events that need not be encoded, and the others."""
 FETCH, FETCHED_BYTES = table.FETCH.name, table.FETCHED_BYTES.name

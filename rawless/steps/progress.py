@@ -8,7 +8,7 @@ _lock = threading.Lock()
 
 
 def add(stream: str, kind: str, number: int = 1) -> None:
-    """Count events of a stream that were `read`, or rows of `embeddings` or `rejections` that were written."""
+    """Count events of a stream that were `read`, or `embeddings`, `predictions` or `rejections` that were written."""
     with _lock:
         _counts.setdefault(stream, Counter())[kind] += number
 
@@ -24,4 +24,5 @@ def describe(stream: str) -> str:
     if not seen:
         return "starting"
     rejected = f", {seen['rejections']:,} rejected" if seen["rejections"] else ""
-    return f"{seen['read']:,} read, {seen['embeddings']:,} embeddings written{rejected}"
+    kind = "predictions" if seen["predictions"] else "embeddings"
+    return f"{seen['read']:,} read, {seen[kind]:,} {kind} written{rejected}"

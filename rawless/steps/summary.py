@@ -6,7 +6,7 @@ from typing import Any
 
 from rawless.metering import table
 from rawless.metering.metric import Distribution
-from rawless.steps.meter import DROPPED, EMBEDDINGS, NEW, READ, UNCHANGED
+from rawless.steps.meter import ABSTAINED, DROPPED, EMBEDDINGS, NEW, PREDICTIONS, READ, UNCHANGED
 from rawless.steps.rejections import REJECTED
 
 Counts = Mapping[str | None, Mapping[str, int]]
@@ -50,6 +50,17 @@ def summarise(
             for ref, own in by_encoder.items()
         }
     return summary
+
+
+def predictions(counts: Counts) -> dict[str, Any]:
+    """Return how many predictions a job wrote, and how many of them are abstentions, by reason."""
+    abstentions: Counter[str] = Counter()
+    for own in counts.values():
+        for name, count in own.items():
+            if name.startswith(f"{ABSTAINED}."):
+                abstentions[name.removeprefix(f"{ABSTAINED}.")] += count
+    written = sum(own.get(PREDICTIONS, 0) for own in counts.values())
+    return {"predictions": written, "abstentions": _sorted(abstentions)}
 
 
 def work(total: Total) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The write step: rows into the warehouse. An embedding that the warehouse refuses becomes a rejection."""
+"""The write step: rows into the warehouse. One that the warehouse refuses becomes a rejection."""
 
 import time
 from collections import deque
@@ -10,13 +10,13 @@ from rawless.errors import Unavailable
 from rawless.events.event import Rejection, ValidIds
 from rawless.privacy import Reason, Stage
 from rawless.steps import progress
-from rawless.steps.elements import EncodedEvent
-from rawless.steps.meter import EMBEDDINGS, Meter
+from rawless.steps.elements import EncodedEvent, PredictedEvent
+from rawless.steps.meter import ABSTAINED, EMBEDDINGS, PREDICTIONS, Meter
 from rawless.steps.rejections import counter, rejection_row
 from rawless.steps.step import Step
 from rawless.warehouse.append import Appending, storage_writer
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import EmbeddingRow, RejectionRow
+from rawless.warehouse.rows import EmbeddingRow, PredictionRow, RejectionRow
 from rawless.warehouse.tables import table
 
 MAX_ROWS = 500
@@ -26,7 +26,7 @@ MAX_SECONDS = 5.0
 MAX_SENT = 4
 """Requests whose rows may be unwritten while more elements come."""
 
-Output = EncodedEvent | RejectionRow
+Output = EncodedEvent | PredictedEvent | RejectionRow
 
 
 class _Sent(NamedTuple):
@@ -35,7 +35,7 @@ class _Sent(NamedTuple):
 
 
 class Write(Step[Output, RejectionRow]):
-    """Writes rows. The outputs are the rejections of refused embeddings; a refused rejection fails the bundle."""
+    """Writes rows. The outputs are the rejections of refused ones; a refused rejection fails the bundle."""
 
     output: ClassVar[type[RejectionRow]] = RejectionRow
 
@@ -46,7 +46,7 @@ class Write(Step[Output, RejectionRow]):
         """See `Step.setup`."""
         self._meter = meter
         self._appender = storage_writer(self._warehouse)
-        for kind in (EmbeddingRow, RejectionRow):
+        for kind in (EmbeddingRow, PredictionRow, RejectionRow):
             table(kind.TABLE)  # its schema is read now, and not by all threads at their first rows
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class Write(Step[Output, RejectionRow]):
     def _send(self) -> None:
         """Append the waiting rows in the background."""
         outputs, self._waiting, self._since = self._waiting, [], time.monotonic()
-        rows = [output.row if isinstance(output, EncodedEvent) else output for output in outputs]
+        rows = [output if isinstance(output, RejectionRow) else output.row for output in outputs]
         self._sent.append(_Sent(outputs, self._appender.submit(rows)))
 
     def _next(self) -> list[RejectionRow]:
@@ -93,15 +93,21 @@ class Write(Step[Output, RejectionRow]):
         if isinstance(output, RejectionRow):
             progress.add(output.stream, "rejections")
             return
-        self._meter.count(EMBEDDINGS, encoder=_encoder(output))
-        progress.add(output.row.stream, "embeddings")
+        if isinstance(output, EncodedEvent):
+            self._meter.count(EMBEDDINGS, encoder=output.encoder)
+            progress.add(output.row.stream, "embeddings")
+            return
+        self._meter.count(PREDICTIONS, encoder=output.encoder)
+        if output.row.abstention:
+            self._meter.count(f"{ABSTAINED}.{output.row.abstention}", encoder=output.encoder)
+        progress.add(output.row.stream, "predictions")
 
     def _reject(self, output: Output) -> RejectionRow:
         """Return the rejection of a row that was refused. Raises Unavailable if that row is itself a rejection."""
         if isinstance(output, RejectionRow):  # never lost in silence: the source delivers it again
             raise Unavailable("The warehouse refused a row of rejection_v1; compare it with sql/rejection_v1.")
         row = output.row
-        self._meter.count(counter(Stage.WRITE, Reason.ROW_REFUSED), encoder=_encoder(output))
+        self._meter.count(counter(Stage.WRITE, Reason.ROW_REFUSED), encoder=output.encoder)
         return rejection_row(
             row.stream,
             Rejection(ValidIds(row.event_id, row.subject_key, row.subject_key_id), Reason.ROW_REFUSED),
@@ -109,9 +115,5 @@ class Write(Step[Output, RejectionRow]):
             message_id=output.message_id,
             size=output.size,
             now=datetime.now(UTC),
-            fingerprint=row.encoder_fingerprint,
+            fingerprint=output.fingerprint,
         )
-
-
-def _encoder(encoded: EncodedEvent) -> str:
-    return f"{encoded.row.encoder}@{encoded.row.encoder_version}"

@@ -33,6 +33,17 @@ resource "google_bigquery_dataset_access" "rejection_reads_tombstones" {
   }
 }
 
+resource "google_bigquery_dataset_access" "prediction_reads_tombstones" {
+  project    = var.project
+  dataset_id = google_bigquery_dataset.of["audit"].dataset_id
+
+  routine {
+    project_id = var.project
+    dataset_id = google_bigquery_routine.of["prediction"].dataset_id
+    routine_id = google_bigquery_routine.of["prediction"].routine_id
+  }
+}
+
 resource "google_bigquery_dataset_access" "embedding_event_reads_tombstones" {
   project    = var.project
   dataset_id = google_bigquery_dataset.of["audit"].dataset_id

@@ -44,6 +44,16 @@ resource "google_bigquery_table_iam_member" "worker_appends_rejections" {
   member     = each.value
 }
 
+# For `rawless predict`, which writes predictions instead of embeddings.
+resource "google_bigquery_table_iam_member" "worker_appends_predictions" {
+  for_each   = var.workers
+  project    = var.project
+  dataset_id = local.prediction.dataset_id
+  table_id   = local.prediction.table_id
+  role       = google_project_iam_custom_role.appender.name
+  member     = each.value
+}
+
 resource "google_bigquery_table_iam_member" "worker_reads_encoders" {
   for_each   = var.workers
   project    = var.project

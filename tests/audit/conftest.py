@@ -5,20 +5,28 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import apache_beam as beam
 import pytest
 
 from pipelines import options
-from pipelines.ingest import Ingest
 from pipelines.run import as_rawless_error
 from pipelines.unbounded import read_locally
 from rawless.audit.search import Search, Trace
 from rawless.audit.sinks import find
+from rawless.events.source import Source
 from rawless.privacy import Raw
 
 Searched = Callable[..., set[Trace]]
+
+
+class SourceJob(Protocol):
+    """A job that reads a source."""
+
+    @property
+    def source(self) -> Source: ...
+    def build(self, pipeline: beam.Pipeline) -> None: ...
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def searched(
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
 
-    def run_and_search(job: Ingest, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[Trace]:
+    def run_and_search(job: SourceJob, contents: Sequence[bytes], beam_options: Sequence[str] = ()) -> set[Trace]:
         streaming = not job.source.is_bounded
         pipeline = beam.Pipeline(options=options.parse(beam_options, streaming=streaming))
         job.build(pipeline)

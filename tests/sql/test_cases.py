@@ -21,13 +21,14 @@ import yaml
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
-from rawless.warehouse.rows import EmbeddingRow, RejectionRow, Row
+from rawless.warehouse.rows import EmbeddingRow, PredictionRow, RejectionRow, Row
 from rawless.warehouse.templates import environment
 
 HERE = Path(__file__).parent
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 KNOWN = {
     "embedding_event": "{% from 'embedding_event_v1/known.sql' import is_known %}{{ is_known('row') }}",
+    "prediction": "row.predicted_at <= @as_of",
     "rejection": "row.rejected_at <= @as_of",
 }
 """How readers select the rows that count at an as-of."""
@@ -41,6 +42,8 @@ def read(path: Path) -> Any:
 def make_row(function: str, fields: dict[str, Any]) -> Row:
     if function == "rejection":
         return RejectionRow(**fields)
+    if function == "prediction":
+        return PredictionRow(**{**fields, "probabilities": tuple(fields["probabilities"].items())})
     vector = np.array(fields["embedding"], dtype=np.float32)
     attributes = tuple(fields["attributes"].items())
     return EmbeddingRow(**{**fields, "embedding": vector, "attributes": attributes})
@@ -80,7 +83,7 @@ def match(row: dict[str, Any], expected: dict[str, Any]) -> bool:
 
 def test_the_cases_are_found() -> None:
     assert len(CASES) >= 8
-    assert {path.parent.name for path in CASES} == {"embedding_event_v1", "rejection_v1"}
+    assert {path.parent.name for path in CASES} == {"embedding_event_v1", "prediction_v1", "rejection_v1"}
 
 
 def check(warehouse: Warehouse, case: Path, *, is_reversed: bool) -> list[list[dict[str, Any]]]:

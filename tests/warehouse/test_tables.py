@@ -159,4 +159,4 @@ def test_no_column_invites_free_text(name: str) -> None:
 
 
 def test_the_table_functions_are_found_beside_their_tables() -> None:
-    assert set(functions()) == {"embedding_event", "rejection"}
+    assert set(functions()) == {"embedding_event", "prediction", "rejection"}

@@ -37,7 +37,7 @@ def backfill(
     """
     from pipelines.backfill import BackfillRequest, prepare
     from rawless.steps.progress import describe
-    from rawless.warehouse.unadapted import EVER
+    from rawless.warehouse.spans import EVER
 
     start_at, end_at = (at.replace(tzinfo=UTC) if at else ever for at, ever in zip((from_, until), EVER, strict=True))
     with progress(f"Preparing to adapt {stream}"):
