@@ -62,6 +62,7 @@ COPY terraform/template /template
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launch.py \
     HF_HUB_OFFLINE=1 \
     HOME=/tmp \
+    RAWLESS_CACHE=off \
     RAWLESS_HOME=/tmp/rawless \
     RAWLESS_HUB=0 \
     RAWLESS_SPECS=/opt/rawless/specs \

@@ -66,7 +66,7 @@ def contenders(images: int = 1_500, texts: int = 6_000) -> Iterator[Contender]:
     preprocessing = resnet.spec.preprocessing
     yield Contender(resnet, _loader(resnet.spec))
     dino = Work("dinov2-small", resnet.spec, resnet.payloads)
-    yield Contender(dino, lambda cuda: ImageModel(dinov2_small(), preprocessing, cuda=cuda))
+    yield Contender(dino, lambda cuda: ImageModel(dinov2_small, preprocessing, cuda=cuda))
     small = minilm(texts)
     yield Contender(small, _loader(small.spec))
 

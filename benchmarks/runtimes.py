@@ -15,7 +15,7 @@ from encoders.family import Inputs
 from encoders.load import build
 from encoders.precision import MIN_COSINE
 from encoders.runtimes.eager import Eager
-from encoders.runtimes.openvino import OpenVino
+from encoders.runtimes.openvino import OpenVino, convert
 from encoders.spec import Vector
 
 BATCHES = 8
@@ -39,7 +39,7 @@ def _measure(work: Work, count: int) -> list[Figure]:
         "torch": reference,
         "torch.compile": _compiled(reference.network),
         "ONNX Runtime": _onnx(reference.network, batch),
-        "OpenVINO": OpenVino(reference.network, batch),
+        "OpenVINO": OpenVino(convert(reference.network, batch)),
     }
     sides = {name: _side(runtime, batch) for name, runtime in runtimes.items()}
     times = rounds({**sides, _PRODUCT: _matrix_product}, count)

@@ -18,7 +18,7 @@ class _Constant(Model[int]):
     """Returns the same vector for every content."""
 
     def __init__(self, dimension: int) -> None:
-        self.network, self.budget = torch.nn.Identity(), Budget(64, 1, 1_024, 0.005)
+        self.load_network, self.budget = torch.nn.Identity, Budget(64, 1, 1_024, 0.005)
         self._vector = torch.full((dimension,), 0.5)
 
     def prepare(self, content: bytes, limits: ImageLimits) -> int:

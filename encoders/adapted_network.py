@@ -50,4 +50,5 @@ class _AdaptedNetwork(nn.Module):
 def adapt(model: Model[object], spec: EncoderSpec) -> None:
     """Let the network of a model, which was loaded without the adapter of its spec, have it. Raises UserError."""
     if spec.adapter is not None:
-        model.network = _AdaptedNetwork(model.network, AdapterStep(read_adapter(spec))).eval()
+        step = AdapterStep(read_adapter(spec))
+        model.extend_network(lambda network: _AdaptedNetwork(network, step).eval())

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from rawless.content import ImageLimits
 from rawless.errors import Unavailable, UserError
 from rawless.privacy import Raw, Reason, guarded
 
+if TYPE_CHECKING:
+    from encoders.runtimes.conversion_cache import Conversion
+
 _cpu = Lock()
 """Held while a network runs on the CPU. Each uses all cores, so that those of several encoders would only disturb each
 other: with two encoders a job does less work than two jobs (`python -m benchmarks dual`)."""
@@ -42,10 +45,13 @@ _MAYBE_THE_ENCODER = (Reason.ENCODER_FAILED, Reason.NON_FINITE_EMBEDDING)
 class BatchEncoder(Generic[P]):
     """A loaded encoder. See `Encoder`."""
 
-    def __init__(self, spec: EncoderSpec, model: Model[P], device: torch.device) -> None:
+    def __init__(
+        self, spec: EncoderSpec, model: Model[P], device: torch.device, runtime: Runtime | None = None
+    ) -> None:
+        """`runtime` is one for the model's network on the device; by default torch runs it."""
         self.spec = spec
         self._model = model
-        self._runtime: Runtime = Eager(model.network, device, spec.precision)
+        self._runtime = runtime or Eager(model.network, device, spec.precision)
         self._turn: AbstractContextManager[Any] = _cpu if device.type == "cpu" else nullcontext()
         self._batcher: Batcher[P] = Batcher(self._run, model.cost, model.budget)
 
@@ -73,10 +79,13 @@ class BatchEncoder(Generic[P]):
                 "machine's processor: use --device cuda, or an encoder of precision fp32."
             ) from None
 
-    def accelerate(self) -> None:
-        """Switch to the fastest runtime that produces the same vectors, before the first item. Takes seconds."""
+    def accelerate(self, conversion: "Conversion | None" = None) -> None:
+        """Switch to the fastest runtime that produces the same vectors, before the first item. Takes seconds.
+
+        `conversion` is where a converted network is kept.
+        """
         if isinstance(self._runtime, Eager):
-            self._runtime = pick_runtime(self._runtime, self._model.examples(), self.spec.tolerance)
+            self._runtime = pick_runtime(self._runtime, self._model.examples(), self.spec.tolerance, conversion)
 
     def isolate(self) -> None:
         """Prepare items in such a way that no content can harm this process; see `Model.isolate`."""

@@ -46,15 +46,15 @@ class TowerSpec(EncoderSpec):
         return hashlib.sha256(canonical_json({"space": shared}).encode()).hexdigest()
 
 
-def load_tower(spec: TowerSpec) -> "tuple[torch.nn.Module, Any]":
-    """Return the tower of a spec's modality in evaluation mode, and the fast tokenizer of texts, None for images.
+def load_tower(spec: TowerSpec) -> "torch.nn.Module":
+    """Return the tower of a spec's modality in evaluation mode.
 
     The other tower is not read. Raises UserError when the files do not fit the fields.
     """
     source = weights.find(spec)
     refuse_unsupported(spec, source)
 
-    def load(folder: Path) -> "tuple[torch.nn.Module, Any, set[str]]":
+    def load(folder: Path) -> "tuple[torch.nn.Module, set[str]]":
         import transformers
 
         whole = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -68,15 +68,21 @@ def load_tower(spec: TowerSpec) -> "tuple[torch.nn.Module, Any]":
             config.projection_dim = whole.projection_dim  # that of a tower alone is not used, and may be another one
         tower_class = getattr(transformers, _TOWERS[spec.architecture, spec.modality])
         tower, missing = from_safetensors(tower_class, folder, config=config)
-        tokenizer = load_tokenizer(folder) if spec.modality == "text" else None
-        return tower.eval(), tokenizer, missing
+        return tower.eval(), missing
 
-    tower, tokenizer, missing = load_from_files(spec, source, load)
+    tower, missing = load_from_files(spec, source, load)
     refuse_missing(spec, missing)
-    return tower, tokenizer
+    return tower
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(spec: TowerSpec) -> Any:
+    """Return the fast tokenizer of a text tower. Raises UserError when its files cannot be loaded."""
+    source = weights.find(spec)
+    refuse_unsupported(spec, source)
+    return load_from_files(spec, source, read_tokenizer)
+
+
+def read_tokenizer(folder: Path) -> Any:
     """Return the fast tokenizer of a folder, which makes of a text the tokens that the library makes of it."""
     import transformers
 

@@ -70,7 +70,7 @@ class CompositeModel(Model[tuple[Any, ...]]):
         self._preparations = [_Preparation(alike) for alike in _grouped(loaded, _prepare_alike)]
         self._models = [each.model for each in self._preparations]
         self.budget = _joint_budget([model.budget for model in models], len(self._models))
-        self.network = _network(spec, self._preparations)
+        self.load_network = lambda: _network(spec, self._preparations)
 
     def prepare(self, content: bytes, limits: ImageLimits) -> tuple[Any, ...]:
         """See `Model.prepare`."""

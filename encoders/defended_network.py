@@ -63,7 +63,8 @@ def defend(model: Model[object], spec: EncoderSpec) -> None:
     learned = None
     if spec.defence.learned:
         learned = _read(spec.ref, spec.defence, weights.find(spec) / spec.defence.learned.file)
-    model.network = _DefendedNetwork(model.network, DefenceSteps(spec.defence, learned)).eval()
+    steps = DefenceSteps(spec.defence, learned)
+    model.extend_network(lambda network: _DefendedNetwork(network, steps).eval())
 
 
 def _read(ref: str, defence: Defence, path: Path) -> dict[str, torch.Tensor]:

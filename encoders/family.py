@@ -4,8 +4,9 @@ This module and `encoders.families` are imported to parse a spec, so they import
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, get_args
 
 from encoders.batcher import Budget
@@ -36,13 +37,26 @@ class WrongDimension(UserError):
 class Model(ABC, Generic[P]):
     """The model of one spec: it prepares items, makes batches of them, and owns the network."""
 
-    network: "torch.nn.Module"
-    """From `inputs` to vectors of shape (batch, dimension), on the CPU, in evaluation mode."""
+    load_network: "Callable[[], torch.nn.Module]"
+    """Makes the network from the files of the spec. Raises UserError when they do not fit its fields."""
     budget: Budget
     """The limits of a batch, in units of `cost`."""
     quick_bytes: int = 0
     """Up to so many bytes, an item is prepared by the thread that submits it: another one would take longer to start.
     It is a millisecond at most, since a service submits from the thread that answers all requests."""
+
+    @cached_property
+    def network(self) -> "torch.nn.Module":
+        """From `inputs` to vectors of shape (batch, dimension), on the CPU, in evaluation mode.
+
+        It is made when it is first asked for: a network that was converted before is not needed. Raises UserError.
+        """
+        return self.load_network()
+
+    def extend_network(self, extend: "Callable[[torch.nn.Module], torch.nn.Module]") -> None:
+        """Let the network be what `extend` makes of it, once it is made."""
+        load = self.load_network
+        self.load_network = lambda: extend(load())
 
     @abstractmethod
     def prepare(self, content: bytes, limits: ImageLimits) -> P:
@@ -93,7 +107,8 @@ class LoadModel(Protocol):
     def __call__(self, spec: Any, *, cuda: bool) -> Model[Any]:
         """Return the model; `cuda` is true when it will run on a CUDA device.
 
-        Raises UserError when the files of the spec are missing, changed, or do not fit its fields.
+        It, or its network when that is made, raises UserError when the files of the spec are missing, changed, or do
+        not fit its fields.
         """
         ...
 

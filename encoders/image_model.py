@@ -1,7 +1,7 @@
 """`ImageModel`: the bytes of image files to batches of pixels, for any network that takes RGB images."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,12 @@ _EXAMPLE_SIZES = (2, 1)
 class ImageModel(Model[torch.Tensor]):
     """An image network behind decoding, resizing, cropping and normalising. Items are image files."""
 
-    def __init__(self, network: torch.nn.Module, preprocessing: ImagePreprocessing, *, cuda: bool) -> None:
-        """`network` maps normalised pixels of shape (batch, 3, crop, crop) to vectors of shape (batch, dimension)."""
-        self.network = torch.nn.Sequential(PixelNormalisation(preprocessing), network).eval()
+    def __init__(
+        self, load_network: Callable[[], torch.nn.Module], preprocessing: ImagePreprocessing, *, cuda: bool
+    ) -> None:
+        """`load_network` returns one from normalised pixels of shape (batch, 3, crop, crop) to vectors."""
+        self.load_network = load_network
+        self.extend_network(lambda network: torch.nn.Sequential(PixelNormalisation(preprocessing), network).eval())
         self.budget = budget(preprocessing.crop, cuda=cuda)
         self._preprocessing = preprocessing
         self._cuda = cuda

@@ -8,18 +8,22 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from encoders import weights
 from encoders.catalogue import parse
 from encoders.encoder import Device, Encoder
 from encoders.families import family_of
 from encoders.family import Model
-from encoders.probe import verify
+from encoders.precision import is_half
+from encoders.probe import difference, verify
 from encoders.spec import EncoderSpec
 from rawless.errors import UserError
+from rawless.privacy import Raw
 
 if TYPE_CHECKING:
     import torch
 
     from encoders.batch_encoder import BatchEncoder
+    from encoders.runtimes.conversion_cache import Conversion
 
 _loading = Lock()
 
@@ -69,6 +73,44 @@ def load_model(spec: EncoderSpec, *, cuda: bool) -> Model[Any]:
     return model
 
 
+def _accelerated(spec: EncoderSpec, device: "torch.device") -> "BatchEncoder[Any]":
+    """Return the encoder of a spec on the fastest runtime of a device, converted before if possible."""
+    if device.type != "cpu" or is_half(spec.precision):
+        conversion = None
+    else:
+        from encoders.runtimes.conversion_cache import conversion_of
+
+        conversion = conversion_of(spec)
+    if conversion is not None and (encoder := _converted(spec, device, conversion)):
+        return encoder
+    encoder = build(spec, device)
+    encoder.accelerate(conversion)
+    return encoder
+
+
+def _converted(spec: EncoderSpec, device: "torch.device", conversion: "Conversion") -> "BatchEncoder[Any] | None":
+    """Return the encoder on the network that was converted before, or None without one that returns the probe.
+
+    It is tried before the encoder is, which must not take a wrong network for a broken encoder.
+    """
+    from encoders.batch_encoder import BatchEncoder
+    from encoders.runtimes.openvino import OpenVino
+
+    if (network := conversion.read()) is None:
+        return None
+    weights.verify(spec)
+    try:
+        runtime = OpenVino(network)
+        encoder: BatchEncoder[Any] = BatchEncoder(spec, load_model(spec, cuda=False), device, runtime)
+        probe = encoder.prepare(Raw(spec.content_of(spec.probe_input)))
+        if difference(spec, runtime(*encoder.inputs([probe]))[0]) <= spec.tolerance:
+            return encoder
+    except RuntimeError:  # of the runtime
+        pass
+    conversion.remove()
+    return None
+
+
 @lru_cache(maxsize=8)
 def _load(spec_json: str, device: str) -> Encoder:
     spec = parse(json.loads(spec_json), "The encoder spec")
@@ -77,8 +119,7 @@ def _load(spec_json: str, device: str) -> Encoder:
 
     from encoders.gpu import watch_gpu
 
-    encoder = build(spec, torch.device(device))
-    encoder.accelerate()
+    encoder = _accelerated(spec, torch.device(device))
     verify(encoder)
     watch_gpu(torch.device(device))
     encoder.measure()  # from now on: the probe's batch is no event's

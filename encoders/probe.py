@@ -3,7 +3,7 @@
 import numpy as np
 
 from encoders.encoder import Encoded, Encoder
-from encoders.spec import Vector
+from encoders.spec import EncoderSpec, Vector
 from rawless.errors import Unavailable, UserError
 from rawless.privacy import Raw
 
@@ -13,25 +13,28 @@ def deviation(encoder: Encoder) -> float:
 
     It is infinite if the spec has no probe, or the encoder returns no vector of the same shape.
     """
-    probe = encoder.spec.probe
-    if probe is None:
+    if encoder.spec.probe is None:
         return float("inf")
-    vector = probe_vector(encoder)
-    if vector is None or vector.shape != probe.values.shape:
+    return difference(encoder.spec, probe_vector(encoder))
+
+
+def difference(spec: EncoderSpec, vector: Vector | None) -> float:
+    """Return the largest difference in any component between the recorded probe and a vector, or infinity."""
+    if spec.probe is None or vector is None or vector.shape != spec.probe.values.shape:
         return float("inf")
-    return float(np.abs(vector - probe.values).max())
+    return float(np.nan_to_num(np.abs(vector - spec.probe.values), nan=np.inf).max())
 
 
 def verify(encoder: Encoder) -> None:
     """Raise UserError when the encoder does not reproduce its probe within its tolerance."""
-    difference, spec = deviation(encoder), encoder.spec
-    if np.isinf(difference):
+    found, spec = deviation(encoder), encoder.spec
+    if np.isinf(found):
         raise UserError(
             f"The encoder {spec.ref} produces no vector for its golden probe: correct the spec, or its files."
         )
-    if difference > spec.tolerance:
+    if found > spec.tolerance:
         raise UserError(
-            f"The encoder {spec.ref} does not reproduce its golden probe here: a component is off by {difference:.3g}, "
+            f"The encoder {spec.ref} does not reproduce its golden probe here: a component is off by {found:.3g}, "
             f"but the tolerance is {spec.tolerance:.3g}. A library or driver changed its vectors; install the versions "
             "of requirements.lock, or register a new version of the encoder."
         )

@@ -1,7 +1,7 @@
 """`TextModel`: UTF-8 texts to batches of tokens, for any network that takes the tokens of a Hugging Face tokenizer."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,14 +54,19 @@ class TextModel(Model[Tokens]):
     """See `Model.quick_bytes`."""
 
     def __init__(
-        self, tokenizer: Any, network: torch.nn.Module, preprocessing: TextPreprocessing, *, cuda: bool
+        self,
+        tokenizer: Any,
+        load_network: Callable[[], torch.nn.Module],
+        preprocessing: TextPreprocessing,
+        *,
+        cuda: bool,
     ) -> None:
         """`tokenizer` is a fast tokenizer of Hugging Face.
 
-        `network` maps ids, types and mask of tokens, each of shape (batch, width), to vectors of shape
+        The network maps ids, types and mask of tokens, each of shape (batch, width), to vectors of shape
         (batch, dimension).
         """
-        self.network = network
+        self.load_network = load_network
         self.budget = CUDA_BUDGET if cuda else BUDGET
         self._pad = tokenizer.pad_token_id or 0
         # Truncation and padding are set once: a call that set them would change them for other threads too.

@@ -51,6 +51,15 @@ def check_local_files(spec: EncoderSpec) -> None:
         _verified(spec, folder)
 
 
+def verify(spec: EncoderSpec) -> None:
+    """Raise as `find` does unless every file of a sealed spec has its digest. Weights from a seed have no file."""
+    if isinstance(spec, CompositeSpec):
+        for part in spec.parts:
+            verify(part.encoder)
+    elif not isinstance(source_of(spec), Seeded):
+        find(spec)
+
+
 def digests(spec: EncoderSpec) -> dict[str, str]:
     """Return the sha256 of each file of the spec as it is on this machine. Raises as `find` does."""
     if isinstance(spec, CompositeSpec):

@@ -4,6 +4,8 @@ import os
 
 # One thread a process: with two processes on two cores, torch's threads would wait for each other.
 os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"})
+# The encoders of tests are new in each run, and would fill the user's cache of converted networks.
+os.environ["RAWLESS_CACHE"] = "off"
 
 import gc
 import itertools

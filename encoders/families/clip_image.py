@@ -1,5 +1,6 @@
 """Image towers of CLIP and SigLIP: the vectors that `get_image_features` of the library returns."""
 
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,19 @@ class ClipImageSpec(ImageSpec, TowerSpec):
 
 
 def load_model(spec: ClipImageSpec, *, cuda: bool) -> "Model[torch.Tensor]":
-    """Return the model of a spec. Raises UserError when its files do not fit its fields."""
+    """Return the model of a spec, whose network raises UserError when its files do not fit its fields."""
     from encoders.image_model import ImageModel
+
+    return ImageModel(partial(_load_network, spec), spec.preprocessing, cuda=cuda)
+
+
+def _load_network(spec: ClipImageSpec) -> "torch.nn.Module":
     from encoders.networks import ImageNetwork
 
-    tower, _ = load_tower(spec)
+    tower = load_tower(spec)
     _check_config(spec, tower.config)
     pool = attrgetter("image_embeds" if spec.architecture == "clip" else "pooler_output")
-    network = ImageNetwork(tower, pool, l2_normalise=spec.l2_normalise).eval()
-    return ImageModel(network, spec.preprocessing, cuda=cuda)
+    return ImageNetwork(tower, pool, l2_normalise=spec.l2_normalise).eval()
 
 
 def _check_config(spec: ClipImageSpec, config: "object") -> None:

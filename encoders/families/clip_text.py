@@ -4,14 +4,18 @@ CLIP reads the first end token of a text, so texts of a batch are padded to the 
 position and was trained without a mask, so each text is padded to all of its positions.
 """
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from encoders.clip import ARCHITECTURES, Architecture, TowerSpec, check_dimension, load_tower
+from encoders.clip import ARCHITECTURES, Architecture, TowerSpec, check_dimension, load_tokenizer, load_tower
 from encoders.family import Family, Model
 from encoders.huggingface_weights import HuggingFaceWeights
 from encoders.text_spec import TextSpec
 from encoders.weight_sources.hugging_face import SOURCES
 from rawless.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ClipTextSpec(TextSpec, TowerSpec):
@@ -23,20 +27,26 @@ class ClipTextSpec(TextSpec, TowerSpec):
 
 
 def load_model(spec: ClipTextSpec, *, cuda: bool) -> Model[Any]:
-    """Return the model of a spec. Raises UserError when its files do not fit its fields."""
-    from encoders.clip_text_model import FixedWidthTextModel, TextTowerNetwork
+    """Return the model of a spec. It and its network raise UserError when its files do not fit its fields."""
+    from encoders.clip_text_model import FixedWidthTextModel
     from encoders.text_model import TextModel
 
-    tower, tokenizer = load_tower(spec)
+    model_class = TextModel if spec.architecture == "clip" else FixedWidthTextModel
+    return model_class(load_tokenizer(spec), partial(_load_network, spec), spec.preprocessing, cuda=cuda)
+
+
+def _load_network(spec: ClipTextSpec) -> "torch.nn.Module":
+    from encoders.clip_text_model import TextTowerNetwork
+
+    tower = load_tower(spec)
     is_clip = spec.architecture == "clip"
     _check_config(spec, tower.config, is_clip=is_clip)
-    network = TextTowerNetwork(
+    return TextTowerNetwork(
         tower,
         "text_embeds" if is_clip else "pooler_output",
         has_mask=is_clip,
         l2_normalise=spec.l2_normalise,
     ).eval()
-    return (TextModel if is_clip else FixedWidthTextModel)(tokenizer, network, spec.preprocessing, cuda=cuda)
 
 
 def _check_config(spec: ClipTextSpec, config: Any, *, is_clip: bool) -> None:

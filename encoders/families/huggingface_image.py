@@ -90,10 +90,10 @@ class HuggingFaceImageSpec(ImageSpec):
 
 
 def load_model(spec: HuggingFaceImageSpec, *, cuda: bool) -> "Model[torch.Tensor]":
-    """Return the model of a spec. Raises UserError when its files do not fit its fields."""
+    """Return the model of a spec, whose network raises UserError when its files do not fit its fields."""
     from encoders.image_model import ImageModel
 
-    return ImageModel(load_network(spec), spec.preprocessing, cuda=cuda)
+    return ImageModel(partial(load_network, spec), spec.preprocessing, cuda=cuda)
 
 
 def load_network(spec: HuggingFaceImageSpec) -> "torch.nn.Module":

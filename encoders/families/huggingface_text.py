@@ -57,26 +57,28 @@ class HuggingFaceTextSpec(TextSpec):
 
 
 def load_model(spec: HuggingFaceTextSpec, *, cuda: bool) -> Model[Any]:
-    """Return the model of a spec. Raises UserError when its files do not fit its fields."""
+    """Return the model of a spec. It and its network raise UserError when its files do not fit its fields."""
     from encoders.text_model import TextModel
 
-    tokenizer, network = load_network(spec)
-    return TextModel(tokenizer, network, spec.preprocessing, cuda=cuda)
+    source = weights.find(spec)
+    refuse_unsupported(spec, source, spec.dense)
+    tokenizer = load_from_files(spec, source, _read_tokenizer)
+    _check_sides(spec, tokenizer)
+    return TextModel(tokenizer, partial(_load_network, spec, source, tokenizer), spec.preprocessing, cuda=cuda)
 
 
-def load_network(spec: HuggingFaceTextSpec) -> "tuple[Any, torch.nn.Module]":
-    """Return the fast tokenizer and the network of a spec. Raises UserError when its files do not fit its fields."""
+def _load_network(spec: HuggingFaceTextSpec, source: Path, tokenizer: Any) -> "torch.nn.Module":
+    """Return the network of a spec for the tokens of its tokenizer. Raises UserError."""
     from encoders.networks import TokenNetwork
 
-    tokenizer, transformer, missing_tensors, dense_tensors = _load_files(spec)
+    transformer, missing_tensors, dense_tensors = load_from_files(spec, source, partial(_read_weights, spec))
     refuse_missing(spec, {name for name in missing_tensors if not name.startswith("pooler.")})  # which is not used
     _check_config(spec, transformer.config, positions(transformer, tokenizer.model_max_length))
-    _check_sides(spec, tokenizer)
     transformer.config.use_cache = False  # of decoders, for generating text
     arguments = inspect.signature(transformer.forward).parameters
     dense, size = _make_dense(spec, dense_tensors, transformer.config.hidden_size)
     _check_dimension(spec, size)
-    network = TokenNetwork(
+    return TokenNetwork(
         transformer,
         partial(_pool, pooling=spec.pooling),
         layer=spec.layer,
@@ -84,8 +86,7 @@ def load_network(spec: HuggingFaceTextSpec) -> "tuple[Any, torch.nn.Module]":
         dense=dense,
         dimension=spec.dimension,
         l2_normalise=spec.l2_normalise,
-    )
-    return tokenizer, network.eval()
+    ).eval()
 
 
 def _pool(states: "torch.Tensor", mask: "torch.Tensor", *, pooling: str) -> "torch.Tensor":
@@ -133,24 +134,21 @@ def _make_dense(
     return nn.Sequential(*modules), size
 
 
-def _load_files(spec: HuggingFaceTextSpec) -> "tuple[Any, Any, set[str], list[dict[str, torch.Tensor]]]":
-    """Return tokenizer, transformer, the names of tensors that the weights lack, and the tensors of `dense`."""
-    source = weights.find(spec)
-    refuse_unsupported(spec, source, spec.dense)
+def _read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
 
-    def load(folder: Path) -> "tuple[Any, Any, set[str], list[dict[str, torch.Tensor]]]":
-        import transformers
-        from safetensors.torch import load_file
-        from transformers import AutoConfig, AutoTokenizer
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model_class = getattr(transformers, ENCODER_CLASSES.get(kind, "AutoModel"))
-        transformer, missing = from_safetensors(model_class, folder)
-        dense = [load_file(folder / module.file) for module in spec.dense]
-        return tokenizer, transformer, missing, dense
 
-    return load_from_files(spec, source, load)
+def _read_weights(spec: HuggingFaceTextSpec, folder: Path) -> "tuple[Any, set[str], list[dict[str, torch.Tensor]]]":
+    """Return the transformer, the names of tensors that the weights lack, and the tensors of `dense`."""
+    import transformers
+    from safetensors.torch import load_file
+
+    kind = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
+    model_class = getattr(transformers, ENCODER_CLASSES.get(kind, "AutoModel"))
+    transformer, missing = from_safetensors(model_class, folder)
+    return transformer, missing, [load_file(folder / module.file) for module in spec.dense]
 
 
 def positions(transformer: "torch.nn.Module", tokenizer_length: int) -> int:

@@ -71,10 +71,10 @@ class TorchvisionSpec(ImageSpec):
 
 
 def load_model(spec: TorchvisionSpec, *, cuda: bool) -> "Model[torch.Tensor]":
-    """Return the model of a spec. Raises UserError when its weights, layer or dimension do not fit."""
+    """Return the model of a spec, whose network raises UserError when its weights, layer or dimension do not fit."""
     from encoders.image_model import ImageModel
 
-    return ImageModel(load_network(spec), spec.preprocessing, cuda=cuda)
+    return ImageModel(partial(load_network, spec), spec.preprocessing, cuda=cuda)
 
 
 def load_network(spec: TorchvisionSpec) -> "torch.nn.Module":

@@ -18,6 +18,9 @@ from encoders.spec import Vector
 from rawless.errors import UserError
 
 if TYPE_CHECKING:
+    import openvino
+
+    from encoders.runtimes.conversion_cache import Conversion
     from encoders.runtimes.eager import Eager
 
 _log = logging.getLogger(__name__)
@@ -35,10 +38,13 @@ class Runtime(Protocol):
         ...
 
 
-def pick_runtime(reference: "Eager", examples: Sequence[Inputs], tolerance: float) -> Runtime:
+def pick_runtime(
+    reference: "Eager", examples: Sequence[Inputs], tolerance: float, conversion: "Conversion | None" = None
+) -> Runtime:
     """Return the fastest runtime for the reference's network and device that agrees with it on every example.
 
-    `tolerance` is the largest difference of a component. docs/decisions/0011 describes how the runtimes were chosen.
+    `tolerance` is the largest difference of a component; `conversion` is where a converted network is kept.
+    docs/decisions/0011 describes how the runtimes were chosen.
     Raises UserError if the vectors on a GPU differ from those on the CPU.
     """
     if reference.device.type == "cuda":
@@ -47,18 +53,34 @@ def pick_runtime(reference: "Eager", examples: Sequence[Inputs], tolerance: floa
         cast_weights(reference.network, reference.precision)
         return reference
     try:
-        from encoders.runtimes.openvino import OpenVino
-
-        candidate = OpenVino(reference.network, examples[0])
-        lowest = MIN_COSINE[reference.precision]
-        is_same = all(agree(candidate(*inputs), reference(*inputs), tolerance, lowest) for inputs in examples)
+        candidate = _on_openvino(reference, examples, tolerance, conversion)
     except Exception as error:  # noqa: BLE001 - an unsupported operation raises many types
         _log.warning("OpenVINO cannot run this encoder (%s); torch runs it, slower.", type(error).__name__)
         return reference
-    if not is_same:
+    if candidate is None:
         _log.warning("OpenVINO produces other vectors for this encoder; torch runs it, slower.")
         return reference
     return candidate
+
+
+def _on_openvino(
+    reference: "Eager", examples: Sequence[Inputs], tolerance: float, conversion: "Conversion | None"
+) -> Runtime | None:
+    """Return OpenVINO with the reference's network, None if it does not agree with it on every example."""
+    from encoders.runtimes.openvino import OpenVino, convert
+
+    def runtime(model: "openvino.Model") -> OpenVino | None:
+        candidate, lowest = OpenVino(model), MIN_COSINE[reference.precision]
+        is_same = all(agree(candidate(*inputs), reference(*inputs), tolerance, lowest) for inputs in examples)
+        return candidate if is_same else None
+
+    model = convert(reference.network, examples[0])
+    if conversion is None:
+        return runtime(model)
+    with conversion.draft(model) as draft:
+        if candidate := runtime(draft.model):
+            draft.keep()
+        return candidate
 
 
 def _on_cuda(reference: "Eager", examples: Sequence[Inputs], tolerance: float) -> Runtime:

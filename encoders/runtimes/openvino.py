@@ -12,13 +12,18 @@ _OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 """Use full precision, because the default is bf16 on CPUs that support it, and use all cores for one batch."""
 
 
+def convert(network: torch.nn.Module, example: Inputs) -> openvino.Model:
+    """Return a network in the form of OpenVINO. Raises errors of many types for one that it cannot convert."""
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a trace may not hold for other shapes: `pick_runtime` compares them
+        return openvino.convert_model(network, example_input=example)
+
+
 class OpenVino:
     """Runs a network compiled for this CPU, for batches of any size and texts of any length."""
 
-    def __init__(self, network: torch.nn.Module, example: Inputs) -> None:
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a trace may not hold for other shapes: `pick_runtime` compares them
-            model = openvino.convert_model(network, example_input=example)
+    def __init__(self, model: openvino.Model) -> None:
+        """`model` is a network that `convert` converted."""
         self.name = f"OpenVINO {openvino.__version__.split('-')[0]} on CPU"
         self._compiled = openvino.compile_model(model, "CPU", _OPTIONS)
 

@@ -89,9 +89,10 @@ _FILE_SINKS = (
         ),
     ),
     Sink(
-        "caches", "file", "machine code of the SQL analyzer, and weights that were downloaded",
+        "caches", "file",
+        "machine code of the SQL analyzer, weights that were downloaded, and networks that were converted",
         ("cache/wasmtime", "cache/wasmtime/*", "cache/rawless", "cache/rawless/*"), _FILES,
-        ("encoders.weight_sources", "encoders.weight_sources.object_storage"),
+        ("encoders.runtimes.conversion_cache", "encoders.weight_sources", "encoders.weight_sources.object_storage"),
     ),
     Sink(
         "named_files", "file",

@@ -77,9 +77,11 @@ _DNS = 53
 def test_ingest_train_import_and_serve_connect_to_the_local_stack_only(tmp_path: Path) -> None:
     for name, text in {"model.txt": _MODEL, "head.yaml": _HEAD, "serve.yaml": _SERVICE}.items():
         (tmp_path / name).write_text(text)
-    # The machine code of Google's SQL analyzer is kept for the user, and would take a minute to compile again.
+    # The machine code of Google's SQL analyzer is kept for the user, and would take a minute to compile again. So are
+    # converted encoders.
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    allowed = [tmp_path / "home", tmp_path / "temporary", tmp_path / "model.onnx", cache / "wasmtime"]
+    kept = [cache / "wasmtime", cache / "rawless" / "encoders"]
+    allowed = [tmp_path / "home", tmp_path / "temporary", tmp_path / "model.onnx", *kept]
     (tmp_path / "user").mkdir()
     (tmp_path / "temporary").mkdir()
     environment = {

@@ -118,7 +118,7 @@ def test_only_the_jpegs_that_nvjpeg_takes_are_decoded_in_the_process(
 ) -> None:
     on_device = torch.zeros(3, 64, 64, dtype=torch.uint8)
     monkeypatch.setattr(nvjpeg, "decode_and_resize", lambda image, preprocessing: on_device)
-    model = ImageModel(torch.nn.Identity(), HOW.model_copy(update={"decoder": "nvjpeg"}), cuda=False)
+    model = ImageModel(torch.nn.Identity, HOW.model_copy(update={"decoder": "nvjpeg"}), cuda=False)
     model.isolate()
     before = isolation.counts().items
     assert model.prepare(saved(make_image(90, 70), "JPEG"), LIMITS) is on_device

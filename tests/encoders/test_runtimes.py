@@ -20,7 +20,7 @@ from encoders.precision import MIN_COSINE
 from encoders.probe import deviation
 from encoders.runtimes import agree, pick_runtime
 from encoders.runtimes.eager import Eager
-from encoders.runtimes.openvino import OpenVino
+from encoders.runtimes.openvino import OpenVino, convert
 from encoders.spec import EncoderSpec
 from rawless.privacy import Raw
 from tests.encoders.image_files import saved
@@ -181,6 +181,6 @@ def test_vectors_of_another_direction_never_agree() -> None:
 
 
 def test_openvino_sends_no_telemetry() -> None:
-    OpenVino(torch.nn.Identity(), (torch.ones(1, 2),))
+    OpenVino(convert(torch.nn.Identity(), (torch.ones(1, 2),)))
     telemetry = import_module("openvino.tools.ovc.telemetry_utils").tm
     assert telemetry.__name__ == "openvino.tools.ovc.telemetry_stub"

@@ -34,7 +34,7 @@ def encoder(**preprocessing: Any) -> Encoder:
     assert isinstance(spec, TorchvisionSpec)
     fields = {"resize": 12, "crop": 8, **preprocessing}
     changed = spec.model_copy(update={"preprocessing": spec.preprocessing.model_copy(update=fields)})
-    return BatchEncoder(changed, ImageModel(Mean(), changed.preprocessing, cuda=False), torch.device("cpu"))
+    return BatchEncoder(changed, ImageModel(Mean, changed.preprocessing, cuda=False), torch.device("cpu"))
 
 
 def file(image_format: str, size: tuple[int, int], *, cut: bool = False) -> bytes:

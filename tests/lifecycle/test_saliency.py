@@ -40,7 +40,7 @@ def left_half() -> BatchEncoder[Any]:
     """An encoder of the left half of the crop."""
     assert isinstance(IMAGE, TorchvisionSpec)
     spec = IMAGE.model_copy(update={"dimension": 12})
-    return BatchEncoder(spec, ImageModel(LeftHalf(), IMAGE.preprocessing, cuda=False), torch.device("cpu"))
+    return BatchEncoder(spec, ImageModel(LeftHalf, IMAGE.preprocessing, cuda=False), torch.device("cpu"))
 
 
 @pytest.fixture

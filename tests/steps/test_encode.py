@@ -42,7 +42,7 @@ class NumberModel(Model[int]):
     """Encodes a number as a vector that starts with it, rejects other content, and runs out of memory for -1."""
 
     def __init__(self, budget: Budget) -> None:
-        self.network, self.budget = torch.nn.Identity(), budget
+        self.load_network, self.budget = torch.nn.Identity, budget
         self.released = threading.Event()
         self.released.set()
 

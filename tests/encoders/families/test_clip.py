@@ -19,7 +19,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from encoders import catalogue, families
 from encoders.batch_encoder import BatchEncoder
-from encoders.clip import load_tokenizer
+from encoders.clip import read_tokenizer
 from encoders.encoder import Encoded
 from encoders.load import build
 from encoders.seal import seal
@@ -228,7 +228,7 @@ def test_the_tokenizer_of_siglip_makes_texts_plain(tmp_path: Path) -> None:
     text = f"  Where's MY\n\tparcel{string.punctuation}?? "
     plain = re.sub(r"\s+", " ", text.lower().translate(str.maketrans("", "", string.punctuation))).strip()
 
-    tokenizer = load_tokenizer(tmp_path).backend_tokenizer
+    tokenizer = read_tokenizer(tmp_path).backend_tokenizer
 
     assert tokenizer.normalizer.normalize_str(text) == plain == "wheres my parcel"
     assert tokenizer.encode(text).ids == tokenizer.encode(plain).ids
