@@ -21,6 +21,7 @@ from rawless.cli.commands import (
     audit_readers,
     audit_waive,
     callers,
+    console,
     dataset,
     demo,
     deploy,
@@ -86,6 +87,7 @@ def _options(
 
 
 app.command("callers")(callers.callers)
+app.command("console")(console.console)
 app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
 app.command("drift")(drift.drift)
