@@ -57,6 +57,7 @@ from rawless.cli.commands import (
     search,
     serve,
     sql,
+    status,
     stream,
     subjects,
     worker,
@@ -100,6 +101,7 @@ app.command("replay", context_settings={"allow_extra_args": True})(replay.replay
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
+app.command("status")(status.status)
 app.command("worker")(worker.worker)
 audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)
