@@ -68,10 +68,12 @@ def create_app(source: Source, clock: Callable[[], datetime] = lambda: datetime.
         return Response(_ICON, media_type="image/svg+xml")
 
     routes = [Route(path, page) for path in PAGES]
-    return Starlette(
+    app = Starlette(
         routes=[*routes, Route(STYLE, sheet), Route(ICON, icon)],
         exception_handlers={404: _not_found, Exception: _failed},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _not_found(_: Request, __: Exception) -> Response:

@@ -138,6 +138,8 @@ def live_versions(folder: Path, names: Iterable[str]) -> tuple[dict[str, list[in
     """Return the live versions of heads in a folder, and why those of one of them cannot be read."""
     live, problem = dict[str, list[int]](), None
     for name in names:
+        if Path(name).name != name:  # a row of the warehouse must not choose a file outside of the folder
+            continue
         try:
             live[name] = sorted(set(deployment.live_by_space(folder, name).values()))
         except UserError as error:

@@ -15,4 +15,4 @@ QUALIFY ROW_NUMBER() OVER (
   PARTITION BY drift.stream, drift.encoder_fingerprint, drift.metric, drift.start_at, drift.end_at
   ORDER BY drift.measured_at DESC
 ) = 1
-ORDER BY drift.stream, drift.end_at DESC, drift.metric
+ORDER BY drift.stream ASC, drift.end_at DESC, drift.metric ASC

@@ -8,9 +8,7 @@ WITH answered AS (
     prediction.abstention,
     prediction.predicted_at,
     (
-      SELECT AS STRUCT
-        MAX(likely.probability) AS probability,
-        MAX_BY(likely.class, likely.probability) AS class
+      SELECT ARRAY_AGG(likely ORDER BY likely.probability DESC, likely.class ASC LIMIT 1)[SAFE_OFFSET(0)]
       FROM UNNEST(prediction.probabilities) AS likely
     ) AS top
   FROM `{{ events }}.prediction_v1` AS prediction

@@ -6,7 +6,10 @@ WITH first_prediction AS (
   SELECT
     prediction.stream,
     prediction.event_id,
-    (SELECT MAX_BY(likely.class, likely.probability) FROM UNNEST(prediction.probabilities) AS likely) AS class
+    (
+      SELECT ARRAY_AGG(likely.class ORDER BY likely.probability DESC, likely.class ASC LIMIT 1)[SAFE_OFFSET(0)]
+      FROM UNNEST(prediction.probabilities) AS likely
+    ) AS class
   FROM `{{ events }}.prediction_v1` AS prediction
   WHERE
     prediction.head = @head
