@@ -25,7 +25,8 @@ class Source:
 
     reads: Reads
     project: str
-    head_folder: Path
+    head_folder: Path | None
+    """The folder with the deployments of heads, if it is known."""
     services: tuple[ServedHead, ...] = ()
     warehouse_file: Path | None = None
 

@@ -9,6 +9,7 @@ import typer
 
 from rawless.cli.options import Json, WarehouseFile
 from rawless.cli.output import echo, print_json, progress
+from rawless.errors import UserError
 
 if TYPE_CHECKING:
     from rawless.console.source import ServedHead
@@ -29,17 +30,27 @@ def console(
     json: Json = False,
 ) -> None:
     """Show streams, encoders, datasets, heads and audits on a local web page, which only reads, until Ctrl-C."""
-    from rawless.connect import open_warehouse
+    from rawless.local import home
+
+    place = home.existing()
+    if warehouse is None and place is None:
+        raise UserError(
+            "There is no home folder here or above, so there is no local warehouse to show: run the command in your "
+            f"project, set {home.HOME_VARIABLE}, name a warehouse file by --warehouse, or run `rawless demo` first."
+        )
+    if heads is not None and not heads.is_dir():
+        raise UserError(f"--heads is {heads}, which is no folder: name the one whose heads services answer with.")
+    from rawless.connect import open_existing_warehouse, open_warehouse
     from rawless.console import server
     from rawless.console.reads import Reads
     from rawless.console.source import Source
-    from rawless.local import home
 
     served = tuple(each for file in services or () for each in _served(file))
     with server.bind(port) as bound:
         with progress("Opening the warehouse"):
-            opened = open_warehouse(warehouse)
-        source = Source(Reads(opened), opened.config.project, heads or home.heads(), served, warehouse)
+            opened = open_existing_warehouse(warehouse, ()) if warehouse else open_warehouse()
+        folder = heads or (place / "heads" if place else None)
+        source = Source(Reads(opened), opened.config.project, folder, served, warehouse)
         opens = not (no_browser or json) and _has_display()
         links: list[str] = []
 
