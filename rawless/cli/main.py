@@ -21,6 +21,7 @@ from rawless.cli.commands import (
     audit_readers,
     audit_waive,
     callers,
+    console,
     dataset,
     demo,
     deploy,
@@ -57,6 +58,7 @@ from rawless.cli.commands import (
     search,
     serve,
     sql,
+    status,
     stream,
     subjects,
     worker,
@@ -88,6 +90,7 @@ def _options(
 
 
 app.command("callers")(callers.callers)
+app.command("console")(console.console)
 app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
 app.command("drift")(drift.drift)
@@ -101,6 +104,7 @@ app.command("replay", context_settings={"allow_extra_args": True})(replay.replay
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("sql")(sql.sql)
+app.command("status")(status.status)
 app.command("worker")(worker.worker)
 audit.app.command("readers")(audit_readers.readers)
 audit.app.command("waive")(audit_waive.waive)

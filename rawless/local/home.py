@@ -50,6 +50,14 @@ def prepare(path: Path, *, may_be_link: bool) -> Path:
     return path
 
 
+def existing() -> Path | None:
+    """Return the absolute path of the home folder that commands use, None if there is none yet; makes none."""
+    if not (named := os.environ.get(HOME_VARIABLE)):
+        return _find()
+    path = Path(named).expanduser().absolute()
+    return path if path.is_dir() else None
+
+
 def _find() -> Path | None:
     """Return the nearest home folder of this user, in the current folder or above.
 

@@ -74,6 +74,11 @@ class KeySource:
         )
 
 
+def key_in_environment() -> str | None:
+    """Return what to call the key in the environment, None if it has none."""
+    return f"the environment variable {KEY_VARIABLE}" if os.environ.get(KEY_VARIABLE) else None
+
+
 def named_key(name: str) -> PseudonymKey:
     """Load the key that a file or a version of a secret contains, whatever the environment says. Raises UserError."""
     if _SECRET.fullmatch(name):

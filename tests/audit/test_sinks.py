@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from rawless.audit.sinks import find, find_table, sinks
+from rawless.connect import LOCAL_CONFIG
+from rawless.console.access import ENTRY
+from rawless.console.app import create_app
+from rawless.console.reads import Reads
+from rawless.console.source import Source
 from rawless.metering.metric import registry
 from rawless.metering.table import METRICS
 from rawless.serving.metrics import Metrics
+from rawless.warehouse.client import Warehouse
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("encoders", "pipelines", "rawless")
@@ -92,6 +98,14 @@ def test_every_route_of_the_services_is_registered() -> None:
     assert added == 1
     assert len(routes) >= 11
     assert [route for route in routes if find(route) is None] == []
+
+
+def test_every_path_of_the_console_is_registered() -> None:
+    source = Source(Reads(Warehouse(LOCAL_CONFIG)), "local-dev", Path())
+    paths = [ENTRY, *(route.path for route in create_app(source).routes)]
+
+    assert len(paths) >= 9
+    assert [path for path in paths if find(f"CONSOLE {path}") is None] == []
 
 
 def test_the_metrics_of_services_are_registered() -> None:
