@@ -124,7 +124,7 @@ def show(
         if other and judged:
             on_snapshot = {"on": snapshot, "on_snapshot_id": other.snapshot_id, "on_rows": judged.rows,
                            "left_out": judged.left_out, "metrics": _measures_json(judged.metrics),
-                           "classes_measured": classes_json(judged.classes, judged.curves)}  # fmt: skip
+                           "on_classes_measured": classes_json(judged.classes, judged.curves)}  # fmt: skip
         if separated:
             on_snapshot["out_of_scope"] = {**separated._asdict(), "measures": _measures_json(separated.measures)}
         on_snapshot["erased_rows"] = erasures.erased_rows(erased)
