@@ -44,6 +44,7 @@ from rawless.cli.commands import (
     encoder_tune_queries,
     erase,
     head,
+    head_compare,
     head_deploy,
     head_import,
     ingest,
@@ -133,6 +134,7 @@ encoder.app.command("tune-queries")(encoder_tune_queries.tune_queries)
 app.add_typer(deploy.app, name="deploy")
 app.add_typer(encoder.app, name="encoder")
 head.app.command("import")(head_import.import_head)
+head.app.command("compare")(head_compare.compare)
 head.app.command("deploy")(head_deploy.deploy)
 head.app.command("rollback")(head_deploy.rollback)
 app.add_typer(head.app, name="head")

@@ -6,8 +6,8 @@ from rawless.datasets.snapshots import find
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.deployment import layout_difference
 from rawless.heads.metrics import Metric, paired_difference
-from rawless.heads.reevaluate import answers, task_of
-from rawless.heads.seen import unseen_test_rows
+from rawless.heads.paired_rows import Side, paired_rows
+from rawless.heads.reevaluate import task_of
 from rawless.heads.session import HeadSession
 from rawless.warehouse.client import Warehouse
 
@@ -43,21 +43,20 @@ def compare(warehouse: Warehouse, live: HeadSession, other: HeadSession) -> Comp
     Without such a snapshot that of the live version is taken. Returns None when neither names one, or the versions have
     different layouts, so that their answers cannot be compared. Raises UserError when too few rows are left.
 
-    The interval is that of a paired bootstrap: both versions are measured on the same resampled rows.
+    The interval is that of a paired bootstrap: both versions are measured on the same resampled persons.
     """
-    reference = _judged_on(other.manifest) or _judged_on(live.manifest)
+    reference = judged_on(other.manifest) or judged_on(live.manifest)
     if reference is None or layout_difference(live.manifest, other.manifest):
         return None
     task = task_of(warehouse, other, find(warehouse, reference))
-    rows = unseen_test_rows(warehouse, [live.manifest, other.manifest], task)
-    before, after = (task.kind.outcomes(rows, answers(session, task, rows)) for session in (live, other))
+    pair = paired_rows(warehouse, Side(live, task), Side(other, task))
+    before, after = pair.outcomes()
     metric = task.kind.main_metric(task.manifest)
-    (difference,) = paired_difference(metric, before, after, seed=0)
+    (difference,) = paired_difference(metric, before, after, seed=0, persons=pair.judged_persons)
     (live_value,), (other_value,) = metric(*before).values(), metric(*after).values()
-    left_out = len(task.splits["test"]) - len(rows)
-    return Comparison(task.manifest.snapshot_id, len(rows), left_out, live_value, other_value, difference)
+    return Comparison(task.manifest.snapshot_id, len(pair), pair.seen, live_value, other_value, difference)
 
 
-def _judged_on(manifest: HeadManifest) -> str | None:
+def judged_on(manifest: HeadManifest) -> str | None:
     """Return the snapshot that a version was trained on or, if it was imported, evaluated on."""
     return manifest.snapshot_id or manifest.hyperparameters.get("judged_on")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rawless.heads import metrics
+from rawless.heads.class_metrics import class_curves, confusion_matrix
 from rawless.heads.domain import FittedDomain
 from rawless.heads.evaluation import WITHOUT_FEATURES, CurvePoint, Evaluation, Mistake, Slice
 from rawless.heads.examples import Task
@@ -60,15 +61,15 @@ def abstention_of(task: Task, domain: FittedDomain) -> Metric:
 def _classification_details(task: Task, labels: Array, answers: Array) -> dict[str, Any]:
     probabilities, classes = metrics.class_probabilities(answers), task.classes
     predicted = probabilities.argmax(1)
-    confusion = np.zeros((len(classes), len(classes)), int)
-    np.add.at(confusion, (labels, predicted), 1)
+    confusion = confusion_matrix(labels, predicted, len(classes))
     wrong = np.flatnonzero(predicted != labels).tolist()
     ids, confidence = task.splits["test"].rows.ids, probabilities.max(1)
     mistakes = [Mistake(ids[n], classes[labels[n]], classes[predicted[n]], float(confidence[n])) for n in wrong]
     mistakes.sort(key=lambda mistake: (-mistake.confidence, mistake.event_id))
     return {
         "classes": classes,
-        "confusion": tuple(tuple(int(count) for count in row) for row in confusion),
+        "confusion": tuple(tuple(row) for row in confusion.tolist()),
+        "curves": tuple(class_curves(classes, labels, probabilities)),
         "calibration": tuple(metrics.calibration(labels, probabilities)),
         "mistakes": tuple(mistakes[:MAX_MISTAKES]),
         "suspects": () if task.kind.is_of_pairs else tuple(suspected_mislabels(task)),

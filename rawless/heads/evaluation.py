@@ -5,6 +5,7 @@ from typing import NamedTuple
 from pydantic import ConfigDict
 
 from rawless.config import FrozenModel
+from rawless.heads.class_metrics import ClassCurve, ClassMeasures, class_measures
 from rawless.heads.metrics import Bin, Metric
 
 
@@ -68,6 +69,8 @@ class Evaluation(FrozenModel):
     classes: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     """Rows are labels, columns are predictions."""
+    curves: tuple[ClassCurve, ...] = ()
+    """For each class that some but not all rows of test have; none in files from before they were stored."""
     calibration: tuple[Bin, ...] = ()
     suspects: tuple[SuspectedMislabel, ...] = ()
     """The suspected mislabels of all splits, the most suspect first."""
@@ -87,6 +90,11 @@ class Evaluation(FrozenModel):
     def main(self) -> Metric:
         """The metric that heads are compared by: accuracy, r2 or recall@10."""
         return next(metric for metric in self.measures if metric.name in MAIN)
+
+    @property
+    def class_measures(self) -> list[ClassMeasures]:
+        """The measures of each class of a classifier, the worst first."""
+        return sorted(class_measures(self.classes, self.confusion), key=lambda each: each.rank)
 
 
 MAIN = ("accuracy", "r2", "recall@10")

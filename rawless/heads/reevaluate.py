@@ -1,5 +1,6 @@
 """Evaluating a published head on the test split of another snapshot of the same space, without rows it has seen."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,10 +8,11 @@ from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
 from rawless.heads import kinds
 from rawless.heads.artefact import IMPORTED, HeadManifest
+from rawless.heads.class_metrics import ClassCurve, ClassMeasures, class_curves, class_measures, confusion_matrix
 from rawless.heads.examples import Task, open_task
 from rawless.heads.features import check_features
 from rawless.heads.fit import Rows
-from rawless.heads.metrics import Array, Metric, bootstrap
+from rawless.heads.metrics import Array, Metric, bootstrap, class_probabilities
 from rawless.heads.seen import unseen_test_rows
 from rawless.heads.session import HeadSession, open_head
 from rawless.heads.signature import Interface
@@ -27,6 +29,9 @@ class Reevaluation(NamedTuple):
     metrics: tuple[Metric, ...]
     rows: int
     left_out: int
+    classes: Sequence[ClassMeasures] = ()
+    """The measures of each class of a classifier, the worst first."""
+    curves: Sequence[ClassCurve] = ()
 
 
 def reevaluate_folder(warehouse: Warehouse, folder: Path, snapshot: Manifest) -> Reevaluation:
@@ -42,8 +47,15 @@ def reevaluate(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -
     """
     task = task_of(warehouse, session, snapshot)
     rows = unseen_test_rows(warehouse, [session.manifest], task)
-    measures = bootstrap(task.kind.metric(snapshot), *task.kind.outcomes(rows, answers(session, task, rows)), seed=0)
-    return Reevaluation(measures, len(rows), len(task.splits["test"]) - len(rows))
+    outcomes = task.kind.outcomes(rows, answers(session, task, rows))
+    measures = bootstrap(task.kind.metric(snapshot), *outcomes, seed=0)
+    found = Reevaluation(measures, len(rows), len(task.splits["test"]) - len(rows))
+    if not (task.kind.predicts_labels and task.classes):
+        return found
+    labels, probabilities = outcomes[0], class_probabilities(outcomes[1])
+    confusion = confusion_matrix(labels, probabilities.argmax(1), len(task.classes))
+    by_class = sorted(class_measures(task.classes, confusion), key=lambda each: each.rank)
+    return found._replace(classes=by_class, curves=list(class_curves(task.classes, labels, probabilities)))
 
 
 def task_of(warehouse: Warehouse, session: HeadSession, snapshot: Manifest) -> Task:

@@ -28,19 +28,25 @@ def unseen_test_rows(warehouse: Warehouse, heads: Iterable[HeadManifest], task: 
     A head has not seen the test split of its own snapshot. Of a head without a snapshot nothing is known, so it keeps
     all rows. Raises UserError when too few rows are left, or the rows that a head was trained on are gone.
     """
-    test = task.splits["test"]
-    unseen = np.ones(len(test), bool)
-    for head in heads:
-        if head.snapshot_id not in (None, task.manifest.snapshot_id):
-            unseen &= _unseen(warehouse, head, task.manifest, test)
+    test, kept = task.splits["test"], unseen(warehouse, heads, task)
     needed = max(MIN_ROWS, len(task.classes))
-    if not unseen.all() and unseen.sum() < needed:
+    if not kept.all() and kept.sum() < needed:
         raise UserError(
-            f"Only {unseen.sum():,} of the {len(test):,} test rows of {task.manifest.snapshot_id} are of events and "
+            f"Only {kept.sum():,} of the {len(test):,} test rows of {task.manifest.snapshot_id} are of events and "
             f"persons that the head was not trained on, but {needed:,} are needed: build a snapshot with the salt and "
             "the split of the one that it was trained on, or of newer events."
         )
-    return test.rows.take(torch.from_numpy(np.flatnonzero(unseen)))
+    return test.rows.take(torch.from_numpy(np.flatnonzero(kept)))
+
+
+def unseen(warehouse: Warehouse, heads: Iterable[HeadManifest], task: Task) -> Array:
+    """Return for each row of a task's test split whether it is of events and persons that no head was trained on."""
+    test = task.splits["test"]
+    kept = np.ones(len(test), bool)
+    for head in heads:
+        if head.snapshot_id not in (None, task.manifest.snapshot_id):
+            kept &= _unseen(warehouse, head, task.manifest, test)
+    return kept
 
 
 def _unseen(warehouse: Warehouse, head: HeadManifest, snapshot: Manifest, test: Examples) -> Array:
@@ -57,7 +63,9 @@ def _unseen(warehouse: Warehouse, head: HeadManifest, snapshot: Manifest, test: 
         )
     seen = pa.Table.from_batches(parts)
     persons = set(seen["person_key"].to_pylist()) - {None}
-    events = {event for row in events_of(seen) for event in row} if _stream(trained_on) == _stream(snapshot) else set()
+    events = (
+        {event for row in events_of(seen) for event in row} if stream_of(trained_on) == stream_of(snapshot) else set()
+    )
     return np.array(
         [
             person not in persons and events.isdisjoint(row)
@@ -66,6 +74,6 @@ def _unseen(warehouse: Warehouse, head: HeadManifest, snapshot: Manifest, test: 
     )
 
 
-def _stream(snapshot: Manifest) -> object:
+def stream_of(snapshot: Manifest) -> object:
     """Return the stream of a snapshot, within which an event id is unique."""
     return snapshot.spec["spec"]["stream"]

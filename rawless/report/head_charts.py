@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from math import isfinite
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -19,15 +18,11 @@ from rawless.report.chart import (
     figure,
     legend_above,
     rows_axis,
-    tick_label,
 )
+from rawless.report.dots import dots
 from rawless.report.terms import TERMS, display_name
 
 MAX_SLICES = 20
-_MAX_CLASSES_WITH_COUNTS = 25
-"""Largest number of classes at which the cells of a confusion matrix have room for their counts."""
-_MAX_HORIZONTAL_LETTERS = 24
-"""Total length of the names below a confusion matrix above which they are written vertically."""
 _STYLES = ((BLUE, "circle"), (ORANGE, "diamond"), (PURPLE, "square"), (GREEN, "triangle-up"))
 _GUIDE = {"color": GREY, "width": 1.5, "dash": "dash"}
 
@@ -37,8 +32,6 @@ def head_charts(key: str, name: str, evaluation: Evaluation) -> Iterator[Chart]:
     shares = [metric for metric in evaluation.measures if (term := TERMS.get(metric.name)) and term.is_share]
     if shares:
         yield _measures(key, name, evaluation, shares)
-    if evaluation.confusion:
-        yield _confusion(key, evaluation)
     if evaluation.calibration:
         yield _calibration(key, evaluation)
     if evaluation.learning_curve:
@@ -61,7 +54,7 @@ def _measures(key: str, name: str, evaluation: Evaluation, shares: Sequence[Metr
         drawn = [(row, by_name[share.name]) for row, share in enumerate(shares) if share.name in by_name]
         offset = (n - (len(models) - 1) / 2) * 0.22
         positions = [row + offset for row, _ in drawn]
-        traces.append(_dots(model, [metric for _, metric in drawn], positions, colour, symbol))
+        traces.append(dots(model, [metric for _, metric in drawn], positions, colour, symbol))
     values = "; ".join(f"{display_name(metric.name)} {metric}" for metric in shares)
     names = [display_name(metric.name) for metric in shares]
     return Chart(
@@ -74,58 +67,10 @@ def _measures(key: str, name: str, evaluation: Evaluation, shares: Sequence[Metr
     )  # fmt: skip
 
 
-def _dots(name: str, metrics: Sequence[Metric], positions: Sequence[float], colour: str, symbol: str) -> Any:
-    finite = [isfinite(metric.value) for metric in metrics]
-    intervals = {
-        "type": "data", "symmetric": False, "thickness": 2, "width": 4, "color": colour,
-        "array": [metric.high - metric.value if ok else 0 for metric, ok in zip(metrics, finite, strict=True)],
-        "arrayminus": [metric.value - metric.low if ok else 0 for metric, ok in zip(metrics, finite, strict=True)],
-    }  # fmt: skip
-    return go.Scatter(
-        name=escape_html(name), mode="markers", y=list(positions), error_x=intervals,
-        x=[metric.value if ok else None for metric, ok in zip(metrics, finite, strict=True)],
-        marker={"color": colour, "symbol": symbol, "size": 10},
-        text=[escape_html(f"{name}: {display_name(metric.name)} {metric}") for metric in metrics],
-        hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
-
-
-def _confusion(key: str, evaluation: Evaluation) -> Chart:
-    confusion, classes = evaluation.confusion, evaluation.classes
-    totals = [sum(row) for row in confusion]
-    shares = [[count / max(total, 1) for count in row] for row, total in zip(confusion, totals, strict=True)]
-    has_room = len(classes) <= _MAX_CLASSES_WITH_COUNTS
-    hover = [
-        [escape_html(f"{label}, predicted as {other}: {cell:,} of {totals[n]:,} rows")
-         for other, cell in zip(classes, confusion[n], strict=True)]
-        for n, label in enumerate(classes)
-    ]  # fmt: skip
-    heat = go.Heatmap(
-        z=shares, zmin=0, zmax=1, showscale=False, xgap=int(has_room), ygap=int(has_room),
-        text=[[f"{cell:,}" if cell and has_room else "" for cell in row] for row in confusion],
-        texttemplate="%{text}", customdata=hover, hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
-    positions, names = list(range(len(classes))), [tick_label(name) for name in classes]
-    axis = {"tickvals": positions, "ticktext": names, "showgrid": False, "zeroline": False, "fixedrange": True}
-    axis |= {"showticklabels": has_room}
-    angle = -90 if sum(map(len, names)) > _MAX_HORIZONTAL_LETTERS else 0
-    correct = sum(row[n] for n, row in enumerate(confusion))
-    return Chart(
-        f"{key}-confusion", "Confusion matrix",
-        f"Matrix: {correct:,} of {sum(totals):,} test rows are predicted correctly.",
-        "Rows are labels and columns are predictions. Each cell counts test rows; the darker it is, the larger their "
-        "share of the label." + ("" if has_room else " Hover or tap for names and counts."),
-        "Dark cells off the diagonal: two labels that the head, or the people who labelled, confuse.",
-        figure([heat], max(26 * len(classes) + 130 - angle, 300) if has_room else 560,
-               xaxis=axis | {"title": {"text": "predicted"}, "tickangle": angle},
-               yaxis=axis | {"title": {"text": "label"}, "autorange": "reversed"}),
-    )  # fmt: skip
-
-
 def _calibration(key: str, evaluation: Evaluation) -> Chart:
     bins = evaluation.calibration
     most = max(bin_.rows for bin_ in bins)
-    dots = go.Scatter(
+    markers = go.Scatter(
         mode="markers", x=[bin_.confidence for bin_ in bins], y=[bin_.accuracy for bin_ in bins],
         marker={"color": BLUE, "size": [8 + 18 * (bin_.rows / most) ** 0.5 for bin_ in bins]},
         customdata=[bin_.rows for bin_ in bins], cliponaxis=False,
@@ -140,7 +85,7 @@ def _calibration(key: str, evaluation: Evaluation) -> Chart:
         "it was right. Larger dots are more rows.",
         "Large dots below the dashed line, where the head is overconfident, or above it, where it is underconfident. "
         "Small dots are noisy.",
-        figure([dots], 390, xaxis=axis | {"title": {"text": "confidence"}}, shapes=[diagonal],
+        figure([markers], 390, xaxis=axis | {"title": {"text": "confidence"}}, shapes=[diagonal],
                yaxis=axis | {"title": {"text": "accuracy"}}, showlegend=False),
     )  # fmt: skip
 
@@ -191,8 +136,8 @@ def _slices(key: str, evaluation: Evaluation) -> Chart:
         evaluation.slices, key=lambda part: (not isfinite(part.measure.value), part.measure.value)
     )[:MAX_SLICES]  # fmt: skip
     names = [f"{part.of} {part.value} · {part.rows:,}" for part in worst]
-    dots = _dots("slice", [part.measure for part in worst], range(len(worst)), BLUE, "circle")
-    dots.text = [escape_html(f"{part.of} {part.value}, {part.rows:,} rows: {part.measure}") for part in worst]
+    drawn = dots("slice", [part.measure for part in worst], range(len(worst)), BLUE, "circle")
+    drawn.text = [escape_html(f"{part.of} {part.value}, {part.rows:,} rows: {part.measure}") for part in worst]
     main = evaluation.main
     guide = {"type": "line", "x0": main.value, "x1": main.value, "yref": "paper", "y0": 0, "y1": 1, "line": _GUIDE}
     total = len(evaluation.slices)
@@ -203,6 +148,6 @@ def _slices(key: str, evaluation: Evaluation) -> Chart:
         f"{subject} of the test split by month and attribute, with their rows and 95% intervals, the worst on top. The "
         "dashed line is the whole test split.",
         "A slice whose whole interval is left of the line: the head performs worse on these rows.",
-        figure([dots], 32 * len(names) + 90, yaxis=rows_axis(names), showlegend=False, shapes=[guide],
+        figure([drawn], 32 * len(names) + 90, yaxis=rows_axis(names), showlegend=False, shapes=[guide],
                xaxis={"title": {"text": display_name(main.name)}, "fixedrange": True, "zeroline": False}),
     )  # fmt: skip

@@ -10,14 +10,30 @@ import plotly.graph_objects as go
 from rawless.datasets.snapshots import Manifest
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation
-from rawless.report.chart import GREY, PALETTE, SKY, SPLIT_COLOURS, SYMBOLS, VERMILION, Chart, escape_html, figure
+from rawless.heads.head_comparison import HeadComparison
+from rawless.report.chart import (
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    SKY,
+    SPLIT_COLOURS,
+    SYMBOLS,
+    VERMILION,
+    Chart,
+    escape_html,
+    figure,
+)
 from rawless.report.projection import Points
 
 EvaluatedHead = tuple[HeadManifest, Evaluation]
 MAX_GROUPS = 14
 """Number of labels with their own colour and symbol; rarer labels share grey."""
-OTHERS = "others"
+MAX_ATTRIBUTES = 12
+"""Number of attributes by which the map is coloured."""
+OTHERS, MISSING = "others", "not given"
 WRONG, RIGHT, UNLISTED, UNTESTED = "wrong", "right", "right, or not listed", "not in test"
+UNCHANGED = "the same answer"
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,12 @@ class Colouring:
     groups: tuple[Group, ...]
 
 
-def embedding_map(snapshot: Manifest, points: Points, heads: Sequence[EvaluatedHead]) -> Chart | None:
+def embedding_map(
+    snapshot: Manifest,
+    points: Points,
+    heads: Sequence[EvaluatedHead],
+    comparisons: Sequence[HeadComparison] = (),
+) -> Chart | None:
     """Return the map, or None for a snapshot without rows. Heads of other snapshots are ignored."""
     if not len(points):
         return None
@@ -48,10 +69,10 @@ def embedding_map(snapshot: Manifest, points: Points, heads: Sequence[EvaluatedH
         for manifest, evaluation in heads
         if manifest.snapshot_id == snapshot.snapshot_id and evaluation.confusion
     ]
-    traces = [
-        _layer(colouring, group) for colouring in _colourings(snapshot, points, own) for group in colouring.groups
-    ]
+    colourings = [*_colourings(snapshot, points, own), *(_changes(points, each) for each in comparisons)]
+    traces = [_layer(colouring, group) for colouring in colourings for group in colouring.groups]
     rows = {
+        "ids": list(points.ids),
         "hover": _hover(points, own),
         "positions": {projection.name: projection.positions.T.round(3).tolist() for projection in points.projections},
     }
@@ -61,8 +82,8 @@ def embedding_map(snapshot: Manifest, points: Points, heads: Sequence[EvaluatedH
     drawn = f"{len(points):,} of {points.total:,} rows" if len(points) < points.total else f"all {len(points):,} rows"
     return Chart(
         "map", "Map of the embeddings", f"Scatter plot of {drawn}, placed by their embeddings and coloured by group.",
-        "Each point is a row; rows with similar embeddings are near each other. Hover or tap for its id, label, split "
-        "and predictions.",
+        "Each point is a row; rows with similar embeddings are near each other. Hover or tap for its id, label, split, "
+        "attributes and predictions.",
         "Groups of one colour, which a head can separate; points of one colour inside another group, which may be "
         "mislabelled; a split that is apart from the others.",
         chart,
@@ -82,6 +103,9 @@ def _hover(points: Points, heads: Sequence[EvaluatedHead]) -> list[str]:
         [f"<b>{escape_html(event_id)}</b>", f"label: {escape_html(_label_text(label))}", f"split: {escape_html(split)}"]
         for event_id, label, split in zip(points.ids, points.labels, points.splits, strict=True)
     ]
+    for name in _coloured_attributes(points):
+        for row, value in enumerate(points.attributes[name]):
+            lines[row].append(escape_html(f"{name}: {MISSING if value is None else value}"))
     for manifest, evaluation in heads:
         predicted = {mistake.event_id: mistake.predicted for mistake in evaluation.mistakes}
         for row, outcome in enumerate(_outcomes(points, evaluation)):
@@ -114,7 +138,37 @@ def _colourings(snapshot: Manifest, points: Points, heads: Sequence[EvaluatedHea
     yield _by("split", points.splits, {name: {"color": colour} for name, colour in SPLIT_COLOURS.items()})
     for manifest, evaluation in heads:
         yield _by(f"errors of {manifest.head}@{manifest.version}", _outcomes(points, evaluation), _ERRORS)
+    if points.clusters:
+        names = [cluster.name for cluster in points.clusters.found]
+        yield _by("cluster", points.clusters.of_rows, _ranked(points.clusters.of_rows, names))
+    for name in _coloured_attributes(points):
+        values = [MISSING if value is None else value for value in points.attributes[name]]
+        yield _by(f"attribute {name}", values, _ranked(values, ()))
     yield _by("encoder", points.encoders, _ranked(points.encoders, ()))
+
+
+def _coloured_attributes(points: Points) -> list[str]:
+    """Return the attributes by which the map is coloured: the first by name."""
+    return sorted(points.attributes)[:MAX_ATTRIBUTES]
+
+
+def _changes(points: Points, comparison: HeadComparison) -> Colouring:
+    """Return a colouring by what a second head changes on the test rows that were compared."""
+    changed = {each.event_id: each.change for each in comparison.changed or ()}
+    values = [
+        changed.get(event_id, UNCHANGED) if split == "test" else UNTESTED
+        for event_id, split in zip(points.ids, points.splits, strict=True)
+    ]
+    return _by(f"{comparison.first} to {comparison.second}", values, _CHANGES)
+
+
+_CHANGES: dict[str, dict[str, Any]] = {
+    UNTESTED: {"color": GREY, "opacity": 0.25, "size": 5},
+    UNCHANGED: {"color": SKY, "opacity": 0.4},
+    "still wrong": {"color": ORANGE, "symbol": "square", "size": 8},
+    "fixed": {"color": GREEN, "symbol": "diamond", "size": 10},
+    "broken": {"color": VERMILION, "symbol": "x", "size": 10},
+}
 
 
 _ERRORS: dict[str, dict[str, Any]] = {  # later groups are drawn on top

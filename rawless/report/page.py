@@ -11,9 +11,14 @@ from plotly.offline import get_plotlyjs
 from rawless.datasets.snapshots import Manifest, batches
 from rawless.datasets.spec import SPLITS
 from rawless.heads.artefact import HeadManifest
+from rawless.heads.class_metrics import MAX_CURVE_POINTS, ClassCurve, ClassMeasures
 from rawless.heads.evaluation import Evaluation, Mistake, SuspectedMislabel
+from rawless.heads.head_comparison import ChangedRow, HeadComparison
 from rawless.report import projection, snapshot_charts
 from rawless.report.chart import Chart, templates
+from rawless.report.class_charts import SHOWN, curve_charts, curve_names
+from rawless.report.comparison_chart import comparison_chart
+from rawless.report.confusion import ConfusionTable, confusion_table
 from rawless.report.document import template, write_document
 from rawless.report.head_charts import head_charts
 from rawless.report.map_chart import embedding_map
@@ -21,7 +26,7 @@ from rawless.report.terms import BASELINES, TERMS, display_name
 from rawless.warehouse.client import Warehouse
 
 MAX_LISTED = 25
-"""Number of mistakes and of suspects that are listed."""
+"""Number of mistakes, of suspects and of changed rows of each kind that are listed."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ class HeadSection:
     manifest: HeadManifest
     evaluation: Evaluation
     charts: dict[str, Chart]
-    """The charts by the last part of their keys, such as `confusion`."""
+    """The charts by the last part of their keys, such as `calibration`."""
+    curves: Sequence[Chart]
+    """The charts of single classes; none without stored curves."""
 
     @property
     def name(self) -> str:
@@ -49,33 +56,85 @@ class HeadSection:
         """The suspects that are listed, the most suspect first."""
         return self.evaluation.suspects[:MAX_LISTED]
 
+    @property
+    def classes(self) -> list[tuple[ClassMeasures, ClassCurve | None]]:
+        """The classes with their curves, those with the lowest F1 first."""
+        curves = {curve.name: curve for curve in self.evaluation.curves}
+        return [(each, curves.get(each.name)) for each in self.evaluation.class_measures]
+
+    @property
+    def curve_names(self) -> list[str]:
+        """The classes whose curves are drawn, in the order of the chart."""
+        return curve_names(self.evaluation)
+
+    @property
+    def curves_error(self) -> float:
+        """By how much stored curves differ from the whole ones at most."""
+        return max(curve.error for curve in self.evaluation.curves)
+
+    @property
+    def confusion(self) -> ConfusionTable | None:
+        """The confusion matrix of a classifier."""
+        return confusion_table(self.evaluation)
+
+
+@dataclass(frozen=True)
+class ComparisonSection:
+    """The section of a report on two heads."""
+
+    key: str
+    found: HeadComparison
+    chart: Chart | None
+
+    @property
+    def listed(self) -> list[ChangedRow]:
+        """The changed rows that are listed, some of each kind."""
+        changes = self.found.changed or ()
+        of_kind = ([row for row in changes if row.change == kind] for kind in ("fixed", "broken", "still wrong"))
+        return [row for rows in of_kind for row in rows[:MAX_LISTED]]
+
 
 def write(
-    warehouse: Warehouse, snapshot: Manifest, heads: Sequence[tuple[HeadManifest, Evaluation]], path: Path
+    warehouse: Warehouse,
+    snapshot: Manifest,
+    heads: Sequence[tuple[HeadManifest, Evaluation]],
+    path: Path,
+    comparisons: Sequence[HeadComparison] = (),
 ) -> None:
     """Write the report to `path`, readable by its owner only (mode 0600), and replace an existing file.
 
     It contains ids, labels, splits and projected positions, but no vectors. Raises UserError if it cannot be written.
     """
     points = projection.points(snapshot, batches(warehouse, snapshot.snapshot_id))
-    write_document(path, render(snapshot, points, heads))
+    write_document(path, render(snapshot, points, heads, comparisons))
 
 
-def render(snapshot: Manifest, points: projection.Points, heads: Sequence[tuple[HeadManifest, Evaluation]]) -> str:
+def render(
+    snapshot: Manifest,
+    points: projection.Points,
+    heads: Sequence[tuple[HeadManifest, Evaluation]],
+    comparisons: Sequence[HeadComparison] = (),
+) -> str:
     """Return the report as HTML."""
+    compared = [
+        ComparisonSection(f"compared-{n}", each, comparison_chart(f"compared-{n}", each))
+        for n, each in enumerate(comparisons)
+    ]
     sections = [_section(f"head-{n}", *head) for n, head in enumerate(heads)]
     return template("page.html.j2", display_name=display_name).render(
         snapshot=snapshot, points=points, heads=sections, splits=SPLITS, plotly=Markup(get_plotlyjs()),  # noqa: S704
         spec=snapshot.spec.get("spec", snapshot.spec), by_split=_by_split(snapshot), templates=templates(),
         counts=snapshot_charts.counts(snapshot), count_rows=_count_rows(snapshot),
-        ledger=snapshot_charts.ledger(snapshot), map=embedding_map(snapshot, points, heads),
+        ledger=snapshot_charts.ledger(snapshot), map=embedding_map(snapshot, points, heads, comparisons),
+        compared=compared, curves_shown=SHOWN, curve_points=MAX_CURVE_POINTS,
         terms=TERMS, baselines=BASELINES, seed=projection.SEED,
     )  # fmt: skip
 
 
 def _section(key: str, manifest: HeadManifest, evaluation: Evaluation) -> HeadSection:
     charts = head_charts(key, f"{manifest.head}@{manifest.version}", evaluation)
-    return HeadSection(key, manifest, evaluation, {chart.key.removeprefix(f"{key}-"): chart for chart in charts})
+    by_name = {chart.key.removeprefix(f"{key}-"): chart for chart in charts}
+    return HeadSection(key, manifest, evaluation, by_name, list(curve_charts(key, evaluation)))
 
 
 def _by_split(snapshot: Manifest) -> dict[str, int]:

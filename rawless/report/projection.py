@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rawless.datasets.snapshots import SCHEMA, Manifest
-from rawless.heads.readers import ids_of, matrix
+from rawless.heads.readers import attributes_of, ids_of, matrix
+from rawless.report.clusters import Clusters, clusters
 
 MAX_POINTS = 3000
 SEED = 0
@@ -44,6 +45,9 @@ class Points:
     projections: tuple[Projection, ...]
     total: int
     """Number of rows that the snapshot has now, of which these are a sample."""
+    attributes: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    """The values of each attribute, None where a row lacks it."""
+    clusters: Clusters | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,13 +58,17 @@ def points(snapshot: Manifest, rows: Iterable[pa.RecordBatch], limit: int = MAX_
     sampled, total = sample(rows, limit)
     encoder = str(snapshot.spec.get("spec", snapshot.spec).get("encoder", "?"))
     fingerprints = sampled["encoder_fingerprint"].to_pylist()
+    ids, vectors = ids_of(sampled), matrix(sampled["embedding"])
+    labels = sampled["label_value" if snapshot.is_number else "label"].to_pylist()
     return Points(
-        ids_of(sampled),
-        sampled["label_value" if snapshot.is_number else "label"].to_pylist(),
+        ids,
+        labels,
         sampled["split"].to_pylist(),
         [encoder if fingerprint == snapshot.fingerprint else fingerprint[:12] for fingerprint in fingerprints],
-        tuple(project(matrix(sampled["embedding"]))) if len(sampled) else (),
+        tuple(project(vectors)) if len(sampled) else (),
         total,
+        attributes_of(sampled),
+        clusters(vectors, ids, labels),
     )
 
 

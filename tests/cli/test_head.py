@@ -1,6 +1,7 @@
 """`rawless head` trains, shows and exports heads without an encoder."""
 
 import csv
+import json
 import shutil
 import stat
 import subprocess
@@ -178,6 +179,55 @@ def test_a_version_that_is_worse_than_the_live_one_is_deployed_only_by_force(
     assert "It is deployed because of --force." in forced.err
     assert (better.code, better.err) == (0, "")
     assert "Compared with the version before, its accuracy on " in better.out
+
+
+def test_two_versions_are_compared_with_a_verdict_classes_and_the_rows_that_change(
+    rawless: Rawless, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    rawless("head", "train", write(head="rival"))
+    rawless("head", "train", write(head="rival", epochs=1, learning_rate=0.5))
+    file = tmp_path / "changed.csv"
+
+    printed = rawless("head", "compare", "rival@1", "rival@2", "--to", file)
+    found = rawless("head", "compare", "rival@1", "rival@2", "--snapshot", "trained_on", "--json").json
+    itself = rawless("head", "compare", "rival", "rival@2")
+    folder = rawless("head", "compare", "rival@1", "rival@2", "--to", tmp_path)
+
+    assert printed.code == 0, printed.err
+    assert printed.out.startswith(found["verdict"])
+    for words in ("accuracy", "Classes, the largest loss first", "rival@2 fixes "):
+        assert words in printed.out
+    with file.open(newline="") as text:
+        assert list(csv.DictReader(text)) == found["changed"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert {each["class"] for each in found["classes"]} == {"cat", "dog"}
+    assert found["differences"][0]["name"] == "accuracy"
+    assert (itself.code, folder.code) == (2, 2)
+    assert "rival@2 cannot be compared with itself: name two heads, or two versions of one." in itself.err
+    assert "cannot be written" in folder.err
+
+
+def test_a_head_shows_its_classes_and_an_older_one_what_is_known_of_them(
+    rawless: Rawless, write: Callable[..., Path]
+) -> None:
+    trained = rawless("head", "train", write(head="classes"), "--json").json
+    shown = rawless("head", "show", "classes", "--json").json["classes_measured"]
+    file = Path(trained["folder"]) / "evaluation.json"
+    stored = json.loads(file.read_text())
+    assert len(stored["curves"]) == 2
+    del stored["curves"]
+    file.write_text(json.dumps(stored))
+
+    older = rawless("head", "show", "classes")
+    older_json = rawless("head", "show", "classes", "--snapshot", "trained_on", "--json").json
+
+    assert [each["class"] for each in shown] == [each["class"] for each in older_json["classes_measured"]]
+    assert {"precision", "recall", "f1", "roc_auc", "average_precision"} <= set(shown[0])
+    assert shown[0]["f1"]["value"] <= shown[1]["f1"]["value"]
+    assert "Classes, the lowest F1 first" in older.out
+    assert "average precision of its classes were not stored: --snapshot measures them." in older.out
+    for before, after in zip(shown, older_json["on_classes_measured"], strict=True):
+        assert before["average_precision"]["value"] == pytest.approx(after["average_precision"]["value"])
 
 
 @pytest.mark.parametrize(

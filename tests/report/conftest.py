@@ -12,7 +12,9 @@ import pytest
 
 from rawless.datasets.snapshots import Count, Manifest, Removal
 from rawless.heads.artefact import DomainManifest, HeadManifest, Tensor
+from rawless.heads.class_metrics import ClassCurve, class_measures
 from rawless.heads.evaluation import CurvePoint, Evaluation, Mistake, OutOfScope, Slice, SuspectedMislabel
+from rawless.heads.head_comparison import ChangedRow, ClassDifference, Difference, HeadComparison
 from rawless.heads.metrics import Bin, Metric
 from rawless.report.projection import Points, Projection
 
@@ -113,6 +115,10 @@ def head_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[Hea
         "measures": (accuracy, Metric("log_loss", 0.3, 0.2, 0.4), Metric("roc_auc", float("nan"), 0.0, 0.0)),
         "baselines": {"majority": (Metric("accuracy", 0.5, 0.4, 0.6),)},
         "slices": (Slice("attribute", label, 11, accuracy),), "classes": (label, "dog"), "confusion": ((11, 1), (1, 7)),
+        "curves": (
+            _curve(label, Metric("average_precision", 0.95, 0.6, 1), 12, (0, 11, 11, 12), (0, 0, 1, 8)),
+            _curve("dog", Metric("average_precision", 0.9, 0.54, 0.99), 8, (0, 7, 7, 8), (0, 0, 1, 12)),
+        ),
         "calibration": (Bin(0.95, 0.9, 20),), "suspects": (SuspectedMislabel(f"{event_id}-3", label, "dog", 0.9),),
         "mistakes": (Mistake(f"{event_id}-21", label, "dog", 0.99), Mistake(f"{event_id}-22", "dog", label, 0.6)),
         "learning_curve": (CurvePoint(10, 0.8), CurvePoint(20, 0.9)), "train_losses": (1.0, 0.5, 0.4),
@@ -132,6 +138,29 @@ def head_of(label: str = "cat", event_id: str = "e", **fields: Any) -> tuple[Hea
         digest="d",
     )  # fmt: skip
     return head, Evaluation(**(defaults | fields))
+
+
+def _curve(name: str, precision: Metric, rows: int, true: tuple[int, ...], false: tuple[int, ...]) -> ClassCurve:
+    return ClassCurve(name, rows, 20 - rows, Metric("roc_auc", 0.938, 0.7, 0.99), precision, true, false, 0.01)
+
+
+def comparison_of(label: str = "cat", event_id: str = "e", **fields: Any) -> HeadComparison:
+    """Return a comparison of two versions of that head, of which the second fixes two rows and breaks one."""
+    classes = [
+        ClassDifference(name, *class_measures([name, "?"], [[11, 1], [1, 7]])[:1] * 2, Metric(name, value, -0.1, 0.1))
+        for name, value in ((label, -0.01), ("dog", 0.05))
+    ]
+    defaults: dict[str, Any] = {
+        "first": "pets@1", "second": "pets@2", "snapshots": ["a" * 24], "rows": 20, "seen": 0, "unmatched": 0,
+        "differences": [Difference("accuracy", 0.9, 0.95, Metric("accuracy", 0.05, 0.01, 0.09))], "classes": classes,
+        "changed": [
+            ChangedRow(f"{event_id}-21", label, "dog", label, "fixed"),
+            ChangedRow(f"{event_id}-22", "dog", label, "dog", "fixed"),
+            ChangedRow(f"{event_id}-23", label, label, "dog", "broken"),
+        ],
+        "p_value": 1.0,
+    }  # fmt: skip
+    return HeadComparison(**(defaults | fields))
 
 
 @pytest.fixture(scope="session")

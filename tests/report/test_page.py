@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rawless.datasets.snapshots import Count
 from rawless.errors import UserError
+from rawless.report.clusters import Cluster, Clusters
 from rawless.report.page import render, write
-from tests.report.conftest import HOSTILE, Page, head_of, manifest_of, points_of, read_page
+from tests.report.conftest import HOSTILE, Page, comparison_of, head_of, manifest_of, points_of, read_page
 from tests.shop import Shop
 
 Layers = Callable[[Page, str], dict[str, list[int]]]
@@ -48,13 +50,14 @@ def test_rules_that_removed_nothing_are_listed_and_not_drawn(page: Page) -> None
 
 def test_the_numbers_are_those_of_the_evaluation(page: Page) -> None:
     dots = {each["name"]: each for each in page.figures["head-0-measures"]["data"]}
-    heat = page.figures["head-0-confusion"]["data"][0]
 
     assert dots["pets@1"]["x"] == [0.9, None]
     assert dots["pets@1"]["error_x"]["array"][0] == pytest.approx(0.05)
     assert dots["majority"]["x"] == [0.5]
-    assert heat["text"] == [["11", "1"], ["1", "7"]]
-    assert heat["z"][0] == pytest.approx([11 / 12, 1 / 12])
+    assert page.table("matrix") == [["label", "cat", "dog"], ["cat", "11", "1"], ["dog", "1", "7"]]
+    assert page.table("pairs")[1:] == [["dog", "cat", "1", "12% of 8", "1"], ["cat", "dog", "1", "8% of 12", "1"]]
+    assert [row[:2] for row in page.table("classes")] == [["class", "rows"], ["dog", "8"], ["cat", "12"]]
+    assert page.table("classes")[1][2].startswith("0.875")
     assert page.figures["head-0-calibration"]["data"][0]["x"] == [0.95]
     assert page.figures["head-0-curve"]["data"][0]["y"] == [0.8, 0.9]
     assert [each["y"] for each in page.figures["head-0-losses"]["data"]] == [[1.0, 0.5, 0.4], [1.1, 0.7, 0.8]]
@@ -69,6 +72,84 @@ def test_the_numbers_are_those_of_the_evaluation(page: Page) -> None:
     assert page.table("mistakes")[1:] == [["e-21", "cat", "dog", "0.990"], ["e-22", "dog", "cat", "0.600"]]
     assert page.table("suspects")[1:] == [["e-3", "cat", "dog", "0.900"]]
     assert "Few rows for cat." in page.text
+
+
+def test_each_class_has_its_measures_and_curves_the_worst_first(page: Page) -> None:
+    roc, precision = (page.figures[f"head-0-{name}"]["data"] for name in ("roc", "precision"))
+
+    assert page.table("classes")[1] == [
+        "dog", "8", "0.875 0.53 to 0.98", "0.875 0.53 to 0.98", "0.875 0.62 to 0.97", "0.938 0.70 to 0.99",
+        "0.900 0.54 to 0.99",
+    ]  # fmt: skip
+    assert [trace["name"] for trace in roc] == ["dog", "cat"]
+    assert (roc[0]["x"], roc[0]["y"]) == ([0, 0, 0.0833, 1], [0, 0.875, 0.875, 1])
+    assert (precision[0]["x"], precision[0]["y"]) == ([0.875, 0.875, 1], [1, 0.875, 0.4])
+    assert "Curves have at most 100 points, and differ from the whole ones by at most 0.01." in page.text
+
+
+def test_the_page_of_a_head_from_before_curves_were_stored_says_how_to_measure_them() -> None:
+    page = read_page(render(manifest_of(), points_of(), [head_of(curves=())]))
+
+    assert "head-0-roc" not in page.figures
+    assert len(page.table("classes")[1]) == 5
+    assert f"rawless head show pets@1 --snapshot {'a' * 24} measures them." in page.text
+
+
+def test_two_heads_are_compared_by_measure_class_and_row(layers: Layers) -> None:
+    page = read_page(render(manifest_of(), points_of(), [head_of()], [comparison_of()]))
+    differences = page.figures["compared-0-classes"]["data"][0]
+
+    assert "pets@2 is better than pets@1: its accuracy is 0.950 instead of 0.900 on 20 test rows" in page.text
+    assert page.table("compared")[1] == ["accuracy higher is better", "0.900", "0.950", "+0.050 (+0.010 to +0.090)"]
+    assert page.table("changed")[1:] == [
+        ["e-21", "fixed", "cat", "dog", "cat"], ["e-22", "fixed", "dog", "cat", "dog"],
+        ["e-23", "broken", "cat", "cat", "dog"],
+    ]  # fmt: skip
+    assert differences["x"] == [-0.01, 0.05]
+    assert layers(page, "pets@1 to pets@2") == {
+        "not in test (20)": list(range(20)),
+        "the same answer (17)": [20, *range(24, 40)],
+        "fixed (2)": [21, 22],
+        "broken (1)": [23],
+    }
+
+
+def test_the_map_is_coloured_by_cluster_and_attribute_of_which_rare_values_share_a_colour(layers: Layers) -> None:
+    points = points_of()
+    channels = ["chat" if n % 4 else None for n in range(40)]
+    found = Clusters(["cluster 1"] * 30 + ["cluster 2"] * 10, [
+        Cluster("cluster 1", 30, "cat 60%, dog 40%", ["e-3", "e-4"]), Cluster("cluster 2", 10, "dog 100%", ["e-33"]),
+    ], 0.25)  # fmt: skip
+    more = {"attributes": {"channel": channels, "version": [str(n) for n in range(40)]}, "clusters": found}
+    page = read_page(render(manifest_of(), type(points)(**(vars(points) | more)), []))
+
+    assert {name: len(rows) for name, rows in layers(page, "cluster").items()} == {
+        "cluster 1 (30)": 30,
+        "cluster 2 (10)": 10,
+    }
+    assert set(layers(page, "attribute channel")) == {"chat (30)", "not given (10)"}
+    assert "others (26)" in layers(page, "attribute version")
+    assert page.table("clusters")[1:] == [
+        ["cluster 1", "30", "cat 60%, dog 40%", "e-3 e-4"], ["cluster 2", "10", "dog 100%", "e-33"],
+    ]  # fmt: skip
+    assert "<br>channel: not given<br>" in page.figures["map"]["layout"]["meta"]["hover"][0]
+
+
+def test_a_matrix_puts_confused_classes_beside_each_other_and_leaves_out_those_without_errors() -> None:
+    names = tuple(f"class-{n:03}" for n in range(120))
+    counts = np.diag(np.full(120, 9))
+    counts[3, 90] = counts[90, 3] = 4
+    counts[50, 51] = 1
+    page = read_page(render(manifest_of(), points_of(), [head_of(classes=names, confusion=counts.tolist(), curves=())]))
+    header, *lines = page.table("matrix")
+
+    assert abs(header.index("class-003") - header.index("class-090")) == 1
+    assert len(header) == len(lines) + 1 == 101
+    assert {"class-050", "class-051"} <= set(header)
+    assert "20 labels with fewer errors are left out. 1,080 of 1,089 rows are predicted correctly." in page.text
+    assert [row[:3] for row in page.table("pairs")[1:]] == [
+        ["class-003", "class-090", "4"], ["class-090", "class-003", "4"], ["class-050", "class-051", "1"],
+    ]  # fmt: skip
 
 
 def test_the_domain_is_described_with_what_it_separates_if_that_is_known(page: Page) -> None:
@@ -158,7 +239,8 @@ def test_every_chart_has_an_alternative_text(page: Page) -> None:
     charts = {attributes["id"]: attributes for _, attributes in page.tags if attributes.get("role") == "img"}
 
     assert set(charts) == set(page.figures)
-    assert charts["head-0-confusion"]["aria-label"] == "Matrix: 18 of 20 test rows are predicted correctly."
+    (matrix,) = [attributes for _, attributes in page.tags if attributes.get("role") == "region"]
+    assert matrix["aria-label"] == "Matrix: 18 of 20 test rows are predicted correctly."
     assert all(len(attributes["aria-label"] or "") > 20 for attributes in charts.values())
 
 
@@ -172,8 +254,9 @@ def test_hostile_names_are_escaped() -> None:
     assert [tag for tag, _ in found.tags] == [tag for tag, _ in benign.tags]
     assert found.scripts[-1] == benign.scripts[-1]
     assert found.headings[0] == HOSTILE
+    found.figures["map"]["layout"]["meta"].pop("ids")  # as those of its layers, read only by the page's own script
     for layer in found.figures["map"]["data"]:
-        layer.pop("meta")  # read only by the page's own script
+        layer.pop("meta")
     assert "<img" not in json.dumps(found.figures)  # plotly interprets HTML in its texts, so it is escaped there, too
     assert "&lt;img" in json.dumps(found.figures)
     for figure in found.figures.values():
@@ -201,7 +284,7 @@ def test_number_labels_are_coloured_by_a_scale(layers: Layers) -> None:
     assert layer["marker"]["color"] == [float(n) for n in range(40)]
     assert layer["marker"]["showscale"] is True
     assert page.table("count-table")[1:] == [["any number", "40", "0", "0", "40"]]
-    assert "head-0-confusion" not in page.figures
+    assert "matrix" not in page.tables
 
 
 def test_a_report_is_readable_by_its_owner_only_and_replaces_a_file(shop: Shop, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from rawless.cli.class_table import classes_json, print_classes
 from rawless.cli.options import Json, Metadata, WarehouseFile
 from rawless.cli.output import echo, print_json, print_table, progress_steps, warn
 
@@ -110,7 +111,8 @@ def show(
         on_snapshot: dict[str, Any] = {}
         if other and judged:
             on_snapshot = {"on": snapshot, "on_snapshot_id": other.snapshot_id, "on_rows": judged.rows,
-                           "left_out": judged.left_out, "metrics": _measures_json(judged.metrics)}  # fmt: skip
+                           "left_out": judged.left_out, "metrics": _measures_json(judged.metrics),
+                           "on_classes_measured": classes_json(judged.classes, judged.curves)}  # fmt: skip
         if separated:
             on_snapshot["out_of_scope"] = {**separated._asdict(), "measures": _measures_json(separated.measures)}
         on_snapshot["erased_rows"] = erasures.erased_rows(erased)
@@ -123,6 +125,7 @@ def show(
         name = snapshot if snapshot == other.snapshot_id else f"{snapshot} ({other.snapshot_id})"
         rows = [{"measure": measure.name, "value": str(measure)} for measure in judged.metrics]
         print_table(rows, f"On {name}: {judged.rows:,} test rows")
+        print_classes(judged.classes, judged.curves)
         if judged.left_out:
             echo(f"Left out: {judged.left_out:,} test rows of events or persons that the head was trained on.")
     if separated:
@@ -222,7 +225,10 @@ def _write_suspects(path: Path, evaluation: "Evaluation | None") -> None:
 def _head_json(manifest: "HeadManifest", evaluation: "Evaluation | None") -> dict[str, Any]:
     described = manifest.model_dump(mode="json")
     described["metrics"] = _measures_json(manifest.metrics)
-    return described if evaluation is None else {**described, "evaluation": evaluation.model_dump(mode="json")}
+    if evaluation is None:
+        return described
+    described["classes_measured"] = classes_json(evaluation.class_measures, evaluation.curves)
+    return {**described, "evaluation": evaluation.model_dump(mode="json")}
 
 
 def _measures_json(measures: Any) -> list[dict[str, Any]]:
@@ -259,6 +265,9 @@ def _print_head(manifest: "HeadManifest", evaluation: "Evaluation | None") -> No
     if alone := baselines.get(WITHOUT_FEATURES):
         main = evaluation.main
         echo(f"Without the features its {main.name} is {alone[main.name]}, with them {main}.")
+    print_classes(evaluation.class_measures, evaluation.curves)
+    if evaluation.confusion and not evaluation.curves:
+        echo("ROC-AUC and average precision of its classes were not stored: --snapshot measures them.")
     _print_domain(manifest, evaluation)
     _print_errors(evaluation)
 

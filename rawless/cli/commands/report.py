@@ -1,17 +1,19 @@
 """`rawless report`: write HTML reports."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rawless.cli.options import Json, WarehouseFile
-from rawless.cli.output import echo, print_json, progress, progress_steps
+from rawless.cli.output import echo, print_json, progress, progress_steps, warn
 
 if TYPE_CHECKING:
     from rawless.datasets.snapshots import Manifest
     from rawless.heads.artefact import HeadManifest
     from rawless.heads.evaluation import Evaluation
+    from rawless.heads.head_comparison import HeadComparison
     from rawless.lifecycle.lineage import Service
     from rawless.report.encoder_page import EncoderReport
     from rawless.warehouse.client import Warehouse
@@ -29,7 +31,11 @@ def dataset(
     ],
     heads: Annotated[
         list[str] | None,
-        typer.Option("--head", metavar="NAME[@VERSION]", help="A head trained on the snapshot; may be repeated."),
+        typer.Option(
+            "--head",
+            metavar="NAME[@VERSION]",
+            help="A head trained on the snapshot; may be repeated: the others are compared with the first.",
+        ),
     ] = None,
     to: Annotated[
         Path | None,
@@ -53,11 +59,15 @@ def dataset(
 
     path = to or home.folder() / "reports" / f"{snapshot.snapshot_id}.html"
     with progress(f"Rendering the report of {snapshot.snapshot_id}"):
-        page.write(opened, snapshot, distinct, path)
+        comparisons = list(_comparisons(opened, snapshot, [manifest for manifest, _ in distinct]))
+        page.write(opened, snapshot, distinct, path, comparisons)
     if json:
         names = [f"{manifest.head}@{manifest.version}" for manifest, _ in distinct]
-        print_json({"file": str(path), "snapshot_id": snapshot.snapshot_id, "heads": names})
+        verdicts = [found.verdict for found in comparisons]
+        print_json({"file": str(path), "snapshot_id": snapshot.snapshot_id, "heads": names, "compared": verdicts})
     else:
+        for found in comparisons:
+            echo(found.verdict)
         echo(f"Wrote {path}; open it in a browser. It is as confidential as the snapshot.")
 
 
@@ -179,6 +189,23 @@ def _lineage_json(report: "EncoderReport") -> dict[str, Any]:
     ]  # fmt: skip
     steps = [{"before": step.before, "after": step.after, "bump": step.bump.value} for step in report.lineage.steps]
     return {"versions": versions, "steps": steps, "relations": report.lineage.relations, "compared": compared}
+
+
+def _comparisons(
+    warehouse: "Warehouse", snapshot: "Manifest", heads: "Sequence[HeadManifest]"
+) -> "Iterator[HeadComparison]":
+    """Yield the comparison of each further head with the first one, but of those that cannot be compared."""
+    from rawless.errors import UserError
+    from rawless.heads.head_comparison import compare_heads
+    from rawless.heads.session import open_head
+    from rawless.local import home
+
+    sessions = [open_head(home.heads() / head.head / str(head.version)) for head in (heads if len(heads) > 1 else ())]
+    for session in sessions[1:]:
+        try:
+            yield compare_heads(warehouse, sessions[0], session, snapshot)
+        except UserError as error:
+            warn(str(error))
 
 
 def _evaluated(warehouse: "Warehouse", snapshot: "Manifest", reference: str) -> "tuple[HeadManifest, Evaluation]":
