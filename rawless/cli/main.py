@@ -152,6 +152,8 @@ def main() -> None:
     """
     # Libraries log to stderr; Rawless prints itself what a user must know.
     logging.basicConfig(level=logging.CRITICAL)
+    # BigQuery's client would import IPython where that is installed, to show progress in notebooks.
+    sys.modules["tqdm.notebook"] = None  # type: ignore[assignment]
     code = run(sys.argv[1:])
     # An orderly exit would wait for, or crash on, threads of a job that still run or hang.
     if code == INTERRUPTED or broken_process.is_broken():

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import rankdata
 
 Array = npt.NDArray[Any]
 MetricFunction = Callable[..., Mapping[str, float]]
@@ -141,6 +140,8 @@ def _macro_f1(labels: Array, probabilities: Array) -> float:
 
 def _roc_auc(labels: Array, probabilities: Array) -> float:
     """Return the mean one-versus-rest AUC over the classes that occur; NaN when only one does."""
+    from scipy.stats import rankdata  # takes as long to import as listing heads, which needs no ranks
+
     truth = labels[:, None] == np.arange(probabilities.shape[1])
     positives = truth.sum(0)
     present = (positives > 0) & (positives < len(labels))

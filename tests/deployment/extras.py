@@ -46,6 +46,11 @@ def requirements(extras: str) -> set[str]:
     return found
 
 
+def extras_of_users() -> set[str]:
+    """Return the names of the extras that are not for developing Rawless itself."""
+    return set(_declared()) - {"", "bench", "dev"}
+
+
 @cache
 def _declared() -> dict[str, list[Requirement]]:
     """Return the requirements of each extra, and of the base under an empty name."""

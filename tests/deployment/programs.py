@@ -1,8 +1,15 @@
 """Running programs of an image, or of what stands for one."""
 
+import re
+import select
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,19 @@ heads: {topic: {stream: stream.yaml}}
 access: {tokens: [{name: test, sha256: "%s", scopes: [encode]}]}
 """
 STREAM_FILE = "{stream: message, modality: text, encoders: [our-texts@1.0.0], event_id: uuid}"
+
+
+@contextmanager
+def serving(words: Sequence[str | Path], variables: Mapping[str, str], **options: Any) -> Iterator[str]:
+    """The URL of a service that was started."""
+    with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, text=True, **options) as process:
+        try:
+            assert process.stdout is not None
+            assert select.select([process.stdout], [], [], SECONDS)[0], "the service says nothing"
+            (url,) = re.findall(r"Serving topic at (\S+) ", process.stdout.readline())
+            yield url
+        finally:
+            process.terminate()
 
 
 def output(*command: str | Path, folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.extras import hide_libraries, requirements
+from tests.deployment.extras import ROOT, extras_of_users, hide_libraries, requirements
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -137,7 +137,13 @@ def test_a_service_has_no_beam_and_a_job_no_web_server() -> None:
 
 
 def test_all_has_every_library_that_users_can_install() -> None:
-    assert requirements("all") >= requirements("audit,datasets,demo,heic,kafka,science,serve,train")
+    assert requirements("all") == requirements(",".join(sorted(extras_of_users())))
+
+
+def test_the_page_says_what_each_extra_is_for() -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+
+    assert [extra for extra in sorted(extras_of_users()) if f"`{extra}`" not in page] == []
 
 
 def test_a_command_without_its_libraries_says_what_to_install(run: Run, tmp_path: Path) -> None:

@@ -5,13 +5,10 @@ another user run the commands, unless this interpreter is where only root may re
 """
 
 import os
-import re
-import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from rawless.deploy.image import image_contents
 from tests.deployment.dockerfile import baking_of
 from tests.deployment.dockerfile import environment as variables_of
 from tests.deployment.packages import link_packages
-from tests.deployment.programs import CHECKS, Check
+from tests.deployment.programs import CHECKS, SECONDS, Check, serving
 
 pytestmark = pytest.mark.full
 ROOT = Path(__file__).parents[2]
@@ -33,7 +30,6 @@ IS_PUBLIC = all(each.stat().st_mode & 0o005 == 0o005 for each in (_INTERPRETER, 
 WITHOUT_ROOT: dict[str, Any] = (
     {"user": 65532, "group": 65532, "extra_groups": []} if os.geteuid() == 0 and IS_PUBLIC else {}
 )
-SECONDS = 120
 Place = Callable[[str], str]
 
 
@@ -121,23 +117,10 @@ def test_the_image_can_start(what: str, image: Path, variables: dict[str, str]) 
     assert "Traceback" not in done.stderr
 
 
-@contextmanager
-def _started(words: list[str], variables: dict[str, str]) -> Iterator[str]:
-    """The URL of a service that was started."""
-    with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, text=True, **WITHOUT_ROOT) as process:
-        try:
-            assert process.stdout is not None
-            assert select.select([process.stdout], [], [], SECONDS)[0], "the service says nothing"
-            (url,) = re.findall(r"Serving topic at (\S+) ", process.stdout.readline())
-            yield url
-        finally:
-            process.terminate()
-
-
 def test_a_service_starts_with_an_encoder_of_the_user_and_answers(given: Path, variables: dict[str, str]) -> None:
     words = ["rawless", "serve", str(given / "config" / "service.yaml"), "--role", "encoder", "--port", "0"]
 
-    with _started(words, variables) as url:
+    with serving(words, variables, **WITHOUT_ROOT) as url:
         answers = [httpx.get(f"{url}{each}", trust_env=False).status_code for each in ("/health", "/ready")]
         refused = httpx.get(f"{url}/v1/encoders", trust_env=False).status_code
 
