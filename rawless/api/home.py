@@ -11,6 +11,7 @@ import pandas as pd
 
 from rawless.api import sql
 from rawless.api.head import Head
+from rawless.api.installed import needs
 from rawless.api.progress import progress
 from rawless.api.shown import facts
 from rawless.api.snapshot import Snapshot
@@ -130,13 +131,11 @@ class Home:
         `head` is a head file, or its fields as a dict. What training warns of is a Python warning. Raises UserError as
         `rawless head train` does, and without torch.
         """
-        from importlib.util import find_spec
-
-        spec = _head_spec(head)
-        if find_spec("torch") is None:
-            raise UserError("Training heads needs torch: run `pip install 'rawless[train]'`.")
         from rawless.heads.publish import publish_trained
-        from rawless.heads.train_spec import train_spec
+
+        with needs("train", "Training heads"):
+            spec = _head_spec(head)
+            from rawless.heads.train_spec import train_spec
 
         with progress(f"Training {spec.head}") as report:
             trained = train_spec(self.warehouse, spec, report)
