@@ -135,7 +135,7 @@ def newest(name: str, refs: Sequence[str]) -> str:
     """Return the newest of some references that have this name; anything but such a name as it is."""
     if not isinstance(name, str):
         raise UserError(
-            f"The encoder's name is a {type(name).__name__}: give a text, as in 'minilm' or 'minilm@1.0.0'."
+            f"The encoder's name is of type {type(name).__name__}: give a text, as in 'minilm' or 'minilm@1.0.0'."
         )
     versions = [ref for ref in refs if ref.partition("@")[0] == name]
     return max(versions, key=lambda ref: order(ref.partition("@")[2]), default=name)

@@ -85,6 +85,8 @@ class Snapshot:
         """Return the rows that differ in another snapshot: what changed from this one to that, and by which rule."""
         from rawless.datasets.diff import diff
 
+        if not isinstance(other, Snapshot | str):
+            raise UserError(f"The other snapshot is of type {type(other).__name__}: give a snapshot, its id or a name.")
         after = other.manifest if isinstance(other, Snapshot) else find(self._warehouse, other)
         with progress(f"Comparing {self.id} with {after.snapshot_id}") as report:
             moves = diff(self._warehouse, self.manifest, after, report)

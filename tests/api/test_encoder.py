@@ -129,9 +129,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a text alone": (SECRET, "encode takes a list of items, not a single str"),
     "a number": (3, "not a single int"),
     "a dict": ({"text": SECRET}, "not a single dict"),
-    "numbers": ([SECRET, 3], "Item 1 is a int, .* encodes texts"),
-    "an image": ([Image.new("RGB", (8, 8))], "Item 0 is a Image, .* encodes texts"),
-    "a list": ([[SECRET]], "Item 0 is a list"),
+    "numbers": ([SECRET, 3], "Item 1 is of type int, .* encodes texts"),
+    "an image": ([Image.new("RGB", (8, 8))], "Item 0 is of type Image, .* encodes texts"),
+    "a list": ([[SECRET]], "Item 0 is of type list"),
 }
 
 
@@ -145,7 +145,7 @@ def test_items_of_another_type_are_named_by_position(texts: Encoder, items: Any,
 
 def test_a_text_is_no_image(images: Encoder) -> None:
     with pytest.raises(
-        rw.UserError, match=r"Item 0 is a str, .* encodes images: give bytes, the pathlib.Path"
+        rw.UserError, match=r"Item 0 is of type str, .* encodes images: give bytes, the pathlib.Path"
     ) as caught:
         images.encode([SECRET])
     assert SECRET not in str(caught.value)
@@ -178,7 +178,7 @@ def test_a_name_alone_means_the_newest_version() -> None:
     ("call", "message"),
     [
         (lambda: rw.encoder("mini"), "The encoder 'mini' is unknown: use one of"),
-        (lambda: rw.encoder(3), "name is a int"),  # type: ignore[arg-type]
+        (lambda: rw.encoder(3), "name is of type int"),  # type: ignore[arg-type]
         (lambda: rw.encoder("minilm", "gpu"), "device is 'gpu', but the rule is: auto, cpu or cuda"),  # type: ignore[arg-type]
         (
             lambda: rw.encoder("minilm").encode(["a"], "passage"),

@@ -62,7 +62,7 @@ def test_a_folder_is_a_home_or_has_one(
         ("missing", "is neither a folder nor a warehouse file ending in .yaml"),
         ("missing.yaml", "missing.yaml does not exist"),
         ("wrong.yaml", "the field project is missing"),
-        (3, "open was given a int: give a home folder or a warehouse file"),
+        (3, "open was given a value of type int: give a home folder or a warehouse file"),
     ],
 )
 def test_what_is_no_home_is_named_and_leaves_nothing(
@@ -129,6 +129,8 @@ def test_a_snapshot_is_verified_and_compared(opened: Home, shop: Shop, built: Sn
     assert set(moves["rule"]) == {"occurred_within"}
     assert len(moves) == built.manifest.rows - smaller.manifest.rows
     assert list(built.diff(built.id).columns) == list(moves.columns)
+    with pytest.raises(rw.UserError, match="The other snapshot is of type int"):
+        built.diff(3)  # type: ignore[arg-type]
 
 
 @few_rows
@@ -182,7 +184,7 @@ def test_a_head_and_a_snapshot_are_plotted(opened: Home, built: Snapshot) -> Non
 
 WRONG: dict[str, tuple[Callable[[Home], object], str]] = {
     "an unknown dataset": (lambda home: home.dataset("nothing"), "There is no snapshot and no dataset 'nothing'"),
-    "a dataset by number": (lambda home: home.dataset(3), "The name of the dataset is a int"),  # type: ignore[arg-type]
+    "a dataset by number": (lambda home: home.dataset(3), "The name of the dataset is of type int"),  # type: ignore[arg-type]
     "an unknown head": (lambda home: home.head("nothing"), "There is no head 'nothing'"),
     "an unknown encoder": (lambda home: home.encoder("nothing"), "The encoder 'nothing' is unknown"),
     "no dataset file": (lambda home: home.build("nothing.yaml"), "The dataset file nothing.yaml does not exist"),
@@ -190,14 +192,14 @@ WRONG: dict[str, tuple[Callable[[Home], object], str]] = {
         lambda home: home.build(SPEC | {"lable": 1}),
         "the field lable is unknown; correct its name to label",
     ),
-    "no fields": (lambda home: home.build(["uploads"]), "The dataset is a list"),  # type: ignore[arg-type]
+    "no fields": (lambda home: home.build(["uploads"]), "The dataset is of type list"),  # type: ignore[arg-type]
     "a time without zone": (
         lambda home: home.build(SPEC, as_of=datetime(2026, 1, 1)),  # noqa: DTZ001
         "as_of is no time with a time zone",
     ),
     "no head file": (lambda home: home.train("nothing.yaml"), "The head file nothing.yaml does not exist"),
     "a wrong kind": (lambda home: home.train(HEAD | {"kind": "forest"}), "kind is 'forest'"),
-    "no head": (lambda home: home.train(3), "The head is a int"),  # type: ignore[arg-type]
+    "no head": (lambda home: home.train(3), "The head is of type int"),  # type: ignore[arg-type]
 }
 
 

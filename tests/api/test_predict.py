@@ -31,6 +31,7 @@ FORMS: dict[str, Callable[[], Any]] = {
     "a series": lambda: pd.Series(list(VECTORS)),
     "a frame": lambda: pd.DataFrame({"event_id": list("abcd"), "embedding": list(VECTORS)}),
     "a frame of numbers": lambda: pd.DataFrame(VECTORS),
+    "a masked array": lambda: np.ma.masked_array(VECTORS),
     "a tensor": lambda: torch.tensor(VECTORS, requires_grad=True),
     "a list of tensors": lambda: list(torch.tensor(VECTORS, requires_grad=True)),
     "what an encoder returns": lambda: _embeddings(VECTORS),
@@ -95,9 +96,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "nested lists of several lengths": ([[[1.0], [1.0, 2.0]]], "Row 0 is no flat list of numbers"),
     "NaN": (np.where(np.arange(ROWS)[:, None] == 2, np.nan, VECTORS), "Row 2 has a number that is missing, infinite"),
     "too large for float32": (VECTORS * 1e300, "Row 0 .*as 3 more rows do: leave such rows out"),
+    "masked numbers": (np.ma.masked_greater(VECTORS, 2.5), "has a number that is missing"),
     "a missing vector": ([VECTORS[0], None], "Row 1 is missing"),
     "a text": ("minilm", "of type str"),
-    "texts": (["a text", "another"], "Row 0 is a str"),
+    "texts": (["a text", "another"], "Row 0 is of type str"),
     "numbers as texts": (VECTORS.astype(str), "of type <U"),
     "three dimensions": (np.zeros((2, 2, WIDTH)), r"shape \(2, 2, 384\)"),
     "nothing": (None, "of type NoneType"),
@@ -222,7 +224,7 @@ def test_features_come_from_the_frame_or_beside_the_vectors(open_head: Callable[
         ({"balance": [1], "plan": ["free"] * ROWS}, "balance has 1 values for 4 vectors"),
         ({"balance": [1, 2, 101, 3], "plan": "free"}, r"Row 2 has a value that the feature cannot have: it is balance"),
         ({"balance": 1, "plan": ["free", "red", "gold", "gold"]}, r"Row 1 .* it is plan \(free, gold\)"),
-        ([1, 2], "features is a list"),
+        ([1, 2], "features is of type list"),
     ],
 )
 def test_a_wrong_feature_is_named_without_its_value(

@@ -99,3 +99,9 @@ def test_a_parameter_may_have_any_name(opened: Home) -> None:
 def test_a_refused_query_is_one_sentence(opened: Home) -> None:
     with pytest.raises(UserError, match=r"BigQuery refused the query: .*nowhere"):
         opened.sql("SELECT * FROM nowhere")
+
+
+def test_rows_that_have_no_type_are_refused_without_a_value(opened: Home) -> None:
+    with pytest.raises(UserError, match="cannot be read as the types of its columns") as caught:
+        opened.sql("SELECT [7719, NULL] AS numbers")
+    assert "7719" not in str(caught.value)
