@@ -70,7 +70,7 @@ SLOW_FIXTURES = {
     "checkpoint",
     "plain_resnet",
 }
-SLOW_FOLDERS = {"cli", "deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
+SLOW_FOLDERS = {"api", "cli", "deployment", "encoders", "heads", "lifecycle", "pipelines", "report", "terraform"}
 CHARTS = {"test_encoder_map.py", "test_page.py", "test_projection.py", "test_report.py"}
 """Tests that project vectors, in one process of the test run, because the first compiles UMAP for the others."""
 

@@ -76,8 +76,8 @@ def _single(item: Any, modality: PartModality, where: str, ref: str) -> Content:
         return _wrapped(lambda: _png_of_pixels(item), Reason.UNDECODABLE_IMAGE)
     if modality == "image" and _is_image(item):
         return _wrapped(lambda: _png(item), Reason.UNDECODABLE_IMAGE)
-    described = f"{item.dtype} of {item.ndim} dimensions" if isinstance(item, np.ndarray) else "of that type"
-    raise UserError(f"{where} a {type(item).__name__}, {described}, but {ref} encodes {_TAKES[modality]}.")
+    pixels = f" with {item.dtype} of {item.ndim} dimensions" if isinstance(item, np.ndarray) else ""
+    raise UserError(f"{where} of type {type(item).__name__}{pixels}, but {ref} encodes {_TAKES[modality]}.")
 
 
 def _wrapped(read: Callable[[], bytes], failure: Reason = Reason.INTERNAL) -> Content:

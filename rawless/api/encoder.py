@@ -17,6 +17,7 @@ from encoders.release import round_off
 from encoders.spec import EncoderSpec
 from encoders.versions import order
 from rawless.api.contents import Content, contents
+from rawless.api.installed import needs
 from rawless.api.progress import progress
 from rawless.api.shown import counted, facts
 from rawless.errors import UserError
@@ -89,7 +90,8 @@ class Encoder:
         if role not in ("document", "query"):
             raise UserError(f"role is {role!r}, but the rule is: document, or query for what is searched for.")
         given = contents(items, self.spec)
-        encoder = load(self.spec, self._device)
+        with needs("encode", "Encoding"):
+            encoder = load(self.spec, self._device)
         vectors = np.full((len(given), self.spec.dimension), np.nan, np.float32)
         truncated, rejected = np.zeros(len(given), np.bool_), {}
         with progress(f"Encoding by {self.spec.ref}", len(given)) as report:
@@ -133,7 +135,7 @@ def newest(name: str, refs: Sequence[str]) -> str:
     """Return the newest of some references that have this name; anything but such a name as it is."""
     if not isinstance(name, str):
         raise UserError(
-            f"The encoder's name is a {type(name).__name__}: give a text, as in 'minilm' or 'minilm@1.0.0'."
+            f"The encoder's name is of type {type(name).__name__}: give a text, as in 'minilm' or 'minilm@1.0.0'."
         )
     versions = [ref for ref in refs if ref.partition("@")[0] == name]
     return max(versions, key=lambda ref: order(ref.partition("@")[2]), default=name)

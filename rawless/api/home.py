@@ -11,6 +11,7 @@ import pandas as pd
 
 from rawless.api import sql
 from rawless.api.head import Head
+from rawless.api.installed import needs
 from rawless.api.progress import progress
 from rawless.api.shown import facts
 from rawless.api.snapshot import Snapshot
@@ -130,13 +131,11 @@ class Home:
         `head` is a head file, or its fields as a dict. What training warns of is a Python warning. Raises UserError as
         `rawless head train` does, and without torch.
         """
-        from importlib.util import find_spec
-
-        spec = _head_spec(head)
-        if find_spec("torch") is None:
-            raise UserError("Training heads needs torch: run `pip install 'rawless[train]'`.")
         from rawless.heads.publish import publish_trained
-        from rawless.heads.train_spec import train_spec
+
+        with needs("train", "Training heads"):
+            spec = _head_spec(head)
+            from rawless.heads.train_spec import train_spec
 
         with progress(f"Training {spec.head}") as report:
             trained = train_spec(self.warehouse, spec, report)
@@ -180,8 +179,8 @@ def open_home(where: File | None = None) -> Home:
         return Home(open_local_warehouse(folder), folder)
     if not isinstance(where, str | os.PathLike):
         raise UserError(
-            f"open was given a {type(where).__name__}: give a home folder or a warehouse file, or nothing for the "
-            "local stack."
+            f"open was given a value of type {type(where).__name__}: give a home folder or a warehouse file, "
+            "or nothing for the local stack."
         )
     path = Path(where).expanduser()
     if path.is_dir():
@@ -220,7 +219,7 @@ def _home_in(path: Path) -> Path:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise UserError(f"The name of the {what} is a {type(value).__name__}: give a text.")
+        raise UserError(f"The name of the {what} is of type {type(value).__name__}: give a text.")
     return value
 
 
@@ -241,7 +240,9 @@ def _dataset_spec(dataset: Any, as_of: datetime | None, folder: Path) -> tuple[D
     elif isinstance(dataset, Mapping):
         fields, where = dict(dataset), "The dataset"
     else:
-        raise UserError(f"The dataset is a {type(dataset).__name__}: give a dataset file, or its fields as a dict.")
+        raise UserError(
+            f"The dataset is of type {type(dataset).__name__}: give a dataset file, or its fields as a dict."
+        )
     if as_of is not None:
         fields["as_of"] = as_of.isoformat()
     return check(fields, DatasetSpec, where=where), folder
@@ -252,4 +253,4 @@ def _head_spec(head: Any) -> "HeadSpec":
         return load_head_spec(Path(head).expanduser())
     if isinstance(head, Mapping):
         return check(dict(head), spec_type(head.get("kind")), where="The head")
-    raise UserError(f"The head is a {type(head).__name__}: give a head file, or its fields as a dict.")
+    raise UserError(f"The head is of type {type(head).__name__}: give a head file, or its fields as a dict.")

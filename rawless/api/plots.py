@@ -41,7 +41,7 @@ def figure(chart: "Chart") -> "go.Figure":
         template=templates()["light"],
         paper_bgcolor=_PAPER,
         plot_bgcolor=_PAPER,
-        title={"text": escape_html(chart.title), "x": 0, "xref": "paper"},
+        title={"text": escape_html(chart.title), "x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad": {"t": 12}},
         height=chart.height + _TITLE_PIXELS,
         margin={"t": (margin.t or 0) + _TITLE_PIXELS},
     )

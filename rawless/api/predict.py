@@ -120,7 +120,9 @@ def _given_features(features: Any, frame: pd.DataFrame | None) -> Mapping[str, A
     if isinstance(features, pd.DataFrame | Mapping):
         return {str(name).removeprefix("feature."): features[name] for name in features}
     if features is not None:
-        raise UserError(f"features is a {type(features).__name__}: give a frame, or a dict with a list for each name.")
+        raise UserError(
+            f"features is of type {type(features).__name__}: give a frame, or a dict with a list for each name."
+        )
     columns = [] if frame is None else [name for name in frame.columns if str(name).startswith("feature.")]
     return {} if frame is None else {name.removeprefix("feature."): frame[name] for name in columns}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-_CELL = "text-align:left;vertical-align:top"
+_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0"
 
 
 def facts(title: str, rows: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from rawless.api.installed import needs
 from rawless.api.progress import progress
 from rawless.api.shown import counted, table
 from rawless.datasets.snapshots import Manifest, batches, find
@@ -62,13 +63,10 @@ class Snapshot:
 
     def to_torch(self, split: Split | None = None) -> "Vectors":
         """Return the rows, or those of a split, as a torch `Dataset` of (vector, label). Raises UserError."""
-        from importlib.util import find_spec
-
-        if find_spec("torch") is None:
-            raise UserError("A torch dataset needs torch: run `pip install 'rawless[train]'`.")
         from rawless.heads.readers import torch_dataset
 
-        return torch_dataset(self._warehouse, self.id, _checked(split))
+        with needs("train", "A torch dataset"):
+            return torch_dataset(self._warehouse, self.id, _checked(split))
 
     def to_hf(self) -> "datasets.DatasetDict":
         """Return the three splits as Hugging Face `datasets`. Raises UserError without that package."""
@@ -87,6 +85,8 @@ class Snapshot:
         """Return the rows that differ in another snapshot: what changed from this one to that, and by which rule."""
         from rawless.datasets.diff import diff
 
+        if not isinstance(other, Snapshot | str):
+            raise UserError(f"The other snapshot is of type {type(other).__name__}: give a snapshot, its id or a name.")
         after = other.manifest if isinstance(other, Snapshot) else find(self._warehouse, other)
         with progress(f"Comparing {self.id} with {after.snapshot_id}") as report:
             moves = diff(self._warehouse, self.manifest, after, report)

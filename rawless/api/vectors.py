@@ -40,7 +40,10 @@ def matrix(values: Any, needed: Needed) -> Matrix:
         return _checked(values, needed)
     rows = list(values) if _is_sequence(values) else None
     if rows is None:
-        raise UserError(f"The vectors are of type {type(values).__name__}, but {needed}: give an array or a list.")
+        raise UserError(
+            f"The vectors are of type {type(values).__name__}, but {needed}: give a frame, an array, a tensor or a "
+            "list."
+        )
     if rows and all(isinstance(each, int | float | np.number) for each in rows):
         return _checked(np.asarray(rows), needed)
     return _checked(_stacked([_plain(each) for each in rows], needed), needed)
@@ -64,6 +67,8 @@ def _plain(values: Any) -> Any:
         return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     if isinstance(values, pd.Series):
         return values.to_numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(np.float64), np.nan)
     if isinstance(values, list | tuple | np.ndarray) or not hasattr(values, "__array__"):
         return values
     return np.asarray(values)
@@ -84,7 +89,9 @@ def _stacked(rows: list[Any], needed: Needed) -> npt.NDArray[Any]:
 
 def _vector(row: Any, number: int, needed: Needed) -> npt.NDArray[Any]:
     if not _is_sequence(row):
-        kind = "missing" if row is None or (isinstance(row, float) and np.isnan(row)) else f"a {type(row).__name__}"
+        kind = (
+            "missing" if row is None or (isinstance(row, float) and np.isnan(row)) else f"of type {type(row).__name__}"
+        )
         raise UserError(f"Row {number:,} is {kind}, but {needed}: leave the row out, or give its vector.")
     try:
         vector = np.asarray(row)

@@ -117,10 +117,20 @@ class Warehouse:
             return [dict(row) for row in rows], job  # items() would copy each value
 
     def run_as_arrow(self, statement: str, parameters: Parameters = ()) -> "pa.Table":
-        """Run one statement as `query` does, and return its rows as an Arrow table with the types of its columns."""
+        """Run one statement as `query` does, and return its rows as an Arrow table with the types of its columns.
+
+        Raises UserError also for a value that its type in Arrow cannot have. It does not quote it.
+        """
         with translated_errors(self._explain(statement, parameters)):
             rows, _ = self._start(statement, parameters, None)
-            return rows.to_arrow(create_bqstorage_client=self.emulator is None)
+            try:
+                return rows.to_arrow(create_bqstorage_client=self.emulator is None)
+            except (TypeError, ValueError) as error:
+                kind = type(error).__name__
+        raise UserError(
+            f"The rows of the query cannot be read as the types of its columns ({kind}): check for arrays that contain "
+            "NULL, which BigQuery does not return, and for numbers that are too large."
+        )
 
     def _start(
         self, statement: str, parameters: Parameters, max_bytes: int | None
