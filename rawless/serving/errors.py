@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     MISDIRECTED = "misdirected"
+    CROSS_ORIGIN = "cross_origin"
     HEAD_MISMATCH = "head_mismatch"
     HEAD_FAILED = "head_failed"
     MISSING_FEATURE = "missing_feature"
@@ -47,6 +48,7 @@ _STATUSES: dict[Code, HTTPStatus] = {
     ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ErrorCode.MISDIRECTED: HTTPStatus.MISDIRECTED_REQUEST,
+    ErrorCode.CROSS_ORIGIN: HTTPStatus.FORBIDDEN,
     ErrorCode.HEAD_MISMATCH: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.HEAD_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
     ErrorCode.MISSING_FEATURE: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -67,7 +69,8 @@ _DETAILS: dict[Code, str] = {
     ErrorCode.NOT_FOUND: "The resource does not exist; /openapi.json lists the available paths.",
     ErrorCode.METHOD_NOT_ALLOWED: "This path does not support this method; /openapi.json lists its methods.",
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: "Send UTF-8 or an image, not compressed, with a Content-Type of /openapi.json.",
-    ErrorCode.MISDIRECTED: "Without access tokens, only programs that call a loopback name get answers, not web pages.",
+    ErrorCode.MISDIRECTED: "Without access tokens, only requests for a loopback host name are answered.",
+    ErrorCode.CROSS_ORIGIN: "Pages of this origin may not call the service; add it to cors.origins of the service.",
     ErrorCode.HEAD_MISMATCH: "The deployed head takes the vectors of another encoder.",
     ErrorCode.HEAD_FAILED: "The head returned no finite value for this content.",
     ErrorCode.MISSING_FEATURE: f"{_ANY_FEATURE} is missing among the features; send null if it is not known.",
@@ -79,7 +82,7 @@ _DETAILS: dict[Code, str] = {
     ErrorCode.MALFORMED_FORM: "The form is no valid multipart/form-data, or is cut off; send it as curl -F does.",
     ErrorCode.UNKNOWN_FIELD: "The form has a field that /openapi.json does not describe for this head.",
     ErrorCode.NOT_A_FILE: "A field file of the form has no file name, so it is none; send it as curl -F file=@PATH.",
-    ErrorCode.BAD_METADATA: "The field metadata is not one JSON array with an object or null for each item.",
+    ErrorCode.BAD_METADATA: "The field metadata of the form is not JSON with an object or null for each item.",
     ErrorCode.QUEUE_FULL: "The request queue is full; retry later.",
     ErrorCode.UNAVAILABLE: "A part of the service is unavailable; retry later.",
     ErrorCode.TOO_SLOW: "The request timed out; retry later.",

@@ -83,7 +83,7 @@ class ItemReader:
     ) -> InferenceRequest | Items | Code:
         try:
             if content_type == FORM_TYPE:
-                fields = parse_form(headers["content-type"], body.reveal(), self._max_items + 1)
+                fields = parse_form(headers["content-type"], body.reveal(), 2 * self._max_items)
                 return self._read_all(items_of_form(fields, self._stream.modality), headers, caller_key)
             value = json_value(body.reveal())
             items = items_of_json(value, self._stream.modality)

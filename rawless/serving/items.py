@@ -43,19 +43,22 @@ def items_of_form(fields: Sequence[FormField], modality: Modality) -> list[SentI
     contents = [field for field in fields if field.name == own]
     if own == "file" and not all(field.has_file_name for field in contents):
         raise RequestError(ErrorCode.NOT_A_FILE)
-    metadata = _metadata_of([field for field in fields if field.name == METADATA_FIELD], len(contents))
+    about = [field for field in fields if field.name == METADATA_FIELD and field.content.strip() not in (b"", b"[]")]
+    metadata = _metadata_of(about, len(contents))
     return [_with_content(sent, field) for field, sent in zip(contents, metadata, strict=True)]
 
 
 def _metadata_of(fields: Sequence[FormField], items: int) -> list[SentItem]:
-    """Return the metadata of each item. Raises RequestError."""
+    """Return the metadata of each item: of one array, or of a field each, as OpenAPI has it. Raises RequestError."""
     if not fields:
         return [{}] * items
     try:
-        values = json_value(fields[0].content)
+        values = [json_value(field.content) for field in fields]
     except Rejected:
-        values = None
-    if len(fields) > 1 or not isinstance(values, list) or len(values) != items:
+        raise RequestError(ErrorCode.BAD_METADATA) from None
+    if len(values) == 1 and isinstance(values[0], list):
+        values = values[0]
+    if len(values) != items:
         raise RequestError(ErrorCode.BAD_METADATA)
     return [{} if each is None else _fields_of(each, set(METADATA)) for each in values]
 
