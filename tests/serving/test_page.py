@@ -104,6 +104,30 @@ def test_a_service_with_tokens_shows_its_page_only_if_told_and_to_whom_has_one(
     assert silent.get("/docs").status_code == 404
 
 
+_FETCH = """async (url) => {
+    const headers = {"content-type": "application/json", "rawless-event-id": "msg-0001", "authorization": "Bearer a"};
+    try {
+        const answer = await fetch(url, {method: "POST", headers, body: '{"text": "a"}'});
+        return (await answer.json()).event_id;
+    } catch {
+        return "the browser refused";
+    }
+}"""
+
+
+def test_a_browser_lets_only_pages_of_listed_origins_read_answers(tiny_bench: Bench, browser: Browser) -> None:
+    tiny_bench.deploy("topic")
+    other = tiny_bench.start({"topic": {}})
+    origin = f"http://{other.base_url.host}:{other.base_url.port}"
+    closed, listed = tiny_bench.start({"topic": {}}), tiny_bench.start({"topic": {}}, cors={"origins": [origin]})
+    page = browser.new_page()
+    page.goto(f"{origin}/health")
+
+    answers = [page.evaluate(_FETCH, f"{each.base_url}/v1/heads/topic/predict") for each in (listed, closed)]
+
+    assert answers == ["msg-0001", "the browser refused"]
+
+
 def test_the_page_forbids_the_browser_to_load_from_elsewhere(tiny_bench: Bench) -> None:
     tiny_bench.deploy("topic")
     client = tiny_bench.start({"topic": {}})
