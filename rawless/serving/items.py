@@ -22,8 +22,11 @@ SentItem = Mapping[str, object] | Code
 """The fields of an item: metadata, and the field of an event with its payload. Or the reason why it is none."""
 
 
-def items_of_json(body: object, modality: Modality) -> list[SentItem] | None:
-    """Return the items of a JSON body, None for an object that is one item as it is sent alone. Raises Rejected."""
+def items_of_json(body: object, modality: Modality, max_items: int) -> list[SentItem] | None:
+    """Return the items of a JSON body, None for an object that is one item as it is sent alone.
+
+    Raises Rejected, and RequestError for more than `max_items`.
+    """
     if isinstance(body, Mapping):
         if isinstance(body, Ambiguous):
             raise Rejected(Reason.MALFORMED_EVENT)
@@ -32,15 +35,25 @@ def items_of_json(body: object, modality: Modality) -> list[SentItem] | None:
         body = body["items"]
     if not isinstance(body, list):
         raise Rejected(Reason.MALFORMED_EVENT)
+    check_number(len(body), max_items)
     return [_fields_of(item, {CONTENT_FIELDS[modality], *METADATA}) for item in body]
 
 
-def items_of_form(fields: Sequence[FormField], modality: Modality) -> list[SentItem]:
+def check_number(items: int, max_items: int) -> None:
+    """Raise RequestError if a request has no items, or too many."""
+    if not items:
+        raise RequestError(ErrorCode.NO_ITEMS)
+    if items > max_items:
+        raise RequestError(ErrorCode.TOO_MANY_ITEMS)
+
+
+def items_of_form(fields: Sequence[FormField], modality: Modality, max_items: int) -> list[SentItem]:
     """Return the items of a form. Raises RequestError."""
     own = FORM_FIELDS[modality]
     if any(field.name not in (own, METADATA_FIELD) for field in fields):
         raise RequestError(ErrorCode.UNKNOWN_FIELD)
     contents = [field for field in fields if field.name == own]
+    check_number(len(contents), max_items)
     if own == "file" and not all(field.has_file_name for field in contents):
         raise RequestError(ErrorCode.NOT_A_FILE)
     about = [field for field in fields if field.name == METADATA_FIELD and field.content.strip() not in (b"", b"[]")]
