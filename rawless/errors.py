@@ -6,6 +6,7 @@ RawlessError
 ├── Unavailable            a transient failure that outlived its retries; nothing was dropped (exit code 1)
 ├── deploy.JobNotReady     a job failed, or was not ready within the limit of a command (exit code 1)
 ├── privacy.Rejected       a permanent failure of one event: a closed `Reason`, never a text
+├── client.ServiceError     a request that a service did not answer as asked: a status, a closed code and its sentence
 └── serving.RequestError   a request that gets no answer: a status and a closed code, never a text
 """
 

@@ -147,6 +147,7 @@ _OTHER_SINKS = (
          "with --service, at GET /metrics"),
     Sink("service_pages", "http", "what services tell about themselves",
          ("GET /health", "GET /ready", "GET /healthz", "GET /readyz", "GET /openapi.json", "GET /metrics",
+          "GET /docs", "GET /docs/*",
           "GET /v1/heads", "GET /v1/models", "GET /v1/encoders"),
          "with --service", (), "rawless audit canary … --service URL"),
     Sink("service_answers", "http", "answers to requests with content, which only their caller receives",

@@ -26,6 +26,8 @@ from rawless.serving.lifespan import Lifespan
 from rawless.serving.metrics import Metrics
 from rawless.serving.middleware import answer_head, close_before_body
 from rawless.serving.orchestrator import Orchestrator
+from rawless.serving.origins import Origins
+from rawless.serving.page import add_page
 from rawless.serving.prediction_log import PredictionLog
 from rawless.serving.problems import contain_exceptions
 from rawless.serving.remote import RemoteClassifierBackend, RemoteEncoderBackend
@@ -63,6 +65,7 @@ class AppFactory:
     def __init__(self, config: ServeConfig, served: Mapping[str, ServedHead], dependencies: Dependencies) -> None:
         self._config, self._served, self._dependencies = config, served, dependencies
         self._metrics = Metrics()
+        self._origins = Origins(config.cors.origins if config.cors else ())
         self._lifespan = Lifespan(config.limits.watch_seconds, dependencies.report)
         self._loaders: list[Callable[[], None]] = []
         self._reported: set[str] = set()
@@ -89,11 +92,14 @@ class AppFactory:
             add_orchestrator_routes(service, orchestrator, self._config.limits, self._metrics)
         # Last, so that what an encoder needs is loaded after the roles were read.
         self._lifespan.add_periodic(self._follow_streams, self._config.limits.pointer_seconds)
-        return close_before_body(answer_head(contain_exceptions(service.app)))
+        if self._config.has_page:
+            add_page(service)
+        return self._origins.share(close_before_body(answer_head(contain_exceptions(service.app))))
 
     def _service(self, title: str, check_ready: Callable[[], Awaitable[None]]) -> Service:
         authenticator = Authenticator(self._config.access)
-        return Service(title, authenticator, self._config.limits, self._metrics, check_ready, self._lifespan.run)
+        limits, run = self._config.limits, self._lifespan.run
+        return Service(title, authenticator, self._origins, limits, self._metrics, check_ready, run)
 
     @cached_property
     def _encoders(self) -> StreamEncoders:

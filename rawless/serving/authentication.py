@@ -88,14 +88,14 @@ def _find_token(token: str, tokens: tuple[TokenConfig, ...]) -> TokenConfig | No
 
 
 def _check_is_local_program(headers: Headers) -> None:
-    """Raise RequestError for a request of a web page, or under another host name than a loopback one.
+    """Raise RequestError for a request under another host name than a loopback one.
 
-    A web page in a browser on this machine could otherwise reach a service without tokens: directly, or under a name of
-    its own that resolves to this machine. A browser names the page's origin with each POST.
+    A web page in a browser on this machine could otherwise reach a service without tokens under a name of its own that
+    resolves to this machine. Pages that call it directly are of another origin (`rawless.serving.origins`).
     """
     host = headers.get("host", "localhost")
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name.lower() not in LOOPBACK or "origin" in headers:
+    if name.lower() not in LOOPBACK:
         raise RequestError(ErrorCode.MISDIRECTED)
 
 

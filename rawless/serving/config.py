@@ -1,11 +1,12 @@
 """The file of a service: which heads it serves, for which content, under which rules, and who may call it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import httpx
-from pydantic import AfterValidator, Field, PositiveFloat, StrictInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, StrictBool, StrictInt, model_validator
 
 from rawless.config import FrozenModel, read_yaml
 from rawless.datasets.spec import Name
@@ -93,6 +94,32 @@ class AccessConfig(FrozenModel):
         return self
 
 
+def _check_origin(origin: str) -> str:
+    if not (parts := _ORIGIN.fullmatch(origin)):
+        raise ValueError(
+            "an origin is exactly what a browser sends, as in https://shop.example or http://localhost:3000: "
+            "a scheme and a host in lower case, without a path, a wildcard or the default port"
+        )
+    if parts["scheme"] == "http" and not is_loopback(parts["host"].strip("[]")):
+        raise ValueError("pages of an http origin can be changed on their way; use https, or a loopback host")
+    if (parts["scheme"], parts["port"]) in (("http", "80"), ("https", "443")):
+        raise ValueError("browsers leave out the default port of an origin; leave it out")
+    return origin
+
+
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[1-9]\d{0,4}))?",
+    re.ASCII,
+)
+Origin = Annotated[str, Field(max_length=300), AfterValidator(_check_origin)]
+
+
+class CorsConfig(FrozenModel):
+    """The web pages that may call a service, besides its own."""
+
+    origins: tuple[Origin, ...] = Field(min_length=1)
+
+
 class RemoteConfig(FrozenModel):
     """A service that the orchestrator calls."""
 
@@ -144,11 +171,29 @@ class ServeConfig(FrozenModel):
     head_folder: Path | None = None
     """The folder of the deployed heads; the local heads by default."""
     access: AccessConfig | None = None
+    cors: CorsConfig | None = None
+    docs: StrictBool | None = None
+    """Whether there is the page /docs; by default if there is no `access`."""
     encoder: RemoteConfig | None = None
     """The encoder service, for a separate orchestrator."""
     classifier: RemoteConfig | None = None
     """The classifier service, for a separate orchestrator."""
     limits: ServiceLimits = ServiceLimits()
+
+    @model_validator(mode="after")
+    def _has_local_origins(self) -> "ServeConfig":
+        for origin in self.cors.origins if self.cors and self.access is None else ():
+            if not is_loopback(httpx.URL(origin).host):
+                raise ValueError(
+                    f"cors.origins has {origin}, whose pages could call the service of anybody who looks at them: add "
+                    "access with tokens, or name only origins of this machine"
+                )
+        return self
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is the page /docs."""
+        return self.access is None if self.docs is None else self.docs
 
 
 class ServedHead(FrozenModel):

@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     MISDIRECTED = "misdirected"
+    CROSS_ORIGIN = "cross_origin"
     HEAD_MISMATCH = "head_mismatch"
     HEAD_FAILED = "head_failed"
     MISSING_FEATURE = "missing_feature"
@@ -47,6 +48,7 @@ _STATUSES: dict[Code, HTTPStatus] = {
     ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ErrorCode.MISDIRECTED: HTTPStatus.MISDIRECTED_REQUEST,
+    ErrorCode.CROSS_ORIGIN: HTTPStatus.FORBIDDEN,
     ErrorCode.HEAD_MISMATCH: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.HEAD_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
     ErrorCode.MISSING_FEATURE: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -67,7 +69,8 @@ _DETAILS: dict[Code, str] = {
     ErrorCode.NOT_FOUND: "The resource does not exist; /openapi.json lists the available paths.",
     ErrorCode.METHOD_NOT_ALLOWED: "This path does not support this method; /openapi.json lists its methods.",
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: "Send UTF-8 or an image, not compressed, with a Content-Type of /openapi.json.",
-    ErrorCode.MISDIRECTED: "Without access tokens, only programs that call a loopback name get answers, not web pages.",
+    ErrorCode.MISDIRECTED: "Without access tokens, only requests for a loopback host name are answered.",
+    ErrorCode.CROSS_ORIGIN: "Pages of this origin may not call the service; list it under cors.origins in its file.",
     ErrorCode.HEAD_MISMATCH: "The deployed head takes the vectors of another encoder.",
     ErrorCode.HEAD_FAILED: "The head returned no finite value for this content.",
     ErrorCode.MISSING_FEATURE: f"{_ANY_FEATURE} is missing among the features; send null if it is not known.",
@@ -77,9 +80,9 @@ _DETAILS: dict[Code, str] = {
     ErrorCode.BATCH_TOO_LARGE: "The body is too large; send fewer items, see max_request_bytes in GET /v1/heads.",
     ErrorCode.DUPLICATE_EVENT_ID: "Two items of the request have the same event id; give each its own.",
     ErrorCode.MALFORMED_FORM: "The form is no valid multipart/form-data, or is cut off; send it as curl -F does.",
-    ErrorCode.UNKNOWN_FIELD: "The form has a field that /openapi.json does not describe for this head.",
-    ErrorCode.NOT_A_FILE: "A field file of the form has no file name, so it is none; send it as curl -F file=@PATH.",
-    ErrorCode.BAD_METADATA: "The field metadata is not one JSON array with an object or null for each item.",
+    ErrorCode.UNKNOWN_FIELD: "The form has another field than metadata and file, or text for a head of texts.",
+    ErrorCode.NOT_A_FILE: "The field file was sent without a file; send it as curl -F file=@PATH does.",
+    ErrorCode.BAD_METADATA: "The field metadata of the form is not JSON with an object or null for each item.",
     ErrorCode.QUEUE_FULL: "The request queue is full; retry later.",
     ErrorCode.UNAVAILABLE: "A part of the service is unavailable; retry later.",
     ErrorCode.TOO_SLOW: "The request timed out; retry later.",
@@ -98,7 +101,7 @@ _DETAILS: dict[Code, str] = {
     Reason.EMPTY_TEXT: "The text is empty.",
     Reason.INVALID_UTF8: "The item or a header is not valid UTF-8.",
     Reason.FORBIDDEN_CHARACTERS: "The text contains a NUL character or an unpaired surrogate.",
-    Reason.MALFORMED_EVENT: 'Not {"text": "…"} or what /openapi.json describes, or a Rawless- header is malformed.',
+    Reason.MALFORMED_EVENT: 'The body or a Rawless- header is not as /openapi.json describes it, as in {"text": "…"}.',
     Reason.ENCODER_FAILED: "The encoder failed on this content.",
     Reason.NON_FINITE_EMBEDDING: "The encoder returned a vector that is not finite for this content.",
     Reason.INTERNAL: "Internal error.",

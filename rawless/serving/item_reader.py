@@ -83,10 +83,12 @@ class ItemReader:
     ) -> InferenceRequest | Items | Code:
         try:
             if content_type == FORM_TYPE:
-                fields = parse_form(headers["content-type"], body.reveal(), self._max_items + 1)
-                return self._read_all(items_of_form(fields, self._stream.modality), headers, caller_key)
+                fields = parse_form(headers["content-type"], body.reveal(), 2 * self._max_items)
+                return self._read_all(
+                    items_of_form(fields, self._stream.modality, self._max_items), headers, caller_key
+                )
             value = json_value(body.reveal())
-            items = items_of_json(value, self._stream.modality)
+            items = items_of_json(value, self._stream.modality, self._max_items)
             if items is not None:
                 return self._read_all(items, headers, caller_key)
         except RequestError as error:
@@ -107,12 +109,8 @@ class ItemReader:
     def _read_all(self, items: Sequence[SentItem], headers: Headers, caller_key: str | None) -> Items:
         """Return each item as an event, or why it is none.
 
-        Raises RequestError for items that cannot be answered in one request, and Rejected for malformed headers.
+        Raises RequestError if two have the same event id, and Rejected for malformed headers.
         """
-        if not items:
-            raise RequestError(ErrorCode.NO_ITEMS)
-        if len(items) > self._max_items:
-            raise RequestError(ErrorCode.TOO_MANY_ITEMS)
         shared = header_metadata(headers)
         ids = [event_id for item in items if isinstance(event_id := _metadata(item, shared)["event_id"], str)]
         if len(set(ids)) < len(ids):

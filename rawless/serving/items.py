@@ -22,8 +22,11 @@ SentItem = Mapping[str, object] | Code
 """The fields of an item: metadata, and the field of an event with its payload. Or the reason why it is none."""
 
 
-def items_of_json(body: object, modality: Modality) -> list[SentItem] | None:
-    """Return the items of a JSON body, None for an object that is one item as it is sent alone. Raises Rejected."""
+def items_of_json(body: object, modality: Modality, max_items: int) -> list[SentItem] | None:
+    """Return the items of a JSON body, None for an object that is one item as it is sent alone.
+
+    Raises Rejected, and RequestError for more than `max_items`.
+    """
     if isinstance(body, Mapping):
         if isinstance(body, Ambiguous):
             raise Rejected(Reason.MALFORMED_EVENT)
@@ -32,30 +35,43 @@ def items_of_json(body: object, modality: Modality) -> list[SentItem] | None:
         body = body["items"]
     if not isinstance(body, list):
         raise Rejected(Reason.MALFORMED_EVENT)
+    check_number(len(body), max_items)
     return [_fields_of(item, {CONTENT_FIELDS[modality], *METADATA}) for item in body]
 
 
-def items_of_form(fields: Sequence[FormField], modality: Modality) -> list[SentItem]:
+def check_number(items: int, max_items: int) -> None:
+    """Raise RequestError if a request has no items, or too many."""
+    if not items:
+        raise RequestError(ErrorCode.NO_ITEMS)
+    if items > max_items:
+        raise RequestError(ErrorCode.TOO_MANY_ITEMS)
+
+
+def items_of_form(fields: Sequence[FormField], modality: Modality, max_items: int) -> list[SentItem]:
     """Return the items of a form. Raises RequestError."""
     own = FORM_FIELDS[modality]
     if any(field.name not in (own, METADATA_FIELD) for field in fields):
         raise RequestError(ErrorCode.UNKNOWN_FIELD)
     contents = [field for field in fields if field.name == own]
+    check_number(len(contents), max_items)
     if own == "file" and not all(field.has_file_name for field in contents):
         raise RequestError(ErrorCode.NOT_A_FILE)
-    metadata = _metadata_of([field for field in fields if field.name == METADATA_FIELD], len(contents))
+    about = [field for field in fields if field.name == METADATA_FIELD and field.content.strip() not in (b"", b"[]")]
+    metadata = _metadata_of(about, len(contents))
     return [_with_content(sent, field) for field, sent in zip(contents, metadata, strict=True)]
 
 
 def _metadata_of(fields: Sequence[FormField], items: int) -> list[SentItem]:
-    """Return the metadata of each item. Raises RequestError."""
+    """Return the metadata of each item: of one array, or of a field each, as OpenAPI has it. Raises RequestError."""
     if not fields:
         return [{}] * items
     try:
-        values = json_value(fields[0].content)
+        values = [json_value(field.content) for field in fields]
     except Rejected:
-        values = None
-    if len(fields) > 1 or not isinstance(values, list) or len(values) != items:
+        raise RequestError(ErrorCode.BAD_METADATA) from None
+    if len(values) == 1 and isinstance(values[0], list):
+        values = values[0]
+    if len(values) != items:
         raise RequestError(ErrorCode.BAD_METADATA)
     return [{} if each is None else _fields_of(each, set(METADATA)) for each in values]
 

@@ -18,7 +18,9 @@ class Metrics:
             "rawless_request_seconds", "Time from the headers to the response.", ("route",), buckets=_SECONDS,
             registry=registry,
         )  # fmt: skip
-        self.refusals = Counter("rawless_refusals", "Failed requests.", ("route", "reason"), registry=registry)
+        self.refusals = Counter(
+            "rawless_refusals", "Failed requests and items.", ("route", "reason"), registry=registry
+        )
         self.in_progress = Gauge("rawless_requests_in_progress", "Requests in progress.", registry=registry)
         self.abstentions = Counter("rawless_abstentions", "Abstentions.", ("head", "reason"), registry=registry)
         self.answers = Counter("rawless_answers", "Answers by version.", ("head", "version"), registry=registry)

@@ -26,7 +26,8 @@ FEATURES_PARAMETER = {
     "description": "the features that GET /v1/heads lists for the head: a number, a class, or null if it is not known",
     "content": {
         "application/json": {
-            "schema": {"type": "object", "additionalProperties": {"type": ["number", "string", "null"]}}
+            "schema": {"type": "object", "additionalProperties": {"type": ["number", "string", "null"]}},
+            "example": {},
         }
     },
 }  # fmt: skip
@@ -104,7 +105,7 @@ def describe_items(head: ServedHead, limits: ServiceLimits) -> dict[str, Any]:
             form_field: {"type": "array", "items": each, **bounds},
             METADATA_FIELD: {
                 "type": "array", "items": {"anyOf": [about, {"type": "null"}]}, **bounds,
-                "description": "of each item, in their order",
+                "description": "of each item, in their order", "examples": [[]],
             },
         }  # fmt: skip
         schema = {"type": "object", "properties": fields, "required": [form_field], "additionalProperties": False}

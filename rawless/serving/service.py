@@ -22,6 +22,7 @@ from rawless.serving.config import Scope, ServiceLimits
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.item_queue import ItemQueue
 from rawless.serving.metrics import Metrics
+from rawless.serving.origins import Origins
 from rawless.serving.problems import describe_problems, handle_http_exception, problem_response
 from rawless.serving.readiness import Readiness
 from rawless.serving.responses import Health, Problem
@@ -39,17 +40,17 @@ class Service:
     """A FastAPI app whose handlers are authenticated and limited, and whose errors never reveal an exception."""
 
     def __init__(
-        self, title: str, authenticator: Authenticator, limits: ServiceLimits, metrics: Metrics,
+        self, title: str, authenticator: Authenticator, origins: Origins, limits: ServiceLimits, metrics: Metrics,
         check_ready: Callable[[], Awaitable[None]], lifespan: Any,
     ) -> None:  # fmt: skip
         """`check_ready` raises RequestError while requests cannot be answered. `lifespan` is FastAPI's."""
-        # No documentation pages, which load scripts from other hosts; no redirects, which repeat the requested URL.
+        # Not the framework's pages, which load scripts from other hosts; no redirects, which repeat the requested URL.
         self.app = FastAPI(
             title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
             lifespan=lifespan,
         )  # fmt: skip
         self.app.add_exception_handler(HTTPException, handle_http_exception)
-        self._authenticator, self._limits, self._metrics = authenticator, limits, metrics
+        self._authenticator, self._origins, self._limits, self._metrics = authenticator, origins, limits, metrics
         self._readiness = Readiness(check_ready)
         self._items = ItemQueue(limits.queue)
         self.add_route("GET", "/health", "none", self._health, (), Health, "Whether the process is alive")
@@ -73,7 +74,7 @@ class Service:
         needs_token = permission != "none" and not self._authenticator.is_open
         all_statuses = {*statuses, 500, 504}
         if permission != "none":
-            all_statuses |= {401, 403} if needs_token else {421}
+            all_statuses |= {403, 401 if needs_token else 421}
         if permission in _WITH_CONTENT:
             all_statuses |= {400, 503}
             handler = _with_checked_query(handler, _query_parameters(openapi))
@@ -122,6 +123,7 @@ class Service:
     async def _handle(self, permission: Permission, handler: Handler, request: Request) -> Response:
         if permission == "none":
             return await handler(request)
+        self._origins.check(request.headers)
         scope = None if permission == "any" else permission
         request.state.credential = await self._authenticator.check(request.headers, scope)
         if permission not in _WITH_CONTENT:

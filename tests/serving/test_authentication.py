@@ -82,8 +82,8 @@ def test_without_tokens_web_pages_get_no_answer(bench: Bench, origin: str) -> No
     bench.deploy("topic")
     client, headers = bench.start({"topic": {}}), {"origin": origin, "content-type": "application/json"}
 
-    assert client.post(PREDICT, content='{"text": "hello"}', headers=headers).json()["reason"] == "misdirected"
-    assert client.get("/v1/heads", headers=headers).status_code == 421
+    assert client.post(PREDICT, content='{"text": "hello"}', headers=headers).json()["reason"] == "cross_origin"
+    assert client.get("/v1/heads", headers=headers).status_code == 403
     assert client.get("/v1/heads").status_code == 200
 
 

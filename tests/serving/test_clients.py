@@ -178,7 +178,7 @@ def test_every_spelling_of_json_in_utf_8_is_taken(client: httpx.Client, headers:
         {},
         {"Content-Type": "application/json; odata=verbose; charset=latin1"},
         JSON | {"Content-Encoding": "identity, gzip"},
-        {"Content-Type": "multipart/form-data; boundary=x"},
+        {"Content-Type": "multipart/mixed; boundary=x"},
     ],
 )
 def test_a_body_of_another_type_is_refused_with_the_types_to_send(

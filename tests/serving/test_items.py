@@ -137,6 +137,8 @@ def test_images_are_taken_as_files_of_a_form_and_in_json(images: httpx.Client, i
     metadata = json.dumps([{"event_id": "msg-0001"}, None])
 
     form = images.post(DIGIT, files=[*files, ("metadata", (None, metadata, "application/json"))])
+    apart = [("metadata", (None, sent, "application/json")) for sent in ('{"event_id": "msg-0001"}', "null")]
+    assert _outcomes(images.post(DIGIT, files=[*files, *apart])) == _outcomes(form)
     in_json = images.post(DIGIT, json=[{"payload_base64": base64.b64encode(image).decode()}, {"payload_base64": "?"}])
     alone = images.post(DIGIT, content=image, headers={"content-type": "image/png"}).json()
 
@@ -194,7 +196,7 @@ FORMS: dict[str, tuple[bytes, str]] = {
     "metadata alone": (_form(_part('name="metadata"', "[]")), "no_items"),
     "metadata that is no JSON": (_form(_TEXT, _part('name="metadata"', MARKER)), "bad_metadata"),
     "metadata of too few items": (_form(_TEXT, _TEXT, _part('name="metadata"', "[{}]")), "bad_metadata"),
-    "metadata twice": (_form(_TEXT, *[_part('name="metadata"', "[{}]")] * 2), "bad_metadata"),
+    "metadata of too many items": (_form(_TEXT, *[_part('name="metadata"', "[{}]")] * 3), "bad_metadata"),
     "metadata with the same id twice": (
         _form(_TEXT, _TEXT, _part('name="metadata"', '[{"event_id": "msg-1"}, {"event_id": "msg-1"}]')),
         "duplicate_event_id",

@@ -40,6 +40,8 @@ def test_the_document_is_complete(service: httpx.Client) -> None:
     document = service.get("/openapi.json").json()
 
     assert sorted(document["paths"]) == [
+        "/docs",
+        "/docs/{name}",
         "/health",
         "/healthz",
         "/metrics",
@@ -52,7 +54,7 @@ def test_the_document_is_complete(service: httpx.Client) -> None:
         "/v1/heads/urgency/predict",
     ]
     predict = document["paths"]["/v1/heads/topic/predict"]["post"]
-    assert set(predict["responses"]) == {"200", "400", "413", "415", "421", "422", "500", "503", "504"}
+    assert set(predict["responses"]) == {"200", "400", "403", "413", "415", "421", "422", "500", "503", "504"}
     assert list(predict["requestBody"]["content"]) == ["application/json", "multipart/form-data"]
     names = {parameter["name"] for parameter in predict["parameters"]}
     assert names == {
@@ -107,7 +109,7 @@ def test_responses_match_the_document(service: httpx.Client) -> None:
             case.call_and_validate(excluded_checks=_EXCLUDED_CHECKS)
 
         check()
-    assert len(operations) == 9  # all but the document itself
+    assert len(operations) == 11  # all but the document itself
 
 
 _SHORT = st.binary(max_size=300)
