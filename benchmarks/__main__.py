@@ -26,6 +26,7 @@ from benchmarks import (
     launching,
     memory,
     metering,
+    nearest,
     peers,
     preparing,
     runtimes,
@@ -70,6 +71,7 @@ PARTS = {
     "adapters": adapters.measure,
     "comparison": comparison.measure,
     "serving": serving.measure,
+    "nearest": nearest.measure,
 }
 
 
