@@ -27,6 +27,7 @@ from benchmarks import (
     launching,
     memory,
     metering,
+    nearest,
     peers,
     preparing,
     runtimes,
@@ -72,6 +73,7 @@ PARTS = {
     "adapters": adapters.measure,
     "comparison": comparison.measure,
     "serving": serving.measure,
+    "nearest": nearest.measure,
 }
 
 

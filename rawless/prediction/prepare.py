@@ -61,7 +61,7 @@ def prepare_events(
     request: PredictRequest, stream: Stream, source: BoundedSource, device: Device = "auto"
 ) -> PreparedPrediction:
     """Return a job over the events of a source. Raises UserError if it cannot run as requested."""
-    beam = options.parse(request.beam)
+    beam, rules = options.parse(request.beam), request.rules
     check_workers(beam, request.warehouse)
     is_local = options.is_local(beam)
     if not is_local:
@@ -79,7 +79,7 @@ def prepare_events(
     # A launcher need not have the device of the workers.
     job = prepare_job(of_head, warehouse, device if is_local else None, registers=is_local)
     events = PredictEvents(
-        of_head, source, job.encoders[0], head, request.rules, job.key, warehouse, device, restarts=not is_local
+        of_head, source, job.encoders[0], head, rules, job.key, warehouse, device, restarts=not is_local
     )
     return PreparedPrediction(events, stream.stream, head, beam, job.warnings)
 
@@ -90,14 +90,14 @@ def prepare_stored(
     """Return a job over the stored embeddings of a stream. Raises UserError if it cannot run as requested."""
     if start_at >= end_at:
         raise UserError("--from must be before --until, whose day is not included.")
-    beam = options.parse(request.beam)
+    beam, rules = options.parse(request.beam), request.rules
     check_workers(beam, request.warehouse)
     is_local = options.is_local(beam)
     warehouse = _open(request.warehouse, is_local=is_local)
     head = request.choose(_stored_vectors(warehouse, stream))
     _check_size(head, is_local=is_local)
     spans = unpredicted_spans(warehouse, stream, head, start_at, end_at)
-    job = PredictStored(stream, tuple(spans), head, request.rules, warehouse)
+    job = PredictStored(stream, tuple(spans), head, rules, warehouse)
     return PreparedPrediction(job, stream, head, beam, rows=sum(span.events for span in spans))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rawless.errors import UserError
 from rawless.local import home
 from rawless.prediction.chosen_head import ChosenHead, Vectors, choose_head
 from rawless.serving.rules import Rules
@@ -22,7 +23,9 @@ class PredictRequest:
 
     @property
     def rules(self) -> Rules:
-        """The rules by which the job abstains."""
+        """The rules by which the job abstains. Raises UserError."""
+        if self.minimum_confidence is not None and not 0 < self.minimum_confidence <= 1:
+            raise UserError(f"--minimum-confidence is {self.minimum_confidence:g}, but must be above 0 and at most 1.")
         return Rules(minimum_confidence=self.minimum_confidence)
 
     def choose(self, offered: Sequence[Vectors], *, has_features: bool = False) -> ChosenHead:

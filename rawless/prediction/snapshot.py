@@ -19,6 +19,7 @@ from rawless.prediction.chosen_head import ChosenHead, Vectors
 from rawless.prediction.predict import BATCH_ROWS, open_session, outcomes
 from rawless.prediction.request import PredictRequest
 from rawless.privacy import Reason
+from rawless.serving.rules import Rules
 from rawless.warehouse.append import storage_writer
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.read import embeddings_of, read
@@ -59,7 +60,7 @@ def predict_snapshot(request: PredictRequest, reference: str) -> dict[str, Any]:
     head = request.choose(offered, has_features=True)
     check_features(head.stored.manifest.features, manifest)
     counts, writer = _Counts(), storage_writer(warehouse)
-    for rows in _Predicting(warehouse, request, head, manifest, counts).batches():
+    for rows in _Predicting(warehouse, request.rules, head, manifest, counts).batches():
         refused = set(writer.append(rows))
         counts.refused += len(refused)
         counts.predictions += len(rows) - len(refused)
@@ -77,7 +78,7 @@ def predict_snapshot(request: PredictRequest, reference: str) -> dict[str, Any]:
 @dataclass(frozen=True)
 class _Predicting:
     warehouse: Warehouse
-    request: PredictRequest
+    rules: Rules
     head: ChosenHead
     snapshot: Manifest
     counts: _Counts
@@ -100,7 +101,7 @@ class _Predicting:
         features = None
         if manifest.features:
             features = feature_matrix(self.snapshot, pa.Table.from_batches([batch]), manifest.features)
-        answered = outcomes(session, self.request.rules, embeddings_of(batch), features)
+        answered = outcomes(session, self.rules, embeddings_of(batch), features)
         self.counts.read += batch.num_rows
         ids, now = zip(*(batch.column(name).to_pylist() for name in _COLUMNS[:2]), strict=True), datetime.now(UTC)
         for (event_id, logged_at), outcome in zip(ids, answered, strict=True):

@@ -22,6 +22,7 @@ from rawless.serving.config import ServeConfig, ServedHead
 from rawless.serving.encoder_switch import EncoderSwitch
 from rawless.serving.encoding import EncoderBackend, LocalEncoderBackend
 from rawless.serving.head_store import HeadStore, head_requirements
+from rawless.serving.index_store import Built, IndexStore
 from rawless.serving.lifespan import Lifespan
 from rawless.serving.metrics import Metrics
 from rawless.serving.middleware import answer_head, close_before_body
@@ -34,7 +35,6 @@ from rawless.serving.remote import RemoteClassifierBackend, RemoteEncoderBackend
 from rawless.serving.routes import add_classifier_routes, add_encoder_routes, add_orchestrator_routes
 from rawless.serving.service import Service
 from rawless.serving.stream_encoders import StreamEncoders
-from rawless.serving.vector_index import IndexStore
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.leakage_gate import enforce_gate
 
@@ -182,7 +182,7 @@ class AppFactory:
 
         requirements = head_requirements(self._served, self._encoders.of)
         heads = HeadStore(self._dependencies.head_folder, requirements, count_checked)
-        indexes = IndexStore((head.index for head in self._served.values() if head.index), self._dependencies.warehouse)
+        indexes = self._index_store()
 
         def check(head: ServedHead, spec: EncoderSpec) -> None:
             for model in head.models:
@@ -199,6 +199,27 @@ class AppFactory:
         self._loaders.append(partial(self._load_heads, heads, indexes))
         self._lifespan.add_periodic(refresh)
         return LocalClassifierBackend(heads, indexes, self._towers)
+
+    def _index_store(self) -> IndexStore:
+        references = [head.index for head in self._served.values() if head.index]
+        limits, metrics = self._config.limits, self._metrics
+
+        def count(built: Built) -> None:
+            metrics.index_events.labels(built.reference).set(built.events)
+            metrics.index_bytes.labels(built.reference).set(built.bytes)
+            for queries, recall in built.recall._asdict().items():
+                metrics.index_recall.labels(built.reference, queries).set(recall)
+
+        indexes = IndexStore(references, self._dependencies.warehouse, limits.index_bytes, count)
+
+        def report(change: Callable[[], list[str]]) -> None:
+            for message in change():
+                self._dependencies.report(message)
+
+        if references:
+            self._lifespan.add_periodic(partial(report, indexes.add_graphs))
+            self._lifespan.add_periodic(partial(report, indexes.refresh), limits.index_seconds)
+        return indexes
 
     def _load_heads(self, heads: HeadStore, indexes: IndexStore) -> None:
         """Load the indexes for all encoders with a role, and let the heads be loaded by their own refresh."""

@@ -13,8 +13,8 @@ from rawless.heads.signature import FEATURES
 from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.features import Features, feature_row
 from rawless.serving.head_store import HeadStore
+from rawless.serving.index_store import IndexStore
 from rawless.serving.responses import Answer, Loaded, Model, Ranking
-from rawless.serving.vector_index import IndexStore
 
 THREADS = 2
 

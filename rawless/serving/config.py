@@ -148,6 +148,10 @@ class ServiceLimits(FrozenModel):
     """Interval between two checks of deployments and kill switches."""
     pointer_seconds: float = Field(default=5, gt=0, le=300)
     """Interval between two checks of which encoder of a stream is live."""
+    index_seconds: float = Field(default=300, gt=0, le=86_400)
+    """Interval between two checks whether a dataset of an index has a newer snapshot, or an erasure deleted rows."""
+    index_bytes: StrictInt = Field(default=8_000_000_000, ge=1_000_000)
+    """Memory that an index may need; another one is loaded beside it while it is replaced."""
 
     @model_validator(mode="after")
     def _queue_holds_items(self) -> "ServiceLimits":

@@ -42,4 +42,10 @@ class Metrics:
             "rawless_dual_answers", "Answers of heads of another encoder beside.", ("head", "encoder", "outcome"),
             registry=registry,
         )  # fmt: skip
+        self.index_events = Gauge("rawless_index_events", "Events of an index.", ("index",), registry=registry)
+        self.index_bytes = Gauge("rawless_index_bytes", "Memory of an index.", ("index",), registry=registry)
+        self.index_recall = Gauge(
+            "rawless_index_recall_ratio", "Of the nearest events, those that a search finds.", ("index", "queries"),
+            registry=registry,
+        )  # fmt: skip
         self.rows = Counter("rawless_log_rows", "Rows of the prediction log.", ("table", "outcome"), registry=registry)

@@ -111,7 +111,7 @@ def test_every_path_of_the_console_is_registered() -> None:
 def test_the_metrics_of_services_are_registered() -> None:
     names = [f"service/{metric.name}" for metric in Metrics().registry.collect()]
 
-    assert len(names) == 12
+    assert len(names) == 15
     assert [name for name in names if find(name) is None] == []
 
 

@@ -10,7 +10,7 @@ import yaml
 from encoders.load import build
 from rawless.errors import UserError
 from rawless.heads.session import open_head
-from rawless.serving import vector_index
+from rawless.serving import index_store
 from rawless.serving.config import load_config
 from rawless.serving.errors import RequestError
 from rawless.serving.head_store import HeadStore, head_requirements
@@ -80,7 +80,7 @@ def test_a_text_finds_images_in_an_index(
     found = client.post("/v1/heads/related/score?top=3", json={"text": TEXT}).json()
 
     assert [match["event_id"] for match in found["matches"]] == [f"e-{number}" for number in np.argsort(-cosines)[:3]]
-    index = vector_index.load_index(shop.warehouse, snapshot, towers.text.space)._replace(space=towers.foreign.space)
-    monkeypatch.setattr(vector_index, "load_index", lambda *_: index)
+    index = index_store.load_index(shop.warehouse, snapshot, towers.text.space)._replace(space=towers.foreign.space)
+    monkeypatch.setattr(index_store, "load_index", lambda *_: index)
     with pytest.raises(UserError, match=r"whose vectors are of another encoder than tiny-clip-text@1.0.0"):
         text_bench.start(heads, warehouse=shop.warehouse)

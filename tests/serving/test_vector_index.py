@@ -1,6 +1,7 @@
 """Scores of queries: the nearest events by cosine, then scored by a head."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,15 @@ import numpy as np
 import pytest
 
 from encoders.encoder import Encoder
+from rawless.datasets.snapshot_tables import table_id
 from rawless.errors import UserError
 from rawless.heads.session import HeadSession, open_head
-from rawless.serving.vector_index import CANDIDATES, VectorIndex, load_index
+from rawless.serving.index_store import load_index
+from rawless.serving.vector_index import CANDIDATES, VectorIndex
 from rawless.warehouse.client import Warehouse
 from tests.drawn_heads import write_head
-from tests.serving.conftest import Bench, vector_of
-from tests.shop import Shop, make_row
+from tests.serving.conftest import Bench, eventually, vector_of
+from tests.shop import AS_OF, Shop, make_row
 
 ROWS, DIMENSION = 300, 384
 
@@ -22,9 +25,9 @@ ROWS, DIMENSION = 300, 384
 @pytest.fixture
 def index(minilm: Encoder) -> VectorIndex:
     vectors = np.random.default_rng(0).normal(0.01, 0.05, (ROWS, DIMENSION)).astype(np.float32)
-    directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1)
     ids = np.array([f"e-{number:03}" for number in range(ROWS)])
-    return VectorIndex("a" * 24, minilm.spec.fingerprint, ids, vectors, directions, minilm.spec.fingerprint)
+    return VectorIndex("a" * 24, minilm.spec.fingerprint, ids, vectors, lengths, minilm.spec.fingerprint)
 
 
 def _head(folder: Path, kind: str, **fields: Any) -> HeadSession:
@@ -56,7 +59,7 @@ def test_a_transform_maps_the_query_of_its_tenant(index: VectorIndex, tmp_path: 
 
     def expected(tenant: int) -> list[str]:
         (mapped,) = head.answer(query=query[None], tenant=np.array([tenant]))["embedding"]
-        return [str(event_id) for event_id in index.ids[np.argsort(-(index.directions @ mapped))[:5]]]
+        return [str(event_id) for event_id in index.ids[np.argsort(-(index.vectors @ mapped / index.lengths))[:5]]]
 
     assert best(channel="shop_b") == expected(1)
     assert best(channel="another") == best() == expected(0)
@@ -64,12 +67,12 @@ def test_a_transform_maps_the_query_of_its_tenant(index: VectorIndex, tmp_path: 
 
 
 def test_an_index_with_fewer_events_than_requested_returns_all(index: VectorIndex, tmp_path: Path) -> None:
-    small = index._replace(ids=index.ids[:3], vectors=index.vectors[:3], directions=index.directions[:3])
+    small = index._replace(ids=index.ids[:3], vectors=index.vectors[:3], lengths=index.lengths[:3])
 
     assert len(small.rank(_head(tmp_path, "pair"), np.ones(DIMENSION, np.float32), {}, 100).matches) == 3
 
 
-def _build_snapshot(shop: Shop, minilm: Encoder, texts: dict[str, str]) -> str:
+def _build_snapshot(shop: Shop, minilm: Encoder, texts: dict[str, str], **spec: Any) -> str:
     """Build a snapshot of texts, by their event ids, and return its id."""
     from rawless.warehouse.append import append_all
 
@@ -79,7 +82,7 @@ def _build_snapshot(shop: Shop, minilm: Encoder, texts: dict[str, str]) -> str:
         for number, (event_id, text) in enumerate(texts.items())
     ]
     append_all(shop.warehouse, rows)
-    return shop.build(encoder="minilm@1.0.0", rules=None).manifest.snapshot_id
+    return shop.build(encoder="minilm@1.0.0", rules=None, **spec).manifest.snapshot_id
 
 
 TEXTS = {
@@ -128,11 +131,11 @@ def test_heads_that_share_an_index_load_it_once(
     for name in ("first", "second"):
         bench.deploy(name, kind="pair")
 
-    def counted_load(warehouse: Warehouse, reference: str, space: str) -> VectorIndex:
+    def counted_load(warehouse: Warehouse, reference: str, space: str, max_bytes: int) -> VectorIndex:
         loaded.append(reference)
-        return load_index(warehouse, reference, space)
+        return load_index(warehouse, reference, space, max_bytes)
 
-    monkeypatch.setattr("rawless.serving.vector_index.load_index", counted_load)
+    monkeypatch.setattr("rawless.serving.index_store.load_index", counted_load)
     client = bench.start({name: {"index": snapshot} for name in ("first", "second")}, warehouse=shop.warehouse)
     scores = [client.post(f"/v1/heads/{name}/score", json={"text": "a"}).json() for name in ("first", "second")]
 
@@ -162,4 +165,33 @@ def test_an_index_of_pairs_contains_their_right_events_once(shop: Shop) -> None:
     rows = shop.rows(snapshot)
     assert sorted(index.ids) == sorted(rows)
     np.testing.assert_allclose(index.vectors[0], rows[str(index.ids[0])]["embedding"], atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(index.directions, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(index.lengths, np.linalg.norm(index.vectors, axis=1), rtol=1e-5)
+
+
+def test_an_index_that_needs_more_memory_than_allowed_is_refused(shop: Shop) -> None:
+    snapshot = shop.build().manifest.snapshot_id
+    with pytest.raises(UserError, match=r"needs up to 167 KB of memory, but limits.index_bytes is 1 KB: raise it"):
+        load_index(shop.warehouse, snapshot, "", max_bytes=1000)
+
+
+def test_a_newer_snapshot_and_an_erasure_change_the_index_of_a_running_service(
+    bench: Bench, shop: Shop, minilm: Encoder
+) -> None:
+    first = _build_snapshot(shop, minilm, TEXTS)
+    bench.deploy("scorer", kind="pair")
+    limits = {"index_seconds": 0.1, "pointer_seconds": 0.1}
+    client = bench.start({"scorer": {"index": "uploads"}}, warehouse=shop.warehouse, limits=limits)
+
+    def scored() -> tuple[str, set[str]]:
+        body = client.post("/v1/heads/scorer/score?top=100", json={"text": "How do I pay?"}).json()
+        return body["snapshot_id"], {match["event_id"] for match in body["matches"]}
+
+    assert scored() == (first, set(TEXTS))
+    later = (AS_OF + timedelta(hours=1)).isoformat()
+    second = _build_snapshot(shop, minilm, {"e-4": "Cancel my order."}, as_of=later)
+    eventually(lambda: scored() == (second, {*TEXTS, "e-4"}))
+
+    shop.warehouse.query(f"DELETE FROM `{table_id(shop.warehouse, second)}` WHERE event_id = 'e-1'")
+    eventually(lambda: scored() == (second, {*TEXTS, "e-4"} - {"e-1"}))
+    assert f"The index uploads is now {second} with 5 events." in bench.messages
+    assert 'rawless_index_events{index="uploads"} 4.0' in client.get("/metrics").text

@@ -47,7 +47,7 @@ def predict(
     ] = None,
     minimum_confidence: Annotated[
         float | None,
-        typer.Option("--minimum-confidence", min=0.0, max=1.0, help="Abstain if the highest probability is lower."),
+        typer.Option("--minimum-confidence", help="Abstain if the highest probability is lower."),
     ] = None,
     heads: Annotated[
         Path | None, typer.Option("--heads", help="The folder of heads; by default that of the home folder.")
@@ -71,9 +71,9 @@ def predict(
     from rawless.prediction.request import PredictRequest
 
     request = PredictRequest(head, minimum_confidence, heads, warehouse, context.args)
-    if source and stream:
+    if source is not None and stream:
         summary = _run(_prepare_events(request, stream, source, metadata, device))
-    elif stored:
+    elif stored is not None:
         summary = _run(_prepare_stored(request, stored, from_, until))
     else:
         summary = _predict_snapshot(request, str(snapshot))
