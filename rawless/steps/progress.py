@@ -8,7 +8,7 @@ _lock = threading.Lock()
 
 
 def add(stream: str, kind: str, number: int = 1) -> None:
-    """Count events of a stream that were `read`, or rows of `embeddings` or `rejections` that were written."""
+    """Count events of a stream that were `read`, their `bytes`, or rows of `embeddings` or `rejections` written."""
     with _lock:
         _counts.setdefault(stream, Counter())[kind] += number
 
