@@ -55,7 +55,7 @@ class Work:
     def share(self) -> float | None:
         """Return which part of the work is done, from 0 to 1, None if that is unknown."""
         measured = self.measure() if self.measure else None
-        return min(1.0, measured.done / measured.total) if measured and measured.total else None
+        return min(1.0, measured.done / measured.total) if measured and measured.total and measured.done else None
 
     def _measured(self, now: float) -> list[str]:
         measured = self.measure() if self.measure else None
