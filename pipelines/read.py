@@ -27,9 +27,10 @@ class _Counted(beam.DoFn):
         self._stream = stream
         self._meter = BeamMeter()
 
-    def _count(self) -> None:
+    def _count(self, delivery: Delivery) -> None:
         self._meter.count(READ)
         progress.add(self._stream, "read")
+        progress.add(self._stream, "bytes", delivery.size)
 
 
 class _FromShards(_Counted):
@@ -44,7 +45,7 @@ class _FromShards(_Counted):
         if stop_signal.is_stop_requested():
             return
         for delivery in self._reader.read(place.shard):
-            self._count()
+            self._count(delivery)
             yield delivery
             if stop_signal.is_stop_requested():
                 return
@@ -56,8 +57,9 @@ class _FromMessages(_Counted):
         self._to_delivery = to_delivery
 
     def process(self, message: Any) -> Iterator[Delivery]:
-        self._count()
-        yield self._to_delivery(message)
+        delivery = self._to_delivery(message)
+        self._count(delivery)
+        yield delivery
 
 
 class Read(beam.PTransform):

@@ -92,7 +92,8 @@ def _words(command: str) -> list[str]:
 
 def _normalized(output: str) -> list[str]:
     """The lines without what depends on the machine and the time."""
-    output = re.sub(r"[\d.,]+ seconds( \([\d.,]+ of them idle\))?, [\d.,]+ events a second", "SPEED", output)
+    time = r"[\d.,]+ seconds in total, of which the job ran [\d.,]+( \([\d.,]+ of them idle\))?, reading"
+    output = re.sub(rf"{time} [\d.,]+ events a second", "SPEED", output)
     output = re.sub(r"\b[0-9a-f]{24}\b", "SNAPSHOT", re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", output))
     return [line.rstrip() for line in output.strip().splitlines()]
 

@@ -43,10 +43,12 @@ def conversion_of(spec: EncoderSpec) -> "Conversion | None":
         raise UserError(f"RAWLESS_CACHE is {asked!r}, but must be 'off', or not set: then encoders are cached.")
     if asked:
         return None
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # a user without a home folder
-        return None
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():  # which the specification of that variable says to ignore
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:  # a user without a home folder
+            return None
     return Conversion(cache / "rawless" / "encoders" / conversion_key(spec))
 
 

@@ -121,6 +121,7 @@ _OTHER_SINKS = (
          "bq ls --jobs --all --min_creation_time=MILLISECONDS --format=prettyjson --project_id PROJECT"),
     Sink("output", "output", "what commands and workers print", ("output/*",), _SEEN_BY_JOB,
          ("rawless.api.progress", "rawless.cli.flex_template", "rawless.cli.main", "rawless.cli.output",
+          "rawless.cli.progress_display",
           "rawless.demo.streaming", "rawless.heads.importing.trial")),
     Sink("log_records", "output", "records of all loggers, at all levels, also those that are not printed",
          ("logs/*",), _SEEN_BY_JOB,

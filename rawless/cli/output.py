@@ -3,17 +3,17 @@
 import base64
 import json
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-PROGRESS_AFTER_SECONDS = 2.0
+if TYPE_CHECKING:
+    from rawless.cli.progress_display import Done
+
 _LONGEST_LIST = 4
 _DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 """Characters that change the order in which others are shown."""
@@ -69,55 +69,37 @@ def warn(message: str) -> None:
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"Warning: {printable(message)}")
 
 
-@dataclass(frozen=True)
-class _Status:
-    """The text of a spinner, computed anew each time it is drawn."""
-
-    title: str
-    describe: Callable[[], str] | None
-
-    def __rich__(self) -> str:
-        return printable(f"{self.title}: {self.describe()}" if self.describe else self.title)
-
-
 @contextmanager
-def progress(title: str, describe: Callable[[], str] | None = None) -> Iterator[None]:
-    """Show a spinner on stderr for work that takes over two seconds, if stderr is a terminal.
+def progress(
+    title: str, describe: Callable[[], str] | None = None, measure: "Callable[[], Done | None] | None" = None
+) -> Iterator[None]:
+    """Show on stderr how far work is that takes longer than some seconds; see `rawless.cli.progress_display`.
 
-    `describe` returns how far the work is; it is called each time the spinner is drawn.
+    `describe` returns the step in words, and `measure` how much is done of how much, None while that is unknown. Both
+    are called each time that something is shown, by another thread.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    from rawless.cli.progress_display import Work, shown
+
+    with shown(Work(title, describe, measure), printable):
         yield
-        return
-    status = console.status(_Status(title, describe))
-    timer = threading.Timer(PROGRESS_AFTER_SECONDS, status.start)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        status.stop()
 
 
 @contextmanager
 def progress_steps(title: str) -> Iterator[Callable[[str], None]]:
-    """Show a spinner, and yield a function that sets the name of the current step."""
-    step = [""]
-    with progress(title, lambda: step[0]):
-        yield lambda name: step.__setitem__(0, name)
+    """Show as `progress` does, and yield a function that sets the name of the current step."""
+    steps: list[str] = []
+    with progress(title, lambda: f"step {len(steps)}, {steps[-1]}" if steps else ""):
+        yield steps.append
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr if that is a terminal, and yield a function that sets how many of `total` are done."""
-    from rich.progress import Progress
+def progress_bar(title: str, total: int, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+    """Show as `progress` does, and yield a function that sets how many of `total` are done."""
+    from rawless.cli.progress_display import Done
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    done = [0]
+    with progress(title, measure=lambda: Done(done[0], total, unit)):
+        yield lambda number: done.__setitem__(0, number)
 
 
 def _cell(value: Any) -> str:

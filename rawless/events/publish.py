@@ -27,6 +27,8 @@ class Published:
     """Progress of publishing: messages that Pub/Sub accepted, and events that no message can carry, by reason."""
 
     messages: int = 0
+    bytes: int = 0
+    """The sizes of all events that were read, as the source says them."""
     refused: Counter[Reason] = field(default_factory=Counter)
 
 
@@ -36,18 +38,19 @@ def publish(source: BoundedSource, topic: str, pubsub: PubSub, progress: Publish
     Raises UserError if the topic does not exist or publishing is not allowed, Unavailable if Pub/Sub does not answer.
     """
     with pubsub.publisher() as client:
-        for batch in _batches(source, progress.refused, has_parts=has_parts):
+        for batch in _batches(source, progress, has_parts=has_parts):
             _send(client, topic, batch)
             progress.messages += len(batch)
 
 
-def _batches(source: BoundedSource, refused: Counter[Reason], *, has_parts: bool) -> Iterator[list[Raw[Message]]]:
+def _batches(source: BoundedSource, progress: Published, *, has_parts: bool) -> Iterator[list[Raw[Message]]]:
     batch: list[Raw[Message]] = []
     size = 0
     for delivery in read_all(source):
+        progress.bytes += delivery.size
         message = encode_message(delivery, has_parts=has_parts)
         if isinstance(message, Reason):
-            refused[message] += 1
+            progress.refused[message] += 1
             continue
         if batch and (len(batch) >= MAX_BATCH or size + message.reveal().size > MAX_MESSAGE_BYTES):
             yield batch

@@ -8,7 +8,10 @@ _lock = threading.Lock()
 
 
 def add(stream: str, kind: str, number: int = 1) -> None:
-    """Count events of a stream that were `read`, or `embeddings`, `predictions` or `rejections` that were written."""
+    """Count events of a stream that were `read`, their `bytes`, or rows of what was written.
+
+    These are `embeddings`, `predictions` and `rejections`.
+    """
     with _lock:
         _counts.setdefault(stream, Counter())[kind] += number
 

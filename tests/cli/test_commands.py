@@ -30,7 +30,7 @@ def test_ingest_prints_what_it_did_as_json(
     assert done.code == 0
     assert set(done.json) == {
         "stream", "encoders", "read", "embeddings", "rejections", "dropped_attributes", "seconds", "idle_seconds",
-        "events_per_second", "work", "stopped",
+        "events_per_second", "work", "stopped", "total_seconds",
     }  # fmt: skip
     assert done.json["read"] == 3
     assert done.json["embeddings"] == 1

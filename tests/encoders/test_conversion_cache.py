@@ -11,7 +11,8 @@ import numpy as np
 import openvino
 import pytest
 
-from encoders.catalogue import lookup
+from encoders.catalogue import lookup, parse
+from encoders.compose import compose
 from encoders.encoder import Encoded, Encoder
 from encoders.load import _load, load
 from encoders.runtimes import conversion_cache, conversion_key
@@ -21,6 +22,7 @@ from rawless.errors import UserError
 from rawless.privacy import Raw
 from tests.encoders.test_runtimes import CATALOGUE
 from tests.tiny_text_encoder import make_spec
+from tests.tiny_towers import Towers
 
 TEXTS = [b"where is my parcel", b"cat", b"two dogs and a bird " * 9]
 
@@ -71,6 +73,29 @@ def test_an_encoder_is_converted_once_and_its_vectors_stay_the_same_bytes(
         assert vectors(warm) == vectors(cold)
     shutil.rmtree(cache)
     assert start(lookup(ref)).runtime.startswith("torch")  # since conversion is really forbidden
+
+
+@pytest.mark.parametrize("kind", ["composite", "defended", "tower"])
+def test_what_is_added_to_a_network_is_converted_with_it(
+    kind: str, tiny_spec: Callable[..., EncoderSpec], towers: Towers, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAWLESS_CACHE", "off")
+    if kind == "composite":
+        parts = [seal(tiny_spec(pooling=pooling)) for pooling in ("mean", "max")]
+        spec = compose(parts, "both", "1.0.0", weights=[1, 2], normalise_parts=True, l2_normalise=False)
+    elif kind == "defended":
+        fields = {"dimension": 8, "l2_normalise": False, "defence": {"full_dimension": 16, "truncate": 8}}
+        spec = seal(parse({**tiny_spec().model_dump(mode="json"), **fields}, "The spec"))
+    else:
+        spec = towers.text
+    expected = start(spec).encode([Raw(text) for text in TEXTS])
+    monkeypatch.setenv("RAWLESS_CACHE", "")
+    cold = vectors(start(spec))
+    forbid_conversion(monkeypatch)
+    assert vectors(start(spec)) == cold
+    for vector, outcome in zip(cold, expected, strict=True):
+        assert isinstance(outcome, Encoded)
+        np.testing.assert_allclose(np.frombuffer(vector, np.float32), outcome.vector, atol=spec.tolerance)
 
 
 def test_the_cache_is_readable_by_its_owner_only_and_contains_no_vector(tiny_sealed: EncoderSpec, cache: Path) -> None:
@@ -255,6 +280,17 @@ def test_another_library_processor_or_code_is_another_place(
     conversion_key._machine.cache_clear()
     assert len(keys) == 4
     assert conversion_key.conversion_key(tiny_sealed.model_copy(update={"tolerance": 1e-4})) not in keys
+
+
+def test_a_relative_cache_is_not_made_in_the_current_folder(
+    tiny_sealed: EncoderSpec, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    start(tiny_sealed)
+    assert not (tmp_path / "relative").exists()
+    assert len([*(tmp_path / "user" / ".cache" / "rawless" / "encoders").iterdir()]) == 1
 
 
 def test_the_cache_can_be_turned_off(tiny_sealed: EncoderSpec, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """`rawless ingest`: encode events and log their embeddings."""
 
-from typing import Annotated, Any
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +11,10 @@ from rawless.cli.metrics import served_metrics
 from rawless.cli.options import DeviceName, Json, Metadata, MetricsHost, MetricsPort, StreamFile, WarehouseFile
 from rawless.cli.output import echo, print_json, progress, warn
 from rawless.errors import RawlessError
+
+if TYPE_CHECKING:
+    from rawless.cli.progress_display import Done
+    from rawless.events.source import Source
 
 
 def ingest(
@@ -38,6 +44,7 @@ def ingest(
 
     Ctrl-C finishes the events that were already read; a second Ctrl-C stops immediately.
     """
+    started = time.monotonic()
     from rawless.connect import open_tables
     from rawless.events.sources import open_source
     from rawless.events.stream import load_stream
@@ -57,9 +64,13 @@ def ingest(
         warn(warning)
     with (
         served_metrics(metrics_port, metrics_host),
-        progress(f"Ingesting {loaded.stream}", lambda: describe(loaded.stream)),
+        progress(
+            f"Ingesting {loaded.stream}",
+            lambda: describe(loaded.stream),
+            measure(loaded.stream, opened, len(loaded.encoders)),
+        ),
     ):
-        summary = job.run()
+        summary = timed(job.run(), started)
     if json:
         print_json(summary)
     else:
@@ -73,6 +84,36 @@ def ingest(
         raise typer.Exit(INTERRUPTED)
     if not summary.get("stopped"):
         check_embedded(summary)
+
+
+def measure(stream: str, source: "Source", encoders: int) -> "Callable[[], Done | None]":
+    """Return a function that says how much of a source has its rows, for one whose size is known.
+
+    Reading is ahead of writing, by up to a thousand texts, so it is the part of what was read that has been written.
+    """
+    from rawless.cli.progress_display import Done
+    from rawless.events.source_total import total_of
+    from rawless.steps.progress import counts
+
+    total = total_of(source)
+    kind = "bytes" if total and total.unit == "bytes" else "read"
+    before = counts(stream).copy()
+
+    def done() -> Done | None:
+        seen = counts(stream) - before
+        if total is None or not seen["read"]:
+            return None
+        written = seen["embeddings"] + seen["rejections"]
+        return Done(int(seen[kind] * min(1.0, written / (seen["read"] * encoders))), *total)
+
+    return done
+
+
+def timed(summary: dict[str, Any], started: float) -> dict[str, Any]:
+    """Return the summary of a job that ran here with the time of the whole command, which started at `started`."""
+    if "seconds" not in summary:
+        return summary
+    return {**summary, "total_seconds": round(time.monotonic() - started, 3)}
 
 
 def check_embedded(summary: dict[str, Any]) -> None:
@@ -103,4 +144,10 @@ def print_summary(summary: dict[str, Any]) -> None:
     if unchanged := summary.get("unchanged"):
         echo(f"{unchanged:,} results of unchanged content were remembered, and not computed again.")
     idle = f" ({summary['idle_seconds']:.1f} of them idle)" if summary["idle_seconds"] else ""
-    echo(f"{summary['seconds']:.1f} seconds{idle}, {summary['events_per_second']:,.1f} events a second.")
+    rate = f"{summary['events_per_second']:,.1f} events a second"
+    if "total_seconds" in summary:
+        total, of_the_job = summary["total_seconds"], summary["seconds"]
+        when = " when not idle" if idle else ""
+        echo(f"{total:.1f} seconds in total, of which the job ran {of_the_job:.1f}{idle}, reading {rate}{when}.")
+    else:
+        echo(f"{summary['seconds']:.1f} seconds{idle}, {rate}.")

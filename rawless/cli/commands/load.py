@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rawless.cli.options import Json, SubjectForm, WarehouseFile
-from rawless.cli.output import echo, print_json
+from rawless.cli.output import echo, print_json, progress
 from rawless.errors import UserError
 
 
@@ -44,17 +44,18 @@ def load(
     if append and replace:
         raise UserError("--append and --replace exclude each other: leave one out.")
     opened = open_warehouse(warehouse)
-    rows, types = load_file(
-        opened,
-        table,
-        file,
-        existing="append" if append else "replace" if replace else "refuse",
-        schema=schema,
-        key=open_key_source(opened).load() if pseudonymise else None,
-        subject_column=pseudonymise,
-        subject_form=parse_steps(subject_form),
-        text=text or (),
-    )
+    with progress(f"Loading {table}"):
+        rows, types = load_file(
+            opened,
+            table,
+            file,
+            existing="append" if append else "replace" if replace else "refuse",
+            schema=schema,
+            key=open_key_source(opened).load() if pseudonymise else None,
+            subject_column=pseudonymise,
+            subject_form=parse_steps(subject_form),
+            text=text or (),
+        )
     columns = {name: str(kind) for name, kind in types.items()}
     if json:
         print_json({"table": table, "rows": rows, "columns": columns})

@@ -49,11 +49,13 @@ def _print_summary(summary: dict[str, Any], stream: Path) -> None:
 def _publish(
     stream_file: Path, source: str, metadata: str | None, topic: str | None, warehouse: Path | None
 ) -> dict[str, Any]:
+    from rawless.cli.progress_display import Done
     from rawless.connect import default_topic, open_pubsub, open_tables
     from rawless.events.messages import MAX_MESSAGE_BYTES
     from rawless.events.publish import Published
     from rawless.events.publish import publish as publish_all
     from rawless.events.pubsub import check_name
+    from rawless.events.source_total import total_of
     from rawless.events.sources import open_bounded_source
     from rawless.events.stream import load_stream
 
@@ -61,7 +63,13 @@ def _publish(
     events = open_bounded_source(source, stream, metadata, MAX_MESSAGE_BYTES, lambda: open_tables(warehouse))
     name = check_name(topic, "topics", "--topic") if topic is not None else default_topic(warehouse, stream.stream)
     published = Published()
-    with progress(f"Publishing {stream.stream}", lambda: f"{published.messages:,} events"):
+    total = total_of(events)
+
+    def measure() -> Done | None:
+        read = published.messages + published.refused.total()
+        return Done(published.bytes if total.unit == "bytes" else read, *total) if total else None
+
+    with progress(f"Publishing {stream.stream}", lambda: f"{published.messages:,} published", measure):
         pubsub = open_pubsub(warehouse)
         pubsub.ensure_topic(name)
         summary: dict[str, Any] = {"stream": stream.stream, "topic": name}

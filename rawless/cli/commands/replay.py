@@ -1,10 +1,11 @@
 """`rawless replay`: read a source again to encode events that were rejected."""
 
+import time
 from typing import Annotated, Any
 
 import typer
 
-from rawless.cli.commands.ingest import check_embedded, print_summary
+from rawless.cli.commands.ingest import check_embedded, print_summary, timed
 from rawless.cli.interrupts import INTERRUPTED
 from rawless.cli.options import BatchSource, DeviceName, Json, Metadata, StreamFile, WarehouseFile
 from rawless.cli.output import echo, print_json, progress, warn
@@ -41,6 +42,7 @@ def replay(
     Run it after the cause is fixed: a limit raised, an object restored, a format allowed.
     Options of Beam follow after --.
     """
+    started = time.monotonic()
     from rawless.connect import open_tables
     from rawless.events.sources import open_source
     from rawless.events.stream import load_stream
@@ -56,7 +58,7 @@ def replay(
 
     request = IngestRequest(opened, None, device, warehouse, context.args)
     with progress(f"Replaying {loaded.stream}", lambda: describe(loaded.stream)):
-        summary = run(request, loaded, reason, warn)
+        summary = timed(run(request, loaded, reason, warn), started)
     if json:
         print_json(summary)
     else:
