@@ -15,6 +15,7 @@ from rawless.console.source import Source
 from rawless.heads import registry
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Emulator
 from rawless.warehouse.rows import PredictionRow
 from tests.command_lines import problem
 from tests.console.conftest import Console, running
@@ -211,7 +212,22 @@ def test_a_table_that_is_missing_breaks_no_other_part(
     assert "pets" in heads.partition("registered")[2]
     assert "1 Streams 1 event" in overview
     assert "Traceback" not in heads + overview + audits
-    assert "The section could not be read" in audits
+    assert re.search(r"Not read: BigQuery refused the query: .*canary_v1", audits)
+    assert "No canary was ever run" not in audits
+
+
+def test_a_warehouse_that_does_not_answer_is_one_sentence_on_each_page(
+    warehouse: Warehouse, opened: Callable[[Warehouse], Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawless.console.reads.RETRY_SECONDS", 0.1)
+    gone = Warehouse(warehouse.config, Emulator("http://127.0.0.1:9", "127.0.0.1:9", "token"))
+    with running(opened(gone)) as console, console.entered() as client:
+        texts = {path: said_by(client, path) for path in PAGES}
+
+    assert [path for path, text in texts.items() if text.count("BigQuery does not answer: reload") < 1] == []
+    assert texts["/"].count("Not read: BigQuery does not answer") == 1
+    assert "? Streams not read" in texts["/"]
+    assert "Unknown, since something could not be read." in texts["/"]
 
 
 def test_a_hostile_name_is_shown_as_it_is_written(warehouse: Warehouse, opened: Callable[[Warehouse], Source]) -> None:
