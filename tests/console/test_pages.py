@@ -122,6 +122,28 @@ def test_a_prediction_of_an_event_that_was_learned_does_not_count(
     assert "pets@1 in service Online accuracy unknown: no predicted event that it has not learned has a label" in said
 
 
+def test_only_the_most_frequent_classes_have_a_colour_of_their_own(
+    warehouse: Warehouse, opened: Callable[[Warehouse], Source]
+) -> None:
+    manifest, _ = head_of(head="intent", snapshot_id=None)
+    registry.register(warehouse, manifest)
+    made = [
+        PredictionRow(
+            stream="upload", event_id=f"{number}-{copy}", subject_key=None, subject_key_id=None, caller_key=None,
+            head="intent", version=1, probabilities=((f"intent-{number}", 0.9),), abstention=None, predicted_at=ago(1),
+        )
+        for number in range(1, 9)
+        for copy in range(number)
+    ]  # fmt: skip
+    append_all(warehouse, made)
+    with running(opened(warehouse)) as console, console.entered() as client:
+        said = said_by(client, "/heads")
+
+    assert "intent-4 intent-5 intent-6 intent-7 intent-8 3 other classes As a table" in said
+    assert "unknown: it was not trained on a snapshot, so no dataset has its labels" in said
+    assert re.search(r"intent-8 22.2% unknown .* intent-1 2.8% unknown", said)
+
+
 def test_an_audit_that_is_wrong_or_overdue_comes_first(client: httpx.Client) -> None:
     said = said_by(client, "/audits")
 
