@@ -1,10 +1,11 @@
-"""What the pages say of a warehouse in which much has happened, and how a real browser shows it."""
+"""What the pages say of a warehouse in which much has happened, and how a real browser shows it (N11)."""
 
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import unescape
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import httpx
@@ -29,6 +30,33 @@ if TYPE_CHECKING:
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (390, 1280)
+_FAINT_TEXTS = """() => {
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const luminance = colour => {
+    const [red, green, blue] = colour.map(each => {
+      const part = each / 255;
+      return part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const behind = element => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = numbers(getComputedStyle(each).backgroundColor);
+      if (colour.length === 3) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.textContent.trim() || !element.checkVisibility() || element.closest("svg")) continue;
+    const colours = [numbers(getComputedStyle(element).color).slice(0, 3), behind(element)];
+    const [dark, light] = colours.map(luminance).sort((a, b) => a - b);
+    if ((light + 0.05) / (dark + 0.05) < 4.5) faint.push(texts.currentNode.textContent.trim());
+  }
+  return faint;
+}"""
+"""The texts of a page whose contrast is below 4.5."""
 
 
 def said_by(client: httpx.Client, path: str) -> str:
@@ -329,6 +357,26 @@ def test_a_browser_shows_each_page_at_each_width_without_an_error_or_another_hos
             assert unnamed == 0
     assert errors == []
     assert hosts == {httpx.URL(console.url).netloc.decode()}
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_each_page(console: Console, browser: "BrowserContext", scheme: str) -> None:
+    """Contrast as WCAG 2.2 AA asks for, headings in order, ids that are unique, and a way past the navigation."""
+    page = browser.new_page()
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(console.links[-1])
+    for path in PAGES:
+        page.goto(console.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert page.evaluate(_FAINT_TEXTS) == [], path
+        levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(each => +each.tagName[1])")
+        assert all(after <= before + 1 for before, after in pairwise(levels)), path
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+        assert len(ids) == len(set(ids)), path
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
     page.close()
 
 
