@@ -15,6 +15,7 @@ from rawless.console import audits, datasets, encoders, heads, overview, streams
 from rawless.console.charts import colour, share_bar
 from rawless.console.reads import DEFAULT_DAYS, WINDOWS, Window, window
 from rawless.console.source import Source, View
+from rawless.errors import RawlessError
 
 PAGES = {
     "/": "Overview",
@@ -70,7 +71,7 @@ def create_app(source: Source, clock: Callable[[], datetime] = lambda: datetime.
     routes = [Route(path, page) for path in PAGES]
     app = Starlette(
         routes=[*routes, Route(STYLE, sheet), Route(ICON, icon)],
-        exception_handlers={404: _not_found, Exception: _failed},
+        exception_handlers={404: _not_found, RawlessError: _refused, Exception: _failed},
     )
     app.router.redirect_slashes = False
     return app
@@ -78,6 +79,10 @@ def create_app(source: Source, clock: Callable[[], datetime] = lambda: datetime.
 
 def _not_found(_: Request, __: Exception) -> Response:
     return PlainTextResponse(f"There is no such page: the pages are {', '.join(PAGES)}.\n", 404)
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"The page could not be made: {error}\n", 500)
 
 
 def _failed(_: Request, error: Exception) -> Response:

@@ -64,7 +64,12 @@ def read(source: Source, window: Window, now: datetime) -> AuditsView:
         if part.problem
     }
     commands = Commands(reads.warehouse, source.warehouse_file, {}, AUDIT_DAYS)
-    found = [each for each in findings(report, commands) if each.section in SECTIONS]
+    # What could not be read is said above all parts of the page.
+    found = [
+        each
+        for each in findings(report, commands)
+        if each.section in SECTIONS and report.unread.get(each.section, "\0") not in each.sentence
+    ]
     found += _overdue(report, commands)
     if leakage.problem is None:
         found += _never_attacked(source, heads.value, report.leakage, commands)

@@ -138,7 +138,7 @@ def live_versions(folder: Path | None, names: Iterable[str]) -> tuple[dict[str, 
     """Return the live versions of heads in a folder, and why those of one of them are not known."""
     live, problem = dict[str, list[int]](), None
     if folder is None:
-        return live, "Name the folder of deployed heads by --heads."
+        return live, "start the console with the folder of deployed heads, by --heads."
     for name in names:
         if Path(name).name != name:  # a row of the warehouse must not choose a file outside of the folder
             continue

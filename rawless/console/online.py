@@ -28,6 +28,24 @@ class ClassShare:
 
 
 @dataclass(frozen=True)
+class ByLabel:
+    """What a version predicted of the events with one label."""
+
+    label: str
+    events: int
+    """Those for which it predicted a class."""
+    right: int
+    abstentions: int
+    taken_for: tuple[str, int] | None
+    """The wrong class that it predicted most often, and how often."""
+
+    @property
+    def recall(self) -> float:
+        """The share of the events that it was right about."""
+        return self.right / max(1, self.events)
+
+
+@dataclass(frozen=True)
 class Online:
     """What one version of a head predicted in the days that are shown."""
 
@@ -49,6 +67,8 @@ class Online:
     """Events with a label that the version has not learned, for which it predicted a class."""
     labelled_abstentions: int
     """Events with a label for which it abstained."""
+    by_label: Sequence[ByLabel]
+    """The labels of those events, the one with most mistakes first."""
     labels_of: Manifest | None
     """The snapshot with the labels."""
     without_labels: str | None
@@ -116,9 +136,21 @@ def _online(
         accuracy=_accuracy(sum(each.events for each in decided if each.predicted == each.label), labelled),
         labelled=labelled,
         labelled_abstentions=sum(each.events for each in agreements if each.predicted is None),
+        by_label=_by_label(agreements),
         labels_of=labels,
         without_labels=reason,
     )
+
+
+def _by_label(agreements: Sequence[Agreement]) -> list[ByLabel]:
+    found = []
+    for label in sorted({each.label for each in agreements}):
+        own = {each.predicted: each.events for each in agreements if each.label == label}
+        abstentions = own.pop(None, 0)
+        wrong = [(name, count) for name, count in own.items() if name is not None and name != label]
+        taken_for = max(wrong, key=lambda each: (each[1], each[0]), default=None)
+        found.append(ByLabel(label, sum(own.values()), own.get(label, 0), abstentions, taken_for))
+    return sorted(found, key=lambda each: (each.right - each.events, each.label))
 
 
 def _stacked(

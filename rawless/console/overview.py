@@ -1,6 +1,7 @@
 """The first page: how many there are of everything, and what someone should look at."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +11,13 @@ from rawless.console.reads import Window
 from rawless.console.source import Source, View
 from rawless.console.streams import StreamsView
 
+_FIGURES = (
+    ("/streams", "Streams"),
+    ("/encoders", "Encoders"),
+    ("/datasets", "Datasets"),
+    ("/heads", "Heads"),
+    ("/audits", "Audit findings"),
+)
 SILENT = timedelta(days=2)
 """A stream without an event for so long is named."""
 REJECTED_SHARE = 0.05
@@ -32,7 +40,8 @@ class Figure:
 
     path: str
     name: str
-    value: int
+    value: int | None
+    """None if it could not be read."""
     detail: str
 
 
@@ -47,36 +56,34 @@ class OverviewView(View):
 
 def read(source: Source, window: Window, now: datetime) -> OverviewView:
     """Return the first page, which is made of the others."""
-    of_streams, of_heads = streams.read(source, window), heads.read(source, window)
-    of_encoders, of_datasets = encoders.read(source, window), datasets.read(source)
-    of_audits = audits.read(source, window, now)
+    with ThreadPoolExecutor() as pool:
+        reading = (
+            pool.submit(streams.read, source, window), pool.submit(encoders.read, source, window),
+            pool.submit(datasets.read, source), pool.submit(heads.read, source, window),
+            pool.submit(audits.read, source, window, now),
+        )  # fmt: skip
+        of_streams, of_encoders, of_datasets = reading[0].result(), reading[1].result(), reading[2].result()
+        of_heads, of_audits = reading[3].result(), reading[4].result()
     events = sum(each.counted.events for each in of_streams.streams)
     rejected = sum(each.counted.rejected for each in of_streams.streams)
     predictions = sum(each.online.predictions for head in of_heads.heads for each in head.versions if each.online)
     live = sum("live" in each.roles for head in of_heads.heads for each in head.versions)
     used = sum(each.is_used for each in of_encoders.encoders)
     snapshots = sum(len(each.snapshots) for each in of_datasets.datasets)
-    figures = [
-        Figure(
-            "/streams",
-            "Streams",
-            len(of_streams.streams),
-            f"{_number(events, 'event')}, {_number(rejected, 'rejection')}",
-        ),
-        Figure("/encoders", "Encoders", len(of_encoders.encoders), f"{used:,} in use"),
-        Figure("/datasets", "Datasets", len(of_datasets.datasets), _number(snapshots, "snapshot")),
-        Figure(
-            "/heads",
-            "Heads",
-            len(of_heads.heads),
-            f"{_number(live, 'live version')}, {_number(predictions, 'prediction')}",
-        ),
-        Figure(
-            "/audits",
-            "Audit findings",
+    counted: Sequence[tuple[View, int, str]] = (
+        (of_streams, len(of_streams.streams), f"{_number(events, 'event')}, {_number(rejected, 'rejection')}"),
+        (of_encoders, len(of_encoders.encoders), f"{used:,} in use"),
+        (of_datasets, len(of_datasets.datasets), _number(snapshots, "snapshot")),
+        (of_heads, len(of_heads.heads), f"{_number(live, 'live version')}, {_number(predictions, 'prediction')}"),
+        (
+            of_audits,
             len(of_audits.findings),
             f"{len(of_audits.canaries):,} of {_number(len(of_streams.streams), 'stream')} had a canary",
         ),
+    )
+    figures = [
+        Figure(path, name, None, "not read") if view.problems and not count else Figure(path, name, count, detail)
+        for (path, name), (view, count, detail) in zip(_FIGURES, counted, strict=True)
     ]
     notices = [
         *(Notice(each.sentence, "/audits", is_wrong=each.level == "wrong") for each in of_audits.findings),
@@ -124,7 +131,7 @@ def _of_heads(view: HeadsView) -> Iterable[Notice]:
     if view.unknown:
         yield Notice(f"There are predictions of heads that are not registered: {', '.join(view.unknown)}.", "/heads")
     if view.deployment_problem:
-        yield Notice(view.deployment_problem, "/heads")
+        yield Notice(f"Which versions are live is not known: {view.deployment_problem}", "/heads")
 
 
 def _number(count: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from rawless.datasets.metered import metered
-from rawless.errors import RawlessError
+from rawless.errors import RawlessError, Unavailable
 from rawless.warehouse.client import Warehouse
 
 T = TypeVar("T")
@@ -17,11 +17,16 @@ T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 FRESH_SECONDS = 60.0
 """For how long a part is shown again without being read."""
+FAILED_SECONDS = 5.0
+"""For how long a failure is, so that one page does not wait for the same part again and again."""
 RETRY_SECONDS = 10.0
 """For how long a part of a page waits for a warehouse that does not answer."""
 WINDOWS = (7, 30, 90, 365)
 """The numbers of days that a page can show."""
 DEFAULT_DAYS = 30
+_UNAVAILABLE = (
+    "BigQuery does not answer: reload the page, or start the console again if the local servers were started again."
+)
 _AT_A_TIME = 8
 """Statements that run at the same time."""
 
@@ -83,7 +88,7 @@ class Reads:
     def part(self, key: str, read: Callable[[Warehouse], T], otherwise: T) -> Part[T]:
         """Return what `read` returns, or returned in the last minute; `otherwise` with a sentence if it fails.
 
-        Requests for a part that is being read wait for it. A failure is not remembered.
+        Requests for a part that is being read wait for it.
         """
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
@@ -92,21 +97,22 @@ class Reads:
             if known is not None and self._clock() < until:
                 return known
             part = self._read(read, otherwise)
-            if part.problem is None:
-                self._remember(key, part)
+            self._remember(key, part, FAILED_SECONDS if part.problem else FRESH_SECONDS)
             return part
 
-    def _remember(self, key: str, part: Part[Any]) -> None:
+    def _remember(self, key: str, part: Part[Any], seconds: float) -> None:
         now = self._clock()
         with self._lock:
             kept = {each: known for each, known in self._known.items() if now < known[0]}
-            self._known = {**kept, key: (now + FRESH_SECONDS, part)}
+            self._known = {**kept, key: (now + seconds, part)}
 
     def _read(self, read: Callable[[Warehouse], T], otherwise: T) -> Part[T]:
         now, counted = datetime.now(UTC), metered(self._warehouse, None)
         try:
             vars(counted)["client"] = self._warehouse.client  # one connection for all parts
             value, problem = read(counted), None
+        except Unavailable:
+            value, problem = otherwise, _UNAVAILABLE
         except RawlessError as error:
             value, problem = otherwise, str(error)
         except Exception as error:  # noqa: BLE001 - one part must not break the others, and its text may quote a row

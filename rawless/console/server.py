@@ -34,4 +34,4 @@ def serve(
         on_link(f"http://{HOST}:{port}{ENTRY}?token={sessions.link_token}")
 
     app = BrowserGate(create_app(source, clock), port, sessions, give_link)
-    server.serve(app, bound, _SHUTDOWN_SECONDS, give_link)
+    server.serve(app, bound, _SHUTDOWN_SECONDS, give_link, to_this_machine=True)

@@ -5,12 +5,12 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from rawless.errors import UserError
-from rawless.serving.connection import LimitedHttpProtocol
 
 KEEP_ALIVE_SECONDS = 75
 
@@ -35,15 +35,19 @@ def socket_url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, bound: socket.socket, seconds: float, on_started: Callable[[], None]) -> bool:
+def serve(
+    app: ASGIApp, bound: socket.socket, seconds: float, on_started: Callable[[], None], *, to_this_machine: bool = False
+) -> bool:
     """Serve until Ctrl-C or SIGTERM, then finish the requests in progress, for at most `seconds`.
 
     `on_started` is called when the service is ready. A second Ctrl-C stops immediately. Returns whether the service
-    finished without one.
+    finished without one. With `to_this_machine` it uses what uvicorn brings, without the speed and the limits that
+    callers from elsewhere need.
     """
     config = uvicorn.Config(
-        app, loop="uvloop", http=LimitedHttpProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
-        server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=math.ceil(seconds) + 1,
+        app, **(_PLAIN if to_this_machine else _fast_and_limited()), ws="none", lifespan="on", log_config=None,
+        access_log=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(seconds) + 1,
     )  # fmt: skip
     server = _Server(config, on_started)
     # Uvicorn re-raises the signal that stopped it after its shutdown; it must not end the process a second time.
@@ -54,6 +58,15 @@ def serve(app: ASGIApp, bound: socket.socket, seconds: float, on_started: Callab
     finally:
         signal.signal(signal.SIGTERM, previous_handler)
     return not server.force_exit
+
+
+_PLAIN = {"loop": "asyncio", "http": "h11"}
+
+
+def _fast_and_limited() -> dict[str, Any]:
+    from rawless.serving.connection import LimitedHttpProtocol
+
+    return {"loop": "uvloop", "http": LimitedHttpProtocol}
 
 
 class _Server(uvicorn.Server):

@@ -45,7 +45,7 @@ def running(source: Source, now: datetime = NOW) -> Iterator[Console]:
 
         give_link()
         app = BrowserGate(create_app(source, lambda: now), port, sessions, give_link)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app, http="h11", log_config=None, access_log=False, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         try:

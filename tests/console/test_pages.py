@@ -1,10 +1,11 @@
-"""What the pages say of a warehouse in which much has happened, and how a real browser shows it."""
+"""What the pages say of a warehouse in which much has happened, and how a real browser shows it (N11)."""
 
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import unescape
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,6 +16,7 @@ from rawless.console.source import Source
 from rawless.heads import registry
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
+from rawless.warehouse.config import Emulator
 from rawless.warehouse.rows import PredictionRow
 from tests.command_lines import problem
 from tests.console.conftest import Console, running
@@ -28,6 +30,33 @@ if TYPE_CHECKING:
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (390, 1280)
+_FAINT_TEXTS = """() => {
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const luminance = colour => {
+    const [red, green, blue] = colour.map(each => {
+      const part = each / 255;
+      return part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const behind = element => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = numbers(getComputedStyle(each).backgroundColor);
+      if (colour.length === 3) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.textContent.trim() || !element.checkVisibility() || element.closest("svg")) continue;
+    const colours = [numbers(getComputedStyle(element).color).slice(0, 3), behind(element)];
+    const [dark, light] = colours.map(luminance).sort((a, b) => a - b);
+    if ((light + 0.05) / (dark + 0.05) < 4.5) faint.push(texts.currentNode.textContent.trim());
+  }
+  return faint;
+}"""
+"""The texts of a page whose contrast is below 4.5."""
 
 
 def said_by(client: httpx.Client, path: str) -> str:
@@ -94,6 +123,7 @@ def test_online_accuracy_is_that_of_first_predictions_of_events_with_labels_that
     assert "0.829 0.673 to 0.919, of 35 events with a label; it abstained for 3 more" in said
     assert "0.743 0.579 to 0.858, of 35 events" in said
     assert "3 out_of_domain of 40 predictions" in said
+    assert "cat 17 14, 82.4% dog, 3 times 2 dog 18 15, 83.3% cat, 3 times 1" in said
     assert "3 live, answers in shop_service" in said
     assert "2 shadow in shop_service" in said
     assert re.search(r"cat 75.7% 52.9%", said)
@@ -119,6 +149,28 @@ def test_a_prediction_of_an_event_that_was_learned_does_not_count(
 
     assert len(made) > 20
     assert "pets@1 in service Online accuracy unknown: no predicted event that it has not learned has a label" in said
+
+
+def test_only_the_most_frequent_classes_have_a_colour_of_their_own(
+    warehouse: Warehouse, opened: Callable[[Warehouse], Source]
+) -> None:
+    manifest, _ = head_of(head="intent", snapshot_id=None)
+    registry.register(warehouse, manifest)
+    made = [
+        PredictionRow(
+            stream="upload", event_id=f"{number}-{copy}", subject_key=None, subject_key_id=None, caller_key=None,
+            head="intent", version=1, probabilities=((f"intent-{number}", 0.9),), abstention=None, predicted_at=ago(1),
+        )
+        for number in range(1, 9)
+        for copy in range(number)
+    ]  # fmt: skip
+    append_all(warehouse, made)
+    with running(opened(warehouse)) as console, console.entered() as client:
+        said = said_by(client, "/heads")
+
+    assert "intent-4 intent-5 intent-6 intent-7 intent-8 3 other classes As a table" in said
+    assert "unknown: it was not trained on a snapshot, so no dataset has its labels" in said
+    assert re.search(r"intent-8 22.2% unknown .* intent-1 2.8% unknown", said)
 
 
 def test_an_audit_that_is_wrong_or_overdue_comes_first(client: httpx.Client) -> None:
@@ -211,7 +263,22 @@ def test_a_table_that_is_missing_breaks_no_other_part(
     assert "pets" in heads.partition("registered")[2]
     assert "1 Streams 1 event" in overview
     assert "Traceback" not in heads + overview + audits
-    assert "The section could not be read" in audits
+    assert re.search(r"Not read: BigQuery refused the query: .*canary_v1", audits)
+    assert "No canary was ever run" not in audits
+
+
+def test_a_warehouse_that_does_not_answer_is_one_sentence_on_each_page(
+    warehouse: Warehouse, opened: Callable[[Warehouse], Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawless.console.reads.RETRY_SECONDS", 0.1)
+    gone = Warehouse(warehouse.config, Emulator("http://127.0.0.1:9", "127.0.0.1:9", "token"))
+    with running(opened(gone)) as console, console.entered() as client:
+        texts = {path: said_by(client, path) for path in PAGES}
+
+    assert [path for path, text in texts.items() if text.count("BigQuery does not answer: reload") < 1] == []
+    assert texts["/"].count("Not read: BigQuery does not answer") == 1
+    assert "? Streams not read" in texts["/"]
+    assert "Unknown, since something could not be read." in texts["/"]
 
 
 def test_a_hostile_name_is_shown_as_it_is_written(warehouse: Warehouse, opened: Callable[[Warehouse], Source]) -> None:
@@ -290,6 +357,26 @@ def test_a_browser_shows_each_page_at_each_width_without_an_error_or_another_hos
             assert unnamed == 0
     assert errors == []
     assert hosts == {httpx.URL(console.url).netloc.decode()}
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_each_page(console: Console, browser: "BrowserContext", scheme: str) -> None:
+    """Contrast as WCAG 2.2 AA asks for, headings in order, ids that are unique, and a way past the navigation."""
+    page = browser.new_page()
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(console.links[-1])
+    for path in PAGES:
+        page.goto(console.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert page.evaluate(_FAINT_TEXTS) == [], path
+        levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(each => +each.tagName[1])")
+        assert all(after <= before + 1 for before, after in pairwise(levels)), path
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+        assert len(ids) == len(set(ids)), path
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
     page.close()
 
 

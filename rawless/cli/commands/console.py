@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,19 +57,32 @@ def console(
 
         def show(link: str) -> None:
             links.append(link)
-            if json:
-                print_json({"url": link})
-            elif len(links) == 1:
-                echo(f"The console is at {link}")
-                echo("The link opens it once, in one browser on this machine. Ctrl-C stops the console.")
+            if len(links) == 1:
+                _print_first(link, json)
                 if opens:
                     _open(link)
             else:
-                echo(f"Opened. For another browser: {link}")
+                with suppress(OSError, SystemExit):  # stdout may be closed, which must not fail the request
+                    _print_next(link, json)
 
         server.serve(source, bound, show)
     if not json:
         echo("Stopped.")
+
+
+def _print_first(link: str, json: bool) -> None:
+    if json:
+        print_json({"url": link})
+    else:
+        echo(f"The console is at {link}")
+        echo("The link opens it once, in one browser on this machine. Ctrl-C stops the console.")
+
+
+def _print_next(link: str, json: bool) -> None:
+    if json:
+        print_json({"url": link})
+    else:
+        echo(f"Opened. For another browser: {link}")
 
 
 def _served(file: Path) -> "list[ServedHead]":
