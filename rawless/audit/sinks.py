@@ -103,7 +103,7 @@ _FILE_SINKS = (
             "encoders.adapter_map", "encoders.bake", "encoders.derive", "encoders.importing.spec_file",
             "encoders.query_tower", "rawless.audit.leakage.contact_sheet", "rawless.cli.commands.audit_frontier",
             "rawless.cli.commands.encoder_probe", "rawless.cli.commands.encoder_saliency",
-            "rawless.cli.commands.erase", "rawless.cli.commands.head", "rawless.cli.commands.head_compare",
+            "rawless.cli.commands.erase", "rawless.cli.csv_file",
             "rawless.datasets.export",
         ),
         "rawless audit canary … --folder FOLDER",

@@ -23,6 +23,7 @@ from rawless.cli.commands import (
     callers,
     console,
     dataset,
+    dataset_duplicates,
     demo,
     deploy,
     doctor,
@@ -115,6 +116,7 @@ audit.app.command("membership")(audit_membership.membership)
 audit.app.command("canary")(audit_canary.canary)
 audit.app.command("frontier")(audit_frontier.frontier)
 app.add_typer(audit.app, name="audit")
+dataset.app.command("duplicates")(dataset_duplicates.duplicates)
 app.add_typer(dataset.app, name="dataset")
 encoder.app.command("adapt")(encoder_adapt.adapt)
 encoder.app.command("backfill", context_settings={"allow_extra_args": True})(encoder_backfill.backfill)

@@ -294,17 +294,27 @@ class CompiledDataset:
 
         Events that are rows of the table `without` are left out.
         """
-        values = [*self._delivery_parameters(remaining), *parameters({"fingerprint": fingerprint})]
-        values += self.split_parameters
+        values = self._vector_parameters(remaining, fingerprint)
         near_duplicates = self.spec.split.near_duplicates
-        if near_duplicates:
-            values += parameters(search_values(near_duplicates.cosine, self.train_rows(remaining.examples)))
         name = "snapshot_pair" if self.spec.label.kind == "pair" else "snapshot"
         columns = [column.name for column in table("snapshot_v1").columns if column.name != "row_hash"]
         if self.features:
             values += [*parameters({"as_of": self.spec.as_of}), *features.bind(self.features)]
         names = {"features": self.features, "near_duplicates": near_duplicates, "columns": columns, "without": without}
         return Statement("snapshot", self.render(name, is_tied=remaining.is_tied, **names), values)
+
+    def dropped_pairs(self, remaining: Span, fingerprint: str) -> Statement:
+        """Return the statement that selects near duplicates again, which `snapshot` leaves out."""
+        sql = self.render("dropped_pairs", is_tied=remaining.is_tied, without="")
+        return Statement("dropped_pairs", sql, self._vector_parameters(remaining, fingerprint))
+
+    def _vector_parameters(self, remaining: Span, fingerprint: str) -> list[Any]:
+        """Return the parameters of a search for near duplicates, or of reading vectors alone if there is none."""
+        values = [*self._delivery_parameters(remaining), *parameters({"fingerprint": fingerprint})]
+        values += self.split_parameters
+        if near_duplicates := self.spec.split.near_duplicates:
+            values += parameters(search_values(near_duplicates.cosine, self.train_rows(remaining.examples)))
+        return values
 
     def feature_problems(self) -> Statement:
         """Return the statement that counts how often each feature is missing, and why."""

@@ -17,6 +17,8 @@ CURVE_SHARES = (0.1, 0.25, 0.5)
 """Shares of train in the learning curve, before the whole."""
 MIN_CLASS_ROWS = 50
 """Rows of a class in train, below which training warns."""
+MAX_CLASSES_NAMED = 10
+"""Classes with too few rows that a warning names: those with the fewest."""
 MANY_ABSTENTIONS = 2
 """How many times as many rows of test as of validation may be out of domain before training warns."""
 STILL_RISING = 0.01
@@ -129,9 +131,11 @@ def _warnings(task: Task, curve: tuple[CurvePoint, ...]) -> list[str]:
         warnings.append("There is no validation split, so training did not stop early.")
     if not task.manifest.is_number and not task.kind.is_of_pairs:
         counts = torch.bincount(rows.labels, minlength=len(task.classes)).tolist()
-        few = [f"{name} {count}" for name, count in zip(task.classes, counts, strict=True) if count < MIN_CLASS_ROWS]
+        few = sorted((count, name) for name, count in zip(task.classes, counts, strict=True) if count < MIN_CLASS_ROWS)
         if few:
-            warnings.append(f"Some classes have fewer than {MIN_CLASS_ROWS} rows in train: {', '.join(few)}.")
+            named = ", ".join(f"{name} {count}" for count, name in few[:MAX_CLASSES_NAMED])
+            more = f" and {len(few) - MAX_CLASSES_NAMED:,} more" if len(few) > MAX_CLASSES_NAMED else ""
+            warnings.append(f"Some classes have fewer than {MIN_CLASS_ROWS} rows in train: {named}{more}.")
     if curve and (gain := curve[-1].value - curve[-2].value) > STILL_RISING:
         warnings.append(
             f"The learning curve still rises: the second half of train adds {gain:.3f} on validation "

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from rawless.datasets.dropped_duplicates import DroppedPair
 from rawless.datasets.snapshots import Manifest, batches
 from rawless.datasets.spec import SPLITS
 from rawless.heads.artefact import HeadManifest
@@ -100,13 +101,14 @@ def write(
     heads: Sequence[tuple[HeadManifest, Evaluation]],
     path: Path,
     comparisons: Sequence[HeadComparison] = (),
+    duplicates: Sequence[DroppedPair] | None = None,
 ) -> None:
     """Write the report to `path`, readable by its owner only (mode 0600), and replace an existing file.
 
     It contains ids, labels, splits and projected positions, but no vectors. Raises UserError if it cannot be written.
     """
     points = projection.points(snapshot, batches(warehouse, snapshot.snapshot_id))
-    write_document(path, render(snapshot, points, heads, comparisons))
+    write_document(path, render(snapshot, points, heads, comparisons, duplicates))
 
 
 def render(
@@ -114,8 +116,9 @@ def render(
     points: projection.Points,
     heads: Sequence[tuple[HeadManifest, Evaluation]],
     comparisons: Sequence[HeadComparison] = (),
+    duplicates: Sequence[DroppedPair] | None = None,
 ) -> str:
-    """Return the report as HTML."""
+    """Return the report as HTML. `duplicates` are the near duplicates that were left out, if they were searched."""
     compared = [
         ComparisonSection(f"compared-{n}", each, comparison_chart(f"compared-{n}", each))
         for n, each in enumerate(comparisons)
@@ -126,7 +129,8 @@ def render(
         spec=snapshot.spec.get("spec", snapshot.spec), by_split=_by_split(snapshot), templates=templates(),
         counts=snapshot_charts.counts(snapshot), count_rows=_count_rows(snapshot),
         ledger=snapshot_charts.ledger(snapshot), map=embedding_map(snapshot, points, heads, comparisons),
-        compared=compared, curves_shown=SHOWN, curve_points=MAX_CURVE_POINTS,
+        compared=compared, curves_shown=SHOWN, curve_points=MAX_CURVE_POINTS, duplicates=duplicates,
+        max_listed=MAX_LISTED,
         terms=TERMS, baselines=BASELINES, seed=projection.SEED,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import yaml
 
 from encoders.spec import EncoderSpec
 from tests.cli.conftest import Outcome
-from tests.shop import Shop
+from tests.shop import SPEC, Shop
 
 Rawless = Callable[..., Outcome]
 
@@ -35,7 +35,7 @@ def test_a_report_on_a_snapshot_and_its_head(rawless: Rawless, shop: Shop, home:
     refused = rawless("report", "dataset", "other", "--head", "pictured_head")
 
     assert alone == {"file": str(home / "reports" / f"{trained['snapshot_id']}.html"),
-                     "snapshot_id": trained["snapshot_id"], "heads": []}  # fmt: skip
+                     "snapshot_id": trained["snapshot_id"], "heads": [], "compared": []}  # fmt: skip
     assert "Head pictured_head@1" not in Path(alone["file"]).read_text()
     assert written.code == 0
     assert str(tmp_path / "page.html") in written.out
@@ -43,6 +43,31 @@ def test_a_report_on_a_snapshot_and_its_head(rawless: Rawless, shop: Shop, home:
     assert (tmp_path / "page.html").read_text().count("<h2>Head pictured_head@1</h2>") == 1
     assert refused.code == 2
     assert f"The head pictured_head@1 was trained on {trained['snapshot_id']}, not on " in refused.err
+
+
+@pytest.mark.full
+def test_heads_that_are_reported_together_are_compared_with_the_first(
+    rawless: Rawless, shop: Shop, tmp_path: Path
+) -> None:
+    shop.build(dataset="compared", split={**SPEC["split"], "near_duplicates": {"cosine": 0.9}})
+    file, heads = tmp_path / "head.yaml", []
+    for kind, epochs in (("linear", 3), ("mlp", 30)):
+        file.write_text(yaml.safe_dump({"head": "both", "snapshot": "compared", "kind": kind, "epochs": epochs}))
+        version = rawless("head", "train", file, "--json").json["version"]
+        heads += ["--head", f"both@{version}"]
+    page = tmp_path / "page.html"
+
+    written = rawless("report", "dataset", "compared", *heads, "--duplicates", "--to", page, "--json")
+    compared = rawless("head", "compare", "both@1", "both@2", "--json").json
+    refused = rawless("report", "dataset", "pictured", "--duplicates")
+
+    assert written.code == 0, written.err
+    assert written.json["compared"] == [compared["verdict"]]
+    text = page.read_text()
+    assert "both@1 and both@2" in text
+    assert "Near duplicates that were left out" in text
+    assert refused.code == 2
+    assert "does not drop near duplicates" in refused.err
 
 
 @pytest.mark.parametrize(

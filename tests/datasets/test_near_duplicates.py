@@ -1,12 +1,14 @@
 """The search for rows of validation and test with a near neighbour in train, against plain Python, and its recall."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from rawless.datasets.dropped_duplicates import dropped_pairs
 from rawless.datasets.near_duplicates import (
     BUCKET_LIMIT,
     MAX_BANDS,
@@ -21,10 +23,11 @@ from rawless.datasets.near_duplicates import (
 from rawless.datasets.rendering import render_template
 from rawless.datasets.snapshot_tables import table_id
 from rawless.errors import UserError
+from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters, structs
 from tests.datasets.drawn_vectors import COSINE, Row, near_duplicates, rows
-from tests.shop import Shop
+from tests.shop import EVENTS, Shop, make_row
 
 TRAIN, PAIRS, DIMENSION = 150, 30, 16
 
@@ -167,3 +170,37 @@ def test_the_recall_of_a_snapshot_is_estimated_on_request(shop: Shop) -> None:
     assert recall.describe().startswith("Near duplicates: ")
     with pytest.raises(UserError, match="does not drop near duplicates"):
         recall_of_snapshot(shop.warehouse, plain)
+
+
+def test_the_pairs_that_were_dropped_are_listed_by_id_with_contradicting_labels_first(shop: Shop) -> None:
+    rules = {"rules": None, "split": {"by": "person", "train": 0.6, "validation": 0.2, "test": 0.2, "salt": "a"}}
+    whole = shop.build(dataset="whole", **rules).manifest
+    rows = shop.rows(whole.snapshot_id)
+    train = sorted(row["event_id"] for row in rows.values() if row["split"] == "train")
+    test = sorted(row["event_id"] for row in rows.values() if row["split"] == "test")
+    same = next(event for event in train if rows[event]["label"] == rows[test[0]]["label"])
+    other = next(event for event in train if rows[event]["label"] != rows[test[1]]["label"])
+    later = {"logged_at": shop.as_of - timedelta(minutes=1), "stream": "copies"}
+    for number in range(EVENTS):
+        append_all(shop.warehouse, [make_row(number, {**later, **_copied(number, {test[0]: same, test[1]: other})})])
+    split = rules["split"] | {"near_duplicates": {"cosine": 0.98}}
+    built = shop.build(dataset="copies", stream="copies", rules=None, split=split)
+
+    pairs = dropped_pairs(shop.warehouse, built.manifest, lambda _: None)
+
+    assert built.manifest.ledger[-1].removed == 2
+    assert [(pair.event_id, pair.train_event_id, pair.split) for pair in pairs] == [
+        (test[1], other, "test"), (test[0], same, "test"),
+    ]  # fmt: skip
+    assert [pair.is_contradiction for pair in pairs] == [True, False]
+    assert [pair.cosine for pair in pairs] == pytest.approx([1, 1])
+    assert (pairs[0].label, pairs[0].train_label) == (rows[test[1]]["label"], rows[other]["label"])
+    assert not shop.left()[2], "no working table is left"
+    with pytest.raises(UserError, match="does not drop near duplicates: set near_duplicates"):
+        dropped_pairs(shop.warehouse, whole, lambda _: None)
+
+
+def _copied(number: int, copies: dict[str, str]) -> dict[str, Any]:
+    """Return the vector of the event that this one is a copy of, if it is one."""
+    source = copies.get(f"e-{number}")
+    return {"embedding": make_row(int(source[2:]), {}).embedding} if source else {}

@@ -12,9 +12,13 @@ from scipy.stats import binomtest
 from rawless.datasets.snapshot_tables import table_id
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
-from rawless.heads.head_comparison import check_comparable, compare_heads
+from rawless.heads.head_comparison import check_comparable, compare_heads, compared
+from rawless.heads.paired_rows import PairedRows, Side
+from rawless.heads.publish import graphs_of, manifest_of
 from rawless.heads.session import HeadSession
+from rawless.heads.training import train
 from rawless.warehouse.append import append_all
+from tests.heads.conftest import make_task
 from tests.heads.test_reevaluate import by_hash, make_session
 from tests.shop import EVENTS, Shop, make_row
 
@@ -177,3 +181,22 @@ def test_too_few_rows_that_neither_has_seen_are_refused(shop: Shop) -> None:
         UserError, match=r"topic@1 and topic@2 cannot be compared: only \d test rows of .* 10 are needed"
     ):
         compare_heads(shop.warehouse, make_session(shop, one, 1), make_session(shop, other, 2))
+
+
+def test_heads_that_predict_numbers_are_compared_by_r2_and_have_no_rows_that_are_right_or_wrong() -> None:
+    generator = np.random.default_rng(0)
+    vectors = generator.standard_normal((400, 4)).astype(np.float32)
+    numbers = (vectors[:, 0] + generator.normal(0, 0.3, 400)).astype(np.float32)
+    sides = []
+    for version, spec in enumerate(({"epochs": 1}, {"epochs": 100}), 1):
+        task = make_task((vectors,), numbers, **spec)
+        trained = train(task, lambda _: None)
+        graph, domain = graphs_of(trained)
+        sides.append(Side(HeadSession(manifest_of(trained, version).sealed(graph, domain), graph, domain), task))
+    test = task.splits["test"]
+    found = compared(PairedRows((sides[0], sides[1]), (test.rows, test.rows), test.persons, 0, 0))
+
+    assert found.verdict.startswith("synthetic@2 is better than synthetic@1: its r2 is ")
+    assert (found.changed, found.classes, found.p_value) == (None, [], None)
+    assert found.main.name == "r2"
+    assert found.differences[1].difference.high < 0, "its mean absolute error is lower"

@@ -192,9 +192,21 @@ def test_training_warns_of_too_few_rows(digits: tuple[Any, Any], of_digits: Call
     few_rows, all_rows = _trained((vectors,), labels, DIGITS), of_digits("linear")
 
     assert [point.rows for point in few_rows.learning_curve] == [12, 30, 60, 120]
-    assert any("Some classes have fewer than 50 rows in train: 0 " in sentence for sentence in few_rows.warnings)
+    assert any("Some classes have fewer than 50 rows in train: " in sentence for sentence in few_rows.warnings)
     assert any("The learning curve still rises" in sentence for sentence in few_rows.warnings)
     assert not any("fewer than 50" in sentence for sentence in all_rows.warnings)
+
+
+def test_a_warning_names_the_ten_classes_with_the_fewest_rows() -> None:
+    labels = np.repeat(np.arange(14), np.arange(14) + 3)[np.random.default_rng(0).permutation(133)]
+    vectors = np.random.default_rng(0).standard_normal((133, 4)).astype(np.float32)
+    evaluation = _trained((vectors,), labels, tuple(f"class-{n:02}" for n in range(14)), epochs=1)
+    (warning,) = [sentence for sentence in evaluation.warnings if "fewer than 50" in sentence]
+
+    assert warning.endswith(" and 4 more.")
+    assert "class-00" in warning
+    assert "class-13" not in warning
+    assert warning.count("class-") == 10
 
 
 def test_an_evaluation_adds_up_and_names_rows_by_id(digits: tuple[Any, Any]) -> None:

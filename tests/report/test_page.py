@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rawless.datasets.dropped_duplicates import DroppedPair
 from rawless.datasets.snapshots import Count
 from rawless.errors import UserError
 from rawless.report.clusters import Cluster, Clusters
@@ -150,6 +151,17 @@ def test_a_matrix_puts_confused_classes_beside_each_other_and_leaves_out_those_w
     assert [row[:3] for row in page.table("pairs")[1:]] == [
         ["class-003", "class-090", "4"], ["class-090", "class-003", "4"], ["class-050", "class-051", "1"],
     ]  # fmt: skip
+
+
+def test_near_duplicates_that_were_left_out_are_listed_if_they_were_searched(page: Page) -> None:
+    pair = DroppedPair("e-9", "test", "cat", "e-2", "dog", 0.98765)
+    listed, none = (read_page(render(manifest_of(), points_of(), [], duplicates=found)) for found in ([pair] * 30, []))
+
+    assert listed.table("duplicates")[1] == ["e-9", "test", "cat", "e-2", "dog", "0.9877"]
+    assert len(listed.table("duplicates")) == 26
+    assert "25 of 30 rows of validation and test that were left out" in listed.text
+    assert "0 of 0 rows of validation and test that were left out" in none.text
+    assert "near duplicates that were left out" not in page.text.lower()
 
 
 def test_the_domain_is_described_with_what_it_separates_if_that_is_known(page: Page) -> None:

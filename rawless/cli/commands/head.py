@@ -203,23 +203,15 @@ def _fingerprint(encoder: str) -> str:
 
 
 def _write_suspects(path: Path, evaluation: "Evaluation | None") -> None:
-    import csv
-    from io import StringIO
-
+    from rawless.cli.csv_file import write_csv
     from rawless.errors import UserError
-    from rawless.files import write_text
     from rawless.heads.evaluation import SuspectedMislabel
 
     if evaluation is None:
         raise UserError(
             "The head has no evaluation, and so no suspected mislabels: --to needs a head that was trained."
         )
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows([SuspectedMislabel._fields, *evaluation.suspects])
-    try:
-        write_text(path, text.getvalue())
-    except OSError as error:
-        raise UserError(f"The file {path} cannot be written ({type(error).__name__}): name another.") from None
+    write_csv(path, [SuspectedMislabel._fields, *evaluation.suspects])
 
 
 def _head_json(manifest: "HeadManifest", evaluation: "Evaluation | None") -> dict[str, Any]:

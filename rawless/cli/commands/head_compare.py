@@ -106,21 +106,13 @@ def changed_sentence(found: "HeadComparison") -> str:
 
 
 def _write_changed(path: Path, found: "HeadComparison") -> None:
-    import csv
-    from io import StringIO
-
+    from rawless.cli.csv_file import write_csv
     from rawless.errors import UserError
-    from rawless.files import write_text
     from rawless.heads.head_comparison import ChangedRow
 
     if found.changed is None:
         raise UserError("The heads predict numbers, so no row is right or wrong: leave out --to.")
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows([ChangedRow._fields, *found.changed])
-    try:
-        write_text(path, text.getvalue())
-    except OSError as error:
-        raise UserError(f"The file {path} cannot be written ({type(error).__name__}): name another.") from None
+    write_csv(path, [ChangedRow._fields, *found.changed])
 
 
 def _json(found: "HeadComparison") -> dict[str, Any]:

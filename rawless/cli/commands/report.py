@@ -37,6 +37,10 @@ def dataset(
             help="A head trained on the snapshot; may be repeated: the others are compared with the first.",
         ),
     ] = None,
+    duplicates: Annotated[
+        bool,
+        typer.Option("--duplicates", help="List the near duplicates that were left out; this reads vectors again."),
+    ] = False,
     to: Annotated[
         Path | None,
         typer.Option("--to", help="The file to write. By default in the folder reports of the home folder."),
@@ -46,6 +50,7 @@ def dataset(
 ) -> None:
     """Write a report on a snapshot and its heads: the rows, a map of the embeddings, and where heads fail."""
     from rawless.connect import open_warehouse
+    from rawless.datasets.dropped_duplicates import dropped_pairs
     from rawless.datasets.snapshots import find
     from rawless.local import home
     from rawless.report import check_installed
@@ -58,9 +63,12 @@ def dataset(
     from rawless.report import page
 
     path = to or home.folder() / "reports" / f"{snapshot.snapshot_id}.html"
-    with progress(f"Rendering the report of {snapshot.snapshot_id}"):
+    with progress_steps(f"Reporting on {snapshot.snapshot_id}") as report_step:
+        dropped = dropped_pairs(opened, snapshot, report_step) if duplicates else None
+        report_step("comparing")
         comparisons = list(_comparisons(opened, snapshot, [manifest for manifest, _ in distinct]))
-        page.write(opened, snapshot, distinct, path, comparisons)
+        report_step("drawing")
+        page.write(opened, snapshot, distinct, path, comparisons, dropped)
     if json:
         names = [f"{manifest.head}@{manifest.version}" for manifest, _ in distinct]
         verdicts = [found.verdict for found in comparisons]
