@@ -158,6 +158,14 @@ def test_a_command_without_its_libraries_says_what_to_install(run: Run, tmp_path
         assert code == "2", command
 
 
+def test_a_scientist_needs_nothing_of_encoders_for_a_healthy_machine(run: Run, own_home: Path) -> None:
+    code = "import os, sys; os.environ['RAWLESS_HOME'] = sys.argv.pop(); from rawless.cli.main import main; main()"
+    done = run("science", "-c", code, "doctor", str(own_home))
+
+    assert "FAIL" not in done.stdout
+    assert "text encoder: Not checked. An encoder needs torch, which is not installed: run `pip" in done.stdout
+
+
 def test_a_library_of_another_extra_than_the_command_needs_is_named_by_its_own(run: Run) -> None:
     code = "from rawless.heads.head_kind import HeadKind"
     explained = (

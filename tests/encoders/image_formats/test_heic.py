@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from encoders.image_formats import check_installed, heic, strip
 from encoders.image_formats.decode import decode_pixels, read_header
@@ -235,7 +236,7 @@ def test_the_image_is_checked_with_limits_before_its_frame_is_decoded() -> None:
 def test_a_heic_without_its_decoder_is_unsupported_and_the_user_is_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
     check_installed(IMAGE_FORMATS)
     monkeypatch.setattr(heic, "LIBRARY", "pillow_heif_that_is_missing")
-    monkeypatch.setattr(heic.Image, "OPEN", {})
+    monkeypatch.setattr(Image, "OPEN", {})
     assert outcome(image()) is Reason.UNSUPPORTED_IMAGE_FORMAT
     check_installed(["jpeg", "avif"])
     with pytest.raises(UserError, match=r"limits.formats: heic needs .*pip install 'rawless\[heic\]'"):
