@@ -10,17 +10,19 @@ if TYPE_CHECKING:
 
     from rawless.report.chart import Chart
 
+HEAD_KEY = "head"
+"""With which the keys of a head's charts begin."""
 _TITLE_PIXELS = 48
 _PAPER = "#ffffff"
 """The colour behind a chart, whose template is that of the light page."""
 
 
 def one_of(charts: Iterable["Chart"], kind: str | None, what: str) -> "go.Figure":
-    """Return the figure of the chart whose key ends in `kind`, by default of the most telling one.
+    """Return the figure of the chart whose key is `HEAD_KEY` and `kind`, by default of the most telling one.
 
     Raises UserError that names the kinds that there are.
     """
-    found = {chart.key.rpartition("-")[2]: chart for chart in charts}
+    found = {chart.key.removeprefix(f"{HEAD_KEY}-"): chart for chart in charts}
     if not found:
         raise UserError(f"{what} has no evaluation to draw: train it, or evaluate it on a snapshot.")
     chosen = kind or next((name for name in ("confusion", "measures") if name in found), next(iter(found)))

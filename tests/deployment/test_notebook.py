@@ -1,9 +1,10 @@
-"""The notebook of the examples goes from images to a plot of a head, in a kernel that has the wheel installed."""
+"""The notebook of the examples goes from images to a plot of a head, in an environment with the wheel and extras."""
 
 import json
 import os
 import re
-import sysconfig
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
@@ -14,28 +15,46 @@ import pytest
 from nbclient import NotebookClient
 
 from rawless.local import stack
+from tests.deployment.conftest import UV
+from tests.deployment.programs import output
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "notebook"
 PAGE = ROOT / "docs" / "python.md"
+EXTRAS = "ingest,local,report,train"
 _BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 
 
 @pytest.fixture
-def kernel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A kernel of the wheel's environment, with the libraries of this one, and with a home of its own."""
+def fresh(environment: Path, tmp_path: Path) -> Path:
+    """A new environment into which the wheel is installed with its extras, as a user would, and a kernel of Jupyter.
+
+    The libraries are links to those that were installed before; what is missing is downloaded.
+    """
+    (wheel,) = environment.parent.glob("*.whl")
+    folder, constraints = tmp_path / "fresh", tmp_path / "constraints.txt"
+    pinned = re.findall(r"^[a-z0-9].*==\S+(?: ;.*?)?(?= \\$)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    constraints.write_text("\n".join(pinned))
+    output(UV, "venv", "--quiet", "--offline", "--python", sys.executable, folder, folder=tmp_path)
+    install = [str(UV), "pip", "install", "--quiet", "--link-mode", "symlink", "--constraint", str(constraints)]
+    install += ["--python", str(folder / "bin" / "python"), f"{wheel}[{EXTRAS}]", "ipykernel"]
+    if subprocess.run([*install, "--offline"], cwd=tmp_path, capture_output=True).returncode:
+        output(*install, folder=tmp_path)
+    return folder
+
+
+@pytest.fixture
+def kernel(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A kernel of that environment, which has a home of its own."""
     home = tmp_path / "home"
-    variables = {
-        "PYTHONPATH": sysconfig.get_path("purelib"),  # where no .pth file is read, so not the one of this checkout
-        "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "RAWLESS_HOME": str(home),
-    }
-    argv = [str(environment / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    variables = {"PATH": f"{fresh / 'bin'}{os.pathsep}{os.environ['PATH']}", "RAWLESS_HOME": str(home)}
+    argv = [str(fresh / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     folder = tmp_path / "jupyter" / "kernels" / "wheel"
     folder.mkdir(parents=True)
     spec = {"argv": argv, "display_name": "wheel", "language": "python", "env": variables}
     (folder / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     yield "wheel"
     if home.is_dir():
         stack.down(home)
@@ -71,7 +90,7 @@ def test_the_page_begins_with_the_notebook() -> None:
 
 
 @pytest.mark.full
-def test_it_ends_with_a_plot_and_prints_what_the_page_shows(kernel: str, environment: Path, tmp_path: Path) -> None:
+def test_it_ends_with_a_plot_and_prints_what_the_page_shows(kernel: str, fresh: Path, tmp_path: Path) -> None:
     """All blocks of the page run in one kernel, one after another: the first ones are the notebook."""
     folder = copytree(EXAMPLE, tmp_path / "work")
     notebook = nbformat.read(folder / "digits.ipynb", 4)
@@ -84,7 +103,7 @@ def test_it_ends_with_a_plot_and_prints_what_the_page_shows(kernel: str, environ
     last = _outputs(played.cells[length - 1])
 
     assert "application/vnd.plotly.v1+json" in last
-    assert str(environment) in _outputs(played.cells[-1])["text/plain"]
+    assert str(fresh) in _outputs(played.cells[-1])["text/plain"]
     for cell, (_, text) in zip(played.cells, shown, strict=False):
         if text:
             assert _shape(_outputs(cell)["text/plain"]) == _shape(text), cell.source
