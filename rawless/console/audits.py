@@ -13,7 +13,7 @@ from rawless.overview.streams import StreamSummary
 from rawless.report.privacy import PrivacyReport
 from rawless.report.privacy_commands import Commands
 from rawless.report.privacy_findings import LEVELS, Finding, findings
-from rawless.report.privacy_sections import CanaryRun, Erasure, LeakageMeasure, StoredStream, Waiver
+from rawless.report.privacy_sections import CanaryRun, LeakageMeasure, StoredStream, Waiver
 
 AUDIT_DAYS = 90
 """An audit that is older counts as overdue, unless a stream file has a shorter `max_age`, which is not known here."""
@@ -31,7 +31,6 @@ class AuditsView(View):
     leakage: Sequence[LeakageMeasure]
     membership: Sequence[LeakageMeasure]
     waivers: Sequence[Waiver]
-    erasures: Sequence[Erasure]
     made_at: datetime
 
     def is_old(self, at: datetime) -> bool:
@@ -42,21 +41,17 @@ class AuditsView(View):
 def read(source: Source, window: Window, now: datetime) -> AuditsView:
     """Return the page on audits. Streams and encoders without an audit are those with rows in the days shown."""
     reads = source.reads
-    started = (
-        reads.start(parts.canaries), reads.start(parts.leakage), reads.start(parts.waivers, now),
-        reads.start(parts.erasures), reads.start(parts.streams, window), reads.start(parts.heads),
-    )  # fmt: skip
+    for read_part in (parts.canaries, parts.leakage, parts.erasures, parts.heads):
+        reads.start(read_part)
+    reads.start(parts.waivers, now)
     canaries, leakage, waivers, erasures, streams, heads = (
-        started[0].result(), started[1].result(), started[2].result(), started[3].result(), started[4].result(),
-        started[5].result(),
+        parts.canaries(reads), parts.leakage(reads), parts.waivers(reads, now), parts.erasures(reads),
+        parts.streams(reads, window), parts.heads(reads),
     )  # fmt: skip
     report = PrivacyReport(now, source.project, AUDIT_DAYS)
     report.streams = list(_stored(streams.value))
-    report.canaries, report.erasures, report.leakage = (
-        canaries.value,
-        erasures.value,
-        _named(leakage.value, streams.value),
-    )
+    report.canaries, report.erasures = canaries.value, erasures.value
+    report.leakage = _named(leakage.value, streams.value)
     report.waivers = [replace(each, in_force=each.expires_at > now) for each in waivers.value]
     report.unread = {
         section: part.problem
@@ -81,7 +76,6 @@ def read(source: Source, window: Window, now: datetime) -> AuditsView:
         leakage=[each for each in report.leakage if each.head is None],
         membership=[each for each in report.leakage if each.head is not None],
         waivers=report.waivers,
-        erasures=erasures.value,
         made_at=now,
     )
 

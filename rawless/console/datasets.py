@@ -84,12 +84,10 @@ class DatasetsView(View):
 def read(source: Source) -> DatasetsView:
     """Return the page on datasets."""
     reads = source.reads
-    started = (
-        reads.start(parts.manifests), reads.start(parts.heads), reads.start(parts.exports),
-        reads.start(parts.snapshot_erasures),
-    )  # fmt: skip
+    for read_part in (parts.manifests, parts.heads, parts.exports, parts.snapshot_erasures):
+        reads.start(read_part)
     manifests, heads, exported, erasures = (
-        started[0].result(), started[1].result(), started[2].result(), started[3].result()
+        parts.manifests(reads), parts.heads(reads), parts.exports(reads), parts.snapshot_erasures(reads)
     )  # fmt: skip
     by_name: dict[str, list[Manifest]] = {}
     for each in manifests.value:

@@ -47,12 +47,10 @@ class EncodersView(View):
 def read(source: Source, window: Window) -> EncodersView:
     """Return the page on encoders, those that are used first."""
     reads = source.reads
-    started = (
-        reads.start(parts.encoders), reads.start(parts.streams, window), reads.start(parts.manifests),
-        reads.start(parts.heads),
-    )  # fmt: skip
+    for read_part in (parts.encoders, parts.manifests, parts.heads):
+        reads.start(read_part)
     specs, streams, manifests, heads = (
-        started[0].result(), started[1].result(), started[2].result(), started[3].result()
+        parts.encoders(reads), parts.streams(reads, window), parts.manifests(reads), parts.heads(reads)
     )  # fmt: skip
     names = encoder_names(specs.value, streams.value, manifests.value, heads.value)
     known = {spec.fingerprint: spec for spec in specs.value}

@@ -71,8 +71,9 @@ class HeadsView(View):
 def read(source: Source, window: Window) -> HeadsView:
     """Return the page on heads."""
     reads = source.reads
-    started = reads.start(parts.heads), reads.start(parts.manifests), reads.start(parts.predictions, window)
-    registered, manifests, predictions = started[0].result(), started[1].result(), started[2].result()
+    reads.start(parts.heads)
+    reads.start(parts.manifests)
+    registered, manifests, predictions = parts.heads(reads), parts.manifests(reads), parts.predictions(reads, window)
     answered: dict[tuple[str, int], list[DayOfPredictions]] = {}
     for each in predictions.value:
         answered.setdefault((each.head, each.version), []).append(each)

@@ -53,8 +53,6 @@ class Online:
     """All, abstentions among them."""
     abstentions: Mapping[str, int]
     """By reason."""
-    last_at: datetime
-    """The last day with predictions."""
     by_day: DayChart
     confidence: Markup
     mean_confidence: float | None
@@ -125,7 +123,6 @@ def _online(
     return Online(
         predictions=sum(each.predictions for each in days),
         abstentions=abstentions,
-        last_at=max(each.day for each in days),
         by_day=day_chart(
             f"Classes predicted by {name}, as shares of each day", window.dates, series, colours=colours, as_shares=True
         ),

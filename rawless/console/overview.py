@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rawless.console import audits, datasets, encoders, heads, streams
+from rawless.console.audits import AuditsView
+from rawless.console.datasets import DatasetsView
+from rawless.console.encoders import EncodersView
 from rawless.console.heads import HeadsView
 from rawless.console.reads import Window
 from rawless.console.source import Source, View
 from rawless.console.streams import StreamsView
 
-_FIGURES = (
-    ("/streams", "Streams"),
-    ("/encoders", "Encoders"),
-    ("/datasets", "Datasets"),
-    ("/heads", "Heads"),
-    ("/audits", "Audit findings"),
-)
 SILENT = timedelta(days=2)
 """A stream without an event for so long is named."""
 REJECTED_SHARE = 0.05
@@ -54,47 +50,69 @@ class OverviewView(View):
     """What is wrong first."""
 
 
+@dataclass(frozen=True)
+class _Pages:
+    streams: StreamsView
+    encoders: EncodersView
+    datasets: DatasetsView
+    heads: HeadsView
+    audits: AuditsView
+
+
 def read(source: Source, window: Window, now: datetime) -> OverviewView:
     """Return the first page, which is made of the others."""
-    with ThreadPoolExecutor() as pool:
-        reading = (
-            pool.submit(streams.read, source, window), pool.submit(encoders.read, source, window),
-            pool.submit(datasets.read, source), pool.submit(heads.read, source, window),
-            pool.submit(audits.read, source, window, now),
-        )  # fmt: skip
-        of_streams, of_encoders, of_datasets = reading[0].result(), reading[1].result(), reading[2].result()
-        of_heads, of_audits = reading[3].result(), reading[4].result()
-    events = sum(each.counted.events for each in of_streams.streams)
-    rejected = sum(each.counted.rejected for each in of_streams.streams)
-    predictions = sum(each.online.predictions for head in of_heads.heads for each in head.versions if each.online)
-    live = sum("live" in each.roles for head in of_heads.heads for each in head.versions)
-    used = sum(each.is_used for each in of_encoders.encoders)
-    snapshots = sum(len(each.snapshots) for each in of_datasets.datasets)
-    counted: Sequence[tuple[View, int, str]] = (
-        (of_streams, len(of_streams.streams), f"{_number(events, 'event')}, {_number(rejected, 'rejection')}"),
-        (of_encoders, len(of_encoders.encoders), f"{used:,} in use"),
-        (of_datasets, len(of_datasets.datasets), _number(snapshots, "snapshot")),
-        (of_heads, len(of_heads.heads), f"{_number(live, 'live version')}, {_number(predictions, 'prediction')}"),
-        (
-            of_audits,
-            len(of_audits.findings),
-            f"{len(of_audits.canaries):,} of {_number(len(of_streams.streams), 'stream')} had a canary",
-        ),
-    )
-    figures = [
-        Figure(path, name, None, "not read") if view.problems and not count else Figure(path, name, count, detail)
-        for (path, name), (view, count, detail) in zip(_FIGURES, counted, strict=True)
-    ]
+    pages = _read_pages(source, window, now)
     notices = [
-        *(Notice(each.sentence, "/audits", is_wrong=each.level == "wrong") for each in of_audits.findings),
-        *_of_streams(of_streams, now),
-        *_of_heads(of_heads),
+        *(Notice(each.sentence, "/audits", is_wrong=each.level == "wrong") for each in pages.audits.findings),
+        *_of_streams(pages.streams, now),
+        *_of_heads(pages.heads),
     ]
-    views: Sequence[View] = (of_streams, of_encoders, of_datasets, of_heads, of_audits)
-    parts = list({id(part): part for view in views for part in view.parts}.values())
+    views: Sequence[View] = (pages.streams, pages.encoders, pages.datasets, pages.heads, pages.audits)
     return OverviewView(
-        parts, [source.command("status")], figures, sorted(notices, key=lambda notice: not notice.is_wrong)
+        list({id(part): part for view in views for part in view.parts}.values()),
+        [source.command("status")],
+        list(_figures(pages)),
+        sorted(notices, key=lambda notice: not notice.is_wrong),
     )
+
+
+def _read_pages(source: Source, window: Window, now: datetime) -> _Pages:
+    """Return the other pages, which are read at the same time."""
+    with ThreadPoolExecutor() as pool:
+        of_streams, of_encoders = pool.submit(streams.read, source, window), pool.submit(encoders.read, source, window)
+        of_datasets, of_heads = pool.submit(datasets.read, source), pool.submit(heads.read, source, window)
+        of_audits = audits.read(source, window, now)
+        return _Pages(of_streams.result(), of_encoders.result(), of_datasets.result(), of_heads.result(), of_audits)
+
+
+def _figures(pages: _Pages) -> Iterable[Figure]:
+    events = sum(each.counted.events for each in pages.streams.streams)
+    rejected = sum(each.counted.rejected for each in pages.streams.streams)
+    versions = [each for head in pages.heads.heads for each in head.versions]
+    live = sum("live" in each.roles for each in versions)
+    predictions = sum(each.online.predictions for each in versions if each.online)
+    snapshots = sum(len(each.snapshots) for each in pages.datasets.datasets)
+    used = sum(each.is_used for each in pages.encoders.encoders)
+    of_streams, audited = pages.streams.streams, len(pages.audits.canaries)
+    counted: Sequence[tuple[View, str, str, int, str]] = (
+        (
+            pages.streams, "/streams", "Streams", len(of_streams),
+            f"{_number(events, 'event')}, {_number(rejected, 'rejection')}",
+        ),
+        (pages.encoders, "/encoders", "Encoders", len(pages.encoders.encoders), f"{used:,} in use"),
+        (pages.datasets, "/datasets", "Datasets", len(pages.datasets.datasets), _number(snapshots, "snapshot")),
+        (
+            pages.heads, "/heads", "Heads", len(pages.heads.heads),
+            f"{_number(live, 'live version')}, {_number(predictions, 'prediction')}",
+        ),
+        (
+            pages.audits, "/audits", "Audit findings", len(pages.audits.findings),
+            f"{audited:,} of {_number(len(of_streams), 'stream')} had a canary",
+        ),
+    )  # fmt: skip
+    for view, path, name, count, detail in counted:
+        is_unread = view.problems and not count
+        yield Figure(path, name, None if is_unread else count, "not read" if is_unread else detail)
 
 
 def _of_streams(view: StreamsView, now: datetime) -> Iterable[Notice]:

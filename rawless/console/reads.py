@@ -82,7 +82,10 @@ class Reads:
     def start(
         self, read: Callable[Concatenate["Reads", P], Part[T]], *args: P.args, **kwargs: P.kwargs
     ) -> Future[Part[T]]:
-        """Call a function that reads a part in another thread, so that a page waits for the slowest part only."""
+        """Call a function that reads a part in another thread, so that a page waits for the slowest part only.
+
+        Whoever calls the same function afterwards waits for that part, or gets it.
+        """
         return self._pool.submit(read, self, *args, **kwargs)
 
     def part(self, key: str, read: Callable[[Warehouse], T], otherwise: T) -> Part[T]:

@@ -49,8 +49,8 @@ class StreamsView(View):
 def read(source: Source, window: Window) -> StreamsView:
     """Return the page on streams."""
     reads = source.reads
-    counting, comparing = reads.start(parts.streams, window), reads.start(parts.drift, window)
-    counted, drift = counting.result(), comparing.result()
+    reads.start(parts.drift, window)
+    counted, drift = parts.streams(reads, window), parts.drift(reads, window)
     streams = [
         _stream(each, window, [metric for metric in drift.value if metric.stream == each.stream])
         for each in counted.value

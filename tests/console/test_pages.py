@@ -265,6 +265,8 @@ def test_a_table_that_is_missing_breaks_no_other_part(
     assert "Traceback" not in heads + overview + audits
     assert re.search(r"Not read: BigQuery refused the query: .*canary_v1", audits)
     assert "No canary was ever run" not in audits
+    assert "Never run." not in audits
+    assert "No predictions were logged" not in heads
 
 
 def test_a_warehouse_that_does_not_answer_is_one_sentence_on_each_page(
