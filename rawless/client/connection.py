@@ -1,5 +1,6 @@
 """How both clients reach a service: address, token, timeouts, and replies without the texts of exceptions."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import httpx
@@ -10,6 +11,7 @@ from rawless.errors import UserError
 from rawless.loopback import is_loopback
 
 CONNECT_SECONDS = 5.0
+_LEAST = {"timeout": 0.001, "retries": 0, "pause": 0, "concurrency": 1}
 
 
 class Connection(NamedTuple):
@@ -42,12 +44,14 @@ def connection(url: str, token: str | None, timeout: float) -> Connection:
     return Connection(str(parsed).rstrip("/"), headers, httpx.Timeout(timeout, connect=CONNECT_SECONDS), not is_local)
 
 
-def check_numbers(**numbers: float) -> None:
-    """Raise UserError for a timeout or a number of requests that is not positive, or a negative number of retries."""
+def check_numbers(numbers: Mapping[str, float]) -> None:
+    """Raise UserError for a timeout or a number of requests that is not positive, a negative pause or no number."""
     for name, value in numbers.items():
-        least = 0 if name in ("retries", "pause") else 1 if name == "concurrency" else 0.001
-        if not value >= least:
-            raise UserError(f"{name} is {value}, but must be at least {least}.")
+        least = _LEAST.get(name)
+        if least is None:
+            raise UserError(f"A client has no setting {name}, but {', '.join(_LEAST)}.")
+        if not (isinstance(value, int | float) and value >= least):
+            raise UserError(f"{name} is {value!r}, but must be a number of at least {least}.")
 
 
 def reply_of(response: httpx.Response) -> Reply:

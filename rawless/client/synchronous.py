@@ -9,14 +9,14 @@ import httpx
 
 from rawless.answers import Offer, Prediction, Result, Scores
 from rawless.client import flows
-from rawless.client.connection import check_numbers, connection, failure_of, reply_of
-from rawless.client.items import Item, ItemFields, chunks, encode
-from rawless.errors import UserError
+from rawless.client.base import ClientBase, Settings
+from rawless.client.connection import failure_of, reply_of
+from rawless.client.items import Item, ItemFields, encode
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(ClientBase):
     """A client of one service. It may be used by several threads at once."""
 
     def __init__(
@@ -24,26 +24,16 @@ class Client:
         url: str,
         token: str | None = None,
         *,
-        timeout: float = 30.0,
-        retries: int = 4,
-        pause: float = 0.25,
-        concurrency: int = 4,
         transport: httpx.BaseTransport | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        """Each attempt may take `timeout` seconds. What fails for a moment is sent again, up to `retries` times.
-
-        The first pause between attempts has about `pause` seconds, and they double; a service that asks for a longer
-        one gets it. `predict_many` has at most `concurrency` requests in progress. `transport` is httpx's. Raises
-        UserError for a URL that is neither https nor one of this machine.
-        """
-        check_numbers(timeout=timeout, retries=retries, pause=pause, concurrency=concurrency)
-        address = connection(url, token, timeout)
-        self._retries, self._concurrency = flows.Retries(retries, pause), concurrency
+        """`transport` is httpx's. Raises UserError for a URL that is neither https nor one of this machine."""
+        super().__init__(url, token, settings)
+        address = self._address
         self._http = httpx.Client(
             base_url=address.url, headers=address.headers, timeout=address.timeout, trust_env=address.trust_env,
             transport=transport,
         )  # fmt: skip
-        self._offers: dict[str, Offer] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -76,17 +66,10 @@ class Client:
         encoded = list(encode(items))
         if not encoded:
             return []
-        offer = self._offer(head)
-        parts = chunks(encoded, offer.max_items, offer.max_request_bytes)
-        todo = [flows.predict_chunk(head, part, self._retries) for part in parts]
-        return [result for results in self._run_all(todo) for result in results]
-
-    def _offer(self, head: str) -> Offer:
         if head not in self._offers:
             self._offers = {offer.head: offer for offer in self.heads()}
-        if head not in self._offers:
-            raise UserError(f"The service has no head {head!r}, but {', '.join(self._offers)}: choose one of them.")
-        return self._offers[head]
+        answered = self._run_all(self._requests(head, encoded))
+        return [result for results in answered for result in results]
 
     def _run_all(self, todo: Sequence[flows.Flow[T]]) -> list[T]:
         with ThreadPoolExecutor(min(self._concurrency, len(todo))) as threads:

@@ -175,11 +175,12 @@ def _metadata_headers(stream: Stream, *, logged: bool) -> list[dict[str, Any]]:
         "type": "object",
         "properties": {name: {"type": "string"} | schema for name, schema in value_schemas.items()},
     }
+    attributes = {"schema": attributes_schema, "example": {}}
     headers = [
         header_parameter(requests.EVENT_ID, required=requests.needs_event_id(stream, logged=logged), **id_schema),
         header_parameter(requests.OCCURRED_AT, format="date-time"),
         header_parameter(requests.ASSIGNMENT_KEY, maxLength=requests.MAX_HEADER),
-        {"name": "Rawless-Attributes", "in": "header", "content": {"application/json": {"schema": attributes_schema}}},
+        {"name": "Rawless-Attributes", "in": "header", "content": {requests.JSON_TYPE: attributes}},
     ]
     if stream.subject == "none":
         return headers

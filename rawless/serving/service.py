@@ -31,6 +31,11 @@ Handler = Callable[[Request], Awaitable[Response]]
 Permission = Scope | Literal["any", "none"]
 """What a route requires of its caller: a scope, a token with any scope, or nothing."""
 _WITH_CONTENT: tuple[Permission, ...] = ("predict", "score", "encode", "classify")
+_TAGS = [
+    {"name": "requests", "description": "What the service answers"},
+    {"name": "operation", "description": "For operators, and this description"},
+]
+"""The groups of operations on the page /docs, in their order."""
 _CLIENT_CLOSED_REQUEST = 499
 """The status of a request whose caller disconnected. It only appears in metrics."""
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
@@ -47,7 +52,7 @@ class Service:
         # Not the framework's pages, which load scripts from other hosts; no redirects, which repeat the requested URL.
         self.app = FastAPI(
             title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
-            lifespan=lifespan,
+            lifespan=lifespan, openapi_tags=_TAGS,
         )  # fmt: skip
         self.app.add_exception_handler(HTTPException, handle_http_exception)
         self._authenticator, self._origins, self._limits, self._metrics = authenticator, origins, limits, metrics
@@ -88,6 +93,7 @@ class Service:
             response_class=Response if model is None else self.app.router.default_response_class,
             responses=describe_problems(all_statuses),
             summary=summary,
+            tags=["requests" if path.startswith("/v1/") else "operation"],
             operation_id="_".join(re.findall(r"\w+", path)),
             openapi_extra=openapi,
         )

@@ -213,7 +213,12 @@ def test_requests_have_no_more_items_and_bytes_than_the_service_takes() -> None:
         (lambda: Client("https://user:secret@heads.example"), "has a password"),
         (lambda: Client("https://heads.example", "to\nken"), "The token is empty, or has a character"),
         (lambda: Client("https://heads.example", ""), "The token is empty"),
-        (lambda: Client("https://heads.example", concurrency=0), "concurrency is 0, but must be at least 1"),
+        (
+            lambda: Client("https://heads.example", concurrency=0),
+            "concurrency is 0, but must be a number of at",
+        ),
+        (lambda: Client("https://heads.example", timeout="1"), "timeout is '1', but must be"),  # type: ignore[arg-type]
+        (lambda: AsyncClient("https://heads.example", retry=1), "no setting retry, but timeout"),  # type: ignore[call-arg]
         (lambda: Item(), "exactly one of text, image and parts"),
         (lambda: Item(text="a", image=b"a"), "exactly one of text, image and parts"),
         (lambda: Item(image="a.jpg"), "image of an item is a str, but must be a bytes"),  # type: ignore[arg-type]

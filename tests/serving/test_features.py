@@ -78,6 +78,21 @@ def test_features_reach_the_head_and_invalid_ones_are_named_in_one_process_and_t
         assert [HeadFeature(**fields) for fields in arm["features"]] == list(FEATURES)
 
 
+def test_each_item_of_a_request_has_its_own_features_or_those_of_the_headers(tiny_bench: Bench) -> None:
+    tiny_bench.deploy("topic", features=FEATURES)
+    client = tiny_bench.start({"topic": {}})
+    first, second = (json.dumps(ACCEPTED[n][0]) for n in (0, 2))
+    items = [{"text": TEXT}, {"text": TEXT, "features": ACCEPTED[2][0]}, {"text": TEXT, "features": {"balance": 9}}]
+
+    answer = client.post("/v1/heads/topic/predict", json=items, headers={"rawless-features": first})
+
+    *answered, refused = answer.json()["results"]
+    for result, features in zip(answered, (first, second), strict=True):
+        alone = _post(client, features).json()["probabilities"]
+        assert result["prediction"]["probabilities"] == pytest.approx(alone, abs=1e-5)
+    assert (refused["reason"], refused["feature"]) == ("bad_feature", "balance")
+
+
 def test_a_version_with_other_features_is_not_deployed_over_the_live_one(tiny_bench: Bench) -> None:
     tiny_bench.deploy("topic", features=FEATURES)
 

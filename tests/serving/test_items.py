@@ -169,7 +169,7 @@ def _part(disposition: str, content: str = "a", *headers: str) -> str:
     return "\r\n".join([f"Content-Disposition: form-data; {disposition}", *headers, "", content])
 
 
-_TWICE = _part('name="text"', "a", 'content-disposition: x; name="b"')
+_TWICE = _part('name="text"', "a", 'content-disposition: form-data; name="text"')
 _TEXT, _FILE = _part('name="text"'), _part(f'name="file"; filename="{MARKER}"')
 FORMS: dict[str, tuple[bytes, str]] = {
     "no parts": (_form(), "no_items"),
@@ -179,10 +179,7 @@ FORMS: dict[str, tuple[bytes, str]] = {
     "a form without its last boundary": (_form(_TEXT, end=""), "malformed_form"),
     "a part without its headers' end": (_form("Content-Disposition: form-data; name=text"), "malformed_form"),
     "a part without a name": (_form(_part(f'filename="{MARKER}"')), "malformed_form"),
-    "a header that is sent twice": (
-        _form(_part('name="text"', "a", 'content-disposition: x; name="b"')),
-        "malformed_form",
-    ),
+    "a header that is sent twice": (_form(_TWICE), "malformed_form"),
     "a header on two lines": (_form(_part('name="text"', "a", f" {MARKER}")), "malformed_form"),
     "a long header": (_form(_part(f'name="text"; filename="{MARKER * 1000}"')), "malformed_form"),
     "many headers": (_form(_part('name="text"', "a", *(f"x-{n}: {MARKER}" for n in range(20)))), "malformed_form"),

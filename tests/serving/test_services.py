@@ -284,5 +284,7 @@ def test_separate_services_answer_many_callers(bench: Bench) -> None:
     for thread in threads:
         thread.join()
 
+    together = separate.post("/v1/heads/topic/predict", json=[{"text": f"question {n}"} for n in range(32)]).json()
     assert statuses == [200] * 32
+    assert ["prediction" in result for result in together["results"]] == [True] * 32
     assert encoder.get("/metrics", headers={"authorization": f"Bearer {SERVICE}"}).status_code == 200

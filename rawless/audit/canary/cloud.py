@@ -20,7 +20,7 @@ _PAGE = 1000
 _LARGEST = 1 << 28
 """Bytes of an object that is searched."""
 _COUNTERS = 'metric.type = "dataflow.googleapis.com/job/user_counter"'
-_PATHS = ("/health", "/ready", "/openapi.json", "/v1/heads", "/v1/models")
+_PATHS = ("/health", "/ready", "/openapi.json", "/docs", "/v1/heads", "/v1/models")
 _REFUSED = (401, 403)
 _SECONDS = 30.0
 SETTLE_SECONDS = 60.0

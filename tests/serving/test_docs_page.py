@@ -52,6 +52,7 @@ class _Visit:
         return self.page.locator(".live-responses-table .response-col_description .microlight").first.inner_text()
 
 
+@pytest.mark.full
 def test_a_head_is_tried_on_the_page_without_any_other_host(tiny_bench: Bench, browser: Browser) -> None:
     tiny_bench.deploy("topic")
     visit = _Visit(browser, tiny_bench.start({"topic": {}}))
@@ -64,6 +65,7 @@ def test_a_head_is_tried_on_the_page_without_any_other_host(tiny_bench: Bench, b
     assert visit.foreign == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("content_type", "answered"), [("image/png", '"abstention"'), ("multipart/form-data", '"results"')]
 )
@@ -85,6 +87,7 @@ def test_an_image_is_chosen_on_the_page(
     assert visit.errors == []
 
 
+@pytest.mark.full
 def test_a_service_with_tokens_shows_its_page_only_if_told_and_to_whom_has_one(
     tiny_bench: Bench, browser: Browser
 ) -> None:
@@ -115,6 +118,7 @@ _FETCH = """async (url) => {
 }"""
 
 
+@pytest.mark.full
 def test_a_browser_lets_only_pages_of_listed_origins_read_answers(tiny_bench: Bench, browser: Browser) -> None:
     tiny_bench.deploy("topic")
     other = tiny_bench.start({"topic": {}})
