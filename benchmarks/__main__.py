@@ -31,6 +31,7 @@ from benchmarks import (
     preparing,
     runtimes,
     serving,
+    serving_images,
     sink,
     startup,
     throughput,
@@ -71,6 +72,7 @@ PARTS = {
     "adapters": adapters.measure,
     "comparison": comparison.measure,
     "serving": serving.measure,
+    "serving-images": serving_images.measure,
     "nearest": nearest.measure,
 }
 
