@@ -32,6 +32,7 @@ from benchmarks import (
     preparing,
     runtimes,
     serving,
+    serving_images,
     sink,
     startup,
     throughput,
@@ -73,6 +74,7 @@ PARTS = {
     "adapters": adapters.measure,
     "comparison": comparison.measure,
     "serving": serving.measure,
+    "serving-images": serving_images.measure,
     "nearest": nearest.measure,
 }
 

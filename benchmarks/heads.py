@@ -13,7 +13,7 @@ from rawless.datasets.spec import SPLITS
 from rawless.heads.examples import Examples, Task, make_head
 from rawless.heads.fit import Rows, fit, predict
 from rawless.heads.modules import Head
-from rawless.heads.spec import HeadSpec
+from rawless.heads.spec import head_spec
 
 ROWS, DIMENSION, CLASSES = 50_000, 384, 10
 HELD_OUT = 5_000
@@ -38,20 +38,20 @@ def measure(count: int) -> list[Figure]:
     ]
 
 
-def synthetic_task(rows: int, held_out: int, fingerprint: str = "0" * 64) -> Task:
+def synthetic_task(rows: int, held_out: int, fingerprint: str = "0" * 64, dimension: int = DIMENSION) -> Task:
     """Return a task with ten classes whose centres are so close that they overlap."""
     rng = np.random.default_rng(0)
     count = rows + 2 * held_out
     labels = rng.integers(0, CLASSES, count)
-    vectors = rng.standard_normal((count, DIMENSION), np.float32)
-    vectors += 0.12 * rng.standard_normal((CLASSES, DIMENSION), np.float32)[labels]
+    vectors = rng.standard_normal((count, dimension), np.float32)
+    vectors += 0.12 * rng.standard_normal((CLASSES, dimension), np.float32)[labels]
     cuts = np.split(np.arange(count), [rows, rows + held_out])
     splits = {split: _examples(vectors[rows], labels[rows]) for split, rows in zip(SPLITS, cuts, strict=True)}
     at = datetime(2026, 1, 1, tzinfo=UTC)
     label = {"classes": [str(number) for number in range(CLASSES)], "kind": "event"}
     spec = {"spec": {"label": label, "encoder": "minilm@1.0.0"}}
     manifest = Manifest("bench", "0" * 24, spec, "", at, fingerprint, (), (), (), "", 0, at)
-    return Task(HeadSpec(head="bench", snapshot="bench", kind="linear"), manifest, splits)
+    return Task(head_spec({"head": "bench", "snapshot": "bench", "kind": "linear"}), manifest, splits)
 
 
 def _examples(vectors: np.ndarray, labels: np.ndarray) -> Examples:

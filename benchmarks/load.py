@@ -29,26 +29,28 @@ class LoadResult:
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000
 
 
-def generate_load(url: str, bodies: Sequence[bytes], callers: int) -> LoadResult:
-    """Send all bodies as JSON with a number of concurrent callers."""
-    return asyncio.run(generate_load_async(url, bodies, callers))
+def generate_load(url: str, bodies: Sequence[bytes], callers: int, kind: str = "application/json") -> LoadResult:
+    """Send all bodies, of one content type, with a number of concurrent callers."""
+    return asyncio.run(generate_load_async(url, bodies, callers, kind))
 
 
-async def generate_load_async(url: str, bodies: Sequence[bytes], callers: int) -> LoadResult:
+async def generate_load_async(
+    url: str, bodies: Sequence[bytes], callers: int, kind: str = "application/json"
+) -> LoadResult:
     """Like `generate_load`, in a running event loop."""
     result, pending = LoadResult(), list(reversed(bodies))
     started = time.perf_counter()
-    await asyncio.gather(*(_call(url, pending, result) for _ in range(callers)))
+    await asyncio.gather(*(_call(url, pending, result, kind) for _ in range(callers)))
     result.seconds = time.perf_counter() - started
     return result
 
 
-async def _call(url: str, pending: list[bytes], result: LoadResult) -> None:
+async def _call(url: str, pending: list[bytes], result: LoadResult, kind: str) -> None:
     address = urlparse(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     while pending:
         body = pending.pop()
-        head = f"POST {address.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head = f"POST {address.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
         started = time.perf_counter()
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         status, length = await _read_head(reader)

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -41,7 +42,8 @@ REQUIRED_LATENCY, REQUIRED_BATCHING, REQUIRED_FAILURES, REQUIRED_MEMORY = "<= 3"
 def measure(count: int) -> list[Figure]:
     """Added latency, throughput of many callers, failed requests during deployments, growth of memory."""
     phrases = _short_texts(TOGETHER)
-    with tempfile.TemporaryDirectory() as folder, _service(Path(folder)) as (url, process):
+    stream = {"stream": "bench", "modality": "text", "encoders": [ENCODER]}
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), stream) as (url, process):
         heads = Path(folder) / "heads"
         encoder, head = load_encoder(lookup(ENCODER), "cpu"), open_head(heads / "bench" / "1")
         bodies = [json.dumps({"text": text}).encode() for text in phrases]
@@ -80,15 +82,17 @@ def _short_texts(count: int) -> list[str]:
 
 
 @contextmanager
-def _service(folder: Path) -> Iterator[tuple[str, int]]:
-    """Start a service and yield the URL of its head and its process id."""
-    trained = train(synthetic_task(2_000, 200, lookup(ENCODER).fingerprint), lambda _: None)
+def serving(folder: Path, stream: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Start a service of a head for a stream, and yield the URL of its head and its process id."""
+    encoder = lookup(stream["encoders"][0])
+    task = synthetic_task(2_000, 200, encoder.fingerprint, encoder.dimension)
+    trained = train(task, lambda _: None)
     graph, domain = graphs_of(trained)
     for version in range(1, CHANGES + 2):
         path = folder / "heads" / "bench" / str(version)
         artefact.write(path, manifest_of(trained, version), graph, domain=domain)
     deployment.deploy(folder / "heads", "bench", 1)
-    (folder / "stream.yaml").write_text(yaml.safe_dump({"stream": "bench", "modality": "text", "encoders": [ENCODER]}))
+    (folder / "stream.yaml").write_text(yaml.safe_dump(stream))
     file = folder / "serve.yaml"
     heads = {"bench": {"stream": "stream.yaml"}}
     file.write_text(yaml.safe_dump({"heads": heads, "head_folder": "heads", "limits": {"watch_seconds": 0.05}}))
