@@ -4,10 +4,11 @@ Nothing is shown of what is fast. A line has the title, the step, what is done o
 is left; the last two only where the total is known. It contains counts and names that Rawless chose, and no content.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -76,8 +77,8 @@ class Work:
 def shown(work: Work, printable: Callable[[str], str]) -> Iterator[None]:
     """Show how far a work is while the block runs. `printable` removes what a terminal would obey."""
     console = Console(stderr=True, highlight=False, markup=False)
-    show = _changing_line if console.is_interactive else _lines
-    with show(console, work, printable):
+    is_watched = console.is_interactive and sys.stderr is not None and sys.stderr.isatty()  # whatever FORCE_COLOR says
+    with _changing_line(console, work, printable) if is_watched else _lines(work, printable):
         yield
 
 
@@ -96,12 +97,14 @@ def _changing_line(console: Console, work: Work, printable: Callable[[str], str]
 
 
 @contextmanager
-def _lines(console: Console, work: Work, printable: Callable[[str], str]) -> Iterator[None]:
+def _lines(work: Work, printable: Callable[[str], str]) -> Iterator[None]:
     ended = threading.Event()
 
     def write() -> None:
-        while not ended.wait(_pause(time.monotonic() - work.started)):
-            console.print(printable(work.line(time.monotonic())), soft_wrap=True)
+        # Not by rich, which would close stdout too where nobody reads stderr any more.
+        with suppress(OSError, ValueError):
+            while sys.stderr is not None and not ended.wait(_pause(time.monotonic() - work.started)):
+                print(printable(work.line(time.monotonic())), file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=write, daemon=True, name="progress")
     thread.start()

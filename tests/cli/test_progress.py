@@ -162,6 +162,15 @@ def on_a_terminal(terminal: str, until: bytes) -> bytes:
     return printed
 
 
+def test_output_is_complete_though_nobody_reads_the_progress() -> None:
+    program = _PROGRAM.replace("threading.Event().wait(60)", "threading.Event().wait(0.5)") + 'print("done")'
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=writing, timeout=LIMIT)
+    os.close(writing)
+    assert done.stdout == b"done\n"
+
+
 def test_an_interrupt_leaves_the_terminal_whole() -> None:
     hidden, shown = b"\x1b[?25l", b"\x1b[?25h"
     printed = on_a_terminal("xterm", until=b"Working")

@@ -1,5 +1,7 @@
 """A network is converted once for a machine, and what is in the cache is used only as it was written."""
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -170,6 +172,10 @@ def test_what_is_not_as_it_was_written_is_converted_anew(
     assert {path.name: path.read_bytes() for path in entry(cache).iterdir()}.keys() == written.keys()
     assert (entry(cache) / "model.bin").read_bytes() == written["model.bin"]
     assert not (entry(cache) / "model.bin").is_symlink()
+    digests = json.loads((entry(cache) / "digests.json").read_text())
+    found = {name: hashlib.sha256((entry(cache) / name).read_bytes()).hexdigest() for name in digests}
+    assert digests == found
+    assert len(found) == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
