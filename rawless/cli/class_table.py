@@ -7,6 +7,7 @@ from rawless.cli.output import echo, print_table
 
 if TYPE_CHECKING:
     from rawless.heads.class_metrics import ClassCurve, ClassMeasures
+    from rawless.heads.metrics import Metric
 
 ROWS_SHOWN = 10
 
@@ -15,15 +16,13 @@ def print_classes(measures: "Sequence[ClassMeasures]", curves: "Sequence[ClassCu
     """Print a table of classes in the given order, cut after some rows; nothing for a head without classes."""
     by_name = {curve.name: curve for curve in curves}
     rows = [
-        {"class": each.name, "rows": each.rows, "precision": str(each.precision), "recall": str(each.recall),
-         "f1": str(each.f1), **_areas(by_name.get(each.name))}
+        {"class": each.name, "rows": each.rows, "precision": _value(each.precision), "recall": _value(each.recall),
+         "f1": str(each.f1), **(_areas(by_name.get(each.name)) if curves else {})}
         for each in measures[:ROWS_SHOWN]
     ]  # fmt: skip
     if not rows:
         return
-    if not curves:
-        rows = [{name: value for name, value in row.items() if name not in _AREAS} for row in rows]
-    print_table(rows, "Classes, the lowest F1 first")
+    print_table(rows, "Classes, the lowest F1 first, with its 95% interval")
     if hidden := len(measures) - len(rows):
         echo(f"{hidden:,} more classes are in the output of --json, and in the report.")
 
@@ -32,7 +31,11 @@ _AREAS = ("roc_auc", "average_precision")
 
 
 def _areas(curve: "ClassCurve | None") -> Mapping[str, str]:
-    return {name: f"{getattr(curve, name).value:.3f}" if curve else "undefined" for name in _AREAS}
+    return {name.replace("_", " "): _value(getattr(curve, name)) if curve else "undefined" for name in _AREAS}
+
+
+def _value(metric: "Metric") -> str:
+    return str(metric).partition(" (")[0]
 
 
 def classes_json(measures: "Sequence[ClassMeasures]", curves: "Sequence[ClassCurve]") -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Comparing two heads on the same test rows, which neither was trained on: metrics, classes, and the rows that differ.
 
 Intervals of differences are of a paired bootstrap: both heads are measured on the same resampled persons (Efron and
-Tibshirani, 'An Introduction to the Bootstrap', 1993). Rows that only one of two heads has right are also compared by
-the exact test of McNemar, 'Note on the sampling error of the difference between correlated proportions' (1947).
+Tibshirani, 'An Introduction to the Bootstrap', 1993). A difference is called better or worse if its interval leaves out
+0 and, where answers are right or wrong, McNemar's exact test agrees.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest
 
 from rawless.datasets.snapshots import Manifest, find
 from rawless.errors import UserError
@@ -18,13 +17,11 @@ from rawless.heads.artefact import HeadManifest
 from rawless.heads.class_metrics import ClassMeasures, class_measures, confusion_matrix
 from rawless.heads.comparison import judged_on
 from rawless.heads.metrics import Array, Metric, paired_difference
-from rawless.heads.paired_rows import PairedRows, Side, paired_rows
+from rawless.heads.paired_rows import CHANCE, FOUND, PairedRows, Side, paired_rows
 from rawless.heads.reevaluate import task_of
 from rawless.heads.session import HeadSession
 from rawless.warehouse.client import Warehouse
 
-FOUND = 10
-"""Ranks among which a query's document counts as found, as in recall@10."""
 _NAMES_SHOWN = 5
 
 
@@ -99,9 +96,10 @@ class HeadComparison:
             f"{main.difference.signed})"
         )
         name = main.name.replace("_", " ")
-        if main.difference.low > 0:
+        may_be_chance = self.p_value is not None and self.p_value >= CHANCE
+        if main.difference.low > 0 and not may_be_chance:
             return f"{self.second} is better than {self.first}: its {name} is {numbers}."
-        if main.difference.high < 0:
+        if main.difference.high < 0 and not may_be_chance:
             return f"{self.second} is worse than {self.first}: its {name} is {numbers}."
         return f"{self.second} is neither better nor worse than {self.first} beyond chance: its {name} is {numbers}."
 
@@ -198,7 +196,7 @@ def compared(pair: PairedRows) -> HeadComparison:
         differences=sorted(differences, key=lambda each: each.name != main),
         classes=_class_differences(task.classes, first, second, persons) if kind.predicts_labels else [],
         changed=changed,
-        p_value=None if changed is None else _mcnemar(changed),
+        p_value=pair.p_value(first, second),
     )
 
 
@@ -253,8 +251,3 @@ def _ranked(matching: Array, ids: Sequence[str], before: Array, after: Array) ->
 
 def _change(was_right: bool, is_right: bool) -> Literal["fixed", "broken", "still wrong"]:
     return "fixed" if is_right else "broken" if was_right else "still wrong"
-
-
-def _mcnemar(changed: Sequence[ChangedRow]) -> float | None:
-    fixed, broken = (sum(each.change == change for each in changed) for change in ("fixed", "broken"))
-    return float(binomtest(fixed, fixed + broken).pvalue) if fixed + broken else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import binomtest
 
 from rawless.errors import UserError
 from rawless.heads.examples import Task
@@ -14,6 +15,11 @@ from rawless.heads.reevaluate import answers
 from rawless.heads.seen import MIN_ROWS, stream_of, unseen
 from rawless.heads.session import HeadSession
 from rawless.warehouse.client import Warehouse
+
+FOUND = 10
+"""Ranks among which a query's document counts as found, as in recall@10."""
+CHANCE = 0.05
+"""The probability below which a difference is not called chance, as for intervals of 95%."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,25 @@ class PairedRows:
             return list(self.persons)
         matching = self.rows[0].labels.tolist()
         return [person for person, matches in zip(self.persons, matching, strict=True) if matches]
+
+    def right(self, outcomes: Sequence[Array]) -> Array | None:
+        """Return which outcomes are right; None where heads predict numbers, which are neither right nor wrong."""
+        task = self.sides[0].task
+        if task.manifest.is_number:
+            return None
+        return outcomes[1].argmax(1) == outcomes[0] if task.kind.predicts_labels else outcomes[0] < FOUND
+
+    def p_value(self, first: Sequence[Array], second: Sequence[Array]) -> float | None:
+        """Return McNemar's exact test of the outcomes that only one head has right; None where there are none.
+
+        Few such outcomes say less than a bootstrap makes of them: where four are worse and none is better, hardly a
+        resample has none of the four. McNemar, 'Note on the sampling error of the difference between correlated
+        proportions' (1947).
+        """
+        before, after = self.right(first), self.right(second)
+        if before is None or after is None or not (before != after).any():
+            return None
+        return float(binomtest(int((after & ~before).sum()), int((before != after).sum())).pvalue)
 
     def outcomes(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Return what the metric of a head's kind takes, for both heads, with the classes in the first one's order."""

@@ -1,7 +1,8 @@
 """Group the sampled rows of a snapshot by their vectors, and name rows that are typical of each group.
 
-The groups are those of k-means (Lloyd, 1982) over unit vectors, reduced to their first principal components; their
-number is the one with the largest silhouette (Rousseeuw, 1987) among a few. Seeds are fixed.
+The groups are those of k-means (Lloyd, 1982) over unit vectors, reduced to their first principal components. There are
+as many as labels, so that a label which has no group of its own is seen: the number with the largest silhouette
+(Rousseeuw, 1987) would be two for most encoders, and clustering by density calls most rows noise. The seed is fixed.
 """
 
 import warnings
@@ -17,7 +18,9 @@ SEED = 0
 MIN_ROWS = 30
 TYPICAL = 3
 """Rows of a cluster that are named."""
-_NUMBERS = (2, 3, 4, 6, 8, 11, 15, 20)
+MAX_CLUSTERS = 30
+_OF_NUMBERS = 10
+"""Clusters where labels are numbers."""
 _LEAST_MEAN_ROWS = 10
 _COMPONENTS = 50
 _LEAST_SPREAD = 1e-6
@@ -53,7 +56,7 @@ def clusters(vectors: npt.NDArray[np.float64], ids: Sequence[str], labels: Seque
     places = _places(vectors)
     if np.ptp(places, axis=0).max() < _LEAST_SPREAD:
         return None
-    numbers, silhouette = _best(places)
+    numbers, silhouette = _grouped(places, _OF_NUMBERS if isinstance(labels[0], float) else len(set(labels)))
     order = [number for number, _ in Counter(numbers.tolist()).most_common()]
     names = {number: f"cluster {rank}" for rank, number in enumerate(order, 1)}
     found = [_described(names[number], np.flatnonzero(numbers == number), places, ids, labels) for number in order]
@@ -71,21 +74,16 @@ def _places(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(reduced.fit_transform(units))
 
 
-def _best(places: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int_], float]:
+def _grouped(places: npt.NDArray[np.float64], wanted: int) -> tuple[npt.NDArray[np.int_], float]:
+    """Return the number of each row's group, and the silhouette."""
     from sklearn.cluster import KMeans
-    from sklearn.metrics import pairwise_distances, silhouette_score
+    from sklearn.metrics import silhouette_score
 
-    distances = pairwise_distances(places)
-    np.fill_diagonal(distances, 0)
-    tried = []
+    number = max(2, min(wanted, MAX_CLUSTERS, len(places) // _LEAST_MEAN_ROWS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about fewer distinct points than clusters
-        for number in _NUMBERS:
-            if number == _NUMBERS[0] or number * _LEAST_MEAN_ROWS <= len(places):
-                numbers = KMeans(number, n_init=3, random_state=SEED).fit_predict(places)
-                tried.append((float(silhouette_score(distances, numbers, metric="precomputed")), -number, numbers))
-    silhouette, _, numbers = max(tried, key=lambda each: each[:2])
-    return numbers, silhouette
+        numbers = KMeans(number, n_init=3, random_state=SEED).fit_predict(places)
+    return numbers, float(silhouette_score(places, numbers))
 
 
 def _described(

@@ -224,7 +224,7 @@ def test_a_head_shows_its_classes_and_an_older_one_what_is_known_of_them(
     assert [each["class"] for each in shown] == [each["class"] for each in older_json["classes_measured"]]
     assert {"precision", "recall", "f1", "roc_auc", "average_precision"} <= set(shown[0])
     assert shown[0]["f1"]["value"] <= shown[1]["f1"]["value"]
-    assert "Classes, the lowest F1 first" in older.out
+    assert "Classes, the lowest F1 first, with its" in older.out
     assert "average precision of its classes were not stored: --snapshot measures them." in older.out
     for before, after in zip(shown, older_json["on_classes_measured"], strict=True):
         assert before["average_precision"]["value"] == pytest.approx(after["average_precision"]["value"])

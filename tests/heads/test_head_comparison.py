@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 from rawless.datasets.snapshot_tables import table_id
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
-from rawless.heads.head_comparison import check_comparable, compare_heads, compared
+from rawless.heads.head_comparison import Difference, HeadComparison, check_comparable, compare_heads, compared
+from rawless.heads.metrics import Metric
 from rawless.heads.paired_rows import PairedRows, Side
 from rawless.heads.publish import graphs_of, manifest_of
 from rawless.heads.session import HeadSession
@@ -200,3 +201,22 @@ def test_heads_that_predict_numbers_are_compared_by_r2_and_have_no_rows_that_are
     assert (found.changed, found.classes, found.p_value) == (None, [], None)
     assert found.main.name == "r2"
     assert found.differences[1].difference.high < 0, "its mean absolute error is lower"
+
+
+def test_a_few_rows_that_are_worse_and_none_that_is_better_may_be_chance() -> None:
+    """Four of 96: nearly every resample has one of them, but heads of equal accuracy differ as much once in eight."""
+    found = {}
+    for worse in (4, 8):
+        difference = Metric("accuracy", -worse / 96, -worse / 48, -1 / 96)
+        labels, right = np.zeros(96, int), np.tile([0.9, 0.1], (96, 1))
+        wrong = np.where(np.arange(96)[:, None] < worse, [0.1, 0.9], right)
+        task = make_task((np.zeros((480, 2), np.float32),), np.zeros(480, int), ("a", "b"))
+        rows = task.splits["test"].rows
+        pair = PairedRows((Side(None, task), Side(None, task)), (rows, rows), [None] * 96, 0, 0)  # type: ignore[arg-type]
+        p_value = pair.p_value((labels, right), (labels, wrong))
+        main = Difference("accuracy", 1.0, 1 - worse / 96, difference)
+        found[worse] = HeadComparison("a@1", "a@2", ["s"], 96, 0, 0, [main], [], [], p_value)
+
+    assert found[4].p_value == pytest.approx(0.125)
+    assert found[4].verdict.startswith("a@2 is neither better nor worse than a@1 beyond chance: its accuracy is 0.958")
+    assert found[8].verdict.startswith("a@2 is worse than a@1")

@@ -158,7 +158,7 @@ def comparison_of(label: str = "cat", event_id: str = "e", **fields: Any) -> Hea
             ChangedRow(f"{event_id}-22", "dog", label, "dog", "fixed"),
             ChangedRow(f"{event_id}-23", label, label, "dog", "broken"),
         ],
-        "p_value": 1.0,
+        "p_value": 0.01,
     }  # fmt: skip
     return HeadComparison(**(defaults | fields))
 
