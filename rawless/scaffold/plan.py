@@ -13,7 +13,7 @@ from rawless.privacy import Raw
 from rawless.scaffold.events import EventForm, as_events, as_labels, only_value, uri_prefix
 from rawless.scaffold.facts import Facts, images_among
 from rawless.scaffold.files import Project, commands, render
-from rawless.scaffold.proposal import Proposal, describe
+from rawless.scaffold.proposal import Proposal, describe, is_named_like_time
 from rawless.scaffold.rows import SourceRows
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -29,7 +29,7 @@ class Plan:
 
     project: Project
     files: Mapping[Path, bytes | Raw[bytes]]
-    """All files by their path, in the order in which they are written."""
+    """All files by their path."""
     events: Path | None
     """The file among them that contains content."""
     commands: Sequence[Sequence[str]]
@@ -89,6 +89,11 @@ def plan_from_rows(
     project = _project(rows, columns, form, modality, encoder)
     files: dict[Path, bytes | Raw[bytes]] = {folder / each: text.encode() for each, text in render(project).items()}
     notes, labels = [describe(proposal, columns)], None
+    notes += [
+        f"{each.name} is named like a time, but some of its values are no times or dates: correct them in the source."
+        for each in columns.values()
+        if is_named_like_time(each) and not each.is_time
+    ]
     if project.classes:
         labels = folder / f"{project.table}.csv"
         files[labels] = as_labels(rows, form).content
@@ -128,7 +133,8 @@ def write(plan: Plan, *, force: bool) -> None:
     """Write the files of a plan, readable by their owner only. Raises UserError before the first if one exists."""
     if not force and (existing := [path for path in plan.files if path.exists()]):
         raise UserError(f"{existing[0]} exists: choose another folder by --to, or add --force to replace it.")
-    for path, content in plan.files.items():
+    # The events, which another folder may refuse, come first, so that then nothing is left.
+    for path, content in sorted(plan.files.items(), key=lambda each: each[0] != plan.events):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path, mode=OWNER_ONLY) as file:

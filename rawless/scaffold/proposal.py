@@ -101,7 +101,14 @@ def _column(role: Role, columns: Mapping[str, Facts]) -> str | None:
 
 def _is_numbered(facts: Facts) -> bool:
     """Return whether ids have a number in a fixed form, which names of persons have not."""
+    if is_named_like_time(facts):
+        return False
     return facts.type in ("STRING", "INT64") and bool(re.search(r"uuid|ulid|\\d\{", facts.id_pattern or ""))
+
+
+def is_named_like_time(facts: Facts) -> bool:
+    """Return whether the name of a column says that it contains times."""
+    return facts.name.lower() in _NAMES["time"]
 
 
 def describe(proposal: Proposal, columns: Mapping[str, Facts]) -> str:

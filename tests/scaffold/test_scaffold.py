@@ -16,6 +16,7 @@ from rawless.scaffold.class_names import class_names
 from rawless.scaffold.facts import facts_of, tells
 from rawless.scaffold.id_pattern import id_pattern
 from rawless.scaffold.plan import Plan, name_of, plan_from_rows, stream_of
+from rawless.scaffold.plan import write as write_plan
 from rawless.scaffold.proposal import Proposal, check_attributes, check_role, propose
 from rawless.scaffold.rows import read_rows
 
@@ -229,3 +230,19 @@ def test_values_become_names_of_classes_unless_two_become_the_same() -> None:
 )
 def test_a_file_name_becomes_a_name(path: str, name: str) -> None:
     assert name_of(Path(path)) == name
+
+
+def test_a_column_of_dates_of_which_one_is_none_is_neither_times_nor_ids(write: Write, tmp_path: Path) -> None:
+    path = write(rows(date=lambda n: f"2026-02-{n:02d}", label=lambda n: ["yes", "no"][n % 2]))
+
+    assert (looked_at(path).time, looked_at(path).id) == (None, None)
+    assert any(note.startswith("date is named like a time, but") for note in planned(path, tmp_path).notes)
+
+
+def test_if_the_events_cannot_be_written_nothing_else_is(write: Write, tmp_path: Path) -> None:
+    path = write(rows(label=lambda n: ["yes", "no"][n % 2]))
+    plan = planned(path, tmp_path, events=path / "events.jsonl")
+
+    with pytest.raises(UserError, match=r"events\.jsonl cannot be written"):
+        write_plan(plan, force=False)
+    assert list(tmp_path.iterdir()) == [path]
