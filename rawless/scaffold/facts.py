@@ -21,9 +21,11 @@ from rawless.warehouse import column_types
 MAX_VALUES, MIN_ROWS_OF_VALUE = 20, 5
 """A column is proposed as an attribute if it has at most so many values, each in at least so many rows: a value that
 few events have could identify them."""
+_MIN_ROWS_OF_CLASS = 2
+"""The rows that a class must have on average."""
 _MIN_MEAN_LENGTH = 15
 """Texts that are shorter on average, and have no blanks, are no content."""
-_IMAGES = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
+_IMAGES = re.compile(rf"(?i:{'|'.join(map(re.escape, SUFFIXES))})$|^(iVBORw0KGgo|/9j/|UklGR|R0lGOD|Qk[0-3])")
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Facts:
     distinct: int
     is_free_text: bool
     """Whether its values look like sentences."""
-    names_images: bool
-    """Whether its values end like names of images."""
+    are_images: bool
+    """Whether its values end like names of images, or begin like images in Base64."""
     id_pattern: str | None
     """A pattern that all of its values match as ids of events; None if they cannot be ids."""
     are_subjects: bool
@@ -47,7 +49,8 @@ class Facts:
     values: tuple[str, ...]
     """All of its values, if they may be listed in a stream file; else none."""
     classes: tuple[str, ...]
-    """The names that its values have as classes; none if there are too few or too many, or two have the same name."""
+    """The names that its values have as classes; none if they are texts, too few, too many or most of them in one row
+    only, or if two have the same name."""
 
     @property
     def is_unique(self) -> bool:
@@ -93,12 +96,19 @@ def _facts(name: str, wrapped: Raw[pa.Table]) -> Facts:
         missing=len(column) - len(values),
         distinct=len(counts),
         is_free_text=is_free_text,
-        names_images=bool(values) and all(_IMAGES.search(value) for value in values),
+        are_images=bool(values) and all(_IMAGES.search(value) for value in values),
         id_pattern=id_pattern(list(counts)),
         are_subjects=bool(values) and all(subject_ids.normal_form(value) for value in counts),
         values=_storable(counts),
-        classes=tuple(sorted(class_names(counts).values())) if kind in ("STRING", "INT64", "BOOL") else (),
+        classes=() if is_free_text else _classes(kind, counts),
     )
+
+
+def _classes(kind: str, counts: Counter[str]) -> tuple[str, ...]:
+    """Return the names of classes. Values that most rows have alone, as texts and names of files, are none."""
+    if kind not in ("STRING", "INT64", "BOOL") or sum(counts.values()) < _MIN_ROWS_OF_CLASS * len(counts):
+        return ()
+    return tuple(sorted(class_names(counts).values()))
 
 
 def _type(name: str, column: Any) -> str:

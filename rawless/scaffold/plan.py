@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rawless.content import DEFAULT_FORMATS
 from rawless.errors import UserError
+from rawless.events.payload import FORMS
 from rawless.events.stream import MAX_AGE
 from rawless.files import OWNER_ONLY, atomic_write
 from rawless.privacy import Raw
@@ -52,7 +54,7 @@ def check_name(name: str, option: str) -> str:
 
 def modality_of(rows: SourceRows, proposal: Proposal, columns: Mapping[str, Facts]) -> str:
     """Return the modality of a column of content: image if it names images."""
-    return "image" if rows.is_folder or columns[proposal.content].names_images else "text"
+    return "image" if rows.is_folder or columns[proposal.content].are_images else "text"
 
 
 def stream_of(rows: SourceRows) -> str | None:
@@ -66,6 +68,11 @@ def stream_of(rows: SourceRows) -> str | None:
             "them into a file for each stream."
         )
     return name
+
+
+def content_of(rows: SourceRows) -> str | None:
+    """Return the column with the content of events; None if the rows are none, and it must be looked for."""
+    return next((form for form in FORMS if form in rows.names), None) if rows.are_events else None
 
 
 def plan_from_rows(
@@ -88,7 +95,8 @@ def plan_from_rows(
     form = EventForm(proposal, name, is_image=modality == "image", id_digits=digits)
     project = _project(rows, columns, form, modality, encoder)
     files: dict[Path, bytes | Raw[bytes]] = {folder / each: text.encode() for each, text in render(project).items()}
-    notes, labels = [describe(proposal, columns)], None
+    described = replace(proposal, id="event_id") if rows.are_events else proposal
+    notes, labels = [describe(described, columns)], None
     notes += [
         f"{each.name} is named like a time, but some of its values are no times or dates: correct them in the source."
         for each in columns.values()
@@ -155,9 +163,10 @@ def _project(
         )
     is_image = modality == "image"
     used = {proposal.content, proposal.id, proposal.time, proposal.subject, proposal.label, *proposal.attributes}
-    prefix = uri_prefix(rows, form) if is_image else None
-    if is_image and prefix is None:
-        raise UserError(f"The images of {rows.path} have no folder in common: put them into one bucket or folder.")
+    has_uris = proposal.content == "uri" or (is_image and proposal.content != "payload_base64")
+    prefix = uri_prefix(rows, form) if has_uris else None
+    if has_uris and prefix is None:
+        raise UserError(f"The objects of {rows.path} have no folder in common: put them into one bucket or folder.")
     return Project(
         name=form.stream,
         modality=modality,
@@ -169,7 +178,7 @@ def _project(
         classes=columns[proposal.label].classes if proposal.label else (),
         as_of=datetime.now(UTC).replace(microsecond=0),
         uri_prefixes=(prefix,) if prefix else (),
-        formats=images_among(rows, proposal.content) if is_image else (),
+        formats=(images_among(rows, proposal.content) or DEFAULT_FORMATS) if is_image else (),
         dropped=tuple(name for name in columns if name not in used and name not in ("stream", "event_id")),
     )
 

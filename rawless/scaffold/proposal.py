@@ -29,7 +29,8 @@ RULES: dict[Role, str] = {
     "id": "ids without blanks, each in one row",
     "time": "times or dates, as in 2026-03-01T12:00:00Z",
     "subject": "ids of at most 256 printable characters, without outer blanks",
-    "label": "2 to 1,000 different values with different names of letters, digits, _, . and -",
+    "label": "2 to 1,000 different values, each in two rows on average, with different names of letters, digits, _, . "
+    "and -",
 }
 
 
@@ -81,7 +82,7 @@ def propose(
 
 
 def _content(columns: Mapping[str, Facts]) -> str:
-    found = _named("content", columns, lambda each: each.is_free_text or each.names_images) or _longest(columns)
+    found = _named("content", columns, lambda each: each.is_free_text or each.are_images) or _longest(columns)
     if found is None:
         raise UserError(
             "No column has content: texts of several words, or names of images. Name the column by --content COLUMN."
@@ -166,5 +167,5 @@ def _named(role: Role, columns: Mapping[str, Facts], also: Callable[[Facts], boo
 
 def _longest(columns: Mapping[str, Facts]) -> str | None:
     """Return the column with the most different texts or names of images."""
-    able = [each for each in columns.values() if fits("content", each) and (each.is_free_text or each.names_images)]
+    able = [each for each in columns.values() if fits("content", each) and (each.is_free_text or each.are_images)]
     return max(able, key=lambda each: each.distinct).name if able else None

@@ -15,9 +15,9 @@ from rawless.events.patterns import explain_bad_pattern, matches
 from rawless.scaffold.class_names import class_names
 from rawless.scaffold.facts import facts_of, tells
 from rawless.scaffold.id_pattern import id_pattern
-from rawless.scaffold.plan import Plan, name_of, plan_from_rows, stream_of
+from rawless.scaffold.plan import Plan, content_of, name_of, plan_from_rows, stream_of
 from rawless.scaffold.plan import write as write_plan
-from rawless.scaffold.proposal import Proposal, check_attributes, check_role, propose
+from rawless.scaffold.proposal import Proposal, Role, check_attributes, check_role, propose
 from rawless.scaffold.rows import read_rows
 
 SECRET = "My mother's maiden name is Rosalind and my card is 4711"
@@ -53,7 +53,8 @@ def looked_at(path: Path) -> Proposal:
 def planned(path: Path, tmp_path: Path, **fields: Any) -> Plan:
     found = read_rows(path)
     columns = facts_of(found)
-    proposal = propose(columns, {}, lambda one, other: tells(found, one, other))
+    content: dict[Role, str | None] = {"content": each} if (each := content_of(found)) else {}
+    proposal = propose(columns, content, lambda one, other: tells(found, one, other))
     names = {"name": "tickets", "encoder": ("tiny@1.0.0", "tiny@1.0.0"), "folder": tmp_path / "made"}
     return plan_from_rows(found, columns, proposal, **{**names, "events": tmp_path / "events.jsonl", **fields})
 
@@ -246,3 +247,34 @@ def test_if_the_events_cannot_be_written_nothing_else_is(write: Write, tmp_path:
     with pytest.raises(UserError, match=r"events\.jsonl cannot be written"):
         write_plan(plan, force=False)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fields"),
+    [
+        ("payload_base64", "iVBORw0KGgoAAAANSUhEUgAA", {"modality": "image", "uri_prefixes": ()}),
+        ("uri", "gs://shop/photos/{n}.png", {"modality": "image", "uri_prefixes": ("gs://shop/photos/",)}),
+        ("uri", "gs://shop/letters/{n}/a.txt", {"modality": "text", "uri_prefixes": ("gs://shop/letters/",)}),
+    ],
+)
+def test_events_that_carry_or_name_objects_get_their_limits(
+    tmp_path: Path, field: str, value: str, fields: dict[str, Any]
+) -> None:
+    path = tmp_path / "events.jsonl"
+    event = {"occurred_at": "2026-10-01T00:00:00Z", "stream": "support"}
+    lines = [event | {"event_id": f"m-{n:03d}", field: value.format(n=n), "label": "yn"[n % 2]} for n in range(60)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    project = planned(path, tmp_path, name="support", events=None).project
+
+    assert {name: getattr(project, name) for name in fields} == fields
+
+
+def test_texts_and_names_are_no_classes(write: Write) -> None:
+    path = write(rows(person=lambda n: f"Rosalind {n}", label=lambda n: ["yes", "no"][n % 2]))
+    columns = facts_of(read_rows(path))
+
+    assert "Rosalind" not in repr(columns)
+    for name in ("message", "person"):
+        with pytest.raises(UserError, match=f"--label names {name}, but its values are not 2 to 1,000"):
+            check_role("label", name, columns, "--label")

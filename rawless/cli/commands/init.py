@@ -116,7 +116,7 @@ def _from_source(
     asks: bool,
 ) -> "Plan":
     from rawless.scaffold.facts import facts_of, tells
-    from rawless.scaffold.plan import ENCODERS, check_name, modality_of, name_of, plan_from_rows, stream_of
+    from rawless.scaffold.plan import ENCODERS, check_name, content_of, modality_of, name_of, plan_from_rows, stream_of
     from rawless.scaffold.rows import read_rows
 
     rows = read_rows(source)
@@ -127,6 +127,8 @@ def _from_source(
     called = stream or (check_name(name, "--name") if name else name_of(source))
     if asks and not name and not stream:
         called = ask("Name of stream, dataset and head", called, lambda answer: check_name(answer, "The name"))
+    if content := content_of(rows):  # the other columns of events have their own names, too
+        given = {**given, "content": content, "id": NONE, "time": NONE, "subject": NONE}
     proposal = _proposal(columns, given, attributes, partial(tells, rows), asks)
     if rows.are_events:
         proposal = replace(proposal, id=None, time="occurred_at")
