@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from rawless.errors import UserError
+from rawless.similar_names import did_you_mean, similar
 from rawless.text_encoding import wide_encoding
 
 M = TypeVar("M", bound=BaseModel)
@@ -25,6 +25,10 @@ _SECRET = re.compile("sha256|secret|token|key|password|credential", re.IGNORECAS
 _KEY_ITSELF = "[key]"
 """The last part of a location where the key of a mapping is invalid."""
 _NOT_SHOWN = "(not shown)"
+_OF_A_LIST = ("literal_error", "union_tag_invalid")
+"""The types of errors about a value that is none of a list."""
+_EXPECTED = re.compile("'([^']+)'")
+"""A value in the message about one that is none of a list."""
 _QUOTED_BY_YAML = re.compile(r"""'[^']*'|"[^"]*\"""")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 366 * 86400}
 
@@ -177,15 +181,21 @@ def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         *around, name = first["loc"]
         known = {known for each in _models_at(model, around) for known in each.model_fields}
-        similar = get_close_matches(str(name).lower(), sorted(known), n=1)
-        advice = f"correct its name to {similar[0]}, or remove it." if similar else "remove it or correct its name."
+        meant = similar(str(name), known)
+        advice = f"correct its name to {meant}, or remove it." if meant else "remove it or correct its name."
         return f"the field {field} is unknown; {advice}"
     rule = " ".join(first["msg"].removeprefix("Value error, ").split())
     value = first["input"]
+    if first["type"] == "union_tag_invalid":
+        named, value = first["ctx"]["discriminator"].strip("'"), first["ctx"]["tag"]
+        field, rule = f"{field}.{named}", f"it is one of {first['ctx']['expected_tags']}"
     if any(_SECRET.search(str(part)) for part in first["loc"] if part != _KEY_ITSELF):
         rule = rule.replace(str(value), _NOT_SHOWN) if value else rule  # a validator may quote it
         return f"{field} is {_NOT_SHOWN}, but the rule is: {rule}."
-    return f"{field} is {_described(value)}, but the rule is: {rule}."
+    near = (
+        did_you_mean(value, _EXPECTED.findall(rule)) if first["type"] in _OF_A_LIST and isinstance(value, str) else ""
+    )
+    return f"{field} is {_described(value)}, but the rule is: {rule}{near}."
 
 
 def _models_at(annotation: Any, location: Sequence[int | str]) -> set[type[BaseModel]]:

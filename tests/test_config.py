@@ -364,3 +364,28 @@ def test_a_secret_that_yaml_reads_as_something_else_is_not_shown(value: str, ref
 
 def test_what_yaml_found_instead_of_a_value_is_shown(refusal: Callable[[str], str]) -> None:
     assert "found character '@' that cannot start any token" in refusal("title: @a\n")
+
+
+class Line(Strict):
+    kind: Literal["line"]
+
+
+class Arc(Strict):
+    kind: Literal["arc"]
+
+
+class Sketch(Strict):
+    part: Annotated[Line | Arc, Field(discriminator="kind")]
+
+
+def test_a_value_that_is_none_of_a_list_is_answered_with_the_one_that_was_meant(
+    refusal: Callable[[str], str],
+) -> None:
+    expected = ": colour is 'bleu', but the rule is: Input should be 'red' or 'blue' (did you mean blue?)."
+    assert refusal("title: a\ncolour: bleu\n") == expected
+    assert "did you mean" not in refusal("title: a\ncolour: green-ish\n")
+    with pytest.raises(UserError) as refused:
+        check({"part": {"kind": "lines"}}, Sketch, where="It")
+    assert str(refused.value) == (
+        "It: part.kind is 'lines', but the rule is: it is one of 'line', 'arc' (did you mean line?)."
+    )

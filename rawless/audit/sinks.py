@@ -96,15 +96,16 @@ _FILE_SINKS = (
     ),
     Sink(
         "named_files", "file",
-        "files that options name: exports, specs and weights of encoders, heads, certificates, charts, and "
+        "files that options name: exports, specs and weights of encoders, heads, certificates, charts, the first files "
+        "of a project with the events that `rawless init --events` makes of a source, which contain its content, and "
         "the pictures that a leakage audit draws, which show content",
         ("named/*",), "with --folder, as files",
         (
             "encoders.adapter_map", "encoders.bake", "encoders.derive", "encoders.importing.spec_file",
             "encoders.query_tower", "rawless.audit.leakage.contact_sheet", "rawless.cli.commands.audit_frontier",
             "rawless.cli.commands.encoder_probe", "rawless.cli.commands.encoder_saliency",
-            "rawless.cli.commands.erase", "rawless.cli.csv_file",
-            "rawless.datasets.export",
+            "rawless.cli.commands.erase", "rawless.cli.csv_file", "rawless.datasets.export",
+            "rawless.scaffold.plan",
         ),
         "rawless audit canary … --folder FOLDER",
     ),

@@ -49,6 +49,7 @@ from rawless.cli.commands import (
     head_deploy,
     head_import,
     ingest,
+    init,
     inspect,
     job,
     load,
@@ -97,6 +98,7 @@ app.command("demo")(demo.demo)
 app.command("doctor", context_settings={"allow_extra_args": True})(doctor.doctor)
 app.command("drift")(drift.drift)
 app.command("ingest", context_settings={"allow_extra_args": True})(ingest.ingest)
+app.command("init")(init.init)
 app.command("inspect")(inspect.inspect)
 app.command("erase")(erase.erase)
 app.command("load")(load.load)

@@ -23,6 +23,7 @@ from rawless.datasets.spec import ByPerson, ByTime, DatasetSpec, Rule, Value, ch
 from rawless.datasets.working_columns import ATTRIBUTES, COLUMNS
 from rawless.errors import UserError
 from rawless.events.stream import MAX_AGE
+from rawless.similar_names import did_you_mean
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters, parameters
 from rawless.warehouse.tables import table
@@ -436,8 +437,10 @@ def _compile_query(
     for name, parameter in header.parameters.items():
         if parameter.type == "source" and values[name] and values[name] not in source_names:
             declared = ", ".join(source_names) or "none"
+            near = did_you_mean(str(values[name]), source_names)
             raise UserError(
-                f"{query.where} reads {values[name]}, but the sources are: {declared}. Declare it, or name another."
+                f"{query.where} reads {values[name]}{near}, but the sources are: {declared}. Declare it, or name "
+                f"another by {name}."
             )
     try:
         sql = render_query(query.sql, {**values, ENTITY: entity} if entity else values)

@@ -17,6 +17,7 @@ from rawless.datasets.identity import normalise_sql
 from rawless.datasets.spec import Column, Constant, Cut, Name, Time, Value
 from rawless.errors import UserError
 from rawless.events.patterns import explain_bad_pattern, matches
+from rawless.similar_names import did_you_mean
 from rawless.warehouse.tables import FOLDER
 
 Folder = Literal["labels", "rules"]
@@ -173,9 +174,11 @@ def find_query(folder: Folder, name: str, own_folder: Path) -> Query:
     kind, own_file = folder[:-1], own_folder / folder / f"{name}.sql"
     files = [path for path in (own_file, _built_in(folder, name)) if path.is_file()]
     if not files:
-        built_in = ", ".join(path.stem for path in sorted(FOLDER.joinpath(folder).glob("*.sql")))
+        built_in = [path.stem for path in sorted(FOLDER.joinpath(folder).glob("*.sql"))]
+        own = [path.stem for path in own_file.parent.glob("*.sql")]
         raise UserError(
-            f"There is no {kind} {name}: the built-in ones are {built_in}, and the file {own_file} does not exist."
+            f"There is no {kind} {name}{did_you_mean(name, [*built_in, *own])}: the built-in ones are "
+            f"{', '.join(built_in)}, and the file {own_file} does not exist."
         )
     if len(files) > 1:
         raise UserError(f"{own_file} has the name of the built-in {kind} {name}; rename your file.")
@@ -197,7 +200,8 @@ def bind(
     """
     if unknown := sorted(set(arguments) - set(header.parameters)):
         declared = ", ".join(header.parameters) or "none"
-        raise UserError(f"{query.where} has no parameter {unknown[0]!r}; its parameters: {declared}.")
+        near = did_you_mean(unknown[0], header.parameters)
+        raise UserError(f"{query.where} has no parameter {unknown[0]!r}{near}; its parameters: {declared}.")
     values: dict[str, Value | None] = {}
     for name, parameter in header.parameters.items():
         value = arguments.get(name, parameter.default)

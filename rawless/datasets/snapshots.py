@@ -16,6 +16,7 @@ from rawless.datasets.adapted_rows import AdaptedRows
 from rawless.datasets.rendering import render_template
 from rawless.datasets.spec import Feature, Label, Split
 from rawless.errors import UserError
+from rawless.similar_names import did_you_mean
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.read import read
@@ -136,7 +137,8 @@ def find(warehouse: Warehouse, reference: str, space: str | None = None) -> Mani
     """
     manifests = _finished(warehouse, reference)
     if not manifests:
-        raise UserError(f"There is no snapshot and no dataset {reference!r}; `rawless dataset list` lists them.")
+        near = did_you_mean(reference, {manifest.dataset for manifest in list_manifests(warehouse)})
+        raise UserError(f"There is no snapshot and no dataset {reference!r}{near}; `rawless dataset list` lists them.")
     last = next((manifest for manifest in manifests if manifest.space == space), manifests[0])
     return next((manifest for manifest in manifests if manifest.snapshot_id == reference), last)
 

@@ -13,8 +13,10 @@ from rawless.datasets.rendering import render_template
 from rawless.datasets.spec import Source
 from rawless.errors import UserError
 from rawless.privacy.subject_ids import MAX_SUBJECT_LENGTH
+from rawless.similar_names import did_you_mean
 from rawless.warehouse.client import Warehouse, unavailable
 from rawless.warehouse.parameters import Parameters
+from rawless.warehouse.tables import names
 
 _EVENT_ID = re.compile("(^|_)event_id$")
 _CUSTOMER, _PSEUDONYM, PERSON, KNOWN_AT = "customer_id", "subject_key", "person_key", "known_at"
@@ -126,13 +128,23 @@ def _look_up(warehouse: Warehouse, source: Source) -> SourceTable:
     try:
         fields = list(warehouse.client.get_table(table_id, retry=warehouse.retry).schema)
     except (NotFound, Forbidden) as error:
+        near = did_you_mean(source.name, _names_beside(warehouse, table_id)) if isinstance(error, NotFound) else ""
         raise UserError(
-            f"The source {source.table} cannot be read ({type(error).__name__}): check its name, that it was loaded, "
-            "and that this account may read it."
+            f"The source {source.table} cannot be read ({type(error).__name__}){near}: check its name, that it was "
+            "loaded, and that this account may read it."
         ) from None
     except (GoogleAPIError, ConnectionError) as error:
         raise unavailable(error) from None
     return source_table(source, table_id, fields)
+
+
+def _names_beside(warehouse: Warehouse, table_id: str) -> list[str]:
+    """Return the names of the business tables in the dataset of a table; none if this account may not list them."""
+    try:
+        listed = warehouse.client.list_tables(table_id.rpartition(".")[0], retry=warehouse.retry)
+        return sorted({item.table_id for item in listed} - {*names()})
+    except (GoogleAPIError, ConnectionError):
+        return []
 
 
 def source_table(source: Source, table_id: str, fields: Sequence[bigquery.SchemaField]) -> SourceTable:
@@ -140,7 +152,10 @@ def source_table(source: Source, table_id: str, fields: Sequence[bigquery.Schema
     types = {field.name: f"{'REPEATED ' * (field.mode == 'REPEATED')}{field.field_type}" for field in fields}
     for role, column in (("known_at", source.known_at), ("customer", source.customer)):
         if column and column not in types:
-            raise UserError(f"The source {source.table} has no column {column}, its {role}: it has {', '.join(types)}.")
+            raise UserError(
+                f"The source {source.table} has no column {column}, its {role}{did_you_mean(column, types)}: it has "
+                f"{', '.join(types)}."
+            )
     if source.known_at and types[source.known_at] != "TIMESTAMP":
         raise UserError(
             f"The source {source.table} has {source.known_at} as {types[source.known_at]}, but a known time must be a "

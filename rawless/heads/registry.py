@@ -9,6 +9,7 @@ from typing import Any
 from rawless.errors import UserError
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.metrics import Metric
+from rawless.similar_names import did_you_mean
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters, structs
 from rawless.warehouse.tables import FOLDER
@@ -62,7 +63,8 @@ def find(warehouse: Warehouse, reference: str) -> RegisteredHead:
     for head in heads(warehouse, name):
         if version in ("", str(head.version)):
             return head
-    raise UserError(f"There is no head {reference!r}: `rawless head list` lists the heads.")
+    near = did_you_mean(name, {each.head for each in heads(warehouse)} - {name})
+    raise UserError(f"There is no head {reference!r}{near}: `rawless head list` lists the heads.")
 
 
 def _registered(row: Mapping[str, Any]) -> RegisteredHead:

@@ -61,8 +61,8 @@ def _missing(
 ) -> Iterator[NextStep]:
     if not streams:
         yield NextStep(
-            "Nothing was ingested yet: describe a stream in a file, and ingest its events.",
-            "rawless ingest --stream STREAM.yaml --source SOURCE",
+            "Nothing was ingested yet: make a stream, a dataset and a head file of your data.",
+            "rawless init --from FILE",
         )
         return
     built_from = {snapshot.stream for dataset in datasets for snapshot in dataset.snapshots}

@@ -67,7 +67,7 @@ def test_without_a_home_folder_none_is_made(
 
     assert outcome.code == 0
     assert "There is no home folder" in outcome.out
-    assert "rawless ingest" in outcome.out
+    assert "rawless init --from FILE" in outcome.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -79,7 +79,7 @@ def test_each_step_is_a_command_that_exists() -> None:
         *next_steps((stream,), (), (HeadSummary("topic", (version,)),), Audits((), (), ())),
     ]
 
-    assert [step.command.split()[1] for step in steps] == ["ingest", "replay", "dataset", "head", "audit"]
+    assert [step.command.split()[1] for step in steps] == ["init", "replay", "dataset", "head", "audit"]
     assert NextStep(steps[3].why, "rawless head deploy topic@2") in steps
     assert [problem(step.command) for step in steps] == [None] * len(steps)
 

@@ -1,6 +1,7 @@
 """A user's own SQL is refused before a build where BigQuery would refuse it, although the local BigQuery runs it."""
 
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -10,7 +11,7 @@ from google.cloud.bigquery import SchemaField
 from rawless.datasets import googlesql, own_queries, sources
 from rawless.datasets.compile import CompiledDataset, compile_dataset
 from rawless.datasets.dataset import Dataset
-from rawless.datasets.query_files import Query
+from rawless.datasets.query_files import Query, find_query
 from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
@@ -173,3 +174,56 @@ def test_waiting_for_the_analyzer_is_announced(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(googlesql, "_analyzer", waiting.wait)
 
     assert googlesql.load(waiting.set) is True
+
+
+@pytest.mark.parametrize(
+    ("clauses", "words"),
+    [
+        ("WHERE event.occured_at > @as_of", "reads occured_at of event in line 7, column 13 of rules/own.sql"),
+        ("WHERE event.occured_at > @as_of", "(did you mean occurred_at?): it has example_id, event_id, person_key"),
+        (f"{JOIN} AND confirmed.vlaue IS NULL", "reads vlaue of confirmed in line 7, column 75"),
+        (f"{JOIN} AND confirmed.vlaue IS NULL", "(did you mean value?): it has known_at, event_id, value, score"),
+        ("WHERE EXISTS (SELECT 1 FROM confirmed AS c WHERE c.evnt_id = event.event_id)", "reads evnt_id of confirmed"),
+        (f"{JOIN} AND confirmed.person_key = event.person_key", "name the column of customers by customer"),
+        ("INNER JOIN account_closed AS a ON a.customer_id = event.person_key", "reads customer_id of account_closed"),
+    ],
+)
+def test_a_column_that_a_table_lacks_is_named_with_its_place_and_what_was_meant(
+    checked_by: str, clauses: str, words: str
+) -> None:
+    assert words in refusal(RULE.format(clauses))
+
+
+def test_a_column_that_the_analyzer_finds_is_answered_with_what_was_meant() -> None:
+    assert "Unrecognized name: occured_at (did you mean occurred_at?); correct it." in refusal(
+        RULE.format("WHERE occured_at IS NULL")
+    )
+
+
+def test_columns_of_subqueries_with_parts_arrays_and_pivots_are_not_mistaken_for_those_of_tables() -> None:
+    rule = """/*
+says: Keeps some.
+without_subject: judge
+constants: [channel]
+*/
+WITH last AS (SELECT confirmed.event_id, MAX(confirmed.score) AS best FROM confirmed GROUP BY confirmed.event_id)
+SELECT event.example_id, event.event_id
+FROM event
+INNER JOIN last ON last.event_id = event.event_id AND last.best > 0
+WHERE EXISTS (SELECT 1 FROM UNNEST(event.attributes) AS own WHERE own.key = 'channel')
+"""
+    own_queries.check(compiled(rule))
+
+
+def test_a_built_in_rule_over_a_table_without_its_columns_is_refused_before_anything_runs() -> None:
+    rules = [{"exclude_closed_accounts": {"closed": "confirmed"}}]
+    spec = DatasetSpec.model_validate({**SPEC, "rules": rules, "folder": "."})
+    label = Query(folder="labels", name="confirmed_upload", text=LABEL)
+    rule = find_query("rules", "exclude_closed_accounts", Path("nowhere"))
+    made = compile_dataset(NOWHERE, Dataset(spec=spec, label=label, rules=(rule,)))
+    looked_up = replace(made, look_up_sources=compiled().look_up_sources)
+
+    with pytest.raises(
+        UserError, match=r"exclude_closed_accounts reads person_key of confirmed, which has no such col"
+    ):
+        own_queries.check(looked_up)

@@ -7,7 +7,7 @@ import pytest
 
 from rawless.datasets.compile import CompiledDataset, compile_dataset
 from rawless.datasets.dataset import Dataset
-from rawless.datasets.query_files import Query, find_query
+from rawless.datasets.query_files import Query, find_query, parse_header
 from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
 from rawless.warehouse.client import Warehouse
@@ -88,3 +88,17 @@ def test_the_names_that_a_built_in_query_defines_are_two_words_so_that_no_table_
     names = re.findall(r"^(?:WITH )?(\w+) AS \($", file.read_text(), re.MULTILINE)
 
     assert [name for name in names if "_" not in name] == []
+
+
+def test_the_guide_lists_the_parameters_of_every_built_in_label_and_rule() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    for folder in ("labels", "rules"):
+        for file in FOLDER.joinpath(folder).glob("*.sql"):
+            header = parse_header(Query(folder=folder, name=file.stem, text=file.read_text()))  # type: ignore[arg-type]
+            # A label has rows below its own, a rule one row.
+            rows = re.search(
+                rf"^\| `{file.stem}\b.*\n(?:\| \| .*\n)*", guide[guide.index("| parameter |") :], re.MULTILINE
+            )
+            assert rows, file.stem
+            documented = {*re.findall(r"\w+", rows[0])}
+            assert {*header.parameters} - documented == set(), file.stem

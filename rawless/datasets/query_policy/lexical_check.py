@@ -12,6 +12,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token
 
 from rawless.datasets.query_policy.allowed_functions import FUNCTIONS, KEYWORDS, SHAPES, UNSAFE
+from rawless.similar_names import SURE, did_you_mean
 
 _MAX_LENGTH, _MAX_EXCERPT, _MAX_PARSER_STEPS, _MAX_DIGITS = 20_000, 60, 100_000, 9
 _BETWEEN = re.compile(r"(?:\s|(?:--|#)[^\n]*\n|/\*(?:(?!\*/).)*\*/)*", re.DOTALL)
@@ -131,8 +132,9 @@ def _check_call(third: str, second: str, dot: str, name: str) -> None:
     known = FUNCTIONS if dot == "." or name.startswith("`") else FUNCTIONS | SHAPES | KEYWORDS
     if name in UNSAFE and dot != ".":
         raise InvalidQuery(f"calls {name}, whose error would quote a value in BigQuery's job history: call SAFE.{name}")
-    if name.strip("`").split()[-1] not in known:
-        raise InvalidQuery(f"calls {abbreviate(name)}, which is not an allowed deterministic function: remove it")
+    if (word := name.strip("`").split()[-1]) not in known:
+        near = did_you_mean(word, FUNCTIONS, SURE)
+        raise InvalidQuery(f"calls {abbreviate(name)}{near}, which is not an allowed deterministic function: remove it")
 
 
 def _check_nesting(words: list[str]) -> None:

@@ -17,6 +17,7 @@ from sqlglot.errors import ParseError
 from rawless.datasets.query_policy.allowed_syntax import check_node
 from rawless.datasets.query_policy.lexical_check import InvalidQuery, abbreviate, texts, tokenize
 from rawless.errors import UserError
+from rawless.similar_names import did_you_mean
 
 _NOT_A_SELECT = "is not a SELECT: write one SELECT and nothing else"
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # its messages quote queries
@@ -108,7 +109,10 @@ def _tables(tree: exp.Query, allowed: dict[str, str]) -> Iterator[str]:
         if table.name.lower() in allowed:
             yield allowed[table.name.lower()]
         elif table.name.lower() not in _ctes_in_scope(table):
-            raise InvalidQuery(f"reads {name}, which is none of its tables ({_listed(allowed)}): correct or declare it")
+            near = did_you_mean(table.name, allowed.values())
+            raise InvalidQuery(
+                f"reads {name}{near}, which is none of its tables ({_listed(allowed)}): correct or declare it"
+            )
 
 
 def _check_casts(tree: exp.Query) -> None:
@@ -144,7 +148,8 @@ def _parameters(tree: exp.Query, allowed: dict[str, str]) -> Iterator[str]:
         if parameter.name.lower() not in allowed:
             name = abbreviate(parameter.name)
             raise InvalidQuery(
-                f"uses @{name}, which is none of its parameters ({_listed(allowed)}): correct or declare it"
+                f"uses @{name}{did_you_mean(parameter.name, allowed.values())}, which is none of its parameters "
+                f"({_listed(allowed)}): correct or declare it"
             )
         yield allowed[parameter.name.lower()]
 
