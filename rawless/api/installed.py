@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
-from rawless.errors import UserError
+from rawless.extras import explain
 
 
 @contextmanager
@@ -13,7 +12,6 @@ def needs(extra: str, what: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        library = (error.name or "").partition(".")[0]
-        if isinstance(error, UserError) or not library or find_spec(library):
-            raise
-        raise UserError(f"{what} needs {library}: run `pip install 'rawless[{extra}]'`.") from None
+        if missing := explain(error, what, extra):
+            raise missing from None
+        raise

@@ -30,7 +30,7 @@ for name in sorted(names):
 print(json.dumps([len(names), failed]))
 """
 PROMISED = {
-    "": ["rawless.cli", "rawless.extras", "rawless.privacy.raw", "rawless.config"],
+    "": ["rawless.cli", "rawless.extras", "rawless.privacy.raw", "rawless.config", "rawless.client"],
     "warehouse": ["rawless.warehouse", "rawless.connect", "encoders.catalogue", "rawless.metering"],
     "heads": ["rawless.heads.session", "rawless.heads.registry", "rawless.heads.readers", "rawless.heads.publish"],
     "science": [
@@ -38,6 +38,7 @@ PROMISED = {
         *("rawless.heads", "rawless.report", "rawless.lifecycle.drift", "rawless.lifecycle.lineage"),
         *("rawless.events.stream", "rawless.audit.erasure", "rawless.audit.readers", "rawless.audit.waivers"),
         *("rawless.audit.inspection", "encoders.catalogue", "encoders.image_formats.heic"),
+        *("rawless.api.home", "rawless.console", "rawless.overview", "rawless.scaffold"),
     ],
     "train": ["rawless.heads", "rawless.datasets", "rawless.report"],
     "encode": ["encoders"],

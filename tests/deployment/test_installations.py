@@ -30,9 +30,9 @@ import rawless
 sys.path.insert(0, sys.argv[1])
 from shop import open_shop
 
-warehouse = rawless.open_warehouse()
-built = open_shop(warehouse, Path.cwd()).build()
-frame = rawless.frame(warehouse, "uploads")
+home = rawless.open()
+built = open_shop(home.warehouse, Path.cwd()).build()
+frame = home.dataset("uploads").to_pandas()
 assert {"event_id", "label", "split", "embedding"} <= set(frame.columns), frame.columns
 print(len(frame), len(built.manifest.classes))
 """
@@ -43,9 +43,8 @@ from pathlib import Path
 import numpy as np
 import rawless
 
-head = rawless.open_head(Path(sys.argv[1]))
-(probabilities,) = head.answer(embedding=np.zeros((2, 8), np.float32)).values()
-print(*probabilities.shape)
+answers = rawless.head(Path(sys.argv[1])).predict(np.zeros((2, 8)))
+print(len(answers), answers.filter(like="probability").shape[1])
 """
 EVENT = {
     "event_id": "11111111-1111-4111-8111-111111111111",
@@ -114,7 +113,7 @@ def test_the_base_is_a_client_and_a_command_line(install: Install, run: Callable
     assert run(programs / "rawless", "--version").startswith(f"rawless {version('rawless')}")
     assert "ingest" in run(programs / "rawless", "--help")
     assert "run `pip install 'rawless[science]'`." in run(programs / "rawless", "dataset", "list", code=2)
-    run(programs / "python", "-c", "import rawless, httpx; rawless.UserError")
+    run(programs / "python", "-c", "from rawless.client import Client; Client('http://127.0.0.1:9').close()")
 
 
 def test_a_scientist_builds_a_dataset_without_beam_and_torch(install: Install, run: Callable[..., str]) -> None:

@@ -21,7 +21,7 @@ from tests.deployment.programs import output
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "notebook"
 PAGE = ROOT / "docs" / "python.md"
-EXTRAS = "ingest,local,report,train"
+EXTRAS = "ingest,train"
 _BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 
 
