@@ -91,9 +91,10 @@ class HeadComparison:
     def verdict(self) -> str:
         """Whether the second head is better or worse, as a sentence."""
         main, snapshots = self.main, " and ".join(self.snapshots)
+        tested = "" if self.p_value is None else f"; p = {self.p_value:.2g} by McNemar's exact test"
         numbers = (
             f"{main.second:.3f} instead of {main.first:.3f} on {self.rows:,} test rows of {snapshots} (difference "
-            f"{main.difference.signed})"
+            f"{main.difference.signed}{tested})"
         )
         name = main.name.replace("_", " ")
         may_be_chance = self.p_value is not None and self.p_value >= CHANCE

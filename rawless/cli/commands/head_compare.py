@@ -1,5 +1,6 @@
 """`rawless head compare`: say which of two heads is better, for which classes, and on which rows they differ."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,7 +70,7 @@ def _print(found: "HeadComparison") -> None:
     if found.classes:
         _print_classes(found)
     if found.changed is not None:
-        echo(changed_sentence(found))
+        echo(_changed_sentence(found))
     if found.seen:
         echo(f"Left out: {found.seen:,} test rows of events or persons that one of the heads was trained on.")
     if found.unmatched:
@@ -96,18 +97,17 @@ def _value(metric: "Metric") -> str:
     return str(metric).partition(" (")[0]
 
 
-def _extremes(classes: "list[ClassDifference] | Any") -> "list[ClassDifference]":
+def _extremes(classes: "Sequence[ClassDifference]") -> "list[ClassDifference]":
     """Return the classes that lose most and those that gain most."""
     half = _ROWS_SHOWN // 2
     return [*classes[:half], *classes[-half:]]
 
 
-def changed_sentence(found: "HeadComparison") -> str:
-    """Return how many rows change, and how likely that is by chance."""
+def _changed_sentence(found: "HeadComparison") -> str:
+    """Return how many rows change, as a sentence."""
     fixed, broken, wrong = (found.count(change) for change in ("fixed", "broken", "still wrong"))
-    tested = "" if found.p_value is None else f" (McNemar's exact test: p = {found.p_value:.2g})"
     others = f"; both are wrong on {wrong:,}, in other ways" if wrong else ""
-    return f"{found.second} fixes {fixed:,} rows and breaks {broken:,}{tested}{others}."
+    return f"{found.second} fixes {fixed:,} rows and breaks {broken:,}{others}."
 
 
 def _write_changed(path: Path, found: "HeadComparison") -> None:
