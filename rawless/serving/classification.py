@@ -14,7 +14,7 @@ from rawless.serving.errors import ErrorCode, RequestError
 from rawless.serving.features import Features, feature_row
 from rawless.serving.head_store import HeadStore
 from rawless.serving.index_store import IndexStore
-from rawless.serving.responses import Answer, Loaded, Model, Ranking
+from rawless.serving.responses import Answer, Loaded, Model, Ranking, Tower
 
 THREADS = 2
 
@@ -53,6 +53,8 @@ class LocalClassifierBackend:
     def __init__(self, heads: HeadStore, indexes: IndexStore, towers: Mapping[str, EncoderSpec]) -> None:
         """`towers` are by the references that the service's file uses."""
         self._heads, self._indexes, self._towers = heads, indexes, towers
+        # A fingerprint is a digest of the whole spec, which a request must not compute.
+        self._answering = {ref: Tower.of(tower) for ref, tower in towers.items()}
         self._threads = ThreadPoolExecutor(THREADS, "heads")
 
     @property
@@ -78,12 +80,14 @@ class LocalClassifierBackend:
         if tower is None:
             head, vector_index = self._heads.get(model, fingerprint, vector), self._indexes.get(index, fingerprint)
             return await loop.run_in_executor(self._threads, vector_index.rank, head, vector, attributes, top)
-        if fingerprint != tower.fingerprint:
+        if fingerprint != self._answering[model].encoder_fingerprint:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
         if vector.shape != (tower.dimension,):
             raise RequestError(ErrorCode.BAD_REQUEST)
         vector_index = self._indexes.get(index, fingerprint)
-        return await loop.run_in_executor(self._threads, vector_index.rank_by_cosine, tower, vector, top)
+        return await loop.run_in_executor(
+            self._threads, vector_index.rank_by_cosine, self._answering[model], vector, top
+        )
 
     async def loaded(self) -> Loaded:
         """See `ClassifierBackend.loaded`."""

@@ -108,6 +108,7 @@ class HeadStore:
         """
         self._folder, self._requirements, self._on_checked = folder, requirements, on_checked
         self._sessions: dict[_Place, HeadSession] = {}
+        self._asked: dict[tuple[str, str], _Place] = {}
         self._errors: dict[_Place, UserError] = {}
         self._rejected: dict[_Place, _RejectedVersion] = {}
         self._of_other_spaces: dict[_Place, _RejectedVersion] = {}
@@ -160,12 +161,19 @@ class HeadStore:
         if requirement is None:
             raise RequestError(ErrorCode.NOT_FOUND)
         spec = requirement.encoders.get(fingerprint)
-        session = self._sessions.get(_Place(name, requirement.space_of(spec))) if spec else None
+        session = self._sessions.get(self._place(name, fingerprint, requirement, spec)) if spec else None
         if spec is None or session is None:
             raise RequestError(ErrorCode.HEAD_MISMATCH)
         if vector.shape != (spec.dimension,):
             raise RequestError(ErrorCode.BAD_REQUEST)
         return session
+
+    def _place(self, name: str, fingerprint: str, requirement: HeadRequirement, spec: EncoderSpec) -> _Place:
+        """Return where the head answers that is asked for, which a request must not compute: a space is a digest."""
+        place = self._asked.get((name, fingerprint))
+        if place is None:
+            place = self._asked[name, fingerprint] = _Place(name, requirement.space_of(spec))
+        return place
 
     def refresh(self) -> list[str]:
         """Load versions that were deployed or became required since the last call.

@@ -93,16 +93,18 @@ class IndexStore:
                 f"heads.{head.name}.index is {index.snapshot_id}, whose vectors are of another encoder than "
                 f"{spec.ref}: build a snapshot with that encoder.{hint_adapted(spec, [index.fingerprint])}"
             )
-        added = {spec.fingerprint: index}
+        self._add(reference, spec.fingerprint, index)  # which heads may use even if a tower cannot
         for tower in towers:
             if not index.is_searched_by(tower):
                 raise UserError(
                     f"heads.{head.name}.arms names {tower.ref}, which encodes queries for other documents than those "
                     f"of {index.snapshot_id}: name a tower of {spec.ref}, or another index."
                 )
-            added[tower.fingerprint] = index
+            self._add(reference, tower.fingerprint, index)
+
+    def _add(self, reference: str, fingerprint: str, index: VectorIndex) -> None:
         with self._lock:
-            self._indexes[reference] = {**self._indexes[reference], **added}
+            self._indexes[reference] = {**self._indexes[reference], fingerprint: index}
 
     def refresh(self) -> list[str]:
         """Load newer snapshots of datasets, and those of which an erasure deleted rows.

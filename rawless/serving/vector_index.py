@@ -60,11 +60,11 @@ class VectorIndex(NamedTuple):
         matches = self._matches(nearest, scores, cosines, top)
         return Ranking(model=Model.of(head.manifest), snapshot_id=self.snapshot_id, matches=matches)
 
-    def rank_by_cosine(self, tower: EncoderSpec, query: Vector, top: int) -> Ranking:
+    def rank_by_cosine(self, tower: Tower, query: Vector, top: int) -> Ranking:
         """Return the `top` events that are nearest to a query's vector of shape (dimension,) by a tower."""
         nearest, cosines = self.nearest(np.asarray(query, np.float32))
         matches = self._matches(nearest, cosines, cosines, top)
-        return Ranking(tower=Tower.of(tower), snapshot_id=self.snapshot_id, matches=matches)
+        return Ranking(tower=tower, snapshot_id=self.snapshot_id, matches=matches)
 
     def nearest(self, query: Vector) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Return the rows of the nearest events, in no order, and the cosine of each."""

@@ -13,6 +13,7 @@ from encoders.spec import EncoderSpec
 from rawless.serving import index_store, neighbour_graph
 from rawless.serving.index_store import Built, IndexStore
 from rawless.serving.neighbour_graph import NeighbourGraph, Recall
+from rawless.serving.responses import Tower
 from rawless.serving.vector_index import CANDIDATES, VectorIndex
 
 Matrix = npt.NDArray[np.float32]
@@ -60,7 +61,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def matches(index: VectorIndex, query: Matrix, tower: EncoderSpec, top: int = 10) -> list[tuple[str, float]]:
-    ranking = index.rank_by_cosine(tower, query, top)
+    ranking = index.rank_by_cosine(Tower.of(tower), query, top)
     return [(match.event_id, round(match.cosine, 5)) for match in ranking.matches]
 
 
