@@ -40,6 +40,8 @@ def test_heads_are_found_by_name_version_and_encoder(warehouse: Warehouse) -> No
     assert needing[0].metrics == (Metric("accuracy", 0.9, 0.8, 0.95),)
     with pytest.raises(UserError, match="There is no head 'one@3'"):
         registry.find(warehouse, "one@3")
+    with pytest.raises(UserError, match=r"There is no head 'othre' \(did you mean other\?\)"):
+        registry.find(warehouse, "othre")
 
 
 def test_a_version_is_registered_once(warehouse: Warehouse) -> None:

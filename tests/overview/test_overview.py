@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from rawless.datasets.snapshots import find
+from rawless.errors import UserError
 from rawless.overview import audits, datasets, heads, period, streams
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
@@ -96,6 +98,8 @@ def test_a_dataset_has_its_snapshots_the_one_that_its_name_means_first(shop: Sho
     assert (current.stream, current.encoder, current.as_of) == ("upload", "tiny@1.0.0", AS_OF)
     assert current.rows == last.rows == sum(current.rows_by_label.values())
     assert current.removed == sum(line.removed for line in last.ledger)
+    with pytest.raises(UserError, match=r"no dataset 'upload' \(did you mean uploads\?\)"):
+        find(shop.warehouse, "upload")
     assert current.sources == ("account_closed", "confirmed", "embedding_event_v1")
 
 

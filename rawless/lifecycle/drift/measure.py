@@ -8,6 +8,7 @@ from typing import Any
 from rawless.errors import UserError
 from rawless.lifecycle.drift.compare import MIN_ROWS, Finding, Reference
 from rawless.lifecycle.drift.windows import Times, divide, read_windows
+from rawless.similar_names import did_you_mean
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import parameters, structs
 from rawless.warehouse.tables import FOLDER, START_OF_EVENTS
@@ -86,7 +87,10 @@ def encoders_of(warehouse: Warehouse, stream: str) -> list[EncoderRows]:
         if row["stream"] == stream
     ]
     if not found:
-        raise UserError(f"The warehouse has no embeddings of the stream {stream}: check its name, or ingest first.")
+        near = did_you_mean(stream, {row["stream"] for row in rows})
+        raise UserError(
+            f"The warehouse has no embeddings of the stream {stream}{near}: check its name, or ingest first."
+        )
     return found
 
 
