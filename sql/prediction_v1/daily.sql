@@ -1,5 +1,6 @@
 -- Return the predictions of each day in [start_at, end_at), for each version of a head and each class that was the most
 -- probable one, with the mean probability of that class; for abstentions the class is NULL, and the reason is given.
+-- A prediction counts once however often it was made, and what was erased does not count.
 WITH answered AS (
   SELECT
     prediction.stream,
@@ -11,8 +12,7 @@ WITH answered AS (
       SELECT ARRAY_AGG(likely ORDER BY likely.probability DESC, likely.class ASC LIMIT 1)[SAFE_OFFSET(0)]
       FROM UNNEST(prediction.probabilities) AS likely
     ) AS top
-  FROM `{{ events }}.prediction_v1` AS prediction
-  WHERE prediction.predicted_at >= @start_at AND prediction.predicted_at < @end_at
+  FROM `{{ events }}.prediction`(@start_at, @end_at) AS prediction
 )
 SELECT
   answered.stream,

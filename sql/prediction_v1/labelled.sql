@@ -10,12 +10,8 @@ WITH first_prediction AS (
       SELECT ARRAY_AGG(likely.class ORDER BY likely.probability DESC, likely.class ASC LIMIT 1)[SAFE_OFFSET(0)]
       FROM UNNEST(prediction.probabilities) AS likely
     ) AS class
-  FROM `{{ events }}.prediction_v1` AS prediction
-  WHERE
-    prediction.head = @head
-    AND prediction.version = @version
-    AND prediction.predicted_at >= @start_at
-    AND prediction.predicted_at < @end_at
+  FROM `{{ events }}.prediction`(@start_at, @end_at) AS prediction
+  WHERE prediction.head = @head AND prediction.version = @version
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY prediction.stream, prediction.event_id ORDER BY prediction.predicted_at, prediction.caller_key
   ) = 1

@@ -90,6 +90,21 @@ def test_predictions_are_counted_by_day_and_most_probable_class(engine: Warehous
     assert counted == {("cat", None, day, 2, 0.75), (None, "out_of_domain", day, 1, None)}
 
 
+def test_a_prediction_that_was_made_again_counts_once_and_an_erased_one_not_at_all(engine: Warehouse) -> None:
+    append_all(engine, [predict("a", "cat"), predict("a", "cat", days=0.9), predict("erased", "cat")])
+    snapshot(engine, TRAINED_ON, ("other", "cat", "train"))
+    snapshot(engine, LABELS, ("a", "cat", "train"), ("erased", "cat", "train"))
+    insert(
+        engine,
+        "event_tombstone_v1",
+        [{"certificate_id": "c", "stream": "upload", "event_id": "erased", "erased_at": NOW}],
+    )
+    reads = Reads(engine)
+
+    assert [each.predictions for each in parts.predictions(reads, DAYS).value] == [1]
+    assert parts.agreement(reads, DAYS, "pets", 1, TRAINED_ON, LABELS).value == [Agreement("cat", "cat", 1)]
+
+
 def test_a_window_of_drift_has_its_last_measure(engine: Warehouse) -> None:
     row = {
         "stream": "upload", "encoder_fingerprint": "f", "metric": "mmd", "reference_start_at": ago(30),
