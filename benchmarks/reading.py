@@ -16,10 +16,11 @@ from google.cloud import bigquery
 from rawless.cli.output import echo
 from rawless.datasets import sources
 from rawless.datasets.compile import CompiledDataset, compile_dataset
-from rawless.datasets.cost import PRICE_PER_TIB, Volume, dollars, format_bytes
+from rawless.datasets.cost import PRICE_PER_TIB, Volume, dollars
 from rawless.datasets.dataset import open_dataset
 from rawless.datasets.plan import bytes_read
 from rawless.demo.datasets import LABEL, SPEC
+from rawless.quantities import format_bytes
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import WarehouseConfig
 

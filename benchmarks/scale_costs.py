@@ -6,7 +6,8 @@ from benchmarks import capacity
 from benchmarks.capacity import HOUR, KINDS, LOADS, MACHINES, MILLION, Load, assumed, measured, price, setting, worker
 from benchmarks.known import Basis, Known
 from benchmarks.marked_table import LEGEND, mark, table
-from rawless.datasets.cost import GIB, TIB, format_bytes, row_bytes
+from rawless.datasets.cost import GIB, TIB, row_bytes
+from rawless.quantities import format_bytes
 
 _SIZES = (1024, 10 * 1024, 100 * 1024, 1024 * 1024, 4 * 1024 * 1024)
 _DIMENSIONS = (384, 2048)

@@ -7,9 +7,9 @@ from benchmarks import capacity
 from benchmarks.capacity import LOADS, MILLION, RATES, Backfill, Load, limit
 from benchmarks.known import Known
 from benchmarks.marked_table import Marked, mark, table
-from rawless.datasets.cost import format_bytes
 from rawless.events import line_ranges
 from rawless.events.sources import parquet
+from rawless.quantities import format_bytes
 
 NAMES = {
     "pubsub": "Pub/Sub",

@@ -22,7 +22,7 @@ from benchmarks.capacity import (
 from benchmarks.known import Basis, Known
 from benchmarks.marked_table import Marked, both, mark, rate, table
 from encoders.precision import Precision
-from rawless.datasets.cost import format_bytes
+from rawless.quantities import format_bytes
 
 _CARDS: tuple[Kind, ...] = ("T4", "L4")
 _NONE = "none"

@@ -19,9 +19,10 @@ from encoders.versions import order
 from rawless.api.contents import Content, contents
 from rawless.api.installed import needs
 from rawless.api.progress import progress
-from rawless.api.shown import counted, facts
+from rawless.api.shown import facts
 from rawless.errors import UserError
 from rawless.privacy import Reason
+from rawless.quantities import counted
 
 _AT_ONCE = 1024
 """Items that wait in the encoder: when a call is interrupted, no more than these are still encoded."""

@@ -27,8 +27,3 @@ def _row(values: Sequence[Any], header: int) -> str:
     tags = ["th" if n < header else "td" for n in range(len(values))]
     cells = (f'<{tag} style="{_CELL}">{escape(str(value))}</{tag}>' for tag, value in zip(tags, values, strict=True))
     return f"<tr>{''.join(cells)}</tr>"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, as in 1 row and 2,000 rows."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -6,10 +6,11 @@ import pandas as pd
 
 from rawless.api.installed import needs
 from rawless.api.progress import progress
-from rawless.api.shown import counted, table
+from rawless.api.shown import table
 from rawless.datasets.snapshots import Manifest, batches, find
 from rawless.datasets.spec import SPLITS, Split
 from rawless.errors import UserError
+from rawless.quantities import counted
 from rawless.warehouse.client import Warehouse
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from rawless.console.charts import colour, share_bar
 from rawless.console.reads import DEFAULT_DAYS, WINDOWS, Window, window
 from rawless.console.source import Source, View
 from rawless.errors import RawlessError
+from rawless.quantities import format_bytes
 
 PAGES = {
     "/": "Overview",
@@ -103,7 +104,7 @@ def _environment() -> Environment:
         "count": lambda number: f"{number:,}",
         "percent": lambda share: f"{share:.1%}",
         "anchor": _anchor,
-        "size": _size,
+        "size": format_bytes,
         "colour": colour,
     }
     environment.globals["share_bar"] = share_bar
@@ -120,9 +121,3 @@ def _style() -> str:
 def _anchor(kind: str, name: str) -> str:
     """Return the id of an element about something with a name; names have no blanks where they are ours."""
     return f"{kind}-{''.join(letter if letter.isalnum() or letter in '@._-' else '-' for letter in name)}"
-
-
-def _size(size: int) -> str:
-    return (
-        f"{size:,} bytes" if size < 10**6 else f"{size / 10**6:,.0f} MB" if size < 10**9 else f"{size / 10**9:,.1f} GB"
-    )

@@ -13,6 +13,7 @@ from rawless.console.heads import HeadsView
 from rawless.console.reads import Window
 from rawless.console.source import Source, View
 from rawless.console.streams import StreamsView
+from rawless.quantities import counted
 
 SILENT = timedelta(days=2)
 """A stream without an event for so long is named."""
@@ -94,37 +95,37 @@ def _figures(pages: _Pages) -> Iterable[Figure]:
     snapshots = sum(len(each.snapshots) for each in pages.datasets.datasets)
     used = sum(each.is_used for each in pages.encoders.encoders)
     of_streams, audited = pages.streams.streams, len(pages.audits.canaries)
-    counted: Sequence[tuple[View, str, str, int, str]] = (
+    figures: Sequence[tuple[View, str, str, int, str]] = (
         (
             pages.streams, "/streams", "Streams", len(of_streams),
-            f"{_number(events, 'event')}, {_number(rejected, 'rejection')}",
+            f"{counted(events, 'event')}, {counted(rejected, 'rejection')}",
         ),
         (pages.encoders, "/encoders", "Encoders", len(pages.encoders.encoders), f"{used:,} in use"),
-        (pages.datasets, "/datasets", "Datasets", len(pages.datasets.datasets), _number(snapshots, "snapshot")),
+        (pages.datasets, "/datasets", "Datasets", len(pages.datasets.datasets), counted(snapshots, "snapshot")),
         (
             pages.heads, "/heads", "Heads", len(pages.heads.heads),
-            f"{_number(live, 'live version')}, {_number(predictions, 'prediction')}",
+            f"{counted(live, 'live version')}, {counted(predictions, 'prediction')}",
         ),
         (
             pages.audits, "/audits", "Audit findings", len(pages.audits.findings),
-            f"{audited:,} of {_number(len(of_streams), 'stream')} had a canary",
+            f"{audited:,} of {counted(len(of_streams), 'stream')} had a canary",
         ),
     )  # fmt: skip
-    for view, path, name, count, detail in counted:
+    for view, path, name, count, detail in figures:
         is_unread = view.problems and not count
         yield Figure(path, name, None if is_unread else count, "not read" if is_unread else detail)
 
 
 def _of_streams(view: StreamsView, now: datetime) -> Iterable[Notice]:
     for each in view.streams:
-        name, counted = each.counted.stream, each.counted
+        name, summary = each.counted.stream, each.counted
         if each.alarms:
             metrics = ", ".join(metric.metric for metric in each.alarms)
             day = f"{each.drift[0].end_at:%Y-%m-%d}"
             yield Notice(f"{name} has drifted in the window that ended on {day}: {metrics}.", "/streams", is_wrong=True)
-        if counted.last_at and now - counted.last_at > SILENT:
-            yield Notice(f"{name} has had no event since {counted.last_at:%Y-%m-%d %H:%M} UTC.", "/streams")
-        share = counted.rejected / max(1, counted.rejected + counted.events)
+        if summary.last_at and now - summary.last_at > SILENT:
+            yield Notice(f"{name} has had no event since {summary.last_at:%Y-%m-%d %H:%M} UTC.", "/streams")
+        share = summary.rejected / max(1, summary.rejected + summary.events)
         if share > REJECTED_SHARE:
             yield Notice(f"{share:.0%} of the deliveries of {name} were rejected.", "/streams")
 
@@ -150,7 +151,3 @@ def _of_heads(view: HeadsView) -> Iterable[Notice]:
         yield Notice(f"There are predictions of heads that are not registered: {', '.join(view.unknown)}.", "/heads")
     if view.deployment_problem:
         yield Notice(f"Which versions are live is not known: {view.deployment_problem}", "/heads")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

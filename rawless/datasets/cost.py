@@ -165,11 +165,3 @@ def column_bytes(column: str, dimension: int) -> int:
 def row_bytes(dimension: int) -> int:
     """Return the bytes of one row of `embedding_event_v1`, as BigQuery counts them."""
     return sum(column_bytes(column.name, dimension) for column in table("embedding_event_v1").columns)
-
-
-def format_bytes(size: float) -> str:
-    """Return a size in the unit that suits it, as in 1.5 GB."""
-    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{round(size)} bytes"

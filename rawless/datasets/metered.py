@@ -5,8 +5,8 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from rawless.datasets.cost import format_bytes
 from rawless.errors import UserError
+from rawless.quantities import format_bytes
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.parameters import Parameters
 

@@ -12,6 +12,7 @@ from rawless.datasets.compile import CompiledDataset, Span, Statement
 from rawless.datasets.near_duplicates import expected_recall
 from rawless.datasets.spec import DatasetSpec
 from rawless.errors import UserError
+from rawless.quantities import format_bytes
 from rawless.warehouse.parameters import Parameters, parameters
 
 
@@ -100,8 +101,8 @@ def check_budget(spec: DatasetSpec, plan: Plan) -> None:
     """Raise UserError when the build could read more than its budget."""
     if spec.budget and plan.bytes > spec.budget.max_bytes_billed:
         raise UserError(
-            f"The build may read {cost.format_bytes(plan.bytes)}, but budget.max_bytes_billed is "
-            f"{cost.format_bytes(spec.budget.max_bytes_billed)}: raise it, or choose fewer events."
+            f"The build may read {format_bytes(plan.bytes)}, but budget.max_bytes_billed is "
+            f"{format_bytes(spec.budget.max_bytes_billed)}: raise it, or choose fewer events."
         )
 
 

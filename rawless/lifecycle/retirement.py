@@ -9,6 +9,7 @@ from rawless.datasets.cost import row_bytes
 from rawless.datasets.snapshots import list_manifests
 from rawless.errors import Unavailable, UserError
 from rawless.lifecycle.migration import StreamEncoders, deployed_heads, live_of, role_of
+from rawless.quantities import counted
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.inventory import DEFAULT_TIME_TRAVEL_HOURS
 from rawless.warehouse.parameters import parameters
@@ -83,7 +84,7 @@ def plan_retirement(
     )
     if snapshots and not keep_snapshots:
         raise UserError(
-            f"{_count(len(snapshots), 'snapshot')} of {name} {'has' if len(snapshots) == 1 else 'have'} vectors of "
+            f"{counted(len(snapshots), 'snapshot')} of {name} {'has' if len(snapshots) == 1 else 'have'} vectors of "
             f"{spec.ref} ({', '.join(snapshots[:3])}{' …' if len(snapshots) > 3 else ''}): without its rows a "
             "snapshot can be read, but not be built again; accept that by --keep-snapshots."
         )
@@ -142,7 +143,3 @@ def time_travel_hours(warehouse: Warehouse) -> int | None:
         return None
     dataset = warehouse.client.get_dataset(warehouse.dataset_id("events"), retry=warehouse.retry)
     return int(dataset.max_time_travel_hours or DEFAULT_TIME_TRAVEL_HOURS)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -5,6 +5,7 @@ from html import escape
 from typing import NamedTuple
 
 from rawless.lifecycle.lineage import Lineage, Version
+from rawless.quantities import counted
 from rawless.report.svg import GREY, opening, text
 
 COLUMNS = ("encoders", "streams", "datasets", "heads", "services")
@@ -55,11 +56,11 @@ class _Graph:
             label = f"{rows.row_count:,} rows{f', {role}' if role else ''}"
             self.edges.append(_Edge(encoder, streams[rows.stream], colour, label))
         for used in version.datasets:
-            box = self.box(2, f"{ref} {used.dataset}", used.dataset, _count(len(used.snapshots), "snapshot"), colour)
+            box = self.box(2, f"{ref} {used.dataset}", used.dataset, counted(len(used.snapshots), "snapshot"), colour)
             datasets[used.dataset] = box
             self.edges.append(_Edge(streams.get(used.stream, encoder), box, colour, ""))
         for head in version.heads:
-            title, detail = f"{head.head}@{head.versions[0]}", _count(len(head.versions), "version")
+            title, detail = f"{head.head}@{head.versions[0]}", counted(len(head.versions), "version")
             heads[head.head] = self.box(3, f"{ref} {head.head}", title, detail, colour)
             starts = [datasets[name] for name in head.datasets if name in datasets] or [encoder]
             self.edges += [_Edge(start, heads[head.head], colour, "") for start in starts]
@@ -102,10 +103,6 @@ def relations_of(lineage: Lineage) -> Iterator[str]:
         "documents": "{1} encodes queries for documents of {0}.",
     }
     return (sentences[relation].format(before, after) for before, after, relation in lineage.relations)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _curve(edge: _Edge) -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
+from rawless.quantities import counted
 from rawless.report.privacy_commands import Commands
 from rawless.report.privacy_sections import CanaryRun, LeakageMeasure
 from rawless.warehouse.leakage_gate import METRICS_OF_HEADS
@@ -75,7 +76,7 @@ def _canary(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:
 def _of_run(report: "PrivacyReport", run: CanaryRun, command: str) -> Iterator[Finding]:
     for sink in run.sinks:
         if sink.traces:
-            sentence = f"The canary of {run.stream} found {_number(sink.traces, 'trace')} of content in {sink.sink}."
+            sentence = f"The canary of {run.stream} found {counted(sink.traces, 'trace')} of content in {sink.sink}."
             yield Finding("wrong", "canary", sentence, command)
     if run.not_searched:
         names = ", ".join(sink.sink for sink in run.not_searched)
@@ -157,8 +158,8 @@ def _erasures(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:
             sentence = f"The erasure {begun} is not finished: run the same command again."
             yield Finding("wrong", "erasures", sentence, command)
         by_hand = [
-            *([f"{_number(erasure.exports_to_delete, 'export')} to delete by hand"] * bool(erasure.exports_to_delete)),
-            *([f"{_number(erasure.heads_to_retrain, 'head')} to retrain"] * bool(erasure.heads_to_retrain)),
+            *([f"{counted(erasure.exports_to_delete, 'export')} to delete by hand"] * bool(erasure.exports_to_delete)),
+            *([f"{counted(erasure.heads_to_retrain, 'head')} to retrain"] * bool(erasure.heads_to_retrain)),
         ]
         if by_hand:
             sentence = f"The erasure {begun} listed {' and '.join(by_hand)}."
@@ -167,7 +168,7 @@ def _erasures(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:
 
 def _exports(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:
     if report.exports:
-        exports = f"{_number(len(report.exports), 'export')} of snapshots"
+        exports = f"{counted(len(report.exports), 'export')} of snapshots"
         sentence = f"{exports} in the open: files that no query, expiry or erasure of Rawless reaches."
         yield Finding("exception", "exports", sentence, commands.exports())
 
@@ -177,10 +178,6 @@ def _doors(report: "PrivacyReport", commands: Commands) -> Iterator[Finding]:
         level: Level = "exception" if door.door == "service without access tokens" else "wrong"
         sentence = _DOORS[door.door].format(where=door.where, count=door.count)
         yield Finding(level, "side-doors", sentence, commands.report())
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _days(days: float | None) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from rawless.quantities import format_bytes
 from rawless.report.document import template, write_document
 from rawless.report.privacy import PrivacyReport
 from rawless.report.privacy_findings import LEVELS, Finding
@@ -57,7 +58,7 @@ def write(report: PrivacyReport, path: Path) -> None:
 
 def render(report: PrivacyReport) -> str:
     """Return the report as HTML."""
-    return template("privacy.html.j2", bytes=_bytes, number=_number).render(
+    return template("privacy.html.j2", bytes=format_bytes, number=_number).render(
         report=report, sections=SECTIONS, by_level=_by_level(report.findings), audited=_audited(report),
         verdict=verdict(report), is_empty=not (report.given or report.streams), width=_WIDTH, margin=_MARGIN,
     )  # fmt: skip
@@ -131,11 +132,3 @@ def _x(value: float) -> float:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _bytes(size: int) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            break
-        size = size // 1000 if unit != "GB" else size
-    return f"{size:,} {unit}"

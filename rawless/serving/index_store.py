@@ -8,9 +8,9 @@ import numpy as np
 
 from encoders.spec import EncoderSpec
 from rawless.datasets import snapshot_tables
-from rawless.datasets.cost import format_bytes
 from rawless.datasets.snapshots import Manifest, batches, find
 from rawless.errors import UserError
+from rawless.quantities import format_bytes
 from rawless.serving.adapted import hint_adapted, space_of_vectors
 from rawless.serving.config import ServedHead
 from rawless.serving.errors import ErrorCode, RequestError

@@ -109,10 +109,10 @@ def test_each_section_shows_its_rows(filled: PrivacyReport) -> None:
     page = read_page(render(filled))
 
     assert page.table("sinks")[1:] == [
-        ["temporary_folder", "traces", "", "48 MB", "2"],
+        ["temporary_folder", "traces", "", "48.2 MB", "2"],
         ["cloud_logging", "unreachable", "no_permission", "0 bytes", "0"],
-        ["home_folder", "clean", "", "48 MB", "0"],
-        ["warehouse", "clean", "", "48 MB", "0"],
+        ["home_folder", "clean", "", "48.2 MB", "0"],
+        ["warehouse", "clean", "", "48.2 MB", "0"],
     ]
     assert [line[2:] for line in page.table("leakage") if line[1] == "words_f1"] == [
         ["", "0.657 (0.637 to 0.675)", "0.253", "0.248", "0.251", "0.500", "300 from 3,000", "2026-11-19"]

@@ -339,7 +339,7 @@ def _plan_json(plan: "Plan") -> dict[str, Any]:
 
 
 def _print_plan(plan: "Plan") -> None:
-    from rawless.datasets.cost import format_bytes
+    from rawless.quantities import format_bytes
 
     for statement in plan.statements:
         echo(f"-- {statement.name}\n{statement.sql}\n")

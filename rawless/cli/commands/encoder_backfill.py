@@ -59,7 +59,7 @@ def backfill(
 
 
 def _print_plan(plan: dict[str, Any]) -> None:
-    from rawless.datasets.cost import format_bytes
+    from rawless.quantities import format_bytes
 
     echo(
         f"{plan['stream']}: {plan['rows']:,} rows by {plan['encoder']} to write ({format_bytes(plan['written_bytes'])})"

@@ -68,8 +68,8 @@ def plan(
 
 
 def _print(plan: "MigrationPlan") -> None:
-    from rawless.datasets.cost import format_bytes
     from rawless.lifecycle.migration_plan import ADAPTER_EVENTS, RECENT_DAYS
+    from rawless.quantities import format_bytes
 
     counted = f"counted over the last {RECENT_DAYS} days with events" if plan.is_measured else "as given"
     echo(f"{plan.stream}: {plan.events:,} events by {plan.first}, {plan.both_events:,} of them by {plan.second} too.")

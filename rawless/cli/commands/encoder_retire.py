@@ -63,7 +63,7 @@ def retire(
 
 
 def _print(retirement: "Retirement", hours: int | None, rows_left: int, *, planned: bool) -> None:
-    from rawless.datasets.cost import format_bytes
+    from rawless.quantities import format_bytes
 
     of, count, size = retirement, retirement.rows.row_count, format_bytes(retirement.size)
     if planned:

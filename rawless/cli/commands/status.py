@@ -10,6 +10,7 @@ import typer
 from rawless.cli.options import Json, WarehouseFile
 from rawless.cli.output import echo, print_json, print_table
 from rawless.errors import UserError
+from rawless.quantities import format_bytes
 
 if TYPE_CHECKING:
     from rawless.overview.audits import Audits
@@ -167,7 +168,7 @@ def _print_streams(found: "Streams", since: str | None) -> None:
         if each.rejections:
             echo(f"{each.stream} rejected: {_reasons(each)}.")
     if found.bytes_processed:
-        echo(f"Counting them read {found.bytes_processed / 1e6:,.1f} MB of BigQuery.")
+        echo(f"Counting them read {format_bytes(found.bytes_processed)} of BigQuery.")
 
 
 def _reasons(stream: "StreamSummary") -> str:
