@@ -12,8 +12,8 @@ from rawless.console.reads import Part, Window
 from rawless.console.source import Source, View
 from rawless.datasets.snapshots import Manifest
 from rawless.errors import UserError
-from rawless.heads import deployment
 from rawless.heads.metrics import Metric
+from rawless.overview import heads as overview_heads
 from rawless.overview.heads import HeadSummary, HeadVersion
 
 SHOWN_VERSIONS = 5
@@ -141,10 +141,8 @@ def live_versions(folder: Path | None, names: Iterable[str]) -> tuple[dict[str, 
     if folder is None:
         return live, "start the console with the folder of deployed heads, by --heads."
     for name in names:
-        if Path(name).name != name:  # a row of the warehouse must not choose a file outside of the folder
-            continue
         try:
-            live[name] = sorted(set(deployment.live_by_space(folder, name).values()))
+            live[name] = sorted(overview_heads.live_versions(folder, name))
         except UserError as error:
             problem = str(error)
     return live, problem

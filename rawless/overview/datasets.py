@@ -6,12 +6,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from rawless.datasets.spec import SPLITS
 from rawless.overview.encoders import encoder_names, name_of
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.tables import FOLDER
 
 _SNAPSHOTS = FOLDER / "overview" / "snapshots.sql"
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def datasets(warehouse: Warehouse) -> tuple[DatasetSummary, ...]:
 
 
 def _snapshot(row: Mapping[str, Any], names: Mapping[str, str]) -> SnapshotSummary:
-    by_split, by_label = dict.fromkeys(SPLITS, 0), dict[str, int]()
+    by_split: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    by_label: dict[str, int] = {}
     for count in row["counts"]:
         by_split[count["split"]] = by_split.get(count["split"], 0) + count["row_count"]
         by_label[count["label"]] = by_label.get(count["label"], 0) + count["row_count"]

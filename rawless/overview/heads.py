@@ -61,15 +61,18 @@ def heads(warehouse: Warehouse, folder: Path | None = None) -> tuple[HeadSummary
 
 
 def _head(head: str, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str], folder: Path | None) -> HeadSummary:
-    live = _live_versions(folder, head)
+    live = live_versions(folder, head)
     return HeadSummary(head, tuple(_version(row, names, live) for row in rows))
 
 
-def _live_versions(folder: Path | None, head: str) -> frozenset[int]:
-    """Return the live versions of a head."""
-    if folder is None or not (folder / head / _DEPLOYED).exists():
+def live_versions(folder: Path | None, head: str) -> frozenset[int]:
+    """Return the live versions of a head in a folder of heads. Raises UserError for a file that cannot be read.
+
+    A name that is no name of a folder has none: a row of the warehouse must not choose a file elsewhere.
+    """
+    if folder is None or Path(head).name != head or not (folder / head / _DEPLOYED).exists():
         return frozenset()
-    from rawless.heads.deployment import live_by_space
+    from rawless.heads.deployment import live_by_space  # which imports onnx
 
     return frozenset(live_by_space(folder, head).values())
 

@@ -10,6 +10,7 @@ import pytest
 
 from rawless.datasets.snapshots import find
 from rawless.errors import UserError
+from rawless.heads.deployment import FILE, Change, Deployment
 from rawless.overview import audits, datasets, heads, period, streams
 from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
@@ -165,3 +166,13 @@ def test_a_head_has_its_versions_and_measures_and_says_which_is_live(warehouse: 
     assert [each.version for each in head.live] == [1]
     assert head.versions[0].metrics == {"accuracy": (0.2, 0.1, 0.9)}
     assert heads.heads(warehouse)[0].live == ()
+
+
+def test_a_name_from_the_warehouse_chooses_no_file_outside_of_the_folder_of_heads(tmp_path: Path) -> None:
+    for name in ("heads/pets", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+        change = Change(action="deploy", version=3, at=NOON, space=OLD)
+        (tmp_path / name / FILE).write_text(Deployment(changes=(change,)).model_dump_json())
+
+    assert heads.live_versions(tmp_path / "heads", "pets") == {3}
+    assert heads.live_versions(tmp_path / "heads", "../elsewhere") == frozenset()
