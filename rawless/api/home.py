@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from rawless.heads.spec import HeadSpec
 
 File = str | Path
-_SETTLE = timedelta(hours=1)
-"""How long rows may take to arrive on Google Cloud."""
 
 
 class Home:
@@ -93,11 +91,11 @@ class Home:
         """
         from rawless.datasets import own_queries
         from rawless.datasets import plan as plans
-        from rawless.datasets.build import build
+        from rawless.datasets.build import build, settle_time
         from rawless.datasets.compile import compile_dataset
         from rawless.datasets.dataset import with_queries
 
-        settle = timedelta(0) if self.warehouse.emulator else _SETTLE
+        settle = settle_time(self.warehouse)
         spec, base = _dataset_spec(dataset, _time(as_of, settle), Path(folder))
         compiled = compile_dataset(self.warehouse, with_queries(spec, base))
         with progress(f"Building {spec.dataset}") as report:

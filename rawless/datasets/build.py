@@ -29,6 +29,7 @@ from rawless.datasets.snapshots import Manifest, find, list_manifests, summarise
 from rawless.datasets.spec import DatasetSpec
 from rawless.datasets.working_columns import Role
 from rawless.errors import Unavailable, UserError
+from rawless.warehouse.client import Warehouse
 from rawless.warehouse.encoder_registry import refuse_query_tower
 from rawless.warehouse.parameters import parameters
 from rawless.warehouse.tables import table
@@ -135,6 +136,11 @@ def _changed_sources(compiled: CompiledDataset, manifest: Manifest) -> Iterator[
                 f"The source {source.source.table} was changed since this snapshot was built: it had {rows[name]:,} "
                 f"rows that were known at the as-of, and has {rows_now:,}. A later --as-of builds from those of now."
             )
+
+
+def settle_time(warehouse: Warehouse) -> timedelta:
+    """Return how long rows may take to arrive: an hour on Google Cloud, no time on the local stack."""
+    return timedelta(0) if warehouse.emulator else timedelta(hours=1)
 
 
 def check_as_of(spec: DatasetSpec, settle: timedelta) -> None:

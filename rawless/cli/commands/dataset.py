@@ -1,6 +1,6 @@
 """`rawless dataset`: build, inspect, compare and export labelled snapshots."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +29,6 @@ AsOf = Annotated[
 Reference = Annotated[
     str, typer.Argument(help="A snapshot's id, or a dataset's name for the snapshot that was built last.")
 ]
-_SETTLE = timedelta(hours=1)
 _MOVES_SHOWN = 20
 
 
@@ -38,6 +37,7 @@ def plan(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None,
     """Print the SQL of a build, its parameters, the bytes it reads and the cost, without running it."""
     from rawless.connect import open_warehouse
     from rawless.datasets import own_queries
+    from rawless.datasets.build import settle_time
     from rawless.datasets.compile import compile_dataset
     from rawless.datasets.dataset import open_dataset
     from rawless.datasets.plan import check_budget
@@ -46,7 +46,7 @@ def plan(file: DatasetFile, as_of: AsOf = None, warehouse: WarehouseFile = None,
     dataset = open_dataset(file, as_of)
     compiled = compile_dataset(open_warehouse(warehouse), dataset)
     own_queries.check(compiled, _announce_analyzer)
-    planned = make_plan(compiled, _settle(warehouse))
+    planned = make_plan(compiled, settle_time(compiled.warehouse))
     if json:
         print_json(_plan_json(planned))
     else:
@@ -69,6 +69,7 @@ def build(
     from rawless.datasets import own_queries
     from rawless.datasets import plan as plans
     from rawless.datasets.build import build as build_snapshot
+    from rawless.datasets.build import settle_time
     from rawless.datasets.compile import compile_dataset
     from rawless.datasets.dataset import open_dataset
 
@@ -77,8 +78,8 @@ def build(
     own_queries.check(compiled, _announce_analyzer)
     with progress_steps(f"Building {dataset.spec.dataset}") as report_step:
         if dataset.spec.budget:
-            plans.check_budget(dataset.spec, plans.plan(compiled, _settle(warehouse)))
-        built = build_snapshot(compiled, _settle(warehouse), report_step, full=full)
+            plans.check_budget(dataset.spec, plans.plan(compiled, settle_time(compiled.warehouse)))
+        built = build_snapshot(compiled, settle_time(compiled.warehouse), report_step, full=full)
     for warning in built.warnings:
         warn(warning)
     if json:
@@ -318,11 +319,6 @@ def _print_outcomes(outcomes: "list[Outcome]") -> None:
             echo(f"  {difference.example}:\n    - {difference.expected}\n    + {difference.actual}")
     passed = sum(outcome.passed for outcome in outcomes)
     echo(f"{passed:,} of {len(outcomes):,} tests passed.")
-
-
-def _settle(warehouse: Path | None) -> timedelta:
-    """Return how long rows may take to arrive: an hour on Google Cloud, no time on the local stack."""
-    return _SETTLE if warehouse else timedelta(0)
 
 
 def _plan_json(plan: "Plan") -> dict[str, Any]:
