@@ -1,14 +1,12 @@
 """Draw the pictures of docs/console.md: `python -m tests.console.picture`, which needs Chromium."""
 
-import shutil
 import tempfile
 from pathlib import Path
-
-from playwright.sync_api import sync_playwright
 
 from rawless.connect import throw_away_warehouse
 from rawless.console.reads import Reads
 from rawless.console.source import Source
+from tests.browser import opened_browser
 from tests.console.conftest import running
 from tests.console.filled import SERVED, fill
 
@@ -19,11 +17,10 @@ PICTURES = {"console.png": ("/heads", 1280, 980), "console-phone.png": ("/stream
 
 def main() -> None:
     """Write the pictures of a made-up warehouse."""
-    with throw_away_warehouse() as opened, tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+    with throw_away_warehouse() as opened, tempfile.TemporaryDirectory() as folder, opened_browser() as browser:
         warehouse = opened()
         warehouse.ensure()
         filled = fill(warehouse, Path(folder))
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with running(Source(Reads(warehouse), "local-dev", filled.head_folder, (SERVED,))) as console:
             page = browser.new_page()
             page.goto(console.links[-1])
@@ -31,7 +28,6 @@ def main() -> None:
                 page.set_viewport_size({"width": width, "height": height})
                 page.goto(console.url + path)
                 page.screenshot(path=DOCS / name)
-        browser.close()
 
 
 if __name__ == "__main__":

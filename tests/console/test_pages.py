@@ -1,7 +1,6 @@
 """What the pages say of a warehouse in which much has happened, and how a real browser shows it (N11)."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html import unescape
@@ -18,6 +17,7 @@ from rawless.warehouse.append import append_all
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
 from rawless.warehouse.rows import PredictionRow
+from tests.browser import opened_browser
 from tests.command_lines import problem
 from tests.console.conftest import Console, running
 from tests.console.filled import Filled, ago
@@ -28,7 +28,6 @@ from tests.shop import make_row
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 WIDTHS = (390, 1280)
 _FAINT_TEXTS = """() => {
   const numbers = text => text.match(/[\\d.]+/g).map(Number);
@@ -321,14 +320,8 @@ def write_hostile(warehouse: Warehouse) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["BrowserContext"]:
     """A context of a real browser, which knows no cookie."""
-    if BROWSER is None:
-        pytest.skip("needs Chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield chromium.new_context()
-        chromium.close()
+    with opened_browser() as opened:
+        yield opened.new_context()
 
 
 def test_a_browser_shows_each_page_at_each_width_without_an_error_or_another_host(

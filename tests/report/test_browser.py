@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from playwright.sync_api import Page as PlaywrightPage
 
 from rawless.report.page import render
@@ -18,10 +17,10 @@ from rawless.report.privacy import PrivacyReport
 from rawless.report.privacy_findings import Finding
 from rawless.report.privacy_page import SECTIONS
 from rawless.report.privacy_page import render as render_privacy
+from tests.browser import PATH, needs_browser, opened_browser
 from tests.report.conftest import HOSTILE, comparison_of, head_of, manifest_of, points_of, read_page
 
-BROWSER = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+pytestmark = needs_browser
 _CLICKS = """
 <script>
 const seen = [];
@@ -38,7 +37,7 @@ document.body.dataset.seen = seen.join(",");
 def _open(path: Path, folder: Path) -> tuple[str, list[str]]:
     """Return the page after its scripts ran, and the lines of its console."""
     command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--enable-logging=stderr",
+        PATH, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--enable-logging=stderr",
         "--log-level=0", "--virtual-time-budget=10000", "--dump-dom", path.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -85,10 +84,8 @@ def test_it_draws_without_an_error_even_with_hostile_names(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    with opened_browser() as opened:
         yield opened
-        opened.close()
 
 
 def _goto(browser: Browser, text: str, path: Path, width: int = 1280) -> PlaywrightPage:
