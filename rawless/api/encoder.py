@@ -18,7 +18,7 @@ from encoders.spec import EncoderSpec
 from encoders.versions import order
 from rawless.api.contents import Content, contents
 from rawless.api.installed import needs
-from rawless.api.progress import progress
+from rawless.api.progress import progress_bar
 from rawless.api.shown import facts
 from rawless.errors import UserError
 from rawless.privacy import Reason
@@ -95,9 +95,9 @@ class Encoder:
             encoder = load(self.spec, self._device)
         vectors = np.full((len(given), self.spec.dimension), np.nan, np.float32)
         truncated, rejected = np.zeros(len(given), np.bool_), {}
-        with progress(f"Encoding by {self.spec.ref}", len(given)) as report:
+        with progress_bar(f"Encoding by {self.spec.ref}", len(given), "items") as report:
             for number, outcome in enumerate(_outcomes(encoder, given, role)):
-                report(f"{number + 1:,}")
+                report(number + 1)
                 if isinstance(outcome, Reason):
                     rejected[number] = outcome.value
                 else:

@@ -3,38 +3,45 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from html import escape
 from typing import Any
+
+from rawless.work import Done, Work, duration
 
 AFTER_SECONDS = 1.0
 """Calls that are shorter show nothing."""
 EVERY_SECONDS = 0.2
 """A notebook stores each change of an output, so it is not changed more often."""
 
-Report = Callable[[str], None]
+Refresh = Callable[[], None]
+"""Shows again how far a work is."""
 
 
 @contextmanager
-def progress(title: str, total: int | None = None) -> Iterator[Report]:
-    """Show the progress of a block, and yield a function that says what is being done.
+def progress(title: str) -> Iterator[Callable[[str], None]]:
+    """Show the progress of a block, and yield a function that says which step begins."""
+    steps = [""]
+    with _shown(Work(title, describe=lambda: steps[-1])) as refresh:
 
-    With a `total` what is done is a number of items, as in "1,200", and a bar is drawn.
-    """
-    if is_notebook():
-        with _in_notebook(title, total) as report:
-            yield report
-        return
-    from rich.console import Console
-    from rich.markup import escape as escape_markup
+        def report(step: str) -> None:
+            steps.append(step)
+            refresh()
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    of = "" if total is None else f" of {total:,}"
-    with console.status(escape_markup(title)) as status:
-        yield lambda what: status.update(escape_markup(f"{title}: {what}{of}"))
+        yield report
+
+
+@contextmanager
+def progress_bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show the progress of a block as a bar, and yield a function that sets how many of `total` are done."""
+    done = [0]
+    with _shown(Work(title, measure=lambda: Done(done[0], total, unit))) as refresh:
+
+        def report(number: int) -> None:
+            done[0] = number
+            refresh()
+
+        yield report
 
 
 def is_notebook() -> bool:
@@ -44,22 +51,38 @@ def is_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
+def _shown(work: Work) -> AbstractContextManager[Refresh]:
+    return _in_notebook(work) if is_notebook() else _on_terminal(work)
+
+
 @contextmanager
-def _in_notebook(title: str, total: int | None) -> Iterator[Report]:
+def _on_terminal(work: Work) -> Iterator[Refresh]:
+    from rich.console import Console
+    from rich.markup import escape as escape_markup
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with console.status(escape_markup(work.title)) as status:
+        yield lambda: status.update(escape_markup(work.line(time.monotonic())))
+
+
+@contextmanager
+def _in_notebook(work: Work) -> Iterator[Refresh]:
     import IPython.display as output
 
     html: Any = output.HTML  # untyped, as is `display`
     display: Any = output.display
-    started = time.monotonic()
     handle: Any = None
-    shown_at = started + AFTER_SECONDS - EVERY_SECONDS
+    shown_at = work.started + AFTER_SECONDS - EVERY_SECONDS
 
-    def report(what: str) -> None:
+    def refresh() -> None:
         nonlocal handle, shown_at
         if (now := time.monotonic()) - shown_at < EVERY_SECONDS:
             return
         shown_at = now
-        page = html(_line(title, what, total, now - started))
+        page = html(_page(work, now))
         if handle is None:
             handle = display(page, display_id=True)
         else:
@@ -67,20 +90,18 @@ def _in_notebook(title: str, total: int | None) -> Iterator[Report]:
 
     ending = "failed"
     try:
-        yield report
+        yield refresh
         ending = "done"
     except KeyboardInterrupt:
         ending = "interrupted"
         raise
     finally:
         if handle is not None:
-            handle.update(html(f"{escape(title)}: {ending} after {time.monotonic() - started:.1f} seconds."))
+            spent = duration(time.monotonic() - work.started)
+            handle.update(html(f"{escape(work.title)}: {ending} after {spent}."))
 
 
-def _line(title: str, what: str, total: int | None, seconds: float) -> str:
-    line = f"{escape(title)}: {escape(what)}"
-    if total is None:
-        return f"{line}… {seconds:.0f} seconds"
-    done = int(what.replace(",", ""))
-    left = f", about {seconds / done * (total - done):.0f} seconds left" if done else ""
-    return f'<progress value="{done}" max="{total}"></progress> {line} of {total:,}{left}'
+def _page(work: Work, now: float) -> str:
+    share = work.share()
+    bar = "" if share is None else f'<progress value="{share:.3f}" max="1"></progress> '
+    return bar + escape(work.line(now))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from rawless.cli.progress_display import Done
+    from rawless.work import Done
 
 _LONGEST_LIST = 4
 _DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -78,7 +78,8 @@ def progress(
     `describe` returns the step in words, and `measure` how much is done of how much, None while that is unknown. Both
     are called each time that something is shown, by another thread.
     """
-    from rawless.cli.progress_display import Work, shown
+    from rawless.cli.progress_display import shown
+    from rawless.work import Work
 
     with shown(Work(title, describe, measure), printable):
         yield
@@ -95,7 +96,7 @@ def progress_steps(title: str) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def progress_bar(title: str, total: int, unit: str = "rows") -> Iterator[Callable[[int], None]]:
     """Show as `progress` does, and yield a function that sets how many of `total` are done."""
-    from rawless.cli.progress_display import Done
+    from rawless.work import Done
 
     done = [0]
     with progress(title, measure=lambda: Done(done[0], total, unit)):

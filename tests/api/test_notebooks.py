@@ -1,6 +1,7 @@
 """What a notebook shows: one sentence for an error, tables whose texts are escaped, and how far a call is."""
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from typing import Any
@@ -10,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from rawless.api import progress as progresses
-from rawless.api.progress import progress
+from rawless.api.progress import progress, progress_bar
 from rawless.api.shown import facts, table
 
 
@@ -80,14 +81,23 @@ def test_a_notebook_shows_each_step_and_how_it_ended(kernel: InteractiveShell) -
     assert "done after" in last
 
 
-def test_a_notebook_shows_a_bar_with_the_time_that_is_left(kernel: InteractiveShell) -> None:
+def test_a_notebook_shows_a_bar_with_the_time_that_is_left(
+    kernel: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = time.monotonic()
+    clock = iter((start + 10, start + 20, start + 90))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+
     def steps() -> None:
-        with progress("Encoding", 2_000) as report:
-            report("1,000")
+        with progress_bar("Encoding", 9_000, "items") as report:
+            report(1_000)
+            report(2_000)
 
-    bar, _ = _shown(steps)
+    first, second, last = _shown(steps)
 
-    assert '<progress value="1000" max="2000"></progress> Encoding: 1,000 of 2,000, about' in bar
+    assert first == '<progress value="0.111" max="1"></progress> Encoding: 11%, 1,000 of 9,000 items, after 10 s'
+    assert "Encoding: 22%, 1 min 10 s left, 2,000 of 9,000 items, 100 items a second, after 20 s" in second
+    assert last == "Encoding: done after 1 min 30 s."
 
 
 @pytest.mark.parametrize(("error", "ending"), [(KeyboardInterrupt, "interrupted"), (ValueError, "failed")])
@@ -104,14 +114,14 @@ def test_a_short_call_shows_nothing(shell: InteractiveShell, monkeypatch: pytest
     monkeypatch.setattr(shell, "kernel", object(), raising=False)
 
     def steps() -> None:
-        with progress("Encoding", 1) as report:
-            report("1")
+        with progress_bar("Encoding", 1, "items") as report:
+            report(1)
 
     assert _shown(steps) == []
 
 
 def test_nothing_is_shown_outside_of_notebooks_and_terminals(capfd: pytest.CaptureFixture[str]) -> None:
-    with progress("Encoding", 1) as report:
-        report("1")
+    with progress_bar("Encoding", 1, "items") as report:
+        report(1)
 
     assert capfd.readouterr() == ("", "")

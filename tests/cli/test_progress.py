@@ -16,9 +16,9 @@ from rich.console import Console
 
 from rawless.cli import output, progress_display
 from rawless.cli.commands.ingest import measure
-from rawless.cli.progress_display import Done, Work, duration
 from rawless.events.sources.jsonl import JsonlSource
 from rawless.steps import progress
+from rawless.work import Done, Work, duration
 
 LIMIT = 20.0
 

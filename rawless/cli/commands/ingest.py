@@ -13,8 +13,8 @@ from rawless.cli.output import echo, print_json, progress, warn
 from rawless.errors import RawlessError
 
 if TYPE_CHECKING:
-    from rawless.cli.progress_display import Done
     from rawless.events.source import Source
+    from rawless.work import Done
 
 
 def ingest(
@@ -91,9 +91,9 @@ def measure(stream: str, source: "Source", encoders: int) -> "Callable[[], Done 
 
     Reading is ahead of writing, by up to a thousand texts, so it is the part of what was read that has been written.
     """
-    from rawless.cli.progress_display import Done
     from rawless.events.source_total import total_of
     from rawless.steps.progress import counts
+    from rawless.work import Done
 
     total = total_of(source)
     kind = "bytes" if total and total.unit == "bytes" else "read"

@@ -49,7 +49,6 @@ def _print_summary(summary: dict[str, Any], stream: Path) -> None:
 def _publish(
     stream_file: Path, source: str, metadata: str | None, topic: str | None, warehouse: Path | None
 ) -> dict[str, Any]:
-    from rawless.cli.progress_display import Done
     from rawless.connect import default_topic, open_pubsub, open_tables
     from rawless.events.messages import MAX_MESSAGE_BYTES
     from rawless.events.publish import Published
@@ -58,6 +57,7 @@ def _publish(
     from rawless.events.source_total import total_of
     from rawless.events.sources import open_bounded_source
     from rawless.events.stream import load_stream
+    from rawless.work import Done
 
     stream = load_stream(stream_file)
     events = open_bounded_source(source, stream, metadata, MAX_MESSAGE_BYTES, lambda: open_tables(warehouse))
