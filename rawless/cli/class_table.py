@@ -7,7 +7,6 @@ from rawless.cli.output import echo, print_table
 
 if TYPE_CHECKING:
     from rawless.heads.class_metrics import ClassCurve, ClassMeasures
-    from rawless.heads.metrics import Metric
 
 ROWS_SHOWN = 10
 
@@ -16,7 +15,7 @@ def print_classes(measures: "Sequence[ClassMeasures]", curves: "Sequence[ClassCu
     """Print a table of classes in the given order, cut after some rows; nothing for a head without classes."""
     by_name = {curve.name: curve for curve in curves}
     rows = [
-        {"class": each.name, "rows": each.rows, "precision": _value(each.precision), "recall": _value(each.recall),
+        {"class": each.name, "rows": each.rows, "precision": each.precision.number, "recall": each.recall.number,
          "f1": str(each.f1), **(_areas(by_name.get(each.name)) if curves else {})}
         for each in measures[:ROWS_SHOWN]
     ]  # fmt: skip
@@ -31,11 +30,7 @@ _AREAS = ("roc_auc", "average_precision")
 
 
 def _areas(curve: "ClassCurve | None") -> Mapping[str, str]:
-    return {name.replace("_", " "): _value(getattr(curve, name)) if curve else "undefined" for name in _AREAS}
-
-
-def _value(metric: "Metric") -> str:
-    return str(metric).partition(" (")[0]
+    return {name.replace("_", " "): getattr(curve, name).number if curve else "undefined" for name in _AREAS}
 
 
 def classes_json(measures: "Sequence[ClassMeasures]", curves: "Sequence[ClassCurve]") -> list[dict[str, Any]]:

@@ -28,9 +28,12 @@ class Metric(NamedTuple):
 
     def __str__(self) -> str:
         """Return value and interval for people, without the name."""
-        if not np.isfinite(self.value):
-            return "undefined"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.number} ({self.low:.3f} to {self.high:.3f})" if np.isfinite(self.value) else self.number
+
+    @property
+    def number(self) -> str:
+        """The value alone, for people."""
+        return f"{self.value:.3f}" if np.isfinite(self.value) else "undefined"
 
     @property
     def signed(self) -> str:

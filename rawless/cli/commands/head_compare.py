@@ -12,7 +12,6 @@ from rawless.cli.output import echo, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from rawless.heads.head_comparison import ClassDifference, HeadComparison
-    from rawless.heads.metrics import Metric
 
 _ROWS_SHOWN = 10
 
@@ -81,8 +80,8 @@ def _print_classes(found: "HeadComparison") -> None:
     shown = found.classes if len(found.classes) <= _ROWS_SHOWN else _extremes(found.classes)
     print_table(
         [
-            {"class": each.name, "rows": each.first.rows, f"f1 of {found.first}": _value(each.first.f1),
-             f"f1 of {found.second}": _value(each.second.f1), "difference": each.f1.signed}
+            {"class": each.name, "rows": each.first.rows, f"f1 of {found.first}": each.first.f1.number,
+             f"f1 of {found.second}": each.second.f1.number, "difference": each.f1.signed}
             for each in shown
         ],
         "Classes, the largest loss first",
@@ -91,10 +90,6 @@ def _print_classes(found: "HeadComparison") -> None:
         echo(f"{hidden:,} classes between them are in the output of --json.")
     if (by_chance := round(len(found.classes) * 0.05)) > 0:
         echo(f"Of {len(found.classes):,} intervals of classes, about {by_chance:,} leave out 0 by chance.")
-
-
-def _value(metric: "Metric") -> str:
-    return str(metric).partition(" (")[0]
 
 
 def _extremes(classes: "Sequence[ClassDifference]") -> "list[ClassDifference]":
