@@ -49,7 +49,7 @@ def test_events_are_predicted_and_say_what_they_were_rejected_for(
     predict = ("predict", "topic@1", "--stream", stream, "--heads", heads, "--device", "cpu", "--source")
 
     done = rawless(*predict, f"jsonl:{write_events({}, {'text': ''})}")
-    assert "message: 2 read, 1 predictions by topic@1" in done.out
+    assert "message: 2 read, 1 prediction by topic@1" in done.out
     assert "1 rejected: empty_text 1." in done.out
 
     done = rawless(*predict, f"jsonl:{write_events({'text': ''})}")

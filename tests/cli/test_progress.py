@@ -61,6 +61,14 @@ def test_what_is_read_counts_as_far_as_its_rows_are_written(tmp_path: Path) -> N
     assert measure("measured", JsonlSource(str(tmp_path / "missing"), 1_000), encoders=2)() is None
 
 
+def test_what_is_predicted_counts_as_far_as_its_rows_are_written(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b"x" * 100)
+    measured = measure("predicted", JsonlSource(str(tmp_path / "events.jsonl"), 1_000), encoders=1)
+    for kind, number in {"read": 4, "bytes": 80, "predictions": 2}.items():
+        progress.add("predicted", kind, number)
+    assert measured() == Done(40, 100, "bytes")
+
+
 def test_times_are_told_in_words() -> None:
     assert [duration(seconds) for seconds in (0.2, 59.4, 61, 7_500)] == ["0 s", "59 s", "1 min 01 s", "2 h 05 min"]
 

@@ -103,7 +103,7 @@ def measure(stream: str, source: "Source", encoders: int) -> "Callable[[], Done 
         seen = counts(stream) - before
         if total is None or not seen["read"]:
             return None
-        written = seen["embeddings"] + seen["rejections"]
+        written = seen["embeddings"] + seen["predictions"] + seen["rejections"]
         return Done(int(seen[kind] * min(1.0, written / (seen["read"] * encoders))), *total)
 
     return done

@@ -1,6 +1,6 @@
 """`rawless predict`: the predictions of a head for many events, as rows of `prediction_v1`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +11,13 @@ from rawless.cli.interrupts import INTERRUPTED
 from rawless.cli.options import DeviceName, Json, Metadata, WarehouseFile
 from rawless.cli.output import echo, print_json, progress, warn
 from rawless.errors import RawlessError, UserError
+from rawless.quantities import counted
 
 if TYPE_CHECKING:
     from encoders.encoder import Device
     from rawless.prediction.prepare import PreparedPrediction
     from rawless.prediction.request import PredictRequest
+    from rawless.work import Done
 
 _DATES = ["%Y-%m-%d"]
 
@@ -140,15 +142,33 @@ def _run(job: "PreparedPrediction") -> dict[str, Any]:
 
     for warning in job.warnings:
         warn(warning)
-    with progress(f"Predicting {job.stream} by {job.head.ref}", lambda: describe(job.stream)):
+    with progress(f"Predicting {job.stream} by {job.head.ref}", lambda: describe(job.stream), _measure(job)):
         return job.run()
+
+
+def _measure(job: "PreparedPrediction") -> "Callable[[], Done | None]":
+    """Return a function that says how much of a job is done: of its source, or of the stored events that it takes."""
+    from rawless.cli.commands.ingest import measure
+    from rawless.prediction.jobs import PredictEvents
+    from rawless.steps.progress import counts
+    from rawless.work import Done
+
+    if isinstance(job.job, PredictEvents):
+        return measure(job.stream, job.job.source, encoders=1)
+    before, rows = counts(job.stream).copy(), job.rows
+
+    def done() -> Done | None:
+        seen = counts(job.stream) - before
+        return Done(seen["predictions"] + seen["rejections"], rows, "events") if rows else None
+
+    return done
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
     if not summary["read"] and not summary["stopped"]:
         echo(f"{summary['stream']}: nothing to predict that {summary['head']} has not predicted yet.")
         return
-    what = f"{summary['stream']}: {summary['read']:,} read, {summary['predictions']:,} predictions"
+    what = f"{summary['stream']}: {summary['read']:,} read, {counted(summary['predictions'], 'prediction')}"
     echo(f"{what} by {summary['head']} from vectors of {summary['encoder']}.")
     if abstained := sum(summary["abstentions"].values()):
         are = "is an abstention" if abstained == 1 else "are abstentions"
