@@ -20,7 +20,8 @@ def test_it_carries_every_data_file(installed: Path) -> None:
     data = [path for path in (ROOT / "sql").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     data += [path for path in (ROOT / "encoders").rglob("*") if path.suffix in (".yaml", ".jpg")]
     data += [path for path in (ROOT / "rawless" / "report").iterdir() if path.suffix in (".css", ".js", ".j2")]
-    data += (ROOT / "rawless" / "serving" / "page").iterdir()
+    for folder in ("console/pages", "scaffold/templates", "serving/page"):
+        data += (ROOT / "rawless" / folder).iterdir()
     expected = {path.relative_to(ROOT).as_posix() for path in data}
     expected |= {f"{package}/py.typed" for package in ("rawless", "encoders", "pipelines")}
 
