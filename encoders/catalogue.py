@@ -1,7 +1,7 @@
 """The catalogue of encoder specs: those that Rawless ships, those in a folder of the user's, and others by path."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from encoders.spec import EncoderSpec
 from rawless.config import check, read_mapping
 from rawless.content import Modality
 from rawless.errors import UserError
-from rawless.similar_names import did_you_mean
+from rawless.similar_names import similar
 
 FOLDER = Path(__file__).parent / "specs"
 SPECS_VARIABLE = "RAWLESS_SPECS"
@@ -40,7 +40,7 @@ def lookup(ref: str) -> EncoderSpec:
     if "@" not in ref and (versions := [known_ref for known_ref in known if known_ref.split("@")[0] == ref]):
         raise UserError(f"The encoder {ref!r} needs its version, as in {versions[-1]}.")
     raise UserError(
-        f"The encoder {ref!r} is unknown{did_you_mean(ref, known)}: use one of {', '.join(known)}, or the path of a "
+        f"The encoder {ref!r} is unknown{_meant(ref, known)}: use one of {', '.join(known)}, or the path of a "
         "spec ending in .yaml."
     )
 
@@ -94,3 +94,10 @@ class _FamilyKey(BaseModel):
 
 def _read(path: Path) -> EncoderSpec:
     return parse(read_mapping(path, what="encoder spec"), f"The encoder spec {path}")
+
+
+def _meant(ref: str, known: Sequence[str]) -> str:
+    """Return a clause that names the encoder whose name is most similar; versions say nothing about that."""
+    names = {each.partition("@")[0]: each for each in sorted(known)}
+    found = similar(ref.partition("@")[0], names)
+    return f" (did you mean {names[found]}?)" if found else ""

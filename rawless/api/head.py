@@ -74,11 +74,10 @@ class Head:
         from rawless.report import check_installed
 
         check_installed()
-        from rawless.api.plots import HEAD_KEY, one_of
-        from rawless.report.head_charts import head_charts
+        from rawless.api.plots import head_figures, one_of
 
         name = f"{self.manifest.head}@{self.manifest.version}"
-        charts = () if self.evaluation is None else head_charts(HEAD_KEY, name, self.evaluation)
+        charts = () if self.evaluation is None else head_figures(name, self.evaluation)
         return one_of(charts, kind, f"The head {name}")
 
     def __repr__(self) -> str:

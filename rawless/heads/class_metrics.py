@@ -97,7 +97,8 @@ def share(name: str, part: float, whole: int) -> Metric:
     value, square = part / whole, _QUANTILE**2
     centre = (value + square / (2 * whole)) / (1 + square / whole)
     half = _QUANTILE / (1 + square / whole) * sqrt(value * (1 - value) / whole + square / (4 * whole**2))
-    return Metric(name, value, max(centre - half, 0.0) if part else 0.0, min(centre + half, 1.0))
+    # At its ends a share is a bound itself, which rounding may miss.
+    return Metric(name, value, min(centre - half, value) if part else 0.0, max(min(centre + half, 1.0), value))
 
 
 def _f1(right: int, either: int) -> Metric:
@@ -141,7 +142,7 @@ def _counts(is_class: Array, scores: Array) -> tuple[Array, Array]:
 
 def _area(name: str, value: float, rows: int, others: int) -> Metric:
     """Return ROC-AUC with the interval of areas whose standard error explains the difference to `value`."""
-    from scipy.optimize import brentq  # which commands that only read an evaluation do without
+    from scipy.optimize import brentq  # which listing heads need not wait for
 
     weight = (rows + others) / 2 - 1
 

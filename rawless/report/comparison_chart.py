@@ -1,16 +1,19 @@
 """Draw how two heads differ: for which classes the second is better or worse."""
 
 from math import isfinite
+from typing import TYPE_CHECKING
 
-from rawless.heads.head_comparison import ClassDifference, HeadComparison
 from rawless.report.chart import BLUE, GREY, Chart, escape_html, figure, rows_axis
 from rawless.report.dots import dots
+
+if TYPE_CHECKING:  # comparing needs torch, reporting does not
+    from rawless.heads.head_comparison import ClassDifference, HeadComparison
 
 MAX_CLASSES = 20
 """Classes that are drawn at most: half of them those that lose most, half those that gain most."""
 
 
-def comparison_chart(key: str, comparison: HeadComparison) -> Chart | None:
+def comparison_chart(key: str, comparison: "HeadComparison") -> Chart | None:
     """Return the difference of F1 by class; None for heads without classes."""
     measured = [each for each in comparison.classes if isfinite(each.f1.value)]
     if not measured:
@@ -38,6 +41,6 @@ def comparison_chart(key: str, comparison: HeadComparison) -> Chart | None:
     )  # fmt: skip
 
 
-def _extremes(classes: list[ClassDifference]) -> list[ClassDifference]:
+def _extremes(classes: "list[ClassDifference]") -> "list[ClassDifference]":
     half = MAX_CLASSES // 2
     return [*classes[:half], *classes[-half:]]

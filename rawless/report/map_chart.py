@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
 from rawless.datasets.snapshots import Manifest
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.evaluation import Evaluation
-from rawless.heads.head_comparison import HeadComparison
 from rawless.report.chart import (
     GREEN,
     GREY,
@@ -25,6 +24,9 @@ from rawless.report.chart import (
     figure,
 )
 from rawless.report.projection import Points
+
+if TYPE_CHECKING:
+    from rawless.heads.head_comparison import HeadComparison
 
 EvaluatedHead = tuple[HeadManifest, Evaluation]
 MAX_GROUPS = 14
@@ -59,7 +61,7 @@ def embedding_map(
     snapshot: Manifest,
     points: Points,
     heads: Sequence[EvaluatedHead],
-    comparisons: Sequence[HeadComparison] = (),
+    comparisons: "Sequence[HeadComparison]" = (),
 ) -> Chart | None:
     """Return the map, or None for a snapshot without rows. Heads of other snapshots are ignored."""
     if not len(points):
@@ -152,7 +154,7 @@ def _coloured_attributes(points: Points) -> list[str]:
     return sorted(points.attributes)[:MAX_ATTRIBUTES]
 
 
-def _changes(points: Points, comparison: HeadComparison) -> Colouring:
+def _changes(points: Points, comparison: "HeadComparison") -> Colouring:
     """Return a colouring by what a second head changes on the test rows that were compared."""
     changed = {each.event_id: each.change for each in comparison.changed or ()}
     values = [

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -14,7 +14,6 @@ from rawless.datasets.spec import SPLITS
 from rawless.heads.artefact import HeadManifest
 from rawless.heads.class_metrics import MAX_CURVE_POINTS, ClassCurve, ClassMeasures
 from rawless.heads.evaluation import Evaluation, Mistake, SuspectedMislabel
-from rawless.heads.head_comparison import ChangedRow, HeadComparison
 from rawless.report import projection, snapshot_charts
 from rawless.report.chart import Chart, templates
 from rawless.report.class_charts import SHOWN, curve_charts, curve_names
@@ -25,6 +24,9 @@ from rawless.report.head_charts import head_charts
 from rawless.report.map_chart import embedding_map
 from rawless.report.terms import BASELINES, TERMS, display_name
 from rawless.warehouse.client import Warehouse
+
+if TYPE_CHECKING:
+    from rawless.heads.head_comparison import ChangedRow, HeadComparison
 
 MAX_LISTED = 25
 """Number of mistakes, of suspects and of changed rows of each kind that are listed."""
@@ -84,11 +86,11 @@ class ComparisonSection:
     """The section of a report on two heads."""
 
     key: str
-    found: HeadComparison
+    found: "HeadComparison"
     chart: Chart | None
 
     @property
-    def listed(self) -> list[ChangedRow]:
+    def listed(self) -> "list[ChangedRow]":
         """The changed rows that are listed, some of each kind."""
         changes = self.found.changed or ()
         of_kind = ([row for row in changes if row.change == kind] for kind in ("fixed", "broken", "still wrong"))
@@ -100,7 +102,7 @@ def write(
     snapshot: Manifest,
     heads: Sequence[tuple[HeadManifest, Evaluation]],
     path: Path,
-    comparisons: Sequence[HeadComparison] = (),
+    comparisons: "Sequence[HeadComparison]" = (),
     duplicates: Sequence[DroppedPair] | None = None,
 ) -> None:
     """Write the report to `path`, readable by its owner only (mode 0600), and replace an existing file.
@@ -115,7 +117,7 @@ def render(
     snapshot: Manifest,
     points: projection.Points,
     heads: Sequence[tuple[HeadManifest, Evaluation]],
-    comparisons: Sequence[HeadComparison] = (),
+    comparisons: "Sequence[HeadComparison]" = (),
     duplicates: Sequence[DroppedPair] | None = None,
 ) -> str:
     """Return the report as HTML. `duplicates` are the near duplicates that were left out, if they were searched."""

@@ -169,14 +169,14 @@ def test_a_head_and_a_snapshot_are_plotted(opened: Home, built: Snapshot) -> Non
 
     assert head.evaluation is not None
     assert [list(row) for row in confusion.data[0].z] == [
-        [count / max(sum(row), 1) for count in row] for row in head.evaluation.confusion
+        [round(count / max(sum(row), 1), 3) for count in row] for row in head.evaluation.confusion
     ]
     assert confusion.layout.title.text == "Confusion matrix"
     assert len(measures.data) > 1
     assert sum(len(trace.x) for trace in vectors.data) == built.manifest.rows
     assert all(np.isfinite(trace.x).all() and len(trace.x) == len(trace.text) for trace in vectors.data)
     assert [trace.name.split()[0] for trace in vectors.data] == list(SPLITS)
-    with pytest.raises(rw.UserError, match=r"has no chart 'roc\?': its charts are measures, confusion"):
+    with pytest.raises(rw.UserError, match=r"has no chart 'roc\?': its charts are confusion, measures"):
         head.plot("roc?")
     with pytest.raises(rw.UserError, match="no projection 'TSNE': choose among UMAP, PCA"):
         built.plot(projection="TSNE")

@@ -44,7 +44,8 @@ def test_streams_datasets_and_what_to_do_next_are_on_one_screen(rawless: Rawless
     found = rawless("status", "--json").json
     (stream,) = [each for each in found["streams"] if each["stream"] == "upload"]
     assert (stream["events"], stream["rejections"]) == (120, {"empty_text": 1})
-    assert sum(found["datasets"][0]["snapshots"][0]["rows_by_split"].values()) == snapshot.rows
+    (dataset,) = [each for each in found["datasets"] if each["dataset"] == snapshot.dataset]
+    assert sum(dataset["snapshots"][0]["rows_by_split"].values()) == snapshot.rows
 
 
 def test_events_before_the_period_are_not_counted(rawless: Rawless, shop: Shop) -> None:

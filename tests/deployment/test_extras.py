@@ -55,9 +55,10 @@ PROMISED = {
 NOT_PROMISED = {
     "science": [
         *(f"rawless.heads.{name}" for name in ("baselines", "comparison", "domain", "evaluate", "examples", "fit")),
-        *(f"rawless.heads.{name}" for name in ("feed_forward", "head_kind", "kinds.", "mislabels", "modules")),
-        *(f"rawless.heads.{name}" for name in ("onnx_graph", "out_of_scope", "reevaluate", "seen", "torch_dataset")),
-        *("rawless.heads.training", "rawless.report.encoder_map", "rawless.report.encoder_page"),
+        *(f"rawless.heads.{name}" for name in ("feed_forward", "head_comparison", "head_kind", "kinds.", "mislabels")),
+        *(f"rawless.heads.{name}" for name in ("modules", "onnx_graph", "out_of_scope", "paired_rows", "reevaluate")),
+        *(f"rawless.heads.{name}" for name in ("seen", "torch_dataset", "train_spec", "training")),
+        *("rawless.report.encoder_map", "rawless.report.encoder_page"),
     ],
     "train": ["rawless.report.encoder_map", "rawless.report.encoder_page"],
     "ingest": ["rawless.worker.kafka", "rawless.deploy.check"],
@@ -182,13 +183,13 @@ def test_a_library_of_another_extra_than_the_command_needs_is_named_by_its_own(r
 
 def test_a_public_name_without_its_libraries_is_an_import_error_that_says_what_to_install(run: Run) -> None:
     code = (
-        "import rawless\ntry:\n    rawless.train_head\nexcept ImportError as error:\n"
+        "import rawless\ntry:\n    rawless.open\nexcept ImportError as error:\n"
         "    print(error, isinstance(error, rawless.UserError))"
     )
-    done = run("science", "-c", code)
+    done = run("", "-c", code)
 
     assert done.stdout.strip() == (
-        "rawless.train_head needs torch, which is not installed: run `pip install 'rawless[train]'`. True"
+        "rawless.open needs pandas, which is not installed: run `pip install 'rawless[science]'`. True"
     )
 
 

@@ -123,7 +123,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "encoder that is a number": ({"encoders": ["a", 5]}, "encoders.1 is 5, but the rule is: "),
     "encoder twice": ({"encoders": ["a", "b", "a"]}, "encoders: each encoder may be named once."),
     "bad subject": ({"subject": "maybe"}, "subject is 'maybe', but the rule is: "),
-    "bad kind of id": ({"event_id": "guid"}, "event_id is 'guid', but the rule is: Input should be 'uuid' or 'ulid'."),
+    "bad kind of id": (
+        {"event_id": "guid"},
+        "Input should be 'uuid' or 'ulid' (did you mean uuid?).",
+    ),
     "id of any text": ({"event_id": {"pattern": ".*"}}, "event_id.pattern is '.*', but the rule is: the pattern may"),
     "id pattern that is none": ({"event_id": {"pattern": "("}}, "event_id.pattern is '(', but the rule is: "),
     "attribute name with capitals": ({"attributes": {"Channel": {"enum": ["a"]}}}, "'Channel', but the rule is: "),

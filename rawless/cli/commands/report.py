@@ -61,8 +61,10 @@ def dataset(
     evaluated = [_evaluated(opened, snapshot, name) for name in heads or ()]
     distinct = list({manifest.digest: (manifest, evaluation) for manifest, evaluation in evaluated}.values())
     from rawless.report import page
+    from rawless.report.document import check_writable
 
     path = to or home.folder() / "reports" / f"{snapshot.snapshot_id}.html"
+    check_writable(path)
     with progress_steps(f"Reporting on {snapshot.snapshot_id}") as report_step:
         dropped = dropped_pairs(opened, snapshot, report_step) if duplicates else None
         report_step("comparing")
