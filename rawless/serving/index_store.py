@@ -151,8 +151,12 @@ class IndexStore:
         return manifest if _rows(warehouse, manifest.snapshot_id) < index.loaded_rows else None
 
     def _add_graph(self, reference: str, index: VectorIndex) -> str:
-        graph = NeighbourGraph(index.vectors, index.lengths)
-        recall = graph.tune(CANDIDATES)
+        try:
+            graph = NeighbourGraph(index.vectors, index.lengths)
+            recall = graph.tune(CANDIDATES)
+        except Exception as error:  # noqa: BLE001 - as for lack of memory: trying again would take a core for good
+            self._replace(reference, index, index._replace(graph_recall=Recall(0.0, 0.0)))
+            return f"The index {reference} is searched without a graph, which failed ({type(error).__name__})."
         events = f"of the nearest {CANDIDATES} of {len(index.ids):,} events of {index.snapshot_id}"
         finds = f"{recall.alike:.3f} {events}, and {recall.unlike:.3f} for queries that are unlike any event"
         if not recall.is_enough:

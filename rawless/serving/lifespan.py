@@ -79,5 +79,5 @@ class Lifespan:
 
     def _report_once(self, error: Exception, reported: set[str]) -> None:
         if (name := type(error).__name__) not in reported:
-            self._report(f"Checking heads and kill switches failed ({name}); it will be retried.")
+            self._report(f"A periodic check of the service failed ({name}); it will be retried.")
         reported.add(name)

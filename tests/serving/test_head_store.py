@@ -164,7 +164,7 @@ def test_a_failed_refresh_is_retried(bench: Bench, monkeypatch: pytest.MonkeyPat
     bench.deploy("topic", 2)
     eventually(lambda: _version(client) == 2)
 
-    assert bench.messages[0] == "Checking heads and kill switches failed (RuntimeError); it will be retried."
+    assert bench.messages[0] == "A periodic check of the service failed (RuntimeError); it will be retried."
     assert len(bench.messages) == 2
 
 

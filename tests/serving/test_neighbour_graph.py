@@ -88,6 +88,16 @@ def test_a_graph_that_finds_too_few_is_not_used(store: Store, monkeypatch: pytes
     assert store.store.add_graphs() == []
 
 
+def test_a_graph_that_cannot_be_built_is_not_tried_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Recall:
+        raise MemoryError
+
+    monkeypatch.setattr(NeighbourGraph, "tune", fail)
+    assert store.store.add_graphs() == ["The index uploads is searched without a graph, which failed (MemoryError)."]
+    assert store.now().graph is None
+    assert store.store.add_graphs() == []
+
+
 def test_a_small_index_compares_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_store, "GRAPH_ROWS", 3001)
     assert store.store.add_graphs() == []
