@@ -112,11 +112,17 @@ def plan_from_rows(
     elif events is None:
         raise UserError(_needs_events(rows, proposal))
     else:
-        if events.absolute() == rows.path.absolute():
+        if _is_source(events, rows):
             raise UserError(f"--events names {events}, which is the source itself: name another file.")
         written = as_events(rows, form)
         files[events], source = written.content, f"jsonl:{events}"
         notes += _notes(rows, proposal, written.left_out, written.too_old, events)
+    for path in files:
+        if _is_source(path, rows):
+            raise UserError(
+                f"{path} is one of the files to write, and the source itself: choose another folder by --to, or "
+                "another name by --name."
+            )
     if project.encoder == ENCODERS["image"]:
         notes.append(
             f"{project.encoder} has random weights: it is good for trying this out, and docs/images.md says which "
@@ -181,6 +187,11 @@ def _project(
         formats=(images_among(rows, proposal.content) or DEFAULT_FORMATS) if is_image else (),
         dropped=tuple(name for name in columns if name not in used and name not in ("stream", "event_id")),
     )
+
+
+def _is_source(path: Path, rows: SourceRows) -> bool:
+    """Return whether a path leads to the source, also by a link or another way."""
+    return path.exists() and path.samefile(rows.path)
 
 
 def _without_label(columns: Mapping[str, Facts]) -> str:

@@ -303,3 +303,14 @@ def test_an_attribute_whose_name_may_be_content_is_neither_named_nor_written(tmp
     assert plan.project.uri_prefixes == ()
     assert "uri_prefixes" not in text_of(plan)
     assert plan.project.dropped == ("channel",)
+
+
+def test_the_source_is_not_replaced_under_whatever_name(write: Write, tmp_path: Path) -> None:
+    path = write(rows(label=lambda n: ["yes", "no"][n % 2]), "tickets_labels.csv")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+
+    with pytest.raises(UserError, match=r"names .*link\.jsonl, which is the source itself"):
+        planned(path, tmp_path, events=link)
+    with pytest.raises(UserError, match=r"tickets_labels\.csv is one of the files to write, and the source itself"):
+        planned(path, tmp_path, folder=tmp_path)
