@@ -142,10 +142,11 @@ def _read(folder: Path) -> openvino.Model:
 
 def _write(model: openvino.Model, folder: Path) -> None:
     openvino.save_model(model, folder / _MODEL, compress_to_fp16=False)
+    for path in folder.iterdir():  # before they are read: where others may change new files by default, none would be
+        path.chmod(0o600)
     digests = {name: _digest(_read_file(folder / name)) for name in (_MODEL, _WEIGHTS)}
     (folder / _DIGESTS).write_text(json.dumps(digests))
-    for path in folder.iterdir():
-        path.chmod(0o600)
+    (folder / _DIGESTS).chmod(0o600)
 
 
 def _read_file(path: Path, at_most: int = MAX_BYTES) -> openvino.Tensor:

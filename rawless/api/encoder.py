@@ -89,7 +89,10 @@ class Encoder:
         for an item of a type that the encoder does not take, and for an encoder that is not available here.
         """
         if role not in ("document", "query"):
-            raise UserError(f"role is {role!r}, but the rule is: document, or query for what is searched for.")
+            raise UserError(  # without the value, which is an item if several were given without a list
+                "role is neither document nor query, which is for what is searched for: give several items as a list, "
+                "as in encode([a, b])."
+            )
         given = contents(items, self.spec)
         with needs("encode", "Encoding"):
             encoder = load(self.spec, self._device)

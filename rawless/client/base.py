@@ -37,6 +37,7 @@ class ClientBase:
 
     def _requests(self, head: str, items: Iterable[Encoded]) -> list[flows.Flow[list[Result]]]:
         """Return the requests for items, by what the service says that it takes. Raises UserError for no such head."""
+        flows.check_name(head)
         if head not in self._offers:
             raise UserError(f"The service has no head {head!r}, but {', '.join(self._offers)}: choose one of them.")
         offer = self._offers[head]

@@ -121,9 +121,17 @@ def _call(head: str, operation: str, item: Item) -> Call:
 
 
 def _path(head: str, operation: str) -> str:
-    if not _NAME.fullmatch(head):
-        raise UserError(f"{head!r} is not the name of a head: Client.heads() lists them.")
+    check_name(head)
     return f"/v1/heads/{head}/{operation}"
+
+
+def check_name(head: str) -> None:
+    """Raise UserError for what cannot be the name of a head. It is not quoted, since it may be a text to predict."""
+    if not isinstance(head, str) or not _NAME.fullmatch(head):
+        raise UserError(
+            "The first argument is not the name of a head, which has at most 63 of a-z, 0-9 and _: Client.heads() "
+            "lists the names."
+        )
 
 
 def _fetch(call: Call, retries: Retries) -> Flow[bytes]:

@@ -10,6 +10,10 @@ from typing import NamedTuple, TypedDict
 from rawless.errors import UserError
 
 _HEADERS = ("event_id", "occurred_at", "subject_id", "attributes", "features", "assignment_key")
+_KINDS: Mapping[str, type] = {
+    "text": str, "image": bytes, "parts": Mapping, "event_id": str, "occurred_at": datetime, "subject_id": str,
+    "attributes": Mapping, "features": Mapping, "assignment_key": str,
+}  # fmt: skip
 _OVERHEAD = len(b'{"items":[]}')
 
 
@@ -48,12 +52,14 @@ class Item:
     def __post_init__(self) -> None:
         if [self.text, self.image, self.parts].count(None) != 2:
             raise UserError("An item has exactly one of text, image and parts: give one of them.")
-        for name, kind in (("text", str), ("image", bytes), ("parts", Mapping), ("occurred_at", datetime)):
+        for name, kind in _KINDS.items():
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
                 raise UserError(
                     f"{name} of an item is a {type(value).__name__}, but must be a {kind.__name__}: convert it."
                 )
+        if not all(isinstance(part, str | bytes) for part in (self.parts or {}).values()):
+            raise UserError("A part of an item is neither str nor bytes: give texts as str, and images as bytes.")
         if self.occurred_at and self.occurred_at.tzinfo is None:
             raise UserError("occurred_at of an item has no time zone: use datetime.now(UTC), for example.")
 

@@ -49,6 +49,14 @@ def create_app(source: Source, clock: Callable[[], datetime] = lambda: datetime.
     style = _style()
 
     def page(request: Request) -> Response:
+        try:
+            return answer(request)
+        except RawlessError as error:
+            return PlainTextResponse(f"The page could not be made: {error}\n", 500)
+        except Exception as error:  # noqa: BLE001 - its text may quote a row, and the server would log it with its frames
+            return PlainTextResponse(f"The page could not be made ({type(error).__name__}); please report it.\n", 500)
+
+    def answer(request: Request) -> Response:
         path, now = request.url.path, clock()
         days = request.query_params.get("days", str(DEFAULT_DAYS))
         if days not in map(str, WINDOWS):
@@ -72,7 +80,7 @@ def create_app(source: Source, clock: Callable[[], datetime] = lambda: datetime.
     routes = [Route(path, page) for path in PAGES]
     app = Starlette(
         routes=[*routes, Route(STYLE, sheet), Route(ICON, icon)],
-        exception_handlers={404: _not_found, RawlessError: _refused, Exception: _failed},
+        exception_handlers={404: _not_found},
     )
     app.router.redirect_slashes = False
     return app
@@ -80,15 +88,6 @@ def create_app(source: Source, clock: Callable[[], datetime] = lambda: datetime.
 
 def _not_found(_: Request, __: Exception) -> Response:
     return PlainTextResponse(f"There is no such page: the pages are {', '.join(PAGES)}.\n", 404)
-
-
-def _refused(_: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"The page could not be made: {error}\n", 500)
-
-
-def _failed(_: Request, error: Exception) -> Response:
-    """Answer without the text of an error, which may quote a row."""
-    return PlainTextResponse(f"The page could not be made ({type(error).__name__}); please report it.\n", 500)
 
 
 def _environment() -> Environment:

@@ -20,7 +20,7 @@ from rawless.warehouse import column_types
 
 MAX_VALUES, MIN_ROWS_OF_VALUE = 20, 5
 """A column is proposed as an attribute if it has at most so many values, each in at least so many rows: a value that
-few events have could identify them."""
+few events have could identify them. So could a class, so a label is proposed by the same number of rows."""
 _MIN_ROWS_OF_CLASS = 2
 """The rows that a class must have on average."""
 _MIN_MEAN_LENGTH = 15
@@ -48,6 +48,8 @@ class Facts:
     """Whether its values can be ids of subjects."""
     values: tuple[str, ...]
     """All of its values, if they may be listed in a stream file; else none."""
+    fewest: int
+    """The rows of the value that has the fewest."""
     classes: tuple[str, ...]
     """The names that its values have as classes; none if they are texts, too few, too many or most of them in one row
     only, or if two have the same name."""
@@ -56,6 +58,11 @@ class Facts:
     def is_unique(self) -> bool:
         """Return whether each row has a value of its own."""
         return self.distinct == self.rows
+
+    @property
+    def has_rare_values(self) -> bool:
+        """Return whether a value has so few rows that it could identify them."""
+        return self.fewest < MIN_ROWS_OF_VALUE
 
     @property
     def is_time(self) -> bool:
@@ -85,7 +92,7 @@ def _facts(name: str, wrapped: Raw[pa.Table]) -> Facts:
     column = wrapped.reveal().column(name)
     kind = _type(name, column)
     if not kind:
-        return Facts(name, "", len(column), column.null_count, 0, False, False, None, False, (), ())
+        return Facts(name, "", len(column), column.null_count, 0, False, False, None, False, (), 0, ())
     values = [value for value in texts_of(wrapped.reveal(), name) if value is not None]
     counts = Counter(values)
     is_free_text = kind == "STRING" and _is_free_text(values)
@@ -100,6 +107,7 @@ def _facts(name: str, wrapped: Raw[pa.Table]) -> Facts:
         id_pattern=id_pattern(list(counts)),
         are_subjects=bool(values) and all(subject_ids.normal_form(value) for value in counts),
         values=_storable(counts),
+        fewest=min(counts.values(), default=0),
         classes=() if is_free_text else _classes(kind, counts),
     )
 

@@ -13,9 +13,9 @@ from rawless.events.stream import MAX_AGE
 from rawless.files import OWNER_ONLY, atomic_write
 from rawless.privacy import Raw
 from rawless.scaffold.events import EventForm, as_events, as_labels, only_value, uri_prefix
-from rawless.scaffold.facts import Facts, images_among
+from rawless.scaffold.facts import MIN_ROWS_OF_VALUE, Facts, images_among
 from rawless.scaffold.files import Project, commands, render
-from rawless.scaffold.proposal import Proposal, describe, is_named_like_time
+from rawless.scaffold.proposal import Proposal, describe, is_named_like_time, with_rare_classes
 from rawless.scaffold.rows import SourceRows
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -106,17 +106,23 @@ def plan_from_rows(
         labels = folder / f"{project.table}.csv"
         files[labels] = as_labels(rows, form).content
     else:
-        notes.append("Without a label there is only a stream file; --label names the column of one.")
+        notes.append(_without_label(columns))
     if rows.are_events:
         source = f"{'parquet' if rows.path.suffix == '.parquet' else 'jsonl'}:{rows.path}"
     elif events is None:
         raise UserError(_needs_events(rows, proposal))
     else:
-        if events.absolute() == rows.path.absolute():
+        if _is_source(events, rows):
             raise UserError(f"--events names {events}, which is the source itself: name another file.")
         written = as_events(rows, form)
         files[events], source = written.content, f"jsonl:{events}"
         notes += _notes(rows, proposal, written.left_out, written.too_old, events)
+    for path in files:
+        if _is_source(path, rows):
+            raise UserError(
+                f"{path} is one of the files to write, and the source itself: choose another folder by --to, or "
+                "another name by --name."
+            )
     if project.encoder == ENCODERS["image"]:
         notes.append(
             f"{project.encoder} has random weights: it is good for trying this out, and docs/images.md says which "
@@ -181,6 +187,21 @@ def _project(
         formats=(images_among(rows, proposal.content) or DEFAULT_FORMATS) if is_image else (),
         dropped=tuple(name for name in columns if name not in used and name not in ("stream", "event_id")),
     )
+
+
+def _is_source(path: Path, rows: SourceRows) -> bool:
+    """Return whether a path leads to the source, also by a link or another way."""
+    return path.exists() and path.samefile(rows.path)
+
+
+def _without_label(columns: Mapping[str, Facts]) -> str:
+    sentence = "Without a label there is only a stream file; --label names the column of one."
+    if rare := with_rare_classes(columns):
+        sentence += (
+            f" {rare} is named like one, but has values in fewer than {MIN_ROWS_OF_VALUE} rows, which could identify "
+            "them as classes in the files."
+        )
+    return sentence
 
 
 def _needs_events(rows: SourceRows, proposal: Proposal) -> str:

@@ -97,7 +97,14 @@ def _column(role: Role, columns: Mapping[str, Facts]) -> str | None:
         only = [name for name, each in columns.items() if fits("time", each)]
     elif role == "id":
         only = [name for name, each in columns.items() if fits("id", each) and _is_numbered(each)]
-    return _named(role, columns) or (only[0] if len(only) == 1 else None)
+    found = _named(role, columns, lambda each: role != "label" or not each.has_rare_values)
+    return found or (only[0] if len(only) == 1 else None)
+
+
+def with_rare_classes(columns: Mapping[str, Facts]) -> str | None:
+    """Return the column that is named like a label and has values that are too rare to become classes unasked."""
+    found = _named("label", columns)
+    return found if found and columns[found].has_rare_values else None
 
 
 def _is_numbered(facts: Facts) -> bool:

@@ -13,6 +13,7 @@ from rawless.errors import UserError
 from rawless.events.payload import FORMS
 from rawless.privacy import Raw, Reason, guarded
 from rawless.warehouse import business_file
+from rawless.warehouse.business_file import is_name
 
 FILE, LABEL, CHANGED_AT = "file", "label", "changed_at"
 """The columns of a folder of images: the URI of each, the folder that it is in, and when it was changed."""
@@ -66,13 +67,16 @@ def read_rows(path: Path) -> SourceRows:
 
 
 def _with_attributes(table: pa.Table) -> pa.Table:
-    """Return the table of events with a column for each attribute."""
+    """Return the table of events with a column for each attribute that has a name as columns have.
+
+    Another name may be content, and there is no attribute of such a name.
+    """
     if _ATTRIBUTES not in table.column_names or not pa.types.is_struct(table.schema.field(_ATTRIBUTES).type):
         return table
     columns = dict(zip(table.column_names, table.columns, strict=True))
     attributes = columns.pop(_ATTRIBUTES).combine_chunks()
     names = [each.name for each in attributes.type]
-    return pa.table(columns | {name: attributes.field(name) for name in names if name not in columns})
+    return pa.table(columns | {name: attributes.field(name) for name in names if name not in columns and is_name(name)})
 
 
 def _images(folder: Path) -> Raw[pa.Table]:

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from rawless.events.json_object import json_value
 from rawless.events.stream import Stream
 from rawless.privacy import Raw, Reason, Rejected, guarded
 from rawless.serving.config import ServiceLimits
 from rawless.serving.errors import Code, ErrorCode, RequestError
 from rawless.serving.forms import FORM_TYPE, parse_form
-from rawless.serving.items import FORM_FIELDS, SentItem, items_of_form, items_of_json
+from rawless.serving.items import FORM_FIELDS, SentItem, items_json, items_of_form, items_of_json
 from rawless.serving.requests import (
     JSON_TYPE,
     METADATA,
@@ -87,7 +86,7 @@ class ItemReader:
                 return self._read_all(
                     items_of_form(fields, self._stream.modality, self._max_items), headers, caller_key
                 )
-            value = json_value(body.reveal())
+            value = items_json(body.reveal(), self._max_items)
             items = items_of_json(value, self._stream.modality, self._max_items)
             if items is not None:
                 return self._read_all(items, headers, caller_key)

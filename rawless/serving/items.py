@@ -3,6 +3,7 @@
 Call these functions only inside `guarded`: they handle content.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rawless.content import Modality
@@ -18,8 +19,33 @@ FORM_FIELDS: Mapping[Modality, str] = {"text": "text", "image": "file"}
 """The field of a form that is an item, by modality."""
 METADATA_FIELD = "metadata"
 """The field of a form with the metadata of its items."""
+_MAX_VALUES = 1000
+"""Of an item in JSON: more than anything that an item may have."""
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 SentItem = Mapping[str, object] | Code
 """The fields of an item: metadata, and the field of an event with its payload. Or the reason why it is none."""
+
+
+def items_json(content: bytes, max_items: int) -> object:
+    """Parse the JSON of at most `max_items` items. Raises Rejected.
+
+    Raises RequestError for JSON with more values than so many items can have, before it is parsed: its objects would
+    need a multiple of its memory, and no other request is answered while they are made.
+    """
+    limit = _MAX_VALUES * max_items
+    if _strings(content) > limit or (_values(content) > limit and _values(_STRINGS.sub(b"", content)) > limit):
+        raise RequestError(ErrorCode.TOO_MANY_ITEMS)
+    return json_value(content)
+
+
+def _strings(content: bytes) -> int:
+    """Return how many strings JSON has at least: no quotation mark that begins one follows a backslash."""
+    return (content.count(b'"') - content.count(b'\\"')) // 2
+
+
+def _values(content: bytes) -> int:
+    """Return how many values JSON has at most: what looks like the sign before one may be in a string."""
+    return sum(map(content.count, (b"[", b"{", b",")))
 
 
 def items_of_json(body: object, modality: Modality, max_items: int) -> list[SentItem] | None:
@@ -66,7 +92,7 @@ def _metadata_of(fields: Sequence[FormField], items: int) -> list[SentItem]:
     if not fields:
         return [{}] * items
     try:
-        values = [json_value(field.content) for field in fields]
+        values = [items_json(field.content, items) for field in fields]
     except Rejected:
         raise RequestError(ErrorCode.BAD_METADATA) from None
     if len(values) == 1 and isinstance(values[0], list):

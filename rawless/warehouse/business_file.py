@@ -52,6 +52,11 @@ def read(file: Path) -> pa.Table:
     return table
 
 
+def is_name(name: str) -> bool:
+    """Return whether a column may have a name."""
+    return re.fullmatch(r"[A-Za-z_]\w{0,127}", name, re.ASCII) is not None
+
+
 def distinct_texts(column: pa.ChunkedArray) -> pa.Array:
     """Return the distinct values of a column of texts, or of lists of texts; none of any other column."""
     values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
@@ -60,7 +65,7 @@ def distinct_texts(column: pa.ChunkedArray) -> pa.Array:
 
 def _check_names(table: pa.Table, file: Path) -> None:
     for position, name in enumerate(table.column_names, start=1):
-        if not re.fullmatch(r"[A-Za-z_]\w{0,127}", name, re.ASCII):  # not printed: without a header it is a value
+        if not is_name(name):  # not printed: without a header it is a value
             raise UserError(
                 f"The file {file} has no valid name for column {position}; add a header of letters, digits and _."
             )

@@ -75,6 +75,12 @@ def test_nothing_of_items_of_another_type_is_left(
     assert search_after(lambda: Encoder(tiny_sealed, "cpu").encode(items)) == set()
 
 
+def test_nothing_of_items_that_are_no_list_is_left(
+    search_after: Callable[..., set[Any]], tiny_sealed: EncoderSpec
+) -> None:
+    assert search_after(lambda: Encoder(tiny_sealed, "cpu").encode(["a"], MARKER)) == set()  # type: ignore[arg-type]
+
+
 def test_a_conversion_that_fails_and_talks_leaves_nothing(
     search_after: Callable[..., set[Any]],
     talkative: Callable[[str], Callable[..., NoReturn]],

@@ -223,7 +223,13 @@ def test_requests_have_no_more_items_and_bytes_than_the_service_takes() -> None:
         (lambda: Item(text="a", image=b"a"), "exactly one of text, image and parts"),
         (lambda: Item(image="a.jpg"), "image of an item is a str, but must be a bytes"),  # type: ignore[arg-type]
         (lambda: Item(text="a", occurred_at=datetime(2026, 1, 1)), "has no time zone"),  # noqa: DTZ001
-        (lambda: _Script().client().predict("../x", text="a"), "is not the name of a head"),
+        (lambda: _Script().client().predict("../x", text="a"), "^The first argument is not the name of a head"),
+        (
+            lambda: _Script().client().predict_many("../x", [Item(text="a")]),
+            "^The first argument is not the name of a head",
+        ),
+        (lambda: Item(parts={"photo": 1}), "neither str nor bytes"),  # type: ignore[dict-item]
+        (lambda: Item(text="a", attributes="b"), "attributes of an item is a str"),  # type: ignore[arg-type]
         (lambda: _Script().client().predict("topic", text="a", subject_id="a\r\nb"), "subject_id has a control"),
         (lambda: _Script().client().predict_many("other", [Item(text="a")]), "has no head 'other', but topic"),
         (lambda: _Script().client().predict_many("topic", ["a"]), "Item 0 is a str: wrap it"),  # type: ignore[list-item]

@@ -1,8 +1,10 @@
 """What the pages say of a warehouse in which much has happened, and how a real browser shows it (N11)."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from html import unescape
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from rawless.console.app import PAGES
+from rawless.console.app import PAGES, create_app
 from rawless.console.source import Source
 from rawless.heads import registry
 from rawless.warehouse.append import append_all
@@ -280,6 +282,22 @@ def test_a_warehouse_that_does_not_answer_is_one_sentence_on_each_page(
     assert texts["/"].count("Not read: BigQuery does not answer") == 1
     assert "? Streams not read" in texts["/"]
     assert "Unknown, since something could not be read." in texts["/"]
+
+
+def test_an_error_that_nothing_expected_is_neither_shown_nor_raised_to_the_server_which_would_log_it(
+    warehouse: Warehouse, opened: Callable[[Warehouse], Source]
+) -> None:
+    def broken_clock() -> datetime:
+        raise ValueError("a row of Rosalind Quibble")
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(opened(warehouse), broken_clock))
+        async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
+            return await client.get("/streams")
+
+    answer = asyncio.run(ask())
+
+    assert (answer.status_code, answer.text) == (500, "The page could not be made (ValueError); please report it.\n")
 
 
 def test_a_hostile_name_is_shown_as_it_is_written(warehouse: Warehouse, opened: Callable[[Warehouse], Source]) -> None:

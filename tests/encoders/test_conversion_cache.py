@@ -100,6 +100,21 @@ def test_what_is_added_to_a_network_is_converted_with_it(
         np.testing.assert_allclose(np.frombuffer(vector, np.float32), outcome.vector, atol=spec.tolerance)
 
 
+@pytest.mark.parametrize("umask", [0o002, 0o000])
+def test_a_network_is_kept_where_others_may_change_new_files_by_default(
+    umask: int, tiny_sealed: EncoderSpec, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previous = os.umask(umask)
+    try:
+        start(tiny_sealed)
+    finally:
+        os.umask(previous)
+
+    assert {path.stat().st_mode & 0o077 for path in (cache, *cache.rglob("*"))} == {0}
+    forbid_conversion(monkeypatch)
+    assert start(tiny_sealed).runtime.startswith("OpenVINO")
+
+
 def test_the_cache_is_readable_by_its_owner_only_and_contains_no_vector(tiny_sealed: EncoderSpec, cache: Path) -> None:
     encoder = start(tiny_sealed)
     found = vectors(encoder)

@@ -278,3 +278,39 @@ def test_texts_and_names_are_no_classes(write: Write) -> None:
     for name in ("message", "person"):
         with pytest.raises(UserError, match=f"--label names {name}, but its values are not 2 to 1,000"):
             check_role("label", name, columns, "--label")
+
+
+def test_a_value_that_few_rows_have_becomes_a_class_only_if_its_column_was_named(write: Write, tmp_path: Path) -> None:
+    path = write(rows(label=lambda n: f"Rosalind {n}" if n < 3 else "refund"))
+    columns = facts_of(read_rows(path))
+
+    plan = planned(path, tmp_path)
+
+    assert "Rosalind" not in text_of(plan)
+    assert any("label is named like one, but has values in fewer than 5 rows" in note for note in plan.notes)
+    assert propose(columns, {"label": check_role("label", "label", columns, "--label")}).label == "label"
+
+
+def test_an_attribute_whose_name_may_be_content_is_neither_named_nor_written(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    attributes = {"channel": "chat", SECRET: "a", "x\nuri_prefixes: ['file:///']": "b"}
+    event = {"occurred_at": "2026-10-01T00:00:00Z", "stream": "support", "text": SECRET, "attributes": attributes}
+    path.write_text("".join(json.dumps(event | {"event_id": f"m-{n:03d}"}) + "\n" for n in range(20)))
+
+    plan = planned(path, tmp_path, name="support", events=None)
+
+    assert "Rosalind" not in text_of(plan) + " ".join(plan.notes)
+    assert plan.project.uri_prefixes == ()
+    assert "uri_prefixes" not in text_of(plan)
+    assert plan.project.dropped == ("channel",)
+
+
+def test_the_source_is_not_replaced_under_whatever_name(write: Write, tmp_path: Path) -> None:
+    path = write(rows(label=lambda n: ["yes", "no"][n % 2]), "tickets_labels.csv")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+
+    with pytest.raises(UserError, match=r"names .*link\.jsonl, which is the source itself"):
+        planned(path, tmp_path, events=link)
+    with pytest.raises(UserError, match=r"tickets_labels\.csv is one of the files to write, and the source itself"):
+        planned(path, tmp_path, folder=tmp_path)
