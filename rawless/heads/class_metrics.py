@@ -8,11 +8,10 @@ part 2 (2006), method 5, for ROC-AUC. They take rows as independent of each othe
 
 from collections.abc import Iterator, Sequence
 from math import nan, sqrt
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtri
 
 from rawless.heads.metrics import INTERVAL, Array, Metric
 
@@ -20,7 +19,7 @@ MAX_CURVE_POINTS = 100
 """Points of a stored curve at most."""
 _CLOSE = 1e-9
 """A difference of areas that any interval contains."""
-_QUANTILE = float(ndtri(INTERVAL[1] / 100))
+_QUANTILE = NormalDist().inv_cdf(INTERVAL[1] / 100)
 
 
 class ClassMeasures(NamedTuple):
@@ -142,6 +141,8 @@ def _counts(is_class: Array, scores: Array) -> tuple[Array, Array]:
 
 def _area(name: str, value: float, rows: int, others: int) -> Metric:
     """Return ROC-AUC with the interval of areas whose standard error explains the difference to `value`."""
+    from scipy.optimize import brentq  # listing heads needs no scipy
+
     weight = (rows + others) / 2 - 1
 
     def excess(area: float) -> float:
