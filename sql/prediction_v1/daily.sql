@@ -1,5 +1,6 @@
 -- Return the predictions of each day in [start_at, end_at), for each version of a head and each class that was the most
--- probable one, with the mean probability of that class; for abstentions the class is NULL, and the reason is given.
+-- probable one, with the mean probability of that class; for abstentions the class is NULL, and the reason is given. Of
+-- predictions that were made again for the same event and caller, only the first one of these days counts.
 WITH answered AS (
   SELECT
     prediction.stream,
@@ -13,6 +14,11 @@ WITH answered AS (
     ) AS top
   FROM `{{ events }}.prediction_v1` AS prediction
   WHERE prediction.predicted_at >= @start_at AND prediction.predicted_at < @end_at
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY
+      prediction.stream, prediction.event_id, prediction.caller_key, prediction.head, prediction.version
+    ORDER BY prediction.predicted_at
+  ) = 1
 )
 SELECT
   answered.stream,
