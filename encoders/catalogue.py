@@ -13,7 +13,7 @@ from encoders.spec import EncoderSpec
 from rawless.config import check, read_mapping
 from rawless.content import Modality
 from rawless.errors import UserError
-from rawless.similar_names import did_you_mean
+from rawless.similar_names import similar
 
 FOLDER = Path(__file__).parent / "specs"
 SPECS_VARIABLE = "RAWLESS_SPECS"
@@ -39,9 +39,11 @@ def lookup(ref: str) -> EncoderSpec:
         return _read(Path(ref))
     if "@" not in ref and (versions := [known_ref for known_ref in known if known_ref.split("@")[0] == ref]):
         raise UserError(f"The encoder {ref!r} needs its version, as in {versions[-1]}.")
+    newest = {each.partition("@")[0]: each for each in known}
+    meant = similar(ref.partition("@")[0], newest)  # versions are similar whatever the name
+    near = f" (did you mean {newest[meant]}?)" if meant else ""
     raise UserError(
-        f"The encoder {ref!r} is unknown{did_you_mean(ref, known)}: use one of {', '.join(known)}, or the path of a "
-        "spec ending in .yaml."
+        f"The encoder {ref!r} is unknown{near}: use one of {', '.join(known)}, or the path of a spec ending in .yaml."
     )
 
 
