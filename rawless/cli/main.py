@@ -180,7 +180,7 @@ def run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _fail("Stopped.", INTERRUPTED)
     except typer.TyperException as error:
-        message = error.format_message()
+        message = error.format_message().replace("Value error, ", "")
         return _fail(f"{message.rstrip('.')}; see --help.", 2) if message else 2  # without a command, help was printed
     except UserError as error:
         return _fail(str(error), 2)
