@@ -101,7 +101,7 @@ _DETAILS: dict[Code, str] = {
     Reason.EMPTY_TEXT: "The text is empty.",
     Reason.INVALID_UTF8: "The item or a header is not valid UTF-8.",
     Reason.FORBIDDEN_CHARACTERS: "The text contains a NUL character or an unpaired surrogate.",
-    Reason.MALFORMED_EVENT: 'The body or a Rawless- header is not as /openapi.json describes it, as in {"text": "…"}.',
+    Reason.MALFORMED_EVENT: 'The body or a Rawless- header is not as in /openapi.json; send a text as {"text": "…"}.',
     Reason.ENCODER_FAILED: "The encoder failed on this content.",
     Reason.NON_FINITE_EMBEDDING: "The encoder returned a vector that is not finite for this content.",
     Reason.INTERNAL: "Internal error.",
