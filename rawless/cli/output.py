@@ -106,6 +106,8 @@ def progress_bar(title: str, total: int, unit: str = "rows") -> Iterator[Callabl
 def _cell(value: Any) -> str:
     if isinstance(value, list) and len(value) > _LONGEST_LIST and isinstance(value[0], float):
         return f"[{value[0]:.4f}, {value[1]:.4f}, … {len(value)} values]"
+    if isinstance(value, list) and len(value) > _LONGEST_LIST and isinstance(value[0], dict):
+        return printable(f"[{value[0]}, … {len(value)} values]")
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return "" if value is None else printable(str(value))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from rawless.config import check, parse_mapping
 from rawless.datasets.spec import DatasetSpec
 from rawless.events.stream import Stream
-from rawless.heads.spec import spec_type
+from rawless.heads.spec import HeadSpec
 
 STREAM, DATASET, HEAD, SERVICE = "stream.yaml", "dataset.yaml", "head.yaml", "service.yaml"
 NOW = '"$(date -u +%FT%TZ)"'
@@ -63,7 +63,7 @@ class Project:
 
 def render(project: Project) -> dict[str, str]:
     """Return the text of each file by its path. Raises UserError where one would not be valid."""
-    models: dict[str, type[BaseModel]] = {STREAM: Stream, DATASET: DatasetSpec, HEAD: spec_type("linear")}
+    models: dict[str, type[BaseModel]] = {STREAM: Stream, DATASET: DatasetSpec, HEAD: HeadSpec}
     names = (STREAM, DATASET, HEAD, SERVICE) if project.classes else (STREAM,)
     files = {name: _render(name, project) for name in names}
     for name, model in models.items():

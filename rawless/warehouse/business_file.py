@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,10 +18,18 @@ from rawless.events.file_format import check_text, open_text
 from rawless.warehouse.column_types import is_text
 
 _COMPRESSED = (".gz", ".zst", ".bz2", ".lz4")
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _BOOLEANS = {"true", "false"}
 _LARGEST_EXACT = 2**53
 _LONGEST_HEADER = 1 << 20
+
+
+class _Shape(NamedTuple):
+    """The number of a row of a CSV file, and how many values it has and should have."""
+
+    number: int
+    values: int
+    columns: int
 
 
 def read(file: Path) -> pa.Table:
@@ -43,6 +53,10 @@ def read(file: Path) -> pa.Table:
     try:
         table = _plain(readers[suffix](file))
     except (pa.ArrowException, OSError) as error:  # the text of the error quotes values
+        if suffix != ".parquet" and (number := _line_of_another_encoding(file)):
+            raise UserError(
+                f"Line {number:,} of {file} is not UTF-8; convert the file, as in `iconv -f LATIN1 -t UTF-8`."
+            ) from None
         raise UserError(f"The file {file} cannot be read as {suffix[1:]} ({type(error).__name__}).") from None
     _check_names(table, file)
     if table.num_rows == 0:
@@ -92,22 +106,54 @@ def _read_csv(file: Path) -> pa.Table:
         line = source.readline(_LONGEST_HEADER)
         declared = declared_delimiter(line)
         header = (source.readline(_LONGEST_HEADER) if declared else line).decode("utf-8-sig", errors="replace")
+    if not line:
+        raise UserError(f"The file {file} is empty; begin it with the names of its columns.")
     if "\ufffd" in header:
         raise UserError(f"The first line of {file} is not UTF-8; convert the file, as in `iconv -f LATIN1 -t UTF-8`.")
     delimiter = declared or max(_DELIMITERS, key=header.count)
-    rows = pyarrow.csv.ReadOptions(skip_rows=1 if declared else 0)
-    with open_text(file) as source:
-        # Names are read first, because only then every column can be declared to be text.
-        names = pyarrow.csv.open_csv(source, rows, _parse_options(delimiter)).schema.names
-    texts = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+    # Of several threads, none knows the number of a row.
+    rows = pyarrow.csv.ReadOptions(skip_rows=1 if declared else 0, use_threads=False)
+    refused: list[_Shape] = []
+    shape = pyarrow.csv.ParseOptions(
+        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=partial(_refuse, refused)
     )
-    with open_text(file) as source:
-        return pyarrow.csv.read_csv(source, rows, _parse_options(delimiter), texts)
+    try:
+        with open_text(file) as source:
+            # Names are read first, because only then every column can be declared to be text.
+            names = pyarrow.csv.open_csv(source, rows, shape).schema.names
+        texts = pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        )
+        with open_text(file) as source:
+            return pyarrow.csv.read_csv(source, rows, shape, texts)
+    except pa.ArrowInvalid:
+        if not refused:
+            raise
+        number, values, columns = refused[0]
+        raise UserError(
+            f"Row {number:,} of {file}, counting from the header, has {values} values instead of {columns}: put values "
+            f"that contain {_DELIMITERS.get(delimiter, delimiter)} into quotation marks, and close each."
+        ) from None
 
 
-def _parse_options(delimiter: str) -> pyarrow.csv.ParseOptions:
-    return pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+def _refuse(refused: "list[_Shape]", row: "pyarrow.csv.InvalidRow") -> str:
+    """Note the shape of a row with another number of values than the header, whose text is content, and refuse it."""
+    refused.append(_Shape(row.number, row.actual_columns, row.expected_columns))
+    return "error"
+
+
+def _line_of_another_encoding(file: Path) -> int | None:
+    """Return the number of the first line that is not UTF-8; None if all are, or the file cannot be read."""
+    try:
+        with open_text(file) as source:
+            for number, line in enumerate(source, start=1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError:
+                    return number
+    except OSError:
+        pass
+    return None
 
 
 def _read_jsonl(file: Path) -> pa.Table:

@@ -93,6 +93,8 @@ def test_sql_answers_in_json_and_as_a_table(rawless: Rawless) -> None:
         {"one": 1, "day": "2026-01-01T00:00:00+00:00", "vector": [0.5, 1.5, 2.5, 3.5, 4.5], "nothing": None}
     ]
     assert "5 values]" in rawless("sql", query).out
+    answers = "[" + ", ".join(f"STRUCT('c{number}' AS class)" for number in range(5)) + "]"
+    assert "[{'class': 'c0'}, … 5 values]" in rawless("sql", f"SELECT {answers} AS probabilities").out
 
 
 def test_load_puts_a_file_into_a_table_with_pseudonyms_that_join(

@@ -19,10 +19,20 @@ finally:
 """
 
 
-@pytest.mark.parametrize("command", ["--help", "sql|SELECT 1", "head|list", "dataset|list", "local|status"])
-def test_a_command_imports_no_library_that_computes(command: str, own_home: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--help",
+        "init|--name|topic|--modality|text|--classes|a,b|--to|{folder}",
+        "sql|SELECT 1",
+        "head|list",
+        "dataset|list",
+        "local|status",
+    ],
+)
+def test_a_command_imports_no_library_that_computes(command: str, own_home: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", RUN, command],
+        [sys.executable, "-P", "-c", RUN, command.format(folder=tmp_path / "topic")],
         env={**os.environ, "RAWLESS_HOME": str(own_home)}, capture_output=True, text=True,
     )  # fmt: skip
 

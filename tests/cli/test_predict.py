@@ -69,6 +69,7 @@ def test_events_are_predicted_and_say_what_they_were_rejected_for(
         (["--stored", "nowhere"], "There are no embeddings of a stream 'nowhere'"),
         (["--stored", "to_predict", "--", "--nonsense=1"], "The Beam option --nonsense is unknown"),
         (["--stored", "to_predict", "--from", "2026-02-01", "--until", "2026-01-01"], "--from must be before --until"),
+        (["--stored", "a", "--from", "2026-13-01"], "for '--from': '2026-13-01' does not match"),
         (["--stored", "to_predict", "--minimum-confidence", "0"], "--minimum-confidence is 0, but must be above"),
     ],
 )

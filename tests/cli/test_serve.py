@@ -189,7 +189,7 @@ def test_a_second_ctrl_c_stops_immediately_and_reports_lost_requests(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     door = started(_file(folder, "hurried.yaml", limits={"seconds": 60}), "--port", str(port))
-    assert f"127.0.0.1:{port}" in door.process.stdout.readline()
+    assert f"http://127.0.0.1:{port}/docs shows how to call it." in door.process.stdout.readline()
     lines = ("Host: localhost", "Content-Type: application/json", "Content-Length: 9", "", "")
     with socket.create_connection(("127.0.0.1", port)) as asking:
         asking.sendall("\r\n".join((f"POST {PREDICT} HTTP/1.1", *lines)).encode())

@@ -72,6 +72,16 @@ def test_without_a_home_folder_none_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_command_that_makes_a_home_folder_says_so_once(
+    rawless: Rawless, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAWLESS_HOME")
+
+    assert f"{tmp_path / '.rawless'} is new, and has a local warehouse" in rawless("local", "status").err
+    assert rawless("local", "status").err == ""
+
+
 def test_each_step_is_a_command_that_exists() -> None:
     version = HeadVersion(2, "linear", None, "tiny@1.0.0", "f" * 64, {}, NOW, live=False)
     stream = _summary(rejections={"empty_text": 5}, recent_rejections=5)

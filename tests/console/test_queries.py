@@ -82,6 +82,7 @@ def test_only_first_predictions_of_events_that_were_not_learned_are_compared(eng
 
 def test_predictions_are_counted_by_day_and_most_probable_class(engine: Warehouse) -> None:
     append_all(engine, [predict("a", "cat"), predict("b", "cat"), predict("c", None), predict("d", "dog", days=9)])
+    append_all(engine, [predict("a", "cat", days=0.5), predict("c", None)])  # as a batch job that is run again
     found = parts.predictions(Reads(engine), DAYS)
 
     assert found.problem is None

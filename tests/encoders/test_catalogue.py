@@ -212,7 +212,9 @@ def test_a_folder_of_specs_that_is_missing_is_reported(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("ref", "message"),
     [
-        ("nope@1.0.0", r"'nope@1\.0\.0' is unknown.*minilm@1\.0\.0"),
+        ("nope@1.0.0", r"'nope@1\.0\.0' is unknown: use one of .*minilm@1\.0\.0"),
+        ("minlm", r"'minlm' is unknown \(did you mean minilm@1\.0\.0\?\)"),
+        ("minilm@2.0.0", r"\(did you mean minilm@1\.0\.0\?\)"),
         ("minilm", r"'minilm' needs its version, as in minilm@1\.0\.0"),
         ("minilm@9.9.9", r"minilm@9\.9\.9.*minilm@1\.0\.0"),
         ("../specs/minilm@1.0.0", "unknown"),

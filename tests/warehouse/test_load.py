@@ -342,9 +342,15 @@ def message_of(caught: pytest.ExceptionInfo[BaseException]) -> str:
         ("facts.xlsx", b"", "must end in one of .csv, .jsonl, .parquet"),
         ("facts", b"", "must end in one of"),
         ("gone.csv", None, "does not exist"),
-        ("empty.csv", b"", "cannot be read as csv"),
+        ("empty.csv", b"", "is empty"),
         ("header.csv", b"a,b\n", "has no rows"),
-        ("ragged.csv", f"a,b\n{SECRET},2,3\n".encode(), "cannot be read as csv"),
+        ("ragged.csv", f"a,b\n1,2\n{SECRET},2,3\n".encode(), "Row 3 of "),
+        (
+            "short_row.csv",
+            f"a;b\n1;2\n{SECRET}\n".encode(),
+            "has 1 values instead of 2: put values that contain a semicolon",
+        ),
+        ("quote.csv", f'a,b\n"{SECRET},2\n3,4\n'.encode(), "and close each"),
         ("broken.jsonl", f'{{"a": "{SECRET}"\n'.encode(), "cannot be read as jsonl"),
         ("mixed.jsonl", f'{{"a": 1}}\n{{"a": "{SECRET}"}}\n'.encode(), "cannot be read as jsonl"),
         ("list.jsonl", f'["{SECRET}"]\n'.encode(), "cannot be read as jsonl"),
@@ -368,7 +374,7 @@ def test_text_that_is_not_utf8_is_reported_in_one_sentence(warehouse: Warehouse,
     (tmp_path / "latin.csv").write_bytes(f"a\ncaf\xe9 {SECRET}\n".encode("latin-1"))
     with pytest.raises(UserError) as caught:
         load_file(warehouse, "facts", tmp_path / "latin.csv")
-    message_of(caught)
+    assert "Line 2 of " in message_of(caught)
 
 
 def test_a_folder_is_not_a_file(warehouse: Warehouse, tmp_path: Path) -> None:

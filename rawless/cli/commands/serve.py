@@ -58,7 +58,8 @@ def serve(
             if json:
                 print_json({"role": role, "url": url, "heads": sorted(served), "pid": os.getpid()})
             else:
-                echo(f"Serving {', '.join(sorted(served))} at {url} (role {role}). Ctrl-C stops the service.")
+                page = f"; {url}/docs shows how to call it" if config.has_page else ""
+                echo(f"Serving {', '.join(sorted(served))} at {url} (role {role}){page}. Ctrl-C stops the service.")
 
         end_when_broken()  # a service that cannot answer is started again, or its user sees why
         finished = run(app, socket, config.limits.seconds, report_started)
