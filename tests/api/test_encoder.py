@@ -177,7 +177,7 @@ def test_a_name_alone_means_the_newest_version() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: rw.encoder("mini"), "The encoder 'mini' is unknown: use one of"),
+        (lambda: rw.encoder("mini"), "The encoder 'mini' is unknown (did you mean minilm@1.0.0?): use one of"),
         (lambda: rw.encoder(3), "name is of type int"),  # type: ignore[arg-type]
         (lambda: rw.encoder("minilm", "gpu"), "device is 'gpu', but the rule is: auto, cpu or cuda"),  # type: ignore[arg-type]
         (lambda: rw.encoder("minilm").encode(["a"], "passage"), "role is neither document nor query"),  # type: ignore[arg-type]

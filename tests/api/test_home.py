@@ -120,6 +120,7 @@ def test_the_ledger_says_what_each_rule_removed(built: Snapshot) -> None:
     assert list(built.counts.index) == ["cat", "dog"]
 
 
+@pytest.mark.full
 def test_a_snapshot_is_verified_and_compared(opened: Home, shop: Shop, built: Snapshot) -> None:
     rules = ["exclude_closed_accounts", {"occurred_within": {"days": 30}}]
     smaller = opened.build(SPEC | {"rules": rules}, folder=shop.folder)

@@ -183,6 +183,7 @@ def kill(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, step: str, when:
     monkeypatch.setattr(warehouse.client, "query", killed)
 
 
+@pytest.mark.full
 def test_an_erasure_that_is_killed_anywhere_is_finished_by_the_next_run(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

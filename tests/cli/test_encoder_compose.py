@@ -22,6 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.full
 def test_encoders_are_composed_and_the_result_is_shown_compared_and_ingested(
     rawless: Rawless, folder: Path, tiny_file: Path, tiny_spec: Callable[..., EncoderSpec], write_events: Any
 ) -> None:

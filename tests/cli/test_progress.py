@@ -143,8 +143,9 @@ def test_nothing_is_told_of_what_is_fast(capfd: pytest.CaptureFixture[str]) -> N
 
 
 _PROGRAM = """
-import threading
+import signal, threading
 from rawless.cli import output, progress_display
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
 progress_display.SHOWN_AFTER_SECONDS = progress_display.LINE_SECONDS = 0.01
 with output.progress("Working"):
     threading.Event().wait(60)

@@ -17,6 +17,7 @@ import yaml
 from encoders.catalogue import lookup
 from encoders.spec import EncoderSpec
 from rawless.heads import deployment
+from rawless.local.home import HOME_VARIABLE
 from rawless.serving.remote import TOKEN_VARIABLE
 from tests.cli.conftest import Outcome
 from tests.drawn_heads import write_head
@@ -38,7 +39,11 @@ class Running:
 
     def __init__(self, *arguments: str | Path) -> None:
         self.arguments = [str(each) for each in arguments]
-        self.process = Program("serve", *self.arguments, environment=ENVIRONMENT)
+        self.process = Program(
+            "serve",
+            *self.arguments,
+            environment=ENVIRONMENT | {HOME_VARIABLE: str(Path(self.arguments[0]).parent / "home")},
+        )
 
     def url(self) -> str:
         """Once it answers; also what it printed is JSON."""
@@ -165,6 +170,7 @@ def test_ctrl_c_answers_accepted_requests(folder: Path, started: Callable[..., R
     assert output == ""
 
 
+@pytest.mark.full
 def test_a_service_with_a_closed_stderr_keeps_running(
     folder: Path, started: Callable[..., Running], tiny_sealed: EncoderSpec
 ) -> None:
@@ -180,6 +186,7 @@ def test_a_service_with_a_closed_stderr_keeps_running(
         eventually(lambda: client.post(PREDICT, json={"text": "a"}).json()["model"]["version"] == 1)
 
 
+@pytest.mark.full
 def test_a_second_ctrl_c_stops_immediately_and_reports_lost_requests(
     folder: Path, started: Callable[..., Running]
 ) -> None:

@@ -231,6 +231,7 @@ def _long(stream: str, count: int) -> list[dict[str, Any] | bytes]:
     return [{"stream": stream, "event_id": f"e-{n:05d}", "text": f"Text {n}"} for n in range(count)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("kind", "count"), [("lines", 20_000), ("messages", 6_000)], ids=["lines", "messages"])
 def test_ctrl_c_finishes_what_was_read_and_a_second_stops_at_once(
     kind: str,

@@ -84,6 +84,7 @@ def wait_for(condition: Callable[[], bool], program: Program) -> None:
         assert time.monotonic() < limit
 
 
+@pytest.mark.full
 def test_messages_of_both_sources_get_the_same_rows_and_summary(
     rawless: Rawless, stream_of: Callable[..., Path], stack: Stack, cluster: Cluster, warehouse: Warehouse
 ) -> None:
@@ -163,6 +164,7 @@ def test_beam_does_not_read_kafka(rawless: Rawless, stream_of: Callable[..., Pat
     assert "--source is a kafka: source, which Beam does not read: read it by `rawless worker`." in done.err
 
 
+@pytest.mark.full
 def test_sigterm_finishes_what_was_read(
     stream_of: Callable[..., Path], cluster: Cluster, warehouse: Warehouse, start: Callable[..., Program]
 ) -> None:

@@ -78,6 +78,7 @@ def deployed(
     return Deployed(found.job_file, found.stream, found.topic, found.buckets)
 
 
+@pytest.mark.full
 def test_a_canary_stream_is_launched_audited_and_removed(
     deployed: Deployed, dataflow: FakeDataflow, rawless: Rawless, own_home: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_an_encoder_is_converted_once_and_its_vectors_stay_the_same_bytes(
     assert start(lookup(ref)).runtime.startswith("torch")  # since conversion is really forbidden
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["composite", "defended", "tower"])
 def test_what_is_added_to_a_network_is_converted_with_it(
     kind: str, tiny_spec: Callable[..., EncoderSpec], towers: Towers, cache: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,6 +163,7 @@ def make_it_a_file(folder: Path) -> None:
     folder.write_text("no folder")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "change",
     [
@@ -193,6 +195,7 @@ def test_what_is_not_as_it_was_written_is_converted_anew(
     assert len(found) == 2
 
 
+@pytest.mark.full
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("name", ["model.bin", "."])
 def test_what_belongs_to_another_user_is_converted_anew(name: str, tiny_sealed: EncoderSpec, cache: Path) -> None:
@@ -202,6 +205,7 @@ def test_what_belongs_to_another_user_is_converted_anew(name: str, tiny_sealed: 
     assert (entry(cache) / name).stat().st_uid == os.geteuid()
 
 
+@pytest.mark.full
 def test_a_network_of_other_vectors_is_replaced_though_its_digests_are_right(
     tiny_sealed: EncoderSpec, tiny_spec: Callable[..., EncoderSpec], cache: Path
 ) -> None:
@@ -252,6 +256,7 @@ def test_a_disk_that_is_full_while_it_is_written_leaves_nothing(
     assert [*cache.iterdir()] == []
 
 
+@pytest.mark.full
 def test_what_was_not_used_for_longest_is_removed_first(
     tiny_spec: Callable[..., EncoderSpec], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from rawless.warehouse.config import Emulator, WarehouseConfig
 from rawless.warehouse.tables import ROLES, names
 from tests.googlesql.analyzer import Refused
 from tests.googlesql.database import Answer, Database, Exists, Missing
+from tests.googlesql.statements import EVALUATED
 from tests.googlesql.values import from_arrow, to_cell
 
 Json = dict[str, Any]
@@ -262,7 +263,7 @@ class StandIn:
 
     def __init__(self, database: Database, emulator: Emulator) -> None:
         self._database = database
-        config = WarehouseConfig.model_validate({"project": "evaluated", **{role: role for role in ROLES}})
+        config = WarehouseConfig.model_validate({"project": EVALUATED, **{role: role for role in ROLES}})
         self._warehouse = Warehouse(config, emulator, retry_seconds=5.0)
         self._warehouse.ensure()
 

@@ -19,9 +19,12 @@ from rawless.warehouse.tables import names, table
 
 PRODUCT = tuple(str(Path(__file__).parents[2] / name) for name in ("rawless/", "pipelines/"))
 USERS = tuple(
-    str(Path(__file__).parents[2] / name) for name in ("rawless/cli/commands/sql.py", "rawless/datasets/unit_tests.py")
+    str(Path(__file__).parents[2] / name)
+    for name in ("rawless/api/home.py", "rawless/cli/commands/sql.py", "rawless/datasets/unit_tests.py")
 )
 """Send what a user wrote; unit tests run on Google's evaluator themselves."""
+EVALUATED = "evaluated"
+"""The project of the stand-in, on which Google's evaluator has read a statement already."""
 _TABLE = re.compile(r"`([a-z][\w.:-]*\.\w+\.\w+)`")
 _NUMBER_OF_DATASET = re.compile(r"`([a-z][\w.:-]*\.[a-z_]+?)_?\d*(_elsewhere)?\.(\w+)`")
 _ID_OF_TABLE = re.compile(r"\b(build|copy|snapshot|subject_sync)_(?=[0-9a-f]*[0-9])[0-9a-f]+")
@@ -59,7 +62,7 @@ def recorded(file: Path) -> Iterator[None]:
     def query(self: bigquery.Client, sql: str, job_config: Any = None, **options: Any) -> bigquery.QueryJob:
         job = send(self, sql, job_config=job_config, **options)
         name = plain(sql)
-        if name not in seen and _is_sent_by_product():
+        if self.project != EVALUATED and name not in seen and _is_sent_by_product():
             wait = job.result
 
             def result(*arguments: Any, **named: Any) -> Any:

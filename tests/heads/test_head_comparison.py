@@ -111,6 +111,7 @@ def test_rows_that_either_head_was_trained_on_are_left_out(shop: Shop) -> None:
     assert (found.rows, found.seen) == (len(unseen), len(rows) - len(unseen))
 
 
+@pytest.mark.full
 def test_heads_of_two_encoders_are_compared_on_the_events_that_both_have_embedded(shop: Shop) -> None:
     wide = np.random.default_rng(0).standard_normal((8, 12)).astype(np.float32)
     for number in range(EVENTS // 2):

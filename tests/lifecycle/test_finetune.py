@@ -51,6 +51,7 @@ def source(tmp_path: Path, stream: Stream) -> Path:
     return tmp_path / "events.jsonl"
 
 
+@pytest.mark.full
 def test_finetuning_learns_and_leaves_the_encoder_unchanged(
     task: Task, encoder: BatchEncoder[Any], source: Path, stream: Stream, key: KeySource
 ) -> None:

@@ -29,6 +29,7 @@ def own_home(tmp_path: Path) -> Iterator[Path]:
     local_stack.down(tmp_path)
 
 
+@pytest.mark.full
 def test_data_survives_a_kill_and_the_stale_address_is_replaced(own_home: Path) -> None:
     first = local_stack.up(own_home)
     Warehouse(LOCAL_CONFIG, first.bigquery).ensure()

@@ -104,6 +104,7 @@ def outcome(command: list[str], folder: Path, plant: Callable[[], None] | None) 
     return program.returncode, out, err
 
 
+@pytest.mark.full
 def test_an_event_that_kills_each_worker_is_rejected_at_last_and_its_neighbours_are_encoded(tmp_path: Path) -> None:
     deaths = [exit_code_of(_encode_in_a_worker, tmp_path) for _ in range(MAX_DEATHS)]
 

@@ -70,6 +70,7 @@ def test_a_command_of_the_report_on_privacy_is_copied_by_a_click_or_a_key(tmp_pa
     assert re.search('data-said="(Copied|Selected)"', drawn)
 
 
+@pytest.mark.full
 def test_it_draws_without_an_error_even_with_hostile_names(tmp_path: Path) -> None:
     text = render(manifest_of(HOSTILE), points_of(HOSTILE, HOSTILE), [head_of(HOSTILE, HOSTILE, head=HOSTILE)])
     (tmp_path / "page.html").write_text(text.replace("</body>", f"{_CLICKS}</body>"))
@@ -110,6 +111,7 @@ def _surround(window: PlaywrightPage) -> None:
     window.mouse.up()
 
 
+@pytest.mark.full
 def test_rows_in_a_lasso_can_be_copied_and_downloaded_by_their_ids(browser: Browser, tmp_path: Path) -> None:
     hostile = f'{HOSTILE},"'
     window = _goto(browser, render(manifest_of(), points_of("cat", hostile), []), tmp_path / "page.html")

@@ -269,6 +269,7 @@ def build_index(shop: Shop, spec: EncoderSpec) -> str:
     return shop.build(stream="answer", encoder=spec.ref, rules=None).manifest.snapshot_id
 
 
+@pytest.mark.full
 def test_an_index_of_the_new_encoder_must_be_there_first(
     moving: Bench, shop: Shop, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +335,7 @@ def test_a_query_tower_answers_beside_heads_of_its_documents_encoder_only(
     assert ask(keeping, "related", "related") == ("tiny", old)
 
 
+@pytest.mark.full
 def test_separate_services_move_together_under_load(
     moving: Bench, warehouse: Warehouse, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
