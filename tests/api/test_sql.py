@@ -22,14 +22,14 @@ def opened(warehouse: Warehouse) -> Home:
 
 def test_each_column_has_its_type(opened: Home) -> None:
     rows = opened.sql(
-        "SELECT TIMESTAMP '2026-11-01 12:30:00+00' AS at, [1.5, 2.5] AS vector, 9007199254740993 AS large, "
+        "SELECT TIMESTAMP '2026-11-01 12:30:00+00' AS moment, [1.5, 2.5] AS vector, 9007199254740993 AS large, "
         "CAST(NULL AS INT64) AS missing, TRUE AS flag, 'é' AS text, CAST(NULL AS STRING) AS none, "
         "DATE '2026-11-01' AS d"
     )
     (row,) = rows.to_dict("records")
 
-    assert rows["at"].dtype == "datetime64[us, UTC]"
-    assert row["at"] == AT
+    assert rows["moment"].dtype == "datetime64[us, UTC]"
+    assert row["moment"] == AT
     assert row["vector"].dtype == np.float64
     assert row["vector"].tolist() == [1.5, 2.5]
     assert row["large"] == 9007199254740993  # which a float would round

@@ -20,7 +20,7 @@ from rawless.warehouse.tables import names, table
 PRODUCT = tuple(str(Path(__file__).parents[2] / name) for name in ("rawless/", "pipelines/"))
 USERS = tuple(
     str(Path(__file__).parents[2] / name)
-    for name in ("rawless/api/home.py", "rawless/cli/commands/sql.py", "rawless/datasets/unit_tests.py")
+    for name in ("rawless/api/sql.py", "rawless/cli/commands/sql.py", "rawless/datasets/unit_tests.py")
 )
 """Send what a user wrote; unit tests run on Google's evaluator themselves."""
 EVALUATED = "evaluated"
