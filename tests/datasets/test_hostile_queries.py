@@ -192,6 +192,11 @@ def as_bigquery_reads(text: str) -> str:
     return re.sub(r"(?i)([a-z_`)\]]\s*\.\s*)(FROM|JOIN)\b", r"\1field", code)
 
 
+def test_a_keyword_after_a_dot_is_a_field_of_a_path_but_not_after_a_number() -> None:
+    assert as_bigquery_reads("SELECT a . JOIN secret") == "SELECT a . field secret"
+    assert as_bigquery_reads("SELECT 1.FROM secret") == "SELECT 1.FROM secret"
+
+
 @given(st.text(max_size=200) | st.text(max_size=80).map("SELECT {} AS a FROM event".format))
 @settings(deadline=None, max_examples=300)
 def test_any_text_is_validated_or_refused(text: str) -> None:

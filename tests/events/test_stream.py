@@ -125,7 +125,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad subject": ({"subject": "maybe"}, "subject is 'maybe', but the rule is: "),
     "bad kind of id": (
         {"event_id": "guid"},
-        "Input should be 'uuid' or 'ulid' (did you mean uuid?).",
+        "event_id is 'guid', but the rule is: Input should be 'uuid' or 'ulid' (did you mean uuid?).",
     ),
     "id of any text": ({"event_id": {"pattern": ".*"}}, "event_id.pattern is '.*', but the rule is: the pattern may"),
     "id pattern that is none": ({"event_id": {"pattern": "("}}, "event_id.pattern is '(', but the rule is: "),
