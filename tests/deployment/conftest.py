@@ -49,6 +49,15 @@ def environment(public_folder: Path) -> Path:
     return folder / "environment"
 
 
+def install_wheel(environment: Path, folder: Path, extras: str, *others: str) -> None:
+    """Install the wheel with some extras, and other packages, in the locked versions into a new environment."""
+    (wheel,) = environment.parent.glob("*.whl")
+    output(UV, "venv", "--quiet", "--offline", "--python", sys.executable, folder, folder=folder.parent)
+    install = (UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python")
+    locked = ("--constraint", ROOT / "requirements.lock")
+    output(*install, *locked, f"rawless[{extras}] @ file://{wheel}", *others, folder=folder.parent)
+
+
 @pytest.fixture(scope="session")
 def installed(environment: Path) -> Path:
     """Where the packages are in that environment."""

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
@@ -15,8 +14,8 @@ import httpx
 import pytest
 
 from rawless.local import stack as local_stack
-from tests.deployment.conftest import UV
-from tests.deployment.programs import output, serving
+from tests.deployment.conftest import install_wheel
+from tests.deployment.programs import serving
 
 pytestmark = [pytest.mark.full, pytest.mark.xdist_group("installations")]
 ROOT = Path(__file__).parents[2]
@@ -60,15 +59,11 @@ Install = Callable[[str], Path]
 @pytest.fixture(scope="module")
 def install(environment: Path) -> Install:
     """Installs the wheel with some extras, and returns the folder of its programs."""
-    (wheel,) = environment.parent.glob("*.whl")
 
     @cache
     def install(extras: str) -> Path:
         folder = environment.parent / (extras or "base")
-        output(UV, "venv", "--quiet", "--offline", "--python", sys.executable, folder, folder=environment.parent)
-        install = (UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python")
-        locked = ("--constraint", ROOT / "requirements.lock")
-        output(*install, *locked, f"rawless[{extras}] @ file://{wheel}", folder=environment.parent)
+        install_wheel(environment, folder, extras)
         return folder / "bin"
 
     return install

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
@@ -15,8 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from rawless.local import stack
-from tests.deployment.conftest import UV
-from tests.deployment.programs import output
+from tests.deployment.conftest import install_wheel
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "notebook"
@@ -27,19 +24,9 @@ _BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 
 @pytest.fixture
 def fresh(environment: Path, tmp_path: Path) -> Path:
-    """A new environment into which the wheel is installed with its extras, as a user would, and a kernel of Jupyter.
-
-    The libraries are links to those that were installed before; what is missing is downloaded.
-    """
-    (wheel,) = environment.parent.glob("*.whl")
-    folder, constraints = tmp_path / "fresh", tmp_path / "constraints.txt"
-    pinned = re.findall(r"^[a-z0-9].*==\S+(?: ;.*?)?(?= \\$)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    constraints.write_text("\n".join(pinned))
-    output(UV, "venv", "--quiet", "--offline", "--python", sys.executable, folder, folder=tmp_path)
-    install = [str(UV), "pip", "install", "--quiet", "--link-mode", "symlink", "--constraint", str(constraints)]
-    install += ["--python", str(folder / "bin" / "python"), f"{wheel}[{EXTRAS}]", "ipykernel"]
-    if subprocess.run([*install, "--offline"], cwd=tmp_path, capture_output=True).returncode:
-        output(*install, folder=tmp_path)
+    """A new environment into which the wheel is installed with its extras, as a user would, and a kernel of Jupyter."""
+    folder = tmp_path / "fresh"
+    install_wheel(environment, folder, EXTRAS, "ipykernel")
     return folder
 
 
