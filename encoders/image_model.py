@@ -28,7 +28,7 @@ _EXAMPLE_SIZES = (2, 1)
 """Images in each of the batches that runtimes are compared on."""
 
 
-class ImageModel(Model[torch.Tensor]):
+class ImageModel(Model[Pixels]):
     """An image network behind decoding, resizing, cropping and normalising. Items are image files."""
 
     def __init__(
@@ -54,7 +54,7 @@ class ImageModel(Model[torch.Tensor]):
     def _read(self) -> ReadPixels:
         return isolation.read_pixels if self._is_isolated else read_pixels
 
-    def prepare(self, content: bytes, limits: ImageLimits) -> torch.Tensor:
+    def prepare(self, content: bytes, limits: ImageLimits) -> Pixels:
         """See `Model.prepare`: pixels, as the function `prepare` returns them."""
         return prepare(content, self._preprocessing, limits, self._read)
 
@@ -66,28 +66,29 @@ class ImageModel(Model[torch.Tensor]):
 
     def prepare_for_all(
         self, content: bytes, limits: ImageLimits, models: Sequence[Model[Any]]
-    ) -> list[torch.Tensor | Reason]:
+    ) -> list[Pixels | Reason]:
         """See `Model.prepare_for_all`: pixels of an image that is decoded once."""
         preprocessings = [model._preprocessing for model in models if isinstance(model, ImageModel)]
         return _prepare_for_all(content, preprocessings, limits, self._read)
 
-    def cost(self, prepared: torch.Tensor) -> int:
+    def cost(self, prepared: Pixels) -> int:
         """See `Model.cost`: 1, since all images have the same size."""
         return 1
 
-    def inputs(self, batch: Sequence[torch.Tensor]) -> Inputs:
+    def inputs(self, batch: Sequence[Pixels]) -> Inputs:
         """See `Model.inputs`: pixels, uint8 of shape (batch, 3, crop, crop).
 
         On CUDA they are channels last in memory, as decoders write them and as the device computes with them. To
         transpose the pixels of an image takes longer than all other work of a batch for it.
         """
-        shape = len(batch), *batch[0].shape
+        height, width, channels = batch[0].shape
+        shape = len(batch), channels, height, width
         images = torch.empty(shape, dtype=torch.uint8, memory_format=self._memory_format, pin_memory=self._cuda)
         # Not by torch, whose threads would wait for cores on which other threads decode.
         if self._memory_format is torch.channels_last:
-            np.stack([pixels.permute(1, 2, 0).numpy() for pixels in batch], out=images.permute(0, 2, 3, 1).numpy())
+            _copy(batch, images.permute(0, 2, 3, 1).numpy())
         else:
-            np.stack([pixels.numpy() for pixels in batch], out=images.numpy())
+            np.stack([pixels.transpose(2, 0, 1) for pixels in batch], out=images.numpy())
         return (images,)
 
     def examples(self) -> list[Inputs]:
@@ -106,8 +107,8 @@ def budget(crop: int, *, cuda: bool) -> Budget:
 
 def prepare(
     content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits, read: ReadPixels = read_pixels
-) -> torch.Tensor:
-    """Return the pixels of an image file, uint8 of shape (3, crop, crop). Raises Rejected."""
+) -> Pixels:
+    """Return the pixels of an image file, of shape (crop, crop, 3). Raises Rejected."""
     if preprocessing.decoder == "nvjpeg" and detect_format(content) == "jpeg":
         pixels = _decoded_by_nvjpeg(content, preprocessing, limits)
         if pixels is not None:
@@ -120,14 +121,14 @@ def prepare(
 
 def _prepare_for_all(
     content: bytes, preprocessings: Sequence[ImagePreprocessing], limits: ImageLimits, read: ReadPixels
-) -> list[torch.Tensor | Reason]:
+) -> list[Pixels | Reason]:
     return [
-        outcome if isinstance(outcome, Reason) else _tensor(outcome, preprocessing)
+        outcome if isinstance(outcome, Reason) else _cropped(outcome, preprocessing)
         for outcome, preprocessing in zip(read(content, preprocessings, limits), preprocessings, strict=True)
     ]
 
 
-def _decoded_by_nvjpeg(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> torch.Tensor | None:
+def _decoded_by_nvjpeg(content: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits) -> Pixels | None:
     """Return the pixels of a JPEG, or None if nvJPEG does not take it. Raises Rejected."""
     image = read_header(content, limits)
     if not nvjpeg.takes(image):
@@ -138,10 +139,20 @@ def _decoded_by_nvjpeg(content: bytes, preprocessing: ImagePreprocessing, limits
         return nvjpeg.decode_and_resize(image, preprocessing)
 
 
-def _tensor(pixels: Pixels, preprocessing: ImagePreprocessing) -> torch.Tensor:
-    """Return pixels of shape (3, crop, crop); those for preprocessing without antialiasing are resized first."""
-    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+def _cropped(pixels: Pixels, preprocessing: ImagePreprocessing) -> Pixels:
+    """Return pixels of shape (crop, crop, 3); those for preprocessing without antialiasing are resized first."""
     if preprocessing.antialias:
-        return tensor
+        return pixels
     with decoding.acquire(math.prod(pixels.shape[:2])):
-        return resize_and_crop(tensor, preprocessing)
+        resized = resize_and_crop(torch.from_numpy(pixels).permute(2, 0, 1), preprocessing)
+        return np.ascontiguousarray(resized.permute(1, 2, 0).numpy())
+
+
+def _copy(images: Sequence[Pixels], batch: Pixels) -> None:
+    """Copy images into a batch of shape (batch, height, width, 3).
+
+    This keeps Python's lock, which NumPy gives up for each image: to get it back takes longer than to copy an image.
+    """
+    size, room = images[0].nbytes, batch.data.cast("B")
+    for number, pixels in enumerate(images):
+        room[number * size : (number + 1) * size] = pixels.data.cast("B")

@@ -10,6 +10,7 @@ from encoders.image_formats.decode import decode_pixels
 from encoders.image_formats.exif import orientation
 from encoders.image_spec import ImagePreprocessing
 from encoders.image_transforms import resize_and_crop
+from encoders.pixels import Pixels
 
 
 def takes(image: Image.Image) -> bool:
@@ -17,8 +18,8 @@ def takes(image: Image.Image) -> bool:
     return image.format == "JPEG" and image.mode in ("L", "RGB")
 
 
-def decode_and_resize(image: Image.Image, preprocessing: ImagePreprocessing) -> torch.Tensor:
-    """Return the pixels after decoding, resizing and the central crop on CUDA, in CPU memory, uint8 (3, crop, crop).
+def decode_and_resize(image: Image.Image, preprocessing: ImagePreprocessing) -> Pixels:
+    """Return the pixels after decoding, resizing and the central crop on CUDA, in CPU memory, of shape (crop, crop, 3).
 
     Raises Rejected for a file that Pillow does not decode either, else the error of CUDA.
     """
@@ -32,7 +33,8 @@ def decode_and_resize(image: Image.Image, preprocessing: ImagePreprocessing) -> 
         raise
     if preprocessing.exif_orientation == "apply":
         pixels = turned(pixels, orientation(image.info.get("exif") or b"") or 1)
-    return resize_and_crop(pixels, preprocessing).cpu()
+    found: Pixels = resize_and_crop(pixels, preprocessing).permute(1, 2, 0).contiguous().cpu().numpy()
+    return found
 
 
 def turned(pixels: torch.Tensor, exif_orientation: int) -> torch.Tensor:

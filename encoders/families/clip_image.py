@@ -14,6 +14,8 @@ from rawless.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from encoders.pixels import Pixels
+
 
 class ClipImageSpec(ImageSpec, TowerSpec):
     """The spec of the image tower of a checkpoint."""
@@ -23,7 +25,7 @@ class ClipImageSpec(ImageSpec, TowerSpec):
     """The files of the whole checkpoint: weights and config.json, the same ones for both towers."""
 
 
-def load_model(spec: ClipImageSpec, *, cuda: bool) -> "Model[torch.Tensor]":
+def load_model(spec: ClipImageSpec, *, cuda: bool) -> "Model[Pixels]":
     """Return the model of a spec, whose network raises UserError when its files do not fit its fields."""
     from encoders.image_model import ImageModel
 

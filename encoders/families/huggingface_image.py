@@ -21,6 +21,8 @@ from rawless.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from encoders.pixels import Pixels
+
 Pooling = Literal["cls", "mean", "cls_mean", "pooler"]
 
 
@@ -89,7 +91,7 @@ class HuggingFaceImageSpec(ImageSpec):
         return self
 
 
-def load_model(spec: HuggingFaceImageSpec, *, cuda: bool) -> "Model[torch.Tensor]":
+def load_model(spec: HuggingFaceImageSpec, *, cuda: bool) -> "Model[Pixels]":
     """Return the model of a spec, whose network raises UserError when its files do not fit its fields."""
     from encoders.image_model import ImageModel
 

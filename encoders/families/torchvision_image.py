@@ -21,6 +21,8 @@ from rawless.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from encoders.pixels import Pixels
+
 _SIZES = {
     "alexnet": "", "convnext_": "tiny small base large", "densenet": "121 161 169 201",
     "efficientnet_": "b0 b1 b2 b3 b4 b5 b6 b7 v2_s v2_m v2_l", "googlenet": "", "inception_v3": "", "maxvit_t": "",
@@ -70,7 +72,7 @@ class TorchvisionSpec(ImageSpec):
         return self
 
 
-def load_model(spec: TorchvisionSpec, *, cuda: bool) -> "Model[torch.Tensor]":
+def load_model(spec: TorchvisionSpec, *, cuda: bool) -> "Model[Pixels]":
     """Return the model of a spec, whose network raises UserError when its weights, layer or dimension do not fit."""
     from encoders.image_model import ImageModel
 

@@ -345,7 +345,7 @@ def test_out_of_memory_of_torch_while_an_image_is_prepared_is_no_rejection(
     def out_of_memory(*args: Any) -> Any:
         raise MEMORY_FAULTS["cpu"]()
 
-    monkeypatch.setattr("encoders.image_model._tensor", out_of_memory)
+    monkeypatch.setattr("encoders.image_model._cropped", out_of_memory)
     with pytest.raises(Unavailable, match="out of memory"):
         encode(image_encoder, good[:1])
 

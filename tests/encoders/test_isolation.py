@@ -116,7 +116,7 @@ def vectors(encoder: BatchEncoder[Any], items: list[bytes]) -> list[object]:
 def test_only_the_jpegs_that_nvjpeg_takes_are_decoded_in_the_process(
     monkeypatch: pytest.MonkeyPatch, make_image: Callable[..., Image.Image]
 ) -> None:
-    on_device = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    on_device = np.zeros((64, 64, 3), np.uint8)
     monkeypatch.setattr(nvjpeg, "decode_and_resize", lambda image, preprocessing: on_device)
     model = ImageModel(torch.nn.Identity, HOW.model_copy(update={"decoder": "nvjpeg"}), cuda=False)
     model.isolate()
