@@ -48,6 +48,10 @@ class Nonsense(Exception):
     """The other side wrote what it may not. Has no text."""
 
 
+class Closed(ConnectionError):
+    """The other side had ended before anything was written to it."""
+
+
 class Head(NamedTuple):
     """The beginning of what a child writes."""
 
@@ -66,7 +70,7 @@ class Head(NamedTuple):
 
 
 def send_request(link: socket.socket, options: bytes, content: bytes, memory: int) -> None:
-    """Write a request."""
+    """Write a request. Raises Closed."""
     _send(link, _REQUEST.pack(len(options), len(content), memory) + options, content)
 
 
@@ -145,8 +149,12 @@ def _fill(link: socket.socket, view: memoryview) -> None:
 
 
 def _send(link: socket.socket, head: bytes, rest: "ReadableBuffer") -> None:
-    """Write all bytes of both, if possible at once."""
-    sent = link.sendmsg([head, rest])
+    """Write all bytes of both, if possible at once. Raises Closed."""
+    try:
+        sent = link.sendmsg([head, rest])
+    except BrokenPipeError:
+        raise Closed from None
     if sent < len(head):
         link.sendall(head[sent:])
-    link.sendall(memoryview(rest)[max(0, sent - len(head)) :])
+    if left := memoryview(rest)[max(0, sent - len(head)) :]:
+        link.sendall(left)

@@ -140,6 +140,10 @@ class Pool:
         began = time.monotonic()
         try:
             outcomes = child.ask(request, self._reserve)
+        except messages.Closed:  # it had ended before, while it was idle
+            child.end()
+            self._count_death(_Death.KILLED)
+            return _Death.KILLED if fresh else self._attempt(request, fresh=not self._idle)
         except BaseException:
             child.end()
             raise
@@ -155,15 +159,11 @@ class Pool:
 
     def _take(self, *, fresh: bool) -> "_Child":
         """Return a child without an item; a new one if it shall be fresh."""
-        while not fresh:
+        if not fresh:
             with self._lock:
                 child = self._idle.pop() if self._idle else None
-            if child is None:
-                break
-            if child.is_alive():
+            if child is not None:
                 return child
-            child.end()
-            self._count_death(_Death.KILLED)
         failed, last = 0, time.monotonic() + _START_SECONDS
         while failed < _STARTS and time.monotonic() < last:
             child = self._start()
@@ -218,12 +218,11 @@ class _Child:
         self._wait_at_most(self._seconds)
         return is_ready
 
-    def is_alive(self) -> bool:
-        """Return whether the child still runs."""
-        return self._process.poll() is None
-
     def ask(self, request: Request, reserve: Reserve) -> list[messages.Array | Reason] | Reason | _Death:
-        """Return what the child answers, or how it died: it is ended unless it answers in time and as it should."""
+        """Return what the child answers, or how it died: it is ended unless it answers in time and as it should.
+
+        Raises Closed if it had ended before.
+        """
         try:
             messages.send_request(self._link, request.options, request.content, request.memory)
             head = messages.receive_head(self._link)
@@ -238,6 +237,8 @@ class _Child:
         except BlockingIOError:  # the time of the link is over
             self.end()
             return _Death.TIMED_OUT
+        except messages.Closed:
+            raise
         except (EOFError, ConnectionError):
             return self.how_it_died()
 
