@@ -1,6 +1,6 @@
 """Write rows through the Storage Write API: Arrow batches on the default stream, at least once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -14,7 +14,7 @@ from rawless.bearer import open_channel
 from rawless.errors import Unavailable, UserError
 from rawless.warehouse.append_stream import MAX_REQUEST_BYTES, AppendStream
 from rawless.warehouse.client import Warehouse
-from rawless.warehouse.rows import Row, arrow_bytes, is_valid
+from rawless.warehouse.rows import Row, arrow_bytes
 
 _making = Lock()
 
@@ -22,8 +22,8 @@ _making = Lock()
 class Appending:
     """Rows that are being appended."""
 
-    def __init__(self, writer: "StorageWriter", table: str, refused: Iterable[int]) -> None:
-        self._writer, self._table, self._refused = writer, table, set(refused)
+    def __init__(self, writer: "StorageWriter", table: str) -> None:
+        self._writer, self._table = writer, table
         self._parts: list[Future[list[int]]] = []
 
     def add(self, rows: Sequence[Row], positions: list[int], size: int) -> None:
@@ -39,10 +39,9 @@ class Appending:
 
         Raises Unavailable when the warehouse does not answer, UserError when the table cannot be written.
         """
+        stream = self._writer.stream(self._table)
         with self._writer.translated_errors(self._table):
-            for part in self._parts:
-                self._refused |= set(self._writer.stream(self._table).wait(part))
-        return sorted(self._refused)
+            return sorted(position for part in self._parts for position in stream.wait(part))
 
 
 class StorageWriter:
@@ -73,9 +72,8 @@ class StorageWriter:
 
     def submit(self, rows: Sequence[Row]) -> Appending:
         """Append rows of one type, at least one, in the background."""
-        valid = [position for position, row in enumerate(rows) if is_valid(row)]
-        appending = Appending(self, rows[0].TABLE, set(range(len(rows))) - set(valid))
-        for positions, size in _parts(rows, valid):
+        appending = Appending(self, rows[0].TABLE)
+        for positions, size in _parts(rows):
             appending.add([rows[position] for position in positions], positions, size)
         return appending
 
@@ -121,12 +119,12 @@ def _storage_writer(warehouse: Warehouse) -> StorageWriter:
     return StorageWriter(warehouse)
 
 
-def _parts(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-    """Divide positions into parts whose rows fit into one request each, and yield them with the size of their rows."""
+def _parts(rows: Sequence[Row]) -> Iterator[tuple[list[int], int]]:
+    """Divide rows into parts that fit into one request each, and yield their positions and their size in bytes."""
     part: list[int] = []
     size = 0
-    for position in positions:
-        more = arrow_bytes(rows[position])
+    for position, row in enumerate(rows):
+        more = arrow_bytes(row)
         if part and size + more > MAX_REQUEST_BYTES:
             yield part, size
             part, size = [], 0

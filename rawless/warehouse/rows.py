@@ -233,24 +233,60 @@ def _arrow_bytes(value: Any) -> int:
 
 def to_arrow(rows: Sequence[Row]) -> pa.RecordBatch:
     """Convert rows of one type to an Arrow batch with the table's schema."""
-    schema, columns = _arrow_columns(rows[0].TABLE)
-    return pa.RecordBatch.from_arrays(
-        [_column([getattr(row, f.name) for row in rows], f) for f in columns], schema=schema
-    )
+    layout = _layout(rows[0].TABLE)
+    columns = dict(zip(layout.names, pa.array(map(layout.record, rows), layout.type).flatten(), strict=True))
+    for name in layout.vectors:
+        columns[name] = _vectors([getattr(row, name) for row in rows])
+    return pa.RecordBatch.from_arrays([columns[name] for name in layout.schema.names], schema=layout.schema)
+
+
+def arrow_schema_bytes(name: str) -> bytes:
+    """Return the serialized schema of the Arrow batches of a table's rows."""
+    return _layout(name).serialized
+
+
+class _Layout:
+    """How the rows of a table become Arrow columns.
+
+    All but vectors become one column of records, since Arrow gives up Python's lock several times for each column that
+    it converts. In a process of many threads, to get the lock back takes longer than the conversion.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self.serialized: bytes = schema.serialize().to_pybytes()
+        self.vectors = [field.name for field in schema if _is_vector(field.type)]
+        others = [field for field in schema if not _is_vector(field.type)]
+        self.names = [field.name for field in others]
+        self.type = pa.struct(others)
+        self._values = attrgetter(*self.names)
+        # Columns of records, which rows hold as tuples of tuples.
+        self._nested = {
+            field.name: [nested.name for nested in field.type.value_type] for field in others if _is_list(field.type)
+        }
+
+    def record(self, row: Row) -> dict[str, Any]:
+        """Return the values of a row by column, except vectors."""
+        record = dict(zip(self.names, self._values(row), strict=True))
+        for name, parts in self._nested.items():
+            record[name] = [dict(zip(parts, values, strict=True)) for values in record[name]]
+        return record
 
 
 @cache
-def _arrow_columns(name: str) -> tuple[pa.Schema, tuple[pa.Field, ...]]:
-    """Return a table's schema and its columns, which Arrow makes anew whenever it is asked."""
-    schema = table(name).arrow_schema
-    return schema, tuple(schema)
+def _layout(name: str) -> _Layout:
+    return _Layout(table(name).arrow_schema)
 
 
-def _column(values: list[Any], field: pa.Field) -> pa.Array:
-    if isinstance(values[0], np.ndarray):
-        offsets = np.cumsum([0, *(value.size for value in values)], dtype=np.int32)
-        return pa.ListArray.from_arrays(offsets, np.concatenate(values, dtype=np.float64))
-    if pa.types.is_list(field.type):  # of records, which rows hold as tuples
-        names = [nested.name for nested in field.type.value_type]
-        values = [[dict(zip(names, record, strict=True)) for record in records] for records in values]
-    return pa.array(values, field.type)
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_list(type_))
+
+
+def _is_vector(type_: pa.DataType) -> bool:
+    return _is_list(type_) and bool(pa.types.is_floating(type_.value_type))
+
+
+def _vectors(vectors: Sequence[npt.NDArray[np.float32]]) -> pa.Array:
+    offsets = np.cumsum([0, *(vector.size for vector in vectors)], dtype=np.int32)
+    joined = b"".join([np.ascontiguousarray(vector, np.float32).data for vector in vectors])
+    return pa.ListArray.from_arrays(offsets, np.frombuffer(joined, np.float32).astype(np.float64))

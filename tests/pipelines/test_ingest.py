@@ -235,14 +235,14 @@ def test_an_unavailable_warehouse_fails_the_job_and_the_next_run_loses_nothing(
 def test_a_row_that_the_warehouse_refuses_becomes_a_rejection(
     ingest: Ingested, embeddings: Rows, rejections: Rows, write_events: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rawless.warehouse import append
+    from rawless.warehouse import append_stream
 
-    honest = append.is_valid
+    honest = append_stream.is_valid
 
     def refuses_b(row: Any) -> bool:
         return honest(row) and not (row.TABLE == "embedding_event_v1" and row.event_id == "b")
 
-    monkeypatch.setattr(append, "is_valid", refuses_b)
+    monkeypatch.setattr(append_stream, "is_valid", refuses_b)
     summary = ingest(write_events({"event_id": "a"}, {"event_id": "b"}, {"event_id": "c"}))
 
     assert [row["event_id"] for row in embeddings()] == ["a", "c"]

@@ -73,6 +73,61 @@ def test_many_threads_share_a_connection(
     assert len(server.requests) < THREADS
 
 
+def test_few_rows_of_several_callers_wait_for_others(
+    write_server: Served, make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawless.warehouse.append_stream.MERGE_SECONDS", 600.0)
+    monkeypatch.setattr("rawless.warehouse.append_stream.MERGED_ROWS", 4)
+    server, warehouse = write_server
+    stream = StorageWriter(warehouse).stream(EmbeddingRow.TABLE)
+
+    def submit(*names: str) -> "Future[list[int]]":
+        return stream.submit([make_row(event_id=each) for each in names], list(range(len(names))), 1_000)
+
+    for alone in ("a", "b"):
+        assert stream.wait(submit(alone)) == []
+    with stream._changed:  # so that both are taken for one request
+        together = submit("c"), submit("d")
+    assert [stream.wait(each) for each in together] == [[], []]
+    few = submit("e")
+    with pytest.raises(TimeoutError):
+        few.result(timeout=0.2)
+    assert [stream.wait(each) for each in (submit("f", "g", "h"), few)] == [[], []]
+
+    assert server.requests == [["a"], ["b"], ["c", "d"], ["e", "f", "g", "h"]]
+
+
+def test_few_rows_wait_for_others_no_longer_than_they_may(
+    write_server: Served, make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawless.warehouse.append_stream.MERGE_SECONDS", 0.01)
+    server, warehouse = write_server
+    stream = StorageWriter(warehouse).stream(EmbeddingRow.TABLE)
+    with stream._changed:
+        together = [stream.submit([make_row(event_id=each)], [0], 1_000) for each in "ab"]
+    assert [stream.wait(each) for each in together] == [[], []]
+
+    assert stream.wait(stream.submit([make_row(event_id="c")], [0], 1_000)) == []
+    assert server.requests == [["a", "b"], ["c"]]
+
+
+def test_rows_that_are_not_valid_are_not_sent(write_server: Served, make_row: MakeRow) -> None:
+    server, warehouse = write_server
+    stream = StorageWriter(warehouse).stream(EmbeddingRow.TABLE)
+    calls = [["bad", "bad"], ["a", "bad", "b"], ["c"], ["bad"]]
+    with stream._changed:  # so that all of them are taken for one request
+        outcomes = [
+            stream.submit(
+                [make_row(event_id="\n" if each == "bad" else each) for each in call], [5, 6, 7][: len(call)], 1_000
+            )
+            for call in calls
+        ]
+
+    assert [stream.wait(each) for each in outcomes] == [[5, 6], [6], [], [5]]
+    assert stream.wait(stream.submit([make_row(event_id="\n")], [0], 1_000)) == [0]
+    assert server.requests == [["a", "b", "c"]]
+
+
 def test_each_caller_learns_which_of_its_own_rows_were_refused(
     write_server: Served, appended: Callable[..., list[list[int] | RawlessError]]
 ) -> None:
