@@ -276,7 +276,8 @@ class _Arrivals:
         now = time.perf_counter() - self.started
         if now > WARM_UP_SECONDS + SECONDS:
             return []
-        time.sleep(max(0.0, at - now))
+        if at > now:
+            time.sleep(at - now)
         return [self._delivery(number) for number in range(first, first + size)]
 
     def _delivery(self, number: int) -> Delivery:

@@ -31,6 +31,9 @@ STUCK_SECONDS = 600.0
 the slowest batch, of a large network on one core, takes one."""
 CHECK_SECONDS = 5.0
 """How often a caller that waits looks whether the batcher is stuck."""
+_PATIENCE = 3
+"""How many times longer a batch waits for others while items wait for a thread that prepares them: then these threads
+limit how many are encoded, and each batch takes time from them."""
 PREPARING = 1 + (os.cpu_count() or 1)
 """Items that are prepared at a time: one more than there are cores, since each waits for its thread in between."""
 _NO_THREAD = "The encoder cannot start a thread; run the command again."
@@ -52,7 +55,14 @@ class Budget(NamedTuple):
     """Batches that run at a time, each in a thread: on a GPU one is copied while another is computed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _Unprepared(Generic[P]):
+    prepare: Callable[[], P | Reason] = field(repr=False)
+    outcome: "Future[Outcome]" = field(repr=False)
+    since: float
+
+
+@dataclass(slots=True)
 class _Waiting(Generic[P]):
     cost: int
     number: int
@@ -88,8 +98,9 @@ class Batcher(Generic[P]):
         self._submitted = 0
         self._active = 0
         self._ref: str | None = None
-        self._unprepared: deque[float] = deque()
-        """When each item was submitted that waits for a thread."""
+        self._unprepared: deque[_Unprepared[P]] = deque()
+        self._preparers = 0
+        """Threads that prepare items, each until none waits."""
         # The threads start with the first items, and end when the batcher is garbage collected.
         self._preparing = ThreadPoolExecutor(PREPARING, "prepare")
         self._running = ThreadPoolExecutor(budget.runs, "encode")
@@ -102,20 +113,23 @@ class Batcher(Generic[P]):
         """
         while not self._capacity.acquire(timeout=CHECK_SECONDS):
             self.check_progress()
-        with self._counting:
-            if self._in_progress == 0:
-                self._last_outcome = time.monotonic()
-            self._in_progress += 1
         outcome: Future[Outcome] = Future()
         outcome.set_running_or_notify_cancel()  # a future that is running cannot be cancelled before it is resolved
+        now = time.monotonic()
+        with self._counting:
+            if self._in_progress == 0:
+                self._last_outcome = now
+            self._in_progress += 1
+            if not is_quick:
+                self._unprepared.append(_Unprepared(prepare, outcome, now))
+            needs_preparer = not is_quick and self._preparers < PREPARING
         if is_quick:
             self._prepare(prepare, outcome)
-            return outcome
-        self._unprepared.append(time.monotonic())
-        try:
-            self._preparing.submit(self._prepare_submitted, prepare, outcome)
-        except RuntimeError:  # no thread can be started, or the interpreter is shutting down
-            self._settle([(outcome, Unavailable(_NO_THREAD))])
+        elif needs_preparer:
+            try:
+                self._preparing.submit(self._prepare_waiting)
+            except RuntimeError:  # no thread can be started, or the interpreter is shutting down
+                self._settle([(outcome, Unavailable(_NO_THREAD))])
         return outcome
 
     def measure(self, ref: str) -> None:
@@ -151,10 +165,18 @@ class Batcher(Generic[P]):
                     self._last_outcome = time.monotonic()
                 self._capacity.release(settled)
 
-    def _prepare_submitted(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
-        self._unprepared.popleft()
-        if not outcome.done():  # as that of an item for which no thread could be started, but which stayed in the queue
-            self._prepare(prepare, outcome)
+    def _prepare_waiting(self) -> None:
+        with self._counting:
+            self._preparers += 1
+        while True:
+            with self._counting:
+                if not self._unprepared:
+                    self._preparers -= 1
+                    return
+                item = self._unprepared.popleft()
+            if not item.outcome.done():  # as that of an item for which no thread could be started, but which stayed
+                self._prepare(item.prepare, item.outcome)
+            del item  # it must not stay in memory while this thread waits
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         started = time.monotonic()
@@ -249,7 +271,8 @@ class Batcher(Generic[P]):
             while self._waiting:
                 oldest = min(range(len(self._waiting)), key=lambda position: self._waiting[position].number)
                 chosen = batch_around([item.cost for item in self._waiting], oldest, self.budget)
-                left = self._waiting[oldest].since + self.budget.wait_seconds - time.monotonic()
+                patience = self.budget.wait_seconds * (_PATIENCE if self._unprepared else 1)
+                left = self._waiting[oldest].since + patience - time.monotonic()
                 if left <= 0 or len(chosen) < len(self._waiting) or self._is_full(chosen):
                     batch = self._waiting[chosen.start : chosen.stop]
                     del self._waiting[chosen.start : chosen.stop]
@@ -289,7 +312,7 @@ def _unprepared(batcher: Batcher[Any]) -> int:
 
 
 def _oldest_unprepared(batcher: Batcher[Any]) -> float:
-    return age_of_oldest(list(batcher._unprepared))
+    return age_of_oldest([item.since for item in list(batcher._unprepared)])
 
 
 def _prepared(batcher: Batcher[Any]) -> int:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, NamedTuple
@@ -15,6 +16,7 @@ from encoders.remembering import Remembering, remembering
 from encoders.spec import EncoderSpec
 from encoders.together import Together
 from rawless.broken_process import end_when_broken
+from rawless.errors import Unavailable
 from rawless.events.event import Event, Rejection
 from rawless.events.stream import Stream
 from rawless.garbage_collection import exempt_loaded
@@ -115,6 +117,8 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
 
     def finish(self) -> Iterator[EncodedEvent | RejectionRow]:
         """See `Step.finish`."""
+        if self._pending:  # for one event after the other, this thread would be woken up as many times
+            self._wait_for(self._pending[-1])
         while self._pending:
             yield from self._next()
         for spec, memory in zip(self._specs, self._remembering, strict=False):  # empty without a memory
@@ -126,6 +130,11 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
         # An encoder that remembers contents decodes by itself, since it may need none of what another one decodes.
         outcomes = [encoder.submit(payload) for encoder in self._remembering]
         return outcomes or self._together.submit(payload, self._limits)
+
+    def _wait_for(self, pending: _Pending) -> None:
+        for encoder, future in zip(self._encoders, pending.outcomes, strict=True):
+            with suppress(Unavailable):  # it is raised again when the event is taken
+                result(encoder, future)
 
     def _next(self) -> Iterator[EncodedEvent | RejectionRow]:
         """Wait for the oldest event and yield its output for each encoder."""
