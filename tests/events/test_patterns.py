@@ -7,6 +7,7 @@ import string
 import time
 
 import pytest
+import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -198,3 +199,17 @@ def test_the_information_in_a_value_is_at_least_that_of_the_texts_that_match(pat
 )
 def test_the_information_of_ordinary_patterns(pattern: str, longest: int, bits: float) -> None:
     assert information(pattern, longest) == pytest.approx(bits)
+
+
+@given(
+    pattern=st.one_of(
+        st.sampled_from(ORDINARY),
+        st.lists(st.sampled_from([r"\d", r"[\w.]", "a", "[0-9a-c]", r"\."]), min_size=1, max_size=3).map("".join),
+    ),
+    repeat=st.sampled_from(["", "+", "{2}", "{1,3}", "*", "?", "+?"]),
+    data=st.data(),
+)
+def test_a_pattern_matches_what_it_matches_in_re2(pattern: str, repeat: str, data: st.DataObject) -> None:
+    pattern += repeat if pattern and pattern[-1] not in "}?+*" else ""
+    value = data.draw(st.one_of(st.text(max_size=8), st.from_regex(pattern, fullmatch=True, alphabet=st.characters())))
+    assert matches(pattern, value) == (value.isprintable() and re2.fullmatch(pattern, value) is not None)
