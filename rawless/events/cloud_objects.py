@@ -8,15 +8,14 @@ import io
 import os
 import re
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import certifi
-import urllib3
 from google.api_core.exceptions import (
     BadRequest,
     Forbidden,
@@ -29,13 +28,13 @@ from google.api_core.exceptions import (
 from google.api_core.retry import Retry
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.auth.transport.requests import Request as AuthRequest
-from google.auth.transport.urllib3 import AuthorizedHttp
 from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
-from requests.utils import get_auth_from_url, prepend_scheme_if_needed, select_proxy
+from requests.utils import select_proxy
 
 from rawless.errors import Unavailable, UserError
 from rawless.events.find_files import has_wildcard, matches
+from rawless.events.object_requests import Answer, Connections, TransferFailed
 from rawless.events.objects import UnreadableObject
 from rawless.loopback import check_storage_address
 from rawless.privacy.logs import withheld
@@ -57,8 +56,10 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _FIELDS = "items(name,generation,size),nextPageToken"
 _BLOCKED = "vpcServiceControlsUniqueIdentifier"
 """What the answer contains if a service perimeter blocks a call that the bucket's roles allow."""
-_FAILURES = (GoogleAPIError, GoogleAuthError, urllib3.exceptions.HTTPError, OSError)  # those of requests are OSErrors
+_FAILURES = (GoogleAPIError, GoogleAuthError, TransferFailed, OSError)  # those of requests are OSErrors
 _MOST_OF_AN_ERROR = 1 << 16
+_GZIP = 31
+"""zlib's number of the format."""
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -178,9 +179,7 @@ def download(
     why, remedy = "", "grant access"
     try:
         with withheld():
-            get = _retry.with_timeout(RETRY_SECONDS)(_store().get)
-            content: bytes = get(bucket, name, start, end, generation)
-        return content
+            return _store().get(bucket, name, start, end, generation)
     except RequestRangeNotSatisfiable:
         return b""
     except (NotFound, BadRequest):  # also an impossible name
@@ -188,7 +187,7 @@ def download(
     except UserError as error:  # inside the boundary it would reject the event
         missing, of_object, kind, refused = False, False, "", str(error)
     except _FAILURES as error:
-        missing, kind = False, type(error).__name__
+        missing, kind = False, str(error) if isinstance(error, TransferFailed) else type(error).__name__
         of_object = isinstance(error, Forbidden | PreconditionFailed)
         if isinstance(error, Forbidden) and _BLOCKED in str(error):
             why = ", because a service perimeter blocks it"
@@ -284,7 +283,7 @@ def _listed(pattern: ObjectPattern, blob: Any) -> CloudObject:
 class _Store:
     """The clients of this process: Google's for lists, and a smaller one for contents.
 
-    To read an object with Google's client costs three times as much of the processor (`python -m benchmarks claims`).
+    To read an object with Google's client costs ten times as much of the processor (`python -m benchmarks claims`).
     """
 
     def __init__(self, client: Client) -> None:
@@ -292,67 +291,59 @@ class _Store:
         self._address = client._connection.API_BASE_URL
         if _is_emulator(self._address):
             client._http.trust_env = False
-        self._http = AuthorizedHttp(client._credentials, http=_connections(client._http, self._address))
+        self._connections = _connections(client._http, self._address)
+        self._credentials = client._credentials
         # Tokens come from other addresses, such as the machine's own server of metadata, which no proxy may answer for.
-        self._http._request = AuthRequest()
+        self._token_request = AuthRequest()
+        self.get: Callable[[str, str, int, int | None, int | None], bytes]
+        self.get = _retry.with_timeout(RETRY_SECONDS)(self._get)
+        """`_get`, repeated while the store does not answer."""
 
-    def get(self, bucket: str, name: str, start: int, end: int | None, generation: int | None) -> bytes:
-        """Return the bytes of an object from `start` to before `end`. Raises errors of Google's and of urllib3's."""
+    def _get(self, bucket: str, name: str, start: int, end: int | None, generation: int | None) -> bytes:
+        """Return the bytes of an object from `start` to before `end`. Raises errors of Google's, and TransferFailed."""
         of = "" if generation is None else f"&generation={generation}"
         place = f"b/{quote(bucket, safe='')}/o/{quote(name, safe='')}?alt=media{of}"
-        response = self._http.urlopen(
-            "GET",
-            f"{self._address}/download/storage/v1/{place}",
-            # Compressed, because an object that is stored as compressed would be inflated, without a limit.
-            headers={"Accept-Encoding": "gzip", "Range": f"bytes={start}-{'' if end is None else end - 1}"},
-            retries=False,
-            redirect=False,
-            preload_content=False,
-            decode_content=False,
-            timeout=REQUEST_SECONDS,
-        )
-        if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-            answer = response.read(_MOST_OF_AN_ERROR, decode_content=True)
-            response.drain_conn()
-            raise from_http_status(response.status, _BLOCKED if _BLOCKED.encode() in answer else "")
-        if start and response.status == HTTPStatus.OK:
-            response.close()
+        url = f"{self._address}/download/storage/v1/{place}"
+        limit = None if end is None else end - start
+        # Compressed, because an object that is stored as compressed would be inflated, without a limit.
+        headers = {"Accept-Encoding": "gzip", "Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        answer = self._answer(url, headers, limit)
+        if answer.status == HTTPStatus.UNAUTHORIZED:  # the token has been revoked
+            self._credentials.refresh(self._token_request)
+            answer = self._answer(url, headers, limit)
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            raise from_http_status(answer.status, _BLOCKED if _BLOCKED.encode() in _inflated(answer.content) else "")
+        if start and answer.status == HTTPStatus.OK:
             raise GoogleAPIError("The range was ignored, so the answer begins elsewhere.")
-        content = _read(response, None if end is None else end - start)
-        if not response.closed:  # a store ignores the range of an object that it inflates in spite of the request
-            response.close()  # the rest is not read, so the connection is not used again
-        return content
+        return answer.content[:limit]
+
+    def _answer(self, url: str, headers: dict[str, str], limit: int | None) -> Answer:
+        self._credentials.before_request(self._token_request, "GET", url, headers)
+        return self._connections.get(url, headers, None if limit is None else max(limit, _MOST_OF_AN_ERROR))
 
     def close(self) -> None:
         """Close all connections."""
         self.client.close()
-        self._http.http.clear()
+        self._connections.close()
 
 
-def _read(response: urllib3.BaseHTTPResponse, limit: int | None) -> bytes:
-    """Return at most `limit` bytes of an answer. Raises ProtocolError if it ends before its announced end."""
-    if limit is None:
-        return response.read(decode_content=False)
-    parts: list[bytes] = []
-    while limit > 0 and (part := response.read(limit, decode_content=False)):
-        parts.append(part)
-        limit -= len(part)
-    return b"".join(parts)
+def _inflated(answer: bytes) -> bytes:
+    """Return the beginning of the answer to a request that was refused, which may be compressed."""
+    try:
+        return zlib.decompressobj(wbits=_GZIP).decompress(answer, _MOST_OF_AN_ERROR)
+    except zlib.error:
+        return answer
 
 
-def _connections(session: Any, address: str) -> urllib3.PoolManager:
+def _connections(session: Any, address: str) -> Connections:
     """Return the connections of a process to a store, with proxy and certificates of the environment."""
     settings = session.merge_environment_settings(address, {}, None, None, None)
-    proxy = None if _is_emulator(address) else select_proxy(address, settings["proxies"])
-    certificates = settings["verify"] if isinstance(settings["verify"], str) else certifi.where()
-    form = "ca_cert_dir" if Path(certificates).is_dir() else "ca_certs"
-    options: dict[str, Any] = {"maxsize": CONNECTIONS, "cert_reqs": "CERT_REQUIRED", form: certificates}
-    if not proxy:
-        return urllib3.PoolManager(**options)
-    proxy = prepend_scheme_if_needed(proxy, "http")
-    user, password = get_auth_from_url(proxy)
-    headers = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
-    return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    return Connections(
+        most=CONNECTIONS,
+        seconds=REQUEST_SECONDS,
+        proxy=None if _is_emulator(address) else select_proxy(address, settings["proxies"]),
+        certificates=settings["verify"] if isinstance(settings["verify"], str) else certifi.where(),
+    )
 
 
 def _is_emulator(address: str) -> bool:
@@ -362,7 +353,7 @@ def _is_emulator(address: str) -> bool:
 
 def _is_transient(error: BaseException) -> bool:
     """Return whether a request may succeed when it is repeated."""
-    return isinstance(error, urllib3.exceptions.HTTPError | TransportError) or getattr(error, "code", 0) in _TRANSIENT
+    return isinstance(error, TransferFailed | TransportError) or getattr(error, "code", 0) in _TRANSIENT
 
 
 _retry = Retry(predicate=_is_transient)

@@ -3,17 +3,28 @@
 import gzip
 import logging
 import random
+import ssl
 import threading
+from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import certifi
 import pytest
-import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
 from rawless.errors import Unavailable
 from rawless.events import cloud_objects, stored_objects
 from rawless.events.cloud_objects import CloudObject, ObjectPattern, forget_client, list_objects
+from rawless.events.object_requests import TransferFailed
 from rawless.events.objects import ObjectLocation, locate
 from rawless.events.stored_objects import read_object
 from rawless.privacy import Reason, Rejected, guarded
@@ -266,19 +277,85 @@ def test_an_emulator_is_not_reached_through_a_proxy(store: Store, monkeypatch: p
     assert [found.name for found in list_objects(ObjectPattern("bucket", "folder/*"), "here")] == ["folder/a"]
 
 
-@pytest.mark.parametrize("proxy", ["http://proxy.example:3128", "proxy.example:3128"])
-def test_google_is_reached_as_the_environment_says(proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """The address of a proxy that connects to nothing, and the first line of each request to it."""
+    asked: list[str] = []
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.requestline)
+            self.send_error(HTTPStatus.FORBIDDEN)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_google_is_reached_through_the_proxy_of_the_environment(
+    scheme: str, proxy: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("https_proxy", proxy)
-    for certificates, form in (("/etc/own.pem", "ca_certs"), (str(tmp_path), "ca_cert_dir")):
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates)
-        with closing(cloud_objects._Store(Client.create_anonymous_client())) as google:
-            connections = google._http.http
-            assert isinstance(connections, urllib3.ProxyManager)
-            assert connections.proxy.url == "http://proxy.example:3128"
-            assert connections.connection_pool_kw[form] == certificates
-            assert connections.connection_pool_kw["cert_reqs"] == "CERT_REQUIRED"
+    address, asked = proxy
+    monkeypatch.setenv("https_proxy", f"{scheme}{address}")
+    with closing(cloud_objects._Store(Client.create_anonymous_client())) as google, pytest.raises(TransferFailed):
+        google._get("bucket", "a", 0, 10, None)
+    assert asked == ["CONNECT storage.googleapis.com:443 HTTP/1.1"]
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for this machine that no authority signed, and its key, and return their files."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "here")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
+    return files
+
+
+def test_only_certificates_that_the_environment_names_are_trusted(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(trusted, key)
+    store.socket = context.wrap_socket(store.socket, server_side=True)
+    store.put("a", b"content")
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("no_proxy", "localhost")
+    address = {"api_endpoint": f"https://localhost:{store.server_port}"}
+    anonymous = {"credentials": AnonymousCredentials(), "project": None, "client_options": address}
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
+    with closing(cloud_objects._Store(Client(**anonymous))) as google:
+        assert google._get("bucket", "a", 0, 10, None) == b"content"
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    for bundle in (certifi.where(), str(folder)):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+        with (
+            closing(cloud_objects._Store(Client(**anonymous))) as google,
+            pytest.raises(TransferFailed, match=r"^curl error 60$"),
+        ):
+            google._get("bucket", "a", 0, 10, None)
 
 
 def test_a_proxy_is_not_asked_for_tokens_of_this_machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,8 +365,17 @@ def test_a_proxy_is_not_asked_for_tokens_of_this_machine(store: Store, monkeypat
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     with closing(cloud_objects._Store(Client.create_anonymous_client())) as google:
-        assert google._http._request(url=f"{store.address}/token").status == 404  # the store stands for the server
+        assert google._token_request(url=f"{store.address}/token").status == 404  # the store stands for the server
     assert store.asked == ["/token"]
+
+
+def test_a_token_that_was_revoked_is_replaced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.objects["bucket/folder/a"] = Stored(b"content", media_status=[401, 200])
+    refreshed: list[object] = []
+    monkeypatch.setattr(AnonymousCredentials, "refresh", lambda credentials, request: refreshed.append(request))
+    assert read("a") == b"content"
+    assert len(refreshed) == 1
+    assert len(store.asked) == 2
 
 
 def test_a_local_object_is_read_without_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
