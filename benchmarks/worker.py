@@ -5,10 +5,15 @@ the decoder, the rows and the client of the sink, except for the arrival of even
 processes take as long to open a connection and to answer as BigQuery and a store of objects do. What is served is
 compared with what decoding and the model alone allow, which is measured in the same round.
 
+A worker as it is deployed has four cores for an L4. Here it is simulated with the share of an L4 that the cores of this
+machine would have. With a whole GPU for them, the cores are what limits, and the ratio says which part of their time
+goes into decoding.
+
 `python -m benchmarks.worker JPEGs --rate 1000 --in-process` prints the figures of one case and stores nothing.
 """
 
 import logging
+import os
 import random
 import statistics
 import tempfile
@@ -28,6 +33,7 @@ import torch
 import typer
 
 from benchmarks.append_server import OPEN_SECONDS, append_server
+from benchmarks.capacity import MACHINES
 from benchmarks.chains import chain_of
 from benchmarks.figures import Figure, figure
 from benchmarks.object_store import serving
@@ -63,6 +69,7 @@ ANSWER_SECONDS = 0.02
 OBJECT_SECONDS = 0.05
 """How long an object takes to arrive that an event names."""
 WARM_UP_SECONDS, SECONDS = 2.0, 6.0
+CORES_OF_A_GPU = MACHINES["L4"].cpus
 REQUIRED = ">= 0.9"
 _ALONE_SECONDS = 2.0
 _PREFIX = "gs://bench/objects/"
@@ -97,6 +104,10 @@ class Case:
     """Whether the model runs on the cores that also decode."""
     claims: bool = False
     """Whether events name their contents, which are objects in a store that takes a moment to answer."""
+    required: str = ""
+    """Which share of what is possible must be served."""
+    rates: Sequence[int] = RATES
+    """Offered events a second."""
 
 
 def cases(*, isolated: bool = True) -> Iterator[Case]:
@@ -107,16 +118,18 @@ def cases(*, isolated: bool = True) -> Iterator[Case]:
     images, texts = resnet18(200), minilm(0)
     texts = Work("short_texts", texts.spec, [text for text in messages(3_000) if len(text) <= 200][:1_000])
     # About what an L4 takes for ResNet-50 and for MiniLM: 900 images and 10,000 short texts a second.
-    stub = _on_stub(images, 0.004, 0.001, isolated)
-    yield Case("JPEGs, stub of a GPU", images, stub, uses_cores=False)
-    yield Case("JPEGs by claim checks, stub of a GPU", images, stub, uses_cores=False, claims=True)
+    shared = _on_stub(images, 0.004, 0.001 * CORES_OF_A_GPU / (os.cpu_count() or 1), isolated)
+    whole = _on_stub(images, 0.004, 0.001, isolated)
+    for label, claims in (("JPEGs", False), ("JPEGs by claim checks", True)):
+        yield Case(f"{label}, worker as deployed", images, shared, uses_cores=False, claims=claims, required=REQUIRED)
+        yield Case(f"{label}, stub of a GPU", images, whole, uses_cores=False, claims=claims, rates=RATES[1:])
     yield Case("short texts, stub of a GPU", texts, _on_stub(texts, 0.004, 0.00008, isolated), uses_cores=False)
     on_cpu = build(images.spec, torch.device("cpu"))
     on_cpu.accelerate()
     on_cpu.measure()
     if isolated:
         on_cpu.isolate()
-    yield Case("JPEGs, ResNet-18 on the CPU", images, on_cpu, uses_cores=True)
+    yield Case("JPEGs, ResNet-18 on the CPU", images, on_cpu, uses_cores=True, required=REQUIRED)
 
 
 def measure(count: int) -> list[Figure]:
@@ -124,11 +137,11 @@ def measure(count: int) -> list[Figure]:
     return [each for case in cases() for each in measure_case(case, count)]
 
 
-def measure_case(case: Case, count: int, rates: Sequence[int] = RATES) -> list[Figure]:
+def measure_case(case: Case, count: int, rates: Sequence[int] | None = None) -> list[Figure]:
     """The figures of one case."""
     found: dict[tuple[str, str, str], list[float]] = {}
     for _ in range(count):
-        for figure_of, value in _round(case, rates):
+        for figure_of, value in _round(case, rates or case.rates):
             found.setdefault(figure_of, []).append(value)
     return [
         figure("worker", case.label, name, values, unit, required) for (name, unit, required), values in found.items()
@@ -147,7 +160,7 @@ def _round(case: Case, rates: Sequence[int]) -> Iterator[tuple[tuple[str, str, s
         yield (f"{of}: mean batch", "events", ""), served.batch
         yield (f"{of}: bundle, p50", "ms", ""), served.p50
         yield (f"{of}: bundle, p99", "ms", ""), served.p99
-        yield (f"{of}: served / possible", "ratio", REQUIRED), served.rate / possible
+        yield (f"{of}: served / possible", "ratio", case.required), served.rate / possible
     yield ("decoding alone", "a second", ""), statistics.mean(each.decoding for each in alone)
     yield ("the model alone", "a second", ""), statistics.mean(each.model for each in alone)
 
@@ -323,7 +336,7 @@ def main(
     """Print the figures of the cases with this label."""
     logging.disable(logging.WARNING)
     chosen = [each for each in cases(isolated=not in_process) if case in each.label]
-    show([each for one in chosen for each in measure_case(one, rounds, rate or RATES)], f"Medians of {rounds} rounds")
+    show([each for one in chosen for each in measure_case(one, rounds, rate)], f"Medians of {rounds} rounds")
 
 
 if __name__ == "__main__":

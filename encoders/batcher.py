@@ -12,6 +12,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition, Lock, Semaphore
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -50,12 +51,13 @@ class Budget(NamedTuple):
     capacity: int
     """Items in progress at a time, prepared or not; further callers wait."""
     wait_seconds: float
-    """How long a prepared item waits for others when the batch is not full."""
+    """How long a prepared item waits for others when the batch is not full; three times as long while others wait to be
+    prepared."""
     runs: int = 1
     """Batches that run at a time, each in a thread: on a GPU one is copied while another is computed."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Unprepared(Generic[P]):
     prepare: Callable[[], P | Reason] = field(repr=False)
     outcome: "Future[Outcome]" = field(repr=False)
@@ -130,6 +132,7 @@ class Batcher(Generic[P]):
                 self._preparing.submit(self._prepare_waiting)
             except RuntimeError:  # no thread can be started, or the interpreter is shutting down
                 self._settle([(outcome, Unavailable(_NO_THREAD))])
+                self._drop(outcome)
         return outcome
 
     def measure(self, ref: str) -> None:
@@ -165,18 +168,29 @@ class Batcher(Generic[P]):
                     self._last_outcome = time.monotonic()
                 self._capacity.release(settled)
 
+    def _drop(self, outcome: "Future[Outcome]") -> None:
+        with self._counting, suppress(StopIteration):  # another thread may have taken it meanwhile
+            self._unprepared.remove(next(item for item in self._unprepared if item.outcome is outcome))
+
     def _prepare_waiting(self) -> None:
         with self._counting:
             self._preparers += 1
-        while True:
-            with self._counting:
-                if not self._unprepared:
-                    self._preparers -= 1
-                    return
-                item = self._unprepared.popleft()
-            if not item.outcome.done():  # as that of an item for which no thread could be started, but which stayed
+        try:
+            while (item := self._next_unprepared()) is not None:
                 self._prepare(item.prepare, item.outcome)
-            del item  # it must not stay in memory while this thread waits
+                del item  # it must not stay in memory while this thread waits
+        except BaseException:
+            with self._counting:
+                self._preparers -= 1
+            raise
+
+    def _next_unprepared(self) -> "_Unprepared[P] | None":
+        """Return the item that has waited longest, or None if none waits, and the thread ends."""
+        with self._counting:
+            if self._unprepared:
+                return self._unprepared.popleft()
+            self._preparers -= 1
+            return None
 
     def _prepare(self, prepare: Callable[[], P | Reason], outcome: "Future[Outcome]") -> None:
         started = time.monotonic()

@@ -48,8 +48,8 @@ class Nonsense(Exception):
     """The other side wrote what it may not. Has no text."""
 
 
-class Closed(ConnectionError):
-    """The other side had ended before anything was written to it."""
+class Closed(Exception):
+    """The child had ended before anything of a request was written to it."""
 
 
 class Head(NamedTuple):
@@ -71,7 +71,12 @@ class Head(NamedTuple):
 
 def send_request(link: socket.socket, options: bytes, content: bytes, memory: int) -> None:
     """Write a request. Raises Closed."""
-    _send(link, _REQUEST.pack(len(options), len(content), memory) + options, content)
+    head = _REQUEST.pack(len(options), len(content), memory) + options
+    try:
+        sent = link.sendmsg([head, content])
+    except BrokenPipeError:
+        raise Closed from None
+    _send_rest(link, head, content, sent)
 
 
 def receive_sizes(link: socket.socket) -> tuple[int, int, int]:
@@ -95,7 +100,8 @@ def send_outcome(link: socket.socket, outcome: Array | Reason) -> None:
     if isinstance(outcome, Reason):
         link.sendall(_HEAD.pack(OUTCOME, _REASONS.index(outcome), 0, 0, 0))
     else:
-        _send(link, _HEAD.pack(OUTCOME, _ARRAY, *outcome.shape), np.ascontiguousarray(outcome).data.cast("B"))
+        head, pixels = _HEAD.pack(OUTCOME, _ARRAY, *outcome.shape), np.ascontiguousarray(outcome).data.cast("B")
+        _send_rest(link, head, pixels, link.sendmsg([head, pixels]))
 
 
 def receive_head(link: socket.socket) -> Head:
@@ -148,12 +154,8 @@ def _fill(link: socket.socket, view: memoryview) -> None:
     raise Nonsense
 
 
-def _send(link: socket.socket, head: bytes, rest: "ReadableBuffer") -> None:
-    """Write all bytes of both, if possible at once. Raises Closed."""
-    try:
-        sent = link.sendmsg([head, rest])
-    except BrokenPipeError:
-        raise Closed from None
+def _send_rest(link: socket.socket, head: bytes, rest: "ReadableBuffer", sent: int) -> None:
+    """Write what is left of both after the first bytes, usually nothing."""
     if sent < len(head):
         link.sendall(head[sent:])
     if left := memoryview(rest)[max(0, sent - len(head)) :]:

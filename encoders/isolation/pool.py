@@ -140,10 +140,10 @@ class Pool:
         began = time.monotonic()
         try:
             outcomes = child.ask(request, self._reserve)
-        except messages.Closed:  # it had ended before, while it was idle
-            child.end()
-            self._count_death(_Death.KILLED)
-            return _Death.KILLED if fresh else self._attempt(request, fresh=not self._idle)
+        except messages.Closed:  # it had ended before, so the item is not at fault
+            death = child.how_it_died()
+            self._count_death(death)
+            return death if fresh else self._attempt(request, fresh=not self._idle)
         except BaseException:
             child.end()
             raise
@@ -237,8 +237,6 @@ class _Child:
         except BlockingIOError:  # the time of the link is over
             self.end()
             return _Death.TIMED_OUT
-        except messages.Closed:
-            raise
         except (EOFError, ConnectionError):
             return self.how_it_died()
 

@@ -23,6 +23,7 @@ from google.api_core.exceptions import (
     NotFound,
     PreconditionFailed,
     RequestRangeNotSatisfiable,
+    RetryError,
     from_http_status,
 )
 from google.api_core.retry import Retry
@@ -187,7 +188,10 @@ def download(
     except UserError as error:  # inside the boundary it would reject the event
         missing, of_object, kind, refused = False, False, "", str(error)
     except _FAILURES as error:
-        missing, kind = False, str(error) if isinstance(error, TransferFailed) else type(error).__name__
+        cause = error.cause if isinstance(error, RetryError) else error
+        missing, kind = False, type(error).__name__
+        if isinstance(cause, TransferFailed):
+            kind, remedy = str(cause), "check the connection to the store"
         of_object = isinstance(error, Forbidden | PreconditionFailed)
         if isinstance(error, Forbidden) and _BLOCKED in str(error):
             why = ", because a service perimeter blocks it"
@@ -353,7 +357,9 @@ def _is_emulator(address: str) -> bool:
 
 def _is_transient(error: BaseException) -> bool:
     """Return whether a request may succeed when it is repeated."""
-    return isinstance(error, TransferFailed | TransportError) or getattr(error, "code", 0) in _TRANSIENT
+    if isinstance(error, TransferFailed):
+        return error.is_transient
+    return isinstance(error, TransportError) or getattr(error, "code", 0) in _TRANSIENT
 
 
 _retry = Retry(predicate=_is_transient)

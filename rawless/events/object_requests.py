@@ -4,6 +4,7 @@ A request of urllib3 costs a busy process five times as much of the processor, m
 """
 
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import pycurl
 
 _BUFFER_BYTES = 1 << 18
 """What libcurl hands over at once."""
+_PERMANENT = frozenset({pycurl.E_URL_MALFORMAT, pycurl.E_SSL_CACERT, pycurl.E_SSL_CACERT_BADFILE})
 
 
 class TransferFailed(Exception):
@@ -19,6 +21,8 @@ class TransferFailed(Exception):
 
     def __init__(self, code: int) -> None:
         super().__init__(f"curl error {code}")
+        self.is_transient = code not in _PERMANENT
+        """Whether the request may succeed when it is repeated."""
 
 
 class Answer(NamedTuple):
@@ -37,7 +41,9 @@ class Connections:
         `certificates` is a file or folder of those that are trusted. The environment is not asked for any of this.
         """
         self._most = most
-        where = pycurl.CAPATH if Path(certificates).is_dir() else pycurl.CAINFO
+        is_folder = Path(certificates).is_dir()
+        self._trusted = (pycurl.CAPATH, pycurl.PROXY_CAPATH) if is_folder else (pycurl.CAINFO, pycurl.PROXY_CAINFO)
+        self._certificates = certificates
         self._options: Mapping[int, int | str] = {
             pycurl.NOSIGNAL: 1,
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
@@ -48,7 +54,6 @@ class Connections:
             pycurl.LOW_SPEED_TIME: max(1, int(seconds)),
             pycurl.PROXY: proxy or "",
             pycurl.NOPROXY: "",
-            where: certificates,
         }
         self._idle: list[pycurl.Curl] = []
 
@@ -62,6 +67,8 @@ class Connections:
         handle.setopt(pycurl.URL, url)
         handle.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
         handle.setopt(pycurl.WRITEFUNCTION, content.take)
+        # The main thread, which signals interrupt, must come back to Python while the server is silent.
+        handle.setopt(pycurl.NOPROGRESS, int(threading.current_thread() is not threading.main_thread()))
         try:
             handle.perform()
         except pycurl.error as error:
@@ -71,6 +78,9 @@ class Connections:
             raise
         else:
             code = pycurl.E_OK
+        if content.is_too_large_for_memory:
+            handle.close()
+            raise MemoryError
         if code != pycurl.E_OK and not content.is_cut:
             handle.close()
             raise TransferFailed(code)
@@ -87,14 +97,25 @@ class Connections:
         handle = pycurl.Curl()
         for option, value in self._options.items():
             handle.setopt(option, value)
+        for option in (pycurl.CAINFO, pycurl.CAPATH, pycurl.PROXY_CAINFO, pycurl.PROXY_CAPATH):  # of the machine
+            handle.unsetopt(option)
+        for option in self._trusted:
+            handle.setopt(option, self._certificates)
+        handle.setopt(pycurl.XFERINFOFUNCTION, _go_on)
         return handle
 
     def _keep(self, handle: pycurl.Curl) -> None:
-        handle.setopt(pycurl.WRITEFUNCTION, len)  # it must not keep the content
+        handle.setopt(pycurl.WRITEFUNCTION, len)  # it must keep neither the content nor the name, nor a token
+        handle.setopt(pycurl.URL, "")
+        handle.setopt(pycurl.HTTPHEADER, [])
         if len(self._idle) < self._most:
             self._idle.append(handle)
         else:
             handle.close()
+
+
+def _go_on(*_: float) -> None:
+    """Be called by libcurl once a second."""
 
 
 class _Content:
@@ -105,12 +126,17 @@ class _Content:
         self._left = math.inf if limit is None else limit
         self.is_cut = False
         """Whether the transfer was ended at the limit."""
+        self.is_too_large_for_memory = False
 
     def take(self, part: bytes) -> int:
         """Take bytes and return their number, or fewer to end the transfer."""
-        if len(part) > self._left:
-            self.is_cut, part = True, part[: int(self._left)]
-        self._parts.append(part)
+        try:
+            if len(part) > self._left:
+                self.is_cut, part = True, part[: int(self._left)]
+            self._parts.append(part)
+        except MemoryError:  # libcurl would print it
+            self.is_too_large_for_memory = True
+            return -1
         self._left -= len(part)
         return len(part)
 

@@ -26,7 +26,7 @@ _FREE_CATEGORIES = (
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Return whether the whole value matches a pattern that `explain_bad_pattern` allows."""
+    """Return whether the whole value, a short one, matches a pattern that `explain_bad_pattern` allows."""
     return value.isprintable() and _matcher(pattern)(value) is not None
 
 
@@ -38,6 +38,8 @@ def explain_bad_pattern(pattern: str) -> str | None:
     """
     if "[:" in pattern:  # RE2 reads a class, which may contain white space; Python, which parses it below, reads a set
         return "may match free text: write classes such as [:alpha:] as sets of characters, [A-Za-z]"
+    if "{," in pattern:  # RE2 reads these characters; Python, which parses it below, reads a number of repeats
+        return "may be read in two ways: write {0,9} instead of {,9}, and [{],9} for the characters"
     try:
         _compiled(pattern)
         with warnings.catch_warnings():

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar, NamedTuple
@@ -16,7 +15,6 @@ from encoders.remembering import Remembering, remembering
 from encoders.spec import EncoderSpec
 from encoders.together import Together
 from rawless.broken_process import end_when_broken
-from rawless.errors import Unavailable
 from rawless.events.event import Event, Rejection
 from rawless.events.stream import Stream
 from rawless.garbage_collection import exempt_loaded
@@ -133,8 +131,7 @@ class Encode(Step[ParsedEvent, EncodedEvent]):
 
     def _wait_for(self, pending: _Pending) -> None:
         for encoder, future in zip(self._encoders, pending.outcomes, strict=True):
-            with suppress(Unavailable):  # it is raised again when the event is taken
-                result(encoder, future)
+            result(encoder, future)
 
     def _next(self) -> Iterator[EncodedEvent | RejectionRow]:
         """Wait for the oldest event and yield its output for each encoder."""

@@ -1,7 +1,8 @@
 """`AppendStream`: long-lived connections to a table's default stream, which the rows of all threads of a process share.
 
 To open a connection takes BigQuery a quarter of a second and more, and each of a worker's threads has few rows at a
-time. So rows that wait are merged into one request, and a request is sent before those before it are answered.
+time. So rows that wait are merged into one request, for which few rows wait a little, and a request is sent before
+those before it are answered.
 """
 
 import threading
@@ -27,9 +28,9 @@ MAX_CONNECTIONS = 4
 MAX_IN_FLIGHT = 8
 """Requests of a connection that are not answered yet."""
 MERGED_ROWS = 32
-"""Rows that are sent at once. A request costs a process as much as so many rows, so fewer may wait for others."""
+"""So many rows do not wait for others to share a request, which costs a process as much as they do."""
 MERGE_SECONDS = 0.04
-"""How long fewer rows wait after the request before them."""
+"""How long fewer rows wait for others, after a request that several callers shared."""
 IDLE_SECONDS = 10.0
 """A connection without rows is closed after this time."""
 RESPONSE_SECONDS = 30.0
@@ -70,7 +71,7 @@ class _Append:
 
     def invalid(self) -> set[int]:
         """Return the indexes of the rows that BigQuery does not accept."""
-        return {index for index, row in enumerate(self.rows) if not is_valid(row)}
+        return {index for index, row in enumerate(self.rows) if not _is_valid(row)}
 
     def without(self, refused: set[int]) -> bool:
         """Leave out the rows at these indexes, and return whether any row is left."""
@@ -152,7 +153,7 @@ class AppendStream:
                 connection = _Connection()
                 threading.Thread(target=self._run, args=(connection,), name="append", daemon=True).start()
                 self._connections.add(connection)
-            if any(map(self._may_send, self._connections)):
+            if self._may_send(*self._connections):
                 self._changed.notify_all()
         return append.outcome
 
@@ -253,13 +254,14 @@ class AppendStream:
             else:
                 self._set_apart(connection, appends)
 
-    def _may_send(self, connection: _Connection) -> bool:
-        """Return whether rows that wait make a request now, and need not wait for others to share it with."""
-        if not self._waiting or len(connection.in_flight) >= MAX_IN_FLIGHT:
+    def _may_send(self, *connections: _Connection) -> bool:
+        """Return whether a connection may send rows that wait, which need not wait for others to share a request."""
+        free = [connection for connection in connections if len(connection.in_flight) < MAX_IN_FLIGHT]
+        if not free or not self._waiting:
             return False
         if sum(len(each.rows) for each in self._waiting) >= MERGED_ROWS:
             return True
-        return time.monotonic() >= connection.merge_until
+        return time.monotonic() >= min(connection.merge_until for connection in free)
 
     def _leave_out(self, connection: _Connection, invalid: list[tuple[_Append, set[int]]]) -> None:
         """Refuse rows of a request that is not sent yet."""
@@ -269,9 +271,9 @@ class AppendStream:
                     append.without(indexes)
 
     def _set_apart(self, connection: _Connection, appends: list[_Append]) -> None:
-        """Let rows wait again that cannot be converted together; those that were alone get the error.
+        """Settle a request that cannot be sent: callers that have no row left get their result.
 
-        Callers that have no row left get their result.
+        Rows that cannot be converted together wait again, and get the error if they were alone.
         """
         with self._changed:
             if not connection.is_open:  # they wait already
@@ -372,6 +374,13 @@ def _error(response: types.AppendRowsResponse) -> Exception | None:
         return None
     error: Exception = exceptions.from_grpc_status(response.error.code, "append refused")
     return error
+
+
+def _is_valid(row: Row) -> bool:
+    try:
+        return is_valid(row)
+    except Exception:  # noqa: BLE001 - of a value of a wrong type, which must not fail the rows of others
+        return False
 
 
 def _of_one_caller(error: BaseException) -> BaseException:

@@ -287,6 +287,7 @@ def _is_vector(type_: pa.DataType) -> bool:
 
 
 def _vectors(vectors: Sequence[npt.NDArray[np.float32]]) -> pa.Array:
+    """Return a column of vectors, whose values are of single precision."""
     offsets = np.cumsum([0, *(vector.size for vector in vectors)], dtype=np.int32)
     joined = b"".join([np.ascontiguousarray(vector, np.float32).data for vector in vectors])
     return pa.ListArray.from_arrays(offsets, np.frombuffer(joined, np.float32).astype(np.float64))

@@ -130,6 +130,13 @@ def test_an_invalid_regular_expression_is_refused(pattern: str) -> None:
     assert explain_bad_pattern(pattern) == "is not a regular expression in RE2's syntax"
 
 
+@pytest.mark.parametrize("pattern", [r"\d{,3}", r"[a-z]{,3}x", "a{,}"])
+def test_a_pattern_that_python_and_re2_read_differently_is_refused(pattern: str) -> None:
+    assert explain_bad_pattern(pattern) == (
+        "may be read in two ways: write {0,9} instead of {,9}, and [{],9} for the characters"
+    )
+
+
 @given(st.text(alphabet=string.ascii_letters + string.digits + "_-", max_size=40))
 def test_a_literal_is_accepted_and_matches_only_itself(text: str) -> None:
     assert explain_bad_pattern(re.escape(text)) is None

@@ -353,9 +353,19 @@ def test_only_certificates_that_the_environment_names_are_trusted(
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
         with (
             closing(cloud_objects._Store(Client(**anonymous))) as google,
-            pytest.raises(TransferFailed, match=r"^curl error 60$"),
+            pytest.raises(TransferFailed, match=r"^curl error 60$"),  # at once: it is of no use to try again
         ):
-            google._get("bucket", "a", 0, 10, None)
+            google.get("bucket", "a", 0, 10, None)
+
+
+def test_a_store_that_is_not_there_is_named_by_libcurls_error(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    forget_client()
+    with pytest.raises(Unavailable) as raised:
+        read("a")
+    assert str(raised.value) == (
+        f"{PREFIX}: an object cannot be read (curl error 7); check the connection to the store, then run again."
+    )
 
 
 def test_a_proxy_is_not_asked_for_tokens_of_this_machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

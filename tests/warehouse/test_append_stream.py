@@ -3,6 +3,7 @@
 import gc
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -100,14 +101,16 @@ def test_few_rows_of_several_callers_wait_for_others(
 def test_few_rows_wait_for_others_no_longer_than_they_may(
     write_server: Served, make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawless.warehouse.append_stream.MERGE_SECONDS", 0.01)
+    monkeypatch.setattr("rawless.warehouse.append_stream.MERGE_SECONDS", 0.3)
     server, warehouse = write_server
     stream = StorageWriter(warehouse).stream(EmbeddingRow.TABLE)
     with stream._changed:
         together = [stream.submit([make_row(event_id=each)], [0], 1_000) for each in "ab"]
     assert [stream.wait(each) for each in together] == [[], []]
 
+    started = time.monotonic()
     assert stream.wait(stream.submit([make_row(event_id="c")], [0], 1_000)) == []
+    assert time.monotonic() - started > 0.1
     assert server.requests == [["a", "b"], ["c"]]
 
 
