@@ -17,7 +17,6 @@ from typing import Protocol
 from encoders.child import messages
 from rawless.privacy import Reason, Rejected
 
-_NICE = 5
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _BYTES = 256_000_000
@@ -81,7 +80,6 @@ class _Server:
 def main(link: int, parent: int, task: str, seconds: int) -> None:
     """Prepare items by a task, MODULE:FUNCTION, each within so many seconds of the processor."""
     _die_with(parent)
-    os.nice(_NICE)  # the threads of a network wait for each other, so that each delays all by waiting for a core
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the parent decides when its children end
         signal.signal(each, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may have a byte
