@@ -13,6 +13,7 @@ import grpc
 from google.cloud.bigquery_storage_v1 import types
 
 from rawless.connect import LOCAL_CONFIG
+from rawless.warehouse import append
 from rawless.warehouse.client import Warehouse
 from rawless.warehouse.config import Emulator
 
@@ -36,10 +37,11 @@ def append_server(open_seconds: float, answer_seconds: float = 0.0) -> Iterator[
     finally:
         ours.close()
         process.join()
+        append._storage_writer.cache_clear()  # another server may get the port, and the writer's channel is closed
 
 
 def _serve(pipe: Connection, open_seconds: float, answer_seconds: float) -> None:
-    def append(requests: Iterator[object], _: grpc.ServicerContext) -> Iterator[types.AppendRowsResponse]:
+    def append_rows(requests: Iterator[object], _: grpc.ServicerContext) -> Iterator[types.AppendRowsResponse]:
         time.sleep(open_seconds)
         due: SimpleQueue[float | None] = SimpleQueue()
         threading.Thread(target=_receive, args=(requests, answer_seconds, due), daemon=True).start()
@@ -51,7 +53,7 @@ def _serve(pipe: Connection, open_seconds: float, answer_seconds: float) -> None
         def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
             if handler_call_details.method != _METHOD:
                 return None
-            return grpc.stream_stream_rpc_method_handler(append, None, types.AppendRowsResponse.serialize)
+            return grpc.stream_stream_rpc_method_handler(append_rows, None, types.AppendRowsResponse.serialize)
 
     server = grpc.server(ThreadPoolExecutor(_CONNECTIONS), options=[("grpc.max_receive_message_length", -1)])
     server.add_generic_rpc_handlers((Handler(),))

@@ -287,7 +287,7 @@ def _listed(pattern: ObjectPattern, blob: Any) -> CloudObject:
 class _Store:
     """The clients of this process: Google's for lists, and a smaller one for contents.
 
-    To read an object with Google's client costs ten times as much of the processor (`python -m benchmarks claims`).
+    To read an object with Google's client costs many times as much of the processor.
     """
 
     def __init__(self, client: Client) -> None:

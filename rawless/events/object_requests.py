@@ -1,6 +1,6 @@
 """Requests for the contents of objects, by libcurl.
 
-A request of urllib3 costs a busy process five times as much of the processor, most of it while it holds Python's lock.
+A request by urllib3 costs a busy process several times as much of the processor, most of it under Python's lock.
 """
 
 import math

@@ -156,6 +156,23 @@ def test_small_bundles_of_many_threads_share_full_batches(model: Model) -> None:
     assert [sorted(batch) for batch in model.batches] == [[0, 1, 10, 11, 20, 21, 30, 31]]
 
 
+def test_a_batch_waits_longer_while_items_wait_to_be_prepared(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("encoders.batcher._PATIENCE", 20)
+    shared, may_end, count = batcher(model, cost=100, wait_seconds=0.05), threading.Event(), PREPARING + 2
+
+    def slow(number: int) -> Callable[[], int]:
+        return lambda: (may_end.wait(LIMIT), number)[1]
+
+    slow_ones = [shared.submit(slow(number)) for number in range(1, count)]
+    first = shared.submit(lambda: 0, is_quick=True)
+    with pytest.raises(TimeoutError):
+        first.result(timeout=0.3)
+    may_end.set()
+
+    assert [number_of(each.result(LIMIT)) for each in [first, *slow_ones]] == list(range(count))
+    assert [0] not in model.batches
+
+
 def test_with_two_runs_at_a_time_a_second_batch_runs_beside_the_first() -> None:
     """Both wait for each other, and neither could end alone."""
     meeting = threading.Barrier(2, timeout=LIMIT)
