@@ -41,10 +41,9 @@ class Connections:
         `certificates` is a file or folder of those that are trusted. The environment is not asked for any of this.
         """
         self._most = most
-        is_folder = Path(certificates).is_dir()
-        self._trusted = (pycurl.CAPATH, pycurl.PROXY_CAPATH) if is_folder else (pycurl.CAINFO, pycurl.PROXY_CAINFO)
-        self._certificates = certificates
-        self._options: Mapping[int, int | str] = {
+        # None removes what the library presets, the certificates of the machine.
+        file, folder = (None, certificates) if Path(certificates).is_dir() else (certificates, None)
+        self._options: Mapping[int, int | str | None] = {
             pycurl.NOSIGNAL: 1,
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
             pycurl.USERAGENT: "rawless",
@@ -54,6 +53,10 @@ class Connections:
             pycurl.LOW_SPEED_TIME: max(1, int(seconds)),
             pycurl.PROXY: proxy or "",
             pycurl.NOPROXY: "",
+            pycurl.CAINFO: file,
+            pycurl.CAPATH: folder,
+            pycurl.PROXY_CAINFO: file,
+            pycurl.PROXY_CAPATH: folder,
         }
         self._idle: list[pycurl.Curl] = []
 
@@ -97,10 +100,6 @@ class Connections:
         handle = pycurl.Curl()
         for option, value in self._options.items():
             handle.setopt(option, value)
-        for option in (pycurl.CAINFO, pycurl.CAPATH, pycurl.PROXY_CAINFO, pycurl.PROXY_CAPATH):  # of the machine
-            handle.unsetopt(option)
-        for option in self._trusted:
-            handle.setopt(option, self._certificates)
         handle.setopt(pycurl.XFERINFOFUNCTION, _go_on)
         return handle
 
