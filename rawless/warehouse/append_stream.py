@@ -75,8 +75,6 @@ class _Append:
 
     def without(self, refused: set[int]) -> bool:
         """Leave out the rows at these indexes, and return whether any row is left."""
-        if not refused:
-            return bool(self.rows)
         self.refused += [self.positions[index] for index in refused]
         left = [index for index in range(len(self.positions)) if index not in refused]
         self.positions = [self.positions[index] for index in left]
@@ -248,7 +246,8 @@ class AppendStream:
                 appends = self._take()
                 connection.add(appends)
             # Outside of the lock, and for all rows together, which takes less time than in the threads of the callers.
-            self._leave_out(connection, [(append, append.invalid()) for append in appends])
+            if invalid := [(append, indexes) for append in appends if (indexes := append.invalid())]:
+                self._leave_out(connection, invalid)
             if (request := _request(self._name, appends)) is not None:
                 yield request
             else:
